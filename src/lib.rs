@@ -1,0 +1,4 @@
+//! noclobber shares a folder over HTTP, and nobody's work is overwritten unseen.
+
+pub mod model;
+pub mod store;

@@ -1,0 +1,285 @@
+//! Where something lies in the share: a path proven clean as text, and one component of it.
+//!
+//! A [`SharePath`] holds no `..`, no NUL, no empty segment, no slash that was encoded, and not the reserved name. It says
+//! nothing about what is on the disk: links are met, and refused, by whoever opens it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+/// The folder at the top of the share that is noclobber's own. Reserved at every depth, in any case.
+pub const RESERVED: &str = ".noclobber";
+
+/// The longest name of one file or folder, in bytes (`NAME_MAX`).
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// What stays as it is in a generated URL: the unreserved characters of RFC 3986 §2.3.
+const KEPT_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// One component of a path: not empty, no slash, no NUL, neither `.` nor `..`, at most [`NAME_BYTES_MAX`] bytes.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Box<[u8]>);
+
+/// A path inside the share, as the bytes of its components; the share itself is the empty path.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SharePath {
+    joined: Box<[u8]>,
+}
+
+/// Why a text is not a path inside the share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// A percent sign is not followed by two hex digits (RFC 3986 §2.1).
+    #[error("a percent sign without two hexadecimal digits behind it")]
+    BadEscape,
+    /// A segment is empty, or the path does not begin with a slash.
+    #[error("an empty segment")]
+    EmptySegment,
+    /// A segment is `.` or `..`.
+    #[error("a dot segment")]
+    DotSegment,
+    /// A segment holds a NUL or a slash once it is decoded.
+    #[error("a byte that no file name can hold")]
+    BadByte,
+    /// A segment is longer than [`NAME_BYTES_MAX`].
+    #[error("a name longer than {NAME_BYTES_MAX} bytes")]
+    LongName,
+    /// A segment is the reserved name.
+    #[error("a reserved name")]
+    Reserved,
+}
+
+impl Name {
+    /// Checks the bytes of one component, as they are on the disk.
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Result<Self, PathError> {
+        let bytes = bytes.into();
+        match &*bytes {
+            b"" => Err(PathError::EmptySegment),
+            b"." | b".." => Err(PathError::DotSegment),
+            name if name.len() > NAME_BYTES_MAX => Err(PathError::LongName),
+            name if name.iter().any(|byte| matches!(byte, 0 | b'/')) => Err(PathError::BadByte),
+            _ => Ok(Self(bytes)),
+        }
+    }
+
+    /// The bytes as they are on the disk.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether this is the folder of noclobber's own.
+    pub fn is_reserved(&self) -> bool {
+        self.0.eq_ignore_ascii_case(RESERVED.as_bytes())
+    }
+
+    /// Whether a client may make something of this name: UTF-8, no control characters, no backslash.
+    ///
+    /// Names that are on the disk already are read and deleted whatever they are; making them is refused, since a
+    /// client of another system could not even name them.
+    pub fn may_be_made(&self) -> bool {
+        str::from_utf8(&self.0).is_ok_and(|text| !text.chars().any(|c| c.is_control() || c == '\\'))
+    }
+
+    /// The name as text for a person: bytes that are not UTF-8 become U+FFFD.
+    pub fn to_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+
+    /// The name as one segment of a URL.
+    pub fn to_url(&self) -> String {
+        percent_encode(&self.0, KEPT_IN_URL).to_string()
+    }
+}
+
+impl SharePath {
+    /// The share itself.
+    pub fn root() -> Self {
+        Self { joined: Box::default() }
+    }
+
+    /// Parses the path of a URL, still percent-encoded, beginning with a slash. A slash at the end is allowed; whether it was
+    /// there is the caller's to know ([`SharePath::url_names_a_collection`]).
+    ///
+    /// Each segment is decoded exactly once, after the split at slashes (RFC 3986 §2.4).
+    pub fn parse_url(url_path: &str) -> Result<Self, PathError> {
+        let inner = url_path.strip_prefix('/').ok_or(PathError::EmptySegment)?;
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
+        if inner.is_empty() {
+            return if url_path.len() > 1 { Err(PathError::EmptySegment) } else { Ok(Self::root()) };
+        }
+        let mut path = Self::root();
+        for segment in inner.split('/') {
+            path = path.join(&Name::new(decode_once(segment)?)?);
+        }
+        if path.is_reserved() { Err(PathError::Reserved) } else { Ok(path) }
+    }
+
+    /// Whether a URL's path ends in a slash, so that it names a collection.
+    pub fn url_names_a_collection(url_path: &str) -> bool {
+        url_path.ends_with('/')
+    }
+
+    /// Parses components joined by slashes, as they are on the disk, without a slash at either end.
+    pub fn parse_disk(joined: &[u8]) -> Result<Self, PathError> {
+        if joined.is_empty() {
+            return Ok(Self::root());
+        }
+        let mut path = Self::root();
+        for segment in joined.split(|byte| *byte == b'/') {
+            path = path.join(&Name::new(segment)?);
+        }
+        if path.is_reserved() { Err(PathError::Reserved) } else { Ok(path) }
+    }
+
+    /// This path with one more component.
+    pub fn join(&self, name: &Name) -> Self {
+        let mut joined = self.joined.to_vec();
+        if !joined.is_empty() {
+            joined.push(b'/');
+        }
+        joined.extend_from_slice(name.as_bytes());
+        Self { joined: joined.into() }
+    }
+
+    /// The folder that holds it and its name in there; `None` for the share itself.
+    pub fn split(&self) -> Option<(SharePath, Name)> {
+        if self.is_root() {
+            return None;
+        }
+        let (parent, name) = match self.joined.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&self.joined[..slash], &self.joined[slash + 1..]),
+            None => (&[][..], &self.joined[..]),
+        };
+        Some((Self { joined: parent.into() }, Name(name.into())))
+    }
+
+    /// The components from the top.
+    pub fn names(&self) -> impl Iterator<Item = Name> + '_ {
+        self.joined.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(|name| Name(name.into()))
+    }
+
+    /// Whether this is the share itself.
+    pub fn is_root(&self) -> bool {
+        self.joined.is_empty()
+    }
+
+    /// Whether this is `other` or lies below it.
+    pub fn is_within(&self, other: &SharePath) -> bool {
+        other.is_root()
+            || (self.joined.starts_with(&other.joined)
+                && matches!(self.joined.get(other.joined.len()), None | Some(b'/')))
+    }
+
+    /// The components joined by slashes; empty for the share itself.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.joined
+    }
+
+    /// The path of its URL, percent-encoded, without a slash at the end (the share itself is `/`).
+    pub fn to_url(&self) -> String {
+        if self.is_root() {
+            return "/".to_owned();
+        }
+        self.names().map(|name| format!("/{}", name.to_url())).collect()
+    }
+
+    /// The path of its URL with a slash at the end.
+    pub fn to_collection_url(&self) -> String {
+        if self.is_root() { "/".to_owned() } else { self.to_url() + "/" }
+    }
+
+    /// The path as text for a person, beginning with a slash.
+    pub fn to_text(&self) -> String {
+        format!("/{}", String::from_utf8_lossy(&self.joined))
+    }
+
+    fn is_reserved(&self) -> bool {
+        self.names().any(|name| name.is_reserved())
+    }
+}
+
+fn decode_once(segment: &str) -> Result<Vec<u8>, PathError> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes().iter();
+    while let Some(&byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<&u8>| byte.and_then(|b| (*b as char).to_digit(16)).ok_or(PathError::BadEscape);
+        let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+        bytes.push((high << 4 | low) as u8);
+    }
+    Ok(bytes)
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_text())
+    }
+}
+
+impl fmt::Debug for SharePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_paths_are_decoded_once() {
+        for (url, bytes) in [
+            ("/", &b""[..]),
+            ("/a", b"a"),
+            ("/a/", b"a"),
+            ("/a/b%20c", b"a/b c"),
+            ("/%2525", b"%25"),
+            ("/%C3%A9", "é".as_bytes()),
+            ("/%ff", b"\xff"),
+            ("/...", b"..."),
+            ("/a;b=c", b"a;b=c"),
+        ] {
+            let path = SharePath::parse_url(url).expect(url);
+            assert_eq!(path.as_bytes(), bytes, "{url}");
+            assert_eq!(SharePath::parse_url(&path.to_url()), Ok(path), "{url} comes back");
+        }
+    }
+
+    #[test]
+    fn hostile_paths_are_refused() {
+        for (url, error) in [
+            ("", PathError::EmptySegment),
+            ("a", PathError::EmptySegment),
+            ("//", PathError::EmptySegment),
+            ("//a", PathError::EmptySegment),
+            ("/a//b", PathError::EmptySegment),
+            ("/..", PathError::DotSegment),
+            ("/a/../b", PathError::DotSegment),
+            ("/%2e%2E/etc", PathError::DotSegment),
+            ("/.", PathError::DotSegment),
+            ("/a%2fb", PathError::BadByte),
+            ("/a%00", PathError::BadByte),
+            ("/%zz", PathError::BadEscape),
+            ("/%2", PathError::BadEscape),
+            ("/%+1a", PathError::BadEscape),
+            ("/.noclobber", PathError::Reserved),
+            ("/a/.NoClobber/b", PathError::Reserved),
+        ] {
+            assert_eq!(SharePath::parse_url(url), Err(error), "{url}");
+        }
+        assert_eq!(SharePath::parse_url(&format!("/{}", "x".repeat(256))), Err(PathError::LongName));
+    }
+
+    #[test]
+    fn within_goes_by_whole_segments() {
+        let path = |text: &str| SharePath::parse_disk(text.as_bytes()).expect(text);
+        assert!(path("admin/a").is_within(&path("admin")));
+        assert!(path("admin").is_within(&path("admin")));
+        assert!(!path("admin_backup").is_within(&path("admin")));
+        assert!(path("x").is_within(&SharePath::root()));
+    }
+}

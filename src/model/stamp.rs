@@ -1,0 +1,145 @@
+//! The cheap identity of a file's state, and the times it is made of.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A moment, in nanoseconds since 1970-01-01 00:00:00 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+/// Which file this is, whatever it is called: the inode number and what tells its reuse apart.
+///
+/// The generation is the file's birth time, which one `statx` brings along with the rest; it is 0 where the file system
+/// keeps none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The inode number.
+    pub inode: u64,
+    /// The birth time in nanoseconds, or 0.
+    pub generation: u64,
+}
+
+/// The cheap identity of a file's state: if it is the same, nothing was written in between (see *Validators* in the design for
+/// when that may be relied on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// Which file.
+    pub id: FileId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When its content was last changed, as any program may set it.
+    pub mtime: Timestamp,
+    /// When anything about it was last changed, which no program can set.
+    pub ctime: Timestamp,
+}
+
+impl Timestamp {
+    /// From whole seconds and the nanoseconds on top. Times outside 1677..2262 are clamped.
+    pub fn new(seconds: i64, nanoseconds: u32) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.into()))
+    }
+
+    /// The clock's time.
+    pub fn from_system(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self(after.as_nanos().try_into().unwrap_or(i64::MAX)),
+            Err(before) => Self(-i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// As the standard library's time.
+    pub fn to_system(self) -> SystemTime {
+        let distance = Duration::from_nanos(self.0.unsigned_abs());
+        if self.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+    }
+
+    /// Nanoseconds since the epoch.
+    pub fn nanoseconds(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down: what an HTTP date can say.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// The nanoseconds on top of [`Timestamp::seconds`].
+    pub fn subsecond_nanoseconds(self) -> u32 {
+        self.0.rem_euclid(1_000_000_000) as u32
+    }
+
+    /// This moment and a while.
+    pub fn plus(self, while_: Duration) -> Self {
+        Self(self.0.saturating_add(while_.as_nanos().try_into().unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0).max(0) as u64)
+    }
+}
+
+impl FileId {
+    /// Sixteen hex digits that stand for this file in the tail of a history entry.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.inode.to_le_bytes()).update(&self.generation.to_le_bytes());
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+}
+
+impl Stamp {
+    /// Sixteen bytes that stand for this state; what a stamp tag is made of.
+    pub fn digest(&self) -> [u8; 16] {
+        let hash = blake3::hash(&self.to_bytes());
+        std::array::from_fn(|at| hash.as_bytes()[at])
+    }
+
+    /// Whether this is the same file with the same content as far as can be told after a rename, which moves the ctime.
+    pub fn same_content_as(&self, other: &Stamp) -> bool {
+        self.id == other.id && self.size == other.size && self.mtime == other.mtime
+    }
+
+    /// The stamp, to remember it.
+    pub fn to_bytes(&self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        let fields = [self.id.inode, self.id.generation, self.size, self.mtime.0 as u64, self.ctime.0 as u64];
+        for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&field.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// A stamp that was remembered.
+    pub fn from_bytes(bytes: &[u8; 40]) -> Self {
+        let field = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[at * 8 + byte]));
+        Self {
+            id: FileId { inode: field(0), generation: field(1) },
+            size: field(2),
+            mtime: Timestamp(field(3) as i64),
+            ctime: Timestamp(field(4) as i64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_down_on_both_sides_of_the_epoch() {
+        assert_eq!(Timestamp::new(10, 900_000_000).seconds(), 10);
+        assert_eq!(Timestamp::new(-1, 1).seconds(), -1);
+        assert_eq!(Timestamp::from_system(Timestamp::new(-1, 1).to_system()), Timestamp::new(-1, 1));
+    }
+
+    #[test]
+    fn a_stamp_comes_back_from_its_bytes() {
+        let stamp = Stamp {
+            id: FileId { inode: 7, generation: u64::MAX },
+            size: 3,
+            mtime: Timestamp::new(-5, 0),
+            ctime: Timestamp::new(9, 1),
+        };
+        assert_eq!(Stamp::from_bytes(&stamp.to_bytes()), stamp);
+    }
+}

@@ -1,0 +1,3 @@
+//! Floor 1: the disk. Synchronous. Knows the model and nothing else.
+
+pub mod disk;
