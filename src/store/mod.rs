@@ -3,5 +3,6 @@
 pub mod commit;
 pub mod disk;
 pub mod history;
+pub mod index;
 pub mod path_mutex;
 pub mod staging;
