@@ -1,3 +1,5 @@
 //! Floor 1: the disk. Synchronous. Knows the model and nothing else.
 
 pub mod disk;
+pub mod lease;
+pub mod os_disk;
