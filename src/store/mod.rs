@@ -6,3 +6,5 @@ pub mod history;
 pub mod index;
 pub mod path_mutex;
 pub mod staging;
+pub mod lease;
+pub mod os_disk;
