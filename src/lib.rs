@@ -1,4 +1,6 @@
 //! noclobber shares a folder over HTTP, and nobody's work is overwritten unseen.
 
+pub mod config;
+pub mod log;
 pub mod model;
 pub mod store;
