@@ -89,7 +89,7 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
-/// Where the index (tags, properties, locks) is kept.
+/// Where the index is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// In this very folder, which is this share's alone.
@@ -222,7 +222,7 @@ const LOGS: &str = "Logs";
 #[command(
     name = "noclobber",
     version,
-    about = "Shares a folder over HTTP and WebDAV, and nobody's work is overwritten unseen",
+    about = "Shares a folder over HTTP, and nobody's work is overwritten unseen",
     after_help = "Every option can also be set by a variable (NOCLOBBER_HISTORY_DAYS=7) and by a key in the file of --config \
                   (history-days = 7). An option beats a variable, and a variable beats the file.\n\
                   \n\
@@ -246,11 +246,11 @@ pub struct Cli {
     /// Read settings from this TOML file; its keys are the options without the dashes in front
     #[arg(long, value_name = "FILE", help_heading = SERVED)]
     config: Option<PathBuf>,
-    /// Keep tags, properties and locks in this folder, which must be this share's alone
+    /// Keep the index, which remembers the files' tags, in this folder; it must be this share's alone
     /// [default: one for each share in the user's state folder]
     #[arg(long, value_name = "DIR", overrides_with = "no_state", help_heading = SERVED)]
     state: Option<PathBuf>,
-    /// Keep tags, properties and locks in memory; they are gone when noclobber stops
+    /// Keep the index in memory; what it remembers is worked out again after the next start
     #[arg(long, overrides_with = "state", help_heading = SERVED)]
     no_state: bool,
     /// Do not watch the folder for changes by other programs; they are then noticed at the next request
@@ -371,6 +371,12 @@ pub fn read(
         Some(Command::Completions { shell }) => return Ok(Wanted::Completions(shell)),
         Some(Command::Man) => return Ok(Wanted::Man),
         None => {}
+    }
+    if let Some(name) = given.folder.as_deref().and_then(Path::to_str)
+        && Cli::command().find_subcommand(name).is_some()
+    {
+        let text = format!("'{name}' is a command and takes none of these options; a folder of that name is ./{name}");
+        return Err(UsageError::Setting(text));
     }
     let variables: BTreeMap<OsString, OsString> = variables.into_iter().collect();
     let (from_variables, mut warnings) = settings_of_variables(&variables)?;

@@ -7,6 +7,8 @@
 
 mod harness;
 
+mod architecture;
+mod cli;
 mod harness_itself;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
