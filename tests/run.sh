@@ -53,6 +53,7 @@ run() {
 }
 
 install_what_is_missing
+command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
 if ! command -v cargo >/dev/null; then
     echo "missing: cargo (Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer, from rustup)"
     echo "0 passed, 1 failed, 0 skipped"
@@ -94,6 +95,6 @@ awk -v code="$code" '
         # What did not build, hung or fell over has no result of its own.
         if (code != 0 && failed == 0) failed = 1
         printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
-        exit failed > 0
+        exit (failed > 0)
     }
 ' "$output"
