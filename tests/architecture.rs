@@ -399,7 +399,8 @@ fn forgotten(files: &[(String, String)]) -> Vec<String> {
             _ if text_of(&format!("{folder}.rs")).is_empty() => format!("{folder}/mod.rs"),
             _ => format!("{folder}.rs"),
         };
-        if !lists(&list, name) && !(list == "src/lib.rs" && lists("src/main.rs", name)) {
+        let is_listed = lists(&list, name) || list == "src/lib.rs" && lists("src/main.rs", name);
+        if !is_listed {
             wrong.push(format!("{path}:1: {list} does not list it"));
         }
     }
@@ -436,8 +437,8 @@ fn is_one_of(places: &[&str], path: &str) -> bool {
 
 fn names_a_status(segments: &[String]) -> bool {
     segments.windows(2).any(|pair| {
-        let begins_large = pair[1].starts_with(|c: char| c.is_ascii_uppercase());
-        pair[0] == "StatusCode" && begins_large || pair[0] == "HttpResponse" && begins_large
+        let is_chosen = pair[1].starts_with(|c: char| c.is_ascii_uppercase());
+        is_chosen && (pair[0] == "StatusCode" || pair[0] == "HttpResponse")
     })
 }
 
