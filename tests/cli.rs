@@ -145,6 +145,42 @@ fn every_option_arrives() {
     assert!(bare.warnings.iter().any(|warning| warning.contains("--no-sync")), "{:?}", bare.warnings);
 }
 
+#[test]
+fn the_readme_lists_the_same_options_under_the_same_headings() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let in_table = |line: &&str| line.starts_with("| `--") || line.starts_with("| **");
+    let listed: Vec<String> = readme.lines().filter(in_table).map(first_cells).collect();
+    let mut wanted = Vec::new();
+    let mut heading = String::new();
+    for option in config::command().get_arguments().filter(|option| !option.is_hide_set()) {
+        let Some(name) = option.get_long().filter(|name| !["help", "version"].contains(name)) else { continue };
+        let group = format!("**{}**|", option.get_help_heading().unwrap_or_default());
+        if group != heading {
+            wanted.push(group.clone());
+            heading = group;
+        }
+        let value = match option.get_action().takes_values() {
+            true => option.get_value_names().map_or(String::new(), |names| format!(" {}", names[0])),
+            false => String::new(),
+        };
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        let default = match help.split_once("[default: ") {
+            Some((_, end)) if end.contains(' ') => end.trim_end_matches(']').to_owned(),
+            Some((_, end)) => format!("`{}`", end.trim_end_matches(']')),
+            None if value.is_empty() => "off".to_owned(),
+            None => "none".to_owned(),
+        };
+        wanted.push(format!("`--{name}{value}`|{default}"));
+    }
+    assert_eq!(listed, wanted);
+}
+
+/// The first two cells of a row of the README's table.
+fn first_cells(row: &str) -> String {
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    format!("{}|{}", cells[1], cells[2])
+}
+
 /// Every option that the program knows, as a variable and as a key: none of the three ways can be forgotten.
 #[test]
 fn a_variable_and_a_key_say_the_same_as_the_option() {
