@@ -237,14 +237,14 @@ pub struct Jobs(Rc<RefCell<Slot>>);
 enum Slot {
     #[default]
     Empty,
-    Waiting(Box<Job>),
+    Waiting(Job),
     Finished,
 }
 
 impl Jobs {
     /// Puts a job in place. The connection has one at a time, as it has one response at a time.
     pub(crate) fn put(&self, job: Job) {
-        let before = self.0.replace(Slot::Waiting(Box::new(job)));
+        let before = self.0.replace(Slot::Waiting(job));
         debug_assert!(matches!(before, Slot::Empty), "one response at a time");
     }
 
@@ -269,7 +269,7 @@ impl Jobs {
         matches!(&*self.0.borrow(), Slot::Waiting(_))
     }
 
-    fn take(&self) -> Option<Box<Job>> {
+    fn take(&self) -> Option<Job> {
         let mut slot = self.0.borrow_mut();
         match std::mem::take(&mut *slot) {
             Slot::Waiting(job) => Some(job),
@@ -280,11 +280,11 @@ impl Jobs {
         }
     }
 
-    fn put_back(&self, job: Box<Job>) {
+    fn put_back(&self, job: Job) {
         self.0.replace(Slot::Waiting(job));
     }
 
-    fn finish(&self, mut job: Box<Job>) {
+    fn finish(&self, mut job: Job) {
         self.0.replace(Slot::Finished);
         if let Some(waker) = job.waker.take() {
             waker.wake();

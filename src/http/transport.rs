@@ -196,7 +196,10 @@ pub async fn serve<H: Handler>(
     let stopped = handle.stop(true);
     tokio::select! {
         result = &mut server => result,
-        () = heard(&mut stop) => Ok(tracing::info!("stopping at once")),
+        () = heard(&mut stop) => {
+            tracing::info!("stopping at once");
+            Ok(())
+        }
         () = async { stopped.await; std::future::pending().await } => Ok(()),
     }
 }
