@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod log;
+pub mod http;
 pub mod model;
 pub mod share;
 pub mod store;
