@@ -7,7 +7,13 @@
 
 mod harness;
 
+mod collections;
+mod conditions;
 mod harness_itself;
+mod history;
+mod ranges;
+mod reading;
+mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
 #[test]
