@@ -8,6 +8,13 @@ mod harness;
 mod architecture;
 mod cli;
 mod harness_itself;
+
+mod collections;
+mod conditions;
+mod history;
+mod ranges;
+mod reading;
+mod writing;
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
 #[test]
 fn no_test_file_is_forgotten() {

@@ -37,7 +37,6 @@ pub fn full() -> bool {
 }
 
 /// Waits its turn among the tests that load the machine: two of them at once would measure each other.
-#[must_use]
 pub fn heavy() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
