@@ -9,8 +9,14 @@ mod harness;
 
 mod collections;
 mod conditions;
+mod cross_site;
 mod harness_itself;
 mod history;
+mod hostile_paths;
+mod limits;
+mod memory;
+mod order;
+mod outside_changes;
 mod ranges;
 mod reading;
 mod writing;
