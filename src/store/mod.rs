@@ -3,5 +3,8 @@
 pub mod commit;
 pub mod disk;
 pub mod history;
+pub mod index;
+pub mod lease;
+pub mod os_disk;
 pub mod path_mutex;
 pub mod staging;

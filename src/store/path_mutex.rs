@@ -105,8 +105,22 @@ impl PathMutexes {
         self.calm(name) == Some(before)
     }
 
+    /// All counters as they are now, for whoever looks at many names.
+    pub fn all(&self) -> Box<[Calm]> {
+        self.counters.iter().map(|counter| Calm(counter.load(Ordering::Acquire))).collect()
+    }
+
+    /// Whether no change of `name` was under way when `before` was seen, and none was begun since.
+    pub fn is_calm_since(&self, name: &Name, before: &[Calm]) -> bool {
+        self.calm(name) == Some(before[self.slot(name)])
+    }
+
     fn counter(&self, name: &Name) -> &AtomicU64 {
-        &self.counters[self.hash(&fold(name)) % COUNTERS]
+        &self.counters[self.slot(name)]
+    }
+
+    fn slot(&self, name: &Name) -> usize {
+        self.hash(&fold(name)) % COUNTERS
     }
 
     fn hash(&self, of: &impl Hash) -> usize {
