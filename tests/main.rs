@@ -10,6 +10,7 @@ mod harness;
 mod architecture;
 mod cli;
 mod harness_itself;
+mod logging;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
 #[test]
