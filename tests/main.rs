@@ -9,8 +9,16 @@ mod harness;
 
 mod architecture;
 mod cli;
+mod collections;
+mod conditions;
 mod harness_itself;
+mod history;
 mod logging;
+mod ranges;
+mod reading;
+mod sim_disk;
+mod transport;
+mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
 #[test]

@@ -142,9 +142,7 @@ impl Request {
     /// Sends it and fails unless the answer has one of these statuses.
     #[track_caller]
     pub fn expect_any(self, statuses: &[u16]) -> Answer {
-        let answer = self.send();
-        assert!(statuses.contains(&answer.status), "wanted one of {statuses:?} but got {answer}");
-        answer
+        self.send().expect_any(statuses)
     }
 
     /// Sends it and fails unless the answer is 200 with this content.
@@ -406,6 +404,13 @@ impl Answer {
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert!(self.status == status, "wanted {status} but got {self}");
+        self
+    }
+
+    /// Fails unless this is one of the statuses.
+    #[track_caller]
+    pub fn expect_any(self, statuses: &[u16]) -> Self {
+        assert!(statuses.contains(&self.status), "wanted one of {statuses:?} but got {self}");
         self
     }
 

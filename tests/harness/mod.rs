@@ -7,6 +7,8 @@
 pub mod client;
 pub mod disk_images;
 pub mod server;
+pub mod sim_disk;
+pub mod stranger;
 
 pub use client::{Answer, Connection, Request};
 pub use server::Server;
@@ -37,7 +39,6 @@ pub fn full() -> bool {
 }
 
 /// Waits its turn among the tests that load the machine: two of them at once would measure each other.
-#[must_use]
 pub fn heavy() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
