@@ -414,7 +414,7 @@ fn foreign_words(path: &str, text: &str) -> Vec<String> {
         concat!("/wo", "rk/"),
         concat!("/tmp/", "wt"),
         concat!("/tmp/", "target"),
-        concat!("/ro", "ot/"),
+        concat!("/ro", "ot/."),
         concat!("crates", ".io"),
         concat!("cargo", "-mirror"),
     ];
