@@ -16,6 +16,7 @@ mod harness_itself;
 mod history;
 mod hostile_paths;
 mod limits;
+mod logging;
 mod memory;
 mod order;
 mod outside_changes;
