@@ -1,0 +1,23 @@
+//! All tests in one binary, a file for each behaviour; a file that is not listed here makes `no_test_file_is_forgotten` fail.
+//! A test tells a short story and its name is the sentence; the harness removes plumbing, never meaning.
+//! A test that cannot run on a machine prints `left out: NAME: why`; it never passes silently.
+
+// Nobody outside sees these items, and a test that cannot go on may as well unwrap.
+#![allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::unwrap_used)]
+
+mod os_disk;
+
+/// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
+#[test]
+fn no_test_file_is_forgotten() {
+    let listed = include_str!("main.rs");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(module) = name.strip_suffix(".rs") else { continue };
+        assert!(
+            module == "main" || listed.contains(&format!("\nmod {module};\n")),
+            "{name} is forgotten in tests/main.rs"
+        );
+    }
+}
