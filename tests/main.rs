@@ -5,7 +5,20 @@
 // Nobody outside sees these items, and a test that cannot go on may as well unwrap.
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::unwrap_used)]
 
+mod harness;
+
+mod architecture;
+mod cli;
+mod collections;
+mod conditions;
+mod harness_itself;
+mod history;
 mod os_disk;
+mod ranges;
+mod reading;
+mod sim_disk;
+mod transport;
+mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
 #[test]

@@ -22,6 +22,9 @@ use noclobber::store::os_disk::{FollowLinks, Options, OsDisk};
 use rustix::fs::{CWD, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags};
 use tempfile::TempDir;
 
+use crate::harness::disk_images::{self, DiskImage};
+use crate::harness::{eventually, is_root, left_out, report};
+
 /// As long as anything that must not wait may take on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
@@ -122,25 +125,9 @@ fn cause<T: std::fmt::Debug>(result: Result<T, noclobber::store::disk::DiskError
     result.expect_err("it should have failed").cause
 }
 
-/// Says that a test cannot run on this machine, past the runner's capturing of the output.
-fn left_out(name: &str, why: &str) {
-    let _ = std::io::stdout().write_all(format!("left out: {name}: {why}\n").as_bytes());
-}
-
-#[track_caller]
-fn eventually<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(begun.elapsed() < limit, "still waiting for: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// An image to try things on; `None`, and a word why, where it cannot be had.
+fn image(test: &str, mounted: Result<DiskImage, String>) -> Option<DiskImage> {
+    mounted.map_err(|why| left_out(test, &why)).ok()
 }
 
 /// A file system mounted for a test, and unmounted when it ends.
@@ -168,10 +155,6 @@ impl Mounted {
                 None
             }
         }
-    }
-
-    fn tmpfs(test: &str, options: &str) -> Option<Self> {
-        Self::new(test, &["-t", "tmpfs", "-o", options, "tmpfs"].map(OsStr::new))
     }
 
     fn path(&self) -> &Path {
@@ -239,7 +222,7 @@ fn no_more_is_shown_and_done_than_the_tier_that_was_asked_for() {
 
 #[test]
 fn a_read_only_file_system_is_judged_by_its_type() {
-    let Some(mounted) = Mounted::tmpfs("a_read_only_file_system_is_judged_by_its_type", "size=1m,ro") else { return };
+    let Some(mounted) = image("a_read_only_file_system_is_judged_by_its_type", DiskImage::tmpfs("size=1m,ro")) else { return };
     let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
     assert_eq!(disk.abilities().tier(), Tier::A);
     let root = disk.root().unwrap();
@@ -249,7 +232,7 @@ fn a_read_only_file_system_is_judged_by_its_type() {
 
 #[test]
 fn a_full_disk_says_so_when_room_is_reserved_and_when_bytes_are_written() {
-    let Some(mounted) = Mounted::tmpfs("a_full_disk_says_so", "size=1m") else { return };
+    let Some(mounted) = image("a_full_disk_says_so", DiskImage::tmpfs("size=1m")) else { return };
     let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
     let root = disk.root().unwrap();
     let file = disk.create_nameless(&root).unwrap();
@@ -293,33 +276,19 @@ fn an_overlay_gives_no_lease() {
     assert_ne!(top.mount, within.mount);
 }
 
-/// The loop-mounted image of a file system, freshly made.
-fn image(test: &str, make: &str, arguments: &[&str], megabytes: u64) -> Option<(TempDir, Mounted)> {
-    let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("image");
-    fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
-    let made = Command::new(make).args(arguments).arg(&image).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !made.is_ok_and(|status| status.success()) {
-        left_out(test, &format!("{make} does not work here"));
-        return None;
-    }
-    let mounted = Mounted::new(test, &[OsStr::new("-o"), OsStr::new("loop"), image.as_os_str()])?;
-    Some((folder, mounted))
-}
-
-fn abilities_of(mounted: &Mounted) -> (Abilities, OsDisk) {
-    let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
-    assert!(!mounted.path().join(".noclobber").exists(), "what was tried is gone again");
+fn abilities_of(mounted: &Path) -> (Abilities, OsDisk) {
+    let disk = OsDisk::open(mounted, Options::default()).unwrap();
+    assert!(!mounted.join(".noclobber").exists(), "what was tried is gone again");
     (disk.abilities(), disk)
 }
 
 #[test]
 fn xfs_and_btrfs_give_tier_a_and_share_blocks() {
-    for (make, megabytes) in [("mkfs.xfs", 320), ("mkfs.btrfs", 128)] {
-        let test = format!("tier A on the file system of {make}");
-        let Some((_image, mounted)) = image(&test, make, &[], megabytes) else { continue };
-        let (abilities, disk) = abilities_of(&mounted);
-        assert_eq!(abilities.tier(), Tier::A, "{make}: {abilities:?}");
+    for kind in [disk_images::Kind::Xfs, disk_images::Kind::Btrfs] {
+        let test = format!("xfs_and_btrfs_give_tier_a_and_share_blocks on {kind:?}");
+        let Some(mounted) = image(&test, DiskImage::mount(kind, 0)) else { continue };
+        let (abilities, disk) = abilities_of(mounted.path());
+        assert_eq!(abilities.tier(), Tier::A, "{kind:?}: {abilities:?}");
         assert!(abilities.nameless);
         let root = disk.root().unwrap();
         let (one, other) = (disk.create_nameless(&root).unwrap(), disk.create_nameless(&root).unwrap());
@@ -331,14 +300,13 @@ fn xfs_and_btrfs_give_tier_a_and_share_blocks() {
 
 #[test]
 fn subvolumes_count_as_mounts_of_their_own() {
-    let Some((_image, mounted)) = image("subvolumes_count_as_mounts_of_their_own", "mkfs.btrfs", &[], 128) else {
-        return;
-    };
+    let test = "subvolumes_count_as_mounts_of_their_own";
+    let Some(mounted) = image(test, DiskImage::mount(disk_images::Kind::Btrfs, 0)) else { return };
     let made = Command::new("btrfs").args(["subvolume", "create"]).arg(mounted.path().join("sub")).output();
     if !made.is_ok_and(|output| output.status.success()) {
-        return left_out("subvolumes_count_as_mounts_of_their_own", "btrfs does not work here");
+        return left_out(test, "btrfs does not work here");
     }
-    let (_, disk) = abilities_of(&mounted);
+    let (_, disk) = abilities_of(mounted.path());
     let root = disk.root().unwrap();
     let sub = disk.open_dir(&root, b"sub").unwrap();
     fs::write(mounted.path().join("sub/a"), "one").unwrap();
@@ -350,8 +318,17 @@ fn subvolumes_count_as_mounts_of_their_own() {
 
 #[test]
 fn ext2_is_tried_and_nothing_is_left_of_it() {
-    let Some((_image, mounted)) = image("ext2_is_tried", "mkfs.ext4", &["-I", "128"], 16) else { return };
-    let (abilities, _) = abilities_of(&mounted);
+    let test = "ext2_is_tried_and_nothing_is_left_of_it";
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").args(["-q", "-I", "128"]).arg(&image).stderr(Stdio::null()).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return left_out(test, "mkfs.ext4 does not work here");
+    }
+    let arguments = [OsStr::new("-o"), OsStr::new("loop"), image.as_os_str()];
+    let Some(mounted) = Mounted::new(test, &arguments) else { return };
+    let (abilities, _) = abilities_of(mounted.path());
     // Inodes of 128 bytes keep no birth, so that it might be the ext2 driver, and whole seconds only.
     assert_eq!(abilities.tier(), Tier::A, "{abilities:?}");
     assert_eq!(abilities.time_grain, Duration::from_secs(2));
@@ -367,7 +344,7 @@ fn a_file_system_in_user_space_is_tier_c() {
         return left_out(test, "bindfs is not installed, or may not mount");
     }
     let mounted = Mounted { at };
-    let (abilities, disk) = abilities_of(&mounted);
+    let (abilities, disk) = abilities_of(mounted.path());
     assert!(!abilities.lease, "{abilities:?}");
     assert!(abilities.no_replace);
     assert_eq!(abilities.time_grain, Duration::from_secs(3));
@@ -406,7 +383,7 @@ fn the_root_is_found_again_after_the_folder_was_replaced() {
 #[test]
 fn the_bare_mount_point_is_not_taken_for_the_share() {
     let test = "the_bare_mount_point_is_not_taken_for_the_share";
-    let Some(mounted) = Mounted::tmpfs(test, "size=1m") else { return };
+    let Some(mounted) = image(test, DiskImage::tmpfs("size=1m")) else { return };
     let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
     let held = disk.root().unwrap();
     assert!(Command::new("umount").arg("--lazy").arg(mounted.path()).status().unwrap().success());
@@ -1287,7 +1264,7 @@ fn the_root_costs_next_to_nothing() {
     }
     let each = begun.elapsed() / rounds;
     assert!(each < Duration::from_micros(2), "{each:?}");
-    let _ = std::io::stdout().write_all(format!("figure: Disk::root takes {each:?}\n").as_bytes());
+    report(&format!("Disk::root takes {each:?}"));
 }
 
 #[test]

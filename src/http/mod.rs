@@ -1,0 +1,6 @@
+//! HTTP: what comes in over the wire, and what goes out. Knows the share, access and the model, never the disk.
+//! The transport (this module's [`transport`], [`stream`] and [`body`]) carries requests and answers; the verbs are plugged into it.
+
+pub mod body;
+pub mod stream;
+pub mod transport;

@@ -1,0 +1,124 @@
+//! File systems to try things on: images of ext4, xfs and btrfs in a loop device, and tmpfs. It takes root.
+//! Each is unmounted and its image removed when it is dropped; nothing else on the machine is touched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{has_program, is_root};
+
+/// Which file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// ext4, in an image.
+    Ext4,
+    /// xfs, in an image.
+    Xfs,
+    /// btrfs, in an image.
+    Btrfs,
+    /// tmpfs, in memory.
+    Tmpfs,
+}
+
+/// A file system of its own, mounted.
+#[derive(Debug)]
+pub struct DiskImage {
+    mounted: PathBuf,
+    // Holds the image and the mount point; removed after the unmount.
+    _place: TempDir,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 4] = [Kind::Ext4, Kind::Xfs, Kind::Btrfs, Kind::Tmpfs];
+
+    fn maker(self) -> Option<(&'static str, &'static [&'static str])> {
+        match self {
+            Kind::Ext4 => Some(("mkfs.ext4", &["-q", "-F"])),
+            Kind::Xfs => Some(("mkfs.xfs", &["-q", "-f"])),
+            Kind::Btrfs => Some(("mkfs.btrfs", &["-q", "-f"])),
+            Kind::Tmpfs => None,
+        }
+    }
+
+    /// The least size its maker takes, in MiB.
+    fn least(self) -> u64 {
+        match self {
+            Kind::Ext4 | Kind::Tmpfs => 1,
+            Kind::Xfs => 320,
+            Kind::Btrfs => 128,
+        }
+    }
+}
+
+impl DiskImage {
+    /// Makes and mounts one of about so many MiB, or says why that cannot be had here.
+    pub fn mount(kind: Kind, mebibytes: u64) -> Result<Self, String> {
+        let size = mebibytes.max(kind.least());
+        Self::mount_with(kind, size * 1024 * 1024, &format!("size={size}m"))
+    }
+
+    /// A tmpfs with these mount options, such as `size=16m,nr_inodes=200`.
+    pub fn tmpfs(options: &str) -> Result<Self, String> {
+        Self::mount_with(Kind::Tmpfs, 0, options)
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.mounted
+    }
+
+    /// Makes it read-only or writable again under whoever uses it.
+    #[track_caller]
+    pub fn remount(&self, mode: &str) {
+        run("mount", &["-o", &format!("remount,{mode}"), &self.mounted.display().to_string()])
+            .expect("it is remounted");
+    }
+
+    fn mount_with(kind: Kind, bytes: u64, options: &str) -> Result<Self, String> {
+        if !is_root() {
+            return Err("mounting takes root".to_owned());
+        }
+        let place = tempfile::Builder::new().prefix("noclobber-disk-").tempdir().map_err(|error| error.to_string())?;
+        let mounted = place.path().join("mounted");
+        fs::create_dir(&mounted).map_err(|error| error.to_string())?;
+        let target = mounted.display().to_string();
+        let Some((maker, arguments)) = kind.maker() else {
+            run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", &target])?;
+            return Ok(Self { mounted, _place: place });
+        };
+        if !has_program(maker) {
+            return Err(format!("{maker} is not installed"));
+        }
+        let image = place.path().join("image");
+        let file = fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(bytes).map_err(|error| error.to_string())?;
+        let image = image.display().to_string();
+        run(maker, &[arguments, &[image.as_str()]].concat())?;
+        run("mount", &["-o", "loop", &image, &target])?;
+        Ok(Self { mounted, _place: place })
+    }
+}
+
+impl Drop for DiskImage {
+    fn drop(&mut self) {
+        let target = self.mounted.display().to_string();
+        // A process that is just ending may still hold it for a moment; lazily it goes in any case.
+        if run("umount", &[&target]).is_err() {
+            let _ = run("umount", &["-l", &target]);
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(program);
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    command.args(arguments).env("PATH", path).stdin(Stdio::null());
+    let output = command.output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}

@@ -1,0 +1,94 @@
+//! The harness is held to what the tests lean on, against a tiny server of a few lines: what is sent leaves byte for byte, and
+//! what comes back is read as it was framed.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+
+use crate::harness::client::{is_content_tag, percent_encode, tag_of};
+use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::{Connection, Request, left_out};
+
+/// Answers one connection: reads until it has seen `until`, then writes `answer`, and gives back what it read.
+fn one_answer(until: &'static str, answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut seen, mut byte) = (Vec::new(), [0]);
+        while !seen.ends_with(until.as_bytes()) && stream.read(&mut byte).unwrap() == 1 {
+            seen.push(byte[0]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(seen).unwrap()
+    });
+    (address, thread)
+}
+
+#[test]
+fn a_request_leaves_as_it_was_built() {
+    let (address, thread) = one_answer("v2", "HTTP/1.1 204 No Content\r\nETag: \"x\"\r\n\r\n");
+    let answer = Request::new(address, "PUT", "/a%zz").if_match("\"old\"").body("v2").expect(204);
+    assert_eq!(answer.tag(), "\"x\"");
+    let sent = thread.join().unwrap();
+    assert_eq!(
+        sent,
+        format!("PUT /a%zz HTTP/1.1\r\nHost: {address}\r\nIf-Match: \"old\"\r\nContent-Length: 2\r\n\r\nv2")
+    );
+}
+
+#[test]
+fn chunks_are_framed_and_read() {
+    let (address, thread) = one_answer(
+        "0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+    );
+    Request::new(address, "PUT", "/a").chunks(["one", "", "three"]).expect_body("abcde");
+    assert!(thread.join().unwrap().ends_with("3\r\none\r\n5\r\nthree\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn a_body_waits_until_it_is_asked_for() {
+    let (address, thread) = one_answer("\r\n\r\n", "HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n");
+    let refused = Request::new(address, "PUT", "/a").body_when_asked("body").expect(412);
+    assert!(refused.interim.is_empty());
+    assert!(!thread.join().unwrap().contains("body"));
+
+    let (address, thread) =
+        one_answer("\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    let taken = Request::new(address, "PUT", "/a").body_when_asked("body").expect(201);
+    assert_eq!(taken.interim, [100]);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_connection_that_breaks_is_an_error_and_never_a_short_answer() {
+    let (address, thread) = one_answer("\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort");
+    let mut connection = Connection::open(address).unwrap();
+    assert!(connection.try_send(&Request::new(address, "GET", "/")).is_err());
+    thread.join().unwrap();
+}
+
+#[test]
+fn tags_and_names_are_written_as_the_standard_says() {
+    assert_eq!(tag_of(""), "\"af1349b9f5f9a1a6a0404dea36dcc949\"");
+    assert!(is_content_tag(&tag_of("x")) && !is_content_tag("\"s0\"") && !is_content_tag("W/\"x\""));
+    assert_eq!(percent_encode(b"a b\xff%/"), "a%20b%FF%25%2F");
+}
+
+#[test]
+fn a_disk_image_can_be_written_to_and_goes_away() {
+    for kind in Kind::ALL {
+        let disk = match DiskImage::mount(kind, 16) {
+            Ok(disk) => disk,
+            Err(why) => {
+                left_out(&format!("a_disk_image_can_be_written_to_and_goes_away ({kind:?})"), &why);
+                continue;
+            }
+        };
+        let path = disk.path().to_owned();
+        std::fs::write(path.join("a"), "x").unwrap();
+        drop(disk);
+        assert!(!path.exists(), "{kind:?}");
+    }
+}

@@ -1,0 +1,282 @@
+//! The history: what a write or a delete displaced is kept, can be read without noclobber, and comes back with one request.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use crate::harness::client::tag_of;
+use crate::harness::disk_images::DiskImage;
+use crate::harness::{Dice, Server, left_out};
+
+/// A mounted drive names no version and saves over the text of somebody else. The text is in the history, and comes back.
+#[test]
+fn what_an_unconditional_write_displaced_comes_back() {
+    let server = Server::start();
+    server.write("a.txt", "hers");
+    server.put("/a.txt").body("his").expect(204);
+    let versions = server.versions("/a.txt").expect(["hers"]);
+    let restored = server.post(format!("/a.txt?restore={}", versions.0[0].id)).expect(204);
+    assert_eq!(restored.tag(), tag_of("hers"));
+    server.get("/a.txt").expect_body("hers");
+    // Restoring is a write like any other: what it displaced is kept too.
+    assert_eq!(server.versions("/a.txt").0[0].content, b"his");
+}
+
+/// What was deleted comes back, too.
+#[test]
+fn a_deleted_file_comes_back() {
+    let server = Server::start();
+    server.put("/docs/a.txt?mkdirs").body("text").expect(201);
+    server.delete("/docs/a.txt").expect(204);
+    let versions = server.versions("/docs/a.txt").expect(["text"]);
+    server.post(format!("/docs/a.txt?restore={}", versions.0[0].id)).expect(201);
+    server.get("/docs/a.txt").expect_body("text");
+}
+
+/// Versions come newest first, each under the time it was kept, and each can be fetched.
+#[test]
+fn versions_come_newest_first() {
+    let server = Server::start();
+    for text in ["one", "two", "three", "four"] {
+        server.put("/a.txt").body(text).expect_any(&[201, 204]);
+    }
+    let versions = server.versions("/a.txt").expect(["three", "two", "one"]);
+    let mut ids: Vec<&String> = versions.0.iter().map(|version| &version.id).collect();
+    ids.sort();
+    ids.reverse();
+    assert!(ids.iter().zip(&versions.0).all(|(id, version)| **id == version.id), "{ids:?}");
+    let listing = server.get("/a.txt?versions").expect(200).json();
+    assert_eq!(listing["path"], "/a.txt");
+    for version in listing["versions"].as_array().unwrap() {
+        let (id, kept) = (version["id"].as_str().unwrap(), version["kept"].as_str().unwrap());
+        assert_eq!(version["kind"], "file");
+        assert!(id.starts_with(&kept[..13]) && id.ends_with('Z') && !id.contains('~'), "{id} {kept}");
+        if let Some(tag) = version["etag"].as_str() {
+            let content = server.get(format!("/a.txt?version={id}")).expect(200).body;
+            assert_eq!(tag, tag_of(content));
+        }
+    }
+}
+
+/// The history is plain files: `ls` and `cp` suffice, and nobody else may look into it.
+#[test]
+fn the_history_is_readable_without_noclobber() {
+    let server = Server::start();
+    server.put("/docs/report.odt?mkdirs").body("old").expect(201);
+    server.put("/docs/report.odt").body("new").expect(204);
+    let folder = server.local(".noclobber/history/docs/report.odt");
+    let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(fs::read_to_string(&names[0]).unwrap(), "old");
+    let id = &server.versions("/docs/report.odt").0[0].id;
+    assert_eq!(names[0].file_name().unwrap().to_str(), Some(id.as_str()));
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(fs::metadata(server.local(".noclobber")).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+/// A file that a write displaced is the very file, with its date and its attributes.
+#[test]
+fn a_version_keeps_its_date() {
+    let server = Server::start();
+    let path = server.write("a.txt", "old");
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+    server.put("/a.txt").body("new").expect(204);
+    let (kept, content) = server.kept_files().pop().expect("a kept file");
+    assert_eq!(content, b"old");
+    assert_eq!(fs::metadata(kept).unwrap().modified().unwrap(), long_ago);
+}
+
+/// A restore obeys the conditions of the one who asks for it.
+#[test]
+fn a_restore_is_a_write_with_conditions() {
+    let server = Server::start();
+    for text in ["one", "two"] {
+        server.put("/a.txt").body(text).expect_any(&[201, 204]);
+    }
+    let id = server.versions("/a.txt").0[0].id.clone();
+    let target = format!("/a.txt?restore={id}");
+    server.post(&target).if_match("\"stale\"").expect(412).problem();
+    server.post(&target).if_none_match("*").expect(412);
+    server.get("/a.txt").expect_body("two");
+    server.post(&target).if_match(tag_of("two")).expect(204);
+    server.get("/a.txt").expect_body("one");
+    server.post("/a.txt?restore=2001-01-01T00-00-00.000000Z").expect(404);
+    for hostile in ["..", "../../a.txt", "%2e%2e%2fa.txt", "", "x/y", "%00"] {
+        server.post(format!("/a.txt?restore={hostile}")).expect_any(&[400, 404]);
+        server.get(format!("/a.txt?version={hostile}")).expect_any(&[400, 404]);
+    }
+    server.get("/a.txt").expect_body("one");
+}
+
+/// With conditions required, a restore needs one too.
+#[test]
+fn a_restore_without_a_condition_can_be_refused() {
+    let server = Server::with("--require-preconditions").start();
+    let tag = server.put("/a.txt").if_none_match("*").body("one").expect(201).tag();
+    server.put("/a.txt").if_match(tag).body("two").expect(204);
+    let id = server.versions("/a.txt").0[0].id.clone();
+    server.post(format!("/a.txt?restore={id}")).expect(428);
+    server.get("/a.txt").expect_body("two");
+}
+
+/// A whole folder was deleted. It is one version, and comes back as it was.
+#[test]
+fn a_deleted_folder_comes_back() {
+    let server = Server::start();
+    for path in ["folder/a.txt", "folder/deep/b.txt"] {
+        server.write(path, path);
+    }
+    server.delete("/folder/").expect(204);
+    let versions = server.versions("/folder");
+    assert_eq!(versions.0.len(), 1);
+    assert_eq!(versions.0[0].kind, "folder");
+    server.post(format!("/folder?restore={}", versions.0[0].id)).expect(201);
+    server.get("/folder/a.txt").expect_body("folder/a.txt");
+    server.get("/folder/deep/b.txt").expect_body("folder/deep/b.txt");
+}
+
+/// What never was has no history, and reading the history makes none.
+#[test]
+fn nothing_has_no_history() {
+    let server = Server::start();
+    server.write("a.txt", "x");
+    assert!(server.versions("/a.txt").0.is_empty());
+    assert!(!server.local(".noclobber").exists());
+}
+
+/// The history outlives the server, and the state folder.
+#[test]
+fn the_history_outlives_the_server() {
+    let mut server = Server::start();
+    server.put("/a.txt").body("one").expect(201);
+    server.put("/a.txt").body("two").expect(204);
+    server.stop();
+    fs::remove_dir_all(server.state()).unwrap();
+    fs::create_dir(server.state()).unwrap();
+    server.start_again();
+    server.versions("/a.txt").expect(["one"]);
+}
+
+/// Nobody gets into the history by its name on the disk.
+#[test]
+fn the_history_is_not_part_of_the_share() {
+    let server = Server::start();
+    server.put("/a.txt").body("one").expect(201);
+    server.put("/a.txt").body("two").expect(204);
+    let inside = format!("/.noclobber/history/a.txt/{}", server.versions("/a.txt").0[0].id);
+    for target in
+        ["/.noclobber", "/.noclobber/", "/.noclobber/history/", "/x/.noclobber/y", "/%2enoclobber/", inside.as_str()]
+    {
+        for method in
+            ["GET", "HEAD", "PUT", "DELETE", "MKCOL", "POST", "OPTIONS", "PROPFIND", "LOCK", "COPY", "MOVE", "BREW"]
+        {
+            let answer = server.request(method, target).send();
+            let allowed = if matches!(method, "BREW" | "PROPFIND" | "LOCK" | "COPY" | "MOVE") {
+                [404, 405, 501]
+            } else {
+                [404; 3]
+            };
+            assert!(allowed.contains(&answer.status), "{answer}");
+        }
+    }
+    server.versions("/a.txt").expect(["one"]);
+}
+
+/// Without a history nothing is kept for good, and a lost race is still nobody's loss.
+#[test]
+fn without_a_history_nothing_is_kept() {
+    let server = Server::with("--no-history").start();
+    server.put("/a.txt").body("one").expect(201);
+    server.put("/a.txt").body("two").expect(204);
+    server.put("/a.txt").if_match(tag_of("one")).body("three").expect(412);
+    server.get("/a.txt").expect_body("two");
+    assert!(!server.local(".noclobber/history").exists());
+    let answer = server.get("/a.txt?versions").send();
+    assert!(answer.status == 404 || answer.json()["versions"].as_array().is_some_and(Vec::is_empty), "{answer}");
+    crate::harness::eventually(Duration::from_secs(30), "what was displaced to be let go", || {
+        server.kept_files().is_empty().then_some(())
+    });
+}
+
+/// Versions older than the keep rule says are let go, and younger ones are not.
+#[test]
+fn old_versions_are_let_go() {
+    let mut server = Server::with("--history-days=30").start();
+    server.put("/a.txt").body("one").expect(201);
+    server.put("/a.txt").body("two").expect(204);
+    server.stop();
+    let folder = server.local(".noclobber/history/a.txt");
+    let aged = folder.join("2001-01-01T00-00-00.000000Z");
+    fs::write(&aged, "very old").unwrap();
+    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(978_307_200);
+    fs::File::options().write(true).open(&aged).unwrap().set_modified(date).unwrap();
+    server.start_again();
+    server.put("/a.txt").body("three").expect(204);
+    crate::harness::eventually(Duration::from_secs(20), "the old version to be let go", || {
+        (!aged.exists()).then_some(())
+    });
+    server.versions("/a.txt").expect(["two", "one"]);
+}
+
+/// The disk is full of history: an upload takes the room from it, oldest first, rather than fail.
+#[test]
+fn a_full_disk_takes_from_the_history_first() {
+    let disk = match DiskImage::tmpfs("size=16m") {
+        Ok(disk) => disk,
+        Err(why) => return left_out("a_full_disk_takes_from_the_history_first", &why),
+    };
+    let server = Server::with("--history-percent=100").folder(disk.path()).start();
+    let mut dice = Dice::new(5);
+    for round in 0..12 {
+        let content = dice.bytes(3 * 1024 * 1024);
+        server.put("/a.bin").body(&content).expect_any(&[201, 204]);
+        assert!(fs::read(server.local("a.bin")).unwrap() == content, "round {round}");
+    }
+    let kept = server.versions("/a.bin").0.len();
+    assert!((1..=4).contains(&kept), "{kept} versions");
+}
+
+/// The keep rule holds a share of the disk and no more.
+#[test]
+fn the_history_takes_no_more_than_its_share() {
+    let disk = match DiskImage::tmpfs("size=64m") {
+        Ok(disk) => disk,
+        Err(why) => return left_out("the_history_takes_no_more_than_its_share", &why),
+    };
+    let server = Server::with("--history-percent=10").folder(disk.path()).start();
+    let mut dice = Dice::new(6);
+    for _ in 0..20 {
+        server.put("/a.bin").body(dice.bytes(1024 * 1024)).expect_any(&[201, 204]);
+    }
+    crate::harness::eventually(Duration::from_secs(20), "the history to shrink to its share", || {
+        let kept: usize = server.kept_files().iter().map(|(_, content)| content.len()).sum();
+        (kept <= 7 * 1024 * 1024).then_some(())
+    });
+    assert!(!server.versions("/a.bin").0.is_empty());
+}
+
+/// The command line shows the history and brings a version back, with no server running.
+#[test]
+fn the_command_line_restores_a_version() {
+    let mut server = Server::start();
+    server.put("/docs/a.txt?mkdirs").body("one").expect(201);
+    server.put("/docs/a.txt").body("two").expect(204);
+    let id = server.versions("/docs/a.txt").0[0].id.clone();
+    server.stop();
+    let noclobber = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_noclobber"))
+            .args(arguments)
+            .arg("--state")
+            .arg(server.state())
+            .current_dir(server.folder())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(noclobber(&["history", "docs/a.txt"]).contains(&id));
+    noclobber(&["restore", "docs/a.txt", &id]);
+    assert_eq!(server.read("docs/a.txt"), "one");
+    assert!(server.kept_files().iter().any(|(_, content)| content == b"two"), "what the restore displaced is kept");
+}

@@ -1,0 +1,223 @@
+//! GET and HEAD of files: the bytes, the validators, the media type, and what a browser must not do with them.
+//! The bytes of one answer are of one version, and its tag is theirs.
+
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use crate::harness::client::{Connection, percent_encode, tag_of};
+use crate::harness::{Answer, Dice, Server};
+
+/// Somebody opens a small text file: the bytes come with everything a careful client needs to write it back.
+#[test]
+fn a_file_comes_with_its_validators() {
+    let server = Server::start();
+    server.write("a.txt", "hello");
+    let answer = server.get("/a.txt").expect_body("hello");
+    assert_eq!(answer.tag(), tag_of("hello"));
+    assert_eq!(answer.field("content-length"), "5");
+    assert_eq!(answer.field("content-type").to_ascii_lowercase(), "text/plain; charset=utf-8");
+    assert_eq!(answer.field("accept-ranges"), "bytes");
+    assert_eq!(answer.field("x-content-type-options"), "nosniff");
+    assert!(answer.field("cache-control").contains("no-cache"), "{answer}");
+    httpdate::parse_http_date(answer.field("date")).expect("a date");
+    let modified = httpdate::parse_http_date(answer.field("last-modified")).expect("a date");
+    let on_disk = std::fs::metadata(server.local("a.txt")).unwrap().modified().unwrap();
+    let difference = on_disk.duration_since(modified).expect("rounded down");
+    assert!(difference < Duration::from_secs(1), "{difference:?}");
+}
+
+/// HEAD says word for word what GET says, at every size that takes another way through the server, and sends no bytes.
+#[test]
+fn head_says_what_get_says() {
+    let server = Server::start();
+    for size in [0, 1, 1024, 200 * 1024, 3 * 1024 * 1024, 9 * 1024 * 1024] {
+        server.write("a.bin", Dice::new(size as u64).bytes(size));
+        let mut connection = server.connect();
+        let head = connection.send(&server.head("/a.bin")).expect(200);
+        let get = connection.send(&server.get("/a.bin")).expect(200);
+        assert_eq!(without_date(&head), without_date(&get), "{size} bytes");
+        assert_eq!(head.field("content-length"), size.to_string());
+        assert_eq!(get.body.len(), size);
+        let again = connection.send(&server.head("/a.bin?download")).expect(200);
+        assert_eq!(again.field("content-length"), size.to_string(), "the connection is still in step");
+    }
+}
+
+/// A large file arrives byte for byte, and the connection can be used again after it.
+#[test]
+fn a_large_file_arrives_whole() {
+    let server = Server::start();
+    let content = Dice::new(7).bytes(20 * 1024 * 1024 + 13);
+    server.write("large.bin", &content);
+    let mut connection = server.connect();
+    for _ in 0..2 {
+        let answer = connection.send(&server.get("/large.bin")).expect(200);
+        assert!(answer.body == content, "the bytes differ");
+    }
+}
+
+/// A client sends five requests at once; the answers come in the same order, small and large mixed.
+#[test]
+fn answers_come_in_the_order_of_the_requests() {
+    let server = Server::start();
+    let large = Dice::new(8).bytes(2 * 1024 * 1024);
+    server.write("large.bin", &large);
+    server.write("small.txt", "small");
+    let order = ["/small.txt", "/large.bin", "/missing", "/large.bin", "/small.txt"];
+    let mut connection = server.connect();
+    let requests: Vec<u8> = order.iter().flat_map(|target| server.get(target).head()).collect();
+    connection.write(requests);
+    for target in order {
+        let answer = connection.answer("GET");
+        match target {
+            "/small.txt" => assert_eq!(answer.expect(200).text(), "small"),
+            "/large.bin" => assert!(answer.expect(200).body == large),
+            _ => drop(answer.expect(404)),
+        }
+    }
+}
+
+/// What can carry script is shown in a sandbox; text is not sniffed into something else; unknown bytes stay bytes.
+#[test]
+fn a_page_that_somebody_uploaded_is_kept_in_a_sandbox() {
+    let server = Server::start();
+    for name in ["evil.html", "evil.htm", "evil.xhtml", "evil.svg", "evil.xml"] {
+        server.write(name, "<script>alert(1)</script>");
+        let answer = server.get(format!("/{name}")).expect(200);
+        assert!(answer.field("content-security-policy").contains("sandbox"), "{answer}");
+        assert_eq!(answer.field("x-content-type-options"), "nosniff", "{answer}");
+    }
+    for (name, media_type) in [("a.png", "image/png"), ("a.pdf", "application/pdf"), ("a", "application/octet-stream")]
+    {
+        server.write(name, "x");
+        let answer = server.get(format!("/{name}")).expect(200);
+        assert_eq!(answer.field("content-type"), media_type);
+    }
+}
+
+/// Every answer carries the two words that keep a browser from making something else of it, refusals too.
+#[test]
+fn refusals_are_not_sniffed_either() {
+    let server = Server::start();
+    for answer in [server.get("/missing").expect(404), server.request("BREW", "/").expect(501)] {
+        assert_eq!(answer.field("x-content-type-options"), "nosniff", "{answer}");
+    }
+}
+
+/// Names of every kind that a file system allows can be asked for, encoded as the standard says.
+#[test]
+fn names_of_every_kind_are_found() {
+    let server = Server::start();
+    let long = "n".repeat(255);
+    for name in
+        ["a b", "50%", "what?", "#1", "é", "e\u{301}", "日本語", "🦀", "a;b", "a&b=c", "+", "%41", "~", "a'b\"c", &long]
+    {
+        server.write(name, name);
+        server.get(format!("/{}", percent_encode(name.as_bytes()))).expect_body(name);
+    }
+    // Decoded once: the file is called `%41`, and `A` is another name.
+    server.get("/%41").expect(404);
+}
+
+/// `?download` asks the browser to save, under a name that no browser can misread.
+#[test]
+fn a_download_has_a_name() {
+    let server = Server::start();
+    server.write("plain.txt", "x");
+    let plain = server.get("/plain.txt?download").expect(200);
+    let disposition = plain.field("content-disposition");
+    assert!(disposition.starts_with("attachment") && disposition.contains("filename=\"plain.txt\""), "{disposition}");
+
+    server.write("na\u{ef}ve \"quote\".txt", "x");
+    let odd = server.get("/na%C3%AFve%20%22quote%22.txt?download").expect(200);
+    let disposition = odd.field("content-disposition");
+    assert!(disposition.contains("filename*=UTF-8''na%C3%AFve%20%22quote%22.txt"), "{disposition}");
+    assert!(server.get("/plain.txt").expect(200).header("content-disposition").is_none());
+}
+
+/// A clock ran ahead and left a file from tomorrow. Last-Modified is never later than the answer's own date.
+#[test]
+fn no_answer_is_modified_in_the_future() {
+    let server = Server::start();
+    let path = server.write("a.txt", "x");
+    File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(SystemTime::now() + Duration::from_secs(86_400))
+        .unwrap();
+    let answer = server.get("/a.txt").expect(200);
+    let date = httpdate::parse_http_date(answer.field("date")).unwrap();
+    if let Some(modified) = answer.header("last-modified") {
+        assert!(httpdate::parse_http_date(modified).unwrap() <= date, "{answer}");
+    }
+}
+
+/// A client that checks what it got asks for a digest, and gets the one the standard gives for these bytes.
+#[test]
+fn a_digest_is_given_when_asked_for() {
+    let server = Server::start();
+    server.write("hello.json", "{\"hello\": \"world\"}\n");
+    let answer = server.get("/hello.json").header("Want-Repr-Digest", "sha-256=10").expect(200);
+    assert_eq!(answer.field("repr-digest"), "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:");
+    let answer = server.get("/hello.json").header("Want-Repr-Digest", "sha-512=10").expect(200);
+    let sha_512 = "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:";
+    assert_eq!(answer.field("repr-digest"), sha_512);
+    assert!(server.get("/hello.json").expect(200).header("repr-digest").is_none());
+}
+
+/// A share that is only read finds nothing new in its folder, and nothing about its files changed.
+#[test]
+fn reading_leaves_no_trace() {
+    let server = Server::start();
+    let path = server.write("a.txt", "x");
+    let before = changed(&path);
+    for target in ["/", "/a.txt", "/missing", "/?json"] {
+        server.get(target).send();
+        server.head(target).send();
+    }
+    assert_eq!(changed(&path), before);
+    assert!(!server.local(".noclobber").exists());
+}
+
+/// Somebody deletes a file while it is being sent: the answer is the whole old file, not a torso.
+#[test]
+fn a_deleted_file_is_sent_to_its_end() {
+    let server = Server::start();
+    let content = Dice::new(9).bytes(32 * 1024 * 1024);
+    server.write("large.bin", &content);
+    let mut slow = server.connect();
+    slow.write(server.get("/large.bin").head());
+    assert!(slow.is_answered_within(Duration::from_secs(20)));
+    server.delete("/large.bin").expect(204);
+    server.get("/large.bin").expect(404);
+    assert!(slow.answer("GET").expect(200).body == content, "the bytes differ");
+}
+
+/// HTTP/1.0 clients and those that say `close` get their answer, and then the end.
+#[test]
+fn the_connection_ends_when_the_client_says_so() {
+    let server = Server::start();
+    server.write("a.txt", "x");
+    let mut connection = server.connect();
+    let answer = connection.send(&server.get("/a.txt").header("Connection", "close")).expect(200);
+    assert_eq!(answer.text(), "x");
+    assert!(connection.is_closed_within(Duration::from_secs(5)));
+
+    let mut old = Connection::open(server.address()).unwrap();
+    old.write("GET /a.txt HTTP/1.0\r\n\r\n");
+    assert_eq!(old.answer("GET").expect(200).text(), "x");
+    assert!(old.is_closed_within(Duration::from_secs(5)));
+}
+
+fn without_date(answer: &Answer) -> Vec<(String, String)> {
+    let mut headers: Vec<_> = answer.headers.iter().filter(|(name, _)| name != "date").cloned().collect();
+    headers.sort();
+    headers
+}
+
+fn changed(path: &std::path::Path) -> (i64, i64) {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).unwrap();
+    (metadata.ctime(), metadata.ctime_nsec())
+}
