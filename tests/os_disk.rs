@@ -222,7 +222,9 @@ fn no_more_is_shown_and_done_than_the_tier_that_was_asked_for() {
 
 #[test]
 fn a_read_only_file_system_is_judged_by_its_type() {
-    let Some(mounted) = image("a_read_only_file_system_is_judged_by_its_type", DiskImage::tmpfs("size=1m,ro")) else { return };
+    let Some(mounted) = image("a_read_only_file_system_is_judged_by_its_type", DiskImage::tmpfs("size=1m,ro")) else {
+        return;
+    };
     let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
     assert_eq!(disk.abilities().tier(), Tier::A);
     let root = disk.root().unwrap();
