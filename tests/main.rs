@@ -20,6 +20,7 @@ mod logging;
 mod memory;
 mod order;
 mod outside_changes;
+mod os_disk;
 mod ranges;
 mod reading;
 mod sim_disk;
