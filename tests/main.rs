@@ -4,9 +4,9 @@
 
 // Nobody outside sees these items, and a test that cannot go on may as well unwrap.
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::unwrap_used)]
-mod harness;
 mod architecture;
 mod cli;
+mod harness;
 mod harness_itself;
 
 mod collections;
@@ -14,6 +14,7 @@ mod conditions;
 mod history;
 mod ranges;
 mod reading;
+mod transport;
 mod writing;
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
 #[test]
@@ -29,5 +30,3 @@ fn no_test_file_is_forgotten() {
         );
     }
 }
-//! One binary for all tests of behaviour; each file below tells the stories of one behaviour.
-mod transport;
