@@ -13,12 +13,15 @@ mod cross_site;
 mod harness_itself;
 mod history;
 mod hostile_paths;
+mod kill;
 mod limits;
 mod memory;
 mod order;
 mod outside_changes;
+mod race;
 mod ranges;
 mod reading;
+mod start;
 mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
