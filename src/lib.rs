@@ -1,4 +1,8 @@
 //! noclobber shares a folder over HTTP, and nobody's work is overwritten unseen.
 
+pub mod config;
+pub mod http;
+pub mod log;
 pub mod model;
+pub mod share;
 pub mod store;

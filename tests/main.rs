@@ -7,6 +7,8 @@
 
 mod harness;
 
+mod architecture;
+mod cli;
 mod collections;
 mod conditions;
 mod cross_site;
@@ -21,7 +23,9 @@ mod outside_changes;
 mod race;
 mod ranges;
 mod reading;
+mod sim_disk;
 mod start;
+mod transport;
 mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.

@@ -2,5 +2,7 @@
 
 pub mod content_hash;
 pub mod path;
+pub mod precondition;
 pub mod stamp;
 pub mod tag;
+pub mod version;

@@ -1,3 +1,10 @@
 //! Floor 1: the disk. Synchronous. Knows the model and nothing else.
 
+pub mod commit;
 pub mod disk;
+pub mod history;
+pub mod index;
+pub mod lease;
+pub mod os_disk;
+pub mod path_mutex;
+pub mod staging;

@@ -7,6 +7,8 @@
 pub mod client;
 pub mod disk_images;
 pub mod server;
+pub mod sim_disk;
+pub mod stranger;
 
 pub use client::{Answer, Connection, Request};
 pub use server::Server;

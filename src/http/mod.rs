@@ -1,0 +1,7 @@
+//! HTTP: what comes in over the wire, and what goes out. Knows the share, access and the model, never the disk.
+//! The transport (this module's [`transport`], [`stream`], [`turn`] and [`body`]) carries requests and answers; the verbs are plugged into it.
+
+pub mod body;
+pub mod stream;
+pub mod transport;
+pub mod turn;

@@ -1,0 +1,574 @@
+//! The connection: a TCP or Unix socket under actix, which can also send a piece of a file by `sendfile`.
+//! A response body puts a [`Job`] in place, and the connection carries it out in `poll_flush`, which the dispatcher calls only when
+//! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it.
+//! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
+
+use crate::http::body::{FileBytes, changed, cut_short, read_at_once};
+use crate::http::turn::Turn;
+use actix_rt::net::{TcpStream, UnixStream};
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::net::SendFlags;
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How much is handed to one `sendfile`, in bytes; also what is looked for in the page cache, and fetched, at once.
+const WINDOW: u64 = 512 * 1024;
+
+/// How much one poll sends before the other connections of the worker have their turn, in bytes.
+const POLL_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The end of every file is read into memory and checked before it is sent, so that it can be withheld, in bytes.
+const TAIL: u64 = 8 * 1024;
+
+/// How much is copied at once where the kernel cannot send the file itself, in bytes.
+const PIECE: u64 = 64 * 1024;
+
+/// How much of the requests that a client sends ahead is taken in before they have their turn, in bytes.
+const HELD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a connection waits for a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the rest of a head that has begun.
+    pub header_time: Duration,
+    /// For a reader to take anything.
+    pub write_stall: Duration,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    jobs: Jobs,
+    stall: Stall,
+    turn: Turn,
+    held: BytesMut,
+    ended: bool,
+    dawdle: Dawdle,
+}
+
+impl Connection {
+    /// Takes over a TCP connection, and switches Nagle's delay off.
+    pub fn tcp(socket: TcpStream, patience: Patience) -> Self {
+        // Without this an answer of several writes waits 40 ms for the client's acknowledgement. If it fails the client is gone.
+        let _ = socket.set_nodelay(true);
+        Self::new(Socket::Tcp(socket), patience)
+    }
+
+    /// Takes over a connection on a Unix socket.
+    pub fn unix(socket: UnixStream, patience: Patience) -> Self {
+        Self::new(Socket::Unix(socket), patience)
+    }
+
+    fn new(socket: Socket, patience: Patience) -> Self {
+        Self {
+            socket,
+            jobs: Jobs::default(),
+            stall: Stall::new(patience.write_stall),
+            turn: Turn::default(),
+            held: BytesMut::new(),
+            ended: false,
+            dawdle: Dawdle { heads: 0, limit: patience.header_time, timer: None },
+        }
+    }
+
+    /// The place where response bodies put their jobs; one for each connection.
+    pub fn jobs(&self) -> Jobs {
+        self.jobs.clone()
+    }
+
+    /// Whose turn it is on this connection.
+    pub fn turn(&self) -> Turn {
+        self.turn.clone()
+    }
+
+    /// The client's address; a Unix socket has none.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.peer_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// Sends until the job is done, the socket is full, the file is not in memory, or others have waited long enough.
+    fn carry_out(&mut self, job: &mut Job, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut sent_max = POLL_BYTES_MAX;
+        loop {
+            match &mut job.step {
+                Step::Done => return Poll::Ready(Ok(())),
+                Step::Choose => job.choose()?,
+                Step::Fetch(reading) => {
+                    let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other)??;
+                    job.fetched(fetched)?;
+                }
+                Step::Send { .. } | Step::Copy { .. } if sent_max == 0 => {
+                    // The deferred waker lets the worker look at its other sockets first; waking ourselves would not (a 40 times
+                    // longer wait for everybody else, measured).
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
+                }
+                Step::Send { until } => {
+                    let wanted = (*until - job.position).min(sent_max);
+                    let (file, mut offset) = (job.source.fd(), job.position);
+                    let result = self
+                        .socket
+                        .try_write(|socket| rustix::fs::sendfile(socket, file, Some(&mut offset), wanted as usize));
+                    match result {
+                        Ok(0) => return Poll::Ready(Err(cut_short())),
+                        Ok(sent) => {
+                            job.sent(sent as u64);
+                            sent_max = sent_max.saturating_sub(sent as u64);
+                            self.stall.progress();
+                        }
+                        // A file system whose files the kernel cannot send by itself.
+                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => job.copy_instead(),
+                        Err(error) => ready!(self.wait_or_fail(error, cx))?,
+                    }
+                }
+                Step::Copy { piece } => {
+                    match self.socket.try_write(|socket| rustix::net::send(socket, piece, SendFlags::NOSIGNAL)) {
+                        Ok(sent) => {
+                            piece.advance(sent);
+                            job.sent(sent as u64);
+                            sent_max = sent_max.saturating_sub(sent as u64);
+                            self.stall.progress();
+                        }
+                        Err(error) => ready!(self.wait_or_fail(error, cx))?,
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a write that failed: waits for room in the socket if that was all, and says when it may be tried again.
+    fn wait_or_fail(&mut self, error: io::Error, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Poll::Ready(Ok(())),
+            io::ErrorKind::WouldBlock => self.room(cx),
+            _ => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Waits for room in the socket, but not longer than a reader may stall.
+    fn room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.socket.poll_write_ready(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.stalled(cx),
+        }
+    }
+
+    fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.stall.poll(cx));
+        self.socket.reset_when_closed();
+        tracing::debug!(peer = ?self.peer(), "dropped a client that takes nothing of what it asked for");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Connection {
+    /// While the turn is ours: takes in a little of what comes, to learn whether the client is still there.
+    fn hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.turn.wait(cx);
+        while !self.ended && self.held.len() < HELD_BYTES_MAX {
+            ready!(self.socket.poll_read_ready(cx))?;
+            let mut bytes = [0; 4096];
+            match self.socket.try_read(&mut bytes) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.held.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        // The end is told at once, unless requests that came before it are still to be answered.
+        if self.ended && self.held.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.turn.is_ours() {
+            return this.hold(cx);
+        }
+        if !this.held.is_empty() {
+            let room = this.held.len().min(into.remaining());
+            let admitted = this.turn.admit(&this.held[..room]);
+            into.put_slice(&this.held.split_to(admitted));
+            return Poll::Ready(Ok(()));
+        }
+        if this.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        let read = match &mut this.socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
+            Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
+        };
+        if read.is_pending() {
+            return this.dawdle.poll(&this.turn, cx);
+        }
+        let admitted = before + this.turn.admit(&into.filled()[before..]);
+        this.held.extend_from_slice(&into.filled()[admitted..]);
+        into.set_filled(admitted);
+        if this.turn.is_ours() {
+            this.dawdle.head_complete();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        // The header of a file that is about to follow waits for its first bytes, so that both leave in one segment.
+        let more = if this.jobs.waiting() { SendFlags::MORE } else { SendFlags::empty() };
+        loop {
+            match this.socket.try_write(|socket| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | more)) {
+                Ok(sent) => {
+                    this.stall.progress();
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) => ready!(this.wait_or_fail(error, cx))?,
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // The job is taken out while it runs: nothing below can meet a cell that is already borrowed.
+        let Some(mut job) = this.jobs.take() else { return Poll::Ready(Ok(())) };
+        let result = this.carry_out(&mut job, cx);
+        match &result {
+            Poll::Pending => this.jobs.put_back(job),
+            Poll::Ready(Ok(())) => this.jobs.finish(job),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => this.socket.reset_when_closed(),
+            Poll::Ready(Err(_)) => {}
+        }
+        result
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().socket {
+            Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Either kind of socket, so that everything above is one type.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+
+    fn try_write(&self, write: impl FnOnce(BorrowedFd<'_>) -> Result<usize, Errno>) -> io::Result<usize> {
+        let write = || write(self.fd()).map_err(io::Error::from);
+        match self {
+            Self::Tcp(socket) => socket.try_io(Interest::WRITABLE, write),
+            Self::Unix(socket) => socket.try_io(Interest::WRITABLE, write),
+        }
+    }
+
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_read(into),
+            Self::Unix(socket) => socket.try_read(into),
+        }
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_write_ready(cx),
+            Self::Unix(socket) => socket.poll_write_ready(cx),
+        }
+    }
+
+    /// Makes the close that follows a reset: the client must not take what it has for the whole, and what waits in the kernel goes.
+    fn reset_when_closed(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(self.fd(), Some(Duration::ZERO));
+    }
+}
+
+/// The one place of a connection where a response body puts the file that is to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Jobs(Rc<RefCell<Slot>>);
+
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Waiting(Job),
+    Finished,
+}
+
+impl Jobs {
+    /// Puts a job in place. The connection has one at a time, as it has one response at a time.
+    pub(crate) fn put(&self, job: Job) {
+        let before = self.0.replace(Slot::Waiting(job));
+        debug_assert!(matches!(before, Slot::Empty), "one response at a time");
+    }
+
+    /// Says once that the job is finished; until then keeps the waker that is to be told.
+    pub(crate) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.0.borrow_mut();
+        match &mut *slot {
+            Slot::Waiting(job) => {
+                job.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Slot::Finished => {
+                *slot = Slot::Empty;
+                Poll::Ready(())
+            }
+            // Taken away by a failure: the connection is about to end, and nothing more will be asked of it.
+            Slot::Empty => Poll::Pending,
+        }
+    }
+
+    fn waiting(&self) -> bool {
+        matches!(&*self.0.borrow(), Slot::Waiting(_))
+    }
+
+    fn take(&self) -> Option<Job> {
+        let mut slot = self.0.borrow_mut();
+        match std::mem::take(&mut *slot) {
+            Slot::Waiting(job) => Some(job),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    fn put_back(&self, job: Job) {
+        self.0.replace(Slot::Waiting(job));
+    }
+
+    fn finish(&self, mut job: Job) {
+        self.0.replace(Slot::Finished);
+        if let Some(waker) = job.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A piece of a file on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Job {
+    source: Arc<dyn FileBytes>,
+    position: u64,
+    end: u64,
+    copies: bool,
+    step: Step,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Look what comes next.
+    Choose,
+    /// The blocking pool reads what is not in memory.
+    Fetch(JoinHandle<io::Result<Fetched>>),
+    /// The kernel sends up to here.
+    Send { until: u64 },
+    /// These bytes are sent from memory.
+    Copy { piece: Bytes },
+    /// Everything has been handed to the kernel.
+    Done,
+}
+
+/// What the blocking pool brought.
+#[derive(Debug)]
+enum Fetched {
+    /// The page cache holds the file up to here.
+    Window { until: u64 },
+    /// The bytes themselves.
+    Piece(Bytes),
+}
+
+impl Job {
+    pub(crate) fn new(source: Arc<dyn FileBytes>, range: std::ops::Range<u64>) -> Self {
+        Self { source, position: range.start, end: range.end, copies: false, step: Step::Choose, waker: None }
+    }
+
+    /// Decides what is sent next, and how.
+    fn choose(&mut self) -> io::Result<()> {
+        let left = self.end - self.position;
+        self.step = if left == 0 {
+            Step::Done
+        } else if left <= TAIL || self.copies {
+            self.choose_piece(left.min(PIECE))?
+        } else {
+            self.choose_window((self.position + WINDOW).min(self.end - TAIL))?
+        };
+        Ok(())
+    }
+
+    fn choose_piece(&self, wanted: u64) -> io::Result<Step> {
+        if let Some(piece) = read_at_once(&*self.source, self.position, wanted)? {
+            return self.check(piece);
+        }
+        let (source, position) = (Arc::clone(&self.source), self.position);
+        Ok(Step::Fetch(spawn_blocking(move || read_fully(&*source, position, wanted).map(Fetched::Piece))))
+    }
+
+    fn choose_window(&self, until: u64) -> io::Result<Step> {
+        if in_memory(&*self.source, self.position)? && in_memory(&*self.source, until - 1)? {
+            return Ok(Step::Send { until });
+        }
+        let (source, position) = (Arc::clone(&self.source), self.position);
+        Ok(Step::Fetch(spawn_blocking(move || warm(&*source, position, until).map(|()| Fetched::Window { until }))))
+    }
+
+    fn fetched(&mut self, fetched: Fetched) -> io::Result<()> {
+        self.step = match fetched {
+            Fetched::Window { until } => Step::Send { until },
+            Fetched::Piece(piece) => self.check(piece)?,
+        };
+        Ok(())
+    }
+
+    /// Lets the end of the file go only if the file is still what was promised: every byte has been read by now.
+    fn check(&self, piece: Bytes) -> io::Result<Step> {
+        let last = self.position + piece.len() as u64 >= self.end;
+        if last && !self.source.still_the_same() {
+            return Err(changed());
+        }
+        Ok(Step::Copy { piece })
+    }
+
+    fn copy_instead(&mut self) {
+        self.copies = true;
+        self.step = Step::Choose;
+    }
+
+    fn sent(&mut self, bytes: u64) {
+        self.position += bytes;
+        let finished = match &self.step {
+            Step::Send { until } => self.position >= *until,
+            Step::Copy { piece } => piece.is_empty(),
+            Step::Choose | Step::Fetch(_) | Step::Done => false,
+        };
+        if finished {
+            self.step = Step::Choose;
+        }
+    }
+}
+
+/// Whether the byte at this offset can be read without waiting for the disk.
+fn in_memory(source: &dyn FileBytes, offset: u64) -> io::Result<bool> {
+    let mut byte = [0];
+    match rustix::io::preadv2(source.fd(), &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(0) => Err(cut_short()),
+        Ok(_) => Ok(true),
+        // Not in memory, or a file system that cannot say so: then somebody else must wait for it.
+        Err(_) => Ok(false),
+    }
+}
+
+/// Reads a window for the sake of the page cache. Runs in the blocking pool.
+fn warm(source: &dyn FileBytes, mut position: u64, until: u64) -> io::Result<()> {
+    let mut scratch = vec![0; PIECE as usize];
+    while position < until {
+        let wanted = (until - position).min(PIECE) as usize;
+        match source.read_at(position, &mut scratch[..wanted])? {
+            0 => return Err(cut_short()),
+            read => position += read as u64,
+        }
+    }
+    Ok(())
+}
+
+/// Reads exactly so many bytes. Runs in the blocking pool.
+pub(crate) fn read_fully(source: &dyn FileBytes, position: u64, wanted: u64) -> io::Result<Bytes> {
+    let mut bytes = vec![0; wanted as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match source.read_at(position + filled as u64, &mut bytes[filled..])? {
+            0 => return Err(cut_short()),
+            read => filled += read,
+        }
+    }
+    Ok(bytes.into())
+}
+
+/// Tells how long a reader has taken nothing. Progress costs nothing: the timer is looked at only while the socket is full.
+#[derive(Debug)]
+struct Stall {
+    limit: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn new(limit: Duration) -> Self {
+        Self { limit, since: None, timer: None }
+    }
+
+    fn progress(&mut self) {
+        self.since = None;
+    }
+
+    /// Ready when nothing has moved for the whole limit.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// Tells that a head which has begun does not go on. actix watches the first head of a connection, and no other.
+#[derive(Debug)]
+struct Dawdle {
+    heads: u64,
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Dawdle {
+    fn head_complete(&mut self) {
+        self.heads += 1;
+        self.timer = None;
+    }
+
+    fn poll(&mut self, turn: &Turn, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.heads == 0 || !turn.head_begun() {
+            return Poll::Pending;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.limit)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}

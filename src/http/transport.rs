@@ -1,0 +1,471 @@
+//! The transport: listens, takes connections, keeps the limits of a request's head, and hands requests to a [`Handler`].
+//! It promises that refusals leave before `100 Continue`, that leftovers of a body are never taken for a request, and that stopping lets
+//! uploads in flight end. It never knows a verb, a status of a verb, or a path's meaning.
+//!
+//! # The seam
+//!
+//! [`serve`]`(settings, listeners, make_handler, stop)`: `make_handler` is called once for each worker and listener, on the worker's thread; what
+//! all workers share goes in as an `Arc` that the closure holds. A request takes this way:
+//!
+//! 1. The head's limits (bytes of the header fields, length of the target, no fragment): [`Handler::reject`] answers.
+//! 2. [`Handler::early`], only if the client waits for `100 Continue`: an `Err` is the final answer and the body is never asked for.
+//! 3. [`Handler::hot`], for GET and HEAD without a body: may answer from memory, without actix-web's routing.
+//! 4. [`Handler::handle`]: everything else. It gets the body by reference; what it leaves unread is read away if it is short, and otherwise
+//!    the connection is closed in such a way that the client can still read the answer.
+//!
+//! A file is sent with [`body::file`](crate::http::body::file), pieces of one with [`body::parts`](crate::http::body::parts). HEAD goes through them too.
+
+use crate::http::stream::{Connection, Patience};
+use crate::http::turn::{InTurn, Turn};
+use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
+use actix_rt::net::{TcpStream, UnixStream};
+use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::{
+    IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
+};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::future::{Either, Ready, ready};
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// What leaves actix's own buffer at once, in bytes; also the most that it keeps between two answers.
+const WRITE_BUFFER: usize = 128 * 1024;
+
+/// How much of a body that the handler left unread is read away, so that the connection can be used again, in bytes.
+const LEFTOVER_BYTES_MAX: u64 = 64 * 1024;
+
+/// How long that may take.
+const LEFTOVER_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// The verbs, as the transport sees them.
+pub trait Handler: 'static {
+    /// Answers a GET or HEAD without a body at once, from memory, or not at all. Must not wait for anything.
+    fn hot(&self, request: &Request) -> Option<Response<BoxBody>>;
+
+    /// Decides, from the head alone, whether the client that waits for `100 Continue` may send its body. An `Err` is the final answer.
+    fn early(&self, request: &Request) -> impl Future<Output = Result<(), Response<BoxBody>>>;
+
+    /// Answers a request.
+    fn handle(&self, request: HttpRequest, body: &mut Payload) -> impl Future<Output = HttpResponse>;
+
+    /// The answer to a request that never reaches a verb. The connection closes after it if a body was announced.
+    fn reject(&self, request: &Request, rejection: Rejection) -> Response<BoxBody>;
+}
+
+/// Why a request is not given to a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// The header fields together are larger than [`Settings::header_bytes_max`] (431).
+    HeadersTooLarge,
+    /// The path of the target is longer than [`Settings::path_bytes_max`] (414).
+    TargetTooLong,
+    /// The target holds a `#`, after which the parser drops everything: what is left may name something else (400).
+    FragmentInTarget,
+}
+
+/// The numbers of the transport.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads that serve connections.
+    pub workers: usize,
+    /// Connections at once, over all workers; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Names and values of all header fields of a request together, in bytes.
+    pub header_bytes_max: usize,
+    /// The path of the request target, as it is on the wire, in bytes.
+    pub path_bytes_max: usize,
+    /// How long a client may take to send the head of a request.
+    pub header_time: Duration,
+    /// How long a connection is kept between two requests.
+    pub keep_alive: Duration,
+    /// How long a connection that is to close waits for the client to take the answer.
+    pub linger_time: Duration,
+    /// How long a reader may take nothing before it is dropped.
+    pub write_stall: Duration,
+    /// How long requests in flight have to end when the server is asked to stop.
+    pub stop_time: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            connections_max: 4096,
+            header_bytes_max: 32 * 1024,
+            path_bytes_max: 4096,
+            header_time: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            linger_time: Duration::from_secs(5),
+            write_stall: Duration::from_secs(60),
+            stop_time: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Settings {
+    fn patience(&self) -> Patience {
+        Patience { header_time: self.header_time, write_stall: self.write_stall }
+    }
+}
+
+/// A socket that is already bound.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket; the caller removes its file at the end.
+    Unix(UnixListener),
+}
+
+/// Asks a server to stop: the first word lets requests in flight end, the second does not.
+pub type Stop = mpsc::UnboundedReceiver<()>;
+
+/// Speaks a word of [`Stop`] for each SIGTERM and each SIGINT (Ctrl-C).
+///
+/// # Errors
+/// Where the signals cannot be caught.
+pub fn stop_on_signals() -> io::Result<Stop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (speak, stop) = mpsc::unbounded_channel();
+    actix_rt::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if speak.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(stop)
+}
+
+/// Serves until it is asked to stop. Runs inside an actix `System`.
+///
+/// # Errors
+/// Where the sockets cannot be used.
+pub async fn serve<H: Handler>(
+    settings: Settings,
+    listeners: Vec<Listener>,
+    make_handler: impl Fn() -> H + Clone + Send + 'static,
+    mut stop: Stop,
+) -> io::Result<()> {
+    raise_open_files();
+    let stop_seconds = settings.stop_time.as_secs();
+    let workers = settings.workers.clamp(1, 512);
+    let mut builder = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(settings.connections_max.div_ceil(workers).max(1))
+        .shutdown_timeout(stop_seconds)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    for listener in listeners {
+        let (settings, make_handler, stopping) = (settings.clone(), make_handler.clone(), stopping.clone());
+        builder =
+            match listener {
+                Listener::Tcp(socket) => {
+                    builder.listen("tcp", socket, move || {
+                        let patience = settings.patience();
+                        fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, patience)))))
+                            .and_then(http(&settings, make_handler(), &stopping))
+                    })?
+                }
+                Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
+                    let patience = settings.patience();
+                    fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, patience)))))
+                        .and_then(http(&settings, make_handler(), &stopping))
+                })?,
+            };
+    }
+
+    let mut server = pin!(builder.run());
+    let handle = server.handle();
+    tokio::select! {
+        result = &mut server => return result,
+        () = heard(&mut stop) => tracing::info!("stopping; requests in flight have {stop_seconds} s"),
+    }
+    // The order is given at once and answered when all is done; a second word drops the server, which ends what is left.
+    let stopped = handle.stop(true);
+    tokio::select! {
+        result = &mut server => result,
+        () = heard(&mut stop) => {
+            tracing::info!("stopping at once");
+            Ok(())
+        }
+        () = async { stopped.await; std::future::pending().await } => Ok(()),
+    }
+}
+
+async fn heard(stop: &mut Stop) {
+    if stop.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Lets the process open as many files as the system allows it: every connection is one, and every download another.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!("cannot raise the limit of open files from {:?} to {:?}: {error}", limit.current, limit.maximum);
+    }
+}
+
+type Accepted = (Connection, actix_http::Protocol, Option<SocketAddr>);
+
+fn accepted(connection: Connection) -> Accepted {
+    let peer = connection.peer();
+    (connection, actix_http::Protocol::Http1, peer)
+}
+
+/// Builds what serves the connections of one worker.
+fn http<H: Handler>(
+    settings: &Settings,
+    handler: H,
+    stopping: &GracefulShutdownSignal,
+) -> impl ServiceFactory<Accepted, Config = (), Response = (), Error = actix_http::error::DispatchError, InitError = ()>
++ use<H> {
+    let handler = Rc::new(handler);
+    let stopping = stopping.clone();
+    let gate = Gate {
+        header_bytes_max: settings.header_bytes_max,
+        path_bytes_max: settings.path_bytes_max,
+        handler: Rc::clone(&handler),
+    };
+    HttpService::build()
+        .keep_alive(KeepAlive::Timeout(settings.keep_alive))
+        .client_request_timeout(settings.header_time)
+        .client_disconnect_timeout(settings.linger_time)
+        .h1_write_buffer_size(WRITE_BUFFER)
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .on_connect_ext(|connection: &Connection, data| {
+            data.insert(connection.jobs());
+            data.insert(connection.turn());
+        })
+        .expect(fn_service({
+            let gate = gate.clone();
+            move |request: Request| {
+                let gate = gate.clone();
+                async move { gate.before_continue(request).await }
+            }
+        }))
+        .finish(front(gate, handler))
+}
+
+/// Builds the fast path, and actix-web behind it.
+fn front<H: Handler>(
+    gate: Gate<H>,
+    handler: Rc<H>,
+) -> impl ServiceFactory<
+    Request,
+    Config = (),
+    Response = Response<InTurn>,
+    Error = actix_web::Error,
+    InitError = (),
+    Service: Service<Request, Future: 'static>,
+    Future: 'static,
+> {
+    let app = App::new().default_service(fn_service(move |request: ServiceRequest| {
+        let handler = Rc::clone(&handler);
+        async move { Ok::<_, actix_web::Error>(answer(&*handler, request).await) }
+    }));
+    let app = Rc::new(map_config(app.into_factory(), |()| AppConfig::default()));
+    fn_factory(move || {
+        let (gate, app) = (gate.clone(), Rc::clone(&app));
+        async move { Ok(Front { gate, app: app.new_service(()).await? }) }
+    })
+}
+
+/// Lets a verb answer, and leaves the connection fit for what comes next.
+async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResponse {
+    let (request, mut body) = request.into_parts();
+    let response = handler.handle(request.clone(), &mut body).await;
+    let response = match read_away(&mut body).await {
+        Leftover::Nothing => response,
+        // While the body is alive, actix sees that it was not read, and closes the connection after the answer.
+        Leftover::More => {
+            if let Some(turn) = request.conn_data::<Turn>() {
+                turn.is_over();
+            }
+            response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: body }))
+        }
+    };
+    ServiceResponse::new(request, response)
+}
+
+enum Leftover {
+    Nothing,
+    More,
+}
+
+/// Reads away what is left of a body, within limits.
+async fn read_away(body: &mut Payload) -> Leftover {
+    if matches!(body, Payload::None) {
+        return Leftover::Nothing;
+    }
+    let mut left = LEFTOVER_BYTES_MAX;
+    let reading = async {
+        loop {
+            match body.next().await {
+                None => return Leftover::Nothing,
+                Some(Err(_)) => return Leftover::More,
+                Some(Ok(bytes)) if bytes.len() as u64 > left => return Leftover::More,
+                Some(Ok(bytes)) => left -= bytes.len() as u64,
+            }
+        }
+    };
+    tokio::time::timeout(LEFTOVER_TIME_MAX, reading).await.unwrap_or(Leftover::More)
+}
+
+/// A body that keeps the unread request alive until the answer has left.
+struct Holding {
+    inner: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Holding {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.inner.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.inner).poll_next(cx)
+    }
+}
+
+/// Refuses a request for good: the body that was announced is neither asked for nor read.
+fn refuse(mut request: Request, response: Response<BoxBody>) -> Response<BoxBody> {
+    let unread = request.take_payload();
+    if matches!(unread, Payload::None) {
+        return response;
+    }
+    if let Some(turn) = request.conn_data::<Turn>() {
+        turn.is_over();
+    }
+    let mut response = response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: unread }));
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
+}
+
+/// What every request passes first.
+struct Gate<H> {
+    header_bytes_max: usize,
+    path_bytes_max: usize,
+    handler: Rc<H>,
+}
+
+impl<H> Clone for Gate<H> {
+    fn clone(&self) -> Self {
+        Self { handler: Rc::clone(&self.handler), ..*self }
+    }
+}
+
+impl<H: Handler> Gate<H> {
+    fn rejects(&self, request: &Request) -> Option<Rejection> {
+        if request.conn_data::<Turn>().is_some_and(Turn::had_fragment) {
+            return Some(Rejection::FragmentInTarget);
+        }
+        if request.path().len() > self.path_bytes_max {
+            return Some(Rejection::TargetTooLong);
+        }
+        let bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        (bytes > self.header_bytes_max).then_some(Rejection::HeadersTooLarge)
+    }
+
+    /// Decides before `100 Continue` is sent.
+    async fn before_continue(&self, mut request: Request) -> Result<Request, Response<BoxBody>> {
+        begin(&mut request);
+        if let Some(rejection) = self.rejects(&request) {
+            let response = self.handler.reject(&request, rejection);
+            return Err(refuse(request, response));
+        }
+        match self.handler.early(&request).await {
+            Ok(()) => Ok(request),
+            Err(response) => Err(refuse(request, response)),
+        }
+    }
+
+    /// Answers what needs no verb.
+    fn answer_at_once(&self, mut request: Request) -> Result<Response<BoxBody>, Request> {
+        if let Some(rejection) = self.rejects(&request) {
+            let response = self.handler.reject(&request, rejection);
+            return Ok(refuse(request, response));
+        }
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if !reads || !matches!(request.payload(), Payload::None) {
+            return Err(request);
+        }
+        self.handler.hot(&request).ok_or(request)
+    }
+}
+
+/// Tells the connection what kind of request it gave, and whose turn it is now.
+fn begin(request: &mut Request) -> Option<Turn> {
+    let turn = request.conn_data::<Turn>().cloned()?;
+    turn.begin(request);
+    Some(turn)
+}
+
+struct Front<H, S> {
+    gate: Gate<H>,
+    app: S,
+}
+
+impl<H: Handler, S> Service<Request> for Front<H, S>
+where
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
+{
+    type Response = Response<InTurn>;
+    type Error = actix_web::Error;
+    type Future = Either<Ready<Result<Self::Response, Self::Error>>, Answering<S::Future>>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.app.poll_ready(cx)
+    }
+
+    fn call(&self, mut request: Request) -> Self::Future {
+        let turn = begin(&mut request);
+        match self.gate.answer_at_once(request) {
+            Ok(response) => Either::Left(ready(Ok(response.map_body(|_, body| InTurn::new(body, turn))))),
+            Err(request) => Either::Right(Answering { answer: Box::pin(self.app.call(request)), turn }),
+        }
+    }
+}
+
+/// actix-web's answer, on its way to become the connection's.
+struct Answering<F> {
+    answer: Pin<Box<F>>,
+    turn: Option<Turn>,
+}
+
+impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>>> Future for Answering<F> {
+    type Output = Result<Response<InTurn>, actix_web::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = std::task::ready!(self.answer.as_mut().poll(cx))?;
+        let turn = self.turn.take();
+        Poll::Ready(Ok(Response::from(answer).map_body(|_, body| InTurn::new(body, turn))))
+    }
+}

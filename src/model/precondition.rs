@@ -1,0 +1,446 @@
+//! The parsed conditional headers of one request, and what they decide (RFC 9110 §13).
+//!
+//! Parsing works on the raw bytes of the field lines and fails closed: what cannot be understood never lets a write through
+//! that a right header would have stopped. Deciding is a pure function of the headers and of what is there.
+
+use super::stamp::Timestamp;
+use super::tag::{EntityTag, TagForm};
+
+/// The conditional headers of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Precondition {
+    if_match: Option<TagList>,
+    if_none_match: Option<TagList>,
+    /// Whole seconds.
+    if_modified_since: Option<i64>,
+    /// Whole seconds.
+    if_unmodified_since: Option<i64>,
+}
+
+/// The raw field lines of the conditional headers, in the order they came.
+#[derive(Clone, Debug, Default)]
+pub struct ConditionalFields<'a> {
+    /// `If-Match`.
+    pub if_match: Vec<&'a [u8]>,
+    /// `If-None-Match`.
+    pub if_none_match: Vec<&'a [u8]>,
+    /// `If-Modified-Since`.
+    pub if_modified_since: Vec<&'a [u8]>,
+    /// `If-Unmodified-Since`.
+    pub if_unmodified_since: Vec<&'a [u8]>,
+}
+
+/// A conditional header that cannot be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is malformed")]
+pub struct Malformed(pub Header);
+
+/// One of the conditional headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// `If-Match`.
+    IfMatch,
+    /// `If-None-Match`.
+    IfNoneMatch,
+    /// `If-Modified-Since`.
+    IfModifiedSince,
+    /// `If-Unmodified-Since`.
+    IfUnmodifiedSince,
+}
+
+impl std::fmt::Display for Header {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::IfMatch => "If-Match",
+            Self::IfNoneMatch => "If-None-Match",
+            Self::IfModifiedSince => "If-Modified-Since",
+            Self::IfUnmodifiedSince => "If-Unmodified-Since",
+        })
+    }
+}
+
+/// What the conditional headers are judged against.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// Nothing is there.
+    Nothing,
+    /// A collection, which has no tag and no date.
+    Collection,
+    /// A file.
+    File(&'a Validators),
+}
+
+/// What identifies the version of a file that is there now.
+#[derive(Clone, Debug)]
+pub struct Validators {
+    /// The tag that is shown for it.
+    pub shown: EntityTag,
+    /// The first 128 bits of the content's hash, where it is known.
+    pub content: Option<[u8; 16]>,
+    /// The digest of its stamp, where the stamp is quiet and settled.
+    pub stamp: Option<[u8; 16]>,
+    /// When it was last changed.
+    pub modified: Timestamp,
+    /// Whether no other version of this file has been there with the same date in whole seconds, as far as the server knows.
+    pub date_is_exact: bool,
+}
+
+/// Whether a request reads or changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// GET and HEAD.
+    Read,
+    /// Every other method.
+    Change,
+}
+
+/// What the conditional headers decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// They allow the request.
+    Proceed,
+    /// The client has this version already (304).
+    NotModified,
+    /// This header forbids the request (412).
+    Refuse(Header),
+}
+
+#[derive(Clone, Debug)]
+enum TagList {
+    Any,
+    Tags(Vec<Listed>),
+}
+
+/// A member of a list: a tag, or text without quotes that some clients send in its place.
+#[derive(Clone, Debug)]
+enum Listed {
+    Tag(EntityTag),
+    Unquoted(Box<[u8]>),
+}
+
+impl Precondition {
+    /// Parses the raw field lines.
+    ///
+    /// A list whose quotes or commas are broken, or that mixes `*` with tags, is malformed. A member without quotes is kept: it
+    /// matches only if its text equals the current tag's. A date that is not an HTTP-date, or not alone, is ignored
+    /// (RFC 9110 §13.1.3, §13.1.4).
+    pub fn parse(fields: &ConditionalFields<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            if_match: TagList::parse(&fields.if_match).map_err(|()| Malformed(Header::IfMatch))?,
+            if_none_match: TagList::parse(&fields.if_none_match).map_err(|()| Malformed(Header::IfNoneMatch))?,
+            if_modified_since: parse_date(&fields.if_modified_since),
+            if_unmodified_since: parse_date(&fields.if_unmodified_since),
+        })
+    }
+
+    /// The precondition that nothing is there (`If-None-Match: *`).
+    pub fn nothing_there() -> Self {
+        Self { if_none_match: Some(TagList::Any), ..Self::default() }
+    }
+
+    /// Whether there is any conditional header that a change heeds.
+    pub fn is_empty(&self) -> bool {
+        self.if_match.is_none() && self.if_none_match.is_none() && self.if_unmodified_since.is_none()
+    }
+
+    /// Whether it can only hold where nothing is there.
+    pub fn demands_nothing_there(&self) -> bool {
+        matches!(self.if_none_match, Some(TagList::Any))
+    }
+
+    /// Whether the content's hash has to be known to judge it.
+    pub fn asks_for_content(&self) -> bool {
+        let lists = [&self.if_match, &self.if_none_match];
+        lists.into_iter().flatten().any(|list| match list {
+            TagList::Any => false,
+            TagList::Tags(tags) => tags.iter().any(Listed::is_of_content),
+        })
+    }
+
+    /// Whether it names the version that a change would replace, so that a policy of required preconditions is content
+    /// (RFC 6585 §3): a list of tags, a date, or that nothing is there. `If-Match: *` names none.
+    pub fn names_a_version(&self) -> bool {
+        self.demands_nothing_there()
+            || matches!(self.if_match, Some(TagList::Tags(_)))
+            || (self.if_match.is_none() && self.if_unmodified_since.is_some())
+    }
+
+    /// Decides, in the order of RFC 9110 §13.2.2.
+    pub fn decide(&self, target: Target<'_>, intent: Intent) -> Decision {
+        if let Some(list) = &self.if_match {
+            if !list.matches(target, Listed::strongly_is) {
+                return Decision::Refuse(Header::IfMatch);
+            }
+        } else if let (Some(since), Target::File(file)) = (self.if_unmodified_since, target) {
+            let later = file.modified.seconds() > since;
+            let ambiguous = intent == Intent::Change && file.modified.seconds() == since && !file.date_is_exact;
+            if later || ambiguous {
+                return Decision::Refuse(Header::IfUnmodifiedSince);
+            }
+        }
+        if let Some(list) = &self.if_none_match {
+            if list.matches(target, Listed::weakly_is) {
+                return match intent {
+                    Intent::Read => Decision::NotModified,
+                    Intent::Change => Decision::Refuse(Header::IfNoneMatch),
+                };
+            }
+        } else if let (Some(since), Target::File(file), Intent::Read) = (self.if_modified_since, target, intent) {
+            let later = file.modified.seconds() > since;
+            let ambiguous = file.modified.seconds() == since && !file.date_is_exact;
+            if !later && !ambiguous {
+                return Decision::NotModified;
+            }
+        }
+        Decision::Proceed
+    }
+}
+
+impl Validators {
+    /// Whether `tag` names this version by strong comparison: the tag that is shown, or the other form of it.
+    pub fn strongly_match(&self, tag: &EntityTag) -> bool {
+        !tag.is_weak() && (self.shown.strong_eq(tag) || self.is_made_from(tag))
+    }
+
+    /// Whether `tag` names this version by weak comparison.
+    pub fn weakly_match(&self, tag: &EntityTag) -> bool {
+        self.shown.weak_eq(tag) || self.is_made_from(tag)
+    }
+
+    fn is_made_from(&self, tag: &EntityTag) -> bool {
+        match tag.form() {
+            TagForm::Content(digits) => self.content == Some(digits),
+            TagForm::Stamp(digits) => self.stamp == Some(digits),
+            TagForm::Foreign => false,
+        }
+    }
+}
+
+impl TagList {
+    /// `Ok(None)` where there is no such header.
+    fn parse(lines: &[&[u8]]) -> Result<Option<Self>, ()> {
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let joined = lines.join(&b", "[..]);
+        let mut rest = joined.trim_ascii();
+        if rest == b"*" {
+            return Ok(Some(Self::Any));
+        }
+        let mut tags = Vec::new();
+        while !rest.is_empty() {
+            if let [b',', after @ ..] = rest {
+                rest = after.trim_ascii_start();
+                continue;
+            }
+            let (listed, after) = Listed::parse(rest)?;
+            tags.push(listed);
+            rest = after.trim_ascii_start();
+            if !matches!(rest, [] | [b',', ..]) {
+                return Err(());
+            }
+        }
+        if tags.is_empty() { Err(()) } else { Ok(Some(Self::Tags(tags))) }
+    }
+
+    fn matches(&self, target: Target<'_>, is: fn(&Listed, &Validators) -> bool) -> bool {
+        match (self, target) {
+            (_, Target::Nothing) => false,
+            (Self::Any, _) => true,
+            (Self::Tags(_), Target::Collection) => false,
+            (Self::Tags(tags), Target::File(file)) => tags.iter().any(|listed| is(listed, file)),
+        }
+    }
+}
+
+impl Listed {
+    fn parse(text: &[u8]) -> Result<(Self, &[u8]), ()> {
+        let (weak, quoted) = match text {
+            [b'W', b'/', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        if let [b'"', rest @ ..] = quoted {
+            let end = rest.iter().position(|byte| *byte == b'"').ok_or(())?;
+            let opaque = &rest[..end];
+            if opaque.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+                return Err(());
+            }
+            return Ok((Self::Tag(EntityTag::received(weak, opaque)), &rest[end + 1..]));
+        }
+        let end = text.iter().position(|byte| *byte == b',').unwrap_or(text.len());
+        let bare = text[..end].trim_ascii_end();
+        let spoilt = bare.is_empty() || bare.iter().any(|byte| matches!(byte, b'"' | b'*' | 0..=b' ' | 0x7f));
+        if spoilt { Err(()) } else { Ok((Self::Unquoted(bare.into()), &text[end..])) }
+    }
+
+    fn is_of_content(&self) -> bool {
+        matches!(self.as_tag().form(), TagForm::Content(_))
+    }
+
+    fn as_tag(&self) -> EntityTag {
+        match self {
+            Self::Tag(tag) => tag.clone(),
+            Self::Unquoted(text) => EntityTag::received(false, text),
+        }
+    }
+
+    fn strongly_is(&self, file: &Validators) -> bool {
+        match self {
+            Self::Tag(tag) => file.strongly_match(tag),
+            Self::Unquoted(_) => file.strongly_match(&self.as_tag()),
+        }
+    }
+
+    fn weakly_is(&self, file: &Validators) -> bool {
+        match self {
+            Self::Tag(tag) => file.weakly_match(tag),
+            Self::Unquoted(_) => file.weakly_match(&self.as_tag()),
+        }
+    }
+}
+
+/// An HTTP-date (RFC 9110 §5.6.7) in whole seconds; `None` where there is none, more than one, or none that is right.
+fn parse_date(lines: &[&[u8]]) -> Option<i64> {
+    let [line] = lines else { return None };
+    let text = str::from_utf8(line).ok()?.trim_ascii();
+    Some(Timestamp::from_system(httpdate::parse_http_date(text).ok()?).seconds())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::content_hash::ContentHash;
+
+    const DAY: i64 = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
+
+    fn fields<'a>(headers: &[(&str, &'a str)]) -> ConditionalFields<'a> {
+        let mut fields = ConditionalFields::default();
+        for (name, value) in headers {
+            let lines = match *name {
+                "m" => &mut fields.if_match,
+                "n" => &mut fields.if_none_match,
+                "ms" => &mut fields.if_modified_since,
+                "us" => &mut fields.if_unmodified_since,
+                other => panic!("no header {other}"),
+            };
+            lines.push(value.as_bytes());
+        }
+        fields
+    }
+
+    fn file(tag: EntityTag) -> Validators {
+        Validators { shown: tag, content: None, stamp: None, modified: Timestamp::new(DAY, 9), date_is_exact: true }
+    }
+
+    fn decide(headers: &[(&str, &str)], target: Target<'_>, intent: Intent) -> Decision {
+        Precondition::parse(&fields(headers)).expect("parses").decide(target, intent)
+    }
+
+    const AT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const BEFORE: &str = "Sunday, 06-Nov-94 08:49:36 GMT";
+    const AFTER: &str = "Sun Nov  6 08:49:38 1994";
+
+    #[test]
+    fn the_table_of_decisions() {
+        use Decision::{NotModified, Proceed, Refuse};
+        use Header::{IfMatch, IfNoneMatch, IfUnmodifiedSince};
+        type Row<'a> = (&'a [(&'a str, &'a str)], Decision, Decision, Decision);
+        // headers, change of a file, change where nothing is, read of a file
+        let rows: &[Row<'_>] = &[
+            (&[], Proceed, Proceed, Proceed),
+            (&[("m", "\"cur\"")], Proceed, Refuse(IfMatch), Proceed),
+            (&[("m", "\"old\"")], Refuse(IfMatch), Refuse(IfMatch), Refuse(IfMatch)),
+            (&[("m", "W/\"cur\"")], Refuse(IfMatch), Refuse(IfMatch), Refuse(IfMatch)),
+            (&[("m", "cur")], Proceed, Refuse(IfMatch), Proceed),
+            (&[("m", "old")], Refuse(IfMatch), Refuse(IfMatch), Refuse(IfMatch)),
+            (&[("m", "*")], Proceed, Refuse(IfMatch), Proceed),
+            (&[("m", "\"a,b\", \"cur\"")], Proceed, Refuse(IfMatch), Proceed),
+            (&[("m", "\"old\""), ("m", "\"cur\"")], Proceed, Refuse(IfMatch), Proceed),
+            (&[("m", " , ,\"cur\",")], Proceed, Refuse(IfMatch), Proceed),
+            (&[("n", "*")], Refuse(IfNoneMatch), Proceed, NotModified),
+            (&[("n", "\"cur\"")], Refuse(IfNoneMatch), Proceed, NotModified),
+            (&[("n", "W/\"cur\"")], Refuse(IfNoneMatch), Proceed, NotModified),
+            (&[("n", "\"old\"")], Proceed, Proceed, Proceed),
+            (&[("n", "JoplinIgnore-123")], Proceed, Proceed, Proceed),
+            (&[("us", AT)], Proceed, Proceed, Proceed),
+            (&[("us", AFTER)], Proceed, Proceed, Proceed),
+            (&[("us", BEFORE)], Refuse(IfUnmodifiedSince), Proceed, Refuse(IfUnmodifiedSince)),
+            (&[("us", "garbage")], Proceed, Proceed, Proceed),
+            (&[("us", BEFORE), ("us", BEFORE)], Proceed, Proceed, Proceed),
+            (&[("ms", AT)], Proceed, Proceed, NotModified),
+            (&[("ms", BEFORE)], Proceed, Proceed, Proceed),
+            (&[("m", "\"cur\""), ("us", BEFORE)], Proceed, Refuse(IfMatch), Proceed),
+            (&[("m", "\"cur\""), ("n", "\"cur\"")], Refuse(IfNoneMatch), Refuse(IfMatch), NotModified),
+            (&[("n", "\"old\""), ("ms", AT)], Proceed, Proceed, Proceed),
+            (&[("m", "\"old\""), ("n", "\"cur\"")], Refuse(IfMatch), Refuse(IfMatch), Refuse(IfMatch)),
+        ];
+        let current = file(EntityTag::received(false, b"cur"));
+        for (headers, change, create, read) in rows {
+            assert_eq!(decide(headers, Target::File(&current), Intent::Change), *change, "change {headers:?}");
+            assert_eq!(decide(headers, Target::Nothing, Intent::Change), *create, "create {headers:?}");
+            assert_eq!(decide(headers, Target::File(&current), Intent::Read), *read, "read {headers:?}");
+        }
+    }
+
+    #[test]
+    fn broken_lists_are_malformed() {
+        for value in [
+            "",
+            ",",
+            "\"a",
+            "*, \"a\"",
+            "\"a\", *",
+            "\"a\" \"b\"",
+            "W/",
+            "W/*",
+            "\"a\"b",
+            "a\"",
+            "* *",
+            "a b",
+            "\"a b\"",
+        ] {
+            for name in ["m", "n"] {
+                let parsed = Precondition::parse(&fields(&[(name, value)]));
+                // `W/` alone is text without quotes: it matches nothing, and so lets no write through.
+                assert!(parsed.is_err() || value == "W/", "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn either_form_of_the_current_tag_is_right() {
+        let hash = ContentHash::of(b"x");
+        let mut current = file(EntityTag::received(false, b"s0"));
+        let by_content = [("m", EntityTag::of_content(&hash).to_string())];
+        let by_content = by_content.each_ref().map(|(name, value)| (*name, value.as_str()));
+        assert_eq!(decide(&by_content, Target::File(&current), Intent::Change), Decision::Refuse(Header::IfMatch));
+        current.content = Some(hash.short());
+        assert_eq!(decide(&by_content, Target::File(&current), Intent::Change), Decision::Proceed);
+    }
+
+    #[test]
+    fn a_date_that_two_versions_share_is_no_validator() {
+        let current = Validators { date_is_exact: false, ..file(EntityTag::received(false, b"cur")) };
+        let refused = Decision::Refuse(Header::IfUnmodifiedSince);
+        assert_eq!(decide(&[("us", AT)], Target::File(&current), Intent::Change), refused);
+        assert_eq!(decide(&[("ms", AT)], Target::File(&current), Intent::Read), Decision::Proceed);
+        assert_eq!(decide(&[("us", AFTER)], Target::File(&current), Intent::Change), Decision::Proceed);
+    }
+
+    #[test]
+    fn only_what_names_a_version_counts_for_the_policy() {
+        for (headers, protects) in [
+            (&[("m", "\"x\"")][..], true),
+            (&[("m", "*")], false),
+            (&[("n", "\"x\"")], false),
+            (&[("n", "*")], true),
+            (&[("us", AT)], true),
+            (&[("us", "garbage")], false),
+            (&[("m", "*"), ("us", AT)], false),
+            (&[], false),
+        ] {
+            let parsed = Precondition::parse(&fields(headers)).expect("parses");
+            assert_eq!(parsed.names_a_version(), protects, "{headers:?}");
+        }
+    }
+}

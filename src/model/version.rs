@@ -1,0 +1,279 @@
+//! What a kept version is called, which versions are let go, and what a conflict copy is called.
+//!
+//! A version's name is its identifier: the time at which it was displaced. While a commit is under way the entry carries a tail that
+//! tells recovery what was expected to be displaced, and by which upload.
+
+use std::time::Duration;
+
+use super::path::Name;
+use super::stamp::{FileId, Timestamp};
+
+/// The identifier of a version: when it was displaced, to the microsecond.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VersionId(Box<str>);
+
+/// The name of an entry in the history, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryName {
+    /// The version it is, or will be.
+    pub id: VersionId,
+    /// What stands behind the identifier.
+    pub ending: Ending,
+}
+
+/// What stands behind the identifier in the name of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing: a version, settled.
+    Settled,
+    /// An upload that was visible for an instant and then refused.
+    Upload,
+    /// A commit was under way.
+    Tail(Tail),
+}
+
+/// The tail of an entry while a commit is under way. The two files are given by the digests of their identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// What was done.
+    pub act: Act,
+    /// The file that was expected at the name.
+    pub expected: Box<str>,
+    /// The file that was to replace it; empty for a removal.
+    pub upload: Box<str>,
+}
+
+/// What a commit does, as far as recovery has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// The upload and the displaced file are exchanged.
+    Exchange,
+    /// The displaced file is taken out, then the upload is put in.
+    TakeOut,
+    /// The displaced file is taken out, and nothing takes its place.
+    Remove,
+}
+
+impl VersionId {
+    /// The identifier of what is displaced now.
+    pub fn at(now: Timestamp) -> Self {
+        Self(format_time(now, "%Y-%m-%dT%H-%M-%S%.6fZ").into())
+    }
+
+    /// Checks a text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let shape = b"dddd-dd-ddTdd-dd-dd.ddddddZ";
+        let fits = text.len() == shape.len()
+            && text
+                .bytes()
+                .zip(shape)
+                .all(|(byte, kind)| if *kind == b'd' { byte.is_ascii_digit() } else { byte == *kind });
+        (fits && parse_time(text).is_some()).then(|| Self(text.into()))
+    }
+
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// When the version was displaced.
+    pub fn time(&self) -> Timestamp {
+        parse_time(&self.0).unwrap_or_default()
+    }
+}
+
+impl EntryName {
+    /// The name of a version that is settled.
+    pub fn settled(id: VersionId) -> Self {
+        Self { id, ending: Ending::Settled }
+    }
+
+    /// The name while a commit is under way.
+    pub fn under_way(id: VersionId, act: Act, expected: FileId, upload: Option<FileId>) -> Self {
+        let upload = upload.map_or_else(String::new, |upload| upload.digest()).into();
+        Self { id, ending: Ending::Tail(Tail { act, expected: expected.digest().into(), upload }) }
+    }
+
+    /// The name of a refused upload.
+    pub fn refused_upload(id: VersionId) -> Self {
+        Self { id, ending: Ending::Upload }
+    }
+
+    /// Takes a name in the history apart; `None` if it is no entry (the folder of a path, or a stranger's file).
+    pub fn parse(name: &Name) -> Option<Self> {
+        let text = str::from_utf8(name.as_bytes()).ok()?;
+        let (id, rest) = text.split_at_checked(27)?;
+        let id = VersionId::parse(id)?;
+        let ending = match rest {
+            "" => Ending::Settled,
+            " (upload)" => Ending::Upload,
+            _ => Ending::Tail(Tail::parse(rest)?),
+        };
+        Some(Self { id, ending })
+    }
+
+    /// The name on the disk.
+    pub fn to_name(&self) -> Name {
+        let ending = match &self.ending {
+            Ending::Settled => String::new(),
+            Ending::Upload => " (upload)".to_owned(),
+            Ending::Tail(tail) => tail.to_text(),
+        };
+        Name::new(format!("{}{ending}", self.id.as_str()).into_bytes()).expect("digits, letters and punctuation")
+    }
+}
+
+impl Tail {
+    fn parse(text: &str) -> Option<Self> {
+        let inner = text.strip_prefix('~')?;
+        let at = inner.find(['-', '+', '!'])?;
+        let act = match inner.as_bytes()[at] {
+            b'-' => Act::Exchange,
+            b'+' => Act::TakeOut,
+            _ => Act::Remove,
+        };
+        Some(Self { act, expected: inner[..at].into(), upload: inner[at + 1..].into() })
+    }
+
+    fn to_text(&self) -> String {
+        let sign = match self.act {
+            Act::Exchange => '-',
+            Act::TakeOut => '+',
+            Act::Remove => '!',
+        };
+        format!("~{}{sign}{}", self.expected, self.upload)
+    }
+}
+
+/// What a conflict copy of `name` is called: `report (conflict 2026-11-22 14.35.07).odt`, from the second attempt on with a number.
+/// The stem is cut, at a character, where the whole would be too long.
+pub fn conflict_name(name: &Name, now: Timestamp, attempt: u32) -> Name {
+    let bytes = name.as_bytes();
+    let dot = bytes.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0 && bytes.len() - at <= 32);
+    let (stem, extension) = bytes.split_at(dot.unwrap_or(bytes.len()));
+    let count = if attempt > 1 { format!(" {attempt}") } else { String::new() };
+    let middle = format!(" (conflict {}{count})", format_time(now, "%Y-%m-%d %H.%M.%S"));
+    let mut room = stem.len().min(super::path::NAME_BYTES_MAX - middle.len() - extension.len());
+    while room < stem.len() && stem[room] & 0b1100_0000 == 0b1000_0000 {
+        room -= 1;
+    }
+    Name::new([&stem[..room], middle.as_bytes(), extension].concat())
+        .expect("made of a name's own bytes, and short enough")
+}
+
+/// How long versions are kept, and how much of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepRule {
+    /// Versions older than this are let go.
+    pub age_max: Duration,
+    /// All versions together take at most this much, in bytes.
+    pub bytes_max: u64,
+}
+
+/// A version as the keep rule sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// When it was displaced.
+    pub since: Timestamp,
+    /// How much room it takes, in bytes.
+    pub bytes: u64,
+}
+
+impl KeepRule {
+    /// How many of `versions`, which are sorted by age with the oldest first, are let go now: all that are too old, then the oldest
+    /// until the rest takes no more room than allowed.
+    pub fn lets_go(&self, versions: &[Kept], now: Timestamp) -> usize {
+        let mut total: u64 = versions.iter().map(|version| version.bytes).sum();
+        let mut count = 0;
+        for version in versions {
+            if now.since(version.since) <= self.age_max && total <= self.bytes_max {
+                break;
+            }
+            total -= version.bytes;
+            count += 1;
+        }
+        count
+    }
+}
+
+fn format_time(time: Timestamp, format: &str) -> String {
+    let zoned = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
+    zoned.strftime(format).to_string()
+}
+
+fn parse_time(text: &str) -> Option<Timestamp> {
+    let civil = jiff::civil::DateTime::strptime("%Y-%m-%dT%H-%M-%S%.fZ", text).ok()?;
+    let time = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    Some(Timestamp::new(time.as_second(), time.subsec_nanosecond().unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text.as_bytes()).expect(text)
+    }
+
+    #[test]
+    fn an_identifier_says_when() {
+        let now = Timestamp::new(1_795_358_107, 123_456_789);
+        let id = VersionId::at(now);
+        assert_eq!(id.as_str(), "2026-11-22T14-35-07.123456Z");
+        assert_eq!(id.time(), Timestamp::new(1_795_358_107, 123_456_000));
+        assert_eq!(VersionId::parse(id.as_str()), Some(id));
+        for bad in [
+            "",
+            "2026-11-22",
+            "2026-13-22T14-35-07.123456Z",
+            "2026-11-22T14-35-07.123456z",
+            "2026-11-22T14-35-07.12345/Z",
+        ] {
+            assert_eq!(VersionId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_entries_come_back() {
+        let id = || VersionId::at(Timestamp::new(5, 0));
+        let (one, other) = (FileId { inode: 1, generation: 2 }, FileId { inode: 3, generation: 4 });
+        for entry in [
+            EntryName::settled(id()),
+            EntryName::refused_upload(id()),
+            EntryName::under_way(id(), Act::Exchange, one, Some(other)),
+            EntryName::under_way(id(), Act::TakeOut, one, Some(other)),
+            EntryName::under_way(id(), Act::Remove, one, None),
+        ] {
+            assert_eq!(EntryName::parse(&entry.to_name()), Some(entry));
+        }
+        for foreign in ["report.odt", "2026-11-22T14-35-07.123456Z.txt", "é026-11-22T14-35-07.123456Z"] {
+            assert_eq!(EntryName::parse(&name(foreign)), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_copy_keeps_its_extension_and_fits() {
+        let now = Timestamp::new(1_795_358_107, 0);
+        for (from, to) in [
+            ("report.odt", "report (conflict 2026-11-22 14.35.07).odt"),
+            ("Makefile", "Makefile (conflict 2026-11-22 14.35.07)"),
+            (".profile", ".profile (conflict 2026-11-22 14.35.07)"),
+        ] {
+            assert_eq!(conflict_name(&name(from), now, 1), name(to));
+        }
+        assert_eq!(conflict_name(&name("a.b"), now, 2), name("a (conflict 2026-11-22 14.35.07 2).b"));
+        let long = conflict_name(&name(&format!("{}.txt", "é".repeat(125))), now, 1);
+        assert!(long.as_bytes().len() <= 255 && str::from_utf8(long.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_oldest_are_let_go_first_and_no_more_than_needed() {
+        let rule = KeepRule { age_max: Duration::from_secs(100), bytes_max: 10 };
+        let kept = |seconds, bytes| Kept { since: Timestamp::new(seconds, 0), bytes };
+        let now = Timestamp::new(200, 0);
+        assert_eq!(rule.lets_go(&[], now), 0);
+        assert_eq!(rule.lets_go(&[kept(99, 1), kept(100, 1), kept(150, 1)], now), 1);
+        assert_eq!(rule.lets_go(&[kept(150, 5), kept(160, 5), kept(170, 5)], now), 1);
+        assert_eq!(rule.lets_go(&[kept(150, 50), kept(160, 50)], now), 2);
+    }
+}

@@ -1,0 +1,95 @@
+//! The members of a folder, one after the other, without holding them all.
+
+use std::ops::ControlFlow;
+
+use crate::model::path::{Name, SharePath};
+use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
+use crate::store::disk::{Dir, Entry, Kind, Opened, Status};
+
+use super::Share;
+use super::identity::Effort;
+use super::outcome::{Outcome, Refusal};
+
+/// A member of a folder.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: Name,
+    /// Whether it is a file, a folder, or something that noclobber does not open.
+    pub kind: Kind,
+    /// Its size in bytes; 0 for a folder.
+    pub size: u64,
+    /// When it was last changed.
+    pub modified: Timestamp,
+    /// The tag of a file, if tags were asked for and one could be had.
+    pub tag: Option<EntityTag>,
+}
+
+/// Whether a listing shows the tags of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tags {
+    Show,
+    Omit,
+}
+
+impl Share {
+    /// Calls `each` for every member of a folder, in no order, until it breaks. Nothing is hashed, and memory does not grow with the folder.
+    /// Links and noclobber's own folder are left out.
+    pub fn list(
+        &self,
+        path: &SharePath,
+        with_tags: bool,
+        now: Timestamp,
+        each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Outcome<()> {
+        let disk = self.tree.disk();
+        let root = disk.root().map_err(|_| Refusal::ShareGone)?;
+        let dir = disk.open_dir(&root, path.as_bytes()).map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let tags = if with_tags { Tags::Show } else { Tags::Omit };
+        let before = self.tree.mutexes().all();
+        disk.list(&dir, &mut |entry| {
+            if entry.name.is_reserved() || entry.status.kind == Kind::Link {
+                return ControlFlow::Continue(());
+            }
+            let entry = if self.tree.mutexes().is_calm_since(&entry.name, &before) {
+                Some(entry)
+            } else {
+                self.look_steadily(path, &dir, &entry.name)
+            };
+            match entry {
+                Some(entry) => each(self.listed(&dir, entry, tags, now)),
+                None => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Looks again at a member whose name was being changed, so that no upload is listed that may still be undone.
+    fn look_steadily(&self, folder: &SharePath, dir: &Dir, name: &Name) -> Option<Entry> {
+        let look = || self.tree.disk().look(dir, name);
+        let status = self.tree.steadily(&folder.join(name), look).ok()??;
+        (status.kind != Kind::Link).then(|| Entry { name: name.clone(), status })
+    }
+
+    fn listed(&self, dir: &Dir, entry: Entry, tags: Tags, now: Timestamp) -> Listed {
+        let Entry { name, status } = entry;
+        let is_file = status.kind == Kind::File;
+        let tag = if is_file && tags == Tags::Show { self.tag_of(dir, &name, &status, now) } else { None };
+        let size = if is_file { status.stamp.size } else { 0 };
+        Listed { name, kind: status.kind, size, modified: status.stamp.mtime, tag }
+    }
+
+    /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.
+    fn tag_of(&self, dir: &Dir, name: &Name, status: &Status, now: Timestamp) -> Option<EntityTag> {
+        if let Some(known) = self.recall(&status.stamp, Effort::Recall, now) {
+            return Some(known.validators.shown);
+        }
+        let Ok(Opened::File(file, opened)) = self.tree.disk().open(dir, name) else { return None };
+        if opened.stamp.id != status.stamp.id {
+            return None;
+        }
+        let known = self.identify(&file, &opened, Effort::Recall, now).ok()?;
+        Some(known.validators.shown)
+    }
+}

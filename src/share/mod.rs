@@ -1,0 +1,150 @@
+//! Floor 2: the promise. Synchronous. Knows the model and the store, no clock and no HTTP.
+//!
+//! Every change is a compare-and-swap from a state that was just seen: look, decide, swap; if the swap loses, look again, a bounded number of
+//! times. Headers only decide whether we may try.
+
+mod hashing;
+mod identity;
+mod listing;
+pub mod outcome;
+mod read;
+mod uploads;
+mod versions;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::path::SharePath;
+use crate::model::stamp::Timestamp;
+use crate::store::commit::{Notice, Tree};
+use crate::store::disk::{Abilities, Cause, Disk, DiskError};
+use crate::store::history::{History, KeepLimits};
+use crate::store::index::{Index, IndexError};
+
+use hashing::Slots;
+use outcome::{Refusal, Stop};
+use uploads::Uploads;
+
+pub use identity::{Effort, Identity};
+pub use listing::Listed;
+pub use read::{Content, Target};
+pub use uploads::UploadWatch;
+pub use versions::KeptVersion;
+pub use write::{Removed, Stored, Upload};
+
+/// What a share is told to do, apart from where it lies.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the history may keep; without it nothing is kept.
+    pub keep: Option<KeepLimits>,
+    /// Whether a change of a file must name the version it replaces.
+    pub require_preconditions: bool,
+    /// Files larger than this, in bytes, are not hashed before they are answered.
+    pub tag_threshold: u64,
+    /// How many large files are hashed at once.
+    pub hashing_max: usize,
+}
+
+/// The folder that is served, and all that the server knows about it.
+#[derive(Debug)]
+pub struct Share {
+    tree: Tree,
+    index: Index,
+    uploads: Arc<Uploads>,
+    hashing: Slots,
+    settings: Settings,
+}
+
+/// Word from the watcher that something may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// At this path.
+    Path(SharePath),
+    /// Anywhere below this path.
+    Subtree(SharePath),
+    /// Anywhere: events were lost.
+    Anywhere,
+}
+
+impl Share {
+    /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
+    pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> outcome::Outcome<Self> {
+        let history = History::new(Arc::clone(&disk), settings.keep);
+        let share = Self {
+            tree: Tree::new(disk, history),
+            index,
+            uploads: Arc::default(),
+            hashing: Slots::new(settings.hashing_max),
+            settings,
+        };
+        share.tree.recover(now)?;
+        Ok(share)
+    }
+
+    /// Opens the index that is kept in this folder.
+    pub fn open_index(state: &Path) -> Result<Index, IndexError> {
+        Index::open(&state.join("index.redb"))
+    }
+
+    /// What the file system can do.
+    pub fn abilities(&self) -> Abilities {
+        self.tree.disk().abilities()
+    }
+
+    /// Whether displaced versions are kept.
+    pub fn keeps_history(&self) -> bool {
+        self.tree.history().keeps()
+    }
+
+    /// What is done now and then: second looks at what was displaced, and what is remembered is saved. Says what a person should hear of.
+    pub fn tick(&self, now: Timestamp) -> Vec<Notice> {
+        self.tree.second_look(now);
+        self.tree.notices()
+    }
+
+    /// Saves what is remembered.
+    pub fn save_index(&self) -> Result<(), String> {
+        self.index.save().map_err(|error| error.to_string())
+    }
+
+    /// Lets versions go by the keep rule; says how many.
+    pub fn prune(&self, now: Timestamp) -> outcome::Outcome<usize> {
+        Ok(self.tree.history().prune(now)?)
+    }
+
+    /// Ends in good order.
+    pub fn close(&self) -> outcome::Outcome<()> {
+        Ok(self.tree.close()?)
+    }
+
+    /// Takes a hint: forgets what it speaks of, looks, and tells the uploads in flight whose validator has gone stale.
+    pub fn noticed(&self, hint: &Hint, now: Timestamp) {
+        if let Hint::Path(path) = hint
+            && let Ok(Some(status)) = self.status_of(path)
+            && self.index.recall(&status.stamp).is_none()
+        {
+            self.index.forget(status.stamp.id.inode);
+        }
+        self.uploads.recheck(hint, |path, precondition| self.may_put(path, precondition, None, now).err());
+    }
+
+    fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::disk::Status>, DiskError> {
+        let disk = self.tree.disk();
+        disk.look_path(&disk.root()?, path.as_bytes())
+    }
+
+    /// What an error of the disk means to a client. A missing name is told apart from a missing share.
+    fn stop(&self, error: DiskError, missing: Refusal) -> Stop {
+        match error.cause {
+            Cause::NotFound | Cause::NotADirectory | Cause::Escapes => {
+                if self.tree.disk().root().is_err() {
+                    Refusal::ShareGone.into()
+                } else {
+                    missing.into()
+                }
+            }
+            _ => error.into(),
+        }
+    }
+}

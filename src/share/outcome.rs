@@ -1,0 +1,123 @@
+//! How a request to the share ends when it does not end well: a refusal, or a fault.
+//!
+//! A refusal says what the state forbids and changes nothing; a fault says that the disk failed us. Neither knows a status code.
+
+use crate::model::precondition::Header;
+use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
+use crate::store::disk::{Cause, DiskError};
+
+/// What a request to the share comes to.
+pub type Outcome<T> = Result<T, Stop>;
+
+/// Why a request did not do what it asked for.
+#[derive(Clone, Debug)]
+pub enum Stop {
+    /// The state forbids it.
+    Refusal(Refusal),
+    /// The disk failed.
+    Fault(DiskError),
+}
+
+/// What the state forbids.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// Nothing is there, or nothing that may be shown.
+    NotFound,
+    /// The folder it would lie in is not there, or is no folder.
+    NoParent,
+    /// A folder is there, and the request is for files.
+    IsCollection,
+    /// A file is there, and the request is for folders.
+    NotACollection,
+    /// Something is there, and the request makes something new.
+    Exists,
+    /// A conditional header does not hold.
+    PreconditionFailed {
+        /// The header.
+        header: Header,
+        /// What is there now.
+        current: Option<Current>,
+    },
+    /// The request names no version, and the share demands that.
+    PreconditionRequired {
+        /// What is there now.
+        current: Option<Current>,
+    },
+    /// A program on the server has the file open for writing.
+    OpenForWriting,
+    /// The name kept changing while the request was tried.
+    ChangedMeanwhile,
+    /// The folder was moved or replaced while the upload was on its way.
+    FolderChanged,
+    /// Noclobber does not do that to this.
+    NotAllowed(Forbidden),
+    /// A file of this name may not be made.
+    BadName,
+    /// No room is left.
+    NoSpace,
+    /// The file would be larger than the file system allows.
+    TooLarge,
+    /// The shared folder itself is not there at the moment.
+    ShareGone,
+    /// Too many files are open at the moment.
+    Overloaded,
+}
+
+/// Why something is not allowed whatever the headers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// It is the share itself.
+    Root,
+    /// It is a pipe, a socket or a device.
+    Special,
+    /// It is a symbolic link.
+    Link,
+    /// The file system lets this user not write there, or nobody.
+    ReadOnly,
+}
+
+/// What is there now, for a client that was refused.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// Its tag.
+    pub tag: EntityTag,
+    /// When it was last changed.
+    pub modified: Timestamp,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl PartialEq for Current {
+    fn eq(&self, other: &Self) -> bool {
+        self.tag.is_weak() == other.tag.is_weak() && self.tag.weak_eq(&other.tag) && self.size == other.size
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+/// Errors that a client can do something about are refusals; the rest are faults.
+impl From<DiskError> for Stop {
+    fn from(error: DiskError) -> Self {
+        Self::Refusal(match error.cause {
+            Cause::NotFound | Cause::Escapes => Refusal::NotFound,
+            Cause::NotADirectory => Refusal::NotFound,
+            Cause::NoSpace => Refusal::NoSpace,
+            Cause::TooLarge => Refusal::TooLarge,
+            Cause::ReadOnly | Cause::NotPermitted => Refusal::NotAllowed(Forbidden::ReadOnly),
+            Cause::TooManyOpen => Refusal::Overloaded,
+            Cause::LongName => Refusal::BadName,
+            Cause::InUse => Refusal::OpenForWriting,
+            Cause::Exists
+            | Cause::IsADirectory
+            | Cause::NotEmpty
+            | Cause::OtherMount
+            | Cause::Unsupported
+            | Cause::Failed => return Self::Fault(error),
+        })
+    }
+}

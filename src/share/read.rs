@@ -1,0 +1,128 @@
+//! Reading: what is at a path, and the bytes of one version of it.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use crate::model::path::SharePath;
+use crate::model::stamp::{Stamp, Timestamp};
+use crate::store::disk::{Disk, DiskError, File, Kind, Opened};
+
+use super::identity::{Effort, Identity};
+use super::outcome::{Current, Forbidden, Outcome, Refusal};
+use super::{Share, write};
+
+/// What is at a path.
+#[derive(Debug)]
+pub enum Target {
+    /// A folder, last changed then.
+    Collection(Timestamp),
+    /// A file: its bytes, and which version they are.
+    File(Content, Identity),
+}
+
+/// The bytes of one version of a file: opened once, so that they cannot become another's.
+#[derive(Clone, Debug)]
+pub struct Content {
+    disk: Arc<dyn Disk>,
+    file: File,
+    stamp: Stamp,
+}
+
+impl Content {
+    /// The bytes of a file in this state.
+    pub(super) fn new(disk: Arc<dyn Disk>, file: File, stamp: Stamp) -> Self {
+        Self { disk, file, stamp }
+    }
+
+    /// How many bytes there are.
+    pub fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    /// The state in which it was opened.
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// The file descriptor, where there is one.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.0.fd()
+    }
+
+    /// Reads; 0 at the end.
+    pub fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.disk.read(&self.file, offset, into).map_err(io::Error::other)
+    }
+
+    /// Whether no program has written into the file since it was opened. A rename or a new link, which move the ctime alone, are no
+    /// writing.
+    pub fn is_unchanged(&self) -> bool {
+        self.disk.status(&self.file).is_ok_and(|status| status.stamp.same_content_as(&self.stamp))
+    }
+}
+
+impl Share {
+    /// Opens what is at a path, for an answer to a reader. Hashes a small file that is not known yet.
+    pub fn read(&self, path: &SharePath, now: Timestamp) -> Outcome<Target> {
+        self.read_with(path, Effort::HashSmall, now)
+    }
+
+    /// As [`Share::read`], but the content of a file is hashed whatever its size.
+    pub fn read_hashed(&self, path: &SharePath, now: Timestamp) -> Outcome<Target> {
+        self.read_with(path, Effort::Hash, now)
+    }
+
+    /// As [`Share::read`], if that needs no waiting and no hashing; `None` otherwise.
+    pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
+        let opened = self.tree.steadily_now(path, || {
+            let disk = self.tree.disk();
+            disk.open_path(&disk.root()?, path.as_bytes())
+        })?;
+        match opened {
+            Ok(Opened::File(file, status)) => {
+                let identity = self.recall(&status.stamp, Effort::HashSmall, now)?;
+                Some(Ok(self.content(file, identity)))
+            }
+            opened => Some(self.answer(opened, Effort::HashSmall, now)),
+        }
+    }
+
+    /// Whether the file at a path is still in exactly this state, and no change of it is under way. Nothing is opened.
+    pub fn is_still(&self, path: &SharePath, stamp: &Stamp) -> bool {
+        let looked = self.tree.steadily_now(path, || self.status_of(path));
+        matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
+    }
+
+    /// What is there now, for a client that was refused.
+    pub fn current(&self, path: &SharePath, now: Timestamp) -> Option<Current> {
+        match self.read(path, now) {
+            Ok(Target::File(_, identity)) => Some(write::current(&identity)),
+            _ => None,
+        }
+    }
+
+    fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Target> {
+        let disk = self.tree.disk();
+        let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        self.answer(opened, effort, now)
+    }
+
+    fn answer(&self, opened: Result<Opened, DiskError>, effort: Effort, now: Timestamp) -> Outcome<Target> {
+        match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
+            Opened::Nothing if self.tree.disk().root().is_err() => Err(Refusal::ShareGone.into()),
+            Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
+            Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
+            Opened::File(file, status) => {
+                let identity = self.identify(&file, &status, effort, now)?;
+                Ok(self.content(file, identity))
+            }
+        }
+    }
+
+    /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
+    fn content(&self, file: File, identity: Identity) -> Target {
+        Target::File(Content::new(Arc::clone(self.tree.disk()), file, identity.stamp), identity)
+    }
+}

@@ -1,0 +1,138 @@
+//! The history, as clients see it: what was kept of a path, and how to bring it back.
+
+use std::sync::Arc;
+
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::model::version::VersionId;
+use crate::store::commit::{Seen, Swap};
+use crate::store::disk::{Cause, Kind, Opened};
+use crate::store::history::Found;
+use crate::store::staging::Staging;
+
+use super::Share;
+use super::identity::Effort;
+use super::outcome::{Outcome, Refusal};
+use super::read::{Content, Target};
+use super::write::{Stored, date_after};
+
+/// A version that was kept.
+#[derive(Clone, Debug)]
+pub struct KeptVersion {
+    /// The path it was at.
+    pub path: SharePath,
+    /// What it is called.
+    pub id: VersionId,
+    /// Whether it is a file, or a folder with all that was in it.
+    pub kind: Kind,
+    /// Its size in bytes; 0 for a folder.
+    pub size: u64,
+    /// When it had last been changed before it was displaced.
+    pub modified: Timestamp,
+}
+
+impl Share {
+    /// The versions of a path, the newest first.
+    pub fn versions(&self, path: &SharePath) -> Outcome<Vec<KeptVersion>> {
+        let versions = self.tree.history().versions(path).map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let kept = |version| KeptVersion::new(path, version);
+        Ok(versions.iter().map(kept).collect())
+    }
+
+    /// The versions of every path below one, the newest first.
+    pub fn all_versions(&self, below: &SharePath) -> Outcome<Vec<KeptVersion>> {
+        let mut all: Vec<_> =
+            self.tree.history().all(below)?.iter().map(|found| KeptVersion::new(&found.path, &found.version)).collect();
+        all.sort_by(|one, other| other.id.cmp(&one.id));
+        Ok(all)
+    }
+
+    /// Opens a version.
+    pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<Target> {
+        match self.tree.history().open(path, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
+            Opened::File(file, status) => {
+                let identity = self.identify(&file, &status, Effort::HashSmall, now)?;
+                Ok(Target::File(Content::new(Arc::clone(self.tree.disk()), file, identity.stamp), identity))
+            }
+            Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
+            Opened::Nothing | Opened::Link | Opened::Special => Err(Refusal::NotFound.into()),
+        }
+    }
+
+    /// Makes a version the file at its path again: a change like any other, which displaces what is there now. The version stays in the
+    /// history. A folder comes back only where nothing is, and leaves the history. `None` for a folder, which has no tag.
+    pub fn restore(
+        &self,
+        path: &SharePath,
+        id: &VersionId,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Option<Stored>> {
+        let found = self.tree.history().find(path, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let Some(found) = found else { return Err(Refusal::NotFound.into()) };
+        let stored = match found.version.status.kind {
+            Kind::File => Some(self.restore_file(path, &found, precondition, now)?),
+            _ => {
+                self.restore_collection(path, &found, precondition)?;
+                None
+            }
+        };
+        self.changed(path, now);
+        Ok(stored)
+    }
+
+    fn restore_file(
+        &self,
+        path: &SharePath,
+        found: &Found,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Stored> {
+        self.may_put(path, precondition, Some(found.version.status.stamp.size), now)?;
+        let disk = self.tree.disk();
+        let Opened::File(version, _) = disk.open(&found.dir, &found.version.name.to_name())? else {
+            return Err(Refusal::NotFound.into());
+        };
+        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
+        let swap = || self.tree.history().swap(path, site.mount);
+        let mut staging = Staging::begin(disk, &site.parent, None, swap)?;
+        match staging.copy_from(&version) {
+            Err(error) if error.cause == Cause::NoSpace => return Err(Refusal::NoSpace.into()),
+            copied => copied?,
+        }
+        let there = self.like(path)?;
+        let (mtime, _) = date_after(there.as_ref().map(|(_, modified)| *modified), now);
+        let like = there.as_ref().map_or(&version, |(file, _)| file);
+        let mut staged = staging.seal(Some(like), mtime)?;
+        drop(there);
+        self.put_staged(path, &mut staged, precondition, now)
+    }
+
+    fn restore_collection(&self, path: &SharePath, found: &Found, precondition: &Precondition) -> Outcome<()> {
+        let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(claim) = claim else { return Err(Refusal::Exists.into()) };
+        if !matches!(claim.look()?, Seen::Nothing) {
+            return Err(Refusal::Exists.into());
+        }
+        self.judge_nothing_there(precondition)?;
+        match claim.bring_back(found)? {
+            Swap::Done(_) => Ok(()),
+            Swap::Lost | Swap::Busy | Swap::Spoilt => Err(Refusal::Exists.into()),
+        }
+    }
+}
+
+impl KeptVersion {
+    fn new(path: &SharePath, version: &crate::store::history::Version) -> Self {
+        let is_file = version.status.kind == Kind::File;
+        Self {
+            path: path.clone(),
+            id: version.name.id.clone(),
+            kind: version.status.kind,
+            size: if is_file { version.status.stamp.size } else { 0 },
+            modified: version.status.stamp.mtime,
+        }
+    }
+}

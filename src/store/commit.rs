@@ -1,0 +1,888 @@
+//! The commit: the compare-and-swap of one name, and the only place where a name that a client can see is changed.
+//!
+//! [`Tree::claim`] takes the mutex of a name; [`Claim::look`] says what is there, with a lease on it; and one of the changes swaps
+//! exactly that for something else, or says that it lost. What a change takes out of the tree becomes an entry of the history. It
+//! decides nothing: whether a change is wanted is for the share to say, between the look and the swap.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::model::path::{Name, SharePath};
+use crate::model::stamp::{FileId, Stamp, Timestamp};
+use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
+
+use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
+use super::history::{Found, History, Place};
+use super::path_mutex::{PathGuard, PathKey, PathMutexes};
+use super::staging::Staged;
+
+/// How long a look waits for a program that has the file open for writing.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How often an exchange is undone before what is held is put beside the name.
+const UNDO_MAX: usize = 4;
+
+/// How long after it was displaced a file is looked at again.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
+
+/// How far ahead of the clock noclobber itself sets a modification time, so that a later one means that somebody wrote.
+const MTIME_AHEAD: Duration = Duration::from_secs(2);
+
+/// How many conflict copies of one name may be made in one second.
+const COPIES_MAX: u32 = 1000;
+
+/// The names that clients see, and what is needed to change them.
+#[derive(Debug)]
+pub struct Tree {
+    disk: Arc<dyn Disk>,
+    history: History,
+    mutexes: PathMutexes,
+    held: Mutex<Vec<Held>>,
+    notices: Mutex<Vec<Notice>>,
+}
+
+/// Where a name is: its folder, resolved once, and what it is called in there.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The path it was resolved from.
+    pub path: SharePath,
+    /// The folder.
+    pub parent: Dir,
+    /// Which folder that is.
+    pub folder: FileId,
+    /// The mount it lies on.
+    pub mount: u64,
+    /// The name in it.
+    pub name: Name,
+}
+
+/// A site whose mutex is held.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    tree: &'a Tree,
+    site: Site,
+    _guard: PathGuard<'a>,
+}
+
+/// What a look found at a name.
+#[derive(Debug)]
+pub enum Seen {
+    /// Nothing.
+    Nothing,
+    /// A folder.
+    Collection(Status),
+    /// A regular file.
+    File(SeenFile),
+    /// A regular file that a program has open for writing, and still had when patience ran out.
+    Busy(Status),
+    /// A link that is not followed.
+    Link,
+    /// A pipe, a socket or a device.
+    Special,
+}
+
+/// A regular file as a look found it: the state after the lease was had.
+pub struct SeenFile {
+    /// The file, open for reading.
+    pub file: File,
+    /// Its state.
+    pub status: Status,
+    lease: Option<Box<dyn Lease>>,
+}
+
+/// What to do when something else came out of the tree than was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surprise {
+    /// Undo: the client named the version.
+    Undo,
+    /// Keep it in the history like what was expected, if nobody is writing it: the client named none.
+    Accept,
+}
+
+/// How a change ended.
+#[derive(Debug)]
+pub enum Swap {
+    /// It is done, and on the disk.
+    Done(Changed),
+    /// Something else was there: look again.
+    Lost,
+    /// A program waits to write into what would be displaced. Everything is as it was.
+    Busy,
+    /// A program got hold of the upload while it was being undone, or the name changed too fast: give up. What is at the name is the
+    /// programs' own.
+    Spoilt,
+}
+
+/// What a change did.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// The version that what was displaced has become.
+    pub displaced: Option<VersionId>,
+    /// The state of the new file, if nobody can have written into it since.
+    pub stamp: Option<Stamp>,
+}
+
+/// Something that happened in the tree and that a person should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// What a program wrote into a displaced file was put beside it.
+    ConflictCopy {
+        /// The file that was displaced.
+        of: SharePath,
+        /// The copy.
+        copy: SharePath,
+    },
+    /// An entry that an interrupted commit had left was settled.
+    Recovered {
+        /// The path it belongs to.
+        path: SharePath,
+        /// What was done about it.
+        how: &'static str,
+    },
+    /// An entry could not be looked at or settled now; it is tried again later.
+    Postponed {
+        /// The path it belongs to.
+        path: SharePath,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// A displaced file that is looked at once more, later.
+#[derive(Debug)]
+struct Held {
+    dir: Dir,
+    entry: EntryName,
+    path: SharePath,
+    first_sight: Stamp,
+    what: HeldWhat,
+    due: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeldWhat {
+    /// Somebody's version.
+    Displaced,
+    /// Our own upload, visible for an instant and then refused.
+    Upload,
+}
+
+/// Why a swap is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Lost,
+    Busy,
+}
+
+/// What stands at the private name after an exchange was undone.
+#[derive(Debug)]
+enum Back {
+    /// What had been put in last, as it should.
+    Ours(Status),
+    /// The same as before: the public name had been removed.
+    NameGone,
+    /// The newest of all: the bound was reached.
+    Newest,
+}
+
+impl Tree {
+    /// The tree of a share on this disk.
+    pub fn new(disk: Arc<dyn Disk>, history: History) -> Self {
+        Self { disk, history, mutexes: PathMutexes::default(), held: Mutex::default(), notices: Mutex::default() }
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The history.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The counters by which a listing notices changes under way.
+    pub fn mutexes(&self) -> &PathMutexes {
+        &self.mutexes
+    }
+
+    /// Finds the folder of a path. `None` for the share itself, which is in no folder.
+    pub fn site(&self, path: &SharePath) -> Result<Option<Site>> {
+        let Some((parent_path, name)) = path.split() else { return Ok(None) };
+        let parent = self.disk.open_dir(&self.disk.root()?, parent_path.as_bytes())?;
+        let status = self.disk.dir_status(&parent)?;
+        Ok(Some(Site { path: path.clone(), parent, folder: status.stamp.id, mount: status.mount, name }))
+    }
+
+    /// Takes the mutex of a path. `None` for the share itself, which nothing may change.
+    pub fn claim(&self, path: &SharePath) -> Result<Option<Claim<'_>>> {
+        let Some(mut site) = self.site(path)? else { return Ok(None) };
+        loop {
+            let guard = self.mutexes.take(PathKey::new(site.folder, &site.name));
+            let Some(now) = self.site(path)? else { return Ok(None) };
+            if now.folder == site.folder {
+                return Ok(Some(Claim { tree: self, site: now, _guard: guard }));
+            }
+            site = now;
+        }
+    }
+
+    /// Reads something of a path while no change of it is under way, so that no upload is shown that may still be undone.
+    pub fn steadily<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        let Some((_, name)) = path.split() else { return read() };
+        if let Some(before) = self.mutexes.calm(&name) {
+            let got = read();
+            if self.mutexes.still_calm(&name, before) {
+                return got;
+            }
+        }
+        let _claim = self.claim(path)?;
+        read()
+    }
+
+    /// As [`Tree::steadily`], but gives up instead of waiting.
+    pub fn steadily_now<T>(&self, path: &SharePath, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+        let Some((_, name)) = path.split() else { return Some(read()) };
+        let before = self.mutexes.calm(&name)?;
+        let got = read();
+        self.mutexes.still_calm(&name, before).then_some(got)
+    }
+
+    /// What a person should hear of, since this was last asked.
+    pub fn notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut *lock(&self.notices))
+    }
+
+    /// How many displaced files are still to be looked at again.
+    pub fn held(&self) -> usize {
+        lock(&self.held).len()
+    }
+
+    /// Looks again at what was displaced long enough ago: what a program wrote into it since is put beside the name, for as long as
+    /// somebody has it open it is kept in sight, and otherwise it is settled.
+    pub fn second_look(&self, now: Timestamp) {
+        let due: Vec<_> = {
+            let mut held = lock(&self.held);
+            let (due, later) = std::mem::take(&mut *held).into_iter().partition(|held| held.due <= now);
+            *held = later;
+            due
+        };
+        for held in due {
+            let path = held.path.clone();
+            match self.look_again(&held, now) {
+                Ok(true) => {}
+                Ok(false) => lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held }),
+                Err(error) => {
+                    self.notice(Notice::Postponed { path, why: error.to_string() });
+                    lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held });
+                }
+            }
+        }
+    }
+
+    /// Settles what an earlier process left when it was killed in the middle of commits.
+    pub fn recover(&self, now: Timestamp) -> Result<()> {
+        if !self.history.was_left_running()? {
+            return Ok(());
+        }
+        for found in self.history.left_behind()? {
+            let path = found.path.clone();
+            match self.settle(&found, now) {
+                Ok(how) => self.notice(Notice::Recovered { path, how }),
+                Err(error) => self.notice(Notice::Postponed { path, why: error.to_string() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends in good order: if nothing is left to be looked at, the next start has nothing to recover.
+    pub fn close(&self) -> Result<()> {
+        if self.held() > 0 { Ok(()) } else { self.history.ends_running() }
+    }
+
+    /// Says whether it is settled.
+    fn look_again(&self, held: &Held, now: Timestamp) -> Result<bool> {
+        let name = held.entry.to_name();
+        let Opened::File(file, _) = self.disk.open(&held.dir, &name)? else { return Ok(true) };
+        let lease = match self.disk.lease(&file, Duration::ZERO)? {
+            Leased::Busy => return Ok(false),
+            Leased::Held(lease) => Some(lease),
+            Leased::Unavailable => None,
+        };
+        let status = self.disk.status(&file)?;
+        if !status.stamp.same_content_as(&held.first_sight) {
+            self.put_beside(&held.dir, &name, &held.path, now)?;
+        } else if held.what == HeldWhat::Upload && lease.is_none() {
+            self.rename_entry(&held.dir, &held.entry, Ending::Upload)?;
+        } else if held.what == HeldWhat::Upload || !self.history.keeps() {
+            self.history.let_go(&held.dir, &name)?;
+        } else if held.entry.ending != Ending::Settled {
+            self.rename_entry(&held.dir, &held.entry, Ending::Settled)?;
+        }
+        drop(lease);
+        Ok(true)
+    }
+
+    /// Step R of the protocol, for one entry with a tail.
+    fn settle(&self, found: &Found, now: Timestamp) -> Result<&'static str> {
+        let Ending::Tail(tail) = &found.version.name.ending else { return Ok("nothing") };
+        let entry = &found.version.name;
+        let private = entry.to_name();
+        let digest = found.version.status.stamp.id.digest();
+        if *digest == *tail.upload {
+            self.rename_entry(&found.dir, entry, Ending::Upload)?;
+            return Ok("an upload that was not answered is kept in the history");
+        }
+        let site = match self.site(&found.path) {
+            Ok(site) => site,
+            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => None,
+            Err(error) => return Err(error),
+        };
+        let at_name = match &site {
+            Some(site) => self.disk.look(&site.parent, &site.name)?,
+            None => None,
+        };
+        let expected = *digest == *tail.expected;
+        if let Some(site) = &site {
+            let was_taken_out = tail.act == Act::TakeOut || (tail.act == Act::Remove && !expected);
+            if at_name.is_none() && was_taken_out {
+                self.disk.rename_new((&found.dir, &private), (&site.parent, &site.name))?;
+                self.sync_both(&found.dir, site)?;
+                return Ok("the file that a broken-off change had taken out is back");
+            }
+            let upload_is_there = at_name.filter(|status| *status.stamp.id.digest() == *tail.upload);
+            if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
+                let back = self.exchange_back(site, &found.dir, &private, upload.stamp.id)?;
+                self.keep_what_is_held(site, &found.dir, entry, &back, upload.stamp.id, now)?;
+                self.sync_both(&found.dir, site)?;
+                return Ok("an upload that had not been answered is taken back");
+            }
+        }
+        if self.was_written_late(found)? {
+            self.put_beside(&found.dir, &private, &found.path, now)?;
+            return Ok("what a program wrote into a displaced file is put beside it");
+        }
+        self.rename_entry(&found.dir, entry, Ending::Settled)?;
+        Ok("a displaced version is kept in the history")
+    }
+
+    fn was_written_late(&self, found: &Found) -> Result<bool> {
+        if found.version.status.kind != Kind::File {
+            return Ok(false);
+        }
+        if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
+            return Ok(true);
+        }
+        let Opened::File(file, _) = self.disk.open(&found.dir, &found.version.name.to_name())? else {
+            return Ok(false);
+        };
+        Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
+    }
+
+    /// Exchanges back until what comes out is what was last put in.
+    fn exchange_back(&self, site: &Site, dir: &Dir, private: &Name, upload: FileId) -> Result<Back> {
+        let mut placed = upload;
+        for _ in 0..UNDO_MAX {
+            let puts_in = self.must_look(dir, private)?.stamp.id;
+            match self.disk.exchange((dir, private), (&site.parent, &site.name)) {
+                Err(error) if error.cause == Cause::NotFound => return Ok(Back::NameGone),
+                swapped => swapped?,
+            }
+            let came_out = self.must_look(dir, private)?;
+            if came_out.stamp.id == placed {
+                return Ok(Back::Ours(came_out));
+            }
+            placed = puts_in;
+        }
+        Ok(Back::Newest)
+    }
+
+    /// Gives what is held after an exchange was undone its place. Says whether it is the upload, untouched as far as the name goes.
+    fn keep_what_is_held(
+        &self,
+        site: &Site,
+        dir: &Dir,
+        entry: &EntryName,
+        back: &Back,
+        upload: FileId,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let private = entry.to_name();
+        match back {
+            Back::Ours(status) if status.stamp.id == upload => Ok(true),
+            Back::Newest => {
+                self.put_beside(dir, &private, &site.path, now)?;
+                Ok(false)
+            }
+            Back::Ours(_) | Back::NameGone => {
+                let status = self.must_look(dir, &private)?;
+                self.adopt(dir, entry, &site.path, &status, now);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Makes an entry a settled version, to be looked at once more. If the rename fails the tail stays, and recovery settles it.
+    fn adopt(&self, dir: &Dir, entry: &EntryName, path: &SharePath, status: &Status, now: Timestamp) {
+        let renamed = self.rename_entry(dir, entry, Ending::Settled);
+        let entry = if renamed.is_ok() { EntryName::settled(entry.id.clone()) } else { entry.clone() };
+        if status.kind == Kind::File {
+            self.hold(dir, entry, path, status.stamp, HeldWhat::Displaced, now);
+        }
+    }
+
+    fn hold(&self, dir: &Dir, entry: EntryName, path: &SharePath, first_sight: Stamp, what: HeldWhat, now: Timestamp) {
+        let due = now.plus(SECOND_LOOK);
+        lock(&self.held).push(Held { dir: dir.clone(), entry, path: path.clone(), first_sight, what, due });
+    }
+
+    fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
+        let to = EntryName { id: entry.id.clone(), ending };
+        self.disk.rename_new((dir, &entry.to_name()), (dir, &to.to_name()))
+    }
+
+    /// Puts an entry of the history beside the name it belongs to, as a conflict copy. Where its folder is gone it stays where it is.
+    fn put_beside(&self, dir: &Dir, private: &Name, path: &SharePath, now: Timestamp) -> Result<()> {
+        let site = match self.site(path) {
+            Ok(Some(site)) => site,
+            Ok(None) => return Ok(()),
+            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for attempt in 1..=COPIES_MAX {
+            let name = conflict_name(&site.name, now, attempt);
+            match self.disk.rename_new((dir, private), (&site.parent, &name)) {
+                Err(error) if error.cause == Cause::Exists => continue,
+                renamed => renamed?,
+            }
+            self.sync_both(dir, &site)?;
+            let parent = path.split().map(|(parent, _)| parent).unwrap_or_else(SharePath::root);
+            self.notice(Notice::ConflictCopy { of: path.clone(), copy: parent.join(&name) });
+            return Ok(());
+        }
+        Err(failed("conflict copy", &site.name, "there are too many already"))
+    }
+
+    /// What came out first, then what is shown.
+    fn sync_both(&self, dir: &Dir, site: &Site) -> Result<()> {
+        self.disk.sync_dir(dir)?;
+        self.disk.sync_dir(&site.parent)
+    }
+
+    fn must_look(&self, dir: &Dir, name: &Name) -> Result<Status> {
+        self.disk.look(dir, name)?.ok_or_else(|| failed("look", name, "an entry of the history has gone"))
+    }
+
+    fn notice(&self, notice: Notice) {
+        lock(&self.notices).push(notice);
+    }
+}
+
+impl Claim<'_> {
+    /// Where this is.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Looks: opens, then asks for a lease, then takes the state. A stamp read before the lease would prove nothing.
+    pub fn look(&self) -> Result<Seen> {
+        let disk = &self.tree.disk;
+        // A link at the name is never what a change means, even where links are followed for reading.
+        if disk.look(&self.site.parent, &self.site.name)?.is_some_and(|status| status.kind == Kind::Link) {
+            return Ok(Seen::Link);
+        }
+        let (file, status) = match disk.open(&self.site.parent, &self.site.name)? {
+            Opened::Nothing => return Ok(Seen::Nothing),
+            Opened::Dir(status) => return Ok(Seen::Collection(status)),
+            Opened::Link => return Ok(Seen::Link),
+            Opened::Special => return Ok(Seen::Special),
+            Opened::File(file, status) => (file, status),
+        };
+        let lease = match disk.lease(&file, PATIENCE)? {
+            Leased::Busy => return Ok(Seen::Busy(status)),
+            Leased::Held(lease) => Some(lease),
+            Leased::Unavailable => None,
+        };
+        let status = disk.status(&file)?;
+        Ok(Seen::File(SeenFile { file, status, lease }))
+    }
+
+    /// Gives an upload this name, if it is free.
+    pub fn create(&self, upload: &mut Staged) -> Result<Swap> {
+        let tree = self.tree;
+        let _change = tree.mutexes.begin_change(&self.site.name);
+        let calm = self.keep_calm(upload);
+        match upload.name_publicly(&self.site.parent, &self.site.name) {
+            Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
+            named => named?,
+        }
+        tree.disk.sync_dir(&self.site.parent)?;
+        Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm) }))
+    }
+
+    /// Swaps the file that was seen for an upload.
+    pub fn replace(&self, seen: SeenFile, upload: &mut Staged, surprise: Surprise, now: Timestamp) -> Result<Swap> {
+        let abilities = self.tree.disk.abilities();
+        let place = self.tree.history.place(&self.site.path, self.site.mount)?;
+        if abilities.exchange && abilities.no_replace {
+            self.exchange_in(&place, seen, upload, surprise, now)
+        } else if abilities.no_replace {
+            self.take_out_put_in(&place, seen, upload, surprise, now)
+        } else {
+            self.rename_over(&place, seen, upload, now)
+        }
+    }
+
+    /// Takes the file or folder that was seen out of the tree.
+    pub fn remove(&self, seen: Seen, surprise: Surprise, now: Timestamp) -> Result<Swap> {
+        let (status, mut lease) = match seen {
+            Seen::File(seen) => (seen.status, seen.lease),
+            Seen::Collection(status) => (status, None),
+            Seen::Busy(_) => return Ok(Swap::Busy),
+            Seen::Nothing | Seen::Link | Seen::Special => return Ok(Swap::Lost),
+        };
+        let place = self.tree.history.place(&self.site.path, self.site.mount)?;
+        let entry = self.free_entry(&place, now, |id| EntryName::under_way(id, Act::Remove, status.stamp.id, None))?;
+        let _change = self.tree.mutexes.begin_change(&self.site.name);
+        let Some(out) = self.take_out(&place, &entry)? else { return Ok(Swap::Lost) };
+        let undone = |why| self.put_back(&place, &entry, why, now);
+        let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
+        match verdict.and_then(|why| if why.is_none() && is_broken(&lease) { Ok(Some(Why::Busy)) } else { Ok(why) }) {
+            Ok(None) => {}
+            Ok(Some(why)) => return undone(why),
+            Err(error) => return undone(Why::Lost).and(Err(error)),
+        }
+        if let Err(error) = self.sync(&place) {
+            return undone(Why::Lost).and(Err(error));
+        }
+        drop(lease);
+        self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
+    }
+
+    /// Makes a folder of this name, if it is free.
+    pub fn make_collection(&self) -> Result<Swap> {
+        let disk = &self.tree.disk;
+        match disk.make_dir(&self.site.parent, &self.site.name, false) {
+            Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
+            made => made?,
+        }
+        disk.sync_dir(&self.site.parent)?;
+        Ok(Swap::Done(Changed::default()))
+    }
+
+    /// Brings a folder back from the history, if the name is free.
+    pub fn bring_back(&self, version: &Found) -> Result<Swap> {
+        let from = version.version.name.to_name();
+        match self.tree.disk.rename_new((&version.dir, &from), (&self.site.parent, &self.site.name)) {
+            Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
+            renamed => renamed?,
+        }
+        self.tree.sync_both(&version.dir, &self.site)?;
+        Ok(Swap::Done(Changed::default()))
+    }
+
+    /// Tier A and B. The upload is linked at the name in the history that the displaced version will have, and the two are exchanged.
+    fn exchange_in(
+        &self,
+        place: &Place<'_>,
+        seen: SeenFile,
+        upload: &mut Staged,
+        surprise: Surprise,
+        now: Timestamp,
+    ) -> Result<Swap> {
+        let tree = self.tree;
+        let expected = seen.status;
+        let mut lease = seen.lease;
+        let entry = self.free_entry(place, now, |id| {
+            EntryName::under_way(id, Act::Exchange, expected.stamp.id, Some(upload.id()))
+        })?;
+        let private = entry.to_name();
+        let _change = tree.mutexes.begin_change(&self.site.name);
+        upload.name_privately(&place.dir, &private)?;
+        // Not needed for safety: it makes a lost exchange, and the refused upload that others then see for an instant, rare.
+        let now_there = tree.disk.look(&self.site.parent, &self.site.name)?;
+        if now_there.is_none_or(|status| status.stamp.id != expected.stamp.id) {
+            return Ok(Swap::Lost);
+        }
+        let calm = self.keep_calm(upload);
+        upload.may_be_seen();
+        if let Err(error) = tree.disk.exchange((&place.dir, &private), (&self.site.parent, &self.site.name)) {
+            upload.was_not_seen();
+            return if error.cause == Cause::NotFound { Ok(Swap::Lost) } else { Err(error) };
+        }
+        upload.gave_up_its_name();
+        let out = match self.confirm_exchange(place, &entry, &expected, &mut lease, surprise) {
+            Ok(Ok(out)) => out,
+            Ok(Err(why)) => return self.undo_exchange(place, &entry, upload, why, now),
+            Err(error) => return self.undo_exchange(place, &entry, upload, Why::Lost, now).and(Err(error)),
+        };
+        drop(lease);
+        let stamp = self.stamp_if_calm(upload, calm);
+        tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
+    }
+
+    /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
+    fn confirm_exchange(
+        &self,
+        place: &Place<'_>,
+        entry: &EntryName,
+        expected: &Status,
+        lease: &mut Option<Box<dyn Lease>>,
+        surprise: Surprise,
+    ) -> Result<std::result::Result<Status, Why>> {
+        let out = self.tree.must_look(&place.dir, &entry.to_name())?;
+        if let Some(why) = self.verify(place, entry, &out, expected, lease, surprise)? {
+            return Ok(Err(why));
+        }
+        self.sync(place)?;
+        Ok(if is_broken(lease) { Err(Why::Busy) } else { Ok(out) })
+    }
+
+    fn undo_exchange(
+        &self,
+        place: &Place<'_>,
+        entry: &EntryName,
+        upload: &mut Staged,
+        why: Why,
+        now: Timestamp,
+    ) -> Result<Swap> {
+        let tree = self.tree;
+        let private = entry.to_name();
+        let back = tree.exchange_back(&self.site, &place.dir, &private, upload.id())?;
+        let upload_is_out = tree.keep_what_is_held(&self.site, &place.dir, entry, &back, upload.id(), now)?;
+        if upload_is_out {
+            upload.took_back_its_name(&place.dir, &private);
+            tree.hold(&place.dir, entry.clone(), &self.site.path, *upload.sealed(), HeldWhat::Upload, now);
+        }
+        self.sync(place)?;
+        Ok(match why {
+            Why::Busy => Swap::Busy,
+            Why::Lost if upload_is_out && self.is_untouched(place, &private, upload)? => Swap::Lost,
+            Why::Lost => Swap::Spoilt,
+        })
+    }
+
+    /// Whether an upload that was visible for an instant was not written, and nobody can be about to.
+    fn is_untouched(&self, place: &Place<'_>, private: &Name, upload: &Staged) -> Result<bool> {
+        let disk = &self.tree.disk;
+        let Opened::File(file, _) = disk.open(&place.dir, private)? else { return Ok(false) };
+        let leased = disk.lease(&file, Duration::ZERO)?;
+        let status = disk.status(&file)?;
+        Ok(!matches!(leased, Leased::Busy) && status.stamp.same_content_as(upload.sealed()))
+    }
+
+    /// Tier C. The old file is taken out, verified, and the upload put in by no-replace: nothing is destroyed, but the name is missing
+    /// for an instant.
+    fn take_out_put_in(
+        &self,
+        place: &Place<'_>,
+        seen: SeenFile,
+        upload: &mut Staged,
+        surprise: Surprise,
+        now: Timestamp,
+    ) -> Result<Swap> {
+        let expected = seen.status;
+        let mut lease = seen.lease;
+        let entry = self.free_entry(place, now, |id| {
+            EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(upload.id()))
+        })?;
+        let _change = self.tree.mutexes.begin_change(&self.site.name);
+        let Some(out) = self.take_out(place, &entry)? else { return Ok(Swap::Lost) };
+        let undone = |why| self.put_back(place, &entry, why, now);
+        match self.verify(place, &entry, &out, &expected, &mut lease, surprise) {
+            Ok(None) => {}
+            Ok(Some(why)) => return undone(why),
+            Err(error) => return undone(Why::Lost).and(Err(error)),
+        }
+        match upload.name_publicly(&self.site.parent, &self.site.name) {
+            Ok(()) => {}
+            Err(error) if error.cause == Cause::Exists => {
+                self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+                self.sync(place)?;
+                return Ok(Swap::Spoilt);
+            }
+            Err(error) => return undone(Why::Lost).and(Err(error)),
+        }
+        self.sync(place)?;
+        let stamp = self.stamp_if_calm(upload, None);
+        self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
+    }
+
+    /// Where not even no-replace is to be had: the old file is linked into the history, or copied, and renamed over. What a program
+    /// saves between the last look and the rename is destroyed; the documentation names this window.
+    fn rename_over(&self, place: &Place<'_>, seen: SeenFile, upload: &mut Staged, now: Timestamp) -> Result<Swap> {
+        let disk = &self.tree.disk;
+        let entry = self.free_entry(place, now, EntryName::settled)?;
+        let kept = entry.to_name();
+        if disk.link(&seen.file, &place.dir, &kept).is_err() {
+            self.copy_into(place, &seen, &kept)?;
+        }
+        let _change = self.tree.mutexes.begin_change(&self.site.name);
+        let there = disk.look(&self.site.parent, &self.site.name)?;
+        if there.is_none_or(|status| {
+            status.stamp.id != seen.status.stamp.id || status.stamp.mtime != seen.status.stamp.mtime
+        }) {
+            self.tree.history.let_go(&place.dir, &kept)?;
+            return Ok(Swap::Lost);
+        }
+        upload.name_over(&self.site.parent, &self.site.name)?;
+        self.sync(place)?;
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
+    }
+
+    fn copy_into(&self, place: &Place<'_>, seen: &SeenFile, name: &Name) -> Result<()> {
+        let disk = &self.tree.disk;
+        let copy = disk.create_named(&place.dir, name)?;
+        let mut buffer = vec![0; 256 << 10];
+        let mut offset = 0;
+        loop {
+            let count = disk.read(&seen.file, offset, &mut buffer)?;
+            if count == 0 {
+                return disk.sync_file(&copy);
+            }
+            disk.write(&copy, offset, &buffer[..count])?;
+            offset += count as u64;
+        }
+    }
+
+    /// Renames whatever is at the name to its entry in the history; `None` if there is nothing.
+    fn take_out(&self, place: &Place<'_>, entry: &EntryName) -> Result<Option<Status>> {
+        let disk = &self.tree.disk;
+        let private = entry.to_name();
+        let from = (&self.site.parent, &self.site.name);
+        let taken = if disk.abilities().no_replace {
+            disk.rename_new(from, (&place.dir, &private))
+        } else {
+            disk.rename_over(from, (&place.dir, &private))
+        };
+        match taken {
+            Err(error) if error.cause == Cause::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => self.tree.must_look(&place.dir, &private).map(Some),
+        }
+    }
+
+    /// Undoes [`Claim::take_out`], unless somebody has saved a newer file meanwhile: then what was taken out stays in the history.
+    fn put_back(&self, place: &Place<'_>, entry: &EntryName, why: Why, now: Timestamp) -> Result<Swap> {
+        let disk = &self.tree.disk;
+        let private = entry.to_name();
+        match disk.rename_new((&place.dir, &private), (&self.site.parent, &self.site.name)) {
+            Err(error) if error.cause == Cause::Exists => {
+                let status = self.tree.must_look(&place.dir, &private)?;
+                self.tree.adopt(&place.dir, entry, &self.site.path, &status, now);
+            }
+            renamed => renamed?,
+        }
+        self.sync(place)?;
+        Ok(if why == Why::Busy { Swap::Busy } else { Swap::Lost })
+    }
+
+    /// Whether what came out is what was seen; if not, and if that is accepted, whether nobody is writing it. A lease on it then takes the
+    /// place of the one on what was seen.
+    fn verify(
+        &self,
+        place: &Place<'_>,
+        entry: &EntryName,
+        out: &Status,
+        expected: &Status,
+        lease: &mut Option<Box<dyn Lease>>,
+        surprise: Surprise,
+    ) -> Result<Option<Why>> {
+        let attributes = |status: &Status| (status.kind, status.mode, status.uid, status.gid);
+        let same_content = match expected.kind {
+            Kind::Dir => out.stamp.id == expected.stamp.id,
+            _ => out.stamp.same_content_as(&expected.stamp),
+        };
+        if same_content && attributes(out) == attributes(expected) {
+            return Ok(None);
+        }
+        if surprise == Surprise::Undo || out.kind != Kind::File || expected.kind != Kind::File {
+            return Ok(Some(Why::Lost));
+        }
+        let disk = &self.tree.disk;
+        let Opened::File(file, _) = disk.open(&place.dir, &entry.to_name())? else { return Ok(Some(Why::Lost)) };
+        *lease = match disk.lease(&file, Duration::ZERO)? {
+            Leased::Busy => return Ok(Some(Why::Lost)),
+            Leased::Held(other) => Some(other),
+            Leased::Unavailable => None,
+        };
+        Ok(None)
+    }
+
+    fn sync(&self, place: &Place<'_>) -> Result<()> {
+        let disk = &*self.tree.disk;
+        place.sync(disk)?;
+        disk.sync_dir(&self.site.parent)
+    }
+
+    /// An entry that does not exist yet: two versions of one microsecond are told apart by moving the later one on.
+    fn free_entry(
+        &self,
+        place: &Place<'_>,
+        now: Timestamp,
+        entry: impl Fn(VersionId) -> EntryName,
+    ) -> Result<EntryName> {
+        let mut at = now;
+        loop {
+            let candidate = entry(VersionId::at(at));
+            let settled = EntryName::settled(candidate.id.clone());
+            let taken = |entry: &EntryName| Ok(self.tree.disk.look(&place.dir, &entry.to_name())?.is_some());
+            if !taken(&settled)? && (candidate == settled || !taken(&candidate)?) {
+                return Ok(candidate);
+            }
+            at = at.plus(Duration::from_micros(1));
+        }
+    }
+
+    /// A lease on the upload from before it can be seen: unbroken afterwards, it proves that nobody has opened it for writing.
+    fn keep_calm(&self, upload: &Staged) -> Option<Box<dyn Lease>> {
+        match self.tree.disk.lease(upload.file(), Duration::ZERO) {
+            Ok(Leased::Held(lease)) => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// The state of the upload under its name, if it is the one that was sealed and nobody can have written since.
+    fn stamp_if_calm(&self, upload: &Staged, calm: Option<Box<dyn Lease>>) -> Option<Stamp> {
+        let status = self.tree.disk.status(upload.file()).ok()?;
+        let unbroken = match calm {
+            Some(lease) => lease.is_unbroken(),
+            None => !self.tree.disk.abilities().lease,
+        };
+        (unbroken && status.stamp.same_content_as(upload.sealed())).then_some(status.stamp)
+    }
+}
+
+impl SeenFile {
+    /// Whether a lease is held on it: nobody else has it open for writing or mapped writable.
+    pub fn is_leased(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Whether nobody waits to write into it, as far as can be told.
+    pub fn is_quiet(&self) -> bool {
+        !is_broken(&self.lease)
+    }
+}
+
+impl std::fmt::Debug for SeenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SeenFile").field("status", &self.status).field("leased", &self.is_leased()).finish()
+    }
+}
+
+fn is_broken(lease: &Option<Box<dyn Lease>>) -> bool {
+    lease.as_ref().is_some_and(|lease| !lease.is_unbroken())
+}
+
+fn failed(operation: &'static str, name: &Name, message: &str) -> DiskError {
+    DiskError { operation, name: name.to_text().into_owned(), cause: Cause::Failed, message: message.to_owned() }
+}
+
+/// Lists are whole whatever thread panicked beside them.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

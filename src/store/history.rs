@@ -1,0 +1,425 @@
+//! The history: what was displaced, as plain files in the shape of the tree, and the room it may take.
+//!
+//! It knows where a version belongs, lists and opens versions, and lets them go by the keep rule. It never touches a name that a client
+//! sees; what it unlinks lies in the folder that is noclobber's own.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use crate::model::path::{Name, RESERVED, SharePath};
+use crate::model::stamp::Timestamp;
+use crate::model::version::{Ending, EntryName, KeepRule, Kept, VersionId};
+
+use super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Opened, Result, Status};
+use super::staging;
+
+/// The file that stands in noclobber's own folder while a process may have commits under way.
+const RUNNING: &str = "running";
+
+/// Versions younger than this are not let go: a second look is still to come.
+const YOUNG: Duration = Duration::from_secs(30);
+
+/// What the history may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepLimits {
+    /// Versions older than this are let go.
+    pub age_max: Duration,
+    /// All versions together take at most this many hundredths of the file system.
+    pub percent_max: u8,
+}
+
+/// The history of a share, or the place where displaced files wait to be let go, where there is none.
+#[derive(Debug)]
+pub struct History {
+    disk: Arc<dyn Disk>,
+    limits: Option<KeepLimits>,
+    /// The tops of the mounts on which this process has begun to displace files.
+    begun: Mutex<HashSet<SharePath>>,
+    /// Read while a folder of the history is being used, written while empty ones are removed.
+    folders: RwLock<()>,
+}
+
+/// The folder that holds the versions of one path.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The folder.
+    pub dir: Dir,
+    made_in: Vec<Dir>,
+    _in_use: RwLockReadGuard<'a, ()>,
+}
+
+/// A version of a path, or an entry that recovery has to settle.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Its name, taken apart.
+    pub name: EntryName,
+    /// What it is.
+    pub status: Status,
+}
+
+/// An entry somewhere in the history.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The folder it lies in.
+    pub dir: Dir,
+    /// The path it is a version of.
+    pub path: SharePath,
+    /// The version.
+    pub version: Version,
+}
+
+impl History {
+    /// The history of a share that keeps versions within `limits`; without limits nothing is kept.
+    pub fn new(disk: Arc<dyn Disk>, limits: Option<KeepLimits>) -> Self {
+        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default() }
+    }
+
+    /// Whether displaced files are kept.
+    pub fn keeps(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet.
+    pub fn place(&self, path: &SharePath, mount: u64) -> Result<Place<'_>> {
+        let (top_path, top) = self.top_of(path, mount)?;
+        self.begin(&top_path, &top)?;
+        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+        let below_top = relative(path, &top_path);
+        if let Ok(dir) = self.disk.open_dir(&top, &self.inside(self.area(), below_top)) {
+            return Ok(Place { dir, made_in: Vec::new(), _in_use: in_use });
+        }
+        let mut made_in = Vec::new();
+        let mut dir = top;
+        for name in [RESERVED, self.area()].map(own_name).into_iter().chain(names(below_top)) {
+            if self.make_dir(&dir, &name)? {
+                made_in.push(dir.clone());
+            }
+            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+        }
+        Ok(Place { dir, made_in, _in_use: in_use })
+    }
+
+    /// The folder for uploads that need a name of their own, on the mount of `path`.
+    pub fn swap(&self, path: &SharePath, mount: u64) -> Result<Dir> {
+        let (top_path, top) = self.top_of(path, mount)?;
+        self.begin(&top_path, &top)?;
+        self.make_dir(&top, &own_name(RESERVED))?;
+        let own = self.disk.open_dir(&top, RESERVED.as_bytes())?;
+        self.make_dir(&own, &own_name("swap"))?;
+        self.disk.open_dir(&own, b"swap")
+    }
+
+    /// The versions of `path`, the newest first.
+    pub fn versions(&self, path: &SharePath) -> Result<Vec<Version>> {
+        let mut versions: Vec<_> = match self.folder_of(path)? {
+            None => Vec::new(),
+            Some(dir) => entries(&*self.disk, &dir)?
+                .into_iter()
+                .filter(|version| version.name.ending != Ending::Upload)
+                .collect(),
+        };
+        versions.sort_by(|one, other| other.name.id.cmp(&one.name.id));
+        Ok(versions)
+    }
+
+    /// Opens one version of `path`.
+    pub fn open(&self, path: &SharePath, id: &VersionId) -> Result<Opened> {
+        let Some(found) = self.find(path, id)? else { return Ok(Opened::Nothing) };
+        self.disk.open(&found.dir, &found.version.name.to_name())
+    }
+
+    /// One version of `path`.
+    pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+        let Some(dir) = self.folder_of(path)? else { return Ok(None) };
+        let version = entries(&*self.disk, &dir)?
+            .into_iter()
+            .find(|version| version.name.id == *id && version.name.ending != Ending::Upload);
+        Ok(version.map(|version| Found { dir, path: path.clone(), version }))
+    }
+
+    /// Every path below `path` that has versions, with them.
+    pub fn all(&self, below: &SharePath) -> Result<Vec<Found>> {
+        self.walk("history", below)
+    }
+
+    /// Removes an entry that is not wanted any more: a file, or a tree.
+    pub fn let_go(&self, dir: &Dir, name: &Name) -> Result<()> {
+        match self.disk.look(dir, name)? {
+            None => Ok(()),
+            Some(status) if status.kind == Kind::Dir => remove_tree(&*self.disk, dir, name),
+            Some(_) => self.disk.unlink(dir, name),
+        }
+    }
+
+    /// Lets versions go by the keep rule; says how many.
+    pub fn prune(&self, now: Timestamp) -> Result<usize> {
+        let Some(limits) = self.limits else { return Ok(0) };
+        let space = self.disk.space(&self.disk.root()?)?;
+        let bytes_max = space.total / 100 * u64::from(limits.percent_max);
+        let rule = KeepRule { age_max: limits.age_max, bytes_max };
+        self.release(now, |kept| rule.lets_go(kept, now))
+    }
+
+    /// Lets the oldest versions go until `bytes` are free where the share lies; says whether any was.
+    pub fn make_room(&self, bytes: u64, now: Timestamp) -> Result<bool> {
+        let free = self.disk.space(&self.disk.root()?)?.free;
+        let released = self.release(now, |kept| {
+            let mut gained = 0;
+            let enough = |version: &Kept| {
+                let already = free.saturating_add(gained) >= bytes;
+                gained += version.bytes;
+                already
+            };
+            kept.iter().position(enough).unwrap_or(kept.len())
+        })?;
+        Ok(released > 0)
+    }
+
+    /// How many bytes the history would give back.
+    pub fn bytes(&self) -> Result<u64> {
+        let versions = self.walk("history", &SharePath::root())?;
+        versions.iter().map(|found| self.bytes_of(found)).sum()
+    }
+
+    /// Whether an earlier process may have left commits unfinished.
+    pub fn was_left_running(&self) -> Result<bool> {
+        let own = match self.own_folder()? {
+            Some(own) => own,
+            None => return Ok(false),
+        };
+        Ok(self.disk.look(&own, &own_name(RUNNING))?.is_some())
+    }
+
+    /// The entries that a commit left with a tail, wherever they are, and what unfinished uploads left: the latter are removed.
+    pub fn left_behind(&self) -> Result<Vec<Found>> {
+        if let Some(own) = self.own_folder()? {
+            match self.disk.open_dir(&own, b"swap") {
+                Ok(swap) => staging::sweep(&*self.disk, &swap)?,
+                Err(error) if error.cause == Cause::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut left = self.walk("history", &SharePath::root())?;
+        left.extend(self.walk("swap", &SharePath::root())?);
+        left.retain(|found| matches!(found.version.name.ending, Ending::Tail(_)));
+        Ok(left)
+    }
+
+    /// Says that no commit is under way any more: the next start need not look for any.
+    pub fn ends_running(&self) -> Result<()> {
+        let Some(own) = self.own_folder()? else { return Ok(()) };
+        match self.disk.unlink(&own, &own_name(RUNNING)) {
+            Err(error) if error.cause != Cause::NotFound => Err(error),
+            _ => self.disk.sync_dir(&own),
+        }
+    }
+
+    fn area(&self) -> &'static str {
+        if self.keeps() { "history" } else { "swap" }
+    }
+
+    fn inside(&self, area: &str, below_top: &[u8]) -> Vec<u8> {
+        let mut path = format!("{RESERVED}/{area}").into_bytes();
+        if !below_top.is_empty() {
+            path.push(b'/');
+            path.extend_from_slice(below_top);
+        }
+        path
+    }
+
+    fn own_folder(&self) -> Result<Option<Dir>> {
+        found(self.disk.open_dir(&self.disk.root()?, RESERVED.as_bytes()))
+    }
+
+    fn folder_of(&self, path: &SharePath) -> Result<Option<Dir>> {
+        let root = self.disk.root()?;
+        let mount = match path.split() {
+            None => self.disk.dir_status(&root)?.mount,
+            Some((parent, _)) => match self.disk.open_dir(&root, parent.as_bytes()) {
+                Ok(parent) => self.disk.dir_status(&parent)?.mount,
+                Err(_) => self.disk.dir_status(&root)?.mount,
+            },
+        };
+        let (top_path, top) = self.top_of(path, mount)?;
+        found(self.disk.open_dir(&top, &self.inside("history", relative(path, &top_path))))
+    }
+
+    /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
+    /// its own.
+    fn top_of(&self, path: &SharePath, mount: u64) -> Result<(SharePath, Dir)> {
+        let root = self.disk.root()?;
+        if self.disk.dir_status(&root)?.mount == mount {
+            return Ok((SharePath::root(), root));
+        }
+        let mut above = SharePath::root();
+        let mut dir = root.clone();
+        let names: Vec<_> = path.split().map(|(parent, _)| parent.names().collect()).unwrap_or_default();
+        for name in names {
+            above = above.join(&name);
+            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+            if self.disk.dir_status(&dir)?.mount == mount {
+                return Ok((above, dir));
+            }
+        }
+        Ok((SharePath::root(), root))
+    }
+
+    /// Notes on the disk, once a process and mount, that commits may be under way from now on.
+    fn begin(&self, top_path: &SharePath, top: &Dir) -> Result<()> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.contains(top_path) {
+            return Ok(());
+        }
+        self.make_dir(top, &own_name(RESERVED))?;
+        let own = self.disk.open_dir(top, RESERVED.as_bytes())?;
+        match self.disk.create_named(&own, &own_name(RUNNING)) {
+            Err(error) if error.cause != Cause::Exists => return Err(error),
+            _ => {}
+        }
+        self.disk.sync_dir(&own)?;
+        self.disk.sync_dir(top)?;
+        begun.insert(top_path.clone());
+        Ok(())
+    }
+
+    /// Says whether it was made, or was there already.
+    fn make_dir(&self, at: &Dir, name: &Name) -> Result<bool> {
+        match self.disk.make_dir(at, name, true) {
+            Ok(()) => Ok(true),
+            Err(error) if error.cause == Cause::Exists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets as many of the oldest versions go as `count` says.
+    fn release(&self, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<usize> {
+        let mut versions = self.walk("history", &SharePath::root())?;
+        versions.retain(|found| {
+            !matches!(found.version.name.ending, Ending::Tail(_)) && now.since(found.version.name.id.time()) > YOUNG
+        });
+        versions.sort_by(|one, other| one.version.name.id.cmp(&other.version.name.id));
+        let mut kept = Vec::with_capacity(versions.len());
+        for found in &versions {
+            kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
+        }
+        let count = count(&kept);
+        for found in &versions[..count] {
+            self.let_go(&found.dir, &found.version.name.to_name())?;
+            self.remove_empty_folders(&found.path);
+        }
+        Ok(count)
+    }
+
+    fn bytes_of(&self, found: &Found) -> Result<u64> {
+        match found.version.status.kind {
+            Kind::Dir => {
+                tree_bytes(&*self.disk, &self.disk.open_dir(&found.dir, found.version.name.to_name().as_bytes())?)
+            }
+            _ => Ok(found.version.status.stamp.size),
+        }
+    }
+
+    /// Removes the folders that held versions of `path` as far as they are empty. What cannot be removed stays, and does no harm.
+    fn remove_empty_folders(&self, path: &SharePath) {
+        let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+        let mut at = Some(path.clone());
+        while let Some((parent, name)) = at.as_ref().and_then(SharePath::split) {
+            let Ok(root) = self.disk.root() else { return };
+            let Ok(dir) = self.disk.open_dir(&root, &self.inside("history", parent.as_bytes())) else { return };
+            if self.disk.remove_dir(&dir, &name).is_err() {
+                return;
+            }
+            at = Some(parent);
+        }
+    }
+
+    /// All entries of an area of the history at the top of the share, below a path.
+    fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        let Some(top) = found(self.disk.open_dir(&self.disk.root()?, &self.inside(area, below.as_bytes())))? else {
+            return Ok(all);
+        };
+        let mut todo = vec![(below.clone(), top)];
+        while let Some((path, dir)) = todo.pop() {
+            for entry in list(&*self.disk, &dir)? {
+                if let Some(name) = EntryName::parse(&entry.name) {
+                    let version = Version { name, status: entry.status };
+                    all.push(Found { dir: dir.clone(), path: path.clone(), version });
+                } else if entry.status.kind == Kind::Dir {
+                    let inner = self.disk.open_dir(&dir, entry.name.as_bytes())?;
+                    todo.push((path.join(&entry.name), inner));
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Place<'_> {
+    /// Brings the folder to the disk, and before it every one above that was made for it.
+    pub fn sync(&self, disk: &dyn Disk) -> Result<()> {
+        self.made_in.iter().try_for_each(|dir| disk.sync_dir(dir))?;
+        disk.sync_dir(&self.dir)
+    }
+}
+
+/// A name of noclobber's own.
+fn own_name(text: &str) -> Name {
+    Name::new(text.as_bytes()).expect("a plain word")
+}
+
+fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
+    let parts = joined.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    parts.map(|part| Name::new(part).expect("a part of a path that is clean"))
+}
+
+fn relative<'a>(path: &'a SharePath, top: &SharePath) -> &'a [u8] {
+    let below = &path.as_bytes()[top.as_bytes().len()..];
+    below.strip_prefix(b"/").unwrap_or(below)
+}
+
+fn found(opened: Result<Dir>) -> Result<Option<Dir>> {
+    match opened {
+        Ok(dir) => Ok(Some(dir)),
+        Err(DiskError { cause: Cause::NotFound | Cause::NotADirectory, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn list(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    disk.list(dir, &mut |entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    })?;
+    Ok(entries)
+}
+
+fn entries(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Version>> {
+    let parse = |entry: Entry| Some(Version { name: EntryName::parse(&entry.name)?, status: entry.status });
+    Ok(list(disk, dir)?.into_iter().filter_map(parse).collect())
+}
+
+fn tree_bytes(disk: &dyn Disk, dir: &Dir) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in list(disk, dir)? {
+        bytes += match entry.status.kind {
+            Kind::Dir => tree_bytes(disk, &disk.open_dir(dir, entry.name.as_bytes())?)?,
+            _ => entry.status.stamp.size,
+        };
+    }
+    Ok(bytes)
+}
+
+fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
+    let dir = disk.open_dir(at, name.as_bytes())?;
+    for entry in list(disk, &dir)? {
+        match entry.status.kind {
+            Kind::Dir => remove_tree(disk, &dir, &entry.name)?,
+            _ => disk.unlink(&dir, &entry.name)?,
+        }
+    }
+    disk.remove_dir(at, name)
+}

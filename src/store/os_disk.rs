@@ -1,0 +1,783 @@
+//! The disk as Linux gives it: each primitive of [`Disk`] by as few system calls as it takes.
+//!
+//! Every path is resolved beneath a directory handle (`openat2`), pipes and devices are never opened, and every descriptor is
+//! closed on exec. It holds no lock over anything but its own root, and remembers nothing about the files.
+
+mod attributes;
+mod probe;
+
+use std::any::Any;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Statx,
+    StatxAttributes, StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT,
+};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::path::DecInt;
+
+use super::disk::{
+    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Kind, Leased, Opened, RawHandle, Result, Space, Status, Tier,
+};
+use super::lease;
+use crate::model::path::Name;
+use crate::model::stamp::{FileId, Stamp, Timestamp};
+
+/// How long [`Disk::root`] goes on without looking whether the folder is still there.
+const ROOT_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a resolution that raced with a rename is tried (`EAGAIN`, openat2(2)).
+const RESOLVE_TRIES_MAX: usize = 128;
+
+/// The buffer that [`Disk::list`] reads names into, in bytes.
+const LIST_BYTES: usize = 64 * 1024;
+
+/// What is asked of every file: the mount tells a rename that cannot work, the birth tells an inode's reuse.
+const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+
+/// Whether symbolic links in the share are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FollowLinks {
+    /// None is: a path over a link leads nowhere.
+    #[default]
+    Never,
+    /// Those that lead to a place inside the share are. An absolute link counts as leading out.
+    Inside,
+}
+
+/// How an [`OsDisk`] is to behave.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether links are followed.
+    pub links: FollowLinks,
+    /// The highest tier to show, whatever the file system could do.
+    pub at_most: Option<Tier>,
+    /// Whether syncing really syncs. Without it a power cut loses what was answered; it is for measuring.
+    pub syncs: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { links: FollowLinks::Never, at_most: None, syncs: true }
+    }
+}
+
+/// A folder on a Linux file system.
+#[derive(Debug)]
+pub struct OsDisk {
+    folder: PathBuf,
+    options: Options,
+    /// Whether something was mounted at the folder: then the bare folder, without it, is not the share.
+    is_mount: bool,
+    /// `/proc/self/fd`, through which a handle is opened again or given a name.
+    handles: OwnedFd,
+    root: RwLock<Root>,
+    began: Instant,
+    /// When the root was last found to be where its path leads, in milliseconds since `began`.
+    root_looked: AtomicU64,
+    /// Whether the file system keeps several trees in one mount, between which nothing can be renamed.
+    subvolumes: AtomicBool,
+}
+
+/// The top of the share, as it was when it was last opened.
+#[derive(Debug)]
+struct Root {
+    dir: Dir,
+    place: Place,
+    abilities: Abilities,
+    /// Keeps a second process off, while it is open.
+    lock: Option<OwnedFd>,
+}
+
+/// Which directory a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    device: (u32, u32),
+    inode: u64,
+    mount: u64,
+    /// Whether something is mounted right here.
+    is_mount: bool,
+}
+
+/// An open file or directory.
+#[derive(Debug)]
+struct Handle {
+    fd: OwnedFd,
+    /// Where links are followed: the share's top and the path from there, so that a link may lead up and down again.
+    place: Option<(Dir, Box<[u8]>)>,
+    /// Whether a lease was asked for and had: it must never be asked for again.
+    leased: AtomicBool,
+}
+
+impl RawHandle for Handle {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+}
+
+impl OsDisk {
+    /// Opens the folder and finds out what its file system can do.
+    ///
+    /// Nothing new is left in the folder. On file systems whose abilities are not known beforehand, some names are tried for an
+    /// instant in a private folder below `.noclobber`.
+    pub fn open(folder: &Path, options: Options) -> Result<Self> {
+        lease::ignore_lease_signal();
+        lease::ignore_size_signal();
+        let shown = folder.as_os_str().as_encoded_bytes();
+        let folder = std::path::absolute(folder).map_err(|error| refused("open", shown, Cause::Failed, error))?;
+        let handles = open_handles()?;
+        let (dir, place) = open_root(&folder)?;
+        require_openat2(&dir)?;
+        let abilities = probe::probe(fd(&dir.0)?, handles.as_fd());
+        let disk = Self {
+            folder,
+            options,
+            is_mount: place.is_mount,
+            handles,
+            subvolumes: AtomicBool::new(probe::has_subvolumes(fd(&dir.0)?)),
+            root: RwLock::new(Root { dir, place, abilities, lock: None }),
+            began: Instant::now(),
+            root_looked: AtomicU64::new(0),
+        };
+        Ok(disk)
+    }
+
+    /// Locks the folder, so that only one process serves it. Fails with [`Cause::InUse`] if another one does already.
+    ///
+    /// Whether it is locked is given back: some network file systems have no such locks. The lock ends with this value.
+    pub fn lock_share(&self) -> Result<bool> {
+        let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
+        if root.lock.is_none() {
+            root.lock = self.lock(&root.dir)?;
+        }
+        Ok(root.lock.is_some())
+    }
+
+    fn lock(&self, dir: &Dir) -> Result<Option<OwnedFd>> {
+        let name = self.folder.as_os_str().as_encoded_bytes();
+        let failed = |errno| failed("lock", name, errno);
+        let lock = openat_again(fd(&dir.0)?, c".", OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+        match retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(lock)),
+            Err(Errno::WOULDBLOCK) => {
+                Err(refused("lock", name, Cause::InUse, "another process is serving this folder already"))
+            }
+            Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// Looks where the path of the share leads now, and opens it again if that is another directory than before.
+    fn look_at_root(&self) -> Result<Dir> {
+        let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
+        if self.root_is_fresh() {
+            return Ok(root.dir.clone());
+        }
+        let name = self.folder.as_os_str().as_encoded_bytes();
+        let found = rustix::fs::statx(CWD, &self.folder, AtFlags::empty(), ASKED)
+            .map_err(|errno| of_root("look at", name, errno))?;
+        let place = Place::of(&found);
+        if self.is_mount && !place.is_mount {
+            return Err(refused("look at", name, Cause::NotFound, "what was mounted there is gone"));
+        }
+        if place != root.place {
+            self.replace_root(&mut root)?;
+        }
+        let now = self.began.elapsed().as_millis() as u64;
+        self.root_looked.store(now, Ordering::Relaxed);
+        Ok(root.dir.clone())
+    }
+
+    fn replace_root(&self, root: &mut Root) -> Result<()> {
+        let (dir, place) = open_root(&self.folder)?;
+        let lock = if root.lock.is_some() { self.lock(&dir)? } else { None };
+        let abilities = if place.device == root.place.device && place.mount == root.place.mount {
+            root.abilities
+        } else {
+            probe::probe(fd(&dir.0)?, self.handles.as_fd())
+        };
+        self.subvolumes.store(probe::has_subvolumes(fd(&dir.0)?), Ordering::Relaxed);
+        *root = Root { dir, place, abilities, lock };
+        Ok(())
+    }
+
+    fn root_is_fresh(&self) -> bool {
+        let looked = Duration::from_millis(self.root_looked.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(looked) < ROOT_LOOK_EVERY
+    }
+
+    fn follows(&self) -> bool {
+        self.options.links == FollowLinks::Inside
+    }
+
+    /// The flag that keeps the last link of a path from being followed, where links are not.
+    fn leaf_flags(&self) -> AtFlags {
+        if self.follows() { AtFlags::NO_AUTOMOUNT } else { AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW }
+    }
+
+    /// Opens what `path` leads to, never leaving the share: `EXDEV` if it would, `ELOOP` over a link that is not followed.
+    fn resolve(&self, from: &Dir, path: &[u8], flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+        let Some(start) = from.0.fd() else { return Err(Errno::BADF) };
+        let opened = self.resolve_beneath(start, path, flags);
+        if !self.follows() || !matches!(opened, Err(Errno::XDEV)) {
+            return opened;
+        }
+        // Out of `from`, but perhaps not out of the share: begin at its top.
+        let Some((top, place)) = place_of(from) else { return opened };
+        let Some(start) = top.0.fd() else { return opened };
+        self.resolve_beneath(start, &join(place, path), flags)
+    }
+
+    fn resolve_beneath(
+        &self,
+        start: BorrowedFd<'_>,
+        path: &[u8],
+        flags: OFlags,
+    ) -> std::result::Result<OwnedFd, Errno> {
+        let mut within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        if !self.follows() {
+            within |= ResolveFlags::NO_SYMLINKS;
+        }
+        for _ in 0..RESOLVE_TRIES_MAX {
+            match rustix::fs::openat2(start, path, flags | OFlags::CLOEXEC, Mode::empty(), within) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                done => return done,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Wraps what was opened at `path` beneath `from`.
+    fn handle(&self, fd: OwnedFd, from: &Dir, path: &[u8]) -> Arc<Handle> {
+        let place = self.follows().then(|| match place_of(from) {
+            Some((top, place)) => (top.clone(), join(place, path)),
+            None => (from.clone(), path.into()),
+        });
+        Arc::new(Handle { fd, place, leased: AtomicBool::new(false) })
+    }
+
+    /// Opens a regular file by three calls. Looking first keeps pipes and devices from being opened, but for one that takes
+    /// the place of a regular file in between; that one is not waited for, and is closed untouched.
+    fn open_at(&self, from: &Dir, path: &[u8]) -> Result<Opened> {
+        let failed = |errno| failed_to_resolve("open", path, errno);
+        let guard = rustix::fs::statx(fd(&from.0)?, path, self.leaf_flags(), StatxFlags::TYPE);
+        if guard.is_ok_and(|found| kind_of(&found) == Kind::File) {
+            match self.resolve(from, path, self.reading_flags()) {
+                Ok(opened) => {
+                    let status = self.status_of(opened.as_fd()).map_err(failed)?;
+                    if status.kind == Kind::File {
+                        return Ok(Opened::File(self.file(opened), status));
+                    }
+                }
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::LOOP | Errno::XDEV) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        self.open_warily(from, path)
+    }
+
+    /// Finds out what a name is by a handle that opens nothing (`O_PATH`), and opens that if it is a regular file.
+    fn open_warily(&self, from: &Dir, path: &[u8]) -> Result<Opened> {
+        let failed = |errno| failed_to_resolve("open", path, errno);
+        let flags = if self.follows() { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
+        let found = match self.resolve(from, path, flags) {
+            Ok(found) => found,
+            Err(Errno::LOOP | Errno::XDEV) => return Ok(Opened::Link),
+            Err(Errno::NOENT | Errno::NOTDIR) => return self.nothing_or_link(from, path),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let status = self.status_of(found.as_fd()).map_err(failed)?;
+        Ok(match status.kind {
+            Kind::Dir => Opened::Dir(status),
+            Kind::Link => Opened::Link,
+            Kind::Special => Opened::Special,
+            Kind::File => {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+                Opened::File(self.file(self.open_again(found.as_fd(), flags).map_err(failed)?), status)
+            }
+        })
+    }
+
+    /// Nothing lies at the end of this path; a link that leads nowhere may.
+    fn nothing_or_link(&self, from: &Dir, path: &[u8]) -> Result<Opened> {
+        if !self.follows() {
+            return Ok(Opened::Nothing);
+        }
+        let is_link = self.resolve(from, path, OFlags::PATH | OFlags::NOFOLLOW).is_ok();
+        Ok(if is_link { Opened::Link } else { Opened::Nothing })
+    }
+
+    fn reading_flags(&self) -> OFlags {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        if self.follows() { flags } else { flags | OFlags::NOFOLLOW }
+    }
+
+    fn file(&self, fd: OwnedFd) -> File {
+        File(Arc::new(Handle { fd, place: None, leased: AtomicBool::new(false) }))
+    }
+
+    fn open_again(&self, fd: BorrowedFd<'_>, flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+        openat_again(self.handles.as_fd(), DecInt::from_fd(fd).as_c_str(), flags)
+    }
+
+    fn status_of(&self, fd: BorrowedFd<'_>) -> std::result::Result<Status, Errno> {
+        rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, ASKED).map(|found| self.status_from(&found))
+    }
+
+    fn status_from(&self, found: &Statx) -> Status {
+        let has = |flag: StatxFlags| found.stx_mask & flag.bits() != 0;
+        let born = has(StatxFlags::BTIME).then(|| timestamp(found.stx_btime));
+        let device = u64::from(found.stx_dev_major) << 52 ^ u64::from(found.stx_dev_minor) << 32;
+        let mount = match has(StatxFlags::MNT_ID) {
+            true if self.subvolumes.load(Ordering::Relaxed) => found.stx_mnt_id ^ device,
+            true => found.stx_mnt_id,
+            false => device,
+        };
+        Status {
+            kind: kind_of(found),
+            stamp: Stamp {
+                id: FileId {
+                    inode: found.stx_ino,
+                    generation: born.map_or(0, |born| born.nanoseconds().cast_unsigned()),
+                },
+                size: found.stx_size,
+                mtime: timestamp(found.stx_mtime),
+                ctime: timestamp(found.stx_ctime),
+            },
+            mode: u32::from(found.stx_mode) & 0o7777,
+            uid: found.stx_uid,
+            gid: found.stx_gid,
+            links: found.stx_nlink,
+            mount,
+            born,
+        }
+    }
+
+    /// Looks at one entry of a listing; `None` if it has vanished.
+    fn look_at_entry(&self, dir: &Dir, name: &CStr) -> Result<Option<Status>> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let status = match rustix::fs::statx(fd(&dir.0)?, name, flags, ASKED) {
+            Ok(found) => self.status_from(&found),
+            Err(Errno::NOENT | Errno::STALE) => return Ok(None),
+            Err(errno) => return Err(failed("look at", name.to_bytes(), errno)),
+        };
+        if status.kind != Kind::Link || !self.follows() {
+            return Ok(Some(status));
+        }
+        let target = self.resolve(dir, name.to_bytes(), OFlags::PATH);
+        let target = target.and_then(|target| self.status_of(target.as_fd()));
+        Ok(Some(target.unwrap_or(status)))
+    }
+
+    fn rename(
+        &self,
+        operation: &'static str,
+        from: (&Dir, &Name),
+        to: (&Dir, &Name),
+        flags: RenameFlags,
+    ) -> Result<()> {
+        let (one, other) = (fd(&from.0.0)?, fd(&to.0.0)?);
+        match rustix::fs::renameat_with(one, from.1.as_bytes(), other, to.1.as_bytes(), flags) {
+            Ok(()) => Ok(()),
+            // A file system that does not know the flag says so.
+            Err(Errno::INVAL) if !flags.is_empty() => {
+                Err(DiskError { cause: Cause::Unsupported, ..failed(operation, from.1.as_bytes(), Errno::INVAL) })
+            }
+            Err(errno) => Err(failed(operation, from.1.as_bytes(), errno)),
+        }
+    }
+}
+
+impl Disk for OsDisk {
+    fn abilities(&self) -> Abilities {
+        let abilities = self.root.read().unwrap_or_else(PoisonError::into_inner).abilities;
+        self.options.at_most.map_or(abilities, |tier| abilities.at_most(tier))
+    }
+
+    fn root(&self) -> Result<Dir> {
+        if self.root_is_fresh() {
+            return Ok(self.root.read().unwrap_or_else(PoisonError::into_inner).dir.clone());
+        }
+        self.look_at_root()
+    }
+
+    fn open_dir(&self, from: &Dir, path: &[u8]) -> Result<Dir> {
+        if path.is_empty() {
+            return Ok(from.clone());
+        }
+        let opened = self
+            .resolve(from, path, OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(|errno| failed_to_resolve("open", path, errno))?;
+        Ok(Dir(self.handle(opened, from, path)))
+    }
+
+    fn dir_status(&self, dir: &Dir) -> Result<Status> {
+        self.status_of(fd(&dir.0)?).map_err(|errno| failed("look at", b"", errno))
+    }
+
+    fn look(&self, at: &Dir, name: &Name) -> Result<Option<Status>> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match rustix::fs::statx(fd(&at.0)?, name.as_bytes(), flags, ASKED) {
+            Ok(found) => Ok(Some(self.status_from(&found))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed("look at", name.as_bytes(), errno)),
+        }
+    }
+
+    fn look_path(&self, from: &Dir, path: &[u8]) -> Result<Option<Status>> {
+        if path.is_empty() {
+            return self.dir_status(from).map(Some);
+        }
+        match rustix::fs::statx(fd(&from.0)?, path, self.leaf_flags(), ASKED) {
+            Ok(found) => Ok(Some(self.status_from(&found))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(failed_to_resolve("look at", path, errno)),
+        }
+    }
+
+    fn open(&self, at: &Dir, name: &Name) -> Result<Opened> {
+        self.open_at(at, name.as_bytes())
+    }
+
+    fn open_path(&self, from: &Dir, path: &[u8]) -> Result<Opened> {
+        if path.is_empty() {
+            return self.dir_status(from).map(Opened::Dir);
+        }
+        self.open_at(from, path)
+    }
+
+    fn status(&self, file: &File) -> Result<Status> {
+        self.status_of(fd(&file.0)?).map_err(|errno| failed("look at", b"", errno))
+    }
+
+    fn read(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize> {
+        let file = fd(&file.0)?;
+        retry_on_intr(|| rustix::io::pread(file, &mut *into, offset)).map_err(|errno| failed("read", b"", errno))
+    }
+
+    fn list(&self, dir: &Dir, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
+        let failed = |errno| failed("list", b"", errno);
+        // A description of its own: the place in the directory belongs to it, and the handle's clones are many.
+        let listed = openat_again(fd(&dir.0)?, c".", OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+        let mut buffer = vec![MaybeUninit::uninit(); LIST_BYTES];
+        let mut entries = RawDir::new(listed, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Err(Errno::INTR) => continue,
+                entry => entry.map_err(failed)?,
+            };
+            // `.` and `..` are no names, and neither is one longer than any client could send back.
+            let Ok(name) = Name::new(entry.file_name().to_bytes()) else { continue };
+            let Some(status) = self.look_at_entry(dir, entry.file_name())? else { continue };
+            if each(Entry { name, status }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn create_nameless(&self, at: &Dir) -> Result<File> {
+        match create(fd(&at.0)?, b".", OFlags::TMPFILE) {
+            Ok(fd) => Ok(self.file(fd)),
+            // What kernels and file systems say that do not know O_TMPFILE (open(2)).
+            Err(errno @ (Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS)) => {
+                Err(DiskError { cause: Cause::Unsupported, ..failed("create a nameless file in", b"", errno) })
+            }
+            Err(errno) => Err(failed("create a nameless file in", b"", errno)),
+        }
+    }
+
+    fn create_named(&self, at: &Dir, name: &Name) -> Result<File> {
+        let created = create(fd(&at.0)?, name.as_bytes(), OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW);
+        created.map(|fd| self.file(fd)).map_err(|errno| failed("create", name.as_bytes(), errno))
+    }
+
+    fn reserve(&self, file: &File, bytes: u64) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let file = fd(&file.0)?;
+        match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes)) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(failed("reserve room for", b"", errno)),
+        }
+    }
+
+    fn write(&self, file: &File, mut offset: u64, mut bytes: &[u8]) -> Result<()> {
+        let file = fd(&file.0)?;
+        while !bytes.is_empty() {
+            match retry_on_intr(|| rustix::io::pwrite(file, bytes, offset)) {
+                Ok(0) => return Err(failed("write", b"", Errno::IO)),
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    offset += written as u64;
+                }
+                Err(errno) => return Err(failed("write", b"", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn share_blocks(&self, from: &File, to: &File) -> Result<()> {
+        match rustix::fs::ioctl_ficlone(fd(&to.0)?, fd(&from.0)?) {
+            Ok(()) => Ok(()),
+            // None of them says more than that the blocks cannot be shared (ioctl_ficlonerange(2)).
+            Err(
+                errno @ (Errno::XDEV | Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP | Errno::NOTTY | Errno::TXTBSY),
+            ) => Err(DiskError { cause: Cause::Unsupported, ..failed("share the blocks of", b"", errno) }),
+            Err(errno) => Err(failed("share the blocks of", b"", errno)),
+        }
+    }
+
+    fn copy_attributes(&self, from: &File, to: &File) -> Result<()> {
+        attributes::copy(fd(&from.0)?, fd(&to.0)?).map_err(|errno| failed("copy the attributes of", b"", errno))
+    }
+
+    fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.subsecond_nanoseconds()) },
+        };
+        rustix::fs::futimens(fd(&file.0)?, &times).map_err(|errno| failed("set the time of", b"", errno))
+    }
+
+    fn sync_file(&self, file: &File) -> Result<()> {
+        if !self.options.syncs {
+            return Ok(());
+        }
+        let file = fd(&file.0)?;
+        retry_on_intr(|| rustix::fs::fsync(file)).map_err(|errno| failed("sync", b"", errno))
+    }
+
+    fn sync_dir(&self, dir: &Dir) -> Result<()> {
+        if !self.options.syncs {
+            return Ok(());
+        }
+        let dir = fd(&dir.0)?;
+        match retry_on_intr(|| rustix::fs::fsync(dir)) {
+            // Some file systems have nothing to sync in a directory, and say so (fsync(2)).
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(errno) => Err(failed("sync a folder", b"", errno)),
+        }
+    }
+
+    fn finish_writing(&self, file: File) -> Result<File> {
+        if Arc::strong_count(&file.0) != 1 {
+            let message = "the handle it was written with is still held elsewhere";
+            return Err(refused("finish writing", b"", Cause::InUse, message));
+        }
+        let reading = self.open_again(fd(&file.0)?, OFlags::RDONLY | OFlags::NOCTTY);
+        reading.map(|fd| self.file(fd)).map_err(|errno| failed("finish writing", b"", errno))
+    }
+
+    fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()> {
+        // By its place in /proc, since linking an open file by its descriptor alone needs a privilege (linkat(2)).
+        let (file, at) = (DecInt::from_fd(fd(&file.0)?), fd(&at.0)?);
+        rustix::fs::linkat(&self.handles, file.as_c_str(), at, name.as_bytes(), AtFlags::SYMLINK_FOLLOW)
+            .map_err(|errno| failed("link", name.as_bytes(), errno))
+    }
+
+    fn rename_new(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
+        self.rename("rename", from, to, RenameFlags::NOREPLACE)
+    }
+
+    fn rename_over(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
+        self.rename("rename", from, to, RenameFlags::empty())
+    }
+
+    fn exchange(&self, one: (&Dir, &Name), other: (&Dir, &Name)) -> Result<()> {
+        if !self.abilities().exchange {
+            return Err(refused("exchange", one.1.as_bytes(), Cause::Unsupported, "not to be had here"));
+        }
+        self.rename("exchange", one, other, RenameFlags::EXCHANGE)
+    }
+
+    fn make_dir(&self, at: &Dir, name: &Name, private: bool) -> Result<()> {
+        let mode = Mode::from_raw_mode(if private { 0o700 } else { 0o777 });
+        rustix::fs::mkdirat(fd(&at.0)?, name.as_bytes(), mode)
+            .map_err(|errno| failed("make the folder", name.as_bytes(), errno))
+    }
+
+    fn unlink(&self, at: &Dir, name: &Name) -> Result<()> {
+        rustix::fs::unlinkat(fd(&at.0)?, name.as_bytes(), AtFlags::empty())
+            .map_err(|errno| failed("remove", name.as_bytes(), errno))
+    }
+
+    fn remove_dir(&self, at: &Dir, name: &Name) -> Result<()> {
+        match rustix::fs::unlinkat(fd(&at.0)?, name.as_bytes(), AtFlags::REMOVEDIR) {
+            Ok(()) => Ok(()),
+            // Both words are allowed for it (rmdir(2)).
+            Err(Errno::EXIST) => Err(failed("remove the folder", name.as_bytes(), Errno::NOTEMPTY)),
+            Err(errno) => Err(failed("remove the folder", name.as_bytes(), errno)),
+        }
+    }
+
+    fn lease(&self, file: &File, patience: Duration) -> Result<Leased> {
+        let raw = fd(&file.0)?;
+        // Asked of each file, since other file systems may be mounted inside the share.
+        if !self.abilities().lease || !probe::leases_are_sound(raw) {
+            return Ok(Leased::Unavailable);
+        }
+        let handle = handle_of(&file.0)?;
+        if handle.leased.load(Ordering::Relaxed) {
+            return Err(refused("lease", b"", Cause::Failed, "this handle has held a lease before"));
+        }
+        let leased = lease::take(file, patience);
+        handle.leased.store(matches!(leased, Leased::Held(_)), Ordering::Relaxed);
+        Ok(leased)
+    }
+
+    fn space(&self, dir: &Dir) -> Result<Space> {
+        let found = rustix::fs::fstatvfs(fd(&dir.0)?).map_err(|errno| failed("look for room in", b"", errno))?;
+        Ok(Space {
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+        })
+    }
+
+    fn clock(&self, dir: &Dir) -> Result<Timestamp> {
+        match self.create_nameless(dir).and_then(|file| self.status(&file)) {
+            Ok(status) => Ok(status.stamp.ctime),
+            // Where nothing can be made there is no better clock than the system's.
+            Err(_) => Ok(Timestamp::from_system(SystemTime::now())),
+        }
+    }
+}
+
+impl Place {
+    fn of(found: &Statx) -> Self {
+        Self {
+            device: (found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            mount: found.stx_mnt_id,
+            is_mount: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+        }
+    }
+}
+
+fn open_handles() -> Result<OwnedFd> {
+    let path = "/proc/self/fd";
+    retry_on_intr(|| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
+        .map_err(|errno| DiskError { cause: Cause::Unsupported, ..failed("open", path.as_bytes(), errno) })
+}
+
+fn open_root(folder: &Path) -> Result<(Dir, Place)> {
+    let name = folder.as_os_str().as_encoded_bytes();
+    let failed = |errno| of_root("open", name, errno);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = retry_on_intr(|| rustix::fs::openat(CWD, folder, flags, Mode::empty())).map_err(failed)?;
+    let found = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, ASKED).map_err(failed)?;
+    let handle = Handle { fd, place: None, leased: AtomicBool::new(false) };
+    Ok((Dir(Arc::new(handle)), Place::of(&found)))
+}
+
+/// Says at once that nothing will work, rather than at the first request.
+fn require_openat2(root: &Dir) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::openat2(fd(&root.0)?, c".", flags, Mode::empty(), ResolveFlags::BENEATH) {
+        Err(Errno::NOSYS | Errno::PERM) => {
+            Err(refused("open", b".", Cause::Unsupported, "this system has no openat2 (Linux 5.6 has)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Creates a file, open for writing. What is left of mode 0666 is the umask's to say, or the folder's default list's.
+fn create(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
+    retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o666)))
+}
+
+/// Opens a name anew below a descriptor.
+fn openat_again(at: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+    retry_on_intr(|| rustix::fs::openat(at, name, flags | OFlags::CLOEXEC, Mode::empty()))
+}
+
+fn fd(handle: &Arc<dyn RawHandle>) -> Result<BorrowedFd<'_>> {
+    handle.fd().ok_or_else(|| refused("use", b"", Cause::Unsupported, "a handle of another disk"))
+}
+
+fn handle_of(handle: &Arc<dyn RawHandle>) -> Result<&Handle> {
+    let handle: &dyn Any = &**handle;
+    handle.downcast_ref().ok_or_else(|| refused("use", b"", Cause::Unsupported, "a handle of another disk"))
+}
+
+fn place_of(dir: &Dir) -> Option<&(Dir, Box<[u8]>)> {
+    handle_of(&dir.0).ok()?.place.as_ref()
+}
+
+fn join(place: &[u8], path: &[u8]) -> Box<[u8]> {
+    [place, b"/", path].concat().into()
+}
+
+fn kind_of(found: &Statx) -> Kind {
+    match FileType::from_raw_mode(found.stx_mode.into()) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Special,
+    }
+}
+
+fn timestamp(time: StatxTimestamp) -> Timestamp {
+    Timestamp::new(time.tv_sec, time.tv_nsec)
+}
+
+fn failed(operation: &'static str, name: &[u8], errno: Errno) -> DiskError {
+    refused(operation, name, cause_of(errno), explain(errno))
+}
+
+/// As [`failed`], for what went wrong on the way along a path.
+fn failed_to_resolve(operation: &'static str, path: &[u8], errno: Errno) -> DiskError {
+    let error = failed(operation, path, errno);
+    if errno == Errno::XDEV { DiskError { cause: Cause::Escapes, ..error } } else { error }
+}
+
+/// As [`failed`], for the share's own folder: a path to it that has broken off anywhere means that it is not there.
+fn of_root(operation: &'static str, path: &[u8], errno: Errno) -> DiskError {
+    let error = failed(operation, path, errno);
+    let gone = matches!(errno, Errno::NOTDIR | Errno::NODEV | Errno::NOTCONN);
+    if gone { DiskError { cause: Cause::NotFound, ..error } } else { error }
+}
+
+fn refused(operation: &'static str, name: &[u8], cause: Cause, message: impl ToString) -> DiskError {
+    let name = String::from_utf8_lossy(name).into_owned();
+    DiskError { operation, name, cause, message: message.to_string() }
+}
+
+/// The system's words for an error, without its number.
+fn explain(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+fn cause_of(errno: Errno) -> Cause {
+    match errno {
+        Errno::NOENT | Errno::STALE => Cause::NotFound,
+        Errno::EXIST => Cause::Exists,
+        Errno::NOTDIR => Cause::NotADirectory,
+        Errno::ISDIR => Cause::IsADirectory,
+        Errno::NOTEMPTY => Cause::NotEmpty,
+        Errno::LOOP => Cause::Escapes,
+        Errno::XDEV => Cause::OtherMount,
+        Errno::NOSPC | Errno::DQUOT => Cause::NoSpace,
+        Errno::FBIG => Cause::TooLarge,
+        Errno::ROFS => Cause::ReadOnly,
+        Errno::ACCESS | Errno::PERM => Cause::NotPermitted,
+        Errno::NAMETOOLONG => Cause::LongName,
+        Errno::MFILE | Errno::NFILE => Cause::TooManyOpen,
+        Errno::BUSY | Errno::TXTBSY | Errno::AGAIN => Cause::InUse,
+        Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY => Cause::Unsupported,
+        _ => Cause::Failed,
+    }
+}

@@ -1,0 +1,213 @@
+//! One mutex for each name that is being changed, and the counter by which readers notice a change under way.
+//!
+//! A mutex is keyed by the folder's identity and the name, folded generously: two names that some file system takes for one share a
+//! mutex, and two that merely look alike wait for each other without harm. Nothing that waits for a client happens under it.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use unicode_normalization::UnicodeNormalization;
+
+use crate::model::path::Name;
+use crate::model::stamp::FileId;
+
+const SHARDS: usize = 64;
+const COUNTERS: usize = 4096;
+
+/// How many commits of one counter may be under way at once: the low bits of the counter.
+const UNDER_WAY: u64 = 0xffff;
+
+/// What a mutex belongs to: a folder and a folded name in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathKey {
+    folder: FileId,
+    folded: Box<[u8]>,
+}
+
+/// All the mutexes and counters of a share.
+#[derive(Debug)]
+pub struct PathMutexes {
+    shards: Box<[Shard]>,
+    counters: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    held: Mutex<HashSet<PathKey>>,
+    released: Condvar,
+}
+
+/// A mutex that is held; dropping it lets the next one in.
+#[derive(Debug)]
+pub struct PathGuard<'a> {
+    shard: &'a Shard,
+    key: PathKey,
+}
+
+/// A change of a name that is under way: readers that look meanwhile look again. Dropping it ends the change.
+#[derive(Debug)]
+pub struct UnderWay<'a> {
+    counter: &'a AtomicU64,
+}
+
+/// What a reader saw of a name's counter before it looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calm(u64);
+
+impl PathKey {
+    /// The key of `name` in the folder of this identity.
+    pub fn new(folder: FileId, name: &Name) -> Self {
+        Self { folder, folded: fold(name) }
+    }
+}
+
+impl Default for PathMutexes {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            counters: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl PathMutexes {
+    /// Waits for the mutex and takes it. Whoever takes two takes them in the order of the keys.
+    pub fn take(&self, key: PathKey) -> PathGuard<'_> {
+        let shard = &self.shards[self.hash(&key) % SHARDS];
+        let mut held = lock(&shard.held);
+        while held.contains(&key) {
+            held = shard.released.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+        held.insert(key.clone());
+        drop(held);
+        PathGuard { shard, key }
+    }
+
+    /// Begins a change of `name`, whatever folder it is in.
+    pub fn begin_change(&self, name: &Name) -> UnderWay<'_> {
+        let counter = self.counter(name);
+        counter.fetch_add(1, Ordering::AcqRel);
+        UnderWay { counter }
+    }
+
+    /// The counter of `name`, if no change of such a name is under way.
+    pub fn calm(&self, name: &Name) -> Option<Calm> {
+        let now = self.counter(name).load(Ordering::Acquire);
+        (now & UNDER_WAY == 0).then_some(Calm(now))
+    }
+
+    /// Whether no change of `name` was begun since `before` was seen.
+    pub fn still_calm(&self, name: &Name, before: Calm) -> bool {
+        self.calm(name) == Some(before)
+    }
+
+    /// All counters as they are now, for whoever looks at many names.
+    pub fn all(&self) -> Box<[Calm]> {
+        self.counters.iter().map(|counter| Calm(counter.load(Ordering::Acquire))).collect()
+    }
+
+    /// Whether no change of `name` was under way when `before` was seen, and none was begun since.
+    pub fn is_calm_since(&self, name: &Name, before: &[Calm]) -> bool {
+        self.calm(name) == Some(before[self.slot(name)])
+    }
+
+    fn counter(&self, name: &Name) -> &AtomicU64 {
+        &self.counters[self.slot(name)]
+    }
+
+    fn slot(&self, name: &Name) -> usize {
+        self.hash(&fold(name)) % COUNTERS
+    }
+
+    fn hash(&self, of: &impl Hash) -> usize {
+        let mut hasher = self.hasher.build_hasher();
+        of.hash(&mut hasher);
+        hasher.finish() as usize
+    }
+}
+
+impl Drop for PathGuard<'_> {
+    fn drop(&mut self) {
+        lock(&self.shard.held).remove(&self.key);
+        self.shard.released.notify_all();
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    /// One less under way, and one more that has been: the counter never comes back to what a reader saw.
+    fn drop(&mut self) {
+        self.counter.fetch_add(UNDER_WAY, Ordering::AcqRel);
+    }
+}
+
+/// A set of keys is whole whatever thread panicked beside it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn fold(name: &Name) -> Box<[u8]> {
+    match str::from_utf8(name.as_bytes()) {
+        Ok(text) if text.is_ascii() => text.to_ascii_lowercase().into_bytes().into(),
+        Ok(text) => text.nfkd().flat_map(char::to_lowercase).nfkc().collect::<String>().into_bytes().into(),
+        Err(_) => name.as_bytes().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text.as_bytes()).expect(text)
+    }
+
+    #[test]
+    fn names_that_some_file_system_takes_for_one_share_a_mutex() {
+        let folder = FileId { inode: 1, generation: 1 };
+        let key = |text: &str| PathKey::new(folder, &name(text));
+        for (one, other) in [("a.TXT", "A.txt"), ("\u{e9}", "e\u{301}"), ("\u{212a}", "k"), ("Å", "a\u{30a}")] {
+            assert_eq!(key(one), key(other), "{one} {other}");
+        }
+        assert_ne!(key("a"), key("b"));
+        assert_ne!(key("a"), PathKey::new(FileId { inode: 2, generation: 1 }, &name("a")));
+    }
+
+    #[test]
+    fn a_reader_notices_a_change_under_way_and_one_that_has_been() {
+        let mutexes = PathMutexes::default();
+        let before = mutexes.calm(&name("a")).expect("nothing is under way");
+        let change = mutexes.begin_change(&name("a"));
+        assert_eq!(mutexes.calm(&name("A")), None);
+        assert!(!mutexes.still_calm(&name("a"), before));
+        let other = mutexes.begin_change(&name("a"));
+        drop(change);
+        assert_eq!(mutexes.calm(&name("a")), None);
+        drop(other);
+        assert!(mutexes.calm(&name("a")).is_some());
+        assert!(!mutexes.still_calm(&name("a"), before));
+    }
+
+    #[test]
+    fn one_at_a_time_holds_a_mutex() {
+        let mutexes = PathMutexes::default();
+        let key = PathKey::new(FileId { inode: 1, generation: 1 }, &name("a"));
+        let inside = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let _guard = mutexes.take(key.clone());
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(mutexes.shards.iter().all(|shard| lock(&shard.held).is_empty()), "nothing is left behind");
+    }
+}

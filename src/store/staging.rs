@@ -1,0 +1,266 @@
+//! An upload that is being written, and one that is complete.
+//!
+//! A [`Staging`] has no name, or one that only noclobber knows, so a client that goes away leaves nothing: dropping it is enough.
+//! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::content_hash::ContentHash;
+use crate::model::path::Name;
+use crate::model::stamp::{FileId, Stamp, Timestamp};
+
+use super::disk::{Dir, Disk, File, Result};
+
+/// What the names of unfinished uploads begin with, where they need one.
+pub const UNFINISHED: &str = "unfinished-";
+
+/// An upload that is being written.
+#[derive(Debug)]
+pub struct Staging {
+    disk: Arc<dyn Disk>,
+    file: File,
+    own_name: Option<OwnName>,
+    folder: FileId,
+    hasher: blake3::Hasher,
+    written: u64,
+}
+
+/// An upload that is complete, on the disk, and read-only from now on.
+#[derive(Debug)]
+pub struct Staged {
+    disk: Arc<dyn Disk>,
+    file: File,
+    own_name: Option<OwnName>,
+    folder: FileId,
+    hash: ContentHash,
+    sealed: Stamp,
+}
+
+/// A name that no client sees. While nobody else can have come by the file, dropping removes the name.
+#[derive(Debug)]
+struct OwnName {
+    disk: Arc<dyn Disk>,
+    dir: Dir,
+    name: Name,
+    id: FileId,
+    sweep: bool,
+}
+
+impl Staging {
+    /// Begins an upload for the folder `parent`, and sets room aside for the `announced` bytes.
+    ///
+    /// `swap` gives the folder for uploads that need a name, where the file system has no nameless files.
+    pub fn begin(
+        disk: &Arc<dyn Disk>,
+        parent: &Dir,
+        announced: Option<u64>,
+        swap: impl FnOnce() -> Result<Dir>,
+    ) -> Result<Self> {
+        let folder = disk.dir_status(parent)?.stamp.id;
+        let (file, own_name) = if disk.abilities().nameless {
+            (disk.create_nameless(parent)?, None)
+        } else {
+            let (dir, name) = (swap()?, unfinished_name());
+            let file = disk.create_named(&dir, &name)?;
+            let id = disk.status(&file)?.stamp.id;
+            (file, Some(OwnName { disk: Arc::clone(disk), dir, name, id, sweep: true }))
+        };
+        let staging =
+            Self { disk: Arc::clone(disk), file, own_name, folder, hasher: blake3::Hasher::new(), written: 0 };
+        if let Some(bytes) = announced.filter(|bytes| *bytes > 0) {
+            staging.disk.reserve(&staging.file, bytes)?;
+        }
+        Ok(staging)
+    }
+
+    /// Sets room aside for `bytes` altogether.
+    pub fn reserve(&self, bytes: u64) -> Result<()> {
+        self.disk.reserve(&self.file, bytes)
+    }
+
+    /// Writes on. After an error nothing of `bytes` counts as written, and the same call may be tried again.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.disk.write(&self.file, self.written, bytes)?;
+        self.hasher.update(bytes);
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Takes the whole content of another file, sharing its blocks where the file system can.
+    pub fn copy_from(&mut self, source: &File) -> Result<()> {
+        let shared = self.written == 0 && self.disk.share_blocks(source, &self.file).is_ok();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let count = self.disk.read(source, self.written, &mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            if shared {
+                self.hasher.update(&buffer[..count]);
+                self.written += count as u64;
+            } else {
+                self.write(&buffer[..count])?;
+            }
+        }
+    }
+
+    /// How many bytes have been written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Gives it the attributes of the file that it is to replace and its modification time, brings it to the disk, once, and
+    /// closes the writing handle.
+    pub fn seal(self, like: Option<&File>, mtime: Timestamp) -> Result<Staged> {
+        if let Some(like) = like {
+            self.disk.copy_attributes(like, &self.file)?;
+        }
+        self.disk.set_mtime(&self.file, mtime)?;
+        self.disk.sync_file(&self.file)?;
+        let hash = ContentHash::finish(&self.hasher);
+        let file = self.disk.finish_writing(self.file)?;
+        let sealed = self.disk.status(&file)?.stamp;
+        Ok(Staged { disk: self.disk, file, own_name: self.own_name, folder: self.folder, hash, sealed })
+    }
+}
+
+impl Staged {
+    /// The file, read-only.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Which file it is.
+    pub fn id(&self) -> FileId {
+        self.sealed.id
+    }
+
+    /// The folder it was staged for.
+    pub fn folder(&self) -> FileId {
+        self.folder
+    }
+
+    /// The hash of its bytes.
+    pub fn hash(&self) -> &ContentHash {
+        &self.hash
+    }
+
+    /// Its state when it was sealed, before it had a name that anybody could see.
+    pub fn sealed(&self) -> &Stamp {
+        &self.sealed
+    }
+
+    /// Moves its modification time to a later second, because what it replaces has come to have the same.
+    pub fn postpone(&mut self, mtime: Timestamp) -> Result<()> {
+        self.disk.set_mtime(&self.file, mtime)?;
+        self.disk.sync_file(&self.file)?;
+        self.sealed = self.disk.status(&self.file)?.stamp;
+        Ok(())
+    }
+
+    /// Gives it a name of noclobber's own, in place of the one it may have had. Dropping it removes that name.
+    pub fn name_privately(&mut self, dir: &Dir, name: &Name) -> Result<()> {
+        self.give(dir, name)?;
+        self.own_name = Some(self.own_name_at(dir, name, true));
+        Ok(())
+    }
+
+    /// Gives it a name that clients see, if that is free. From now on its own name, if it had one, is gone.
+    pub fn name_publicly(&mut self, dir: &Dir, name: &Name) -> Result<()> {
+        self.give(dir, name)
+    }
+
+    /// Gives it a name that clients see, over whatever has it. Only for file systems that have no better.
+    pub fn name_over(&mut self, dir: &Dir, name: &Name) -> Result<()> {
+        if self.own_name.is_none() {
+            return Err(super::disk::DiskError {
+                operation: "rename",
+                name: name.to_text().into_owned(),
+                cause: super::disk::Cause::Unsupported,
+                message: "a file without a name cannot be renamed".to_owned(),
+            });
+        }
+        if let Some(own) = &mut self.own_name {
+            self.disk.rename_over((&own.dir, &own.name), (dir, name))?;
+        }
+        self.gave_up_its_name();
+        Ok(())
+    }
+
+    /// Its own name is about to be exchanged with one that clients see: from now on dropping it removes nothing.
+    pub fn may_be_seen(&mut self) {
+        self.set_sweep(false);
+    }
+
+    /// The exchange did not take place: nobody can have come by it.
+    pub fn was_not_seen(&mut self) {
+        self.set_sweep(true);
+    }
+
+    /// What stands at its own name now is not this file, but what came out of the tree, or nothing.
+    pub fn gave_up_its_name(&mut self) {
+        self.set_sweep(false);
+        self.own_name = None;
+    }
+
+    /// Its own name leads to it again, after an exchange was undone. Somebody may have come by it meanwhile.
+    pub fn took_back_its_name(&mut self, dir: &Dir, name: &Name) {
+        self.own_name = Some(self.own_name_at(dir, name, false));
+    }
+
+    fn own_name_at(&self, dir: &Dir, name: &Name, sweep: bool) -> OwnName {
+        OwnName { disk: Arc::clone(&self.disk), dir: dir.clone(), name: name.clone(), id: self.sealed.id, sweep }
+    }
+
+    fn set_sweep(&mut self, sweep: bool) {
+        if let Some(own) = &mut self.own_name {
+            own.sweep = sweep;
+        }
+    }
+
+    fn give(&mut self, dir: &Dir, name: &Name) -> Result<()> {
+        match &mut self.own_name {
+            None => self.disk.link(&self.file, dir, name)?,
+            Some(own) => {
+                self.disk.rename_new((&own.dir, &own.name), (dir, name))?;
+                own.sweep = false;
+                self.own_name = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for OwnName {
+    /// Removes the name if it still leads to the upload. What cannot be removed now is swept at the next start.
+    fn drop(&mut self) {
+        if !self.sweep {
+            return;
+        }
+        if let Ok(Some(status)) = self.disk.look(&self.dir, &self.name)
+            && status.stamp.id == self.id
+        {
+            let _ = self.disk.unlink(&self.dir, &self.name);
+        }
+    }
+}
+
+/// Removes what unfinished uploads of an earlier run left in the folder `swap`.
+pub fn sweep(disk: &dyn Disk, swap: &Dir) -> Result<()> {
+    let mut left = Vec::new();
+    disk.list(swap, &mut |entry| {
+        if entry.name.as_bytes().starts_with(UNFINISHED.as_bytes()) {
+            left.push(entry.name);
+        }
+        std::ops::ControlFlow::Continue(())
+    })?;
+    left.iter().try_for_each(|name| disk.unlink(swap, name))
+}
+
+/// Unique among the uploads of this process; those of an earlier one are swept before the first is begun.
+fn unfinished_name() -> Name {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Name::new(format!("{UNFINISHED}{number}").into_bytes()).expect("letters and digits")
+}

@@ -1,0 +1,491 @@
+//! The command line, the variables and the file: what they are called, which of them wins, and what is said of a mistake.
+//! The texts that users read are compared with files beside this one. `RENEW_SNAPSHOTS=1 cargo test --test behaviour cli::`
+//! writes those files anew; the change is then reviewed like code.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use noclobber::config::{self, Config, Keep, Listen, LogFormat, LogLevel, ShowHistory, State, UsageError, Wanted};
+use noclobber::store::disk::Tier;
+
+use crate::harness::{has_program, left_out};
+
+#[test]
+fn the_help_reads_as_it_was_reviewed() {
+    compare("help.txt", &text_of(&run(&["--help"]), 0));
+    compare("help_short.txt", &text_of(&run(&["-h"]), 0));
+    compare("help_history.txt", &text_of(&run(&["history", "--help"]), 0));
+    compare("help_restore.txt", &text_of(&run(&["restore", "--help"]), 0));
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    assert_eq!(text_of(&run(&["--version"]), 0).trim(), concat!("noclobber ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn every_default_in_the_help_is_the_real_one() {
+    let plain = serve(&["noclobber"], &[]);
+    let mut looked_at = 0;
+    for option in config::command().get_arguments() {
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        let Some((_, end)) = help.split_once("[default: ") else { continue };
+        let default = end.trim_end_matches(']');
+        let (Some(name), false) = (option.get_long(), default.contains(' ')) else { continue };
+        let same = serve(&["noclobber", &format!("--{name}={default}")], &[]);
+        assert_eq!(same, plain, "--{name} {default}");
+        looked_at += 1;
+    }
+    assert!(looked_at >= 14, "only {looked_at} defaults are in the help");
+}
+
+#[test]
+fn a_plain_start_serves_the_current_folder_to_this_machine() {
+    let config = serve(&["noclobber"], &[("HOME", "/home/ada")]);
+    assert_eq!(config.folder, Path::new("."));
+    assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:4918".parse().unwrap())]);
+    assert_eq!(config.state, State::Beneath("/home/ada/.local/state/noclobber".into()));
+    assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(30 * 86_400), percent_max: 10 }));
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
+    assert_eq!((config.sync, config.watch, config.follow_symlinks), (true, true, false));
+    assert_eq!((config.require_preconditions, config.anonymous), (false, false));
+    assert_eq!((config.require_tier, config.force_tier), (None, None));
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn every_option_arrives() {
+    let config = serve(
+        &[
+            "noclobber",
+            "share",
+            "--listen",
+            "127.0.0.1:0",
+            "--listen=[::1]:80",
+            "--listen",
+            "unix:/run/n.sock",
+            "--allow-host",
+            "Files.Example.org",
+            "--state",
+            "s",
+            "--history-days",
+            "7",
+            "--history-percent",
+            "20",
+            "--require-preconditions",
+            "--require-tier",
+            "a",
+            "--force-tier",
+            "C",
+            "--no-watch",
+            "--follow-symlinks",
+            "--workers",
+            "3",
+            "--header-bytes-max",
+            "1",
+            "--header-seconds",
+            "2",
+            "--body-idle-seconds",
+            "3",
+            "--body-rate-min",
+            "4",
+            "--connections-max",
+            "5",
+            "--uploads-max",
+            "6",
+            "--hashing-max",
+            "7",
+            "--path-bytes-max",
+            "8",
+            "--upload-bytes-max",
+            "9",
+            "--cache-bytes",
+            "10",
+            "--keep-alive-seconds",
+            "11",
+            "--tag-threshold",
+            "12",
+            "--log-level",
+            "debug",
+            "--log-format",
+            "json",
+        ],
+        &[],
+    );
+    let tcp = |text: &str| Listen::Tcp(text.parse::<SocketAddr>().unwrap());
+    assert_eq!(config.folder, Path::new("share"));
+    assert_eq!(config.listen, [tcp("127.0.0.1:0"), tcp("[::1]:80"), Listen::Unix("/run/n.sock".into())]);
+    assert_eq!(config.allowed_hosts, ["files.example.org"]);
+    assert_eq!(config.state, State::In("s".into()));
+    assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(7 * 86_400), percent_max: 20 }));
+    assert_eq!((config.require_tier, config.force_tier), (Some(Tier::A), Some(Tier::C)));
+    assert_eq!((config.require_preconditions, config.watch, config.follow_symlinks), (true, false, true));
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));
+    assert_eq!(config.workers.get(), 3);
+    let limits = config.limits;
+    assert_eq!(limits.header_bytes_max.get(), 1);
+    assert_eq!(limits.header_time_max.as_secs(), 2);
+    assert_eq!(limits.body_idle_max.as_secs(), 3);
+    assert_eq!(limits.body_rate_min, 4);
+    assert_eq!(limits.connections_max.get(), 5);
+    assert_eq!(limits.uploads_max.get(), 6);
+    assert_eq!(limits.hashing_max.get(), 7);
+    assert_eq!(limits.path_bytes_max.get(), 8);
+    assert_eq!(limits.upload_bytes_max.map(|bytes| bytes.get()), Some(9));
+    assert_eq!(limits.cache_bytes, 10);
+    assert_eq!(limits.keep_alive.as_secs(), 11);
+    assert_eq!(limits.tag_threshold, 12);
+
+    let bare = serve(&["noclobber", "--no-history", "--no-state", "--no-sync"], &[]);
+    assert_eq!((bare.history, bare.state, bare.sync), (None, State::Memory, false));
+    assert!(bare.warnings.iter().any(|warning| warning.contains("--no-sync")), "{:?}", bare.warnings);
+}
+
+#[test]
+fn the_readme_lists_the_same_options_under_the_same_headings() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let in_table = |line: &&str| line.starts_with("| `--") || line.starts_with("| **");
+    let listed: Vec<String> = readme.lines().filter(in_table).map(first_cells).collect();
+    let mut wanted = Vec::new();
+    let mut heading = String::new();
+    for option in config::command().get_arguments().filter(|option| !option.is_hide_set()) {
+        let Some(name) = option.get_long().filter(|name| !["help", "version"].contains(name)) else { continue };
+        let group = format!("**{}**|", option.get_help_heading().unwrap_or_default());
+        if group != heading {
+            wanted.push(group.clone());
+            heading = group;
+        }
+        let value = match option.get_action().takes_values() {
+            true => option.get_value_names().map_or(String::new(), |names| format!(" {}", names[0])),
+            false => String::new(),
+        };
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        let default = match help.split_once("[default: ") {
+            Some((_, end)) if end.contains(' ') => end.trim_end_matches(']').to_owned(),
+            Some((_, end)) => format!("`{}`", end.trim_end_matches(']')),
+            None if value.is_empty() => "off".to_owned(),
+            None => "none".to_owned(),
+        };
+        wanted.push(format!("`--{name}{value}`|{default}"));
+    }
+    assert_eq!(listed, wanted);
+}
+
+/// The first two cells of a row of the README's table.
+fn first_cells(row: &str) -> String {
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    format!("{}|{}", cells[1], cells[2])
+}
+
+/// Every option that the program knows, as a variable and as a key: none of the three ways can be forgotten.
+#[test]
+fn a_variable_and_a_key_say_the_same_as_the_option() {
+    let home = tempfile::tempdir().unwrap();
+    let values = |name: &str| match name {
+        "listen" => "127.0.0.1:81",
+        "allow-host" => "a.example",
+        "require-tier" | "force-tier" => "B",
+        "log-level" => "trace",
+        "log-format" => "json",
+        "state" => "/s",
+        _ => "5",
+    };
+    let mut looked_at = 0;
+    for option in config::command().get_arguments() {
+        let Some(name) = option.get_long().filter(|name| !["help", "version", "config"].contains(name)) else {
+            continue;
+        };
+        let is_flag = !option.get_action().takes_values();
+        let value = values(name);
+        let word = if is_flag { format!("--{name}") } else { format!("--{name}={value}") };
+        let by_option = serve(&["noclobber", &word], &[]);
+
+        let variable = format!("NOCLOBBER_{}", name.to_ascii_uppercase().replace('-', "_"));
+        let said = if is_flag { "true" } else { value };
+        assert_eq!(serve(&["noclobber"], &[(&variable, said)]), by_option, "{variable}={said}");
+
+        let quoted = match value.parse::<u64>() {
+            _ if is_flag => "true".to_owned(),
+            Ok(number) => number.to_string(),
+            Err(_) if ["listen", "allow-host"].contains(&name) => format!("[\"{value}\"]"),
+            Err(_) => format!("\"{value}\""),
+        };
+        let file = written(&home, &format!("{name} = {quoted}\n"));
+        assert_eq!(serve(&["noclobber", "--config", &file], &[]), by_option, "{name} = {quoted}");
+        looked_at += 1;
+    }
+    assert!(looked_at >= 29, "only {looked_at} options were looked at");
+}
+
+#[test]
+fn an_option_beats_a_variable_and_a_variable_beats_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let file =
+        written(&home, "history-days = 1\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nfolder = \"from-file\"\n");
+    let days = |config: &Config| config.history.unwrap().age_max.as_secs() / 86_400;
+    for (words, variables, wanted) in [
+        (&[][..], &[][..], (30, 1, ".")),
+        (&["--config", &file][..], &[][..], (1, 2, "from-file")),
+        (&[], &[("NOCLOBBER_CONFIG", file.as_str())], (1, 2, "from-file")),
+        (&["--config", &file], &[("NOCLOBBER_HISTORY_DAYS", "2")], (2, 2, "from-file")),
+        (&["--config", &file], &[("NOCLOBBER_HISTORY_DAYS", "")], (1, 2, "from-file")),
+        (&["--config", &file], &[("NOCLOBBER_LISTEN", "127.0.0.1:3")], (1, 1, "from-file")),
+        (&["--config", &file], &[("NOCLOBBER_FOLDER", "from-variable")], (1, 2, "from-variable")),
+        (&["--config", &file, "--history-days=3"], &[("NOCLOBBER_HISTORY_DAYS", "2")], (3, 2, "from-file")),
+        (&["--config", &file, "--listen=127.0.0.1:4"], &[("NOCLOBBER_LISTEN", "127.0.0.1:3")], (1, 1, "from-file")),
+        (&["given", "--config", &file], &[("NOCLOBBER_FOLDER", "from-variable")], (1, 2, "given")),
+        (&["--config", &file], &[("NOCLOBBER_CONFIG", "/not/there.toml")], (1, 2, "from-file")),
+    ] {
+        let words: Vec<&str> = std::iter::once("noclobber").chain(words.iter().copied()).collect();
+        let config = serve(&words, variables);
+        let found = (days(&config), config.listen.len(), config.folder.to_str().unwrap());
+        assert_eq!(found, wanted, "{words:?} {variables:?}");
+    }
+}
+
+#[test]
+fn what_rules_out_an_option_follows_the_same_order() {
+    let home = tempfile::tempdir().unwrap();
+    let with_state = written(&home, "state = \"/from-file\"\nno-history = true\n");
+    let file = ["noclobber", "--config", &with_state];
+    let without = [&file[..], &["--no-state"]].concat();
+    assert_eq!(serve(&without, &[]).state, State::Memory);
+    assert_eq!(serve(&file, &[("NOCLOBBER_NO_STATE", "1")]).state, State::Memory);
+    assert_eq!(serve(&file, &[("NOCLOBBER_NO_STATE", "0")]).state, State::In("/from-file".into()));
+    assert_eq!(serve(&without, &[("NOCLOBBER_STATE", "/from-variable")]).state, State::Memory);
+    let with = [&file[..], &["--state", "/given"]].concat();
+    assert_eq!(serve(&with, &[("NOCLOBBER_NO_STATE", "true")]).state, State::In("/given".into()));
+    // A flag that the file sets is taken back by a variable.
+    assert_eq!(serve(&file, &[]).history, None);
+    assert!(serve(&file, &[("NOCLOBBER_NO_HISTORY", "false")]).history.is_some());
+}
+
+#[test]
+fn a_mistake_in_the_file_names_the_file_and_the_line() {
+    let home = tempfile::tempdir().unwrap();
+    for (text, line, why) in [
+        ("# One.\n\nhistory-dayz = 3\n", 3, "'history-dayz' is not the name of a setting"),
+        ("history-days = 3\nhistory-percent = 101\n", 2, "101 is not in 1..=100"),
+        ("history-days = -1\n", 1, "-1"),
+        ("history-days = 1.5\n", 1, "cannot be a number with a point"),
+        ("history-days = 3\nhistory-days = 4\n", 2, "duplicate key"),
+        ("\nhistory-days = \"soon\"\n", 2, "'soon'"),
+        ("\n\n\nlog-format = \"xml\"\n", 4, "[possible values: text, json]"),
+        ("no-sync = \"yes\"\n", 1, "'no-sync' is either true or false"),
+        ("no-sync = 1\n", 1, "'no-sync' is either true or false"),
+        ("listen = [\n  \"127.0.0.1:1\",\n  \"localhost\",\n]\n", 1, "'localhost'"),
+        ("listen = [1]\n", 1, "a list of texts"),
+        ("log-level = [\"info\"]\n", 1, "cannot be a list"),
+        ("[history]\ndays = 3\n", 1, "'history' is not the name of a setting"),
+        ("workers = 2\nallow-host = \"https://a.example/\"\n", 2, "a host name is wanted"),
+        ("config = \"other.toml\"\n", 1, "cannot name another file"),
+        ("help = true\n", 1, "'help' is not the name of a setting"),
+        ("workers = 2\nlisten = \n", 2, ""),
+        ("workers = 2\n= 3\n", 2, ""),
+    ] {
+        let file = written(&home, text);
+        let output = run(&["--config", &file]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}{told}");
+        assert!(told.starts_with(&format!("error: {file}:{line}: ")), "{text}{told}");
+        assert!(told.contains(why), "{text}{told}");
+    }
+    let gone = home.path().join("gone.toml").to_str().unwrap().to_owned();
+    assert_told(&run(&["--config", &gone]), &gone);
+    fs::write(&gone, b"workers = \xff").unwrap();
+    assert_told(&run(&["--config", &gone]), &gone);
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_the_variable() {
+    for (variable, value, why) in [
+        ("NOCLOBBER_HISTORY_DAYS", "0", "0 is not in 1..=36500"),
+        ("NOCLOBBER_UPLOAD_BYTES_MAX", "1G", "invalid digit"),
+        ("NOCLOBBER_NO_WATCH", "yes", "neither true nor false"),
+        ("NOCLOBBER_LISTEN", "127.0.0.1:1,4918", "'4918'"),
+        ("NOCLOBBER_REQUIRE_TIER", "C", "[possible values: A, B]"),
+    ] {
+        let output = command().env(variable, value).output().unwrap();
+        assert_told(&output, &format!("error: {variable}: "));
+        assert_told(&output, why);
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_told_but_does_not_stop_the_start() {
+    // Kubernetes sets this one for a service that is called noclobber.
+    let config = serve(&["noclobber"], &[("NOCLOBBER_PORT", "tcp://10.0.0.1:80"), ("NOCLOBBERISH", "1")]);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("NOCLOBBER_PORT"), "{:?}", config.warnings);
+}
+
+#[test]
+fn an_address_beyond_this_machine_needs_a_word_for_it() {
+    for local in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/run/x", "unix:x"] {
+        serve(&["noclobber", "--listen", local], &[]);
+    }
+    for open in ["0.0.0.0:1", "[::]:1", "192.168.1.2:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"] {
+        let told = refused(&["noclobber", "--listen", "127.0.0.1:1", "--listen", open], &[]);
+        assert!(told.contains("--anonymous") && told.contains(open), "{told}");
+        assert!(serve(&["noclobber", "--anonymous", "--listen", open], &[]).anonymous);
+    }
+    assert_told(&run(&["--listen", "0.0.0.0:0"]), "--anonymous");
+}
+
+#[test]
+fn bad_usage_ends_with_2() {
+    for (words, told) in [
+        (&["--not-an-option"][..], "--not-an-option"),
+        (&["one", "two"], "two"),
+        (&["--workers", "0"], "--workers"),
+        (&["--header-seconds", "0"], "--header-seconds"),
+        (&["--keep-alive-seconds", "86401"], "86401"),
+        (&["--listen", "localhost:80"], "127.0.0.1:4918"),
+        (&["--listen", "4918"], "4918"),
+        (&["--listen", "unix:"], "unix:"),
+        (&["--allow-host", "a.example:80"], "a.example:80"),
+        (&["--allow-host", ""], "--allow-host"),
+        (&["--history-percent", "0"], "--history-percent"),
+        (&["--require-tier", "C"], "C"),
+        (&["--log-level", "loud"], "loud"),
+        (&["restore", "a.txt"], "<VERSION>"),
+        (&["history", "--workers", "3"], "--workers"),
+        (&["completions", "csh"], "csh"),
+        (&["--no-watch", "history"], "history"),
+    ] {
+        assert_told(&run(words), told);
+    }
+    let long = format!("unix:/{}", "x".repeat(107));
+    assert_told(&run(&["--listen", &long]), "107");
+}
+
+#[test]
+fn the_other_commands_take_their_words() {
+    let wanted = |words: &[&str]| config::read(words, no_variables()).unwrap();
+    let Wanted::History(which) = wanted(&["noclobber", "history"]) else { panic!("the history was asked for") };
+    assert_eq!(which, ShowHistory { path: None, folder: ".".into(), json: false });
+    let Wanted::History(which) = wanted(&["noclobber", "history", "a/b", "--json", "--folder", "/s"]) else {
+        panic!("the history was asked for")
+    };
+    assert_eq!(which, ShowHistory { path: Some("a/b".into()), folder: "/s".into(), json: true });
+    let Wanted::Restore(which) = wanted(&["noclobber", "restore", "a", "v", "--folder", "/s"]) else {
+        panic!("a version was asked for")
+    };
+    assert_eq!((which.path, which.version, which.folder), ("a".into(), "v".to_owned(), PathBuf::from("/s")));
+    // A folder that is called like a command.
+    assert_eq!(serve(&["noclobber", "./history"], &[]).folder, Path::new("./history"));
+}
+
+#[test]
+fn the_completions_know_the_options_and_the_shells_accept_them() {
+    let home = tempfile::tempdir().unwrap();
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute"), ("elvish", ""), ("powershell", "")]
+    {
+        let script = text_of(&run(&["completions", shell]), 0);
+        for word in ["require-preconditions", "history-days", "restore"] {
+            assert!(script.contains(word), "the {shell} script lacks {word}");
+        }
+        if check.is_empty() {
+            continue;
+        }
+        if !has_program(shell) {
+            left_out(&format!("the completion script of {shell}"), &format!("{shell} is not installed"));
+            continue;
+        }
+        let file = home.path().join(shell);
+        fs::write(&file, script).unwrap();
+        let checked = Command::new(shell).arg(check).arg(&file).output().unwrap();
+        assert!(checked.status.success(), "{shell}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
+fn the_manual_page_names_every_option() {
+    let page = text_of(&run(&["man"]), 0);
+    assert!(page.contains(".TH noclobber 1"), "{}", &page[..200.min(page.len())]);
+    for option in config::command().get_arguments().filter(|option| !option.is_hide_set()) {
+        let Some(name) = option.get_long() else { continue };
+        let written = name.replace('-', r"\-");
+        assert!(page.contains(&format!(r"\-\-{written}")), "the page lacks --{name}");
+    }
+    assert!(!page.contains("force"), "the page shows what is hidden");
+    if !has_program("man") {
+        return left_out("the manual page, rendered", "man is not installed");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("noclobber.1");
+    fs::write(&file, &page).unwrap();
+    let shown = Command::new("man").args(["--warnings", "-l"]).arg(&file).output().unwrap();
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("WHERE IT LISTENS"));
+}
+
+/// The program, without anything that the surroundings could tell it.
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+    let set = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NOCLOBBER_"));
+    set.for_each(|(name, _)| _ = command.env_remove(name));
+    command.env("COLUMNS", "100").env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+fn run(words: &[&str]) -> Output {
+    command().args(words).output().expect("the program can be run")
+}
+
+#[track_caller]
+fn text_of(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).expect("the program prints UTF-8")
+}
+
+/// It ended as bad usage does: with 2, nothing on standard output, and these words.
+#[track_caller]
+fn assert_told(output: &Output, words: &str) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(output.stdout.is_empty());
+    assert!(told.contains(words), "'{words}' is not in: {told}");
+}
+
+#[track_caller]
+fn compare(name: &str, found: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    if std::env::var_os("RENEW_SNAPSHOTS").is_some() {
+        fs::write(&file, found).expect("a snapshot can be written");
+    }
+    let reviewed = fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(found, reviewed, "tests/snapshots/{name} says otherwise; RENEW_SNAPSHOTS=1 writes it anew");
+}
+
+fn no_variables() -> Vec<(OsString, OsString)> {
+    Vec::new()
+}
+
+fn read(words: &[&str], variables: &[(&str, &str)]) -> Result<Wanted, UsageError> {
+    config::read(words, variables.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+#[track_caller]
+fn serve(words: &[&str], variables: &[(&str, &str)]) -> Config {
+    match read(words, variables) {
+        Ok(Wanted::Serve(config)) => *config,
+        other => panic!("{words:?} {variables:?}: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(words: &[&str], variables: &[(&str, &str)]) -> String {
+    read(words, variables).expect_err("this is bad usage").to_string()
+}
+
+/// Writes the settings' file and tells its path.
+fn written(home: &tempfile::TempDir, text: &str) -> String {
+    let file = home.path().join("noclobber.toml");
+    fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
