@@ -77,105 +77,163 @@ fn killed_at_random_instants() {
 /// Killed before every call that changes the disk, while one file is created.
 #[test]
 fn killed_at_every_step_of_a_create() {
-    killed_at_every_step(
-        "killed_at_every_step_of_a_create",
-        |_| {},
-        |server| server.put("/docs/a.txt").body(text(0, 2)),
-        &[None, Some(2)],
-    );
+    at_every_step("killed_at_every_step_of_a_create", Ending::Killed, &CREATE);
 }
 
 /// Killed before every call that changes the disk, while one file is replaced.
 #[test]
 fn killed_at_every_step_of_a_replace() {
-    killed_at_every_step(
-        "killed_at_every_step_of_a_replace",
-        |folder| fs::write(folder.join("docs/a.txt"), text(0, 1)).unwrap(),
-        |server| server.put("/docs/a.txt").body(text(0, 2)),
-        &[Some(1), Some(2)],
-    );
+    at_every_step("killed_at_every_step_of_a_replace", Ending::Killed, &REPLACE);
 }
 
 /// Killed before every call that changes the disk, while one file is deleted.
 #[test]
 fn killed_at_every_step_of_a_delete() {
-    killed_at_every_step(
-        "killed_at_every_step_of_a_delete",
-        |folder| fs::write(folder.join("docs/a.txt"), text(0, 1)).unwrap(),
-        |server| server.delete("/docs/a.txt"),
-        &[Some(1), None],
-    );
+    at_every_step("killed_at_every_step_of_a_delete", Ending::Killed, &DELETE);
 }
 
-/// The calls that change what is on the disk. A kill between two of them finds the disk as a kill before the second.
-const CALLS: [&str; 14] = [
-    "openat2",
-    "openat",
-    "mkdirat",
-    "write",
-    "pwrite64",
-    "fallocate",
-    "fchmod",
-    "fchown",
-    "fsync",
-    "linkat",
-    "renameat2",
-    "unlinkat",
-    "utimensat",
-    "sendto",
-];
+/// The disk fails once, at each of the calls, while one file is created.
+#[test]
+fn failed_at_every_step_of_a_create() {
+    at_every_step("failed_at_every_step_of_a_create", Ending::Failed, &CREATE);
+}
 
-fn killed_at_every_step(
-    name: &str,
-    prepare: impl Fn(&Path),
-    act: impl Fn(&Server) -> crate::harness::Request,
-    outcomes: &[Option<u64>; 2],
-) {
+/// The disk fails once, at each of the calls, while one file is replaced.
+#[test]
+fn failed_at_every_step_of_a_replace() {
+    at_every_step("failed_at_every_step_of_a_replace", Ending::Failed, &REPLACE);
+}
+
+/// The disk fails once, at each of the calls, while one file is deleted.
+#[test]
+fn failed_at_every_step_of_a_delete() {
+    at_every_step("failed_at_every_step_of_a_delete", Ending::Failed, &DELETE);
+}
+
+/// One operation, and the text that the file may have afterwards: as before, or as asked.
+struct Operation {
+    method: &'static str,
+    outcomes: [Option<u64>; 2],
+}
+
+const CREATE: Operation = Operation { method: "PUT", outcomes: [None, Some(2)] };
+const REPLACE: Operation = Operation { method: "PUT", outcomes: [Some(1), Some(2)] };
+const DELETE: Operation = Operation { method: "DELETE", outcomes: [Some(1), None] };
+
+/// What becomes of the server at the call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    Killed,
+    Failed,
+}
+
+impl Ending {
+    /// The calls that change what is on the disk. A kill between two of them finds the disk as a kill before the second. Those
+    /// that sockets use too are not made to fail.
+    fn calls(self) -> &'static [&'static str] {
+        match self {
+            Ending::Killed => &[
+                "openat2",
+                "openat",
+                "mkdirat",
+                "write",
+                "pwrite64",
+                "fallocate",
+                "fchmod",
+                "fchown",
+                "fsync",
+                "linkat",
+                "renameat2",
+                "unlinkat",
+                "utimensat",
+                "sendto",
+            ],
+            Ending::Failed => {
+                &["openat2", "mkdirat", "pwrite64", "fallocate", "fchmod", "fsync", "linkat", "renameat2", "unlinkat"]
+            }
+        }
+    }
+
+    fn injection(self, call: &str, nth: u32) -> String {
+        match self {
+            Ending::Killed => format!("inject={call}:signal=KILL:when={nth}"),
+            Ending::Failed => format!("inject={call}:error=EIO:when={nth}"),
+        }
+    }
+}
+
+fn at_every_step(name: &str, ending: Ending, operation: &Operation) {
     if !Tracer::can_trace() {
         return left_out(name, "strace cannot be had");
     }
     let _turn = heavy();
     let (mut points, mut seen) = (0, BTreeSet::new());
-    for call in CALLS {
+    for call in ending.calls() {
         for nth in 1.. {
-            let folder = tempfile::Builder::new().prefix("noclobber-share-").tempdir_in(fast_place()).unwrap();
-            fs::create_dir(folder.path().join("docs")).unwrap();
-            prepare(folder.path());
-            let mut server = Server::with("--no-watch").folder(folder.path()).start();
-            let inject = format!("inject={call}:signal=KILL:when={nth}");
-            let tracer = Tracer::attach(&server, &["-e", &format!("trace={call}"), "-e", &inject]);
-            let answer = act(&server).try_send();
-            let acknowledged = answer.is_ok_and(|answer| answer.expect_any(&[201, 204]).status < 300);
-            let was_killed = !acknowledged || !still_runs(&mut server);
-            drop(tracer);
-            if server.is_running() {
-                server.kill();
-            } else {
-                server.wait(Duration::from_secs(10));
-            }
-            server.start_again();
-            let what = format!("killed before {call} number {nth}");
-            let found = read_text(&server.local("docs/a.txt")).map(|(_, text)| text);
-            seen.insert(found);
-            assert!(outcomes.contains(&found), "{what}: {found:?}");
-            assert!(!acknowledged || found == outcomes[1], "{what}: acknowledged, and yet {found:?}");
-            // The old text is at the name or in the history, whatever happened.
-            if let (Some(old), true) = (outcomes[0], found != outcomes[0]) {
-                assert!(texts_kept(&server).contains(&(0, old)), "{what}: the old text is nowhere");
-            }
-            no_litter(&server, &what);
-            assert_eq!(server.names("docs").len(), usize::from(found.is_some()), "{what}");
-            // The server goes on from there.
-            server.put("/docs/a.txt").body(text(0, 9)).expect_any(&[201, 204]);
-            points += 1;
-            if !was_killed {
+            let what = format!("{ending:?} at {call} number {nth}");
+            let (found, struck) = one_step(ending, operation, call, nth, &what);
+            if !struck {
                 break;
             }
+            seen.insert(found);
+            points += 1;
             assert!(nth < 60, "{call} is called without end");
         }
     }
     report(&format!("{name}: {points} points"));
+    assert!(points >= 5, "{points} points are too few to be all");
     assert_eq!(seen.len(), 2, "both outcomes were met: {seen:?}");
+}
+
+/// Runs the operation with one call struck; gives what the file had in the end, and whether there was such a call at all.
+fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &str) -> (Option<u64>, bool) {
+    let folder = tempfile::Builder::new().prefix("noclobber-share-").tempdir_in(fast_place()).unwrap();
+    fs::create_dir(folder.path().join("docs")).unwrap();
+    if let Some(version) = operation.outcomes[0] {
+        fs::write(folder.path().join("docs/a.txt"), text(0, version)).unwrap();
+    }
+    let mut server = Server::with("--no-watch").folder(folder.path()).start();
+    let tracer = Tracer::attach(&server, &["-e", &format!("trace={call}"), "-e", &ending.injection(call, nth)]);
+    let request = server.request(operation.method, "/docs/a.txt");
+    let answer = if operation.method == "PUT" { request.body(text(0, 2)) } else { request }.try_send();
+    let acknowledged = answer.as_ref().is_ok_and(|answer| answer.status < 300);
+    if let (Ending::Failed, Ok(answer)) = (ending, &answer) {
+        assert!(acknowledged || answer.status >= 400, "{what}: {answer}");
+    }
+    assert!(ending == Ending::Killed || server.is_running(), "{what}: the server fell over:\n{}", server.log());
+    let struck = match ending {
+        Ending::Killed => !acknowledged || !still_runs(&mut server),
+        Ending::Failed => tracer.stop().has_struck(),
+    };
+    if ending == Ending::Failed {
+        check_outcome(&server, operation, acknowledged, what);
+        server.put("/docs/other.txt").body(text(0, 5)).expect(201);
+        server.delete("/docs/other.txt").expect(204);
+    }
+    if server.is_running() {
+        server.kill();
+    } else {
+        server.wait(Duration::from_secs(10));
+    }
+    server.start_again();
+    let found = check_outcome(&server, operation, acknowledged, what);
+    no_litter(&server, what);
+    assert_eq!(server.names("docs").len(), usize::from(found.is_some()), "{what}: {:?}", server.names("docs"));
+    // The server goes on from there.
+    server.put("/docs/a.txt").body(text(0, 9)).expect_any(&[201, 204]);
+    (found, struck)
+}
+
+/// The file is as before or as asked, and what was there before is there or in the history.
+fn check_outcome(server: &Server, operation: &Operation, acknowledged: bool, what: &str) -> Option<u64> {
+    let found = read_text(&server.local("docs/a.txt")).map(|(_, version)| version);
+    assert!(server.local("docs/a.txt").exists() == found.is_some(), "{what}: the file is torn");
+    assert!(operation.outcomes.contains(&found), "{what}: {found:?}");
+    assert!(!acknowledged || found == operation.outcomes[1], "{what}: acknowledged, and yet {found:?}");
+    if let (Some(old), true) = (operation.outcomes[0], found != operation.outcomes[0]) {
+        assert!(texts_kept(server).contains(&(0, old)), "{what}: the old text is nowhere");
+    }
+    found
 }
 
 /// Whether it outlived the request; a server that was killed on its last call takes a moment to be gone.

@@ -12,7 +12,7 @@ use crate::harness::{Server, has_program, left_out};
 
 /// The calls of one request in their order; each is known by where it began and where it ended.
 #[derive(Debug)]
-struct Calls(Vec<Call>);
+pub struct Calls(Vec<Call>);
 
 #[derive(Debug)]
 struct Call {
@@ -201,7 +201,7 @@ impl Tracer {
     }
 
     /// Detaches, and gives what was seen.
-    fn stop(mut self) -> Calls {
+    pub fn stop(mut self) -> Calls {
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
         let _ = self.child.wait();
         let text = String::from_utf8_lossy(&fs::read(self.output.path()).unwrap()).into_owned();
@@ -217,6 +217,11 @@ impl Drop for Tracer {
 }
 
 impl Calls {
+    /// Whether a call was made to fail.
+    pub fn has_struck(&self) -> bool {
+        self.0.iter().any(|call| call.text.contains("(INJECTED)"))
+    }
+
     fn parse(text: &str) -> Self {
         let mut calls: Vec<Call> = Vec::new();
         let mut open: Vec<(String, usize)> = Vec::new();

@@ -23,6 +23,9 @@ const COUNTER_BYTES: usize = 4096;
 /// Many processes add one to the same number, each from what it has just read. No addition is lost, and no read is torn.
 #[test]
 fn no_increment_is_lost() {
+    if let Ok(task) = std::env::var("NOCLOBBER_TEST_CLIENT") {
+        return be_a_client(&task);
+    }
     let _turn = heavy();
     let (clients, increments) = if full() { (64, 2000) } else { (16, 250) };
     let server = Server::start();
@@ -207,52 +210,52 @@ fn puts_and_deletes_lose_nothing() {
 
 #[test]
 fn a_local_program_that_saves_by_rename_loses_nothing_on_this_disk() {
-    local_program(None, Saving::ByRename);
+    local_program("a_local_program_that_saves_by_rename_loses_nothing_on_this_disk", None, Saving::ByRename);
 }
 
 #[test]
 fn a_local_program_that_writes_in_place_loses_nothing_on_this_disk() {
-    local_program(None, Saving::InPlace);
+    local_program("a_local_program_that_writes_in_place_loses_nothing_on_this_disk", None, Saving::InPlace);
 }
 
 #[test]
 fn a_local_program_that_saves_by_rename_loses_nothing_on_ext4() {
-    local_program(Some(Kind::Ext4), Saving::ByRename);
+    local_program("a_local_program_that_saves_by_rename_loses_nothing_on_ext4", Some(Kind::Ext4), Saving::ByRename);
 }
 
 #[test]
 fn a_local_program_that_writes_in_place_loses_nothing_on_ext4() {
-    local_program(Some(Kind::Ext4), Saving::InPlace);
+    local_program("a_local_program_that_writes_in_place_loses_nothing_on_ext4", Some(Kind::Ext4), Saving::InPlace);
 }
 
 #[test]
 fn a_local_program_that_saves_by_rename_loses_nothing_on_tmpfs() {
-    local_program(Some(Kind::Tmpfs), Saving::ByRename);
+    local_program("a_local_program_that_saves_by_rename_loses_nothing_on_tmpfs", Some(Kind::Tmpfs), Saving::ByRename);
 }
 
 #[test]
 fn a_local_program_that_writes_in_place_loses_nothing_on_tmpfs() {
-    local_program(Some(Kind::Tmpfs), Saving::InPlace);
+    local_program("a_local_program_that_writes_in_place_loses_nothing_on_tmpfs", Some(Kind::Tmpfs), Saving::InPlace);
 }
 
 #[test]
 fn a_local_program_that_saves_by_rename_loses_nothing_on_xfs() {
-    local_program(Some(Kind::Xfs), Saving::ByRename);
+    local_program("a_local_program_that_saves_by_rename_loses_nothing_on_xfs", Some(Kind::Xfs), Saving::ByRename);
 }
 
 #[test]
 fn a_local_program_that_writes_in_place_loses_nothing_on_xfs() {
-    local_program(Some(Kind::Xfs), Saving::InPlace);
+    local_program("a_local_program_that_writes_in_place_loses_nothing_on_xfs", Some(Kind::Xfs), Saving::InPlace);
 }
 
 #[test]
 fn a_local_program_that_saves_by_rename_loses_nothing_on_btrfs() {
-    local_program(Some(Kind::Btrfs), Saving::ByRename);
+    local_program("a_local_program_that_saves_by_rename_loses_nothing_on_btrfs", Some(Kind::Btrfs), Saving::ByRename);
 }
 
 #[test]
 fn a_local_program_that_writes_in_place_loses_nothing_on_btrfs() {
-    local_program(Some(Kind::Btrfs), Saving::InPlace);
+    local_program("a_local_program_that_writes_in_place_loses_nothing_on_btrfs", Some(Kind::Btrfs), Saving::InPlace);
 }
 
 /// What the lower tiers still promise: who saves by rename loses nothing.
@@ -273,11 +276,11 @@ enum Saving {
 
 /// A local program and HTTP clients save into one file as fast as they can. Every version that either of them saved is at the name,
 /// in the history, in a conflict copy, or was replaced by the local program itself, which knows what it replaced.
-fn local_program(kind: Option<Kind>, saving: Saving) {
+fn local_program(name: &str, kind: Option<Kind>, saving: Saving) {
     let _turn = heavy();
     let disk = match kind.map(|kind| DiskImage::mount(kind, 400)).transpose() {
         Ok(disk) => disk,
-        Err(why) => return left_out(&format!("a local program, {saving:?}, on {kind:?}"), &why),
+        Err(why) => return left_out(name, &why),
     };
     let options = Server::builder().value("--history-percent", 90);
     let options = if let Some(disk) = &disk { options.folder(disk.path()) } else { options };
@@ -475,7 +478,7 @@ fn increment_in_processes(server: &Server, clients: u64, increments: u64) -> Tal
     let processes: Vec<_> = (0..clients)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "race::client_process", "--ignored", "--nocapture"])
+                .args(["--exact", "race::no_increment_is_lost", "--nocapture"])
                 .env("NOCLOBBER_TEST_CLIENT", format!("{} {increments}", server.address()))
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
@@ -500,11 +503,8 @@ fn increment_in_processes(server: &Server, clients: u64, increments: u64) -> Tal
     tally
 }
 
-/// One client of `no_increment_is_lost`, in a process of its own; it does nothing unless that test starts it.
-#[test]
-#[ignore = "a process of no_increment_is_lost"]
-fn client_process() {
-    let Ok(task) = std::env::var("NOCLOBBER_TEST_CLIENT") else { return };
+/// One client of `no_increment_is_lost`, which starts itself again in a process for each.
+fn be_a_client(task: &str) {
     let (address, increments) = task.split_once(' ').unwrap();
     let address: SocketAddr = address.parse().unwrap();
     let mut connection = Connection::open(address).unwrap();
