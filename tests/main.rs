@@ -17,6 +17,7 @@ mod history;
 mod hostile_paths;
 mod kill;
 mod limits;
+mod logging;
 mod memory;
 mod order;
 mod outside_changes;

@@ -25,8 +25,7 @@ const MTIME_AHEAD: Duration = Duration::from_secs(2);
 
 /// An upload that is being written.
 #[derive(Debug)]
-pub struct Upload<'a> {
-    share: &'a Share,
+pub struct Upload {
     staging: Staging,
 }
 
@@ -57,18 +56,7 @@ enum Judged {
     HashFirst,
 }
 
-impl Upload<'_> {
-    /// Writes on, making room in the history when the disk is full.
-    pub fn write(&mut self, bytes: &[u8], now: Timestamp) -> Outcome<()> {
-        match self.staging.write(bytes) {
-            Err(error) if error.cause == Cause::NoSpace => {
-                self.share.make_room(bytes.len() as u64, now)?;
-                Ok(self.staging.write(bytes)?)
-            }
-            written => Ok(written?),
-        }
-    }
-
+impl Upload {
     /// How many bytes have been written.
     pub fn written(&self) -> u64 {
         self.staging.written()
@@ -117,8 +105,27 @@ impl Share {
         Ok(())
     }
 
+    /// As [`Share::may_put`], but makes the folders above where they are missing and that is asked for.
+    pub fn may_put_or_make_parents(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        announced: Option<u64>,
+        make_parents: bool,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        match self.may_put(path, precondition, announced, now) {
+            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+                self.judge_nothing_there(precondition)?;
+                self.make_parents(path, now)?;
+                self.may_put(path, precondition, announced, now)
+            }
+            judged => judged,
+        }
+    }
+
     /// Begins an upload, setting the announced room aside.
-    pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload<'_>> {
+    pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let begin = || {
@@ -132,7 +139,18 @@ impl Share {
             }
             begun => begun?,
         };
-        Ok(Upload { share: self, staging })
+        Ok(Upload { staging })
+    }
+
+    /// Writes an upload on, making room in the history when the disk is full.
+    pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
+        match upload.staging.write(bytes) {
+            Err(error) if error.cause == Cause::NoSpace => {
+                self.make_room(bytes.len() as u64, now)?;
+                Ok(upload.staging.write(bytes)?)
+            }
+            written => Ok(written?),
+        }
     }
 
     /// Puts an upload on the list of those that are told when their validator goes stale; `wake` is called then, once or more often.
@@ -149,7 +167,7 @@ impl Share {
     pub fn put(
         &self,
         path: &SharePath,
-        upload: Upload<'_>,
+        upload: Upload,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
