@@ -287,7 +287,8 @@ fn a_slow_upload_is_judged_again_at_its_end() {
         slow.write(server.put(&path).if_match(&tag).header("Content-Length", "8").head());
         slow.write("slow");
         server.put(&path).if_match(&tag).body("quick").expect(204);
-        slow.write("slow");
+        // It may have been told already, and then nobody takes the rest.
+        let _ = slow.try_write(b"slow");
         let refused = slow.answer("PUT").expect(412);
         assert_eq!(refused.tag(), tag_of("quick"));
         server.get(&path).expect_body("quick");

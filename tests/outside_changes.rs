@@ -205,7 +205,8 @@ fn a_reused_inode_is_another_file() {
 #[test]
 fn an_upload_in_flight_is_told_when_its_target_changes() {
     let server = Server::start();
-    let changes: [(&str, fn(&Server)); 3] = [
+    type Change = (&'static str, fn(&Server));
+    let changes: [Change; 3] = [
         ("over HTTP", |server| drop(server.put("/a.txt").body("theirs").expect(204))),
         ("in place", |server| fs::write(server.local("a.txt"), "theirs").unwrap()),
         ("by rename", |server| {

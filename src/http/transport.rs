@@ -435,7 +435,7 @@ struct Front<H, S> {
 
 impl<H: Handler, S> Service<Request> for Front<H, S>
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error, Future: Unpin>,
 {
     type Response = Response<InTurn>;
     type Error = actix_web::Error;
@@ -449,22 +449,22 @@ where
         let turn = begin(&mut request);
         match self.gate.answer_at_once(request) {
             Ok(response) => Either::Left(ready(Ok(response.map_body(|_, body| InTurn::new(body, turn))))),
-            Err(request) => Either::Right(Answering { answer: Box::pin(self.app.call(request)), turn }),
+            Err(request) => Either::Right(Answering { answer: self.app.call(request), turn }),
         }
     }
 }
 
 /// actix-web's answer, on its way to become the connection's.
 struct Answering<F> {
-    answer: Pin<Box<F>>,
+    answer: F,
     turn: Option<Turn>,
 }
 
-impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>>> Future for Answering<F> {
+impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> + Unpin> Future for Answering<F> {
     type Output = Result<Response<InTurn>, actix_web::Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = std::task::ready!(self.answer.as_mut().poll(cx))?;
+        let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx))?;
         let turn = self.turn.take();
         Poll::Ready(Ok(Response::from(answer).map_body(|_, body| InTurn::new(body, turn))))
     }
