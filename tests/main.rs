@@ -4,18 +4,34 @@
 
 // Nobody outside sees these items, and a test that cannot go on may as well unwrap.
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::unwrap_used)]
+
+mod harness;
+
 mod architecture;
 mod cli;
-mod harness;
-mod harness_itself;
-
 mod collections;
 mod conditions;
+mod crash;
+mod cross_site;
+mod harness_itself;
 mod history;
+mod hostile_paths;
+mod kill;
+mod limits;
+mod logging;
+mod memory;
+mod order;
+mod os_disk;
+mod outside_changes;
+mod race;
 mod ranges;
 mod reading;
+mod sim_disk;
+mod start;
+mod strangers;
 mod transport;
 mod writing;
+
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
 #[test]
 fn no_test_file_is_forgotten() {

@@ -1,0 +1,1701 @@
+//! `SimDisk`: a disk in memory, on which the real commit runs and every call can fail, crash, or be followed by a stranger's act.
+//!
+//! It keeps what the doc comments of [`Disk`] promise, counts every call as one step, and remembers what the invariants are judged
+//! by: which contents are owed, what strangers gave up themselves, what the server took out and unlinked. It never acts on its
+//! own: what happens at which step is said by the [`Plan`].
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::panic;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
+
+use noclobber::model::path::Name;
+use noclobber::model::stamp::{FileId, Stamp, Timestamp};
+use noclobber::store::disk::{
+    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Kind, Lease, Leased, Opened, RawHandle, Result, Space, Status,
+    Tier,
+};
+
+use super::stranger::{Act, Hand};
+
+/// What a power cut leaves of a file that was never synced.
+pub(crate) const TORN: &[u8] = b"\0torn";
+
+/// The user that the simulated server runs as.
+pub(crate) const USER: u32 = 1000;
+
+/// The folder of noclobber's own: what lies in there is not visible to anybody.
+const OWN: &str = ".noclobber";
+
+/// What the simulated file system can do, and how much room it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Features {
+    /// As the probe would find them.
+    pub(crate) abilities: Abilities,
+    /// Whether blocks can be shared.
+    pub(crate) reflinks: bool,
+    /// Whether files have a birth time, which tells a reused inode number apart.
+    pub(crate) births: bool,
+    /// How many bytes of files fit.
+    pub(crate) capacity: u64,
+    /// How far the clock moves at every change and every step.
+    pub(crate) tick: Duration,
+}
+
+/// When, in relation to a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Just before it is carried out.
+    Before,
+    /// Just after.
+    After,
+}
+
+/// Something that happens at a step; the first step is 1.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The call fails and does nothing.
+    Fail { at: usize, cause: Cause },
+    /// The call does what it should, or half of it if it is a write, and then fails.
+    FailAfter { at: usize, cause: Cause },
+    /// The server dies.
+    Crash { at: usize, when: When },
+    /// Another program acts.
+    Stranger { at: usize, when: When, act: Act },
+}
+
+/// All that happens during one run.
+pub(crate) type Plan = Vec<Event>;
+
+/// What the server's thread panics with when the plan kills it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crashed;
+
+/// How the server died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// The process was killed: the tree stays as it is.
+    Kill,
+    /// The power went: of the changes to names since the last directory sync, the first `changes` are on the disk.
+    PowerCut { changes: usize },
+}
+
+/// Waits for its turn before every step; how a test puts two threads in order.
+pub(crate) trait Pace: Send + Sync {
+    /// Returns when the calling thread may do its next step.
+    fn before_step(&self);
+}
+
+/// The simulated disk. A clone is the same disk.
+#[derive(Clone)]
+pub(crate) struct SimDisk(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    pace: Mutex<Option<Arc<dyn Pace>>>,
+}
+
+/// A directory's names, by the directory's inode.
+type Tree = BTreeMap<u64, BTreeMap<Vec<u8>, u64>>;
+
+#[derive(Clone)]
+struct State {
+    features: Features,
+    inodes: BTreeMap<u64, Inode>,
+    /// The trees since the last directory sync, oldest first; the last one is now.
+    journal: Vec<Tree>,
+    now: Timestamp,
+    next: u64,
+    steps: usize,
+    trace: Vec<String>,
+    plan: Plan,
+    dead: bool,
+    read_only: bool,
+    vanished: bool,
+    leases: Vec<LeaseRecord>,
+    leased_handles: BTreeSet<u64>,
+    hands: BTreeMap<Hand, OpenHand>,
+    account: Account,
+}
+
+#[derive(Clone)]
+struct Inode {
+    kind: Kind,
+    bytes: Vec<u8>,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    mtime: Timestamp,
+    ctime: Timestamp,
+    born: Timestamp,
+    /// Whether a power cut leaves the bytes as they are.
+    durable: bool,
+    /// A sync failed: no later one can be believed.
+    doomed: bool,
+    /// A nameless file may be given its first name.
+    linkable: bool,
+    by_server: bool,
+    by_stranger: bool,
+    reserved: u64,
+    handles: usize,
+    writers: usize,
+}
+
+#[derive(Clone)]
+struct OpenHand {
+    path: String,
+    epoch: usize,
+    inode: Option<u64>,
+    state: HandState,
+    queued: Vec<Act>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HandState {
+    Found,
+    Waiting,
+    Open,
+    Done,
+}
+
+/// One lease and what became of it, by step.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseRecord {
+    /// The inode it was held on.
+    pub(crate) inode: u64,
+    /// When somebody first wanted to write.
+    pub(crate) broken: Option<usize>,
+    /// When it was last asked whether somebody waits.
+    pub(crate) asked: Option<usize>,
+    /// When it was dropped.
+    pub(crate) dropped: Option<usize>,
+}
+
+/// Something the server did to a name that is told to the judge.
+#[derive(Clone, Debug)]
+pub(crate) struct Deed {
+    /// At which step.
+    pub(crate) step: usize,
+    /// To which name.
+    pub(crate) path: String,
+    /// What the file held then.
+    pub(crate) bytes: Vec<u8>,
+    /// Which file.
+    pub(crate) inode: u64,
+    /// Whether a stranger had written into it or has it open for writing.
+    pub(crate) used: bool,
+    /// Whether it has no other name.
+    pub(crate) last_name: bool,
+    /// Whether nothing, or a file that the server made, took its place.
+    pub(crate) for_upload: bool,
+}
+
+/// What the invariants are judged by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Account {
+    /// Contents that a stranger or a client saw under a name.
+    pub(crate) owed: BTreeSet<Vec<u8>>,
+    /// Contents that a stranger replaced or removed himself.
+    pub(crate) disowned: BTreeSet<Vec<u8>>,
+    /// Contents that strangers wrote in place.
+    pub(crate) written: BTreeSet<Vec<u8>>,
+    /// What would be at a name, had the server never been there.
+    pub(crate) newest: BTreeMap<String, Option<Vec<u8>>>,
+    /// Files that the server took out of a visible name into its own folder.
+    pub(crate) taken: Vec<Deed>,
+    /// Files whose name the server removed, wherever it was.
+    pub(crate) unlinked: Vec<Deed>,
+    /// Files that the server renamed over, so that they lost this name.
+    pub(crate) overwritten: Vec<Deed>,
+    /// Visible names that the server left empty, with what was there.
+    pub(crate) emptied: Vec<Deed>,
+    /// The steps at which a directory was synced.
+    pub(crate) synced: Vec<usize>,
+    /// A change of strangers' own to a name: a writer that found the file before does not own the name any more.
+    epochs: BTreeMap<String, usize>,
+}
+
+// ---- what a test does with it ---------------------------------------------------------------------------------------------
+
+impl Features {
+    /// What a file system of this tier can do.
+    pub(crate) fn of(tier: Tier) -> Self {
+        let all =
+            Abilities { lease: true, exchange: true, no_replace: true, nameless: true, time_grain: Duration::ZERO };
+        Self {
+            abilities: all.at_most(tier),
+            reflinks: true,
+            births: true,
+            capacity: 1 << 20,
+            tick: Duration::from_micros(1),
+        }
+    }
+}
+
+impl Account {
+    /// Contents stay owed; what was done is forgotten.
+    fn forget_deeds(&mut self) {
+        for deeds in [&mut self.taken, &mut self.unlinked, &mut self.overwritten, &mut self.emptied] {
+            deeds.clear();
+        }
+        self.synced.clear();
+    }
+}
+
+impl SimDisk {
+    /// An empty folder.
+    pub(crate) fn new(features: Features) -> Self {
+        quieten_crashes();
+        let now = Timestamp::new(1_795_349_700, 123_456_000);
+        let mut state = State {
+            features,
+            inodes: BTreeMap::new(),
+            journal: vec![Tree::new()],
+            now,
+            next: ROOT,
+            steps: 0,
+            trace: Vec::new(),
+            plan: Plan::new(),
+            dead: false,
+            read_only: false,
+            vanished: false,
+            leases: Vec::new(),
+            leased_handles: BTreeSet::new(),
+            hands: BTreeMap::new(),
+            account: Account::default(),
+        };
+        let root = state.new_inode(Kind::Dir, 0o755);
+        state.journal[0].insert(root, BTreeMap::new());
+        Self::from_state(state)
+    }
+
+    /// A disk of this tier with one file.
+    pub(crate) fn with_file(tier: Tier, path: &str, bytes: &str) -> Self {
+        let disk = Self::new(Features::of(tier));
+        disk.place(path, bytes);
+        disk
+    }
+
+    /// Puts a file there before the story begins, making the folders above it.
+    pub(crate) fn place(&self, path: &str, bytes: &str) {
+        let mut state = self.lock();
+        if let Some((folders, _)) = path.rsplit_once('/') {
+            state.make_folders(folders);
+        }
+        state.act(&Act::save(path, bytes));
+        state.settle();
+    }
+
+    /// Makes a folder, and those above it, before the story begins.
+    pub(crate) fn place_folder(&self, path: &str) {
+        let mut state = self.lock();
+        state.make_folders(path);
+        state.settle();
+    }
+
+    /// Puts a symbolic link, or a pipe, there before the story begins.
+    pub(crate) fn place_other(&self, path: &str, kind: Kind) {
+        let mut state = self.lock();
+        let (dir, name) = state.find_parent(path).expect("the folder above is there");
+        let inode = state.new_inode(kind, 0o777);
+        state.change(|tree| tree.entry(dir).or_default().insert(name, inode));
+        state.settle();
+    }
+
+    /// Makes the file somebody else's, so that no lease can be had on it.
+    pub(crate) fn give_away(&self, path: &str) {
+        let mut state = self.lock();
+        let inode = state.find(path).expect("the file is there");
+        state.inode_mut(inode).uid = USER + 1;
+    }
+
+    /// Begins the story: counts steps from 1 and lets happen what the plan says. The tree so far is on the disk.
+    pub(crate) fn begin(&self, plan: Plan) {
+        let mut state = self.lock();
+        state.settle();
+        assert!(state.leases.iter().all(|lease| lease.dropped.is_some()), "no lease is held between stories");
+        state.steps = 0;
+        state.trace.clear();
+        state.leases.clear();
+        state.account.forget_deeds();
+        state.plan = plan;
+    }
+
+    /// Goes on with the story after a crash or a restart: counts from 1 again, and forgets nothing.
+    pub(crate) fn resume(&self, plan: Plan) {
+        let mut state = self.lock();
+        state.steps = 0;
+        state.plan = plan;
+    }
+
+    /// How many steps there were since [`SimDisk::begin`].
+    pub(crate) fn steps(&self) -> usize {
+        self.lock().steps
+    }
+
+    /// One line for each step and each stranger's act since [`SimDisk::begin`].
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.lock().trace.clone()
+    }
+
+    /// Adds a line of the test's own to the trace.
+    pub(crate) fn note(&self, line: impl Into<String>) {
+        self.lock().trace.push(line.into());
+    }
+
+    /// Lets a stranger act now.
+    pub(crate) fn act(&self, act: &Act) {
+        self.lock().act(act);
+    }
+
+    /// Lets the strangers of the plan whose step never came act now, in order.
+    pub(crate) fn finish_strangers(&self) {
+        for act in self.acts_to_come() {
+            self.act(&act);
+        }
+    }
+
+    /// Puts every later step of every thread in the order that `pace` says.
+    pub(crate) fn set_pace(&self, pace: Option<Arc<dyn Pace>>) {
+        *lock(&self.0.pace) = pace;
+    }
+
+    /// How many changes to names a power cut could undo now.
+    pub(crate) fn unsynced_changes(&self) -> usize {
+        self.lock().journal.len() - 1
+    }
+
+    /// Whether a program has found a file and not yet opened it. The second look counts on time, which is not simulated: it comes
+    /// when nobody is on his way any more.
+    pub(crate) fn somebody_is_on_his_way(&self) -> bool {
+        self.lock().hands.values().any(|hand| hand.state == HandState::Found)
+    }
+
+    /// Takes the acts out of the plan whose step never came, in order.
+    pub(crate) fn acts_to_come(&self) -> Vec<Act> {
+        let mut state = self.lock();
+        let steps = state.steps;
+        let acts = std::mem::take(&mut state.plan).into_iter().filter_map(|event| match event {
+            Event::Stranger { at, act, .. } if at > steps => Some(act),
+            _ => None,
+        });
+        acts.collect()
+    }
+
+    /// The disk as the next start finds it. This one stays dead: what still runs on it changes nothing.
+    pub(crate) fn after_crash(&self, crash: Crash) -> SimDisk {
+        let mut state = {
+            let mut old = self.lock();
+            old.dead = true;
+            old.clone()
+        };
+        state.dead = false;
+        state.plan.clear();
+        state.leased_handles.clear();
+        let step = state.steps;
+        for lease in &mut state.leases {
+            lease.dropped.get_or_insert(step);
+        }
+        for inode in state.inodes.values_mut() {
+            inode.handles = 0;
+            inode.writers = 0;
+        }
+        match crash {
+            Crash::Kill => state.wake(|_| true),
+            Crash::PowerCut { changes } => state.cut_power(changes),
+        }
+        state.trace.push(format!("     -- {crash:?}; noclobber starts again"));
+        Self::from_state(state)
+    }
+
+    /// From now on every change is refused.
+    pub(crate) fn set_read_only(&self, read_only: bool) {
+        self.lock().read_only = read_only;
+    }
+
+    /// The whole folder is gone, or is there again.
+    pub(crate) fn set_vanished(&self, vanished: bool) {
+        self.lock().vanished = vanished;
+    }
+
+    /// Changes how much fits.
+    pub(crate) fn set_capacity(&self, bytes: u64) {
+        self.lock().features.capacity = bytes;
+    }
+
+    /// The disk's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&self, while_: Duration) {
+        let mut state = self.lock();
+        state.now = state.now.plus(while_);
+    }
+
+    /// What the file at this path holds.
+    pub(crate) fn bytes_at(&self, path: &str) -> Option<Vec<u8>> {
+        let state = self.lock();
+        let inode = state.find(path)?;
+        (state.inodes[&inode].kind == Kind::File).then(|| state.inodes[&inode].bytes.clone())
+    }
+
+    /// Whether anything has this name.
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        self.lock().find(path).is_some()
+    }
+
+    /// The stamp of what has this name.
+    pub(crate) fn stamp_at(&self, path: &str) -> Option<Stamp> {
+        let state = self.lock();
+        state.find(path).map(|inode| state.status(inode).stamp)
+    }
+
+    /// All names and what the files there hold, also in the folder of noclobber's own.
+    pub(crate) fn contents_everywhere(&self) -> Vec<(String, Vec<u8>)> {
+        let state = self.lock();
+        let files = state.walk().into_iter().filter(|(_, inode)| state.inodes[inode].kind == Kind::File);
+        files.map(|(path, inode)| (path, state.inodes[&inode].bytes.clone())).collect()
+    }
+
+    /// As [`SimDisk::contents_everywhere`], without noclobber's own folder.
+    pub(crate) fn visible_contents(&self) -> Vec<(String, Vec<u8>)> {
+        self.contents_everywhere().into_iter().filter(|(path, _)| is_visible(path)).collect()
+    }
+
+    /// All names of folders, also in the folder of noclobber's own.
+    pub(crate) fn folders(&self) -> Vec<String> {
+        let state = self.lock();
+        let dirs = state.walk().into_iter().filter(|(_, inode)| state.inodes[inode].kind == Kind::Dir);
+        dirs.map(|(path, _)| path).collect()
+    }
+
+    /// How many handles and leases the server still has open.
+    pub(crate) fn open_handles(&self) -> usize {
+        let state = self.lock();
+        let leases = state.leases.iter().filter(|lease| lease.dropped.is_none()).count();
+        state.inodes.values().map(|inode| inode.handles).sum::<usize>() + leases
+    }
+
+    /// What the invariants are judged by.
+    pub(crate) fn account(&self) -> Account {
+        self.lock().account.clone()
+    }
+
+    /// The leases that were held, oldest first.
+    pub(crate) fn leases(&self) -> Vec<LeaseRecord> {
+        self.lock().leases.clone()
+    }
+
+    /// A client was told that this is stored: from now on it is owed.
+    pub(crate) fn owe(&self, bytes: &[u8]) {
+        self.lock().account.owed.insert(bytes.to_vec());
+    }
+
+    /// Its owner gave this up.
+    pub(crate) fn disown(&self, bytes: &[u8]) {
+        self.lock().account.disowned.insert(bytes.to_vec());
+    }
+
+    /// What the server itself did to a name before the story is what is there now.
+    pub(crate) fn forget_newest(&self, path: &str) {
+        self.lock().account.newest.remove(path);
+    }
+
+    /// What is owed, was not given up by its owner, and is nowhere on the disk.
+    pub(crate) fn lost(&self) -> Vec<Vec<u8>> {
+        let kept: BTreeSet<_> = self.contents_everywhere().into_iter().map(|(_, bytes)| bytes).collect();
+        let account = self.account();
+        account.owed.difference(&account.disowned).filter(|bytes| !kept.contains(*bytes)).cloned().collect()
+    }
+
+    fn from_state(state: State) -> Self {
+        Self(Arc::new(Shared { state: Mutex::new(state), pace: Mutex::new(None) }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+
+    /// One step: whatever the plan says, and the call itself unless it is to fail.
+    fn step<T>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        label: impl FnOnce(&State) -> String,
+        call: impl FnOnce(&mut State) -> std::result::Result<T, Cause>,
+    ) -> Result<T> {
+        let pace = lock(&self.0.pace).clone();
+        if let Some(pace) = pace {
+            pace.before_step();
+        }
+        let fault =
+            |cause| DiskError { operation, name: name.to_owned(), cause, message: format!("{cause:?}, simulated") };
+        // What the call made is dropped after the lock is let go, since handles take the lock themselves.
+        let (made, failure, crash) = {
+            let mut state = self.lock();
+            if state.dead {
+                return Err(fault(Cause::Failed));
+            }
+            state.steps += 1;
+            let step = state.steps;
+            state.strangers(step, When::Before);
+            if state.crashes(step, When::Before) {
+                state.dead = true;
+                state.trace.push(format!("{step:4} -- crash"));
+                (None, None, true)
+            } else {
+                let label = label(&state);
+                state.tick();
+                let (made, failure) = match state.failure(step) {
+                    Some((When::Before, cause)) => (None, Some(cause)),
+                    Some((When::After, cause)) => (call(&mut state).ok(), Some(cause)),
+                    None => match call(&mut state) {
+                        Ok(made) => (Some(made), None),
+                        Err(cause) => (None, Some(cause)),
+                    },
+                };
+                let end = failure.map_or(String::new(), |cause| format!(" -> {cause:?}"));
+                state.trace.push(format!("{step:4} {operation} {label}{end}"));
+                state.strangers(step, When::After);
+                let crash = state.crashes(step, When::After);
+                if crash {
+                    state.dead = true;
+                    state.trace.push(format!("{step:4} -- crash"));
+                }
+                (made, failure, crash)
+            }
+        };
+        if crash {
+            drop(made);
+            panic::panic_any(Crashed);
+        }
+        match (failure, made) {
+            (Some(cause), _) => Err(fault(cause)),
+            (None, Some(made)) => Ok(made),
+            (None, None) => unreachable!("a call that did not fail made something"),
+        }
+    }
+
+    /// A step that changes the disk: refused when it is read-only.
+    fn change<T>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        label: impl FnOnce(&State) -> String,
+        call: impl FnOnce(&mut State) -> std::result::Result<T, Cause>,
+    ) -> Result<T> {
+        self.step(operation, name, label, |state| if state.read_only { Err(Cause::ReadOnly) } else { call(state) })
+    }
+
+    fn hand_out(&self, state: &mut State, inode: u64, writing: bool) -> Arc<SimHandle> {
+        let id = state.next;
+        state.next += 1;
+        let file = state.inode_mut(inode);
+        file.handles += 1;
+        file.writers += usize::from(writing);
+        Arc::new(SimHandle { id, inode, writing, disk: Arc::clone(&self.0) })
+    }
+
+    fn open_inode(&self, state: &mut State, inode: Option<u64>) -> Opened {
+        let Some(inode) = inode else { return Opened::Nothing };
+        let status = state.status(inode);
+        match status.kind {
+            Kind::File => Opened::File(File(self.hand_out(state, inode, false)), status),
+            Kind::Dir => Opened::Dir(status),
+            Kind::Link => Opened::Link,
+            Kind::Special => Opened::Special,
+        }
+    }
+}
+
+// ---- the disk -------------------------------------------------------------------------------------------------------------
+
+impl Disk for SimDisk {
+    fn abilities(&self) -> Abilities {
+        self.lock().features.abilities
+    }
+
+    fn root(&self) -> Result<Dir> {
+        self.step(
+            "root",
+            "",
+            |_| String::new(),
+            |state| {
+                if state.vanished {
+                    return Err(Cause::NotFound);
+                }
+                Ok(Dir(self.hand_out(state, ROOT, false)))
+            },
+        )
+    }
+
+    fn open_dir(&self, from: &Dir, path: &[u8]) -> Result<Dir> {
+        let text = String::from_utf8_lossy(path).into_owned();
+        self.step(
+            "open_dir",
+            &text,
+            |state| state.label(from, path),
+            |state| {
+                let inode = state.resolve(id(&from.0), path)?.ok_or(Cause::NotFound)?;
+                match state.inodes[&inode].kind {
+                    Kind::Dir => Ok(Dir(self.hand_out(state, inode, false))),
+                    Kind::Link => Err(Cause::Escapes),
+                    _ => Err(Cause::NotADirectory),
+                }
+            },
+        )
+    }
+
+    fn dir_status(&self, dir: &Dir) -> Result<Status> {
+        self.step("dir_status", "", |state| state.label(dir, b""), |state| Ok(state.status(id(&dir.0))))
+    }
+
+    fn look(&self, at: &Dir, name: &Name) -> Result<Option<Status>> {
+        self.look_path(at, name.as_bytes())
+    }
+
+    fn look_path(&self, from: &Dir, path: &[u8]) -> Result<Option<Status>> {
+        let text = String::from_utf8_lossy(path).into_owned();
+        self.step(
+            "look",
+            &text,
+            |state| state.label(from, path),
+            |state| Ok(state.resolve(id(&from.0), path)?.map(|inode| state.status(inode))),
+        )
+    }
+
+    fn open(&self, at: &Dir, name: &Name) -> Result<Opened> {
+        self.open_path(at, name.as_bytes())
+    }
+
+    fn open_path(&self, from: &Dir, path: &[u8]) -> Result<Opened> {
+        let text = String::from_utf8_lossy(path).into_owned();
+        self.step(
+            "open",
+            &text,
+            |state| state.label(from, path),
+            |state| {
+                let inode = state.resolve(id(&from.0), path)?;
+                Ok(self.open_inode(state, inode))
+            },
+        )
+    }
+
+    fn status(&self, file: &File) -> Result<Status> {
+        self.step("status", "", |state| state.file_label(file), |state| Ok(state.status(id(&file.0))))
+    }
+
+    fn read(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize> {
+        self.step(
+            "read",
+            "",
+            |state| state.file_label(file),
+            |state| {
+                let bytes = &state.inodes[&id(&file.0)].bytes;
+                let rest = bytes.get(offset as usize..).unwrap_or_default();
+                let count = rest.len().min(into.len());
+                into[..count].copy_from_slice(&rest[..count]);
+                Ok(count)
+            },
+        )
+    }
+
+    fn list(&self, dir: &Dir, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
+        let entries = self.step(
+            "list",
+            "",
+            |state| state.label(dir, b""),
+            |state| {
+                let names = state.tree().get(&id(&dir.0)).ok_or(Cause::NotFound)?;
+                let entry = |(name, inode): (&Vec<u8>, &u64)| {
+                    let name = Name::new(name.as_slice()).expect("names are made from names");
+                    Entry { name, status: state.status(*inode) }
+                };
+                Ok(names.iter().map(entry).collect::<Vec<_>>())
+            },
+        )?;
+        for entry in entries {
+            if each(entry).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn create_nameless(&self, at: &Dir) -> Result<File> {
+        self.change(
+            "create_nameless",
+            "",
+            |state| state.label(at, b""),
+            |state| {
+                if !state.features.abilities.nameless {
+                    return Err(Cause::Unsupported);
+                }
+                state.live_dir(at)?;
+                let inode = state.new_inode(Kind::File, 0o600);
+                state.inode_mut(inode).linkable = true;
+                state.inode_mut(inode).by_server = true;
+                Ok(File(self.hand_out(state, inode, true)))
+            },
+        )
+    }
+
+    fn create_named(&self, at: &Dir, name: &Name) -> Result<File> {
+        self.change(
+            "create_named",
+            &name.to_text(),
+            |state| state.label(at, name.as_bytes()),
+            |state| {
+                let dir = state.free_place(at, name)?;
+                let inode = state.new_inode(Kind::File, 0o600);
+                state.inode_mut(inode).by_server = true;
+                state.insert(dir, name, inode);
+                Ok(File(self.hand_out(state, inode, true)))
+            },
+        )
+    }
+
+    fn reserve(&self, file: &File, bytes: u64) -> Result<()> {
+        let label = |state: &State| format!("{} {bytes} bytes", state.file_label(file));
+        self.change("reserve", "", label, |state| {
+            state.make_room(id(&file.0), bytes)?;
+            state.inode_mut(id(&file.0)).reserved = bytes;
+            Ok(())
+        })
+    }
+
+    fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> Result<()> {
+        let label = |state: &State| {
+            format!(
+                "{} at {offset}: {:?}",
+                state.file_label(file),
+                String::from_utf8_lossy(&bytes[..bytes.len().min(24)])
+            )
+        };
+        self.change("write", "", label, |state| {
+            assert!(raw(&file.0).writing, "a write through a handle that only reads");
+            let half = matches!(state.failure(state.steps), Some((When::After, _)));
+            let bytes = if half { &bytes[..bytes.len() / 2] } else { bytes };
+            let inode = id(&file.0);
+            let end = offset + bytes.len() as u64;
+            state.make_room(inode, end)?;
+            let now = state.tick();
+            let file = state.inode_mut(inode);
+            file.bytes.resize(file.bytes.len().max(end as usize), 0);
+            file.bytes[offset as usize..end as usize].copy_from_slice(bytes);
+            (file.mtime, file.ctime, file.durable) = (now, now, false);
+            Ok(())
+        })
+    }
+
+    fn share_blocks(&self, from: &File, to: &File) -> Result<()> {
+        let label = |state: &State| format!("{} -> {}", state.file_label(from), state.file_label(to));
+        self.change("share_blocks", "", label, |state| {
+            if !state.features.reflinks {
+                return Err(Cause::Unsupported);
+            }
+            let bytes = state.inodes[&id(&from.0)].bytes.clone();
+            let now = state.tick();
+            let to = state.inode_mut(id(&to.0));
+            (to.bytes, to.mtime, to.ctime, to.durable) = (bytes, now, now, false);
+            Ok(())
+        })
+    }
+
+    fn copy_attributes(&self, from: &File, to: &File) -> Result<()> {
+        let label = |state: &State| format!("{} -> {}", state.file_label(from), state.file_label(to));
+        self.change("copy_attributes", "", label, |state| {
+            let (mode, gid) = {
+                let from = &state.inodes[&id(&from.0)];
+                (from.mode & 0o1777, from.gid)
+            };
+            let now = state.tick();
+            let to = state.inode_mut(id(&to.0));
+            (to.mode, to.gid, to.ctime) = (mode, gid, now);
+            Ok(())
+        })
+    }
+
+    fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
+        self.change(
+            "set_mtime",
+            "",
+            |state| state.file_label(file),
+            |state| {
+                let now = state.tick();
+                let file = state.inode_mut(id(&file.0));
+                (file.mtime, file.ctime) = (mtime, now);
+                Ok(())
+            },
+        )
+    }
+
+    fn sync_file(&self, file: &File) -> Result<()> {
+        self.change(
+            "sync_file",
+            "",
+            |state| state.file_label(file),
+            |state| {
+                let fails = state.failure(state.steps).is_some();
+                let file = state.inode_mut(id(&file.0));
+                file.doomed |= fails;
+                file.durable |= !file.doomed;
+                Ok(())
+            },
+        )
+    }
+
+    fn sync_dir(&self, dir: &Dir) -> Result<()> {
+        self.change(
+            "sync_dir",
+            "",
+            |state| state.label(dir, b""),
+            |state| {
+                state.settle();
+                let step = state.steps;
+                state.account.synced.push(step);
+                Ok(())
+            },
+        )
+    }
+
+    fn finish_writing(&self, file: File) -> Result<File> {
+        let result = self.step(
+            "finish_writing",
+            "",
+            |state| state.file_label(&file),
+            |state| Ok(File(self.hand_out(state, id(&file.0), false))),
+        );
+        assert_eq!(Arc::strong_count(&file.0), 1, "the writing handle is closed for good");
+        result
+    }
+
+    fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()> {
+        let label = |state: &State| format!("{} at {}", state.file_label(file), state.label(at, name.as_bytes()));
+        self.change("link", &name.to_text(), label, |state| {
+            if !state.features.abilities.no_replace {
+                return Err(Cause::Unsupported);
+            }
+            let inode = id(&file.0);
+            let dir = state.free_place(at, name)?;
+            if !state.inodes[&inode].linkable && state.links(inode) == 0 {
+                return Err(Cause::NotFound);
+            }
+            state.inode_mut(inode).linkable = false;
+            state.insert(dir, name, inode);
+            Ok(())
+        })
+    }
+
+    fn rename_new(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
+        self.change(
+            "rename_new",
+            &to.1.to_text(),
+            |state| state.two_labels(from, to),
+            |state| {
+                if !state.features.abilities.no_replace {
+                    return Err(Cause::Unsupported);
+                }
+                let inode = state.at(from)?;
+                let dir = state.free_place(to.0, to.1)?;
+                state.not_into_itself(inode, dir)?;
+                state.rename(from, (dir, to.1), inode);
+                Ok(())
+            },
+        )
+    }
+
+    fn rename_over(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
+        self.change(
+            "rename_over",
+            &to.1.to_text(),
+            |state| state.two_labels(from, to),
+            |state| {
+                let inode = state.at(from)?;
+                let dir = state.live_dir(to.0)?;
+                state.not_into_itself(inode, dir)?;
+                let old = state.tree()[&dir].get(to.1.as_bytes()).copied();
+                match old {
+                    Some(old) if old == inode => return Ok(()),
+                    Some(old) => state.may_replace(inode, old)?,
+                    None => {}
+                }
+                let deed = old.map(|old| state.deed(&state.path(dir, to.1.as_bytes()), old));
+                state.account.overwritten.extend(deed);
+                state.rename(from, (dir, to.1), inode);
+                Ok(())
+            },
+        )
+    }
+
+    fn exchange(&self, one: (&Dir, &Name), other: (&Dir, &Name)) -> Result<()> {
+        self.change(
+            "exchange",
+            &one.1.to_text(),
+            |state| state.two_labels(one, other),
+            |state| {
+                if !state.features.abilities.exchange {
+                    return Err(Cause::Unsupported);
+                }
+                let (first, second) = (state.at(one)?, state.at(other)?);
+                let (here, there) = (state.live_dir(one.0)?, state.live_dir(other.0)?);
+                state.not_into_itself(first, there)?;
+                state.not_into_itself(second, here)?;
+                for (out, dir, name, to, in_) in
+                    [(first, here, one.1, there, second), (second, there, other.1, here, first)]
+                {
+                    let for_upload = state.inodes[&in_].by_server;
+                    state.note_taken(out, (dir, name), to, for_upload);
+                }
+                state.change(|tree| {
+                    tree.entry(here).or_default().insert(one.1.as_bytes().to_vec(), second);
+                    tree.entry(there).or_default().insert(other.1.as_bytes().to_vec(), first);
+                });
+                state.touch(&[first, second], &[here, there]);
+                Ok(())
+            },
+        )
+    }
+
+    fn make_dir(&self, at: &Dir, name: &Name, private: bool) -> Result<()> {
+        self.change(
+            "make_dir",
+            &name.to_text(),
+            |state| state.label(at, name.as_bytes()),
+            |state| {
+                let dir = state.free_place(at, name)?;
+                let inode = state.new_inode(Kind::Dir, if private { 0o700 } else { 0o755 });
+                state.inode_mut(inode).by_server = true;
+                state.insert(dir, name, inode);
+                Ok(())
+            },
+        )
+    }
+
+    fn unlink(&self, at: &Dir, name: &Name) -> Result<()> {
+        self.change(
+            "unlink",
+            &name.to_text(),
+            |state| state.label(at, name.as_bytes()),
+            |state| {
+                let inode = state.at((at, name))?;
+                if state.inodes[&inode].kind == Kind::Dir {
+                    return Err(Cause::IsADirectory);
+                }
+                let dir = id(&at.0);
+                let path = state.path(dir, name.as_bytes());
+                let deed = state.deed(&path, inode);
+                if is_visible(&path) {
+                    state.account.emptied.push(deed.clone());
+                }
+                state.account.unlinked.push(deed);
+                state.remove(dir, name.as_bytes());
+                state.touch(&[inode], &[dir]);
+                Ok(())
+            },
+        )
+    }
+
+    fn remove_dir(&self, at: &Dir, name: &Name) -> Result<()> {
+        self.change(
+            "remove_dir",
+            &name.to_text(),
+            |state| state.label(at, name.as_bytes()),
+            |state| {
+                let inode = state.at((at, name))?;
+                let names = state.tree().get(&inode).ok_or(Cause::NotADirectory)?;
+                if !names.is_empty() {
+                    return Err(Cause::NotEmpty);
+                }
+                let dir = id(&at.0);
+                state.remove(dir, name.as_bytes());
+                state.touch(&[], &[dir]);
+                Ok(())
+            },
+        )
+    }
+
+    fn lease(&self, file: &File, _patience: Duration) -> Result<Leased> {
+        let handle = raw(&file.0);
+        // `patience` passes at once: whoever is to close his file in the meantime does so before the step.
+        let lease = self.step(
+            "lease",
+            "",
+            |state| state.file_label(file),
+            |state| {
+                assert!(!state.leased_handles.contains(&handle.id), "never a second lease on a handle that held one");
+                let inode = &state.inodes[&handle.inode];
+                if !state.features.abilities.lease || inode.uid != USER {
+                    return Ok(None);
+                }
+                if inode.writers > 0 || state.is_open_for_writing(handle.inode) {
+                    return Ok(Some(None));
+                }
+                state.leased_handles.insert(handle.id);
+                state.leases.push(LeaseRecord { inode: handle.inode, broken: None, asked: None, dropped: None });
+                Ok(Some(Some(state.leases.len() - 1)))
+            },
+        )?;
+        Ok(match lease {
+            None => Leased::Unavailable,
+            Some(None) => Leased::Busy,
+            Some(Some(at)) => Leased::Held(Box::new(SimLease { at, disk: self.clone(), _file: file.clone() })),
+        })
+    }
+
+    fn space(&self, dir: &Dir) -> Result<Space> {
+        self.step(
+            "space",
+            "",
+            |state| state.label(dir, b""),
+            |state| {
+                let total = state.features.capacity;
+                Ok(Space { total, free: total.saturating_sub(state.used()) })
+            },
+        )
+    }
+
+    fn clock(&self, dir: &Dir) -> Result<Timestamp> {
+        self.step("clock", "", |state| state.label(dir, b""), |state| Ok(state.tick()))
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimDisk")
+    }
+}
+
+// ---- handles and leases ---------------------------------------------------------------------------------------------------
+
+struct SimHandle {
+    id: u64,
+    inode: u64,
+    writing: bool,
+    disk: Arc<Shared>,
+}
+
+impl RawHandle for SimHandle {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+impl fmt::Debug for SimHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.inode)
+    }
+}
+
+impl Drop for SimHandle {
+    fn drop(&mut self) {
+        let mut state = lock(&self.disk.state);
+        if state.dead {
+            return;
+        }
+        let inode = state.inode_mut(self.inode);
+        inode.handles -= 1;
+        inode.writers -= usize::from(self.writing);
+    }
+}
+
+struct SimLease {
+    at: usize,
+    disk: SimDisk,
+    _file: File,
+}
+
+impl Lease for SimLease {
+    fn is_unbroken(&self) -> bool {
+        let label = |state: &State| format!("#{}", state.leases[self.at].inode);
+        let asked = self.disk.step("is_unbroken", "", label, |state| {
+            let step = state.steps;
+            let lease = &mut state.leases[self.at];
+            lease.asked = Some(step);
+            Ok(lease.broken.is_none())
+        });
+        // A lease that cannot be asked is as good as broken.
+        asked.unwrap_or(false)
+    }
+}
+
+impl Drop for SimLease {
+    fn drop(&mut self) {
+        let mut state = self.disk.lock();
+        if state.dead {
+            return;
+        }
+        let step = state.steps;
+        let lease = &mut state.leases[self.at];
+        lease.dropped = Some(step);
+        let inode = lease.inode;
+        state.trace.push(format!("     lease on #{inode} dropped"));
+        state.wake(|waiting| waiting == inode);
+    }
+}
+
+// ---- what lies below ------------------------------------------------------------------------------------------------------
+
+const ROOT: u64 = 1;
+
+impl State {
+    fn tree(&self) -> &Tree {
+        self.journal.last().expect("the tree of now is always there")
+    }
+
+    /// Changes names: one more entry of the journal.
+    fn change<T>(&mut self, how: impl FnOnce(&mut Tree) -> T) {
+        let mut tree = self.tree().clone();
+        how(&mut tree);
+        self.journal.push(tree);
+    }
+
+    /// The names of now are on the disk.
+    fn settle(&mut self) {
+        self.journal.drain(..self.journal.len() - 1);
+    }
+
+    fn cut_power(&mut self, changes: usize) {
+        assert!(changes < self.journal.len(), "no more changes than there were");
+        self.journal.truncate(changes + 1);
+        self.settle();
+        self.hands.clear();
+        let named: BTreeSet<u64> = self.tree().values().flat_map(|names| names.values().copied()).collect();
+        for (number, inode) in &mut self.inodes {
+            inode.linkable = false;
+            if named.contains(number) && inode.kind == Kind::File && !inode.durable {
+                (inode.bytes, inode.durable) = (TORN.to_vec(), true);
+            }
+        }
+    }
+
+    /// Moves the clock and says what it is: no two changes at the same moment.
+    fn tick(&mut self) -> Timestamp {
+        self.now = self.now.plus(self.features.tick);
+        let grain = self.features.abilities.time_grain.as_nanos() as i64;
+        if grain == 0 {
+            return self.now;
+        }
+        let whole = self.now.nanoseconds().div_euclid(grain) * grain;
+        Timestamp::new(whole.div_euclid(1_000_000_000), whole.rem_euclid(1_000_000_000) as u32)
+    }
+
+    fn new_inode(&mut self, kind: Kind, mode: u32) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let now = self.tick();
+        let inode = Inode {
+            kind,
+            bytes: Vec::new(),
+            mode,
+            uid: USER,
+            gid: USER,
+            mtime: now,
+            ctime: now,
+            born: now,
+            durable: kind != Kind::File,
+            doomed: false,
+            linkable: false,
+            by_server: false,
+            by_stranger: false,
+            reserved: 0,
+            handles: 0,
+            writers: 0,
+        };
+        self.inodes.insert(number, inode);
+        if kind == Kind::Dir && number != ROOT {
+            // Nobody can see an empty folder without a name, so it needs no entry of its own in the journal.
+            self.journal.last_mut().expect("the tree of now is always there").insert(number, BTreeMap::new());
+        }
+        number
+    }
+
+    fn inode_mut(&mut self, number: u64) -> &mut Inode {
+        self.inodes.get_mut(&number).expect("inodes are never forgotten")
+    }
+
+    fn status(&self, number: u64) -> Status {
+        let inode = &self.inodes[&number];
+        let generation = if self.features.births { inode.born.nanoseconds() as u64 } else { 0 };
+        Status {
+            kind: inode.kind,
+            stamp: Stamp {
+                id: FileId { inode: number, generation },
+                size: inode.bytes.len() as u64,
+                mtime: inode.mtime,
+                ctime: inode.ctime,
+            },
+            mode: inode.mode,
+            uid: inode.uid,
+            gid: inode.gid,
+            links: if inode.kind == Kind::Dir { 2 } else { self.links(number) as u32 },
+            mount: 1,
+            born: self.features.births.then_some(inode.born),
+        }
+    }
+
+    fn links(&self, number: u64) -> usize {
+        self.tree().values().flat_map(BTreeMap::values).filter(|inode| **inode == number).count()
+    }
+
+    fn used(&self) -> u64 {
+        let counts = |number: &u64, inode: &Inode| inode.handles > 0 || self.links(*number) > 0;
+        let files = self.inodes.iter().filter(|(number, inode)| counts(number, inode));
+        files.map(|(_, inode)| inode.reserved.max(inode.bytes.len() as u64)).sum()
+    }
+
+    fn make_room(&self, number: u64, size: u64) -> std::result::Result<(), Cause> {
+        let inode = &self.inodes[&number];
+        let more = size.saturating_sub(inode.reserved.max(inode.bytes.len() as u64));
+        if self.used() + more > self.features.capacity { Err(Cause::NoSpace) } else { Ok(()) }
+    }
+
+    fn resolve(&self, from: u64, path: &[u8]) -> std::result::Result<Option<u64>, Cause> {
+        let mut inode = from;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            match self.inodes[&inode].kind {
+                Kind::Dir => {}
+                Kind::Link => return Err(Cause::Escapes),
+                _ => return Err(Cause::NotADirectory),
+            }
+            let Some(next) = self.tree().get(&inode).and_then(|names| names.get(name)) else { return Ok(None) };
+            inode = *next;
+        }
+        Ok(Some(inode))
+    }
+
+    fn find(&self, path: &str) -> Option<u64> {
+        self.resolve(ROOT, path.as_bytes()).ok().flatten()
+    }
+
+    fn find_parent(&self, path: &str) -> Option<(u64, Vec<u8>)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let dir = self.find(parent)?;
+        (self.inodes[&dir].kind == Kind::Dir).then(|| (dir, name.as_bytes().to_vec()))
+    }
+
+    fn at(&self, (dir, name): (&Dir, &Name)) -> std::result::Result<u64, Cause> {
+        self.tree().get(&id(&dir.0)).and_then(|names| names.get(name.as_bytes())).copied().ok_or(Cause::NotFound)
+    }
+
+    /// A directory that was removed takes no more names.
+    fn live_dir(&self, dir: &Dir) -> std::result::Result<u64, Cause> {
+        let number = id(&dir.0);
+        if number == ROOT || self.links(number) > 0 { Ok(number) } else { Err(Cause::NotFound) }
+    }
+
+    fn free_place(&self, dir: &Dir, name: &Name) -> std::result::Result<u64, Cause> {
+        let number = self.live_dir(dir)?;
+        if self.tree()[&number].contains_key(name.as_bytes()) { Err(Cause::Exists) } else { Ok(number) }
+    }
+
+    fn not_into_itself(&self, inode: u64, dir: u64) -> std::result::Result<(), Cause> {
+        let mut above = Some(dir);
+        while let Some(number) = above {
+            if number == inode {
+                return Err(Cause::Failed);
+            }
+            above = self.place_of(number).map(|(parent, _)| parent);
+        }
+        Ok(())
+    }
+
+    fn may_replace(&self, new: u64, old: u64) -> std::result::Result<(), Cause> {
+        match (self.inodes[&new].kind == Kind::Dir, self.inodes[&old].kind == Kind::Dir) {
+            (false, true) => Err(Cause::IsADirectory),
+            (true, false) => Err(Cause::NotADirectory),
+            (true, true) if !self.tree()[&old].is_empty() => Err(Cause::NotEmpty),
+            _ => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, dir: u64, name: &Name, inode: u64) {
+        self.change(|tree| tree.entry(dir).or_default().insert(name.as_bytes().to_vec(), inode));
+        self.touch(&[inode], &[dir]);
+    }
+
+    fn remove(&mut self, dir: u64, name: &[u8]) {
+        self.change(|tree| tree.entry(dir).or_default().remove(name));
+    }
+
+    /// The server renames: the deed is told to the judge.
+    fn rename(&mut self, from: (&Dir, &Name), (to, name): (u64, &Name), inode: u64) {
+        let dir = id(&from.0.0);
+        self.note_taken(inode, (dir, from.1), to, true);
+        let path = self.path(dir, from.1.as_bytes());
+        if is_visible(&path) {
+            let deed = self.deed(&path, inode);
+            self.account.emptied.push(deed);
+        }
+        self.change(|tree| {
+            tree.entry(dir).or_default().remove(from.1.as_bytes());
+            tree.entry(to).or_default().insert(name.as_bytes().to_vec(), inode);
+        });
+        self.touch(&[inode], &[dir, to]);
+    }
+
+    fn note_taken(&mut self, inode: u64, (dir, name): (u64, &Name), to: u64, for_upload: bool) {
+        let path = self.path(dir, name.as_bytes());
+        if is_visible(&path) && !is_visible(&self.path(to, b"x")) {
+            let deed = Deed { for_upload, ..self.deed(&path, inode) };
+            self.account.taken.push(deed);
+        }
+    }
+
+    fn deed(&self, path: &str, inode: u64) -> Deed {
+        let file = &self.inodes[&inode];
+        Deed {
+            step: self.steps,
+            path: path.to_owned(),
+            bytes: file.bytes.clone(),
+            inode,
+            used: file.by_stranger || self.is_open_for_writing(inode),
+            last_name: self.links(inode) == 1,
+            for_upload: true,
+        }
+    }
+
+    /// A rename or a link moves the ctime of what it names, and both times of the folder.
+    fn touch(&mut self, inodes: &[u64], dirs: &[u64]) {
+        let now = self.tick();
+        for inode in inodes {
+            self.inode_mut(*inode).ctime = now;
+        }
+        for dir in dirs {
+            let dir = self.inode_mut(*dir);
+            (dir.mtime, dir.ctime) = (now, now);
+        }
+    }
+
+    fn place_of(&self, inode: u64) -> Option<(u64, &[u8])> {
+        let entries = self.tree().iter().flat_map(|(dir, names)| names.iter().map(move |(name, it)| (*dir, name, *it)));
+        entries.into_iter().find(|(_, _, it)| *it == inode).map(|(dir, name, _)| (dir, name.as_slice()))
+    }
+
+    /// The path of a name in a directory, for people.
+    fn path(&self, dir: u64, name: &[u8]) -> String {
+        let mut path = String::from_utf8_lossy(name).into_owned();
+        let mut dir = dir;
+        while dir != ROOT {
+            let Some((parent, name)) = self.place_of(dir) else { return format!("(removed #{dir})/{path}") };
+            path = if path.is_empty() { String::new() } else { format!("/{path}") };
+            path.insert_str(0, &String::from_utf8_lossy(name));
+            dir = parent;
+        }
+        path
+    }
+
+    fn label(&self, dir: &Dir, path: &[u8]) -> String {
+        let path = self.path(id(&dir.0), path);
+        if path.is_empty() { "/".to_owned() } else { path }
+    }
+
+    fn two_labels(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> String {
+        format!("{} , {}", self.label(from.0, from.1.as_bytes()), self.label(to.0, to.1.as_bytes()))
+    }
+
+    fn file_label(&self, file: &File) -> String {
+        let inode = id(&file.0);
+        let place = self.place_of(inode).map_or("no name".to_owned(), |(dir, name)| self.path(dir, name));
+        format!("#{inode} ({place})")
+    }
+
+    fn walk(&self) -> Vec<(String, u64)> {
+        let (mut found, mut todo) = (Vec::new(), vec![(String::new(), ROOT)]);
+        while let Some((path, dir)) = todo.pop() {
+            for (name, inode) in self.tree().get(&dir).into_iter().flatten() {
+                let name = String::from_utf8_lossy(name);
+                let path = if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") };
+                if self.inodes[inode].kind == Kind::Dir {
+                    todo.push((path.clone(), *inode));
+                }
+                found.push((path, *inode));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn make_folders(&mut self, path: &str) {
+        let mut dir = ROOT;
+        for name in path.split('/') {
+            let known = self.tree()[&dir].get(name.as_bytes()).copied();
+            dir = known.unwrap_or_else(|| {
+                let made = self.new_inode(Kind::Dir, 0o755);
+                self.change(|tree| tree.entry(dir).or_default().insert(name.as_bytes().to_vec(), made));
+                made
+            });
+        }
+    }
+
+    // what the plan says
+
+    fn crashes(&self, step: usize, moment: When) -> bool {
+        self.plan.iter().any(|event| matches!(event, Event::Crash { at, when } if *at == step && *when == moment))
+    }
+
+    fn failure(&self, step: usize) -> Option<(When, Cause)> {
+        self.plan.iter().find_map(|event| match event {
+            Event::Fail { at, cause } if *at == step => Some((When::Before, *cause)),
+            Event::FailAfter { at, cause } if *at == step => Some((When::After, *cause)),
+            _ => None,
+        })
+    }
+
+    fn strangers(&mut self, step: usize, moment: When) {
+        let due = |event: &Event| match event {
+            Event::Stranger { at, when, act } if *at == step && *when == moment => Some(act.clone()),
+            _ => None,
+        };
+        let acts: Vec<Act> = self.plan.iter().filter_map(due).collect();
+        for act in acts {
+            self.act(&act);
+        }
+    }
+
+    // the strangers
+
+    fn act(&mut self, act: &Act) {
+        self.tick();
+        let outcome = match act {
+            Act::Save { path, bytes } => self.save(path, bytes),
+            Act::Create { path, bytes } if self.find(path).is_none() => self.save(path, bytes),
+            Act::Create { .. } => Err("taken"),
+            Act::Unlink { path } => self.unlink_by_stranger(path),
+            Act::Rename { from, to } => self.rename_by_stranger(from, to),
+            Act::Link { path, to } => self.link_by_stranger(path, to),
+            Act::Chmod { path, mode } => self.chmod(path, *mode),
+            Act::MakeFolder { path } if self.find(path).is_none() => {
+                self.make_folders(path);
+                Ok("done")
+            }
+            Act::MakeFolder { .. } => Err("taken"),
+            Act::Find { hand, path } => self.find_by_stranger(*hand, path),
+            Act::Open { hand } => self.open_by_stranger(*hand, true),
+            Act::OpenOrLeave { hand } => self.open_by_stranger(*hand, false),
+            Act::Write { hand, .. } | Act::Close { hand } => self.use_by_stranger(*hand, act),
+        };
+        let outcome = outcome.unwrap_or_else(|why| why);
+        self.trace.push(format!("     stranger: {act:?}: {outcome}"));
+    }
+
+    fn save(&mut self, path: &str, bytes: &str) -> Acted {
+        let (dir, name) = self.find_parent(path).ok_or("no such folder")?;
+        let old = self.tree()[&dir].get(&name).copied();
+        if old.is_some_and(|old| self.inodes[&old].kind == Kind::Dir) {
+            return Err("a folder is there");
+        }
+        let new = self.new_inode(Kind::File, 0o644);
+        let file = self.inode_mut(new);
+        (file.bytes, file.durable) = (bytes.as_bytes().to_vec(), true);
+        self.change(|tree| tree.entry(dir).or_default().insert(name, new));
+        self.touch(&[new], &[dir]);
+        if let Some(old) = old {
+            self.disown_unless_linked(old);
+        }
+        self.account.owed.insert(bytes.as_bytes().to_vec());
+        self.set_newest(path, Some(bytes.as_bytes().to_vec()));
+        Ok("done")
+    }
+
+    fn unlink_by_stranger(&mut self, path: &str) -> Acted {
+        let (dir, name) = self.find_parent(path).ok_or("no such folder")?;
+        let old = *self.tree()[&dir].get(&name).ok_or("nothing there")?;
+        if self.inodes[&old].kind == Kind::Dir {
+            return Err("a folder is there");
+        }
+        self.remove(dir, &name);
+        self.touch(&[old], &[dir]);
+        self.disown_unless_linked(old);
+        self.set_newest(path, None);
+        Ok("done")
+    }
+
+    fn rename_by_stranger(&mut self, from: &str, to: &str) -> Acted {
+        let (dir, name) = self.find_parent(from).ok_or("no such folder")?;
+        let (into, new_name) = self.find_parent(to).ok_or("no such folder")?;
+        let inode = *self.tree()[&dir].get(&name).ok_or("nothing there")?;
+        let old = self.tree()[&into].get(&new_name).copied();
+        if old == Some(inode) || self.not_into_itself(inode, into).is_err() {
+            return Err("nothing to do");
+        }
+        if old.is_some_and(|old| self.may_replace(inode, old).is_err()) {
+            return Err("a folder is in the way");
+        }
+        self.change(|tree| {
+            tree.entry(dir).or_default().remove(&name);
+            tree.entry(into).or_default().insert(new_name, inode);
+        });
+        self.touch(&[inode], &[dir, into]);
+        // Had the server not been there, the file that moves would be the strangers' newest, not an upload that is visible for
+        // an instant.
+        let newest = self.account.newest.insert(from.to_owned(), None).flatten();
+        let file = &self.inodes[&inode];
+        let moved = if file.by_server { newest } else { Some(file.bytes.clone()) };
+        self.account.newest.insert(to.to_owned(), moved);
+        if let Some(old) = old {
+            self.disown_unless_linked(old);
+            *self.account.epochs.entry(to.to_owned()).or_default() += 1;
+        }
+        self.follow(from, to);
+        Ok("done")
+    }
+
+    /// Writers that have the file follow it to its new name.
+    fn follow(&mut self, from: &str, to: &str) {
+        let epoch = |state: &State, path: &str| state.account.epochs.get(path).copied().unwrap_or(0);
+        let (here, there) = (epoch(self, from), epoch(self, to));
+        for hand in self.hands.values_mut().filter(|hand| hand.path == from && hand.epoch == here) {
+            (hand.path, hand.epoch) = (to.to_owned(), there);
+        }
+    }
+
+    fn link_by_stranger(&mut self, path: &str, to: &str) -> Acted {
+        let inode = self.find(path).ok_or("nothing there")?;
+        let (dir, name) = self.find_parent(to).ok_or("no such folder")?;
+        if self.inodes[&inode].kind != Kind::File || self.tree()[&dir].contains_key(&name) {
+            return Err("not to be had");
+        }
+        self.change(|tree| tree.entry(dir).or_default().insert(name, inode));
+        self.touch(&[inode], &[dir]);
+        Ok("done")
+    }
+
+    fn chmod(&mut self, path: &str, mode: u32) -> Acted {
+        let inode = self.find(path).ok_or("nothing there")?;
+        let now = self.tick();
+        let file = self.inode_mut(inode);
+        (file.mode, file.ctime) = (mode, now);
+        Ok("done")
+    }
+
+    fn find_by_stranger(&mut self, hand: Hand, path: &str) -> Acted {
+        let inode = self.find(path).filter(|inode| self.inodes[inode].kind == Kind::File);
+        let epoch = self.account.epochs.get(path).copied().unwrap_or(0);
+        let state = if inode.is_some() { HandState::Found } else { HandState::Done };
+        self.hands.insert(hand, OpenHand { path: path.to_owned(), epoch, inode, state, queued: Vec::new() });
+        inode.map(|_| "found").ok_or("nothing there")
+    }
+
+    fn open_by_stranger(&mut self, hand: Hand, waits: bool) -> Acted {
+        let Some(OpenHand { inode: Some(inode), state: HandState::Found, .. }) = self.hands.get(&hand) else {
+            return Err("never found it");
+        };
+        let inode = *inode;
+        let step = self.steps;
+        let held = self.leases.iter_mut().filter(|lease| lease.inode == inode && lease.dropped.is_none());
+        let broken = held.map(|lease| lease.broken.get_or_insert(step)).count() > 0;
+        let hand = self.hands.get_mut(&hand).expect("it was there a moment ago");
+        let (state, outcome) = match (broken, waits) {
+            (false, _) => (HandState::Open, "open"),
+            (true, true) => (HandState::Waiting, "waits, the lease is broken"),
+            (true, false) => (HandState::Done, "leaves, the lease is broken"),
+        };
+        hand.state = state;
+        Ok(outcome)
+    }
+
+    fn use_by_stranger(&mut self, hand: Hand, act: &Act) -> Acted {
+        let it = self.hands.get_mut(&hand).ok_or("never found it")?;
+        match it.state {
+            HandState::Found | HandState::Done => return Err("not open"),
+            HandState::Waiting => {
+                it.queued.push(act.clone());
+                return Ok("waits");
+            }
+            HandState::Open => {}
+        }
+        let Act::Write { bytes, .. } = act else {
+            it.state = HandState::Done;
+            return Ok("done");
+        };
+        let (inode, path, epoch) = (it.inode.expect("what is open was found"), it.path.clone(), it.epoch);
+        let bytes = bytes.as_bytes().to_vec();
+        let now = self.tick();
+        let file = self.inode_mut(inode);
+        let old = std::mem::replace(&mut file.bytes, bytes.clone());
+        (file.mtime, file.ctime, file.by_stranger, file.durable) = (now, now, true, true);
+        self.account.disowned.insert(old);
+        if self.account.epochs.get(&path).copied().unwrap_or(0) == epoch {
+            self.account.owed.insert(bytes.clone());
+            self.account.written.insert(bytes.clone());
+            self.account.newest.insert(path, Some(bytes));
+        }
+        Ok("done")
+    }
+
+    /// Lets those who wait to write into an inode go on.
+    fn wake(&mut self, may_go_on: impl Fn(u64) -> bool) {
+        let held: BTreeSet<u64> =
+            self.leases.iter().filter(|lease| lease.dropped.is_none()).map(|lease| lease.inode).collect();
+        let mut queued = Vec::new();
+        for hand in self.hands.values_mut() {
+            let Some(inode) = hand.inode else { continue };
+            if hand.state == HandState::Waiting && may_go_on(inode) && !held.contains(&inode) {
+                hand.state = HandState::Open;
+                queued.append(&mut hand.queued);
+            }
+        }
+        for act in queued {
+            self.act(&act);
+        }
+    }
+
+    fn is_open_for_writing(&self, inode: u64) -> bool {
+        let writes = |hand: &OpenHand| matches!(hand.state, HandState::Open | HandState::Waiting);
+        self.hands.values().any(|hand| hand.inode == Some(inode) && writes(hand))
+    }
+
+    /// A stranger replaced or removed a name of this file himself. Our own second link of an upload does not keep it.
+    fn disown_unless_linked(&mut self, inode: u64) {
+        let ours = self.inodes[&inode].by_server;
+        let linked = self.walk().iter().any(|(path, it)| *it == inode && (!ours || is_visible(path)));
+        if !linked {
+            self.account.disowned.insert(self.inodes[&inode].bytes.clone());
+        }
+    }
+
+    fn set_newest(&mut self, path: &str, bytes: Option<Vec<u8>>) {
+        self.account.newest.insert(path.to_owned(), bytes);
+        *self.account.epochs.entry(path.to_owned()).or_default() += 1;
+    }
+}
+
+/// What became of a stranger's act, in a word for the trace; either way it is over.
+type Acted = std::result::Result<&'static str, &'static str>;
+
+fn is_visible(path: &str) -> bool {
+    !path.split('/').any(|name| name == OWN)
+}
+
+fn raw(handle: &Arc<dyn RawHandle>) -> &SimHandle {
+    let handle: &dyn Any = &**handle;
+    handle.downcast_ref().expect("a handle of this disk")
+}
+
+fn id(handle: &Arc<dyn RawHandle>) -> u64 {
+    raw(handle).inode
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A planned crash is no news: only other panics are printed.
+fn quieten_crashes() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<Crashed>().is_none() {
+                print(info);
+            }
+        }));
+    });
+}

@@ -1,0 +1,114 @@
+//! Other programs on the simulated disk: what they can do to a folder behind the server's back, one act at a time.
+//!
+//! An act is carried out whole between two steps of the server. A program that opens a file in place does so in four acts (find
+//! it, open it, write, close), so that a test can put each of them at another step. Nothing here is random.
+
+/// Which of several programs that hold a file open.
+pub(crate) type Hand = u8;
+
+/// One thing that another program does, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Writes a new file beside and renames it over the name, as editors do.
+    Save { path: String, bytes: String },
+    /// Makes a file, if the name is free.
+    Create { path: String, bytes: String },
+    /// Removes a name.
+    Unlink { path: String },
+    /// Renames, over whatever is there.
+    Rename { from: String, to: String },
+    /// Gives a file one more name, if that is free.
+    Link { path: String, to: String },
+    /// Changes the mode bits, which moves the ctime and nothing else.
+    Chmod { path: String, mode: u32 },
+    /// Makes a folder, if the name is free.
+    MakeFolder { path: String },
+    /// Walks the path to a file, the first half of opening it.
+    Find { hand: Hand, path: String },
+    /// Opens what was found for writing in place; waits while a lease is held.
+    Open { hand: Hand },
+    /// The same, but goes away rather than wait; the lease is broken all the same.
+    OpenOrLeave { hand: Hand },
+    /// Writes over the whole of what is open; waits with the opening.
+    Write { hand: Hand, bytes: String },
+    /// Closes it; waits with the opening.
+    Close { hand: Hand },
+}
+
+/// A few acts that belong together, in their order.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    /// What it is called in a trace.
+    pub(crate) name: &'static str,
+    /// The acts.
+    pub(crate) acts: Vec<Act>,
+}
+
+impl Act {
+    pub(crate) fn save(path: &str, bytes: &str) -> Self {
+        Self::Save { path: path.to_owned(), bytes: bytes.to_owned() }
+    }
+
+    pub(crate) fn create(path: &str, bytes: &str) -> Self {
+        Self::Create { path: path.to_owned(), bytes: bytes.to_owned() }
+    }
+
+    pub(crate) fn unlink(path: &str) -> Self {
+        Self::Unlink { path: path.to_owned() }
+    }
+
+    pub(crate) fn rename(from: &str, to: &str) -> Self {
+        Self::Rename { from: from.to_owned(), to: to.to_owned() }
+    }
+
+    pub(crate) fn link(path: &str, to: &str) -> Self {
+        Self::Link { path: path.to_owned(), to: to.to_owned() }
+    }
+
+    pub(crate) fn find(hand: Hand, path: &str) -> Self {
+        Self::Find { hand, path: path.to_owned() }
+    }
+
+    pub(crate) fn write(hand: Hand, bytes: &str) -> Self {
+        Self::Write { hand, bytes: bytes.to_owned() }
+    }
+}
+
+/// A write in place, in four acts.
+pub(crate) fn write_in_place(hand: Hand, path: &str, bytes: &str) -> Vec<Act> {
+    vec![Act::find(hand, path), Act::Open { hand }, Act::write(hand, bytes), Act::Close { hand }]
+}
+
+/// The scripts of the model (`ONE` there), against the file at `path`. `voice` tells the contents of two strangers apart.
+///
+/// `elsewhere` and `away` must be free names in the same folder.
+pub(crate) fn scripts(path: &str, voice: &str) -> Vec<Script> {
+    let (away, elsewhere) = (format!("{path}.away{voice}"), format!("{path}.link{voice}"));
+    let text = |token: &str| format!("{token}{voice}");
+    let (x, y, c, w, v) = (text("x"), text("y"), text("c"), text("w"), text("v"));
+    let hand = voice.bytes().next().unwrap_or(0);
+    let write = |bytes: &str| write_in_place(hand, path, bytes);
+    let and = |one: Vec<Act>, other: Vec<Act>| [one, other].concat();
+    let save = |bytes: &str| vec![Act::save(path, bytes)];
+    let script = |name, acts| Script { name, acts };
+    vec![
+        script("save", save(&x)),
+        script("save save", and(save(&x), save(&y))),
+        script("write", write(&w)),
+        script(
+            "write or leave",
+            vec![Act::find(hand, path), Act::OpenOrLeave { hand }, Act::write(hand, &w), Act::Close { hand }],
+        ),
+        script("unlink", vec![Act::unlink(path)]),
+        script("unlink create", vec![Act::unlink(path), Act::create(path, &c)]),
+        script("create", vec![Act::create(path, &c)]),
+        script("away home", vec![Act::rename(path, &away), Act::rename(&away, path)]),
+        script("away", vec![Act::rename(path, &away)]),
+        script("away create", vec![Act::rename(path, &away), Act::create(path, &c)]),
+        script("link", vec![Act::link(path, &elsewhere)]),
+        script("save write", and(save(&x), write(&w))),
+        script("write save", and(write(&w), save(&x))),
+        script("write write", and(write(&w), write(&v))),
+        script("chmod", vec![Act::Chmod { path: path.to_owned(), mode: 0o600 }]),
+    ]
+}
