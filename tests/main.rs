@@ -22,6 +22,7 @@ mod memory;
 mod order;
 mod outside_changes;
 mod race;
+mod os_disk;
 mod ranges;
 mod reading;
 mod sim_disk;

@@ -193,7 +193,9 @@ async fn wanted_digest(verbs: &Verbs, head: &RequestHead, content: &Content) -> 
     let lines = request::lines(&head.headers, &HeaderName::from_static("want-repr-digest"));
     let Some(algorithm) = digest::wanted(&lines) else { return Ok(None) };
     let content = content.clone();
-    verbs.ask(move |share| Ok(share.is_cheap_to_hash(&content).then(|| digest::describe(algorithm, &content)).flatten())).await
+    verbs
+        .ask(move |share| Ok(share.is_cheap_to_hash(&content).then(|| digest::describe(algorithm, &content)).flatten()))
+        .await
 }
 
 /// Reads a small file whole; `None` if it is being changed meanwhile.
@@ -252,7 +254,11 @@ fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> HttpResponse {
     let walk = head.method != Method::HEAD;
     let mut answer = reply::found();
     answer.insert_header((header::CACHE_CONTROL, CACHE)).insert_header((header::VARY, "Accept"));
-    if wants_json { listing::json(answer, share, &asked.path, now(), walk) } else { listing::html(answer, share, &asked.path, now(), walk) }
+    if wants_json {
+        listing::json(answer, share, &asked.path, now(), walk)
+    } else {
+        listing::html(answer, share, &asked.path, now(), walk)
+    }
 }
 
 /// The headers that describe a file.

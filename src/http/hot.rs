@@ -4,7 +4,6 @@
 //! to the verbs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_http::{RequestHead, Response};
 use actix_web::body::BoxBody;
@@ -33,7 +32,7 @@ const NOT_PLAIN: [HeaderName; 5] =
 
 /// The cache of small files, by the target of the request as it was sent.
 #[derive(Debug)]
-pub struct HotCache {
+pub(super) struct HotCache {
     files: Cache<Box<str>, Arc<HotFile>, ByBytes>,
 }
 
@@ -124,4 +123,3 @@ fn if_none_match(headers: &HeaderMap) -> Condition<'_> {
         _ => Condition::More,
     }
 }
-

@@ -2,6 +2,18 @@
 //! The transport (this module's [`transport`], [`stream`], [`turn`] and [`body`]) carries requests and answers; the verbs are plugged into it.
 
 pub mod body;
+mod change;
+mod digest;
+mod get;
+mod hot;
+mod listing;
+mod media;
+mod put;
+mod range;
+mod reply;
+mod request;
 pub mod stream;
 pub mod transport;
-pub mod turn;
+mod turn;
+pub mod verbs;
+mod versions;

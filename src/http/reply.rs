@@ -15,15 +15,15 @@ use crate::http::body::LengthOnly;
 use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
-use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
 use crate::share::Stored;
+use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
 
 use super::digest::Mismatch;
 use super::request::Unwelcome;
 use super::transport::Rejection;
 
-/// Where the problem types are explained.
-const PROBLEMS: &str = "https://noclobber.example/problems/";
+/// What the problem types of noclobber begin with.
+const PROBLEMS: &str = "urn:noclobber:problem:";
 
 /// The problem types that the draft on digest fields registers.
 const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#";
@@ -156,7 +156,12 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
         )
         .send(),
         Refusal::IsCollection => with_allow(
-            plain(StatusCode::METHOD_NOT_ALLOWED, "is-folder", "A folder is here", "This is for files; a folder is here."),
+            plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "is-folder",
+                "A folder is here",
+                "This is for files; a folder is here.",
+            ),
             Allowed::OnCollections,
         ),
         Refusal::NotACollection => with_allow(
@@ -248,7 +253,8 @@ fn precondition_failed(header: Header, current: Option<&Current>) -> HttpRespons
         }
         (_, None) => "Nothing is here any more. To make it anew, send If-None-Match: *.",
     };
-    let detail = format!("{header} does not hold: the file is not in the state that the request names. Nothing was changed.");
+    let detail =
+        format!("{header} does not hold: the file is not in the state that the request names. Nothing was changed.");
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
         .with("failed_header", header.to_string())
         .with("retry", retry)
@@ -259,7 +265,10 @@ fn precondition_failed(header: Header, current: Option<&Current>) -> HttpRespons
 /// 428 (RFC 6585 §3): which header to send, and where to get its value.
 fn precondition_required(current: Option<&Current>) -> HttpResponse {
     let (header, retry) = match current {
-        Some(_) => ("If-Match", "Send the request again with If-Match and the ETag of the version that it is meant to replace."),
+        Some(_) => (
+            "If-Match",
+            "Send the request again with If-Match and the ETag of the version that it is meant to replace.",
+        ),
         None => ("If-None-Match", "Nothing is here. Send the request again with If-None-Match: *."),
     };
     let detail = "This server changes a file only for a request that names the version it replaces.";
@@ -279,7 +288,9 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
         Wrong::Path(error) => bad(&format!("The path is not one: {error}.")),
-        Wrong::Condition(header) => bad(&format!("{header} is malformed, and a condition that cannot be read never lets a change through.")),
+        Wrong::Condition(header) => {
+            bad(&format!("{header} is malformed, and a condition that cannot be read never lets a change through."))
+        }
         Wrong::Unwelcome(Unwelcome::ForeignHost) => Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "foreign-host",
@@ -294,10 +305,16 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "A page of another site made the browser send this. Changes are taken from pages of this server only.",
         )
         .send(),
-        Wrong::Denied => Problem::new(StatusCode::FORBIDDEN, "denied", "Not allowed", "This is not allowed to you.").send(),
-        Wrong::UnknownMethod => {
-            Problem::new(StatusCode::NOT_IMPLEMENTED, "unknown-method", "Unknown method", "This method is not known here.").send()
+        Wrong::Denied => {
+            Problem::new(StatusCode::FORBIDDEN, "denied", "Not allowed", "This is not allowed to you.").send()
         }
+        Wrong::UnknownMethod => Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "unknown-method",
+            "Unknown method",
+            "This method is not known here.",
+        )
+        .send(),
         Wrong::Method(allowed) => with_allow(
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -314,7 +331,9 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "This method has no body.",
         )
         .send(),
-        Wrong::PartialPut => bad("Content-Range on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed."),
+        Wrong::PartialPut => {
+            bad("Content-Range on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
+        }
         Wrong::CodedPut => {
             let problem = Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -326,7 +345,9 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         }
         Wrong::Digest(mismatch) => digest(mismatch),
         Wrong::Depth => bad("This Depth cannot be: a folder is deleted with all that is in it."),
-        Wrong::BrokenBody => bad("The body ended too early, was longer than announced, or broke off. Nothing was stored."),
+        Wrong::BrokenBody => {
+            bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")
+        }
         Wrong::SlowBody => Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "slow-body",
@@ -347,7 +368,10 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "Too many uploads",
             "As many uploads as this server takes at once are under way.",
         )),
-        Wrong::VersionId => Problem::new(StatusCode::NOT_FOUND, "no-version", "No such version", "No version is called like this.").send(),
+        Wrong::VersionId => {
+            Problem::new(StatusCode::NOT_FOUND, "no-version", "No such version", "No version is called like this.")
+                .send()
+        }
         Wrong::Range(size) => {
             let problem = Problem::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
@@ -371,9 +395,12 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
             "Header fields too large",
             "The header fields are larger than this server takes.",
         ),
-        Rejection::TargetTooLong => {
-            Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", "Target too long", "The path is longer than this server takes.")
-        }
+        Rejection::TargetTooLong => Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "target-too-long",
+            "Target too long",
+            "The path is longer than this server takes.",
+        ),
         Rejection::FragmentInTarget => Problem::new(
             StatusCode::BAD_REQUEST,
             "bad-request",
@@ -504,6 +531,9 @@ fn later(problem: Problem) -> HttpResponse {
 fn with_current(mut answer: HttpResponse, current: Option<&Current>) -> HttpResponse {
     let Some(current) = current else { return answer };
     answer = with_header(answer, header::ETAG, &current.tag.to_string());
+    if current.modified.seconds() > Timestamp::from_system(SystemTime::now()).seconds() {
+        return answer;
+    }
     with_header(answer, header::LAST_MODIFIED, &http_date(current.modified))
 }
 

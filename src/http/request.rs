@@ -14,7 +14,18 @@ use crate::model::precondition::{ConditionalFields, Malformed, Precondition};
 
 /// The methods of HTTP and WebDAV that exist but are not served.
 const KNOWN_METHODS: &[&str] = &[
-    "CONNECT", "TRACE", "PATCH", "PROPFIND", "PROPPATCH", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "ACL",
+    "CONNECT",
+    "TRACE",
+    "PATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "ACL",
 ];
 
 /// What is asked to be done.
@@ -214,10 +225,29 @@ mod tests {
     #[test]
     fn hosts_of_our_own_are_addresses_localhost_and_what_was_allowed() {
         let allowed = ["files.example".to_owned(), "nas:8080".to_owned()];
-        for host in ["127.0.0.1", "127.0.0.1:4918", "[::1]", "[::1]:80", "localhost", "LOCALHOST:1", "files.example:80", "nas:8080"] {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:4918",
+            "[::1]",
+            "[::1]:80",
+            "localhost",
+            "LOCALHOST:1",
+            "files.example:80",
+            "nas:8080",
+        ] {
             assert!(is_allowed(host, &allowed), "{host}");
         }
-        for host in ["", "evil.example", "evil.example:4918", "localhost.", "127.0.0.1.evil.example", "[::1", "[evil]", "nas", "localhost:x"] {
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:4918",
+            "localhost.",
+            "127.0.0.1.evil.example",
+            "[::1",
+            "[evil]",
+            "nas",
+            "localhost:x",
+        ] {
             assert!(!is_allowed(host, &allowed), "{host}");
         }
     }
