@@ -26,6 +26,7 @@ use hashing::Slots;
 use outcome::{Refusal, Stop};
 use uploads::Uploads;
 
+pub use crate::store::disk::Kind;
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
 pub use read::{Content, Target};
