@@ -6,3 +6,4 @@ pub mod log;
 pub mod model;
 pub mod share;
 pub mod store;
+pub mod watch;

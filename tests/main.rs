@@ -17,6 +17,7 @@ mod ranges;
 mod reading;
 mod sim_disk;
 mod transport;
+mod watching;
 mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.
