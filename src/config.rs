@@ -402,6 +402,15 @@ pub fn read(
     Ok(Wanted::Serve(Box::new(check(cli, folder, home_of_state(&variables), warnings)?)))
 }
 
+/// The settings that hold for this folder when nothing else is said, with nothing kept outside of it.
+pub fn plain(folder: &Path) -> Result<Config, UsageError> {
+    let words = [OsString::from("noclobber"), "--no-state".into(), "--".into(), folder.into()];
+    match read(words, [])? {
+        Wanted::Serve(config) => Ok(*config),
+        _ => unreachable!("no command was given"),
+    }
+}
+
 /// Everything clap knows about the command line: for the completions, the manual page, and tests.
 pub fn command() -> clap::Command {
     Cli::command()

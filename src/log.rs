@@ -5,6 +5,7 @@
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
@@ -54,9 +55,9 @@ pub fn escaped(text: &str) -> impl fmt::Display {
 impl Drop for LogGuard {
     fn drop(&mut self) {
         drop(self.worker.take());
-        match self.left_out.dropped_lines() {
-            0 => {}
-            lines => eprintln!("{lines} lines of the log were left out: they came faster than they could be written"),
+        let lines = self.left_out.dropped_lines();
+        if lines > 0 && takes_more() {
+            eprintln!("{lines} lines of the log were left out: they came faster than they could be read");
         }
     }
 }
@@ -76,6 +77,13 @@ impl fmt::Display for Escaped<'_> {
 /// The marks that change the direction of text, and the separators of lines and paragraphs.
 fn turns_or_breaks_the_line(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a line to standard error would not wait for a reader who has stopped reading.
+fn takes_more() -> bool {
+    let error = std::io::stderr();
+    let mut waiting = [PollFd::new(&error, PollFlags::OUT)];
+    poll(&mut waiting, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// What is ours at the level asked for; what the libraries say only where it warns, unless everything is wanted.

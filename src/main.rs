@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use noclobber::config::{self, Config, RestoreVersion, ShowHistory, Wanted};
+use noclobber::config::{self, Config, Wanted};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -16,8 +16,8 @@ fn main() -> ExitCode {
     };
     let outcome = match wanted {
         Wanted::Serve(config) => serve(*config),
-        Wanted::History(which) => show_history(which),
-        Wanted::Restore(which) => restore(which),
+        Wanted::History(which) => noclobber::server::show_history(&which),
+        Wanted::Restore(which) => noclobber::server::restore(&which),
         Wanted::Completions(shell) => print_completions(shell),
         Wanted::Man => print_man(),
     };
@@ -32,15 +32,7 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> anyhow::Result<()> {
     let _log = noclobber::log::start(config.log)?;
-    anyhow::bail!("the server is not built yet: {} cannot be served", config.folder.display())
-}
-
-fn show_history(which: ShowHistory) -> anyhow::Result<()> {
-    anyhow::bail!("the history is not built yet: {} cannot be listed", which.folder.display())
-}
-
-fn restore(which: RestoreVersion) -> anyhow::Result<()> {
-    anyhow::bail!("the history is not built yet: {} cannot be restored", which.path.display())
+    noclobber::server::serve(config)
 }
 
 fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<()> {

@@ -92,3 +92,28 @@ fn a_disk_image_can_be_written_to_and_goes_away() {
         assert!(!path.exists(), "{kind:?}");
     }
 }
+
+/// The power cut bites: what was synced is there afterwards, and what was only written is not.
+#[test]
+fn a_power_cut_takes_what_was_not_synced() {
+    for kind in [Kind::Ext4, Kind::Xfs] {
+        for journal in [true, false] {
+            let left_out = |why: &str| left_out(&format!("a_power_cut_takes_what_was_not_synced ({kind:?})"), why);
+            let disk = match DiskImage::mount(kind, 32) {
+                Ok(disk) => disk,
+                Err(why) => return left_out(&why),
+            };
+            let (synced, written) = (disk.path().join("synced"), disk.path().join("written"));
+            std::fs::write(&synced, "text").unwrap();
+            std::fs::File::open(&synced).unwrap().sync_all().unwrap();
+            std::fs::File::open(disk.path()).unwrap().sync_all().unwrap();
+            std::fs::write(&written, "text").unwrap();
+            if let Err(why) = disk.cut_power(journal) {
+                return left_out(&why);
+            }
+            disk.mount_again();
+            assert_eq!(std::fs::read_to_string(&synced).unwrap(), "text", "{kind:?}");
+            assert_ne!(std::fs::read_to_string(&written).unwrap_or_default(), "text", "{kind:?}");
+        }
+    }
+}

@@ -267,9 +267,8 @@ fn the_command_line_restores_a_version() {
     let noclobber = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_noclobber"))
             .args(arguments)
-            .arg("--state")
-            .arg(server.state())
-            .current_dir(server.folder())
+            .arg("--folder")
+            .arg(server.folder())
             .output()
             .unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

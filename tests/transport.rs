@@ -362,6 +362,56 @@ fn a_target_beyond_the_limit_is_refused() {
 }
 
 #[test]
+fn a_fragment_in_the_target_is_refused_and_its_neighbours_are_not() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let mut ask = |lines: &[&str]| {
+        for line in lines {
+            client.send(line.as_bytes());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        client.answer().status
+    };
+    assert_eq!(ask(&["GET /memory/0/10 HTTP/1.1\r\nHost: a\r\nX: #\r\n\r\n"]), 200);
+    assert_eq!(ask(&["PUT /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n#\r\n\r\n"]), 201);
+    assert_eq!(ask(&["PUT /keep HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n", "#\r\n", "#"]), 201);
+    assert_eq!(ask(&["GET /mem", "ory/0/10 HTTP/1.1\r\nHo", "st: a\r\n\r", "\n"]), 200);
+    assert_eq!(ask(&["GET /memory/0/10#x HTTP/1.1\r\nHost: a\r\n\r\n"]), 400);
+    assert_eq!(ask(&["GET /memory/0/10 HTTP/1.1\r\nHost: a\r\n\r\n"]), 200);
+    assert_eq!(ask(&["GET /memory/0/10", "#x HTTP/1.1\r\nHost: a\r\n\r\n"]), 400);
+    assert_eq!(ask(&["PUT /keep HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n#\r\n0\r\n\r\n"]), 201);
+    assert_eq!(ask(&["DELETE /a/#b HTTP/1.1\r\nHost: a\r\n\r\n"]), 400);
+}
+
+/// A client that sends all it has to ask and then closes its side still gets every answer.
+#[test]
+fn requests_that_came_before_the_end_are_answered() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send(&b"GET /later/0/10 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(40));
+    client.finish_writing();
+    for _ in 0..40 {
+        client.answer().expect_range(0, 10);
+    }
+    client.expect_end();
+}
+
+#[test]
+fn a_later_head_that_does_not_go_on_ends_the_connection() {
+    let settings = Settings { header_time: Duration::from_millis(300), ..Settings::default() };
+    let server = Server::start_with(settings, vec![]);
+    let mut client = server.connect();
+    client.ask("GET /memory/0/10 HTTP/1.1");
+    client.answer().expect_range(0, 10);
+    // Waiting between two requests is no dawdling.
+    client.expect_silence(Duration::from_millis(500));
+    client.ask("GET /memory/0/10 HTTP/1.1");
+    client.answer().expect_range(0, 10);
+    client.send(b"GET /memory/0/10 HTTP/1.1\r\nHo");
+    client.expect_end();
+}
+
+#[test]
 fn a_client_that_dawdles_with_its_head_is_dropped() {
     let settings = Settings { header_time: Duration::from_millis(300), ..Settings::default() };
     let server = Server::start_with(settings, vec![]);
@@ -546,6 +596,7 @@ impl Handler for Words {
         let status = match rejection {
             Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Rejection::FragmentInTarget => StatusCode::BAD_REQUEST,
         };
         Response::with_body(status, BoxBody::new(()))
     }

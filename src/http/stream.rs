@@ -4,8 +4,9 @@
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
 use crate::http::body::{FileBytes, changed, cut_short, read_at_once};
+use crate::http::turn::Turn;
 use actix_rt::net::{TcpStream, UnixStream};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::SendFlags;
 use std::cell::RefCell;
@@ -33,34 +34,63 @@ const TAIL: u64 = 8 * 1024;
 /// How much is copied at once where the kernel cannot send the file itself, in bytes.
 const PIECE: u64 = 64 * 1024;
 
+/// How much of the requests that a client sends ahead is taken in before they have their turn, in bytes.
+const HELD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a connection waits for a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the rest of a head that has begun.
+    pub header_time: Duration,
+    /// For a reader to take anything.
+    pub write_stall: Duration,
+}
+
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
     jobs: Jobs,
     stall: Stall,
+    turn: Turn,
+    held: BytesMut,
+    ended: bool,
+    dawdle: Dawdle,
 }
 
 impl Connection {
     /// Takes over a TCP connection, and switches Nagle's delay off.
-    pub fn tcp(socket: TcpStream, write_stall: Duration) -> Self {
+    pub fn tcp(socket: TcpStream, patience: Patience) -> Self {
         // Without this an answer of several writes waits 40 ms for the client's acknowledgement. If it fails the client is gone.
         let _ = socket.set_nodelay(true);
-        Self::new(Socket::Tcp(socket), write_stall)
+        Self::new(Socket::Tcp(socket), patience)
     }
 
     /// Takes over a connection on a Unix socket.
-    pub fn unix(socket: UnixStream, write_stall: Duration) -> Self {
-        Self::new(Socket::Unix(socket), write_stall)
+    pub fn unix(socket: UnixStream, patience: Patience) -> Self {
+        Self::new(Socket::Unix(socket), patience)
     }
 
-    fn new(socket: Socket, write_stall: Duration) -> Self {
-        Self { socket, jobs: Jobs::default(), stall: Stall::new(write_stall) }
+    fn new(socket: Socket, patience: Patience) -> Self {
+        Self {
+            socket,
+            jobs: Jobs::default(),
+            stall: Stall::new(patience.write_stall),
+            turn: Turn::default(),
+            held: BytesMut::new(),
+            ended: false,
+            dawdle: Dawdle { heads: 0, limit: patience.header_time, timer: None },
+        }
     }
 
     /// The place where response bodies put their jobs; one for each connection.
     pub fn jobs(&self) -> Jobs {
         self.jobs.clone()
+    }
+
+    /// Whose turn it is on this connection.
+    pub fn turn(&self) -> Turn {
+        self.turn.clone()
     }
 
     /// The client's address; a Unix socket has none.
@@ -146,12 +176,62 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// While the turn is ours: takes in a little of what comes, to learn whether the client is still there.
+    fn hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.ended && self.held.len() < HELD_BYTES_MAX {
+            match self.socket.poll_read_ready(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => break,
+            }
+            let mut bytes = [0; 4096];
+            match self.socket.try_read(&mut bytes) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.held.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if self.held.is_empty() {
+            // The end is told at once: no request that came before it is still to be answered.
+            return if self.ended { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+        // The socket wakes us for what is in the socket; for what is held the change of turn has to.
+        self.turn.wait(cx);
+        Poll::Pending
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let this = self.get_mut();
+        if this.turn.is_ours() {
+            return this.hold(cx);
+        }
+        if !this.held.is_empty() {
+            let room = this.held.len().min(into.remaining());
+            let admitted = this.turn.admit(&this.held[..room]);
+            into.put_slice(&this.held.split_to(admitted));
+            return Poll::Ready(Ok(()));
+        }
+        if this.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        let read = match &mut this.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
             Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
+        };
+        if read.is_pending() {
+            return this.dawdle.poll(&this.turn, cx);
         }
+        let admitted = before + this.turn.admit(&into.filled()[before..]);
+        this.held.extend_from_slice(&into.filled()[admitted..]);
+        into.set_filled(admitted);
+        if this.turn.is_ours() {
+            this.dawdle.head_complete();
+        }
+        read
     }
 }
 
@@ -213,6 +293,20 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.try_io(Interest::WRITABLE, write),
             Self::Unix(socket) => socket.try_io(Interest::WRITABLE, write),
+        }
+    }
+
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_read(into),
+            Self::Unix(socket) => socket.try_read(into),
+        }
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
         }
     }
 
@@ -460,5 +554,28 @@ impl Stall {
             timer.as_mut().reset(deadline);
         }
         Poll::Pending
+    }
+}
+
+/// Tells that a head which has begun does not go on. actix watches the first head of a connection, and no other.
+#[derive(Debug)]
+struct Dawdle {
+    heads: u64,
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Dawdle {
+    fn head_complete(&mut self) {
+        self.heads += 1;
+        self.timer = None;
+    }
+
+    fn poll(&mut self, turn: &Turn, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.heads == 0 || !turn.head_begun() {
+            return Poll::Pending;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.limit)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }

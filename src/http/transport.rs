@@ -15,7 +15,8 @@
 //!
 //! A file is sent with [`body::file`](crate::http::body::file), pieces of one with [`body::parts`](crate::http::body::parts). HEAD goes through them too.
 
-use crate::http::stream::Connection;
+use crate::http::stream::{Connection, Patience};
+use crate::http::turn::{InTurn, Turn};
 use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
 use actix_rt::net::{TcpStream, UnixStream};
 use actix_server::{GracefulShutdownSignal, Server};
@@ -28,7 +29,7 @@ use actix_web::http::Method;
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::future::{Either, Ready, TryFutureExt as _, ready};
+use futures_util::future::{Either, Ready, ready};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -70,6 +71,8 @@ pub enum Rejection {
     HeadersTooLarge,
     /// The path of the target is longer than [`Settings::path_bytes_max`] (414).
     TargetTooLong,
+    /// The target holds a `#`, after which the parser drops everything: what is left may name something else (400).
+    FragmentInTarget,
 }
 
 /// The numbers of the transport.
@@ -108,6 +111,12 @@ impl Default for Settings {
             write_stall: Duration::from_secs(60),
             stop_time: Duration::from_secs(10),
         }
+    }
+}
+
+impl Settings {
+    fn patience(&self) -> Patience {
+        Patience { header_time: self.header_time, write_stall: self.write_stall }
     }
 }
 
@@ -166,24 +175,21 @@ pub async fn serve<H: Handler>(
     let stopping = builder.graceful_shutdown_signal();
     for listener in listeners {
         let (settings, make_handler, stopping) = (settings.clone(), make_handler.clone(), stopping.clone());
-        builder = match listener {
-            Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
-                let stall = settings.write_stall;
-                fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, stall))))).and_then(http(
-                    &settings,
-                    make_handler(),
-                    &stopping,
-                ))
-            })?,
-            Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
-                let stall = settings.write_stall;
-                fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, stall))))).and_then(http(
-                    &settings,
-                    make_handler(),
-                    &stopping,
-                ))
-            })?,
-        };
+        builder =
+            match listener {
+                Listener::Tcp(socket) => {
+                    builder.listen("tcp", socket, move || {
+                        let patience = settings.patience();
+                        fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, patience)))))
+                            .and_then(http(&settings, make_handler(), &stopping))
+                    })?
+                }
+                Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
+                    let patience = settings.patience();
+                    fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, patience)))))
+                        .and_then(http(&settings, make_handler(), &stopping))
+                })?,
+            };
     }
 
     let mut server = pin!(builder.run());
@@ -254,6 +260,7 @@ fn http<H: Handler>(
         })
         .on_connect_ext(|connection: &Connection, data| {
             data.insert(connection.jobs());
+            data.insert(connection.turn());
         })
         .expect(fn_service({
             let gate = gate.clone();
@@ -272,7 +279,7 @@ fn front<H: Handler>(
 ) -> impl ServiceFactory<
     Request,
     Config = (),
-    Response = Response<BoxBody>,
+    Response = Response<InTurn>,
     Error = actix_web::Error,
     InitError = (),
     Service: Service<Request, Future: 'static>,
@@ -296,7 +303,12 @@ async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResp
     let response = match read_away(&mut body).await {
         Leftover::Nothing => response,
         // While the body is alive, actix sees that it was not read, and closes the connection after the answer.
-        Leftover::More => response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: body })),
+        Leftover::More => {
+            if let Some(turn) = request.conn_data::<Turn>() {
+                turn.is_over();
+            }
+            response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: body }))
+        }
     };
     ServiceResponse::new(request, response)
 }
@@ -349,6 +361,9 @@ fn refuse(mut request: Request, response: Response<BoxBody>) -> Response<BoxBody
     if matches!(unread, Payload::None) {
         return response;
     }
+    if let Some(turn) = request.conn_data::<Turn>() {
+        turn.is_over();
+    }
     let mut response = response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: unread }));
     response.head_mut().set_connection_type(ConnectionType::Close);
     response
@@ -369,6 +384,9 @@ impl<H> Clone for Gate<H> {
 
 impl<H: Handler> Gate<H> {
     fn rejects(&self, request: &Request) -> Option<Rejection> {
+        if request.conn_data::<Turn>().is_some_and(Turn::had_fragment) {
+            return Some(Rejection::FragmentInTarget);
+        }
         if request.path().len() > self.path_bytes_max {
             return Some(Rejection::TargetTooLong);
         }
@@ -377,7 +395,8 @@ impl<H: Handler> Gate<H> {
     }
 
     /// Decides before `100 Continue` is sent.
-    async fn before_continue(&self, request: Request) -> Result<Request, Response<BoxBody>> {
+    async fn before_continue(&self, mut request: Request) -> Result<Request, Response<BoxBody>> {
+        begin(&mut request);
         if let Some(rejection) = self.rejects(&request) {
             let response = self.handler.reject(&request, rejection);
             return Err(refuse(request, response));
@@ -402,6 +421,13 @@ impl<H: Handler> Gate<H> {
     }
 }
 
+/// Tells the connection what kind of request it gave, and whose turn it is now.
+fn begin(request: &mut Request) -> Option<Turn> {
+    let turn = request.conn_data::<Turn>().cloned()?;
+    turn.begin(request);
+    Some(turn)
+}
+
 struct Front<H, S> {
     gate: Gate<H>,
     app: S,
@@ -409,23 +435,37 @@ struct Front<H, S> {
 
 impl<H: Handler, S> Service<Request> for Front<H, S>
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error, Future: Unpin>,
 {
-    type Response = Response<BoxBody>;
+    type Response = Response<InTurn>;
     type Error = actix_web::Error;
-    type Future = Either<
-        Ready<Result<Self::Response, Self::Error>>,
-        futures_util::future::MapOk<S::Future, fn(ServiceResponse<BoxBody>) -> Response<BoxBody>>,
-    >;
+    type Future = Either<Ready<Result<Self::Response, Self::Error>>, Answering<S::Future>>;
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.app.poll_ready(cx)
     }
 
-    fn call(&self, request: Request) -> Self::Future {
+    fn call(&self, mut request: Request) -> Self::Future {
+        let turn = begin(&mut request);
         match self.gate.answer_at_once(request) {
-            Ok(response) => Either::Left(ready(Ok(response))),
-            Err(request) => Either::Right(self.app.call(request).map_ok(Into::into)),
+            Ok(response) => Either::Left(ready(Ok(response.map_body(|_, body| InTurn::new(body, turn))))),
+            Err(request) => Either::Right(Answering { answer: self.app.call(request), turn }),
         }
+    }
+}
+
+/// actix-web's answer, on its way to become the connection's.
+struct Answering<F> {
+    answer: F,
+    turn: Option<Turn>,
+}
+
+impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> + Unpin> Future for Answering<F> {
+    type Output = Result<Response<InTurn>, actix_web::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx))?;
+        let turn = self.turn.take();
+        Poll::Ready(Ok(Response::from(answer).map_body(|_, body| InTurn::new(body, turn))))
     }
 }

@@ -26,6 +26,7 @@ use hashing::Slots;
 use outcome::{Refusal, Stop};
 use uploads::Uploads;
 
+pub use crate::store::disk::Kind;
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
 pub use read::{Content, Target};
@@ -70,16 +71,21 @@ pub enum Hint {
 impl Share {
     /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
     pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> outcome::Outcome<Self> {
+        let share = Self::only_to_look(disk, index, settings);
+        share.tree.recover(now)?;
+        Ok(share)
+    }
+
+    /// A share on a disk that another process may be serving: to look at, not to change.
+    pub fn only_to_look(disk: Arc<dyn Disk>, index: Index, settings: Settings) -> Self {
         let history = History::new(Arc::clone(&disk), settings.keep);
-        let share = Self {
+        Self {
             tree: Tree::new(disk, history),
             index,
             uploads: Arc::default(),
             hashing: Slots::new(settings.hashing_max),
             settings,
-        };
-        share.tree.recover(now)?;
-        Ok(share)
+        }
     }
 
     /// Opens the index that is kept in this folder.

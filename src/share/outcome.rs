@@ -19,20 +19,26 @@ pub enum Stop {
     Fault(DiskError),
 }
 
-/// What the state forbids.
-#[derive(Clone, Debug, PartialEq)]
+/// What the state forbids. The words are for the command line; a client gets them from the reply.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// Nothing is there, or nothing that may be shown.
+    #[error("nothing is there")]
     NotFound,
     /// The folder it would lie in is not there, or is no folder.
+    #[error("the folder it would lie in is not there")]
     NoParent,
     /// A folder is there, and the request is for files.
+    #[error("a folder is there")]
     IsCollection,
     /// A file is there, and the request is for folders.
+    #[error("a file is there")]
     NotACollection,
     /// Something is there, and the request makes something new.
+    #[error("something is there already")]
     Exists,
     /// A conditional header does not hold.
+    #[error("{header} does not hold")]
     PreconditionFailed {
         /// The header.
         header: Header,
@@ -40,27 +46,37 @@ pub enum Refusal {
         current: Option<Current>,
     },
     /// The request names no version, and the share demands that.
+    #[error("the request names no version")]
     PreconditionRequired {
         /// What is there now.
         current: Option<Current>,
     },
     /// A program on the server has the file open for writing.
+    #[error("a program has the file open for writing")]
     OpenForWriting,
     /// The name kept changing while the request was tried.
+    #[error("it kept changing meanwhile")]
     ChangedMeanwhile,
     /// The folder was moved or replaced while the upload was on its way.
+    #[error("the folder was moved meanwhile")]
     FolderChanged,
     /// Noclobber does not do that to this.
+    #[error("it is not allowed here ({0:?})")]
     NotAllowed(Forbidden),
     /// A file of this name may not be made.
+    #[error("a file of this name may not be made")]
     BadName,
     /// No room is left.
+    #[error("the disk is full")]
     NoSpace,
     /// The file would be larger than the file system allows.
+    #[error("the file would be too large")]
     TooLarge,
     /// The shared folder itself is not there at the moment.
+    #[error("the shared folder is not there")]
     ShareGone,
     /// Too many files are open at the moment.
+    #[error("too many files are open")]
     Overloaded,
 }
 

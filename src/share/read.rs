@@ -55,6 +55,11 @@ impl Content {
         self.disk.read(&self.file, offset, into).map_err(io::Error::other)
     }
 
+    /// Whether nothing at all about the file has changed since it was identified.
+    pub fn is_exactly_unchanged(&self) -> bool {
+        self.disk.status(&self.file).is_ok_and(|status| status.stamp == self.stamp)
+    }
+
     /// Whether no program has written into the file since it was opened. A rename or a new link, which move the ctime alone, are no
     /// writing.
     pub fn is_unchanged(&self) -> bool {
@@ -88,10 +93,29 @@ impl Share {
         }
     }
 
+    /// Whether a folder is at a path, and not a file.
+    pub fn is_collection(&self, path: &SharePath) -> Outcome<bool> {
+        match self.status_of(path).map_err(|error| self.stop(error, Refusal::NotFound))? {
+            Some(status) if status.kind == Kind::Link => Err(Refusal::NotFound.into()),
+            Some(status) => Ok(status.kind == Kind::Dir),
+            None => Err(Refusal::NotFound.into()),
+        }
+    }
+
     /// Whether the file at a path is still in exactly this state, and no change of it is under way. Nothing is opened.
     pub fn is_still(&self, path: &SharePath, stamp: &Stamp) -> bool {
         let looked = self.tree.steadily_now(path, || self.status_of(path));
         matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
+    }
+
+    /// What a version is, for a client that was refused.
+    pub fn describe(&self, identity: &Identity) -> Current {
+        write::current(identity)
+    }
+
+    /// Whether a file is small enough to be hashed for an answer.
+    pub fn is_cheap_to_hash(&self, content: &Content) -> bool {
+        content.size() <= self.settings.tag_threshold
     }
 
     /// What is there now, for a client that was refused.

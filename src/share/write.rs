@@ -20,13 +20,15 @@ use super::{Hint, Share};
 /// How often a change looks again before it gives up.
 const LOOKS_MAX: usize = 16;
 
+/// How long an upload waits, before it is begun, for a program that has the file open for writing.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// How far ahead of the clock a modification time may be set, to tell two versions of one second apart.
 const MTIME_AHEAD: Duration = Duration::from_secs(2);
 
 /// An upload that is being written.
 #[derive(Debug)]
-pub struct Upload<'a> {
-    share: &'a Share,
+pub struct Upload {
     staging: Staging,
 }
 
@@ -57,18 +59,7 @@ enum Judged {
     HashFirst,
 }
 
-impl Upload<'_> {
-    /// Writes on, making room in the history when the disk is full.
-    pub fn write(&mut self, bytes: &[u8], now: Timestamp) -> Outcome<()> {
-        match self.staging.write(bytes) {
-            Err(error) if error.cause == Cause::NoSpace => {
-                self.share.make_room(bytes.len() as u64, now)?;
-                Ok(self.staging.write(bytes)?)
-            }
-            written => Ok(written?),
-        }
-    }
-
+impl Upload {
     /// How many bytes have been written.
     pub fn written(&self) -> u64 {
         self.staging.written()
@@ -97,13 +88,16 @@ impl Share {
             Opened::Nothing => None,
             Opened::File(file, status) => {
                 let effort = if precondition.asks_for_content() { Effort::HashSmall } else { Effort::Recall };
-                Some(self.identify(&file, &status, effort, now)?)
+                Some(self.identify_patiently(&file, &status, effort, PATIENCE, now)?)
             }
         };
-        let too_large_to_tell = precondition.asks_for_content()
-            && identity.as_ref().is_some_and(|known| known.hash.is_none() && !known.validators.shown.is_weak());
-        if !too_large_to_tell {
-            self.decide(precondition, identity.as_ref())?;
+        match &identity {
+            Some(known) if known.is_busy && !precondition.demands_nothing_there() => {
+                return Err(Refusal::OpenForWriting.into());
+            }
+            // Whether the content is the one that was named is found out in the commit.
+            Some(known) if known.hash.is_none() && precondition.asks_for_content() => {}
+            known => self.decide(precondition, known.as_ref())?,
         }
         let free = |share: &Self| Ok::<_, DiskError>(share.tree.disk().space(&site.parent)?.free);
         if let Some(bytes) = announced
@@ -117,8 +111,27 @@ impl Share {
         Ok(())
     }
 
+    /// As [`Share::may_put`], but makes the folders above where they are missing and that is asked for.
+    pub fn may_put_or_make_parents(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        announced: Option<u64>,
+        make_parents: bool,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        match self.may_put(path, precondition, announced, now) {
+            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+                self.judge_nothing_there(precondition)?;
+                self.make_parents(path, now)?;
+                self.may_put(path, precondition, announced, now)
+            }
+            judged => judged,
+        }
+    }
+
     /// Begins an upload, setting the announced room aside.
-    pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload<'_>> {
+    pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let begin = || {
@@ -132,7 +145,18 @@ impl Share {
             }
             begun => begun?,
         };
-        Ok(Upload { share: self, staging })
+        Ok(Upload { staging })
+    }
+
+    /// Writes an upload on, making room in the history when the disk is full.
+    pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
+        match upload.staging.write(bytes) {
+            Err(error) if error.cause == Cause::NoSpace => {
+                self.make_room(bytes.len() as u64, now)?;
+                Ok(upload.staging.write(bytes)?)
+            }
+            written => Ok(written?),
+        }
     }
 
     /// Puts an upload on the list of those that are told when their validator goes stale; `wake` is called then, once or more often.
@@ -149,7 +173,7 @@ impl Share {
     pub fn put(
         &self,
         path: &SharePath,
-        upload: Upload<'_>,
+        upload: Upload,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
@@ -374,6 +398,18 @@ pub(super) fn date_after(displaced: Option<Timestamp>, now: Timestamp) -> (Times
     }
     let later = Timestamp::new(displaced.seconds() + 1, 0);
     if later <= now.plus(MTIME_AHEAD) { (later, DateKnown::Exact) } else { (displaced, DateKnown::Shared) }
+}
+
+/// Moves the date of an upload to a later second than that of the version it is to replace, if it is not later already.
+fn date_later(staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
+    if staged.sealed().mtime.seconds() > displaced.seconds() {
+        return Ok(DateKnown::Exact);
+    }
+    let (mtime, date) = date_after(Some(displaced), now);
+    if staged.sealed().mtime.seconds() < mtime.seconds() {
+        staged.postpone(mtime)?;
+    }
+    Ok(date)
 }
 
 /// Only a client that names no version may find that it displaced another one than was seen.

@@ -486,6 +486,10 @@ impl Disk for OsDisk {
     fn create_nameless(&self, at: &Dir) -> Result<File> {
         match create(fd(&at.0)?, b".", OFlags::TMPFILE) {
             Ok(fd) => Ok(self.file(fd)),
+            // What ext4 says of a folder that was removed.
+            Err(Errno::PERM) if self.dir_status(at).is_ok_and(|status| status.links == 0) => {
+                Err(failed("create a nameless file in", b"", Errno::NOENT))
+            }
             // What kernels and file systems say that do not know O_TMPFILE (open(2)).
             Err(errno @ (Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS)) => {
                 Err(DiskError { cause: Cause::Unsupported, ..failed("create a nameless file in", b"", errno) })

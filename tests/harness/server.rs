@@ -52,6 +52,7 @@ pub struct Options {
 struct Places {
     folder: PathBuf,
     state: PathBuf,
+    program: PathBuf,
     // Held only to be removed when the server is gone.
     _made: Vec<TempDir>,
 }
@@ -342,12 +343,17 @@ impl Places {
         };
         let folder = place(&options.folder, "noclobber-share-");
         let state = place(&options.state, "noclobber-state-");
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_noclobber"));
         if options.unprivileged {
-            for place in [&folder, &state] {
+            // Nobody may not be let into the folder where the program was built.
+            let copy = place(&None, "noclobber-program-").join("noclobber");
+            fs::copy(&program, &copy).expect("the program can be copied");
+            program = copy;
+            for place in [&folder, &state, &program, program.parent().expect("its folder")] {
                 give_to_nobody(place);
             }
         }
-        Self { folder, state, _made: made }
+        Self { folder, state, program, _made: made }
     }
 }
 
@@ -357,7 +363,7 @@ fn command(options: &Options, places: &Places) -> Command {
         words.extend(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(Into::into));
     }
     words.extend(options.under.iter().cloned());
-    words.push(env!("CARGO_BIN_EXE_noclobber").into());
+    words.push(places.program.clone().into());
     words.extend(["--listen", "127.0.0.1:0"].map(Into::into));
     if !options.without_state {
         words.extend(["--state".into(), places.state.clone().into()]);

@@ -188,6 +188,10 @@ pub(crate) struct Deed {
     pub(crate) inode: u64,
     /// Whether a stranger had written into it or has it open for writing.
     pub(crate) used: bool,
+    /// Whether it has no other name.
+    pub(crate) last_name: bool,
+    /// Whether nothing, or a file that the server made, took its place.
+    pub(crate) for_upload: bool,
 }
 
 /// What the invariants are judged by.
@@ -229,6 +233,16 @@ impl Features {
             capacity: 1 << 20,
             tick: Duration::from_micros(1),
         }
+    }
+}
+
+impl Account {
+    /// Contents stay owed; what was done is forgotten.
+    fn forget_deeds(&mut self) {
+        for deeds in [&mut self.taken, &mut self.unlinked, &mut self.overwritten, &mut self.emptied] {
+            deeds.clear();
+        }
+        self.synced.clear();
     }
 }
 
@@ -303,8 +317,18 @@ impl SimDisk {
     pub(crate) fn begin(&self, plan: Plan) {
         let mut state = self.lock();
         state.settle();
+        assert!(state.leases.iter().all(|lease| lease.dropped.is_some()), "no lease is held between stories");
         state.steps = 0;
         state.trace.clear();
+        state.leases.clear();
+        state.account.forget_deeds();
+        state.plan = plan;
+    }
+
+    /// Goes on with the story after a crash or a restart: counts from 1 again, and forgets nothing.
+    pub(crate) fn resume(&self, plan: Plan) {
+        let mut state = self.lock();
+        state.steps = 0;
         state.plan = plan;
     }
 
@@ -330,14 +354,8 @@ impl SimDisk {
 
     /// Lets the strangers of the plan whose step never came act now, in order.
     pub(crate) fn finish_strangers(&self) {
-        let mut state = self.lock();
-        let steps = state.steps;
-        for event in std::mem::take(&mut state.plan) {
-            if let Event::Stranger { at, act, .. } = event
-                && at > steps
-            {
-                state.act(&act);
-            }
+        for act in self.acts_to_come() {
+            self.act(&act);
         }
     }
 
@@ -349,6 +367,23 @@ impl SimDisk {
     /// How many changes to names a power cut could undo now.
     pub(crate) fn unsynced_changes(&self) -> usize {
         self.lock().journal.len() - 1
+    }
+
+    /// Whether a program has found a file and not yet opened it. The second look counts on time, which is not simulated: it comes
+    /// when nobody is on his way any more.
+    pub(crate) fn somebody_is_on_his_way(&self) -> bool {
+        self.lock().hands.values().any(|hand| hand.state == HandState::Found)
+    }
+
+    /// Takes the acts out of the plan whose step never came, in order.
+    pub(crate) fn acts_to_come(&self) -> Vec<Act> {
+        let mut state = self.lock();
+        let steps = state.steps;
+        let acts = std::mem::take(&mut state.plan).into_iter().filter_map(|event| match event {
+            Event::Stranger { at, act, .. } if at > steps => Some(act),
+            _ => None,
+        });
+        acts.collect()
     }
 
     /// The disk as the next start finds it. This one stays dead: what still runs on it changes nothing.
@@ -460,6 +495,16 @@ impl SimDisk {
     /// A client was told that this is stored: from now on it is owed.
     pub(crate) fn owe(&self, bytes: &[u8]) {
         self.lock().account.owed.insert(bytes.to_vec());
+    }
+
+    /// Its owner gave this up.
+    pub(crate) fn disown(&self, bytes: &[u8]) {
+        self.lock().account.disowned.insert(bytes.to_vec());
+    }
+
+    /// What the server itself did to a name before the story is what is there now.
+    pub(crate) fn forget_newest(&self, path: &str) {
+        self.lock().account.newest.remove(path);
     }
 
     /// What is owed, was not given up by its owner, and is nowhere on the disk.
@@ -902,8 +947,11 @@ impl Disk for SimDisk {
                 let (here, there) = (state.live_dir(one.0)?, state.live_dir(other.0)?);
                 state.not_into_itself(first, there)?;
                 state.not_into_itself(second, here)?;
-                for (inode, dir, name, to) in [(first, here, one.1, there), (second, there, other.1, here)] {
-                    state.note_taken(inode, (dir, name), to);
+                for (out, dir, name, to, in_) in
+                    [(first, here, one.1, there, second), (second, there, other.1, here, first)]
+                {
+                    let for_upload = state.inodes[&in_].by_server;
+                    state.note_taken(out, (dir, name), to, for_upload);
                 }
                 state.change(|tree| {
                     tree.entry(here).or_default().insert(one.1.as_bytes().to_vec(), second);
@@ -1279,7 +1327,7 @@ impl State {
     /// The server renames: the deed is told to the judge.
     fn rename(&mut self, from: (&Dir, &Name), (to, name): (u64, &Name), inode: u64) {
         let dir = id(&from.0.0);
-        self.note_taken(inode, (dir, from.1), to);
+        self.note_taken(inode, (dir, from.1), to, true);
         let path = self.path(dir, from.1.as_bytes());
         if is_visible(&path) {
             let deed = self.deed(&path, inode);
@@ -1292,10 +1340,10 @@ impl State {
         self.touch(&[inode], &[dir, to]);
     }
 
-    fn note_taken(&mut self, inode: u64, (dir, name): (u64, &Name), to: u64) {
+    fn note_taken(&mut self, inode: u64, (dir, name): (u64, &Name), to: u64, for_upload: bool) {
         let path = self.path(dir, name.as_bytes());
         if is_visible(&path) && !is_visible(&self.path(to, b"x")) {
-            let deed = self.deed(&path, inode);
+            let deed = Deed { for_upload, ..self.deed(&path, inode) };
             self.account.taken.push(deed);
         }
     }
@@ -1308,6 +1356,8 @@ impl State {
             bytes: file.bytes.clone(),
             inode,
             used: file.by_stranger || self.is_open_for_writing(inode),
+            last_name: self.links(inode) == 1,
+            for_upload: true,
         }
     }
 

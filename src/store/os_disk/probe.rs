@@ -50,7 +50,7 @@ pub(super) fn probe(root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abilities 
     if matches!(nameless, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOSPC | Errno::DQUOT)) {
         return guess(family, root, handles);
     }
-    let names = if family.does_everything() { Names::known(handles) } else { Names::tried(root) };
+    let names = if family.does_everything() { Names::known(handles) } else { Names::tried(root, family) };
     let has_nameless = nameless.is_ok();
     let (time_grain, lease) = match nameless.ok().or(names.sample) {
         Some(sample) => (family.grain(&sample), family.leases() && gives_lease(sample, handles)),
@@ -150,7 +150,7 @@ fn guess(family: Family, root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abili
 struct Names {
     exchange: bool,
     no_replace: bool,
-    /// A file that was made for trying.
+    /// A file that was made for trying, where there is more to try with it.
     sample: Option<OwnedFd>,
 }
 
@@ -160,7 +160,7 @@ impl Names {
     }
 
     /// Tries them in a private folder, since the kernel asks the file system only for names that are there.
-    fn tried(root: BorrowedFd<'_>) -> Self {
+    fn tried(root: BorrowedFd<'_>, family: Family) -> Self {
         let nothing = Self { exchange: false, no_replace: false, sample: None };
         let Some(folder) = TrialFolder::make(root) else { return nothing };
         let at = folder.fd.as_fd();
@@ -172,7 +172,9 @@ impl Names {
         let no_replace = rustix::fs::renameat_with(at, c"one", at, c"third", RenameFlags::NOREPLACE).is_ok()
             || rustix::fs::linkat(at, c"one", at, c"third", AtFlags::empty()).is_ok();
         drop(other);
-        Self { exchange, no_replace, sample: Some(one) }
+        // Where files are removed by another machine or program, one that is still open would keep the folder from going.
+        let sample = (family != Family::Foreign).then_some(one);
+        Self { exchange, no_replace, sample }
     }
 }
 

@@ -1,0 +1,341 @@
+//! GET and HEAD of files and folders.
+//!
+//! The bytes of one answer are of one version: the file is opened once, and the tag is that of the handle that is read.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use actix_http::RequestHead;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+
+use crate::model::path::SharePath;
+use crate::model::precondition::{Decision, Intent, Precondition, Target as Judged};
+use crate::share::outcome::{Refusal, Stop};
+use crate::share::{Content, Identity, Target};
+
+use super::body::{self, FileBytes, Part};
+use super::hot::{FILE_BYTES_MAX, HotFile};
+use super::range::{self, Ranges};
+use super::reply::{self, Wrong};
+use super::request::{self, Asked};
+use super::verbs::{Trouble, Verbs, now, precondition};
+use super::{digest, listing, media};
+
+/// The answer may be kept, but is to be confirmed each time: another may replace it at any moment.
+pub(super) const CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Answers GET and HEAD.
+pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let head = request.head();
+    match open(verbs, &asked.path).await? {
+        Target::Collection(_) => {
+            judge_collection(&precondition(head)?)?;
+            Ok(list(verbs, head, asked))
+        }
+        Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
+        Target::File(content, identity) => send(verbs, request, asked, content, identity, Remember::IfSmall).await,
+    }
+}
+
+/// Whether a file that was sent may be kept in the cache of small files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remember {
+    IfSmall,
+    No,
+}
+
+/// Sends a file, or what the conditional headers make of it.
+pub(super) async fn send(
+    verbs: &Verbs,
+    request: &HttpRequest,
+    asked: &Asked,
+    content: Content,
+    identity: Identity,
+    remember: Remember,
+) -> Result<HttpResponse, Trouble> {
+    let head = request.head();
+    let precondition = precondition(head)?;
+    let identity = hash_if_asked(verbs, asked, &precondition, &content, identity).await?;
+    match precondition.decide(Judged::File(&identity.validators), Intent::Read) {
+        Decision::Proceed => {}
+        Decision::NotModified => {
+            let mut answer = reply::not_modified();
+            answer.insert_header((header::ETAG, identity.validators.shown.to_string()));
+            answer.insert_header((header::CACHE_CONTROL, CACHE));
+            return Ok(answer.finish());
+        }
+        Decision::Refuse(header) => {
+            let current = verbs.share.describe(&identity);
+            return Err(Stop::from(Refusal::PreconditionFailed { header, current: Some(current) }).into());
+        }
+    }
+    let ranges = ranges(head, &identity, content.size());
+    let mut describe = Headers::new(asked, &identity);
+    if let Some(value) = wanted_digest(verbs, head, &content).await? {
+        describe.add("repr-digest", &value);
+    }
+    match ranges {
+        Ranges::Unsatisfiable => Err(Wrong::Range(content.size()).into()),
+        Ranges::Whole => {
+            if remember == Remember::IfSmall
+                && is_plain(request, asked)
+                && content.size() <= FILE_BYTES_MAX
+                && let Some(bytes) = read_small(verbs, &content).await?
+            {
+                keep(verbs, head, asked, &content, &identity, &describe, bytes.clone());
+                return Ok(whole_from_memory(head, describe, bytes));
+            }
+            let size = content.size();
+            Ok(body::file(request, describe.into(reply::found()), source(content), 0..size))
+        }
+        Ranges::Parts(parts) => Ok(send_parts(request, describe, content, parts)),
+    }
+}
+
+/// For a 412 whose client prefers so: the current file in its place (RFC 8144 §3.2).
+pub(super) async fn instead_of_412(verbs: &Verbs, request: &HttpRequest, stop: &Stop) -> Option<HttpResponse> {
+    let Stop::Refusal(Refusal::PreconditionFailed { current: Some(_), .. }) = stop else { return None };
+    let head = request.head();
+    if !request::prefers(&head.headers, "return=representation") {
+        return None;
+    }
+    let asked = Asked::parse(head).ok()?;
+    let Ok(Target::File(content, identity)) = open(verbs, &asked.path).await else { return None };
+    let size = content.size();
+    let mut describe = Headers::new(&asked, &identity);
+    describe.add("content-location", &asked.path.to_url());
+    describe.add("cache-control", "no-store");
+    Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(content), 0..size))
+}
+
+/// Opens what is at a path: on this thread if nothing has to be waited for, else on the blocking pool.
+async fn open(verbs: &Verbs, path: &SharePath) -> Result<Target, Trouble> {
+    if let Some(target) = verbs.share.read_now(path, now()) {
+        return Ok(target?);
+    }
+    let path = path.clone();
+    verbs.ask(move |share| share.read(&path, now())).await
+}
+
+fn judge_collection(precondition: &Precondition) -> Result<(), Trouble> {
+    match precondition.decide(Judged::Collection, Intent::Change) {
+        Decision::Refuse(header) if header == crate::model::precondition::Header::IfMatch => {
+            Err(Stop::from(Refusal::PreconditionFailed { header, current: None }).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A condition that names the content of a large file has it hashed once; from then on it is remembered.
+async fn hash_if_asked(
+    verbs: &Verbs,
+    asked: &Asked,
+    precondition: &Precondition,
+    content: &Content,
+    identity: Identity,
+) -> Result<Identity, Trouble> {
+    let is_known = identity.hash.is_some() || identity.validators.shown.is_weak();
+    if is_known || !precondition.asks_for_content() || asked.query.version.is_some() {
+        return Ok(identity);
+    }
+    let path = asked.path.clone();
+    match verbs.ask(move |share| share.read_hashed(&path, now())).await? {
+        Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(hashed),
+        _ => Ok(identity),
+    }
+}
+
+fn ranges(head: &RequestHead, identity: &Identity, size: u64) -> Ranges {
+    let lines = request::lines(&head.headers, &header::RANGE);
+    if head.method != Method::GET || lines.is_empty() {
+        return Ranges::Whole;
+    }
+    let condition = head.headers.get(header::IF_RANGE).map(HeaderValue::as_bytes);
+    if !range::if_range_holds(condition, &identity.validators) {
+        return Ranges::Whole;
+    }
+    range::parse(&lines, size)
+}
+
+/// One part is sent as it is, several as multipart/byteranges (RFC 9110 §15.3.7).
+fn send_parts(request: &HttpRequest, mut describe: Headers, content: Content, parts: Vec<Range<u64>>) -> HttpResponse {
+    let size = content.size();
+    let content_range = |part: &Range<u64>| format!("bytes {}-{}/{size}", part.start, part.end - 1);
+    if let [only] = parts.as_slice() {
+        describe.add("content-range", &content_range(only));
+        return body::file(request, describe.into(reply::partial()), source(content), only.clone());
+    }
+    let boundary = boundary(content.stamp());
+    let media_type = describe.replace_type(&format!("multipart/byteranges; boundary={boundary}"));
+    let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
+    for part in parts {
+        let range = content_range(&part);
+        let head = format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
+        pieces.push(Part::Bytes(Bytes::from(head)));
+        pieces.push(Part::File(part));
+    }
+    pieces.push(Part::Bytes(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+    body::parts(request, describe.into(reply::partial()), source(content), pieces)
+}
+
+/// Long, and different for every state of every file, so that it does not occur in the data but by design.
+fn boundary(stamp: &crate::model::stamp::Stamp) -> String {
+    let digits: String = stamp.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("noclobber-{digits}")
+}
+
+async fn wanted_digest(verbs: &Verbs, head: &RequestHead, content: &Content) -> Result<Option<String>, Trouble> {
+    let lines = request::lines(&head.headers, &HeaderName::from_static("want-repr-digest"));
+    let Some(algorithm) = digest::wanted(&lines) else { return Ok(None) };
+    let content = content.clone();
+    verbs
+        .ask(move |share| Ok(share.is_cheap_to_hash(&content).then(|| digest::describe(algorithm, &content)).flatten()))
+        .await
+}
+
+/// Reads a small file whole; `None` if it is being changed meanwhile.
+async fn read_small(verbs: &Verbs, content: &Content) -> Result<Option<Bytes>, Trouble> {
+    let content = content.clone();
+    verbs
+        .ask(move |_| {
+            let mut bytes = vec![0; content.size() as usize];
+            let mut filled = 0;
+            while filled < bytes.len() {
+                match content.read_at(filled as u64, &mut bytes[filled..]) {
+                    Ok(count) if count > 0 => filled += count,
+                    _ => return Ok(None),
+                }
+            }
+            Ok(content.is_exactly_unchanged().then(|| Bytes::from(bytes)))
+        })
+        .await
+}
+
+fn is_plain(request: &HttpRequest, asked: &Asked) -> bool {
+    request.uri().query().is_none() && asked.query == request::Query::default()
+}
+
+fn keep(
+    verbs: &Verbs,
+    head: &RequestHead,
+    asked: &Asked,
+    content: &Content,
+    identity: &Identity,
+    describe: &Headers,
+    bytes: Bytes,
+) {
+    let tag = identity.validators.shown.to_string();
+    let (false, Ok(tag)) = (identity.validators.shown.is_weak(), HeaderValue::from_str(&tag)) else { return };
+    if describe.headers.iter().any(|(name, _)| name == "repr-digest") || !describe.is_dated() {
+        return;
+    }
+    let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
+    let (path, stamp, headers) = (asked.path.clone(), *content.stamp(), describe.headers.clone());
+    verbs.hot.keep(head.uri.path(), HotFile { path, stamp, bytes, headers, unmodified_headers, tag });
+}
+
+fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {
+    let mut answer = describe.into(reply::found());
+    if head.method == Method::HEAD {
+        return answer.body(body::LengthOnly(bytes.len() as u64));
+    }
+    answer.body(bytes)
+}
+
+fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> HttpResponse {
+    let accepts = request::text(&head.headers, header::ACCEPT).unwrap_or_default();
+    let wants_json = asked.query.json || accepts.contains("application/json");
+    let share = Arc::clone(&verbs.share);
+    let walk = head.method != Method::HEAD;
+    let mut answer = reply::found();
+    answer.insert_header((header::CACHE_CONTROL, CACHE)).insert_header((header::VARY, "Accept"));
+    if wants_json {
+        listing::json(answer, share, &asked.path, now(), walk)
+    } else {
+        listing::html(answer, share, &asked.path, now(), walk)
+    }
+}
+
+/// The headers that describe a file.
+struct Headers {
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Headers {
+    fn new(asked: &Asked, identity: &Identity) -> Self {
+        let name = asked.path.split().map(|(_, name)| name);
+        let bytes = name.as_ref().map_or(&b""[..], |name| name.as_bytes());
+        let mut headers = vec![
+            (header::CONTENT_TYPE, media::content_type(bytes)),
+            (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+            (header::CACHE_CONTROL, CACHE),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        ];
+        if let Some(policy) = media::content_policy(bytes) {
+            headers.push((header::CONTENT_SECURITY_POLICY, policy));
+        }
+        if asked.query.download {
+            headers.push((header::CONTENT_DISPOSITION, media::attachment(bytes)));
+        }
+        let mut all = Self { headers };
+        all.add("etag", &identity.validators.shown.to_string());
+        if identity.validators.modified.seconds() <= now().seconds() {
+            all.add("last-modified", &reply::http_date(identity.validators.modified));
+        }
+        all
+    }
+
+    fn add(&mut self, name: &'static str, value: &str) {
+        let name = HeaderName::from_static(name);
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.retain(|(other, _)| *other != name);
+            self.headers.push((name, value));
+        }
+    }
+
+    fn is_dated(&self) -> bool {
+        self.headers.iter().any(|(name, _)| *name == header::LAST_MODIFIED)
+    }
+
+    /// Gives back the type that stood there.
+    fn replace_type(&mut self, media_type: &str) -> String {
+        let old = self.headers.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
+        let old = old.and_then(|(_, value)| value.to_str().ok()).unwrap_or_default().to_owned();
+        self.add("content-type", media_type);
+        old
+    }
+
+    fn into(self, mut answer: HttpResponseBuilder) -> HttpResponseBuilder {
+        for header in self.headers {
+            answer.insert_header(header);
+        }
+        answer
+    }
+}
+
+/// A file of the share, as the bodies need it.
+#[derive(Debug)]
+struct Source(Content);
+
+fn source(content: Content) -> Arc<dyn FileBytes> {
+    Arc::new(Source(content))
+}
+
+impl FileBytes for Source {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.fd().expect("a share that is served lies on a real disk")
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, into)
+    }
+
+    fn still_the_same(&self) -> bool {
+        self.0.is_unchanged()
+    }
+}

@@ -1,0 +1,311 @@
+//! PUT: judged from the head, streamed into a nameless file, and committed, where it is judged again.
+//!
+//! Everything that touches the disk runs on the blocking pool, a piece at a time, so that an upload that sends nothing holds no thread. Once the
+//! commit has begun it runs to its end. An upload whose condition turns false on the way is told then.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_http::{Payload, RequestHead};
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::share::outcome::{Outcome, Refusal, Stop};
+use crate::share::{Share, Stored, Upload, UploadWatch};
+
+use super::digest::{Checker, Expected};
+use super::reply::{self, Wrong};
+use super::request::{self, Asked};
+use super::verbs::{Trouble, Verbs, now, parse, precondition};
+
+/// How much is written at once, in bytes: aligned pieces of this size cost the least.
+const PIECE: usize = 256 * 1024;
+
+/// From when on the rate of an upload is judged.
+const RATE_FROM: Duration = Duration::from_secs(60);
+
+/// How long an upload waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(5);
+
+/// What the head of a PUT says.
+struct Plan {
+    path: SharePath,
+    precondition: Precondition,
+    announced: Option<u64>,
+    expected: Expected,
+    make_parents: bool,
+}
+
+/// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
+pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Trouble> {
+    if request::Verb::of(&head.method) != request::Verb::Put {
+        return Ok(());
+    }
+    let asked = parse(head)?;
+    let plan = plan(verbs, head, &asked)?;
+    judge_early(verbs, &plan).await
+}
+
+/// Answers PUT.
+pub(super) async fn put(
+    verbs: &Verbs,
+    head: &RequestHead,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    let plan = plan(verbs, head, asked)?;
+    let changed = Arc::new(Notify::new());
+    let watch = watch(verbs, &plan, &changed);
+    let _turn = turn(verbs).await?;
+    let stored = match plan.announced {
+        Some(length) if length <= PIECE as u64 => put_small(verbs, body, plan, length).await?,
+        _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
+    };
+    Ok(reply::stored(&asked.path, &stored, now()))
+}
+
+fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Trouble> {
+    let headers = &head.headers;
+    if asked.names_a_collection {
+        return Err(Stop::from(Refusal::IsCollection).into());
+    }
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(Wrong::PartialPut.into());
+    }
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    if codings.map(|value| value.as_bytes()).any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        return Err(Wrong::CodedPut.into());
+    }
+    let announced = request::announced_length(headers);
+    let has_length = announced.is_some() || !headers.contains_key(header::TRANSFER_ENCODING);
+    let announced = if has_length { Some(announced.unwrap_or(0)) } else { None };
+    if let (Some(length), Some(max)) = (announced, verbs.settings.upload_bytes_max)
+        && length > max
+    {
+        return Err(Wrong::LargeBody.into());
+    }
+    Ok(Plan {
+        path: asked.path.clone(),
+        precondition: precondition(head)?,
+        announced,
+        expected: Expected::parse(headers).map_err(Wrong::Digest)?,
+        make_parents: asked.query.make_parents,
+    })
+}
+
+async fn judge_early(verbs: &Verbs, plan: &Plan) -> Result<(), Trouble> {
+    let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
+    let make_parents = plan.make_parents;
+    verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await
+}
+
+/// A missing folder that the request itself will make is no reason to refuse it.
+fn judge(
+    share: &Share,
+    path: &SharePath,
+    precondition: &Precondition,
+    announced: Option<u64>,
+    make_parents: bool,
+) -> Outcome<()> {
+    match share.may_put(path, precondition, announced, now()) {
+        Err(Stop::Refusal(Refusal::NoParent)) if make_parents => Ok(()),
+        judged => judged,
+    }
+}
+
+/// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
+fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Option<UploadWatch> {
+    let takes_a_while = plan.announced.is_none_or(|length| length > PIECE as u64);
+    if plan.precondition.is_empty() || !takes_a_while {
+        return None;
+    }
+    let changed = Arc::clone(changed);
+    Some(verbs.share.watch_upload(&plan.path, &plan.precondition, Box::new(move || changed.notify_one())))
+}
+
+async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
+    match timeout(TURN_WAIT, Arc::clone(&verbs.uploads).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Wrong::TooManyUploads.into()),
+    }
+}
+
+/// A body that fits into one piece: it is collected, and everything else is one crossing to the blocking pool.
+async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -> Result<Stored, Trouble> {
+    let mut pace = Pace::new(verbs);
+    let mut bytes = BytesMut::with_capacity(length as usize);
+    while let Some(chunk) = pace.next(body).await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    if bytes.len() as u64 != length {
+        return Err(Wrong::BrokenBody.into());
+    }
+    let share = Arc::clone(&verbs.share);
+    crossed(tokio::task::spawn_blocking(move || {
+        let Plan { path, precondition, announced, expected, make_parents } = plan;
+        let mut checker = expected.checker();
+        checker.update(&bytes);
+        checker.finish().map_err(Wrong::Digest)?;
+        share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())?;
+        let mut upload = share.begin_upload(&path, None, now())?;
+        share.write(&mut upload, &bytes, now())?;
+        Ok(share.put(&path, upload, &precondition, now())?)
+    }))
+    .await
+}
+
+/// A body of any length: while one piece is being written, the next is collected.
+async fn put_large(
+    verbs: &Verbs,
+    body: &mut Payload,
+    plan: Plan,
+    watch: Option<&UploadWatch>,
+    changed: &Notify,
+) -> Result<Stored, Trouble> {
+    let share = Arc::clone(&verbs.share);
+    let checker = plan.expected.checker();
+    let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
+    let make_parents = plan.make_parents;
+    let begun = verbs.ask(move |share| {
+        share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())?;
+        share.begin_upload(&path, announced, now())
+    });
+    let mut writer = Writer::new(share, begun.await?, checker);
+    let mut pace = Pace::new(verbs);
+    let mut piece = BytesMut::new();
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            () = changed.notified() => {
+                if let Some(stop) = watch.and_then(UploadWatch::told) {
+                    return Err(stop.into());
+                }
+                continue;
+            }
+            chunk = pace.next(body) => chunk?,
+        };
+        let Some(mut chunk) = chunk else { break };
+        while !chunk.is_empty() {
+            let fits = chunk.len().min(PIECE - piece.len());
+            piece.extend_from_slice(&chunk.split_to(fits));
+            if piece.len() == PIECE {
+                piece = writer.write(piece).await?;
+            }
+        }
+    }
+    writer.write(piece).await?;
+    writer.commit(plan).await
+}
+
+/// Writes pieces one after the other on the blocking pool.
+struct Writer {
+    share: Arc<Share>,
+    idle: Option<Box<(Upload, Checker)>>,
+    writing: Option<JoinHandle<Result<Written, Trouble>>>,
+}
+
+/// What comes back from the blocking pool: the upload, and the buffer to be filled again.
+struct Written {
+    upload: Box<(Upload, Checker)>,
+    buffer: BytesMut,
+}
+
+impl Writer {
+    fn new(share: Arc<Share>, upload: Upload, checker: Checker) -> Self {
+        Self { share, idle: Some(Box::new((upload, checker))), writing: None }
+    }
+
+    /// Begins to write a piece as soon as the one before it is written; gives back a buffer for the next.
+    async fn write(&mut self, piece: BytesMut) -> Result<BytesMut, Trouble> {
+        let (mut upload, buffer) = self.upload().await?;
+        let share = Arc::clone(&self.share);
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            upload.1.update(&piece);
+            share.write(&mut upload.0, &piece, now())?;
+            let mut buffer = piece;
+            buffer.clear();
+            Ok(Written { upload, buffer })
+        }));
+        Ok(buffer)
+    }
+
+    /// Waits for the last piece, compares the digests and the length, and commits.
+    async fn commit(mut self, plan: Plan) -> Result<Stored, Trouble> {
+        let (upload, _) = self.upload().await?;
+        let share = self.share;
+        crossed(tokio::task::spawn_blocking(move || {
+            let (upload, checker) = *upload;
+            if plan.announced.is_some_and(|length| length != upload.written()) {
+                return Err(Wrong::BrokenBody.into());
+            }
+            checker.finish().map_err(Wrong::Digest)?;
+            Ok(share.put(&plan.path, upload, &plan.precondition, now())?)
+        }))
+        .await
+    }
+
+    async fn upload(&mut self) -> Result<(Box<(Upload, Checker)>, BytesMut), Trouble> {
+        if let Some(upload) = self.idle.take() {
+            return Ok((upload, BytesMut::new()));
+        }
+        let writing = self.writing.take().expect("what is not idle is being written");
+        let written = crossed(writing).await?;
+        Ok((written.upload, written.buffer))
+    }
+}
+
+/// Takes the body at the pace that the limits ask for.
+struct Pace {
+    idle_max: Duration,
+    rate_min: u64,
+    bytes_max: u64,
+    begun: Instant,
+    received: u64,
+}
+
+impl Pace {
+    fn new(verbs: &Verbs) -> Self {
+        let settings = &verbs.settings;
+        let bytes_max = settings.upload_bytes_max.unwrap_or(u64::MAX);
+        Self {
+            idle_max: settings.body_idle_max,
+            rate_min: settings.body_rate_min,
+            bytes_max,
+            begun: Instant::now(),
+            received: 0,
+        }
+    }
+
+    /// The next piece of the body; `None` only at its proper end.
+    async fn next(&mut self, body: &mut Payload) -> Result<Option<Bytes>, Trouble> {
+        let chunk = match timeout(self.idle_max, body.next()).await {
+            Err(_) => return Err(Wrong::SlowBody.into()),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(_))) => return Err(Wrong::BrokenBody.into()),
+            Ok(Some(Ok(chunk))) => chunk,
+        };
+        self.received += chunk.len() as u64;
+        if self.received > self.bytes_max {
+            return Err(Wrong::LargeBody.into());
+        }
+        let elapsed = self.begun.elapsed();
+        if elapsed > RATE_FROM && self.received < self.rate_min.saturating_mul(elapsed.as_secs()) {
+            return Err(Wrong::SlowBody.into());
+        }
+        Ok(Some(chunk))
+    }
+}
+
+async fn crossed<T>(task: JoinHandle<Result<T, Trouble>>) -> Result<T, Trouble> {
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}

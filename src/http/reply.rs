@@ -1,0 +1,557 @@
+//! What the outcomes are on the wire: the only file with status codes.
+//!
+//! The matches have no arm for the rest, so a new outcome does not compile until somebody decides its status. A refusal explains itself
+//! in a problem document (RFC 9457); a fault says nothing of the disk.
+
+use std::time::{Duration, SystemTime};
+
+use actix_http::RequestHead;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde_json::{Map, Value, json};
+
+use crate::http::body::LengthOnly;
+use crate::model::path::{PathError, SharePath};
+use crate::model::precondition::Header;
+use crate::model::stamp::Timestamp;
+use crate::share::Stored;
+use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
+
+use super::digest::Mismatch;
+use super::request::Unwelcome;
+use super::transport::Rejection;
+
+/// What the problem types of noclobber begin with.
+const PROBLEMS: &str = "urn:noclobber:problem:";
+
+/// The problem types that the draft on digest fields registers.
+const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#";
+
+/// When to try again, in seconds, where that may help.
+const RETRY_AFTER: &str = "2";
+
+const ALLOWED_ON_FILES: &str = "OPTIONS, GET, HEAD, PUT, DELETE, POST";
+const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, POST";
+const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, POST";
+const ALLOWED_SOMEWHERE: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, POST";
+
+/// What the request itself gets wrong, whatever is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// The path.
+    Path(PathError),
+    /// A conditional header cannot be understood.
+    Condition(Header),
+    /// Its head turns it away.
+    Unwelcome(Unwelcome),
+    /// It has no permission.
+    Denied,
+    /// No server knows this method.
+    UnknownMethod,
+    /// This one does not serve it here.
+    Method(Allowed),
+    /// A body where none is defined.
+    Body,
+    /// A part of a file (`Content-Range`).
+    PartialPut,
+    /// A coded body (`Content-Encoding`).
+    CodedPut,
+    /// A digest that does not fit what was sent, or cannot be understood.
+    Digest(Mismatch),
+    /// `Depth` says something that cannot be.
+    Depth,
+    /// A body shorter, longer or otherwise other than announced.
+    BrokenBody,
+    /// A body that came too slowly.
+    SlowBody,
+    /// A body larger than allowed.
+    LargeBody,
+    /// Too many uploads at once.
+    TooManyUploads,
+    /// A version that cannot be.
+    VersionId,
+    /// Not one range can be satisfied.
+    Range(u64),
+    /// A folder was asked for by name and version where only a file can be sent.
+    VersionIsCollection,
+}
+
+/// Which methods are served where the request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    OnFiles,
+    OnCollections,
+    OnNothing,
+    Somewhere,
+}
+
+/// What a 412 or 428 says besides its words.
+struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    more: Map<String, Value>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, title, detail: detail.into(), more: Map::new() }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn describing(self, current: Option<&Current>) -> Self {
+        let Some(current) = current else { return self };
+        let described = self.with("current_etag", current.tag.to_string()).with("current_length", current.size);
+        described.with("current_last_modified", http_date(current.modified))
+    }
+
+    fn answer(self) -> HttpResponseBuilder {
+        HttpResponse::build(self.status)
+    }
+
+    fn send(self) -> HttpResponse {
+        let base = if self.kind.starts_with("digest-") { DIGEST_PROBLEMS } else { PROBLEMS };
+        let mut document = Map::new();
+        document.insert("type".to_owned(), json!(format!("{base}{}", self.kind)));
+        document.insert("title".to_owned(), json!(self.title));
+        document.insert("status".to_owned(), json!(self.status.as_u16()));
+        document.insert("detail".to_owned(), json!(self.detail));
+        document.extend(self.more.clone());
+        let text = Value::Object(document).to_string() + "\n";
+        let mut answer = self.answer();
+        answer.content_type("application/problem+json").insert_header((header::CACHE_CONTROL, "no-store"));
+        answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        answer.body(text)
+    }
+}
+
+/// Answers a request that the share did not carry out.
+pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
+    let answer = match stop {
+        Stop::Refusal(refusal) => refuse(refusal),
+        Stop::Fault(fault) => {
+            tracing::error!("{fault}");
+            let detail = "The disk failed. The server's log says how; nothing was overwritten.";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk-fault", "The disk failed", detail).send()
+        }
+    };
+    bodiless_for_head(head, answer)
+}
+
+fn refuse(refusal: &Refusal) -> HttpResponse {
+    let plain = |status, kind, title, detail: &str| Problem::new(status, kind, title, detail);
+    match refusal {
+        Refusal::NotFound => plain(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send(),
+        Refusal::NoParent => plain(
+            StatusCode::CONFLICT,
+            "no-parent",
+            "The folder is missing",
+            "The folder that this would lie in is not there. Make it with MKCOL, or add ?mkdirs to the PUT.",
+        )
+        .send(),
+        Refusal::IsCollection => with_allow(
+            plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "is-folder",
+                "A folder is here",
+                "This is for files; a folder is here.",
+            ),
+            Allowed::OnCollections,
+        ),
+        Refusal::NotACollection => with_allow(
+            plain(StatusCode::METHOD_NOT_ALLOWED, "is-file", "A file is here", "This is for folders; a file is here."),
+            Allowed::OnFiles,
+        ),
+        Refusal::Exists => with_allow(
+            plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "exists",
+                "Something is here already",
+                "This makes something new, and something of this name is here already.",
+            ),
+            Allowed::OnFiles,
+        ),
+        Refusal::PreconditionFailed { header, current } => precondition_failed(*header, current.as_ref()),
+        Refusal::PreconditionRequired { current } => precondition_required(current.as_ref()),
+        Refusal::OpenForWriting => later(plain(
+            StatusCode::LOCKED,
+            "open-for-writing",
+            "A program is writing this file",
+            "A program on the server has this file open for writing. Nothing was changed. Try again when it has closed the file.",
+        )),
+        Refusal::ChangedMeanwhile => later(plain(
+            StatusCode::CONFLICT,
+            "changed-meanwhile",
+            "Changed meanwhile",
+            "What is here changed again and again while the request was tried. Nothing that was saved is lost. Look, and try again.",
+        )),
+        Refusal::FolderChanged => plain(
+            StatusCode::CONFLICT,
+            "folder-changed",
+            "The folder was moved",
+            "The folder was moved or replaced while the upload was on its way. Nothing was stored.",
+        )
+        .send(),
+        Refusal::NotAllowed(why) => plain(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", forbidden(*why)).send(),
+        Refusal::BadName => plain(
+            StatusCode::BAD_REQUEST,
+            "bad-name",
+            "Not a name for a new file",
+            "A new name is UTF-8, without control characters or backslashes, and not too long for the file system.",
+        )
+        .send(),
+        Refusal::NoSpace => plain(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "no-space",
+            "The disk is full",
+            "There is no room for this, and the history had none left to give. What was here is untouched.",
+        )
+        .send(),
+        Refusal::TooLarge => plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Too large",
+            "The file system cannot hold a file as large as this.",
+        )
+        .send(),
+        Refusal::ShareGone => later(plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "share-gone",
+            "The shared folder is not there",
+            "The folder that is served was moved, removed or unmounted. It is served again when it is back.",
+        )),
+        Refusal::Overloaded => later(plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "Too busy",
+            "Too many files are open at the moment.",
+        )),
+    }
+}
+
+fn forbidden(why: Forbidden) -> &'static str {
+    match why {
+        Forbidden::Root => "This is the shared folder itself.",
+        Forbidden::Special => "This is a pipe, a socket or a device, which is never opened.",
+        Forbidden::Link => "This is a symbolic link, which is not followed.",
+        Forbidden::ReadOnly => "The server may not do that here: the folder or the file system is read-only for it.",
+    }
+}
+
+/// 412 (RFC 9110 §15.5.13): which header failed, what is there now, and how to go on.
+fn precondition_failed(header: Header, current: Option<&Current>) -> HttpResponse {
+    let retry = match (header, current) {
+        (Header::IfNoneMatch, _) => "Something is here already. GET it; to replace it, send If-Match with its ETag.",
+        (_, Some(_)) => {
+            "GET the file, bring your change and this version together, and send the result with If-Match and this current_etag."
+        }
+        (_, None) => "Nothing is here any more. To make it anew, send If-None-Match: *.",
+    };
+    let detail =
+        format!("{header} does not hold: the file is not in the state that the request names. Nothing was changed.");
+    let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
+        .with("failed_header", header.to_string())
+        .with("retry", retry)
+        .describing(current);
+    with_current(problem.send(), current)
+}
+
+/// 428 (RFC 6585 §3): which header to send, and where to get its value.
+fn precondition_required(current: Option<&Current>) -> HttpResponse {
+    let (header, retry) = match current {
+        Some(_) => (
+            "If-Match",
+            "Send the request again with If-Match and the ETag of the version that it is meant to replace.",
+        ),
+        None => ("If-None-Match", "Nothing is here. Send the request again with If-None-Match: *."),
+    };
+    let detail = "This server changes a file only for a request that names the version it replaces.";
+    let problem =
+        Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition-required", "Precondition required", detail)
+            .with("required_headers", json!([header]))
+            .with("retry", retry)
+            .describing(current);
+    with_current(problem.send(), current)
+}
+
+/// Answers a request that is wrong in itself.
+pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
+    let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail).send();
+    let answer = match wrong {
+        Wrong::Path(PathError::Reserved | PathError::LongName) => {
+            Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
+        }
+        Wrong::Path(error) => bad(&format!("The path is not one: {error}.")),
+        Wrong::Condition(header) => {
+            bad(&format!("{header} is malformed, and a condition that cannot be read never lets a change through."))
+        }
+        Wrong::Unwelcome(Unwelcome::ForeignHost) => Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "foreign-host",
+            "Not a name of this server",
+            "The Host header names another server. If this is a name of this one, start it with --allow-host.",
+        )
+        .send(),
+        Wrong::Unwelcome(Unwelcome::CrossSite) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "cross-site",
+            "Sent by another site",
+            "A page of another site made the browser send this. Changes are taken from pages of this server only.",
+        )
+        .send(),
+        Wrong::Denied => {
+            Problem::new(StatusCode::FORBIDDEN, "denied", "Not allowed", "This is not allowed to you.").send()
+        }
+        Wrong::UnknownMethod => Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "unknown-method",
+            "Unknown method",
+            "This method is not known here.",
+        )
+        .send(),
+        Wrong::Method(allowed) => with_allow(
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                "This method is not served here; Allow lists those that are.",
+            ),
+            *allowed,
+        ),
+        Wrong::Body => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unexpected-body",
+            "Unexpected body",
+            "This method has no body.",
+        )
+        .send(),
+        Wrong::PartialPut => {
+            bad("Content-Range on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
+        }
+        Wrong::CodedPut => {
+            let problem = Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "coded-body",
+                "Coded body",
+                "A body with a Content-Encoding would be stored as something else than it is. Send it as it is.",
+            );
+            with_header(problem.send(), header::ACCEPT_ENCODING, "identity")
+        }
+        Wrong::Digest(mismatch) => digest(mismatch),
+        Wrong::Depth => bad("This Depth cannot be: a folder is deleted with all that is in it."),
+        Wrong::BrokenBody => {
+            bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")
+        }
+        Wrong::SlowBody => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-body",
+            "Too slow",
+            "The body came too slowly. Nothing was stored.",
+        )
+        .send(),
+        Wrong::LargeBody => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Too large",
+            "This server takes no body as large as this. Nothing was stored.",
+        )
+        .send(),
+        Wrong::TooManyUploads => later(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-uploads",
+            "Too many uploads",
+            "As many uploads as this server takes at once are under way.",
+        )),
+        Wrong::VersionId => {
+            Problem::new(StatusCode::NOT_FOUND, "no-version", "No such version", "No version is called like this.")
+                .send()
+        }
+        Wrong::Range(size) => {
+            let problem = Problem::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range",
+                "Range not satisfiable",
+                "The file has no such bytes.",
+            );
+            with_header(problem.send(), header::CONTENT_RANGE, &format!("bytes */{size}"))
+        }
+        Wrong::VersionIsCollection => bad("This version is a folder; it can be restored, not sent."),
+    };
+    bodiless_for_head(head, answer)
+}
+
+/// Answers what the transport turned away.
+pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse {
+    let answer = match rejection {
+        Rejection::HeadersTooLarge => Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers-too-large",
+            "Header fields too large",
+            "The header fields are larger than this server takes.",
+        ),
+        Rejection::TargetTooLong => Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "target-too-long",
+            "Target too long",
+            "The path is longer than this server takes.",
+        ),
+        Rejection::FragmentInTarget => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "Bad request",
+            "The target holds a #, behind which everything would be lost. Encode it as %23.",
+        ),
+    };
+    bodiless_for_head(head, answer.send())
+}
+
+fn digest(mismatch: &Mismatch) -> HttpResponse {
+    let (kind, title) = match mismatch {
+        Mismatch::Different { .. } => ("digest-mismatched-values", "The digest does not fit"),
+        Mismatch::Invalid { .. } => ("digest-invalid-values", "The digest cannot be read"),
+    };
+    let problem = Problem::new(StatusCode::BAD_REQUEST, kind, title, format!("{mismatch}. Nothing was stored."));
+    with_header(problem.send(), HeaderName::from_static("want-repr-digest"), "sha-256=10, sha-512=3")
+}
+
+/// 201 or 204 for what was stored, with the validators of exactly what was sent (RFC 9110 §9.3.4).
+pub(super) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpResponse {
+    let status = if stored.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    let mut answer = HttpResponse::build(status);
+    answer.insert_header((header::ETAG, stored.tag.to_string()));
+    insert_date(&mut answer, stored.modified, now);
+    if stored.created {
+        answer.insert_header((header::LOCATION, path.to_url()));
+    }
+    answer.finish()
+}
+
+/// 201 for a new folder.
+pub(super) fn made(path: &SharePath) -> HttpResponse {
+    HttpResponse::build(StatusCode::CREATED).insert_header((header::LOCATION, path.to_collection_url())).finish()
+}
+
+/// 204: done, and nothing to say.
+pub(super) fn done() -> HttpResponse {
+    HttpResponse::build(StatusCode::NO_CONTENT).finish()
+}
+
+/// 204 with what is served here.
+pub(super) fn options(allowed: Allowed) -> HttpResponse {
+    let mut answer = HttpResponse::build(StatusCode::NO_CONTENT);
+    answer.insert_header((header::ALLOW, allowed.methods())).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.insert_header((header::ACCEPT_RANGES, "bytes")).finish()
+}
+
+/// 200.
+pub(super) fn found() -> HttpResponseBuilder {
+    HttpResponse::build(StatusCode::OK)
+}
+
+/// 206.
+pub(super) fn partial() -> HttpResponseBuilder {
+    HttpResponse::build(StatusCode::PARTIAL_CONTENT)
+}
+
+/// 304.
+pub(super) fn not_modified() -> HttpResponseBuilder {
+    HttpResponse::build(StatusCode::NOT_MODIFIED)
+}
+
+/// 412 that brings the current representation along (RFC 8144 §3.2).
+pub(super) fn precondition_failed_with_current() -> HttpResponseBuilder {
+    let mut answer = HttpResponse::build(StatusCode::PRECONDITION_FAILED);
+    answer.insert_header(("preference-applied", "return=representation"));
+    answer
+}
+
+/// 200 or 304 from the cache of small files.
+pub(super) fn hot<B>(modified: bool, body: B) -> actix_http::Response<B> {
+    let status = if modified { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
+    actix_http::Response::with_body(status, body)
+}
+
+/// The word for the log.
+pub(super) fn outcome_word(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::OK => "sent",
+        StatusCode::PARTIAL_CONTENT => "sent-part",
+        StatusCode::CREATED => "created",
+        StatusCode::NO_CONTENT => "done",
+        StatusCode::NOT_MODIFIED => "not-modified",
+        StatusCode::PRECONDITION_FAILED => "stale",
+        StatusCode::PRECONDITION_REQUIRED => "no-precondition",
+        StatusCode::LOCKED => "in-use",
+        StatusCode::INSUFFICIENT_STORAGE => "disk-full",
+        StatusCode::NOT_FOUND => "not-found",
+        StatusCode::CONFLICT => "conflict",
+        status if status.is_server_error() => "fault",
+        _ => "refused",
+    }
+}
+
+/// Adds Last-Modified, unless the date is still to come (RFC 9110 §8.8.2.1).
+pub(super) fn insert_date(answer: &mut HttpResponseBuilder, modified: Timestamp, now: Timestamp) {
+    if modified.seconds() <= now.seconds() {
+        answer.insert_header((header::LAST_MODIFIED, http_date(modified)));
+    }
+}
+
+/// An HTTP-date in whole seconds, rounded down. Dates that it cannot say are clamped to the epoch and the end of the year 9999.
+pub(super) fn http_date(time: Timestamp) -> String {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    httpdate::fmt_http_date(time.to_system().clamp(SystemTime::UNIX_EPOCH, last))
+}
+
+impl Allowed {
+    fn methods(self) -> &'static str {
+        match self {
+            Self::OnFiles => ALLOWED_ON_FILES,
+            Self::OnCollections => ALLOWED_ON_COLLECTIONS,
+            Self::OnNothing => ALLOWED_ON_NOTHING,
+            Self::Somewhere => ALLOWED_SOMEWHERE,
+        }
+    }
+}
+
+fn with_allow(problem: Problem, allowed: Allowed) -> HttpResponse {
+    with_header(problem.send(), header::ALLOW, allowed.methods())
+}
+
+fn later(problem: Problem) -> HttpResponse {
+    with_header(problem.send(), header::RETRY_AFTER, RETRY_AFTER)
+}
+
+fn with_current(mut answer: HttpResponse, current: Option<&Current>) -> HttpResponse {
+    let Some(current) = current else { return answer };
+    answer = with_header(answer, header::ETAG, &current.tag.to_string());
+    if current.modified.seconds() > Timestamp::from_system(SystemTime::now()).seconds() {
+        return answer;
+    }
+    with_header(answer, header::LAST_MODIFIED, &http_date(current.modified))
+}
+
+fn with_header(mut answer: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+    answer
+}
+
+/// To HEAD an answer says how long it would be, and sends nothing.
+fn bodiless_for_head(head: &RequestHead, answer: HttpResponse) -> HttpResponse {
+    use actix_web::body::{BodySize, BoxBody, MessageBody as _};
+    if head.method != Method::HEAD {
+        return answer;
+    }
+    match answer.body().size() {
+        BodySize::Sized(length) => answer.set_body(BoxBody::new(LengthOnly(length))),
+        _ => answer,
+    }
+}

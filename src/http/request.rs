@@ -1,0 +1,261 @@
+//! What a request asks for: its method, path, query and conditions, taken out of the raw head once; and whether it may come from a page
+//! that somebody else's server wrote.
+//!
+//! Everything here looks at the head alone. It decides nothing about files.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use actix_http::RequestHead;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+
+use crate::model::path::{PathError, SharePath};
+use crate::model::precondition::{ConditionalFields, Malformed, Precondition};
+
+/// The methods of HTTP and WebDAV that exist but are not served.
+const KNOWN_METHODS: &[&str] = &[
+    "CONNECT",
+    "TRACE",
+    "PATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "ACL",
+];
+
+/// What is asked to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// GET or HEAD.
+    Get,
+    /// PUT.
+    Put,
+    /// DELETE.
+    Delete,
+    /// MKCOL.
+    MakeCollection,
+    /// POST.
+    Post,
+    /// OPTIONS.
+    Options,
+    /// A method of HTTP or WebDAV that is not served.
+    Unserved,
+    /// Any other word.
+    Unknown,
+}
+
+/// A request's target, taken apart.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Where.
+    pub(super) path: SharePath,
+    /// Whether the URL ends in a slash.
+    pub(super) names_a_collection: bool,
+    /// The options in the query.
+    pub(super) query: Query,
+}
+
+/// The options in a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Query {
+    /// `?download`: to be saved, not shown.
+    pub(super) download: bool,
+    /// `?json`: a listing for programs.
+    pub(super) json: bool,
+    /// `?mkdirs`: PUT makes the folders above.
+    pub(super) make_parents: bool,
+    /// `?versions`: the history of the path.
+    pub(super) versions: bool,
+    /// `?version=ID`: a version from the history.
+    pub(super) version: Option<String>,
+    /// `?restore=ID`: the version to bring back.
+    pub(super) restore: Option<String>,
+}
+
+/// Why a request is turned away by its head alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwelcome {
+    /// The Host is none of ours (DNS rebinding).
+    ForeignHost,
+    /// A page of another origin makes the browser send it.
+    CrossSite,
+}
+
+impl Verb {
+    pub(super) fn of(method: &Method) -> Self {
+        match method.as_str() {
+            "GET" | "HEAD" => Self::Get,
+            "PUT" => Self::Put,
+            "DELETE" => Self::Delete,
+            "MKCOL" => Self::MakeCollection,
+            "POST" => Self::Post,
+            "OPTIONS" => Self::Options,
+            other if KNOWN_METHODS.contains(&other) => Self::Unserved,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn changes_something(self) -> bool {
+        !matches!(self, Self::Get | Self::Options)
+    }
+}
+
+impl Asked {
+    pub(super) fn parse(head: &RequestHead) -> Result<Self, PathError> {
+        let url_path = head.uri.path();
+        Ok(Self {
+            path: SharePath::parse_url(url_path)?,
+            names_a_collection: SharePath::url_names_a_collection(url_path),
+            query: Query::parse(head.uri.query().unwrap_or_default()),
+        })
+    }
+}
+
+impl Query {
+    fn parse(text: &str) -> Self {
+        let mut query = Self::default();
+        for pair in text.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = || percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+            match key {
+                "download" => query.download = true,
+                "json" => query.json = true,
+                "mkdirs" => query.make_parents = true,
+                "versions" => query.versions = true,
+                "version" => query.version = Some(value()),
+                "restore" => query.restore = Some(value()),
+                _ => {}
+            }
+        }
+        query
+    }
+}
+
+/// The conditional headers, parsed from the raw field lines.
+pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Malformed> {
+    Precondition::parse(&ConditionalFields {
+        if_match: lines(headers, &header::IF_MATCH),
+        if_none_match: lines(headers, &header::IF_NONE_MATCH),
+        if_modified_since: lines(headers, &header::IF_MODIFIED_SINCE),
+        if_unmodified_since: lines(headers, &header::IF_UNMODIFIED_SINCE),
+    })
+}
+
+/// The raw field lines of a header, in the order they came.
+pub(super) fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
+    headers.get_all(name).map(|value| value.as_bytes()).collect()
+}
+
+/// A header's only line, as text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: impl AsRef<str>) -> Option<&'a str> {
+    headers.get(name.as_ref())?.to_str().ok()
+}
+
+/// Whether a body was announced. `Content-Length: 0` is no body.
+pub(super) fn announces_a_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || announced_length(headers).is_some_and(|length| length > 0)
+}
+
+/// The announced length of the body, in bytes.
+pub(super) fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, header::CONTENT_LENGTH)?.trim().parse().ok()
+}
+
+/// Whether a preference was stated (RFC 7240), for instance `return=representation`.
+pub(super) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
+    let stated = headers.get_all("prefer").filter_map(|value| value.to_str().ok()).flat_map(|line| line.split(','));
+    stated.map(|one| one.split(';').next().unwrap_or_default().trim()).any(|one| one.eq_ignore_ascii_case(preference))
+}
+
+/// The wall that stands in for a password on loopback, where every page that the browser shows can reach us: the Host must be one of
+/// ours, and a change must not come from a page of another origin.
+pub(super) fn welcome(head: &RequestHead, allowed_hosts: &[String]) -> Result<(), Unwelcome> {
+    let authority = head.uri.authority().map(|authority| authority.as_str());
+    let host = authority.or_else(|| text(&head.headers, header::HOST));
+    if let Some(host) = host
+        && !is_allowed(host, allowed_hosts)
+    {
+        return Err(Unwelcome::ForeignHost);
+    }
+    if !Verb::of(&head.method).changes_something() {
+        return Ok(());
+    }
+    let site = text(&head.headers, "sec-fetch-site");
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return Err(Unwelcome::CrossSite);
+    }
+    let Some(origin) = head.headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let of_origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    if of_origin.is_some() && of_origin == host { Ok(()) } else { Err(Unwelcome::CrossSite) }
+}
+
+/// An address needs no permission: a page cannot make a name of its own resolve to one and still send the address.
+fn is_allowed(host: &str, allowed_hosts: &[String]) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.split_once(']').is_some_and(|(address, port)| {
+            address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port.strip_prefix(':')))
+        });
+    }
+    let (name, port) = match host.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (host, None),
+    };
+    if port.is_some() && !is_port(port) {
+        return false;
+    }
+    name.parse::<Ipv4Addr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || allowed_hosts.iter().any(|allowed| name.eq_ignore_ascii_case(allowed) || host.eq_ignore_ascii_case(allowed))
+}
+
+fn is_port(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_our_own_are_addresses_localhost_and_what_was_allowed() {
+        let allowed = ["files.example".to_owned(), "nas:8080".to_owned()];
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:4918",
+            "[::1]",
+            "[::1]:80",
+            "localhost",
+            "LOCALHOST:1",
+            "files.example:80",
+            "nas:8080",
+        ] {
+            assert!(is_allowed(host, &allowed), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:4918",
+            "localhost.",
+            "127.0.0.1.evil.example",
+            "[::1",
+            "[evil]",
+            "nas",
+            "localhost:x",
+        ] {
+            assert!(!is_allowed(host, &allowed), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_a_few_words() {
+        let query = Query::parse("download&version=2026-11-22T14-35-07.123456Z&junk=1&json=");
+        assert!(query.download && query.json && !query.versions);
+        assert_eq!(query.version.as_deref(), Some("2026-11-22T14-35-07.123456Z"));
+    }
+}

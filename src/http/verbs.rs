@@ -1,0 +1,236 @@
+//! The verbs: takes requests from the transport, sends each to the function for its method, and writes one line about it to the log.
+//!
+//! Every request passes the wall of [`super::request::welcome`] and [`authorize`]; handlers parse, ask the share, and reply.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use actix_http::{Payload, Request, RequestHead, Response};
+use actix_web::body::{BodySize, BoxBody, MessageBody as _};
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::sync::Semaphore;
+
+use crate::access::{Action, Principal, authorize};
+use crate::log::escaped;
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::share::Share;
+use crate::share::outcome::{Outcome, Stop};
+
+use super::hot::HotCache;
+use super::reply::{self, Allowed, Wrong};
+use super::request::{self, Asked, Verb};
+use super::transport::{Handler, Rejection};
+use super::{change, get, put, versions};
+
+/// What the verbs are told to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names besides addresses and `localhost` that the Host header may hold.
+    pub allowed_hosts: Vec<String>,
+    /// How long an upload may send nothing.
+    pub body_idle_max: Duration,
+    /// How many bytes a second an upload must send, judged after its first minute.
+    pub body_rate_min: u64,
+    /// How large an upload may be, in bytes.
+    pub upload_bytes_max: Option<u64>,
+    /// How many uploads there may be at once.
+    pub uploads_max: usize,
+    /// How much of small files is kept in memory, in bytes.
+    pub cache_bytes: u64,
+}
+
+/// What all workers share.
+#[derive(Clone, Debug)]
+pub struct Verbs {
+    pub(super) share: Arc<Share>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) uploads: Arc<Semaphore>,
+    pub(super) hot: Arc<HotCache>,
+}
+
+/// Why a request ends without having been carried out.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It is wrong in itself.
+    Wrong(Wrong),
+    /// The share did not carry it out.
+    Stop(Stop),
+}
+
+impl From<Wrong> for Trouble {
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
+impl From<Stop> for Trouble {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl Verbs {
+    /// The verbs of a share.
+    pub fn new(share: Arc<Share>, settings: Settings) -> Self {
+        let hot = Arc::new(HotCache::new(settings.cache_bytes));
+        let uploads = Arc::new(Semaphore::new(settings.uploads_max));
+        Self { share, settings: Arc::new(settings), uploads, hot }
+    }
+
+    async fn carry_out(&self, request: &HttpRequest, body: &mut Payload) -> Result<HttpResponse, Trouble> {
+        let head = request.head();
+        self.check_in(head)?;
+        if head.uri.path() == "*" {
+            return Ok(reply::options(Allowed::Somewhere));
+        }
+        let asked = parse(head)?;
+        match Verb::of(&head.method) {
+            Verb::Get if asked.query.versions => versions::list(self, request, &asked).await,
+            Verb::Get if asked.query.version.is_some() => versions::get(self, request, &asked).await,
+            Verb::Get => get::get(self, request, &asked).await,
+            Verb::Put => put::put(self, head, body, &asked).await,
+            Verb::Delete => change::delete(self, head, &asked).await,
+            Verb::MakeCollection => change::make_collection(self, head, &asked).await,
+            Verb::Post if asked.query.restore.is_some() => versions::restore(self, head, &asked).await,
+            Verb::Options => change::options(self, &asked).await,
+            Verb::Post | Verb::Unserved => Err(Wrong::Method(change::allowed(self, &asked).await).into()),
+            Verb::Unknown => Err(Wrong::UnknownMethod.into()),
+        }
+    }
+
+    fn check_in(&self, head: &RequestHead) -> Result<(), Trouble> {
+        request::welcome(head, &self.settings.allowed_hosts).map_err(|unwelcome| Wrong::Unwelcome(unwelcome).into())
+    }
+
+    /// Asks the share on the blocking pool. Once begun it runs to its end, whether or not the client is still there.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Share) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let share = Arc::clone(&self.share);
+        match tokio::task::spawn_blocking(move || question(&share)).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+}
+
+impl Handler for Verbs {
+    fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
+        let begun = Instant::now();
+        request::welcome(request.head(), &self.settings.allowed_hosts).ok()?;
+        let answer = self.hot.answer(&self.share, request.head())?;
+        if log_is_on() {
+            let bytes = match answer.body().size() {
+                BodySize::Sized(bytes) => bytes,
+                _ => 0,
+            };
+            log(request.head(), answer.status(), bytes, begun);
+        }
+        Some(answer)
+    }
+
+    async fn early(&self, request: &Request) -> Result<(), Response<BoxBody>> {
+        let begun = Instant::now();
+        let head = request.head();
+        let trouble = match self.check_in(head) {
+            Ok(()) => put::early(self, head).await,
+            trouble => trouble,
+        };
+        let Err(trouble) = trouble else { return Ok(()) };
+        let answer = explain(self, None, head, trouble).await;
+        log_answer(head, &answer, begun);
+        Err(answer.into())
+    }
+
+    async fn handle(&self, request: HttpRequest, body: &mut Payload) -> HttpResponse {
+        let begun = Instant::now();
+        let answer = match self.carry_out(&request, body).await {
+            Ok(answer) => answer,
+            Err(trouble) => explain(self, Some(&request), request.head(), trouble).await,
+        };
+        log_answer(request.head(), &answer, begun);
+        answer
+    }
+
+    fn reject(&self, request: &Request, rejection: Rejection) -> Response<BoxBody> {
+        let begun = Instant::now();
+        let answer = reply::rejected(request.head(), rejection);
+        log_answer(request.head(), &answer, begun);
+        answer.into()
+    }
+}
+
+/// The answer to a request that was not carried out. A client that prefers so gets the current file with its 412.
+async fn explain(verbs: &Verbs, request: Option<&HttpRequest>, head: &RequestHead, trouble: Trouble) -> HttpResponse {
+    match trouble {
+        Trouble::Wrong(wrong) => reply::wrong(head, &wrong),
+        Trouble::Stop(stop) => {
+            if let Some(request) = request
+                && let Some(answer) = get::instead_of_412(verbs, request, &stop).await
+            {
+                return answer;
+            }
+            reply::stop(head, &stop)
+        }
+    }
+}
+
+/// The path, with the permission to use it.
+pub(super) fn parse(head: &RequestHead) -> Result<Asked, Trouble> {
+    let asked = Asked::parse(head).map_err(Wrong::Path)?;
+    let action = match Verb::of(&head.method) {
+        Verb::Get | Verb::Options => Action::Read,
+        _ => Action::Write,
+    };
+    permit(action, &asked.path)?;
+    Ok(asked)
+}
+
+fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
+    authorize(Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
+}
+
+/// The conditional headers of a request.
+pub(super) fn precondition(head: &RequestHead) -> Result<Precondition, Trouble> {
+    request::precondition(&head.headers).map_err(|malformed| Wrong::Condition(malformed.0).into())
+}
+
+/// The clock.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
+
+fn log_is_on() -> bool {
+    tracing::enabled!(target: "noclobber::request", tracing::Level::INFO)
+}
+
+fn log_answer(head: &RequestHead, answer: &HttpResponse, begun: Instant) {
+    if !log_is_on() {
+        return;
+    }
+    let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+    let bytes = match answer.body().size() {
+        BodySize::Sized(bytes) => bytes,
+        _ => announced.unwrap_or(0),
+    };
+    log(head, answer.status(), bytes, begun);
+}
+
+/// One line a request: method, path, status, bytes, time, and a word for the outcome.
+fn log(head: &RequestHead, status: actix_web::http::StatusCode, bytes: u64, begun: Instant) {
+    let peer = head.peer_addr.map(|peer| peer.ip()).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    tracing::info!(
+        target: "noclobber::request",
+        method = head.method.as_str(),
+        path = %escaped(head.uri.path()),
+        status = status.as_u16(),
+        bytes,
+        microseconds = begun.elapsed().as_micros() as u64,
+        outcome = reply::outcome_word(status),
+        %peer,
+    );
+}

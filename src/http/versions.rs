@@ -1,0 +1,78 @@
+//! The history on the wire: `GET path?versions`, `GET path?version=ID`, `POST path?restore=ID`.
+
+use actix_http::RequestHead;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use crate::model::version::VersionId;
+use crate::share::outcome::{Refusal, Stop};
+use crate::share::{KeptVersion, Target};
+
+use super::get::{self, CACHE, Remember};
+use super::listing;
+use super::reply::{self, Wrong};
+use super::request::{self, Asked};
+use super::verbs::{Trouble, Verbs, now, precondition};
+
+/// Lists the versions of a path, the newest first.
+pub(super) async fn list(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let path = asked.path.clone();
+    let versions = verbs.ask(move |share| share.versions(&path)).await?;
+    if versions.is_empty() {
+        let path = asked.path.clone();
+        verbs.ask(move |share| share.is_collection(&path)).await?;
+    }
+    let versions: Vec<_> = versions.iter().map(|version| describe(asked, version)).collect();
+    let text = json!({ "path": asked.path.to_text(), "versions": versions }).to_string() + "\n";
+    let mut answer = reply::found();
+    answer.content_type("application/json").insert_header((header::CACHE_CONTROL, CACHE));
+    answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    if request.method() == actix_web::http::Method::HEAD {
+        return Ok(answer.body(super::body::LengthOnly(text.len() as u64)));
+    }
+    Ok(answer.body(text))
+}
+
+/// Sends one version of a file.
+pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let id = id(asked.query.version.as_deref())?;
+    let path = asked.path.clone();
+    match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
+        Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
+        Target::File(content, identity) => get::send(verbs, request, asked, content, identity, Remember::No).await,
+    }
+}
+
+/// Brings a version back.
+pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    if request::announces_a_body(&head.headers) {
+        return Err(Wrong::Body.into());
+    }
+    let id = id(asked.query.restore.as_deref())?;
+    let precondition = precondition(head)?;
+    let path = asked.path.clone();
+    if path.is_root() {
+        return Err(Stop::from(Refusal::NotFound).into());
+    }
+    match verbs.ask(move |share| share.restore(&path, &id, &precondition, now())).await? {
+        Some(stored) => Ok(reply::stored(&asked.path, &stored, now())),
+        None => Ok(reply::made(&asked.path)),
+    }
+}
+
+fn id(text: Option<&str>) -> Result<VersionId, Trouble> {
+    text.and_then(VersionId::parse).ok_or_else(|| Wrong::VersionId.into())
+}
+
+fn describe(asked: &Asked, version: &KeptVersion) -> serde_json::Value {
+    let id = version.id.as_str();
+    json!({
+        "id": id,
+        "kind": listing::kind(version.kind),
+        "size": version.size,
+        "modified": listing::time(version.modified),
+        "kept": listing::time(version.id.time()),
+        "href": format!("{}?version={id}", asked.path.to_url()),
+    })
+}

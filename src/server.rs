@@ -1,0 +1,399 @@
+//! Puts the share, the watcher and HTTP together: opens the folder, says what was found, listens, and stops in good order.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, bail};
+
+use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
+use crate::http::transport::{self, Listener};
+use crate::http::verbs::{self, Verbs};
+use crate::log::escaped;
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::model::version::VersionId;
+use crate::share::outcome::Stop;
+use crate::share::{KeptVersion, Settings, Share};
+use crate::store::commit::Notice;
+use crate::store::disk::{Kind, Tier};
+use crate::store::history::KeepLimits;
+use crate::store::index::Index;
+use crate::store::os_disk::{FollowLinks, Options, OsDisk};
+
+/// How often displaced files are looked at again, where it is time.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How often what is remembered is saved.
+const SAVE: Duration = Duration::from_secs(5);
+
+/// How often the keep rule is applied.
+const PRUNE: Duration = Duration::from_secs(600);
+
+/// Serves the folder until asked to stop.
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    let share = Arc::new(open_share(&config, Lock::Needed)?);
+    let (listeners, addresses) = listen(&config.listen)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    say_what_is_served(&config, &share);
+    let housekeeping = Housekeeping::start(Arc::clone(&share));
+    let watch = ();
+    for address in &addresses {
+        say(&format!("Listening on {address}"));
+    }
+    say("Stop with Ctrl-C.");
+    let verbs = Verbs::new(Arc::clone(&share), verb_settings(&config));
+    let served = actix_rt::System::new().block_on(async {
+        let stop = transport::stop_on_signals()?;
+        transport::serve(transport_settings(&config), listeners, move || verbs.clone(), stop).await
+    });
+    drop(watch);
+    housekeeping.stop();
+    close(&share);
+    remove_sockets(&config.listen);
+    served.context("the server cannot go on")?;
+    say("Stopped.");
+    Ok(())
+}
+
+/// Prints the versions that are kept of a path and everything below it.
+pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
+    let share = open_share(&plain(&which.folder)?, Lock::NotNeeded)?;
+    let path = share_path(&which.folder, which.path.as_deref())?;
+    let versions = share.all_versions(&path).map_err(explain)?;
+    let mut out = io::stdout().lock();
+    for version in &versions {
+        if which.json {
+            writeln!(out, "{}", describe_json(version))?;
+        } else {
+            writeln!(
+                out,
+                "{}  {:>12}  {}",
+                version.id.as_str(),
+                describe_size(version),
+                escaped(&version.path.to_text())
+            )?;
+        }
+    }
+    if versions.is_empty() && !which.json {
+        writeln!(out, "Nothing is kept of {}.", escaped(&path.to_text()))?;
+    }
+    Ok(())
+}
+
+/// Brings a version back; what is there now goes into the history.
+pub fn restore(which: &RestoreVersion) -> anyhow::Result<()> {
+    let share = open_share(&plain(&which.folder)?, Lock::Needed)?;
+    let path = share_path(&which.folder, Some(&which.path))?;
+    let Some(id) = VersionId::parse(&which.version) else {
+        bail!("{} is not the name of a version", escaped(&which.version))
+    };
+    let restored = share.restore(&path, &id, &Precondition::default(), now()).map_err(explain)?;
+    close(&share);
+    match restored.and_then(|stored| stored.displaced) {
+        Some(displaced) => {
+            say(&format!("{} is back. What was there is kept as {}.", escaped(&path.to_text()), displaced.as_str()))
+        }
+        None => say(&format!("{} is back.", escaped(&path.to_text()))),
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    Needed,
+    NotNeeded,
+}
+
+fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
+    let folder = &config.folder;
+    let links = if config.follow_symlinks { FollowLinks::Inside } else { FollowLinks::Never };
+    let options = Options { links, at_most: config.force_tier, syncs: config.sync };
+    let disk = OsDisk::open(folder, options).with_context(|| format!("cannot share {}", folder.display()))?;
+    if lock == Lock::Needed && !disk.lock_share()? {
+        bail!("another noclobber serves {} already; a share has one server", folder.display());
+    }
+    let tier = crate::store::disk::Disk::abilities(&disk).tier();
+    if let Some(required) = config.require_tier
+        && tier < required
+    {
+        bail!("{} lies on a file system of tier {tier}, and tier {required} is required", folder.display());
+    }
+    let settings = Settings {
+        keep: config.history.map(|Keep { age_max, percent_max }| KeepLimits { age_max, percent_max }),
+        require_preconditions: config.require_preconditions,
+        tag_threshold: config.limits.tag_threshold,
+        hashing_max: config.limits.hashing_max.get(),
+    };
+    if lock == Lock::NotNeeded {
+        return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings));
+    }
+    let share = Share::open(Arc::new(disk), open_index(config), settings, now()).map_err(explain)?;
+    tell(share.tick(now()));
+    Ok(share)
+}
+
+/// A broken index is set aside and begun anew; without a folder for it, it lives in memory. Both are said loudly, and neither stops the server.
+fn open_index(config: &Config) -> Index {
+    let Some(folder) = state_folder(config) else {
+        if config.state != State::Memory {
+            tracing::warn!("there is no folder for the index; it is kept in memory and gone when the server stops");
+        }
+        return Index::in_memory();
+    };
+    if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+        tracing::warn!(
+            "cannot make {}: {error}; the index is kept in memory and gone when the server stops",
+            folder.display()
+        );
+        return Index::in_memory();
+    }
+    let error = match Share::open_index(&folder) {
+        Ok(index) => return index,
+        Err(error) => error,
+    };
+    let file = folder.join("index.redb");
+    let aside = folder.join(format!("index.redb.broken-{}", now().seconds()));
+    tracing::error!("{error}; it is set aside as {} and begun anew. Nothing is lost but time", aside.display());
+    match fs::rename(&file, &aside).map_err(anyhow::Error::from).and_then(|()| Ok(Share::open_index(&folder)?)) {
+        Ok(index) => index,
+        Err(error) => {
+            tracing::error!("{error}; the index is kept in memory");
+            Index::in_memory()
+        }
+    }
+}
+
+/// The folder of the index: the one that was given, or one that is called by where the share lies.
+fn state_folder(config: &Config) -> Option<PathBuf> {
+    match &config.state {
+        State::In(folder) => Some(folder.clone()),
+        State::Memory => None,
+        State::Beneath(base) => {
+            let folder = fs::canonicalize(&config.folder).ok()?;
+            let identity = blake3::hash(std::os::unix::ffi::OsStrExt::as_bytes(folder.as_os_str())).to_hex();
+            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            Some(base.join(format!("{name}-{}", &identity[..16])))
+        }
+    }
+}
+
+fn listen(wanted: &[Listen]) -> anyhow::Result<(Vec<Listener>, Vec<String>)> {
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for listen in wanted {
+        match listen {
+            Listen::Tcp(address) => {
+                let socket = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+                addresses.push(format!("http://{}/", socket.local_addr()?));
+                listeners.push(Listener::Tcp(socket));
+            }
+            Listen::Unix(path) => {
+                remove_stale_socket(path);
+                let socket =
+                    UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+                addresses.push(format!("unix:{}", path.display()));
+                listeners.push(Listener::Unix(socket));
+            }
+        }
+    }
+    Ok((listeners, addresses))
+}
+
+/// A socket that nobody answers on is what an earlier server left.
+fn remove_stale_socket(path: &Path) {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn remove_sockets(listen: &[Listen]) {
+    for listen in listen {
+        if let Listen::Unix(path) = listen {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn verb_settings(config: &Config) -> verbs::Settings {
+    let limits = &config.limits;
+    verbs::Settings {
+        allowed_hosts: config.allowed_hosts.clone(),
+        body_idle_max: limits.body_idle_max,
+        body_rate_min: limits.body_rate_min,
+        upload_bytes_max: limits.upload_bytes_max.map(Into::into),
+        uploads_max: limits.uploads_max.get(),
+        cache_bytes: limits.cache_bytes,
+    }
+}
+
+fn transport_settings(config: &Config) -> transport::Settings {
+    let limits = &config.limits;
+    transport::Settings {
+        workers: config.workers.get(),
+        connections_max: limits.connections_max.get(),
+        header_bytes_max: limits.header_bytes_max.get(),
+        path_bytes_max: limits.path_bytes_max.get(),
+        header_time: limits.header_time_max,
+        keep_alive: limits.keep_alive,
+        ..transport::Settings::default()
+    }
+}
+
+/// What a person who starts the server wants to know.
+fn say_what_is_served(config: &Config, share: &Share) {
+    let folder = fs::canonicalize(&config.folder).unwrap_or_else(|_| config.folder.clone());
+    say(&format!("noclobber {} shares {}", env!("CARGO_PKG_VERSION"), escaped(&folder.to_string_lossy())));
+    let tier = share.abilities().tier();
+    say(&format!("Tier {tier}: {}", meaning(tier)));
+    match config.history {
+        Some(keep) => say(&format!(
+            "History: on, in .noclobber/history; kept for {} days, in at most {} % of the disk",
+            keep.age_max.as_secs() / 86_400,
+            keep.percent_max
+        )),
+        None => say("History: off; what is replaced without a condition is gone"),
+    }
+    if config.require_preconditions {
+        say("Preconditions: required; a change must name the version it replaces");
+    }
+}
+
+fn meaning(tier: Tier) -> &'static str {
+    match tier {
+        Tier::A => {
+            "nothing that another program saves here is overwritten unseen, not even by one that writes in place"
+        }
+        Tier::B => {
+            "nothing that another program saves here is overwritten unseen; one that keeps a file open and writes on later is noticed within ten seconds only"
+        }
+        Tier::C => {
+            "nothing that another program saves here is overwritten unseen, but a file that is replaced is missing for an instant to other programs"
+        }
+    }
+}
+
+/// The thread that does what is to be done now and then.
+struct Housekeeping {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Housekeeping {
+    fn start(share: Arc<Share>) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let (mut saved, mut pruned) = (Instant::now(), Instant::now());
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                tell(share.tick(now()));
+                if saved.elapsed() >= SAVE {
+                    save(&share);
+                    saved = Instant::now();
+                }
+                if pruned.elapsed() >= PRUNE {
+                    prune(&share);
+                    pruned = Instant::now();
+                }
+            }
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) {
+        drop(self.stop);
+        let _ = self.thread.join();
+    }
+}
+
+fn close(share: &Share) {
+    tell(share.tick(now()));
+    save(share);
+    if let Err(stop) = share.close() {
+        tracing::warn!("{}", explain(stop));
+    }
+}
+
+fn save(share: &Share) {
+    if let Err(error) = share.save_index() {
+        tracing::warn!("the index cannot be saved: {error}");
+    }
+}
+
+fn prune(share: &Share) {
+    match share.prune(now()) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!("the history let {count} versions go"),
+        Err(stop) => tracing::warn!("the history cannot be pruned: {}", explain(stop)),
+    }
+}
+
+fn tell(notices: Vec<Notice>) {
+    for notice in notices {
+        match notice {
+            Notice::ConflictCopy { of, copy } => tracing::warn!(
+                "a program went on writing into {} after it was replaced; what it wrote is in {}",
+                escaped(&of.to_text()),
+                escaped(&copy.to_text())
+            ),
+            Notice::Recovered { path, how } => {
+                tracing::warn!("after an interruption, {}: {how}", escaped(&path.to_text()))
+            }
+            Notice::Postponed { path, why } => tracing::warn!("{}: {why}; it is tried again", escaped(&path.to_text())),
+        }
+    }
+}
+
+/// A path on the command line: inside the share, or given from where the user stands.
+fn share_path(folder: &Path, path: Option<&Path>) -> anyhow::Result<SharePath> {
+    let Some(path) = path else { return Ok(SharePath::root()) };
+    let inside = match path.strip_prefix(folder) {
+        Ok(inside) => inside,
+        Err(_) => path.strip_prefix("/").unwrap_or(path),
+    };
+    let inside = inside.strip_prefix("./").unwrap_or(inside);
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(inside.as_os_str());
+    let bytes = bytes.strip_suffix(b"/").unwrap_or(bytes);
+    SharePath::parse_disk(bytes).with_context(|| format!("{} is not a path inside the share", path.display()))
+}
+
+fn describe_json(version: &KeptVersion) -> serde_json::Value {
+    let is_file = version.kind == Kind::File;
+    serde_json::json!({
+        "path": version.path.to_text(),
+        "id": version.id.as_str(),
+        "kind": if is_file { "file" } else { "folder" },
+        "size": version.size,
+    })
+}
+
+fn describe_size(version: &KeptVersion) -> String {
+    if version.kind == Kind::File { version.size.to_string() } else { "folder".to_owned() }
+}
+
+fn explain(stop: Stop) -> anyhow::Error {
+    match stop {
+        Stop::Refusal(refusal) => anyhow::anyhow!("{refusal}"),
+        Stop::Fault(fault) => fault.into(),
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
+
+/// Standard output that nobody reads is no reason to stop serving.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,395 @@
+//! The server is killed at every moment that matters: at random under load, and before every single call that changes the disk.
+//! Afterwards every file is old or new and whole, every acknowledged write is there, and nothing stray is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::{Dice, Server, eventually, full, heavy, left_out, report};
+use crate::order::Tracer;
+
+const FILES: usize = 6;
+
+/// What a writer knows about its file: the text that was last acknowledged, and those it has sent since.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    acknowledged: Option<u64>,
+    in_flight: Vec<Option<u64>>,
+    /// Every text that was ever acknowledged: each is at the name or in the history.
+    all: Vec<u64>,
+}
+
+/// `kill -9` at random instants under load, two hundred times, on one folder.
+#[test]
+fn killed_at_random_instants() {
+    let _turn = heavy();
+    let kills = if full() { 1000 } else { 200 };
+    let mut dice = Dice::shaken("killed_at_random_instants");
+    let folder = tempfile::Builder::new().prefix("noclobber-share-").tempdir_in(fast_place()).unwrap();
+    let mut server = Server::on(folder.path());
+    let known: Vec<Mutex<Known>> = (0..FILES).map(|_| Mutex::default()).collect();
+    let begun = Instant::now();
+    let mut next = 1;
+    for kill in 0..kills {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for (number, known) in known.iter().enumerate() {
+                let (server, done) = (&server, &done);
+                scope.spawn(move || write_until(server, number, next, known, done));
+            }
+            std::thread::sleep(Duration::from_micros(dice.below(60_000)));
+            server.signal(rustix::process::Signal::KILL);
+            done.store(true, Ordering::Relaxed);
+        });
+        next += 100_000;
+        server.wait(Duration::from_secs(10));
+        server.start_again();
+        check_after(&server, &known, &format!("kill {kill}"));
+    }
+    let written = all_are_kept(&server, &known);
+    report(&format!("{kills} kills under load: {written} acknowledged writes, none lost, {:?}", begun.elapsed()));
+    assert!(written > kills, "{written} writes are too few to tell");
+}
+
+/// The power is cut under load, in the two ways a journal can be found; the file system is mounted anew, and every acknowledged
+/// write is there.
+#[test]
+fn power_cuts_under_load() {
+    let _turn = heavy();
+    let cuts = if full() { 50 } else { 4 };
+    for kind in [Kind::Ext4, Kind::Xfs] {
+        let disk = match DiskImage::mount(kind, 400) {
+            Ok(disk) => disk,
+            Err(why) => {
+                left_out(&format!("power_cuts_under_load ({kind:?})"), &why);
+                continue;
+            }
+        };
+        let mut dice = Dice::shaken("power_cuts_under_load");
+        let mut server = Server::with("--history-percent=90").folder(disk.path()).start();
+        let known: Vec<Mutex<Known>> = (0..FILES).map(|_| Mutex::default()).collect();
+        for cut in 0..cuts {
+            let done = AtomicBool::new(false);
+            let cutting = std::thread::scope(|scope| {
+                for (number, known) in known.iter().enumerate() {
+                    let (server, done) = (&server, &done);
+                    scope.spawn(move || write_until(server, number, 1 + cut * 100_000, known, done));
+                }
+                std::thread::sleep(Duration::from_millis(50 + dice.below(300)));
+                let cutting = disk.cut_power(cut % 2 == 0);
+                done.store(true, Ordering::Relaxed);
+                cutting
+            });
+            if let Err(why) = cutting {
+                left_out(&format!("power_cuts_under_load ({kind:?})"), &why);
+                break;
+            }
+            server.kill();
+            disk.mount_again();
+            server.start_again();
+            check_after(&server, &known, &format!("cut {cut} on {kind:?}"));
+        }
+        let written = all_are_kept(&server, &known);
+        report(&format!("{cuts} power cuts under load on {kind:?}: {written} acknowledged writes, none lost"));
+    }
+}
+
+/// Each file is as it was acknowledged, or as was being asked when the end came; from here on, what is there counts.
+#[track_caller]
+fn check_after(server: &Server, known: &[Mutex<Known>], when: &str) {
+    for (number, known) in known.iter().enumerate() {
+        let found = found_at(server, number);
+        let mut known = known.lock().unwrap();
+        let allowed = known.acknowledged == found || known.in_flight.contains(&found);
+        assert!(allowed, "after {when}, file {number} has {found:?}: {known:?}");
+        known.acknowledged = found;
+        known.in_flight.clear();
+    }
+    no_litter(server, &format!("after {when}"));
+}
+
+/// Every text that was ever acknowledged is at its name or in the history; gives how many there are.
+#[track_caller]
+fn all_are_kept(server: &Server, known: &[Mutex<Known>]) -> usize {
+    let kept = texts_kept(server);
+    let mut written = 0;
+    for (number, known) in known.iter().enumerate() {
+        let known = known.lock().unwrap();
+        written += known.all.len();
+        let is_lost = |text: &&u64| !kept.contains(&(number, **text)) && known.acknowledged != Some(**text);
+        let lost: Vec<&u64> = known.all.iter().filter(is_lost).collect();
+        assert!(lost.is_empty(), "acknowledged texts of file {number} that are nowhere: {lost:?}");
+    }
+    written
+}
+
+/// Killed before every call that changes the disk, while one file is created.
+#[test]
+fn killed_at_every_step_of_a_create() {
+    at_every_step("killed_at_every_step_of_a_create", Ending::Killed, &CREATE);
+}
+
+/// Killed before every call that changes the disk, while one file is replaced.
+#[test]
+fn killed_at_every_step_of_a_replace() {
+    at_every_step("killed_at_every_step_of_a_replace", Ending::Killed, &REPLACE);
+}
+
+/// Killed before every call that changes the disk, while one file is deleted.
+#[test]
+fn killed_at_every_step_of_a_delete() {
+    at_every_step("killed_at_every_step_of_a_delete", Ending::Killed, &DELETE);
+}
+
+/// The disk fails once, at each of the calls, while one file is created.
+#[test]
+fn failed_at_every_step_of_a_create() {
+    at_every_step("failed_at_every_step_of_a_create", Ending::Failed, &CREATE);
+}
+
+/// The disk fails once, at each of the calls, while one file is replaced.
+#[test]
+fn failed_at_every_step_of_a_replace() {
+    at_every_step("failed_at_every_step_of_a_replace", Ending::Failed, &REPLACE);
+}
+
+/// The disk fails once, at each of the calls, while one file is deleted.
+#[test]
+fn failed_at_every_step_of_a_delete() {
+    at_every_step("failed_at_every_step_of_a_delete", Ending::Failed, &DELETE);
+}
+
+/// One operation, and the text that the file may have afterwards: as before, or as asked.
+struct Operation {
+    method: &'static str,
+    outcomes: [Option<u64>; 2],
+}
+
+const CREATE: Operation = Operation { method: "PUT", outcomes: [None, Some(2)] };
+const REPLACE: Operation = Operation { method: "PUT", outcomes: [Some(1), Some(2)] };
+const DELETE: Operation = Operation { method: "DELETE", outcomes: [Some(1), None] };
+
+/// What becomes of the server at the call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    Killed,
+    Failed,
+}
+
+impl Ending {
+    /// The calls that change what is on the disk. A kill between two of them finds the disk as a kill before the second. Those
+    /// that sockets use too are not made to fail.
+    fn calls(self) -> &'static [&'static str] {
+        match self {
+            Ending::Killed => &[
+                "openat2",
+                "openat",
+                "mkdirat",
+                "write",
+                "pwrite64",
+                "fallocate",
+                "fchmod",
+                "fchown",
+                "fsync",
+                "linkat",
+                "renameat2",
+                "unlinkat",
+                "utimensat",
+                "sendto",
+            ],
+            Ending::Failed => {
+                &["openat2", "mkdirat", "pwrite64", "fallocate", "fchmod", "fsync", "linkat", "renameat2", "unlinkat"]
+            }
+        }
+    }
+
+    fn injection(self, call: &str, nth: u32) -> String {
+        match self {
+            Ending::Killed => format!("inject={call}:signal=KILL:when={nth}"),
+            Ending::Failed => format!("inject={call}:error=EIO:when={nth}"),
+        }
+    }
+}
+
+fn at_every_step(name: &str, ending: Ending, operation: &Operation) {
+    if !Tracer::can_trace() {
+        return left_out(name, "strace cannot be had");
+    }
+    let _turn = heavy();
+    let (mut points, mut seen) = (0, BTreeSet::new());
+    for call in ending.calls() {
+        for nth in 1.. {
+            let what = format!("{ending:?} at {call} number {nth}");
+            let (found, struck) = one_step(ending, operation, call, nth, &what);
+            if !struck {
+                break;
+            }
+            seen.insert(found);
+            points += 1;
+            assert!(nth < 60, "{call} is called without end");
+        }
+    }
+    report(&format!("{name}: {points} points"));
+    assert!(points >= 5, "{points} points are too few to be all");
+    assert_eq!(seen.len(), 2, "both outcomes were met: {seen:?}");
+}
+
+/// Runs the operation with one call struck; gives what the file had in the end, and whether there was such a call at all.
+fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &str) -> (Option<u64>, bool) {
+    let folder = tempfile::Builder::new().prefix("noclobber-share-").tempdir_in(fast_place()).unwrap();
+    fs::create_dir(folder.path().join("docs")).unwrap();
+    if let Some(version) = operation.outcomes[0] {
+        fs::write(folder.path().join("docs/a.txt"), text(0, version)).unwrap();
+    }
+    let mut server = Server::with("--no-watch").folder(folder.path()).start();
+    let tracer = Tracer::attach(&server, &["-e", &format!("trace={call}"), "-e", &ending.injection(call, nth)]);
+    let request = server.request(operation.method, "/docs/a.txt");
+    let answer = if operation.method == "PUT" { request.body(text(0, 2)) } else { request }.try_send();
+    let acknowledged = answer.as_ref().is_ok_and(|answer| answer.status < 300);
+    if let (Ending::Failed, Ok(answer)) = (ending, &answer) {
+        assert!(acknowledged || answer.status >= 400, "{what}: {answer}");
+    }
+    assert!(ending == Ending::Killed || server.is_running(), "{what}: the server fell over:\n{}", server.log());
+    let struck = match ending {
+        Ending::Killed => !acknowledged || !still_runs(&mut server),
+        Ending::Failed => tracer.stop().has_struck(),
+    };
+    if ending == Ending::Failed {
+        check_outcome(&server, operation, acknowledged, what);
+        server.put("/docs/other.txt").body(text(0, 5)).expect(201);
+        server.delete("/docs/other.txt").expect(204);
+    }
+    if server.is_running() {
+        server.kill();
+    } else {
+        server.wait(Duration::from_secs(10));
+    }
+    server.start_again();
+    let found = check_outcome(&server, operation, acknowledged, what);
+    no_litter(&server, what);
+    assert_eq!(server.names("docs").len(), usize::from(found.is_some()), "{what}: {:?}", server.names("docs"));
+    // The server goes on from there.
+    server.put("/docs/a.txt").body(text(0, 9)).expect_any(&[201, 204]);
+    (found, struck)
+}
+
+/// The file is as before or as asked, and what was there before is there or in the history.
+fn check_outcome(server: &Server, operation: &Operation, acknowledged: bool, what: &str) -> Option<u64> {
+    let found = read_text(&server.local("docs/a.txt")).map(|(_, version)| version);
+    assert!(server.local("docs/a.txt").exists() == found.is_some(), "{what}: the file is torn");
+    assert!(operation.outcomes.contains(&found), "{what}: {found:?}");
+    assert!(!acknowledged || found == operation.outcomes[1], "{what}: acknowledged, and yet {found:?}");
+    if let (Some(old), true) = (operation.outcomes[0], found != operation.outcomes[0]) {
+        assert!(texts_kept(server).contains(&(0, old)), "{what}: the old text is nowhere");
+    }
+    found
+}
+
+/// Whether it outlived the request; a server that was killed on its last call takes a moment to be gone.
+fn still_runs(server: &mut Server) -> bool {
+    std::thread::sleep(Duration::from_millis(50));
+    server.is_running()
+}
+
+/// Writes to one file, as fast as the answers come, until the server is gone.
+fn write_until(server: &Server, number: usize, first: u64, known: &Mutex<Known>, done: &AtomicBool) {
+    let Ok(mut connection) = crate::harness::Connection::open(server.address()) else { return };
+    for version in first.. {
+        let delete = version % 7 == 3;
+        let request = server.request(if delete { "DELETE" } else { "PUT" }, format!("/file-{number}"));
+        let request = if delete { request } else { request.body(text(number, version)) };
+        known.lock().unwrap().in_flight.push((!delete).then_some(version));
+        let Ok(answer) = connection.try_send(&request) else { return };
+        if answer.status >= 500 {
+            return;
+        }
+        let mut known = known.lock().unwrap();
+        let _ = known.in_flight.pop();
+        match (delete, answer.status) {
+            (false, 201 | 204) => {
+                known.acknowledged = Some(version);
+                known.all.push(version);
+            }
+            (true, 204 | 404) => known.acknowledged = None,
+            _ => panic!("{answer}"),
+        }
+        if done.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// After a restart there are the files, the history, and nothing else: no tail, no unfinished upload, no name of ours.
+fn no_litter(server: &Server, when: &str) {
+    let strange: Vec<String> = server
+        .names("")
+        .into_iter()
+        .filter(|name| !name.starts_with("file-") && name != "docs" && name != "lost+found")
+        .collect();
+    assert!(strange.is_empty(), "{when}: {strange:?}");
+    eventually(Duration::from_secs(5), &format!("{when}: {:?} to be settled", unsettled(server)), || {
+        unsettled(server).is_empty().then_some(())
+    });
+}
+
+fn unsettled(server: &Server) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![server.local(".noclobber")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let in_swap = path.components().any(|part| part.as_os_str() == "swap");
+            match path.is_dir() {
+                true => folders.push(path),
+                false if in_swap || entry.file_name().to_string_lossy().contains('~') => found.push(path),
+                false => {}
+            }
+        }
+    }
+    found
+}
+
+fn found_at(server: &Server, number: usize) -> Option<u64> {
+    let path = server.local(format!("file-{number}"));
+    path.exists().then(|| {
+        let (of, version) = read_text(&path).unwrap_or_else(|| panic!("file {number} is torn"));
+        assert_eq!(of, number, "the text of another file");
+        version
+    })
+}
+
+fn texts_kept(server: &Server) -> BTreeSet<(usize, u64)> {
+    let mut texts = BTreeMap::new();
+    for (path, content) in server.kept_files() {
+        texts.insert(path, parse_text(&content));
+    }
+    texts.into_values().flatten().collect()
+}
+
+/// A text that says whose and which it is, of a size that takes several writes, and that is whole or is not.
+fn text(number: usize, version: u64) -> Vec<u8> {
+    let mut bytes = format!("{number} {version}\n").into_bytes();
+    bytes.extend(Dice::new(version).bytes(500 + (version as usize % 5) * 20_000));
+    bytes
+}
+
+fn read_text(path: &Path) -> Option<(usize, u64)> {
+    parse_text(&fs::read(path).ok()?)
+}
+
+fn parse_text(bytes: &[u8]) -> Option<(usize, u64)> {
+    let line = bytes.split(|byte| *byte == b'\n').next()?;
+    let (number, version) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    let (number, version) = (number.parse().ok()?, version.parse().ok()?);
+    (bytes == text(number, version)).then_some((number, version))
+}
+
+/// A kill is no power cut: what was written is there, on any file system; memory is the fastest.
+fn fast_place() -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    if shared.is_dir() { shared } else { std::env::temp_dir() }
+}

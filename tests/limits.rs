@@ -1,0 +1,326 @@
+//! What the server does when something runs out: room, files, time, patience, permission. It refuses clearly, leaves everything
+//! as it was, and goes on when there is enough again.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::{Connection, Dice, Server, eventually, has_program, is_root, left_out};
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// The disk is full: the upload is refused, the old file is whole, and every byte of the attempt is given back.
+#[test]
+fn a_full_disk_keeps_the_old_file() {
+    for kind in [Kind::Tmpfs, Kind::Ext4] {
+        let disk = match DiskImage::mount(kind, 24) {
+            Ok(disk) => disk,
+            Err(why) => {
+                left_out(&format!("a_full_disk_keeps_the_old_file ({kind:?})"), &why);
+                continue;
+            }
+        };
+        let server = Server::with("--no-history").folder(disk.path()).start();
+        let old = Dice::new(1).bytes(10 * MEBIBYTE);
+        server.put("/a.bin").body(&old).expect(201);
+        let free = free_bytes(&disk);
+        let too_much = Dice::new(2).bytes(20 * MEBIBYTE);
+        let asked = server.put("/a.bin").body_when_asked(&too_much).expect(507);
+        assert!(asked.interim.is_empty(), "{kind:?}: an announced length that does not fit is refused before the body");
+        server.put("/a.bin").chunks(too_much.chunks(MEBIBYTE)).expect(507).problem();
+        server.put("/b.bin").chunks(too_much.chunks(MEBIBYTE)).expect(507);
+        eventually(Duration::from_secs(5), "the room to be given back", || {
+            (free_bytes(&disk) + 64 * 1024 >= free).then_some(())
+        });
+        assert!(server.get("/a.bin").expect(200).body == old, "{kind:?}: the old file is not what it was");
+        assert_eq!(server.names("").into_iter().filter(|name| name != "lost+found").collect::<Vec<_>>(), ["a.bin"]);
+        assert!(
+            server.kept_files().is_empty(),
+            "{kind:?}: {:?}",
+            server.kept_files().iter().map(|kept| &kept.0).collect::<Vec<_>>()
+        );
+    }
+}
+
+/// With no byte free, what needs none still works: reading, listing, deleting.
+#[test]
+fn a_full_disk_can_be_read_and_cleared() {
+    let disk = match DiskImage::tmpfs("size=8m") {
+        Ok(disk) => disk,
+        Err(why) => return left_out("a_full_disk_can_be_read_and_cleared", &why),
+    };
+    let server = Server::with("--no-history").folder(disk.path()).start();
+    server.put("/small.txt").body("small").expect(201);
+    let _ = fs::write(server.local("filler"), vec![0; 16 * MEBIBYTE]);
+    assert_eq!(free_bytes(&disk), 0);
+    server.get("/small.txt").expect_body("small");
+    server.get("/?json").expect(200);
+    server.put("/another.txt").body("x").expect(507);
+    server.delete("/filler").expect(204);
+    eventually(Duration::from_secs(30), "the room to be given back", || {
+        (server.put("/another.txt").body("x").send().status == 201).then_some(())
+    });
+}
+
+/// The file system has no inode left: as full as any other.
+#[test]
+fn no_inodes_left_is_a_full_disk() {
+    let disk = match DiskImage::tmpfs("size=8m,nr_inodes=60") {
+        Ok(disk) => disk,
+        Err(why) => return left_out("no_inodes_left_is_a_full_disk", &why),
+    };
+    let server = Server::with("--no-history").folder(disk.path()).start();
+    server.put("/a.txt").body("old").expect(201);
+    let refused =
+        (0..100).map(|number| server.put(format!("/{number}")).body("x").send()).find(|answer| answer.status != 201);
+    assert_eq!(refused.expect("the inodes run out").status, 507);
+    server.put("/a.txt").body("new").expect(507);
+    server.mkcol("/folder").expect(507);
+    server.get("/a.txt").expect_body("old");
+    // To keep what is deleted takes a folder, and that an inode; where it cannot be kept, it is not deleted.
+    if server.delete("/0").expect_any(&[204, 507]).status == 507 {
+        server.get("/0").expect_body("x");
+    }
+}
+
+/// The disk is made read-only under the server and writable again: refused, then fine, with no restart.
+#[test]
+fn a_disk_that_turns_read_only_and_back() {
+    let disk = match DiskImage::mount(Kind::Ext4, 32) {
+        Ok(disk) => disk,
+        Err(why) => return left_out("a_disk_that_turns_read_only_and_back", &why),
+    };
+    let server = Server::on(disk.path());
+    server.put("/a.txt").body("old").expect(201);
+    disk.remount("ro");
+    for request in [
+        server.put("/a.txt").body("new"),
+        server.put("/b.txt").body("x"),
+        server.delete("/a.txt"),
+        server.mkcol("/folder"),
+    ] {
+        request.expect(403);
+    }
+    server.get("/a.txt").expect_body("old");
+    disk.remount("rw");
+    server.put("/a.txt").body("new").expect(204);
+    server.versions("/a.txt").expect(["old"]);
+}
+
+/// A share that was read-only from the start is served all the same.
+#[test]
+fn a_read_only_disk_is_served() {
+    let disk = match DiskImage::mount(Kind::Ext4, 32) {
+        Ok(disk) => disk,
+        Err(why) => return left_out("a_read_only_disk_is_served", &why),
+    };
+    fs::write(disk.path().join("a.txt"), "text").unwrap();
+    disk.remount("ro");
+    let server = Server::on(disk.path());
+    server.get("/a.txt").expect_body("text");
+    server.put("/b.txt").body("x").expect(403);
+}
+
+/// The server's user may not write into the folder, or not read a file: forbidden, and nothing else happens.
+#[test]
+fn what_the_user_may_not_is_forbidden() {
+    if !is_root() || !has_program("setpriv") {
+        return left_out("what_the_user_may_not_is_forbidden", "becoming another user takes root and setpriv");
+    }
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = place.path().join("share");
+    fs::create_dir_all(folder.join("closed")).unwrap();
+    fs::write(folder.join("closed/a.txt"), "text").unwrap();
+    fs::write(folder.join("unreadable.txt"), "text").unwrap();
+    let server = Server::builder().folder(&folder).unprivileged().start();
+    // What belongs to others is theirs: given back to root only now, after the folder was given to nobody.
+    for (path, mode) in [("closed", 0o555), ("unreadable.txt", 0o000)] {
+        std::os::unix::fs::chown(folder.join(path), Some(0), Some(0)).unwrap();
+        fs::set_permissions(folder.join(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    server.get("/closed/a.txt").expect_body("text");
+    server.get("/unreadable.txt").expect(403);
+    for request in [
+        server.put("/closed/a.txt").body("new"),
+        server.put("/closed/b.txt").body("new"),
+        server.delete("/closed/a.txt"),
+        server.mkcol("/closed/folder"),
+    ] {
+        request.expect(403);
+    }
+    assert_eq!(server.names("closed"), ["a.txt"]);
+    assert_eq!(server.read("closed/a.txt"), "text");
+    server.put("/open.txt").body("x").expect(201);
+}
+
+/// Files of another user can have no lease. They are served and replaced all the same, as on tier B.
+#[test]
+fn files_of_others_are_replaced_without_a_lease() {
+    if !is_root() || !has_program("setpriv") {
+        return left_out(
+            "files_of_others_are_replaced_without_a_lease",
+            "becoming another user takes root and setpriv",
+        );
+    }
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = place.path().join("share");
+    fs::create_dir(&folder).unwrap();
+    let server = Server::builder().folder(&folder).unprivileged().start();
+    let path = server.write("a.txt", "old");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let tag = server.get("/a.txt").expect_body("old").content_tag();
+    server.put("/a.txt").if_match("\"stale\"").body("x").expect(412);
+    server.put("/a.txt").if_match(tag).body("new").expect(204);
+    server.get("/a.txt").expect_body("new");
+    server.versions("/a.txt").expect(["old"]);
+}
+
+/// More connections than the server may have files: it stays up, and serves again as soon as they are gone.
+#[test]
+fn running_out_of_files_passes() {
+    if !has_program("prlimit") {
+        return left_out("running_out_of_files_passes", "prlimit is not installed");
+    }
+    let server = Server::builder().under(["prlimit", "--nofile=64:64"]).start();
+    server.put("/a.txt").body("old").expect(201);
+    let crowd: Vec<Connection> = (0..200).filter_map(|_| Connection::open(server.address()).ok()).collect();
+    for mut connection in crowd.into_iter().rev().take(100) {
+        let _ = connection.try_write(&server.put("/a.txt").if_match("*").header("Content-Length", "1000").head());
+        connection.finish_writing();
+    }
+    eventually(Duration::from_secs(20), "the server to answer again", || {
+        server.get("/a.txt").try_send().is_ok_and(|answer| answer.status == 200).then_some(())
+    });
+    server.put("/a.txt").body("new").expect(204);
+    server.versions("/a.txt").expect(["old"]);
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+/// A head that is too large is refused without being read to its end.
+#[test]
+fn a_head_that_is_too_large_is_refused() {
+    let server = Server::with("--header-bytes-max=8192").start();
+    server.get("/").header("X-Filler", "x".repeat(4000)).expect(200);
+    let mut connection = server.connect();
+    let filler = format!("X-Filler: {}\r\n", "x".repeat(1000));
+    let head = format!("GET / HTTP/1.1\r\nHost: {}\r\n{}", server.address(), filler.repeat(64));
+    let _ = connection.try_write(head.as_bytes());
+    if let Ok(answer) = connection.try_answer("GET") {
+        assert!(matches!(answer.status, 400 | 431), "{answer}");
+    }
+    server.get("/").expect(200);
+}
+
+/// A head that comes a byte at a time is not waited for.
+#[test]
+fn a_head_that_is_too_slow_is_refused() {
+    let server = Server::with("--header-seconds=1").start();
+    let mut silent = server.connect();
+    let mut slow = server.connect();
+    slow.write("GET / HT");
+    let begun = Instant::now();
+    let answered = slow.try_answer("GET");
+    assert!(answered.as_ref().is_err() || answered.is_ok_and(|answer| answer.status == 408));
+    assert!(silent.is_closed_within(Duration::from_secs(10)) || silent.is_closed_within(Duration::from_secs(1)));
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+}
+
+/// A body that stops coming is given up, and what was there stays.
+#[test]
+fn a_body_that_stops_is_given_up() {
+    let server = Server::with("--body-idle-seconds=1").start();
+    server.put("/a.txt").body("old").expect(201);
+    let before = server.open_files();
+    let mut stalled = server.connect();
+    stalled.write(server.put("/a.txt").header("Content-Length", "1000").head());
+    stalled.write("begun");
+    let begun = Instant::now();
+    if let Ok(answer) = stalled.try_answer("PUT") {
+        answer.expect(408);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    drop(stalled);
+    server.get("/a.txt").expect_body("old");
+    eventually(Duration::from_secs(5), "its files to be closed", || (server.open_files() <= before + 1).then_some(()));
+}
+
+/// A connection that is kept and not used is closed after a while.
+#[test]
+fn an_idle_connection_is_closed() {
+    let server = Server::with("--keep-alive-seconds=1").start();
+    let mut connection = server.connect();
+    connection.send(&server.get("/")).expect(200);
+    assert!(connection.is_closed_within(Duration::from_secs(10)));
+}
+
+/// No more uploads at once than the server was told to take; the next one may come back later.
+#[test]
+fn uploads_beyond_the_limit_come_back_later() {
+    let server = Server::with("--uploads-max=2").start();
+    let mut uploads: Vec<Connection> = (0..2)
+        .map(|number| {
+            let mut connection = server.connect();
+            connection.write(server.put(format!("/{number}")).header("Content-Length", "8").head());
+            connection.write("half");
+            connection
+        })
+        .collect();
+    let refused = eventually(Duration::from_secs(5), "an upload to be refused", || {
+        Some(server.put("/third").body_when_asked("x").send()).filter(|answer| answer.status == 503)
+    });
+    assert!(refused.header("retry-after").is_some(), "{refused}");
+    server.get("/").expect(200);
+    for upload in &mut uploads {
+        upload.write("half");
+        upload.answer("PUT").expect(201);
+    }
+    server.put("/third").body("x").expect_any(&[201, 204]);
+}
+
+/// An upload that is larger than allowed is refused before its body, and where no length was announced, on the way.
+#[test]
+fn an_upload_that_is_too_large_is_refused() {
+    let server = Server::with("--upload-bytes-max=1000").start();
+    server.put("/a.txt").body(vec![b'x'; 1000]).expect(201);
+    let refused = server.put("/a.txt").body_when_asked(vec![b'y'; 1001]).expect(413);
+    assert!(refused.interim.is_empty());
+    server.put("/a.txt").chunks([vec![b'y'; 600], vec![b'y'; 600]]).expect(413);
+    assert_eq!(server.read("a.txt"), "x".repeat(1000));
+}
+
+/// A path that is longer than allowed.
+#[test]
+fn a_path_that_is_too_long_is_refused() {
+    let server = Server::with("--path-bytes-max=100").start();
+    server.get(format!("/{}", "a/".repeat(40))).expect(404);
+    server.get(format!("/{}", "a/".repeat(60))).expect(414);
+    server.put(format!("/{}", "a/".repeat(60))).body("x").expect(414);
+}
+
+/// No more connections at once than the server was told to take; the others wait or are turned away, and come in later.
+#[test]
+fn connections_beyond_the_limit_wait() {
+    let server = Server::with("--connections-max=4").start();
+    let mut crowd: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
+    for connection in &mut crowd {
+        connection.send(&server.get("/")).expect(200);
+    }
+    let mut next = server.connect();
+    let _ = next.try_write(&server.get("/").head());
+    let answered = next.is_answered_within(Duration::from_millis(500));
+    if answered {
+        next.answer("GET").expect(503);
+    }
+    drop(crowd);
+    eventually(Duration::from_secs(10), "a connection to be served", || {
+        server.get("/").try_send().is_ok_and(|answer| answer.status == 200).then_some(())
+    });
+}
+
+fn free_bytes(disk: &DiskImage) -> u64 {
+    let space = rustix::fs::statvfs(disk.path()).unwrap();
+    space.f_bfree * space.f_frsize
+}

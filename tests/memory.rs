@@ -1,0 +1,196 @@
+//! How much memory a connection, a stalled transfer and a long listing cost, measured on the running server. The bounds are those
+//! of the promise; the figures are printed.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::harness::{Connection, Request, Server, eventually, heavy, left_out, report};
+
+const KIBIBYTE: u64 = 1024;
+
+/// Ten thousand clients have asked for something once and now keep their connections.
+#[test]
+fn idle_connections_are_cheap() {
+    if let Ok(task) = std::env::var("NOCLOBBER_TEST_CROWD") {
+        return be_a_crowd(&task);
+    }
+    let _turn = heavy();
+    let count = 10_000;
+    let server = Server::builder().value("--connections-max", 20_000).value("--keep-alive-seconds", 600).start();
+    server.write("a.txt", "text");
+    warm_up(&server);
+    let before = server.memory("Pss");
+    let Some(crowd) = Crowd::start(server.address(), count) else {
+        return left_out("idle_connections_are_cheap", "so many connections cannot be had here");
+    };
+    let each = server.memory("Pss").saturating_sub(before) / count;
+    report(&format!("{count} idle connections: {each} bytes each"));
+    server.get("/a.txt").expect_body("text");
+    drop(crowd);
+    assert!(each <= 24 * KIBIBYTE, "{each} bytes each");
+}
+
+/// A thousand clients have begun to download a large file and stopped reading.
+#[test]
+fn stalled_downloads_are_cheap() {
+    let _turn = heavy();
+    let server = Server::builder().value("--connections-max", 20_000).start();
+    File::create(server.local("large.bin")).unwrap().set_len(64 << 20).unwrap();
+    warm_up(&server);
+    let before = server.memory("Pss");
+    let mut crowd: Vec<Connection> = (0..1000).map(|_| server.connect()).collect();
+    for connection in &mut crowd {
+        connection.write(server.get("/large.bin").head());
+    }
+    for connection in &mut crowd {
+        assert!(connection.is_answered_within(Duration::from_secs(30)));
+    }
+    let each = settled_memory(&server).saturating_sub(before) / 1000;
+    report(&format!("1,000 stalled downloads: {each} bytes each"));
+    server.get("/").expect(200);
+    assert!(each <= 32 * KIBIBYTE, "{each} bytes each");
+}
+
+/// A thousand clients upload slowly.
+#[test]
+fn slow_uploads_are_cheap() {
+    let _turn = heavy();
+    let server = Server::builder()
+        .value("--connections-max", 20_000)
+        .value("--uploads-max", 2000)
+        .value("--body-idle-seconds", 600)
+        .start();
+    warm_up(&server);
+    let before = server.memory("Pss");
+    let mut crowd: Vec<Connection> = (0..1000)
+        .map(|number| {
+            let mut connection = server.connect();
+            connection.write(server.put(format!("/{number}")).header("Content-Length", "10000000").head());
+            connection
+        })
+        .collect();
+    let piece = vec![b'x'; 50_000];
+    for _ in 0..4 {
+        crowd.iter_mut().for_each(|connection| connection.write(&piece));
+    }
+    let each = settled_memory(&server).saturating_sub(before) / 1000;
+    report(&format!("1,000 slow uploads: {each} bytes each"));
+    server.get("/").expect(200);
+    assert!(each <= 320 * KIBIBYTE, "{each} bytes each");
+}
+
+/// A folder of a hundred thousand files is listed, for programs and for people, and the server's memory does not grow with it.
+#[test]
+fn a_large_folder_is_listed_in_bounded_memory() {
+    let _turn = heavy();
+    let server = Server::start();
+    let fill = |from: u32, to: u32| {
+        for number in from..to {
+            File::create(server.local(format!("a-file-with-a-name-of-some-length-{number:06}.txt"))).unwrap();
+        }
+    };
+    fill(0, 1000);
+    for target in ["/?json", "/"] {
+        server.get(target).expect(200);
+    }
+    let before = server.memory("VmHWM");
+    fill(1000, 100_000);
+    let listing = server.get("/?json").expect(200);
+    let grown_by_json = server.memory("VmHWM").saturating_sub(before);
+    assert_eq!(listing.json()["entries"].as_array().map(Vec::len), Some(100_000));
+    let page = server.get("/").expect(200);
+    assert_eq!(
+        page.text().matches("<a ").count().max(100_000),
+        page.text().matches("<a ").count(),
+        "all are in the page"
+    );
+    let grown = server.memory("VmHWM").saturating_sub(before);
+    report(&format!("listing 100,000 entries: {grown_by_json} bytes more at most as JSON, {grown} as a page"));
+    assert!(grown_by_json <= 32 * 1024 * KIBIBYTE, "{grown_by_json} bytes for JSON");
+    assert!(grown <= 64 * 1024 * KIBIBYTE, "{grown} bytes for the page");
+}
+
+/// Uploads and downloads of hundreds of megabytes pass through, and the memory stays what it was.
+#[test]
+fn large_files_pass_through() {
+    let _turn = heavy();
+    let server = Server::with("--no-history").start();
+    warm_up(&server);
+    server.put("/warm.bin").body(vec![b'x'; 8 << 20]).expect(201);
+    let before = server.memory("VmHWM");
+    let body = vec![b'x'; 200 << 20];
+    server.put("/large.bin").body(&body).expect(201);
+    assert!(server.get("/large.bin").expect(200).body == body);
+    let grown = server.memory("VmHWM").saturating_sub(before);
+    report(&format!("200 MiB up and down: {grown} bytes more at most"));
+    assert!(grown <= 16 * 1024 * KIBIBYTE, "{grown} bytes");
+}
+
+/// The clients of `idle_connections_are_cheap`, which starts itself again in a process that holds them.
+fn be_a_crowd(task: &str) {
+    let (address, count) = task.split_once(' ').unwrap();
+    let address: SocketAddr = address.parse().unwrap();
+    let request = Request::new(address, "GET", "/a.txt");
+    let mut crowd = Vec::new();
+    for _ in 0..count.parse::<usize>().unwrap() {
+        let Ok(mut connection) = Connection::open(address) else { break };
+        let Ok(answer) = connection.try_send(&request) else { break };
+        assert_eq!(answer.status, 200);
+        crowd.push(connection);
+    }
+    let mut output = std::io::stdout();
+    writeln!(output, "connected {}", crowd.len()).unwrap();
+    let _ = std::io::stdin().lines().count();
+}
+
+/// A process that holds many connections until it is dropped.
+struct Crowd(Child);
+
+impl Crowd {
+    fn start(address: SocketAddr, count: u64) -> Option<Self> {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "memory::idle_connections_are_cheap", "--nocapture"])
+            .env("NOCLOBBER_TEST_CROWD", format!("{address} {count}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut said = lines.filter_map(|line| line.strip_prefix("connected ")?.parse::<u64>().ok());
+        let connected = said.next();
+        let crowd = Self(child);
+        (connected == Some(count)).then_some(crowd)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lets the server make what it makes once: threads, pools, buffers.
+fn warm_up(server: &Server) {
+    let mut connections: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
+    for connection in &mut connections {
+        connection.send(&server.get("/")).expect(200);
+        connection.send(&server.put("/warm.txt").body("x")).expect_any(&[201, 204]);
+    }
+    fs::read_dir(server.folder()).unwrap().count();
+}
+
+/// The memory when it no longer grows.
+fn settled_memory(server: &Server) -> u64 {
+    let mut last = 0;
+    eventually(Duration::from_secs(60), "the memory to settle", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = server.memory("Pss");
+        let settled = now.abs_diff(last) < 64 * KIBIBYTE;
+        last = now;
+        settled.then_some(now)
+    })
+}
