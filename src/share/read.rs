@@ -18,7 +18,7 @@ pub enum Target {
     /// A folder, last changed then.
     Collection(Timestamp),
     /// A file: its bytes, and which version they are.
-    File(Content, Identity),
+    File(Box<Content>, Box<Identity>),
 }
 
 /// The bytes of one version of a file: opened once, so that they cannot become another's.
@@ -163,6 +163,7 @@ impl Share {
 
     /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
     fn content(&self, file: File, identity: Identity) -> Target {
-        Target::File(Content::new(Arc::clone(self.tree.disk()), file, identity.stamp), identity)
+        let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
+        Target::File(Box::new(content), Box::new(identity))
     }
 }
