@@ -11,6 +11,7 @@ mod architecture;
 mod cli;
 mod collections;
 mod conditions;
+mod crash;
 mod cross_site;
 mod harness_itself;
 mod history;
@@ -20,14 +21,16 @@ mod limits;
 mod logging;
 mod memory;
 mod order;
+mod os_disk;
 mod outside_changes;
 mod race;
-mod os_disk;
 mod ranges;
 mod reading;
 mod sim_disk;
 mod start;
+mod strangers;
 mod transport;
+mod watching;
 mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.

@@ -179,9 +179,11 @@ impl Connection {
 impl Connection {
     /// While the turn is ours: takes in a little of what comes, to learn whether the client is still there.
     fn hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.turn.wait(cx);
         while !self.ended && self.held.len() < HELD_BYTES_MAX {
-            ready!(self.socket.poll_read_ready(cx))?;
+            match self.socket.poll_read_ready(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => break,
+            }
             let mut bytes = [0; 4096];
             match self.socket.try_read(&mut bytes) {
                 Ok(0) => self.ended = true,
@@ -190,8 +192,13 @@ impl Connection {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        // The end is told at once, unless requests that came before it are still to be answered.
-        if self.ended && self.held.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.held.is_empty() {
+            // The end is told at once: no request that came before it is still to be answered.
+            return if self.ended { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+        // The socket wakes us for what is in the socket; for what is held the change of turn has to.
+        self.turn.wait(cx);
+        Poll::Pending
     }
 }
 

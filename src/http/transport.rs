@@ -57,7 +57,8 @@ pub trait Handler: 'static {
     /// Decides, from the head alone, whether the client that waits for `100 Continue` may send its body. An `Err` is the final answer.
     fn early(&self, request: &Request) -> impl Future<Output = Result<(), Response<BoxBody>>>;
 
-    /// Answers a request.
+    /// Answers a request. Dropped at its next `.await` when the client's connection breaks; a client that has only finished sending
+    /// is still there.
     fn handle(&self, request: HttpRequest, body: &mut Payload) -> impl Future<Output = HttpResponse>;
 
     /// The answer to a request that never reaches a verb. The connection closes after it if a body was announced.
@@ -94,7 +95,7 @@ pub struct Settings {
     pub linger_time: Duration,
     /// How long a reader may take nothing before it is dropped.
     pub write_stall: Duration,
-    /// How long requests in flight have to end when the server is asked to stop.
+    /// How long requests in flight have to end when the server is asked to stop; counted in whole seconds.
     pub stop_time: Duration,
 }
 
@@ -157,13 +158,16 @@ pub fn stop_on_signals() -> io::Result<Stop> {
 /// Serves until it is asked to stop. Runs inside an actix `System`.
 ///
 /// # Errors
-/// Where the sockets cannot be used.
+/// Where the sockets cannot be used, or there are none.
 pub async fn serve<H: Handler>(
     settings: Settings,
     listeners: Vec<Listener>,
     make_handler: impl Fn() -> H + Clone + Send + 'static,
     mut stop: Stop,
 ) -> io::Result<()> {
+    if listeners.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is nothing to listen on"));
+    }
     raise_open_files();
     let stop_seconds = settings.stop_time.as_secs();
     let workers = settings.workers.clamp(1, 512);
@@ -300,13 +304,14 @@ fn front<H: Handler>(
 async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResponse {
     let (request, mut body) = request.into_parts();
     let response = handler.handle(request.clone(), &mut body).await;
-    let response = match read_away(&mut body).await {
+    let turn = request.conn_data::<Turn>();
+    let far = turn.is_some_and(|turn| turn.to_come() > LEFTOVER_BYTES_MAX);
+    let leftover = if far { Leftover::More } else { read_away(&mut body).await };
+    let response = match leftover {
         Leftover::Nothing => response,
         // While the body is alive, actix sees that it was not read, and closes the connection after the answer.
         Leftover::More => {
-            if let Some(turn) = request.conn_data::<Turn>() {
-                turn.is_over();
-            }
+            turn.inspect(|turn| turn.is_over());
             response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: body }))
         }
     };
@@ -435,7 +440,7 @@ struct Front<H, S> {
 
 impl<H: Handler, S> Service<Request> for Front<H, S>
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error, Future: Unpin>,
 {
     type Response = Response<InTurn>;
     type Error = actix_web::Error;
@@ -449,22 +454,22 @@ where
         let turn = begin(&mut request);
         match self.gate.answer_at_once(request) {
             Ok(response) => Either::Left(ready(Ok(response.map_body(|_, body| InTurn::new(body, turn))))),
-            Err(request) => Either::Right(Answering { answer: Box::pin(self.app.call(request)), turn }),
+            Err(request) => Either::Right(Answering { answer: self.app.call(request), turn }),
         }
     }
 }
 
 /// actix-web's answer, on its way to become the connection's.
 struct Answering<F> {
-    answer: Pin<Box<F>>,
+    answer: F,
     turn: Option<Turn>,
 }
 
-impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>>> Future for Answering<F> {
+impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> + Unpin> Future for Answering<F> {
     type Output = Result<Response<InTurn>, actix_web::Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = std::task::ready!(self.answer.as_mut().poll(cx))?;
+        let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx))?;
         let turn = self.turn.take();
         Poll::Ready(Ok(Response::from(answer).map_body(|_, body| InTurn::new(body, turn))))
     }

@@ -5,7 +5,7 @@
 use actix_http::{Payload, Request};
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::header::{CONTENT_LENGTH, UPGRADE};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::io::BufRead as _;
@@ -134,12 +134,23 @@ impl Turn {
         if !matches!(self.0.state.get(), State::Ours | State::Head(_)) || matches!(request.payload(), Payload::None) {
             return;
         }
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok());
+        // What is upgraded has no length, whatever it says.
+        let headers = request.headers();
+        let length = headers.get(CONTENT_LENGTH).filter(|_| !headers.contains_key(UPGRADE));
+        let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
         self.give(match length {
             Some(0) => State::Ours,
             Some(length) => State::Body(length),
             None => State::Chunks,
         });
+    }
+
+    /// How much of the present body has not come yet, as far as its head told; in bytes.
+    pub(crate) fn to_come(&self) -> u64 {
+        match self.0.state.get() {
+            State::Body(left) => left,
+            State::Head(_) | State::Chunks | State::Ours | State::Over => 0,
+        }
     }
 
     /// Whether the request line held a `#`; forgets it.

@@ -38,17 +38,31 @@ pub struct Identity {
     pub validators: Validators,
     /// The hash of its content, if it is known.
     pub hash: Option<ContentHash>,
+    /// Whether a program has it open for writing.
+    pub is_busy: bool,
 }
 
 impl Share {
     /// Identifies an open file. Asks for a lease only if nothing is remembered of it.
     pub(super) fn identify(&self, file: &File, status: &Status, effort: Effort, now: Timestamp) -> Result<Identity> {
+        self.identify_patiently(file, status, effort, Duration::ZERO, now)
+    }
+
+    /// As [`Share::identify`], but waits for a program that has the file open for writing.
+    pub(super) fn identify_patiently(
+        &self,
+        file: &File,
+        status: &Status,
+        effort: Effort,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Result<Identity> {
         if let Some(known) = self.recall(&status.stamp, effort, now) {
             return Ok(known);
         }
         let disk = self.tree.disk();
-        let lease = match disk.lease(file, Duration::ZERO)? {
-            Leased::Busy => return Ok(self.being_written(&status.stamp)),
+        let lease = match disk.lease(file, patience)? {
+            Leased::Busy => return Ok(Identity { is_busy: true, ..self.being_written(&status.stamp) }),
             Leased::Held(lease) => Some(lease),
             Leased::Unavailable => None,
         };
@@ -138,7 +152,7 @@ impl Share {
             modified: stamp.mtime,
             date_is_exact,
         };
-        Identity { stamp: *stamp, validators, hash: known.hash }
+        Identity { stamp: *stamp, validators, hash: known.hash, is_busy: false }
     }
 
     /// Somebody is writing the file, or may be: no If-Match can name what is there.
@@ -150,7 +164,7 @@ impl Share {
             modified: stamp.mtime,
             date_is_exact: false,
         };
-        Identity { stamp: *stamp, validators, hash: None }
+        Identity { stamp: *stamp, validators, hash: None, is_busy: false }
     }
 
     /// `None` if somebody began to write meanwhile; then there is no use in going on, and he is not kept waiting.

@@ -55,6 +55,22 @@ impl Content {
         self.disk.read(&self.file, offset, into).map_err(io::Error::other)
     }
 
+    /// Reads all of it, a piece at a time; an error if it has become shorter.
+    pub fn read_all(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut piece = vec![0; self.size().clamp(1, 128 << 10) as usize];
+        let mut offset = 0;
+        while offset < self.size() {
+            let wanted = (self.size() - offset).min(piece.len() as u64) as usize;
+            let count = self.read_at(offset, &mut piece[..wanted])?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            each(&piece[..count]);
+            offset += count as u64;
+        }
+        Ok(())
+    }
+
     /// Whether nothing at all about the file has changed since it was identified.
     pub fn is_exactly_unchanged(&self) -> bool {
         self.disk.status(&self.file).is_ok_and(|status| status.stamp == self.stamp)

@@ -20,6 +20,9 @@ use super::{Hint, Share};
 /// How often a change looks again before it gives up.
 const LOOKS_MAX: usize = 16;
 
+/// How long an upload waits, before it is begun, for a program that has the file open for writing.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// How far ahead of the clock a modification time may be set, to tell two versions of one second apart.
 const MTIME_AHEAD: Duration = Duration::from_secs(2);
 
@@ -85,13 +88,16 @@ impl Share {
             Opened::Nothing => None,
             Opened::File(file, status) => {
                 let effort = if precondition.asks_for_content() { Effort::HashSmall } else { Effort::Recall };
-                Some(self.identify(&file, &status, effort, now)?)
+                Some(self.identify_patiently(&file, &status, effort, PATIENCE, now)?)
             }
         };
-        let too_large_to_tell = precondition.asks_for_content()
-            && identity.as_ref().is_some_and(|known| known.hash.is_none() && !known.validators.shown.is_weak());
-        if !too_large_to_tell {
-            self.decide(precondition, identity.as_ref())?;
+        match &identity {
+            Some(known) if known.is_busy && !precondition.demands_nothing_there() => {
+                return Err(Refusal::OpenForWriting.into());
+            }
+            // Whether the content is the one that was named is found out in the commit.
+            Some(known) if known.hash.is_none() && precondition.asks_for_content() => {}
+            known => self.decide(precondition, known.as_ref())?,
         }
         let free = |share: &Self| Ok::<_, DiskError>(share.tree.disk().space(&site.parent)?.free);
         if let Some(bytes) = announced
@@ -243,11 +249,7 @@ impl Share {
                 Seen::Nothing if !claim.site().name.may_be_made() => Err(Refusal::BadName.into()),
                 Seen::Nothing => Ok((claim.create(staged)?, (true, DateKnown::Exact))),
                 Seen::File(seen) => {
-                    let (mtime, date) = date_after(Some(seen.status.stamp.mtime), now);
-                    if staged.sealed().mtime.seconds() <= seen.status.stamp.mtime.seconds() && date == DateKnown::Exact
-                    {
-                        staged.postpone(mtime)?;
-                    }
+                    let date = date_later(staged, seen.status.stamp.mtime, now)?;
                     Ok((claim.replace(seen, staged, surprise(precondition), now)?, (false, date)))
                 }
                 Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
@@ -392,6 +394,18 @@ pub(super) fn date_after(displaced: Option<Timestamp>, now: Timestamp) -> (Times
     }
     let later = Timestamp::new(displaced.seconds() + 1, 0);
     if later <= now.plus(MTIME_AHEAD) { (later, DateKnown::Exact) } else { (displaced, DateKnown::Shared) }
+}
+
+/// Moves the date of an upload to a later second than that of the version it is to replace, if it is not later already.
+fn date_later(staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
+    if staged.sealed().mtime.seconds() > displaced.seconds() {
+        return Ok(DateKnown::Exact);
+    }
+    let (mtime, date) = date_after(Some(displaced), now);
+    if staged.sealed().mtime.seconds() < mtime.seconds() {
+        staged.postpone(mtime)?;
+    }
+    Ok(date)
 }
 
 /// Only a client that names no version may find that it displaced another one than was seen.

@@ -544,7 +544,7 @@ impl Claim<'_> {
         let place = self.tree.history.place(&self.site.path, self.site.mount)?;
         let entry = self.free_entry(&place, now, |id| EntryName::under_way(id, Act::Remove, status.stamp.id, None))?;
         let _change = self.tree.mutexes.begin_change(&self.site.name);
-        let Some(out) = self.take_out(&place, &entry)? else { return Ok(Swap::Lost) };
+        let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
         let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
         match verdict.and_then(|why| if why.is_none() && is_broken(&lease) { Ok(Some(Why::Busy)) } else { Ok(why) }) {
@@ -689,7 +689,7 @@ impl Claim<'_> {
             EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(upload.id()))
         })?;
         let _change = self.tree.mutexes.begin_change(&self.site.name);
-        let Some(out) = self.take_out(place, &entry)? else { return Ok(Swap::Lost) };
+        let Some(out) = self.take_out(place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(place, &entry, why, now);
         match self.verify(place, &entry, &out, &expected, &mut lease, surprise) {
             Ok(None) => {}
@@ -748,8 +748,9 @@ impl Claim<'_> {
         }
     }
 
-    /// Renames whatever is at the name to its entry in the history; `None` if there is nothing.
-    fn take_out(&self, place: &Place<'_>, entry: &EntryName) -> Result<Option<Status>> {
+    /// Renames whatever is at the name to its entry in the history; `None` if there is nothing. What cannot be looked at afterwards is
+    /// put back.
+    fn take_out(&self, place: &Place<'_>, entry: &EntryName, now: Timestamp) -> Result<Option<Status>> {
         let disk = &self.tree.disk;
         let private = entry.to_name();
         let from = (&self.site.parent, &self.site.name);
@@ -761,7 +762,10 @@ impl Claim<'_> {
         match taken {
             Err(error) if error.cause == Cause::NotFound => Ok(None),
             Err(error) => Err(error),
-            Ok(()) => self.tree.must_look(&place.dir, &private).map(Some),
+            Ok(()) => match self.tree.must_look(&place.dir, &private) {
+                Ok(out) => Ok(Some(out)),
+                Err(error) => self.put_back(place, entry, Why::Lost, now).and(Err(error)),
+            },
         }
     }
 

@@ -6,8 +6,11 @@
 
 pub mod client;
 pub mod disk_images;
+pub mod explore;
+pub mod invariants;
 pub mod server;
 pub mod sim_disk;
+pub mod stories;
 pub mod stranger;
 
 pub use client::{Answer, Connection, Request};
