@@ -89,11 +89,6 @@ impl Expected {
         Ok(Self { claims })
     }
 
-    /// Whether there is nothing to check.
-    pub(super) fn is_empty(&self) -> bool {
-        self.claims.is_empty()
-    }
-
     /// Begins to check. Each algorithm runs once, however many headers name it.
     pub(super) fn checker(self) -> Checker {
         let mut running: Vec<Running> = Vec::new();
