@@ -8,3 +8,4 @@ pub mod model;
 pub mod server;
 pub mod share;
 pub mod store;
+pub mod watch;

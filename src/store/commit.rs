@@ -547,7 +547,7 @@ impl Claim<'_> {
         let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
         let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
-        match verdict.and_then(|why| if why.is_none() && is_broken(&lease) { Ok(Some(Why::Busy)) } else { Ok(why) }) {
+        match verdict.map(|why| why.or_else(|| is_broken(&lease).then_some(Why::Busy))) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
