@@ -518,7 +518,7 @@ impl Claim<'_> {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             named => named?,
         }
-        tree.disk.sync_dir(&self.site.parent)?;
+        tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm) }))
     }
 
@@ -569,7 +569,7 @@ impl Claim<'_> {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             made => made?,
         }
-        disk.sync_dir(&self.site.parent)?;
+        disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed::default()))
     }
 
@@ -580,7 +580,7 @@ impl Claim<'_> {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
         }
-        self.tree.sync_both(&dir, &self.site)?;
+        self.tree.sync_both(&dir, &self.site).map_err(unsure)?;
         Ok(Swap::Done(Changed::default()))
     }
 
@@ -707,7 +707,7 @@ impl Claim<'_> {
             }
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
-        self.sync(place)?;
+        self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
@@ -731,7 +731,7 @@ impl Claim<'_> {
             return Ok(Swap::Lost);
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
-        self.sync(place)?;
+        self.sync(place).map_err(unsure)?;
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
     }
 
@@ -882,6 +882,12 @@ impl std::fmt::Debug for SeenFile {
 
 fn is_broken(lease: &Option<Box<dyn Lease>>) -> bool {
     lease.as_ref().is_some_and(|lease| !lease.is_unbroken())
+}
+
+/// A name was changed and its folder could not be synced: nobody can say whether the change will last. So it is a fault whatever the
+/// cause, and never a refusal, which promises that all is as it was.
+fn unsure(error: DiskError) -> DiskError {
+    DiskError { cause: Cause::Failed, ..error }
 }
 
 fn failed(operation: &'static str, name: &Name, message: &str) -> DiskError {
