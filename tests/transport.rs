@@ -224,6 +224,77 @@ fn a_file_written_to_while_it_is_sent_is_never_completed() {
     }
 }
 
+/// What is not in the page cache is read in the blocking pool; the bytes are the same.
+#[test]
+fn a_file_that_is_not_in_memory_arrives_byte_for_byte() {
+    let server = Server::start();
+    std::fs::write(server.own(), content(0, SIZE)).unwrap();
+    let file = File::open(server.own()).unwrap();
+    file.sync_all().unwrap();
+    for way in ["send-own", "copy-own"] {
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let mut client = server.connect();
+        client.ask(&format!("GET /{way}/3/{SIZE} HTTP/1.1"));
+        client.answer().expect_range(3, SIZE);
+    }
+}
+
+/// `sendfile` takes ordinary files only; what it does not take is copied.
+#[test]
+fn what_the_kernel_cannot_send_is_copied() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for length in [1, 100_000, 3 * MIB] {
+        client.ask(&format!("GET /send-zeros/0/{length} HTTP/1.1"));
+        assert!(client.answer().body == vec![0; length as usize]);
+    }
+}
+
+#[test]
+fn http_1_0_gets_its_file_and_the_end() {
+    let server = Server::start();
+    for way in ["send", "copy", "memory", "hot"] {
+        let mut client = server.connect();
+        client.ask(&format!("GET /{way}/7/600000 HTTP/1.0"));
+        let answer = client.answer();
+        answer.expect_range(7, 600_000);
+        assert_eq!(answer.header("transfer-encoding"), None);
+        client.expect_end();
+    }
+}
+
+#[test]
+fn half_a_body_is_told_as_a_fault() {
+    let server = Server::start();
+    for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
+        let mut client = server.connect();
+        client.ask_with("PUT /keep HTTP/1.1", framing);
+        client.send(b"64\r\nhalf of what was announced");
+        client.finish_writing();
+        assert_eq!(client.answer().status, 400, "{framing}");
+    }
+}
+
+/// A client that pours in requests without reading is held up, and what it asked is answered once it reads.
+#[test]
+fn requests_sent_far_ahead_wait_their_turn() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let Wire::Tcp(wire) = &client.wire else { unreachable!() };
+    let mut wire = wire.try_clone().unwrap();
+    let asking = std::thread::spawn(move || {
+        let request = format!("GET /memory/0/2000 HTTP/1.1\r\nHost: a\r\nX-Filler: {}\r\n\r\n", "a".repeat(1000));
+        for _ in 0..2000 {
+            wire.write_all(request.as_bytes()).unwrap();
+        }
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    for _ in 0..2000 {
+        client.answer().expect_range(0, 2000);
+    }
+    asking.join().unwrap();
+}
+
 #[test]
 fn a_reader_that_takes_nothing_is_dropped() {
     let settings = Settings { write_stall: Duration::from_millis(400), ..Settings::default() };
@@ -513,7 +584,11 @@ struct Files {
 impl Files {
     fn open(&self, way: &str) -> Arc<dyn FileBytes> {
         self.open.fetch_add(1, Ordering::SeqCst);
-        let file = if way.ends_with("-own") { File::open(&self.own).unwrap() } else { whole() };
+        let file = match way.split_once('-') {
+            Some((_, "own")) => File::open(&self.own).unwrap(),
+            Some((_, "zeros")) => File::open("/dev/zero").unwrap(),
+            _ => whole(),
+        };
         let now = file.metadata().unwrap();
         let changed = way.ends_with("-changed");
         Arc::new(Source { file, modified: (now.mtime(), now.mtime_nsec()), changed, open: Arc::clone(&self.open) })
@@ -564,7 +639,9 @@ impl Handler for Words {
         let mut answer = HttpResponse::Ok();
         answer.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")));
         match way {
-            "send" | "send-own" | "send-changed" => body::file(&request, answer, self.files.open(way), range),
+            "send" | "send-own" | "send-zeros" | "send-changed" => {
+                body::file(&request, answer, self.files.open(way), range)
+            }
             "copy" | "copy-own" | "copy-changed" if request.method() == Method::HEAD => {
                 answer.body(BoxBody::new(LengthOnly(end - start)))
             }

@@ -57,7 +57,8 @@ pub trait Handler: 'static {
     /// Decides, from the head alone, whether the client that waits for `100 Continue` may send its body. An `Err` is the final answer.
     fn early(&self, request: &Request) -> impl Future<Output = Result<(), Response<BoxBody>>>;
 
-    /// Answers a request.
+    /// Answers a request. Dropped at its next `.await` when the client's connection breaks; a client that has only finished sending
+    /// is still there.
     fn handle(&self, request: HttpRequest, body: &mut Payload) -> impl Future<Output = HttpResponse>;
 
     /// The answer to a request that never reaches a verb. The connection closes after it if a body was announced.
@@ -94,7 +95,7 @@ pub struct Settings {
     pub linger_time: Duration,
     /// How long a reader may take nothing before it is dropped.
     pub write_stall: Duration,
-    /// How long requests in flight have to end when the server is asked to stop.
+    /// How long requests in flight have to end when the server is asked to stop; counted in whole seconds.
     pub stop_time: Duration,
 }
 
@@ -157,13 +158,16 @@ pub fn stop_on_signals() -> io::Result<Stop> {
 /// Serves until it is asked to stop. Runs inside an actix `System`.
 ///
 /// # Errors
-/// Where the sockets cannot be used.
+/// Where the sockets cannot be used, or there are none.
 pub async fn serve<H: Handler>(
     settings: Settings,
     listeners: Vec<Listener>,
     make_handler: impl Fn() -> H + Clone + Send + 'static,
     mut stop: Stop,
 ) -> io::Result<()> {
+    if listeners.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is nothing to listen on"));
+    }
     raise_open_files();
     let stop_seconds = settings.stop_time.as_secs();
     let workers = settings.workers.clamp(1, 512);
@@ -300,13 +304,14 @@ fn front<H: Handler>(
 async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResponse {
     let (request, mut body) = request.into_parts();
     let response = handler.handle(request.clone(), &mut body).await;
-    let response = match read_away(&mut body).await {
+    let turn = request.conn_data::<Turn>();
+    let far = turn.is_some_and(|turn| turn.to_come() > LEFTOVER_BYTES_MAX);
+    let leftover = if far { Leftover::More } else { read_away(&mut body).await };
+    let response = match leftover {
         Leftover::Nothing => response,
         // While the body is alive, actix sees that it was not read, and closes the connection after the answer.
         Leftover::More => {
-            if let Some(turn) = request.conn_data::<Turn>() {
-                turn.is_over();
-            }
+            turn.inspect(|turn| turn.is_over());
             response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: body }))
         }
     };

@@ -145,6 +145,14 @@ impl Turn {
         });
     }
 
+    /// How much of the present body has not come yet, as far as its head told; in bytes.
+    pub(crate) fn to_come(&self) -> u64 {
+        match self.0.state.get() {
+            State::Body(left) => left,
+            State::Head(_) | State::Chunks | State::Ours | State::Over => 0,
+        }
+    }
+
     /// Whether the request line held a `#`; forgets it.
     pub(crate) fn had_fragment(&self) -> bool {
         self.0.fragment.take()

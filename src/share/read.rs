@@ -18,7 +18,7 @@ pub enum Target {
     /// A folder, last changed then.
     Collection(Timestamp),
     /// A file: its bytes, and which version they are.
-    File(Content, Identity),
+    File(Box<Content>, Box<Identity>),
 }
 
 /// The bytes of one version of a file: opened once, so that they cannot become another's.
@@ -53,6 +53,22 @@ impl Content {
     /// Reads; 0 at the end.
     pub fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         self.disk.read(&self.file, offset, into).map_err(io::Error::other)
+    }
+
+    /// Reads all of it, a piece at a time; an error if it has become shorter.
+    pub fn read_all(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut piece = vec![0; self.size().clamp(1, 128 << 10) as usize];
+        let mut offset = 0;
+        while offset < self.size() {
+            let wanted = (self.size() - offset).min(piece.len() as u64) as usize;
+            let count = self.read_at(offset, &mut piece[..wanted])?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            each(&piece[..count]);
+            offset += count as u64;
+        }
+        Ok(())
     }
 
     /// Whether nothing at all about the file has changed since it was identified.
@@ -147,6 +163,7 @@ impl Share {
 
     /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
     fn content(&self, file: File, identity: Identity) -> Target {
-        Target::File(Content::new(Arc::clone(self.tree.disk()), file, identity.stamp), identity)
+        let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
+        Target::File(Box::new(content), Box::new(identity))
     }
 }

@@ -283,11 +283,7 @@ impl Share {
                 Seen::Nothing if !claim.site().name.may_be_made() => Err(Refusal::BadName.into()),
                 Seen::Nothing => Ok((claim.create(staged)?, (true, DateKnown::Exact))),
                 Seen::File(seen) => {
-                    let (mtime, date) = date_after(Some(seen.status.stamp.mtime), now);
-                    if staged.sealed().mtime.seconds() <= seen.status.stamp.mtime.seconds() && date == DateKnown::Exact
-                    {
-                        staged.postpone(mtime)?;
-                    }
+                    let date = date_later(staged, seen.status.stamp.mtime, now)?;
                     Ok((claim.replace(seen, staged, surprise(precondition), now)?, (false, date)))
                 }
                 Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),

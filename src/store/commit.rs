@@ -326,11 +326,12 @@ impl Tree {
     /// Step R of the protocol, for one entry with a tail.
     fn settle(&self, found: &Found, now: Timestamp) -> Result<&'static str> {
         let Ending::Tail(tail) = &found.version.name.ending else { return Ok("nothing") };
+        let dir = found.dir(&*self.disk)?;
         let entry = &found.version.name;
         let private = entry.to_name();
         let digest = found.version.status.stamp.id.digest();
         if *digest == *tail.upload {
-            self.rename_entry(&found.dir, entry, Ending::Upload)?;
+            self.rename_entry(&dir, entry, Ending::Upload)?;
             return Ok("an upload that was not answered is kept in the history");
         }
         let site = match self.site(&found.path) {
@@ -346,23 +347,23 @@ impl Tree {
         if let Some(site) = &site {
             let was_taken_out = tail.act == Act::TakeOut || (tail.act == Act::Remove && !expected);
             if at_name.is_none() && was_taken_out {
-                self.disk.rename_new((&found.dir, &private), (&site.parent, &site.name))?;
-                self.sync_both(&found.dir, site)?;
+                self.disk.rename_new((&dir, &private), (&site.parent, &site.name))?;
+                self.sync_both(&dir, site)?;
                 return Ok("the file that a broken-off change had taken out is back");
             }
             let upload_is_there = at_name.filter(|status| *status.stamp.id.digest() == *tail.upload);
             if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
-                let back = self.exchange_back(site, &found.dir, &private, upload.stamp.id)?;
-                self.keep_what_is_held(site, &found.dir, entry, &back, upload.stamp.id, now)?;
-                self.sync_both(&found.dir, site)?;
+                let back = self.exchange_back(site, &dir, &private, upload.stamp.id)?;
+                self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)?;
+                self.sync_both(&dir, site)?;
                 return Ok("an upload that had not been answered is taken back");
             }
         }
         if self.was_written_late(found)? {
-            self.put_beside(&found.dir, &private, &found.path, now)?;
+            self.put_beside(&dir, &private, &found.path, now)?;
             return Ok("what a program wrote into a displaced file is put beside it");
         }
-        self.rename_entry(&found.dir, entry, Ending::Settled)?;
+        self.rename_entry(&dir, entry, Ending::Settled)?;
         Ok("a displaced version is kept in the history")
     }
 
@@ -373,7 +374,8 @@ impl Tree {
         if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
             return Ok(true);
         }
-        let Opened::File(file, _) = self.disk.open(&found.dir, &found.version.name.to_name())? else {
+        let dir = found.dir(&*self.disk)?;
+        let Opened::File(file, _) = self.disk.open(&dir, &found.version.name.to_name())? else {
             return Ok(false);
         };
         Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
@@ -544,10 +546,10 @@ impl Claim<'_> {
         let place = self.tree.history.place(&self.site.path, self.site.mount)?;
         let entry = self.free_entry(&place, now, |id| EntryName::under_way(id, Act::Remove, status.stamp.id, None))?;
         let _change = self.tree.mutexes.begin_change(&self.site.name);
-        let Some(out) = self.take_out(&place, &entry)? else { return Ok(Swap::Lost) };
+        let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
         let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
-        match verdict.and_then(|why| if why.is_none() && is_broken(&lease) { Ok(Some(Why::Busy)) } else { Ok(why) }) {
+        match verdict.map(|why| why.or_else(|| is_broken(&lease).then_some(Why::Busy))) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
@@ -573,12 +575,12 @@ impl Claim<'_> {
 
     /// Brings a folder back from the history, if the name is free.
     pub fn bring_back(&self, version: &Found) -> Result<Swap> {
-        let from = version.version.name.to_name();
-        match self.tree.disk.rename_new((&version.dir, &from), (&self.site.parent, &self.site.name)) {
+        let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.name.to_name());
+        match self.tree.disk.rename_new((&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
         }
-        self.tree.sync_both(&version.dir, &self.site)?;
+        self.tree.sync_both(&dir, &self.site)?;
         Ok(Swap::Done(Changed::default()))
     }
 
@@ -689,7 +691,7 @@ impl Claim<'_> {
             EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(upload.id()))
         })?;
         let _change = self.tree.mutexes.begin_change(&self.site.name);
-        let Some(out) = self.take_out(place, &entry)? else { return Ok(Swap::Lost) };
+        let Some(out) = self.take_out(place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(place, &entry, why, now);
         match self.verify(place, &entry, &out, &expected, &mut lease, surprise) {
             Ok(None) => {}
@@ -748,8 +750,9 @@ impl Claim<'_> {
         }
     }
 
-    /// Renames whatever is at the name to its entry in the history; `None` if there is nothing.
-    fn take_out(&self, place: &Place<'_>, entry: &EntryName) -> Result<Option<Status>> {
+    /// Renames whatever is at the name to its entry in the history; `None` if there is nothing. What cannot be looked at afterwards is
+    /// put back.
+    fn take_out(&self, place: &Place<'_>, entry: &EntryName, now: Timestamp) -> Result<Option<Status>> {
         let disk = &self.tree.disk;
         let private = entry.to_name();
         let from = (&self.site.parent, &self.site.name);
@@ -761,7 +764,10 @@ impl Claim<'_> {
         match taken {
             Err(error) if error.cause == Cause::NotFound => Ok(None),
             Err(error) => Err(error),
-            Ok(()) => self.tree.must_look(&place.dir, &private).map(Some),
+            Ok(()) => match self.tree.must_look(&place.dir, &private) {
+                Ok(out) => Ok(Some(out)),
+                Err(error) => self.put_back(place, entry, Why::Lost, now).and(Err(error)),
+            },
         }
     }
 

@@ -4,7 +4,7 @@
 //! mutex, and two that merely look alike wait for each other without harm. Nothing that waits for a client happens under it.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -124,9 +124,7 @@ impl PathMutexes {
     }
 
     fn hash(&self, of: &impl Hash) -> usize {
-        let mut hasher = self.hasher.build_hasher();
-        of.hash(&mut hasher);
-        hasher.finish() as usize
+        self.hasher.hash_one(of) as usize
     }
 }
 

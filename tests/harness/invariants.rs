@@ -24,7 +24,7 @@ use super::stranger::Act;
 
 /// How a request was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// 2xx.
     Done,
     /// 404, 409, 412, 423: everything is as it was.
@@ -35,41 +35,41 @@ pub(crate) enum Answer {
 
 /// What was asked, and what the folder held before.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// The name in question.
-    pub(crate) path: &'static str,
+    pub path: &'static str,
     /// What the request wants to put there; `None`: it removes.
-    pub(crate) upload: Option<&'static str>,
+    pub upload: Option<&'static str>,
     /// What was there before.
-    pub(crate) before: Option<&'static str>,
+    pub before: Option<&'static str>,
     /// Whether the request names the version it replaces.
-    pub(crate) conditional: bool,
+    pub conditional: bool,
     /// Whether the name may be missing for an instant (tier C).
-    pub(crate) takes_out: bool,
+    pub takes_out: bool,
     /// Whether displaced files are kept.
-    pub(crate) keeps: bool,
+    pub keeps: bool,
 }
 
 /// How a story ended.
 #[derive(Clone, Debug)]
-pub(crate) struct End {
+pub struct End {
     /// The answer, if there was time for one.
-    pub(crate) answer: Option<Answer>,
+    pub answer: Option<Answer>,
     /// The crash, if there was one.
-    pub(crate) crash: Option<Crash>,
+    pub crash: Option<Crash>,
     /// What strangers did.
-    pub(crate) acts: Vec<Act>,
-    /// Whether a call was made to fail.
-    pub(crate) failed: bool,
+    pub acts: Vec<Act>,
+    /// Whether a call was made to fail, and noclobber was not started again since.
+    pub failed: bool,
 }
 
 /// An invariant that does not hold, and how one can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
+pub struct Broken {
     /// Its name.
-    pub(crate) invariant: &'static str,
+    pub invariant: &'static str,
     /// What was found.
-    pub(crate) found: String,
+    pub found: String,
 }
 
 /// Everything that an invariant is judged by.
@@ -84,7 +84,7 @@ struct Scene<'a> {
 }
 
 /// Judges one ended story, when nothing is under way any more and all second looks were taken.
-pub(crate) fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
+pub fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
     let account = disk.account();
     let scene = Scene {
         asked,
@@ -100,7 +100,9 @@ pub(crate) fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
     let mut check = |invariant, found: Option<String>| broken.extend(found.map(|found| Broken { invariant, found }));
     check("I1", scene.lost(&everywhere));
     check("torn", everywhere.iter().find(|(_, bytes)| bytes.starts_with(TORN)).map(|(path, _)| path.clone()));
-    check("stray", everywhere.iter().map(|(path, _)| path).find(|path| is_stray(path)).cloned());
+    if !end.failed {
+        check("stray", everywhere.iter().map(|(path, _)| path).find(|path| is_stray(path)).cloned());
+    }
     check("leak", Some(disk.open_handles()).filter(|count| *count > 0).map(|count| format!("{count} open")));
     check("I4", scene.unlinked_in_use());
     if end.crash.is_none() {
@@ -204,16 +206,18 @@ impl Scene<'_> {
         (broken < could_know).then(|| format!("broken at step {broken}, could be known at step {could_know}"))
     }
 
-    /// With nobody about, and at most one call that failed, the folder is as the answer says.
+    /// With nobody about, and at most one call that failed, the folder is as the answer says. Only where a folder could not be
+    /// synced nobody can say.
     fn not_as_answered(&self) -> Option<String> {
         if !self.end.acts.is_empty() {
             return None;
         }
-        let expected = match self.end.answer.as_ref()? {
-            Answer::Done => self.asked.upload,
-            Answer::Refused(_) | Answer::Fault(_) => self.asked.before,
+        let is = |expected: Option<&str>| self.at.as_deref() == expected.map(str::as_bytes);
+        let right = match self.end.answer.as_ref()? {
+            Answer::Done => is(self.asked.upload),
+            Answer::Fault(why) if why.starts_with("sync_dir") => is(self.asked.before) || is(self.asked.upload),
+            Answer::Refused(_) | Answer::Fault(_) => is(self.asked.before),
         };
-        let right = self.at.as_deref() == expected.map(str::as_bytes);
         (!right).then(|| format!("{:?} was answered, {} is there", self.end.answer, text(self.at.as_ref())))
     }
 

@@ -18,19 +18,19 @@ use super::sim_disk::{Features, SimDisk};
 use super::stranger::Act;
 
 /// The file that every request is about.
-pub(crate) const PATH: &str = "d/a";
+pub const PATH: &str = "d/a";
 
 /// What the client named, and what was there before.
-pub(crate) const BEFORE: &str = "S";
+pub const BEFORE: &str = "S";
 
 /// What it uploads.
-pub(crate) const UPLOAD: &str = "NN";
+pub const UPLOAD: &str = "NN";
 
 const LOOKS_MAX: usize = 5;
 
 /// What is asked of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub enum Request {
     /// PUT with `If-Match`.
     PutNamed,
     /// PUT without a condition, over a file.
@@ -47,31 +47,31 @@ pub(crate) enum Request {
 
 /// A request on a tier.
 #[derive(Clone, Debug)]
-pub(crate) struct Asking {
+pub struct Asking {
     /// What is asked.
-    pub(crate) request: Request,
+    pub request: Request,
     /// What the disk can do.
-    pub(crate) features: Features,
+    pub features: Features,
     /// Whether displaced files are kept.
-    pub(crate) keeps: bool,
+    pub keeps: bool,
     /// Whether the history of the path is there already, and the upload has been staged: then the story is only the commit.
-    pub(crate) short: bool,
+    pub short: bool,
 }
 
 /// The server under test, and an upload that is ready.
-pub(crate) struct Server {
+pub struct Server {
     tree: Tree,
     staged: std::sync::Mutex<Option<Staged>>,
 }
 
 impl Asking {
     /// A request on a disk of this tier, from the beginning.
-    pub(crate) fn of(request: Request, tier: Tier) -> Self {
+    pub fn of(request: Request, tier: Tier) -> Self {
         Self { request, features: Features::of(tier), keeps: true, short: false }
     }
 
     /// The same, only the commit.
-    pub(crate) fn short(request: Request, tier: Tier) -> Self {
+    pub fn short(request: Request, tier: Tier) -> Self {
         Self { short: true, ..Self::of(request, tier) }
     }
 
