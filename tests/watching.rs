@@ -22,7 +22,7 @@ use noclobber::watch::{self, Reason, State, Watch};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
-use crate::harness::{eventually, full, has_program, heavy, left_out, report};
+use crate::harness::{Server, eventually, full, has_program, heavy, left_out, report};
 
 /// Until a change is noticed, on a machine that is busy with other tests. Alone it takes about an eighth of a second.
 const SOON: Duration = Duration::from_secs(10);
@@ -315,6 +315,13 @@ fn a_large_tree_delays_nobody() {
     if watch.state() == State::Watching {
         assert_eq!(shared.watches(), folders + 1);
     }
+}
+
+/// The folders that a request makes on its way were taken for a reason to refuse its own body, once there were two of them.
+#[test]
+fn a_large_new_file_is_put_with_its_folders() {
+    let server = Server::start();
+    server.put("/a/b/c/large?mkdirs").if_none_match("*").body(vec![b'x'; 1 << 20]).expect(201);
 }
 
 /// A folder that is shared in this process.
