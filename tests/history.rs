@@ -213,9 +213,7 @@ fn old_versions_are_let_go() {
     fs::File::options().write(true).open(&aged).unwrap().set_modified(date).unwrap();
     server.start_again();
     server.put("/a.txt").body("three").expect(204);
-    eventually(Duration::from_secs(20), "the old version to be let go", || {
-        (!aged.exists()).then_some(())
-    });
+    eventually(Duration::from_secs(20), "the old version to be let go", || (!aged.exists()).then_some(()));
     server.versions("/a.txt").expect(["two", "one"]);
 }
 
