@@ -29,7 +29,7 @@ use uploads::Uploads;
 pub use crate::store::disk::Kind;
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
-pub use read::{Content, Target};
+pub use read::{Content, Spot, Target};
 pub use uploads::UploadWatch;
 pub use versions::KeptVersion;
 pub use write::{Removed, Stored, Upload};

@@ -13,7 +13,7 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{Found, History, Place};
-use super::path_mutex::{PathGuard, PathKey, PathMutexes};
+use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot};
 use super::staging::Staged;
 
 /// How long a look waits for a program that has the file open for writing.
@@ -229,23 +229,24 @@ impl Tree {
 
     /// Reads something of a path while no change of it is under way, so that no upload is shown that may still be undone.
     pub fn steadily<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-        let Some((_, name)) = path.split() else { return read() };
-        if let Some(before) = self.mutexes.calm(&name) {
-            let got = read();
-            if self.mutexes.still_calm(&name, before) {
-                return got;
-            }
+        if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+            return got;
         }
         let _claim = self.claim(path)?;
         read()
     }
 
     /// As [`Tree::steadily`], but gives up instead of waiting.
-    pub fn steadily_now<T>(&self, path: &SharePath, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
-        let Some((_, name)) = path.split() else { return Some(read()) };
-        let before = self.mutexes.calm(&name)?;
+    pub fn steadily_now<T>(&self, slot: Option<Slot>, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+        let Some(slot) = slot else { return Some(read()) };
+        let before = self.mutexes.calm(slot)?;
         let got = read();
-        self.mutexes.still_calm(&name, before).then_some(got)
+        self.mutexes.still_calm(slot, before).then_some(got)
+    }
+
+    /// The counter of a path; `None` for the share itself, which nothing changes.
+    pub fn slot(&self, path: &SharePath) -> Option<Slot> {
+        path.split().map(|(_, name)| self.mutexes.slot(&name))
     }
 
     /// What a person should hear of, since this was last asked.
