@@ -38,7 +38,7 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
             list(verbs, head, asked).await
         }
         Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
-        Target::File(content, identity) => send(verbs, request, asked, content, identity, Remember::IfSmall).await,
+        Target::File(content, identity) => send(verbs, request, asked, *content, *identity, Remember::IfSmall).await,
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) async fn instead_of_412(verbs: &Verbs, request: &HttpRequest, stop: &
     let mut describe = Headers::new(&asked, &identity);
     describe.add("content-location", &asked.path.to_url());
     describe.add("cache-control", "no-store");
-    Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(content), 0..size))
+    Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(*content), 0..size))
 }
 
 /// Opens what is at a path: on this thread if nothing has to be waited for, else on the blocking pool.
@@ -145,7 +145,7 @@ async fn hash_if_asked(
     }
     let path = asked.path.clone();
     match verbs.ask(move |share| share.read_hashed(&path, now())).await? {
-        Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(hashed),
+        Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),
     }
 }
@@ -220,8 +220,8 @@ fn keep(
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let (path, stamp, headers) = (asked.path.clone(), *content.stamp(), describe.headers.clone());
-    verbs.hot.keep(head.uri.path(), HotFile { path, stamp, bytes, headers, unmodified_headers, tag });
+    let (spot, stamp, headers) = (verbs.share.spot(&asked.path), *content.stamp(), describe.headers.clone());
+    verbs.hot.keep(head.uri.path(), HotFile { spot, stamp, bytes, headers, unmodified_headers, tag });
 }
 
 fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {

@@ -40,7 +40,7 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
     let path = asked.path.clone();
     match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
         Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
-        Target::File(content, identity) => get::send(verbs, request, asked, content, identity, Remember::No).await,
+        Target::File(content, identity) => get::send(verbs, request, asked, *content, *identity, Remember::No).await,
     }
 }
 

@@ -219,19 +219,22 @@ impl Tally {
         drop(server);
     }
 
-    /// The recovery is killed at each of its steps, and the next one has to do.
+    /// The recovery dies at each of its steps, too, and the next one has to do.
     fn crash_again<S: Story>(&mut self, story: &S, disk: &SimDisk, crash: Crash, end: &End, steps: usize) {
         for at in 1..=steps {
             let left = disk.after_crash(crash);
             left.resume(vec![Event::Crash { at, when: When::Before }]);
             let died = catch_unwind(AssertUnwindSafe(|| drop(story.start(&left))));
             assert!(died.is_err_and(|payload| payload.is::<Crashed>()), "the recovery is the same each time");
-            let left = left.after_crash(Crash::Kill);
-            left.resume(vec![]);
-            let server = story.start(&left);
-            finish_story(story, &left, &server, vec![]);
-            drop(server);
-            self.judge(story, &left, end);
+            for again in [Crash::Kill, Crash::PowerCut { changes: 0 }] {
+                let left = left.after_crash(again);
+                left.resume(vec![]);
+                let server = story.start(&left);
+                finish_story(story, &left, &server, vec![]);
+                drop(server);
+                let crash = if again == Crash::Kill { end.crash } else { Some(again) };
+                self.judge(story, &left, &End { crash, ..end.clone() });
+            }
         }
     }
 

@@ -1199,7 +1199,7 @@ impl State {
             mtime: now,
             ctime: now,
             born: now,
-            durable: kind != Kind::File,
+            durable: true,
             doomed: false,
             linkable: false,
             by_server: false,
