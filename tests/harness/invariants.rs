@@ -282,7 +282,8 @@ impl Scene<'_> {
                 return Some(format!("{} is there", text(self.at.as_ref())));
             }
         }
-        let old = if removes { self.end.acts.is_empty() && self.at.is_some() } else { self.is_before(self.at.as_ref()) };
+        let old =
+            if removes { self.end.acts.is_empty() && self.at.is_some() } else { self.is_before(self.at.as_ref()) };
         let undone = self.is_done() && old && cut;
         undone.then(|| "what was answered is undone".to_owned())
     }
