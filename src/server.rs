@@ -47,7 +47,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     }
     say_what_is_served(&config, &share);
     let housekeeping = Housekeeping::start(Arc::clone(&share));
-    let watch = ();
+    let watch = config.watch.then(|| crate::watch::start(Arc::clone(&share), &config.folder));
     for address in &addresses {
         say(&format!("Listening on {address}"));
     }

@@ -30,6 +30,7 @@ mod sim_disk;
 mod start;
 mod strangers;
 mod transport;
+mod watching;
 mod writing;
 
 /// Every file in `tests/` is a module of this binary; one that is not would look like tests that pass.

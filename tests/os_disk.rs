@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -487,13 +488,7 @@ fn a_file_that_turns_into_a_pipe_is_not_waited_for() {
     let share = Share::new();
     share.save("a", "one");
     make_fifo(&share.path("b"));
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                swap(&share.path("a"), &share.path("b"));
-            }
-        });
+    swapping(&share.path("a"), &share.path("b"), || {
         let begun = Instant::now();
         for _ in 0..20_000 {
             match share.open("a") {
@@ -505,8 +500,27 @@ fn a_file_that_turns_into_a_pipe_is_not_waited_for() {
                 other => panic!("{other:?}"),
             }
         }
-        stop.store(true, Ordering::Relaxed);
         assert!(begun.elapsed() < Duration::from_secs(30));
+    });
+}
+
+/// Swaps two names again and again while `meanwhile` runs, and stops even if that fails.
+fn swapping(one: &Path, other: &Path, meanwhile: impl FnOnce()) {
+    struct StopWhenDropped<'flag>(&'flag AtomicBool);
+    impl Drop for StopWhenDropped<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _stop = StopWhenDropped(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                swap(one, other);
+            }
+        });
+        meanwhile();
     });
 }
 
@@ -695,13 +709,8 @@ fn a_folder_that_is_swapped_for_a_link_never_leads_out() {
         fs::create_dir(share.path("d")).unwrap();
         share.save("d/a", "inside");
         symlink(outside.path(), share.path("l")).unwrap();
-        let (root, stop) = (share.root(), AtomicBool::new(false));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    swap(&share.path("d"), &share.path("l"));
-                }
-            });
+        let root = share.root();
+        swapping(&share.path("d"), &share.path("l"), || {
             for _ in 0..10_000 {
                 if let Opened::File(file, _) = share.open("d/a") {
                     assert_eq!(read(&share.disk, &file), "inside");
@@ -711,7 +720,6 @@ fn a_folder_that_is_swapped_for_a_link_never_leads_out() {
                     assert_eq!(read(&share.disk, &file), "inside");
                 }
             }
-            stop.store(true, Ordering::Relaxed);
         });
     }
 }
@@ -1028,7 +1036,52 @@ fn attributes_are_copied_without_the_bits_that_lend_rights() {
 }
 
 #[test]
+fn a_list_that_cannot_be_copied_leaves_the_file_to_its_owner() {
+    let test = "a_list_that_cannot_be_copied_leaves_the_file_to_its_owner";
+    let Some(mounted) = Mounted::new(test, &["-t", "ramfs", "ramfs"].map(OsStr::new)) else { return };
+    let share = Share::new();
+    share.save("a", "one");
+    let list = access_list(6, (1234, 6), 0, 6, 4);
+    if rustix::fs::setxattr(share.path("a"), c"system.posix_acl_access", &list, XattrFlags::empty()).is_err() {
+        return left_out(test, "there are no access control lists here");
+    }
+    let from = share.file("a");
+    assert_eq!(share.disk.status(&from).unwrap().mode, 0o664, "the group's bits are the list's mask");
+    let without_lists = OsDisk::open(mounted.path(), Options::default()).unwrap();
+    let to = without_lists.create_named(&without_lists.root().unwrap(), &name("a")).unwrap();
+    without_lists.copy_attributes(&from, &to).unwrap();
+    assert_eq!(without_lists.status(&to).unwrap().mode, 0o600);
+}
+
+/// Runs one test again as a user who may do little, with a folder of root's. Gives the folder in that other run.
+fn as_nobody(test: &str) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("NOCLOBBER_TEST_FOLDER") {
+        return Some(folder.into());
+    }
+    if !is_root() {
+        left_out(test, "it takes root to become another user");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.path().join("a"), "one").unwrap();
+    fs::set_permissions(folder.path().join("a"), fs::Permissions::from_mode(0o664)).unwrap();
+    fs::write(folder.path().join("closed"), "one").unwrap();
+    fs::set_permissions(folder.path().join("closed"), fs::Permissions::from_mode(0o600)).unwrap();
+    // A copy, since the folders above the real one may be closed to others.
+    let program = folder.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut child = Command::new(&program);
+    child.args(["--exact", &format!("os_disk::{test}")]).env("NOCLOBBER_TEST_FOLDER", folder.path());
+    let output = child.current_dir("/").uid(65534).gid(65534).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    None
+}
+
+#[test]
 fn a_file_that_may_not_be_written_keeps_its_attributes_too() {
+    let Some(_) = as_nobody("a_file_that_may_not_be_written_keeps_its_attributes_too") else { return };
     let share = Share::new();
     share.save("a", "one");
     rustix::fs::setxattr(share.path("a"), c"user.colour", b"blue", XattrFlags::empty()).unwrap();
@@ -1037,6 +1090,26 @@ fn a_file_that_may_not_be_written_keeps_its_attributes_too() {
     share.disk.copy_attributes(&share.file("a"), &to).unwrap();
     assert_eq!(share.disk.status(&to).unwrap().mode, 0o444);
     assert_eq!(attribute(&to, "user.colour").as_deref(), Some(&b"blue"[..]));
+}
+
+#[test]
+fn the_files_of_another_user_are_read_and_neither_leased_nor_widened() {
+    let Some(folder) = as_nobody("the_files_of_another_user_are_read_and_neither_leased_nor_widened") else { return };
+    let disk = OsDisk::open(&folder, Options::default()).unwrap();
+    assert_eq!(disk.abilities().tier(), Tier::A, "where nothing can be tried the type decides");
+    let root = disk.root().unwrap();
+    assert_eq!(cause(disk.create_nameless(&root)), Cause::NotPermitted);
+    assert_eq!(cause(disk.open_path(&root, b"closed")), Cause::NotPermitted);
+    let Opened::File(from, status) = disk.open_path(&root, b"a").unwrap() else { panic!() };
+    assert_eq!(read(&disk, &from), "one");
+    assert!(matches!(disk.lease(&from, Duration::ZERO), Ok(Leased::Unavailable)));
+
+    let share = Share::new();
+    let to = share.disk.create_nameless(&share.root()).unwrap();
+    share.disk.copy_attributes(&from, &to).unwrap();
+    let copied = share.disk.status(&to).unwrap();
+    assert_eq!((copied.uid, copied.gid), (65534, 65534), "neither may be given away");
+    assert_eq!((status.mode, copied.mode), (0o664, 0o644), "the new group gets no more than the others had");
 }
 
 fn attribute(file: &File, name: &str) -> Option<Vec<u8>> {
@@ -1093,9 +1166,12 @@ fn the_time_of_a_file_is_set_and_nothing_else() {
         share.disk.write(&file, 0, b"x").unwrap();
         let before = share.disk.status(&file).unwrap();
         let wanted = Timestamp::new(1_000_000_000, 123_456_789);
+        let looked = |file: &File| rustix::fs::fstat(file.0.fd().unwrap()).unwrap().st_atime;
+        let last_access = looked(&file);
         share.disk.set_mtime(&file, wanted).unwrap();
         let after = share.disk.status(&file).unwrap();
         assert_eq!(after.stamp.mtime, wanted);
+        assert_eq!(looked(&file), last_access);
         assert_ne!(after.stamp.ctime, before.stamp.ctime, "that it was set can be seen");
         assert_eq!((after.stamp.id, after.stamp.size, after.mode), (before.stamp.id, before.stamp.size, before.mode));
     }
@@ -1259,13 +1335,16 @@ fn without_syncing_everything_else_is_the_same() {
 #[test]
 fn the_root_costs_next_to_nothing() {
     let share = Share::new();
-    let rounds = 200_000;
-    let begun = Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box(share.disk.root().unwrap());
-    }
-    let each = begun.elapsed() / rounds;
-    assert!(each < Duration::from_micros(2), "{each:?}");
+    let batch = |_| {
+        let begun = Instant::now();
+        for _ in 0..10_000 {
+            std::hint::black_box(share.disk.root().unwrap());
+        }
+        begun.elapsed() / 10_000
+    };
+    // The best of many, since other tests run beside it.
+    let each = (0..20).map(batch).min().unwrap();
+    assert!(each < Duration::from_micros(1), "less than a look at the disk: {each:?}");
     report(&format!("Disk::root takes {each:?}"));
 }
 

@@ -7,11 +7,9 @@ use crate::harness::stories::{Asking, PATH, Request};
 use crate::harness::stranger::scripts;
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
-const REQUESTS: [Request; 6] =
-    [Request::PutNamed, Request::Put, Request::PutNew, Request::Create, Request::DeleteNamed, Request::Delete];
 
 fn all() -> impl Iterator<Item = Asking> {
-    REQUESTS.iter().flat_map(|request| TIERS.map(|tier| Asking::short(*request, tier)))
+    Request::ALL.iter().flat_map(|request| TIERS.map(|tier| Asking::short(*request, tier)))
 }
 
 #[test]

@@ -11,14 +11,14 @@ use actix_http::RequestHead;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition, Target as Judged};
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{Content, Identity, Target};
 
-use super::body::{self, FileBytes, Part};
+use super::body::{self, FileBytes};
 use super::hot::{FILE_BYTES_MAX, HotFile};
 use super::range::{self, Ranges};
 use super::reply::{self, Wrong};
@@ -35,10 +35,10 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
     match open(verbs, &asked.path).await? {
         Target::Collection(_) => {
             judge_collection(&precondition(head)?)?;
-            Ok(list(verbs, head, asked))
+            list(verbs, head, asked).await
         }
         Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
-        Target::File(content, identity) => send(verbs, request, asked, content, identity, Remember::IfSmall).await,
+        Target::File(content, identity) => send(verbs, request, asked, *content, *identity, Remember::IfSmall).await,
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn send(
     let ranges = ranges(head, &identity, content.size());
     let mut describe = Headers::new(asked, &identity);
     if let Some(value) = wanted_digest(verbs, head, &content).await? {
-        describe.add("repr-digest", &value);
+        describe.set(HeaderName::from_static("repr-digest"), value);
     }
     match ranges {
         Ranges::Unsatisfiable => Err(Wrong::Range(content.size()).into()),
@@ -110,7 +110,7 @@ pub(super) async fn instead_of_412(verbs: &Verbs, request: &HttpRequest, stop: &
     let mut describe = Headers::new(&asked, &identity);
     describe.add("content-location", &asked.path.to_url());
     describe.add("cache-control", "no-store");
-    Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(content), 0..size))
+    Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(*content), 0..size))
 }
 
 /// Opens what is at a path: on this thread if nothing has to be waited for, else on the blocking pool.
@@ -145,7 +145,7 @@ async fn hash_if_asked(
     }
     let path = asked.path.clone();
     match verbs.ask(move |share| share.read_hashed(&path, now())).await? {
-        Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(hashed),
+        Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),
     }
 }
@@ -156,7 +156,7 @@ fn ranges(head: &RequestHead, identity: &Identity, size: u64) -> Ranges {
         return Ranges::Whole;
     }
     let condition = head.headers.get(header::IF_RANGE).map(HeaderValue::as_bytes);
-    if !range::if_range_holds(condition, &identity.validators) {
+    if !range::if_range_holds(condition, &identity.validators, now()) {
         return Ranges::Whole;
     }
     range::parse(&lines, size)
@@ -165,37 +165,28 @@ fn ranges(head: &RequestHead, identity: &Identity, size: u64) -> Ranges {
 /// One part is sent as it is, several as multipart/byteranges (RFC 9110 §15.3.7).
 fn send_parts(request: &HttpRequest, mut describe: Headers, content: Content, parts: Vec<Range<u64>>) -> HttpResponse {
     let size = content.size();
-    let content_range = |part: &Range<u64>| format!("bytes {}-{}/{size}", part.start, part.end - 1);
     if let [only] = parts.as_slice() {
-        describe.add("content-range", &content_range(only));
+        describe.set(header::CONTENT_RANGE, range::content_range(only, size));
         return body::file(request, describe.into(reply::partial()), source(content), only.clone());
     }
-    let boundary = boundary(content.stamp());
-    let media_type = describe.replace_type(&format!("multipart/byteranges; boundary={boundary}"));
-    let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
-    for part in parts {
-        let range = content_range(&part);
-        let head = format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
-        pieces.push(Part::Bytes(Bytes::from(head)));
-        pieces.push(Part::File(part));
-    }
-    pieces.push(Part::Bytes(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+    let (media_type, pieces) = range::multipart(&parts, size, &describe.media_type());
+    describe.set(header::CONTENT_TYPE, media_type);
     body::parts(request, describe.into(reply::partial()), source(content), pieces)
 }
 
-/// Long, and different for every state of every file, so that it does not occur in the data but by design.
-fn boundary(stamp: &crate::model::stamp::Stamp) -> String {
-    let digits: String = stamp.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("noclobber-{digits}")
-}
-
-async fn wanted_digest(verbs: &Verbs, head: &RequestHead, content: &Content) -> Result<Option<String>, Trouble> {
-    let lines = request::lines(&head.headers, &HeaderName::from_static("want-repr-digest"));
-    let Some(algorithm) = digest::wanted(&lines) else { return Ok(None) };
+/// `Repr-Digest`, if the client wants one and the file is small enough to be read for it.
+async fn wanted_digest(verbs: &Verbs, head: &RequestHead, content: &Content) -> Result<Option<HeaderValue>, Trouble> {
+    let Some(algorithm) = digest::wanted(&head.headers) else { return Ok(None) };
     let content = content.clone();
-    verbs
-        .ask(move |share| Ok(share.is_cheap_to_hash(&content).then(|| digest::describe(algorithm, &content)).flatten()))
-        .await
+    let answer = verbs.ask(move |share| {
+        if !share.is_cheap_to_hash(&content) {
+            return Ok(None);
+        }
+        let mut digest = digest::ReprDigest::new(algorithm);
+        let whole = content.read_all(|bytes| digest.update(bytes));
+        Ok((whole.is_ok() && content.is_exactly_unchanged()).then(|| digest.finish()))
+    });
+    answer.await
 }
 
 /// Reads a small file whole; `None` if it is being changed meanwhile.
@@ -203,15 +194,9 @@ async fn read_small(verbs: &Verbs, content: &Content) -> Result<Option<Bytes>, T
     let content = content.clone();
     verbs
         .ask(move |_| {
-            let mut bytes = vec![0; content.size() as usize];
-            let mut filled = 0;
-            while filled < bytes.len() {
-                match content.read_at(filled as u64, &mut bytes[filled..]) {
-                    Ok(count) if count > 0 => filled += count,
-                    _ => return Ok(None),
-                }
-            }
-            Ok(content.is_exactly_unchanged().then(|| Bytes::from(bytes)))
+            let mut bytes = BytesMut::with_capacity(content.size() as usize);
+            let whole = content.read_all(|piece| bytes.extend_from_slice(piece));
+            Ok((whole.is_ok() && content.is_exactly_unchanged()).then(|| bytes.freeze()))
         })
         .await
 }
@@ -235,8 +220,8 @@ fn keep(
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let (path, stamp, headers) = (asked.path.clone(), *content.stamp(), describe.headers.clone());
-    verbs.hot.keep(head.uri.path(), HotFile { path, stamp, bytes, headers, unmodified_headers, tag });
+    let (spot, stamp, headers) = (verbs.share.spot(&asked.path), *content.stamp(), describe.headers.clone());
+    verbs.hot.keep(head.uri.path(), HotFile { spot, stamp, bytes, headers, unmodified_headers, tag });
 }
 
 fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {
@@ -247,18 +232,21 @@ fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> Htt
     answer.body(bytes)
 }
 
-fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> HttpResponse {
+async fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     let accepts = request::text(&head.headers, header::ACCEPT).unwrap_or_default();
     let wants_json = asked.query.json || accepts.contains("application/json");
-    let share = Arc::clone(&verbs.share);
-    let walk = head.method != Method::HEAD;
+    let (media_type, policy) =
+        if wants_json { (listing::JSON, None) } else { (listing::HTML, Some(listing::html_policy())) };
     let mut answer = reply::found();
-    answer.insert_header((header::CACHE_CONTROL, CACHE)).insert_header((header::VARY, "Accept"));
-    if wants_json {
-        listing::json(answer, share, &asked.path, now(), walk)
-    } else {
-        listing::html(answer, share, &asked.path, now(), walk)
+    answer.insert_header((header::CONTENT_TYPE, media_type)).insert_header((header::CACHE_CONTROL, CACHE));
+    answer.insert_header((header::VARY, "Accept")).insert_header((header::X_CONTENT_TYPE_OPTIONS, media::NOSNIFF));
+    if let Some(policy) = policy {
+        answer.insert_header((header::CONTENT_SECURITY_POLICY, policy));
     }
+    let (share, path) = (Arc::clone(&verbs.share), asked.path.clone());
+    let listing =
+        if wants_json { listing::json(share, path, now()).await } else { listing::html(share, path, now()).await };
+    Ok(answer.body(listing?))
 }
 
 /// The headers that describe a file.
@@ -270,13 +258,15 @@ impl Headers {
     fn new(asked: &Asked, identity: &Identity) -> Self {
         let name = asked.path.split().map(|(_, name)| name);
         let bytes = name.as_ref().map_or(&b""[..], |name| name.as_bytes());
+        let media_type = media::media_type(bytes);
+        let policy = media::policy(&media_type);
         let mut headers = vec![
-            (header::CONTENT_TYPE, media::content_type(bytes)),
+            (header::CONTENT_TYPE, media_type),
             (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
             (header::CACHE_CONTROL, CACHE),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::X_CONTENT_TYPE_OPTIONS, media::NOSNIFF),
         ];
-        if let Some(policy) = media::content_policy(bytes) {
+        if let Some(policy) = policy {
             headers.push((header::CONTENT_SECURITY_POLICY, policy));
         }
         if asked.query.download {
@@ -291,23 +281,23 @@ impl Headers {
     }
 
     fn add(&mut self, name: &'static str, value: &str) {
-        let name = HeaderName::from_static(name);
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.retain(|(other, _)| *other != name);
-            self.headers.push((name, value));
+            self.set(HeaderName::from_static(name), value);
         }
+    }
+
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value));
+    }
+
+    fn media_type(&self) -> HeaderValue {
+        let found = self.headers.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
+        found.map_or(HeaderValue::from_static("application/octet-stream"), |(_, value)| value.clone())
     }
 
     fn is_dated(&self) -> bool {
         self.headers.iter().any(|(name, _)| *name == header::LAST_MODIFIED)
-    }
-
-    /// Gives back the type that stood there.
-    fn replace_type(&mut self, media_type: &str) -> String {
-        let old = self.headers.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
-        let old = old.and_then(|(_, value)| value.to_str().ok()).unwrap_or_default().to_owned();
-        self.add("content-type", media_type);
-        old
     }
 
     fn into(self, mut answer: HttpResponseBuilder) -> HttpResponseBuilder {

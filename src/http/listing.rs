@@ -1,20 +1,527 @@
-//! stub
-use crate::{
-    model::{path::SharePath, stamp::Timestamp},
-    share::Share,
-    store::disk::Kind,
-};
-use actix_web::{HttpResponse, HttpResponseBuilder};
-use std::sync::Arc;
-pub(super) fn json(mut a: HttpResponseBuilder, _: Arc<Share>, _: &SharePath, _: Timestamp, _: bool) -> HttpResponse {
-    a.finish()
+//! A folder for people, as a plain page of HTML, and for programs, as JSON: both streamed while the folder is read.
+//! Memory does not grow with the folder, a client that goes away ends the reading, and a listing that breaks off never looks whole. Names
+//! are what somebody chose: none of them becomes markup.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::io::{self, Write};
+use std::iter::Peekable;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::str::Chars;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::HeaderValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::model::path::{Name, SharePath};
+use crate::model::stamp::Timestamp;
+use crate::share::outcome::{Outcome, Stop};
+use crate::share::{Kind, Listed, Share};
+
+/// For `Content-Type` of [`html`].
+pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// For `Content-Type` of [`json`].
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// How much of a listing is handed over at once, in bytes.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long a client may leave one piece lying before the reading of the folder ends.
+const STALL_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How many folders are read at once for listings. Each holds a thread for as long as its client takes, so the others wait.
+const WALKS_MAX: usize = 32;
+
+/// How many members a page shows in order. They have to be held for that; a larger folder is shown as the disk gives it.
+const SORTED_MAX: usize = 20_000;
+
+/// How much their names may take together, in bytes.
+const SORTED_NAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+const STYLE: &str = include_str!("listing.css");
+
+static WALKS: Semaphore = Semaphore::const_new(WALKS_MAX);
+
+/// A folder as a page that needs no script. Goes out with [`html_policy`].
+pub(super) async fn html(share: Arc<Share>, path: SharePath, now: Timestamp) -> Outcome<Listing> {
+    Listing::begin(move |output| write_html(&path, output, |each| share.list(&path, false, now, each))).await
 }
-pub(super) fn html(mut a: HttpResponseBuilder, _: Arc<Share>, _: &SharePath, _: Timestamp, _: bool) -> HttpResponse {
-    a.finish()
+
+/// A folder as JSON, with the tags of its files.
+pub(super) async fn json(share: Arc<Share>, path: SharePath, now: Timestamp) -> Outcome<Listing> {
+    Listing::begin(move |output| write_json(&path, output, |each| share.list(&path, true, now, each))).await
 }
-pub(super) fn kind(_: Kind) -> &'static str {
-    "file"
+
+/// The `Content-Security-Policy` of the page: its own style, and nothing else.
+pub(super) fn html_policy() -> HeaderValue {
+    static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        );
+        HeaderValue::try_from(policy).expect("letters, digits and punctuation")
+    });
+    POLICY.clone()
 }
-pub(super) fn time(_: Timestamp) -> String {
-    String::new()
+
+/// A listing on its way: the body of an answer. Its length is known if all of it was ready at once.
+#[derive(Debug)]
+pub(super) struct Listing {
+    first: Option<Message>,
+    rest: mpsc::Receiver<Message>,
+    is_over: bool,
+}
+
+/// What the thread that reads the folder hands over.
+#[derive(Debug)]
+enum Message {
+    Piece(Bytes),
+    Last(Bytes),
+    Failed(Stop),
+}
+
+impl Listing {
+    /// Writes a listing in the blocking pool, and waits for the first of it: until then a refusal can still be told.
+    async fn begin(write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static) -> Outcome<Self> {
+        let permit = WALKS.acquire().await.expect("it is never closed");
+        let (sender, mut rest) = mpsc::channel(2);
+        let runtime = Handle::current();
+        spawn_blocking(move || {
+            let _permit = permit;
+            let mut output = Output { ready: Vec::with_capacity(PIECE_BYTES + 4096), sender, runtime, is_open: true };
+            match write(&mut output) {
+                Ok(()) => output.finish(),
+                Err(stop) => output.hand_over(Message::Failed(stop)),
+            }
+        });
+        match rest.recv().await {
+            Some(Message::Failed(stop)) => Err(stop),
+            first => Ok(Self { first, rest, is_over: false }),
+        }
+    }
+}
+
+impl MessageBody for Listing {
+    type Error = io::Error;
+
+    fn size(&self) -> BodySize {
+        match &self.first {
+            Some(Message::Last(all)) => BodySize::Sized(all.len() as u64),
+            _ => BodySize::Stream,
+        }
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let message = match self.first.take() {
+            Some(first) => Some(first),
+            None if self.is_over => return Poll::Ready(None),
+            None => ready!(self.rest.poll_recv(cx)),
+        };
+        Poll::Ready(Some(match message {
+            Some(Message::Piece(bytes)) => Ok(bytes),
+            Some(Message::Last(bytes)) => {
+                self.is_over = true;
+                Ok(bytes)
+            }
+            // An error here ends the connection, so that the client sees that something is missing.
+            Some(Message::Failed(stop)) => Err(io::Error::other(format!("the listing broke off: {stop:?}"))),
+            None => Err(io::Error::other("the listing broke off")),
+        }))
+    }
+}
+
+/// Where a listing is written to, piece by piece.
+struct Output {
+    ready: Vec<u8>,
+    sender: mpsc::Sender<Message>,
+    runtime: Handle,
+    is_open: bool,
+}
+
+impl Output {
+    /// Whether somebody still reads; asked for every member, also while nothing is handed over.
+    fn go_on(&self) -> ControlFlow<()> {
+        if self.is_open && !self.sender.is_closed() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Hands over what is ready, if it is enough for a piece.
+    fn pass_on(&mut self) -> ControlFlow<()> {
+        if self.ready.len() >= PIECE_BYTES {
+            let piece = Bytes::copy_from_slice(&self.ready);
+            self.ready.clear();
+            self.hand_over(Message::Piece(piece));
+        }
+        self.go_on()
+    }
+
+    fn finish(mut self) {
+        if self.go_on().is_continue() {
+            let last = Bytes::from(std::mem::take(&mut self.ready));
+            self.hand_over(Message::Last(last));
+        }
+    }
+
+    fn hand_over(&mut self, message: Message) {
+        let Err(mpsc::error::TrySendError::Full(message)) = self.sender.try_send(message) else { return };
+        let sent = self.runtime.block_on(timeout(STALL_TIME_MAX, self.sender.send(message)));
+        self.is_open = matches!(sent, Ok(Ok(())));
+    }
+
+    fn write(&mut self, text: fmt::Arguments<'_>) {
+        self.ready.write_fmt(text).expect("memory takes everything");
+    }
+}
+
+/// A member, as JSON tells it. Every member has every field.
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    kind: &'static str,
+    size: Option<u64>,
+    modified: String,
+    etag: Option<String>,
+    href: String,
+}
+
+fn write_json(
+    path: &SharePath,
+    output: &mut Output,
+    walk: impl FnOnce(&mut dyn FnMut(Listed) -> ControlFlow<()>) -> Outcome<()>,
+) -> Outcome<()> {
+    let place = path.to_collection_url();
+    let shown = serde_json::to_string(&to_collection_text(path)).expect("text is JSON");
+    output.write(format_args!("{{\"path\":{shown},\"entries\":["));
+    let mut separator = "\n";
+    walk(&mut |listed| {
+        output.write(format_args!("{separator}"));
+        separator = ",\n";
+        let is_folder = listed.kind == Kind::Dir;
+        let entry = Entry {
+            name: &listed.name.to_text(),
+            kind: kind_of(listed.kind),
+            size: (!is_folder).then_some(listed.size),
+            modified: time(listed.modified, "%Y-%m-%dT%H:%M:%S%.6fZ"),
+            etag: listed.tag.map(|tag| tag.to_string()),
+            href: format!("{place}{}{}", listed.name.to_url(), if is_folder { "/" } else { "" }),
+        };
+        serde_json::to_writer(&mut output.ready, &entry).expect("memory takes everything");
+        output.pass_on()
+    })?;
+    output.write(format_args!("\n]}}\n"));
+    Ok(())
+}
+
+/// A member, held for as long as it takes to put it in its place.
+struct Row {
+    name: Name,
+    kind: Kind,
+    size: u64,
+    modified: Timestamp,
+}
+
+/// Whether the rows of a page are in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Sorted,
+    AsFound,
+}
+
+/// What a page says at its end.
+#[derive(Default)]
+struct Total {
+    folders: u64,
+    files: u64,
+    others: u64,
+    bytes: u64,
+}
+
+fn write_html(
+    path: &SharePath,
+    output: &mut Output,
+    walk: impl FnOnce(&mut dyn FnMut(Listed) -> ControlFlow<()>) -> Outcome<()>,
+) -> Outcome<()> {
+    let place = path.to_collection_url();
+    let mut total = Total::default();
+    let mut held: Vec<Row> = Vec::new();
+    let mut name_bytes = 0;
+    let mut order = Order::Sorted;
+    walk(&mut |listed| {
+        let row = Row { name: listed.name, kind: listed.kind, size: listed.size, modified: listed.modified };
+        total.count(&row);
+        if order == Order::AsFound {
+            write_row(output, &place, &row);
+            return output.pass_on();
+        }
+        name_bytes += row.name.as_bytes().len();
+        held.push(row);
+        if held.len() <= SORTED_MAX && name_bytes <= SORTED_NAME_BYTES_MAX {
+            return output.go_on();
+        }
+        order = Order::AsFound;
+        write_top(output, path, order);
+        write_rows(output, &place, std::mem::take(&mut held))
+    })?;
+    if order == Order::Sorted {
+        held.sort_unstable_by(Row::compare);
+        write_top(output, path, order);
+        if write_rows(output, &place, held).is_break() {
+            return Ok(());
+        }
+    }
+    write_end(output, &total);
+    Ok(())
+}
+
+fn write_rows(output: &mut Output, place: &str, rows: Vec<Row>) -> ControlFlow<()> {
+    for row in rows {
+        write_row(output, place, &row);
+        output.pass_on()?;
+    }
+    ControlFlow::Continue(())
+}
+
+fn write_top(output: &mut Output, path: &SharePath, order: Order) {
+    let shown = to_collection_text(path);
+    let title = Escaped(&shown);
+    output.write(format_args!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title} – noclobber</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+         <svg width=\"0\" height=\"0\" hidden>\
+         <symbol id=\"folder\" viewBox=\"0 0 20 20\"><path d=\"M2.5 5h5l2 2h8v8.5h-15z\"/></symbol>\
+         <symbol id=\"file\" viewBox=\"0 0 20 20\"><path d=\"M5 2.5h6.5l4 4v11H5zM11.5 2.5v4h4\"/></symbol>\
+         <symbol id=\"other\" viewBox=\"0 0 20 20\"><circle cx=\"10\" cy=\"10\" r=\"6\"/></symbol>\
+         <symbol id=\"up\" viewBox=\"0 0 20 20\"><path d=\"M10 16V4M5 9l5-5 5 5\"/></symbol></svg>\n<header>\n"
+    ));
+    write_place(output, path);
+    output.write(format_args!("</header>\n<main>\n"));
+    if order == Order::AsFound {
+        output.write(format_args!(
+            "<p class=\"note\">This folder has too many members to put them in order: they are shown as the disk gives them.</p>\n"
+        ));
+    }
+    output.write(format_args!(
+        "<table>\n<caption>The members of {title}</caption>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Size</th>\
+         <th scope=\"col\">Changed</th></tr></thead>\n<tbody>\n"
+    ));
+    if let Some((parent, _)) = path.split() {
+        let parent = parent.to_collection_url();
+        output.write(format_args!(
+            "<tr><th scope=\"row\"><a href=\"{parent}\">{}Parent folder</a></th><td></td><td></td></tr>\n",
+            Icon("up")
+        ));
+    }
+}
+
+/// The way down from the share to this folder.
+fn write_place(output: &mut Output, path: &SharePath) {
+    let Some((parent, name)) = path.split() else {
+        return output.write(format_args!("<h1>Home</h1>\n"));
+    };
+    output.write(format_args!("<nav aria-label=\"Folders above\"><ol><li><a href=\"/\">Home</a></li>"));
+    let mut above = SharePath::root();
+    for name in parent.names() {
+        above = above.join(&name);
+        let (href, text) = (above.to_collection_url(), name.to_text());
+        output.write(format_args!("<li><a href=\"{href}\"><bdi>{}</bdi></a></li>", Escaped(&text)));
+    }
+    output.write(format_args!("</ol></nav>\n<h1><bdi>{}</bdi></h1>\n", Escaped(&name.to_text())));
+}
+
+fn write_row(output: &mut Output, place: &str, row: &Row) {
+    let (href, text) = (row.name.to_url(), row.name.to_text());
+    let text = Escaped(&text);
+    match row.kind {
+        Kind::Dir => output.write(format_args!(
+            "<tr class=\"folder\"><th scope=\"row\"><a href=\"{place}{href}/\">{}<bdi>{text}</bdi></a></th><td></td>",
+            Icon("folder")
+        )),
+        Kind::File => output.write(format_args!(
+            "<tr><th scope=\"row\"><a href=\"{place}{href}\">{}<bdi>{text}</bdi></a></th><td><data value=\"{}\">{}</data></td>",
+            Icon("file"),
+            row.size,
+            size(row.size)
+        )),
+        // No answer but a refusal would be behind a link.
+        Kind::Link | Kind::Special => output.write(format_args!(
+            "<tr><th scope=\"row\"><span>{}<bdi>{text}</bdi></span></th><td></td>",
+            Icon("other")
+        )),
+    }
+    output.write(format_args!(
+        "<td><time datetime=\"{}\">{}<span> {}</span></time></td></tr>\n",
+        time(row.modified, "%Y-%m-%dT%H:%M:%SZ"),
+        time(row.modified, "%Y-%m-%d"),
+        time(row.modified, "%H:%M")
+    ));
+}
+
+fn write_end(output: &mut Output, total: &Total) {
+    if total.is_empty() {
+        output.write(format_args!("<tr class=\"empty\"><td colspan=\"3\">This folder is empty.</td></tr>\n"));
+    }
+    output.write(format_args!(
+        "</tbody>\n</table>\n</main>\n<footer><p>{total}</p><p>Times are UTC · <a href=\"?json\">This list as JSON</a></p></footer>\n\
+         </body>\n</html>\n"
+    ));
+}
+
+impl Row {
+    /// Folders first, then by name as a person counts: `part 9` before `Part 10`.
+    fn compare(&self, other: &Self) -> Ordering {
+        let is_no_folder = |row: &Self| row.kind != Kind::Dir;
+        is_no_folder(self)
+            .cmp(&is_no_folder(other))
+            .then_with(|| compare_naturally(&self.name.to_text(), &other.name.to_text()))
+            .then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+impl Total {
+    fn count(&mut self, row: &Row) {
+        match row.kind {
+            Kind::Dir => self.folders += 1,
+            Kind::File => self.files += 1,
+            Kind::Link | Kind::Special => self.others += 1,
+        }
+        self.bytes = self.bytes.saturating_add(row.size);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.folders + self.files + self.others == 0
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted =
+            [(self.folders, "folder", "folders"), (self.files, "file", "files"), (self.others, "other", "others")];
+        let mut separator = "";
+        for (count, one, many) in counted.into_iter().filter(|(count, ..)| *count > 0) {
+            write!(f, "{separator}{count} {}", if count == 1 { one } else { many })?;
+            separator = ", ";
+        }
+        if self.files > 0 { write!(f, ", {} in all", size(self.bytes)) } else { Ok(()) }
+    }
+}
+
+/// Text inside HTML, also between quotes. What cannot be seen is shown by its picture.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut done = 0;
+        for (at, c) in self.0.char_indices() {
+            let replacement = match c {
+                '&' => "&amp;",
+                '<' => "&lt;",
+                '>' => "&gt;",
+                '"' => "&quot;",
+                '\'' => "&#39;",
+                c if c.is_control() => "",
+                _ => continue,
+            };
+            f.write_str(&self.0[done..at])?;
+            f.write_str(replacement)?;
+            if replacement.is_empty() {
+                write!(f, "{}", picture(c))?;
+            }
+            done = at + c.len_utf8();
+        }
+        f.write_str(&self.0[done..])
+    }
+}
+
+fn picture(control: char) -> char {
+    match control {
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(control)).unwrap_or('\u{fffd}'),
+        '\x7f' => '\u{2421}',
+        _ => '\u{fffd}',
+    }
+}
+
+/// A picture from the top of the page; a screen reader has no need of it.
+struct Icon(&'static str);
+
+impl fmt::Display for Icon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<svg aria-hidden=\"true\"><use href=\"#{}\"/></svg>", self.0)
+    }
+}
+
+fn kind_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Dir => "folder",
+        Kind::Link | Kind::Special => "other",
+    }
+}
+
+fn to_collection_text(path: &SharePath) -> String {
+    if path.is_root() { path.to_text() } else { path.to_text() + "/" }
+}
+
+fn time(time: Timestamp, format: &str) -> String {
+    let time = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
+    time.strftime(format).to_string()
+}
+
+/// A size that a person can read.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
+    // Where rounding would make it 1024, it is 1.0 of the next unit.
+    while value >= 1023.5 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = if value < 99.95 { 1 } else { 0 };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// Compares without regard to case, and numbers by their value.
+fn compare_naturally(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (one.chars().peekable(), other.chars().peekable());
+    loop {
+        let order = match (one.peek(), other.peek()) {
+            (None, None) => return Ordering::Equal,
+            (None, _) => return Ordering::Less,
+            (_, None) => return Ordering::Greater,
+            (Some('0'..='9'), Some('0'..='9')) => {
+                let (one, other) = (take_number(&mut one), take_number(&mut other));
+                one.len().cmp(&other.len()).then_with(|| one.cmp(&other))
+            }
+            (Some(left), Some(right)) => {
+                let order = left.to_lowercase().cmp(right.to_lowercase());
+                one.next();
+                other.next();
+                order
+            }
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+/// The digits that come next, without leading zeros.
+fn take_number(text: &mut Peekable<Chars<'_>>) -> String {
+    while text.next_if_eq(&'0').is_some() {}
+    std::iter::from_fn(|| text.next_if(char::is_ascii_digit)).collect()
 }

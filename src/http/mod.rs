@@ -13,6 +13,7 @@ mod range;
 mod reply;
 mod request;
 pub mod stream;
+mod structured;
 pub mod transport;
 mod turn;
 pub mod verbs;

@@ -95,7 +95,7 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
         path: asked.path.clone(),
         precondition: precondition(head)?,
         announced,
-        expected: Expected::parse(headers).map_err(Wrong::Digest)?,
+        expected: Expected::from_headers(headers).map_err(Wrong::InvalidDigest)?,
         make_parents: asked.query.make_parents,
     })
 }
@@ -170,7 +170,7 @@ async fn put_large(
     changed: &Notify,
 ) -> Result<Stored, Trouble> {
     let share = Arc::clone(&verbs.share);
-    let checker = plan.expected.checker();
+    let checker = plan.expected.clone().checker();
     let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
     let make_parents = plan.make_parents;
     let begun = verbs.ask(move |share| {

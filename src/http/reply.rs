@@ -18,7 +18,8 @@ use crate::model::stamp::Timestamp;
 use crate::share::Stored;
 use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
 
-use super::digest::Mismatch;
+use super::digest::{Invalid, Mismatch};
+use super::range;
 use super::request::Unwelcome;
 use super::transport::Rejection;
 
@@ -57,8 +58,10 @@ pub(super) enum Wrong {
     PartialPut,
     /// A coded body (`Content-Encoding`).
     CodedPut,
-    /// A digest that does not fit what was sent, or cannot be understood.
+    /// A digest that does not fit what was sent.
     Digest(Mismatch),
+    /// A digest that cannot be one.
+    InvalidDigest(Invalid),
     /// `Depth` says something that cannot be.
     Depth,
     /// A body shorter, longer or otherwise other than announced.
@@ -343,7 +346,13 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             );
             with_header(problem.send(), header::ACCEPT_ENCODING, "identity")
         }
-        Wrong::Digest(mismatch) => digest(mismatch),
+        Wrong::Digest(mismatch) => {
+            let problem = digest("digest-mismatched-values", "The digest does not fit", &mismatch.to_string());
+            ask_for_digest(problem.with("provided_digest", mismatch.provided.clone()).send())
+        }
+        Wrong::InvalidDigest(invalid) => {
+            ask_for_digest(digest("digest-invalid-values", "The digest cannot be one", &invalid.to_string()).send())
+        }
         Wrong::Depth => bad("This Depth cannot be: a folder is deleted with all that is in it."),
         Wrong::BrokenBody => {
             bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")
@@ -379,7 +388,9 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
                 "Range not satisfiable",
                 "The file has no such bytes.",
             );
-            with_header(problem.send(), header::CONTENT_RANGE, &format!("bytes */{size}"))
+            let mut answer = problem.send();
+            answer.headers_mut().insert(header::CONTENT_RANGE, range::unsatisfied_range(*size));
+            answer
         }
         Wrong::VersionIsCollection => bad("This version is a folder; it can be restored, not sent."),
     };
@@ -411,13 +422,12 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
     bodiless_for_head(head, answer.send())
 }
 
-fn digest(mismatch: &Mismatch) -> HttpResponse {
-    let (kind, title) = match mismatch {
-        Mismatch::Different { .. } => ("digest-mismatched-values", "The digest does not fit"),
-        Mismatch::Invalid { .. } => ("digest-invalid-values", "The digest cannot be read"),
-    };
-    let problem = Problem::new(StatusCode::BAD_REQUEST, kind, title, format!("{mismatch}. Nothing was stored."));
-    with_header(problem.send(), HeaderName::from_static("want-repr-digest"), "sha-256=10, sha-512=3")
+fn digest(kind: &'static str, title: &'static str, detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, kind, title, format!("{detail}. Nothing was stored."))
+}
+
+fn ask_for_digest(answer: HttpResponse) -> HttpResponse {
+    with_header(answer, HeaderName::from_static("want-repr-digest"), "sha-256=10, sha-512=3")
 }
 
 /// 201 or 204 for what was stored, with the validators of exactly what was sent (RFC 9110 §9.3.4).

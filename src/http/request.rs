@@ -152,7 +152,7 @@ pub(super) fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u
 }
 
 /// A header's only line, as text.
-pub(super) fn text<'a>(headers: &'a HeaderMap, name: impl AsRef<str>) -> Option<&'a str> {
+pub(super) fn text(headers: &HeaderMap, name: impl AsRef<str>) -> Option<&str> {
     headers.get(name.as_ref())?.to_str().ok()
 }
 

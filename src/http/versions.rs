@@ -5,12 +5,12 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
+use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{KeptVersion, Target};
+use crate::share::{KeptVersion, Kind, Target};
 
 use super::get::{self, CACHE, Remember};
-use super::listing;
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, precondition};
@@ -40,7 +40,7 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
     let path = asked.path.clone();
     match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
         Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
-        Target::File(content, identity) => get::send(verbs, request, asked, content, identity, Remember::No).await,
+        Target::File(content, identity) => get::send(verbs, request, asked, *content, *identity, Remember::No).await,
     }
 }
 
@@ -69,10 +69,23 @@ fn describe(asked: &Asked, version: &KeptVersion) -> serde_json::Value {
     let id = version.id.as_str();
     json!({
         "id": id,
-        "kind": listing::kind(version.kind),
+        "kind": kind(version.kind),
         "size": version.size,
-        "modified": listing::time(version.modified),
-        "kept": listing::time(version.id.time()),
+        "modified": time(version.modified),
+        "kept": time(version.id.time()),
         "href": format!("{}?version={id}", asked.path.to_url()),
     })
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Dir => "folder",
+        _ => "file",
+    }
+}
+
+/// In RFC 3339, to the microsecond.
+fn time(time: Timestamp) -> String {
+    let time = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }

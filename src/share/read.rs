@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::{Disk, DiskError, File, Kind, Opened};
+use crate::store::path_mutex::Slot;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Forbidden, Outcome, Refusal};
@@ -18,7 +19,14 @@ pub enum Target {
     /// A folder, last changed then.
     Collection(Timestamp),
     /// A file: its bytes, and which version they are.
-    File(Content, Identity),
+    File(Box<Content>, Box<Identity>),
+}
+
+/// A path, prepared to be looked at often.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    path: SharePath,
+    slot: Option<Slot>,
 }
 
 /// The bytes of one version of a file: opened once, so that they cannot become another's.
@@ -55,6 +63,22 @@ impl Content {
         self.disk.read(&self.file, offset, into).map_err(io::Error::other)
     }
 
+    /// Reads all of it, a piece at a time; an error if it has become shorter.
+    pub fn read_all(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut piece = vec![0; self.size().clamp(1, 128 << 10) as usize];
+        let mut offset = 0;
+        while offset < self.size() {
+            let wanted = (self.size() - offset).min(piece.len() as u64) as usize;
+            let count = self.read_at(offset, &mut piece[..wanted])?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            each(&piece[..count]);
+            offset += count as u64;
+        }
+        Ok(())
+    }
+
     /// Whether nothing at all about the file has changed since it was identified.
     pub fn is_exactly_unchanged(&self) -> bool {
         self.disk.status(&self.file).is_ok_and(|status| status.stamp == self.stamp)
@@ -80,7 +104,7 @@ impl Share {
 
     /// As [`Share::read`], if that needs no waiting and no hashing; `None` otherwise.
     pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
-        let opened = self.tree.steadily_now(path, || {
+        let opened = self.tree.steadily_now(self.tree.slot(path), || {
             let disk = self.tree.disk();
             disk.open_path(&disk.root()?, path.as_bytes())
         })?;
@@ -102,9 +126,14 @@ impl Share {
         }
     }
 
+    /// A path that is going to be looked at again and again.
+    pub fn spot(&self, path: &SharePath) -> Spot {
+        Spot { path: path.clone(), slot: self.tree.slot(path) }
+    }
+
     /// Whether the file at a path is still in exactly this state, and no change of it is under way. Nothing is opened.
-    pub fn is_still(&self, path: &SharePath, stamp: &Stamp) -> bool {
-        let looked = self.tree.steadily_now(path, || self.status_of(path));
+    pub fn is_still(&self, spot: &Spot, stamp: &Stamp) -> bool {
+        let looked = self.tree.steadily_now(spot.slot, || self.status_of(&spot.path));
         matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
     }
 
@@ -147,6 +176,7 @@ impl Share {
 
     /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
     fn content(&self, file: File, identity: Identity) -> Target {
-        Target::File(Content::new(Arc::clone(self.tree.disk()), file, identity.stamp), identity)
+        let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
+        Target::File(Box::new(content), Box::new(identity))
     }
 }

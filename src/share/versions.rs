@@ -53,7 +53,8 @@ impl Share {
         match self.tree.history().open(path, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::File(file, status) => {
                 let identity = self.identify(&file, &status, Effort::HashSmall, now)?;
-                Ok(Target::File(Content::new(Arc::clone(self.tree.disk()), file, identity.stamp), identity))
+                let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
+                Ok(Target::File(Box::new(content), Box::new(identity)))
             }
             Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
             Opened::Nothing | Opened::Link | Opened::Special => Err(Refusal::NotFound.into()),
@@ -91,7 +92,7 @@ impl Share {
     ) -> Outcome<Stored> {
         self.may_put(path, precondition, Some(found.version.status.stamp.size), now)?;
         let disk = self.tree.disk();
-        let Opened::File(version, _) = disk.open(&found.dir, &found.version.name.to_name())? else {
+        let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.name.to_name())? else {
             return Err(Refusal::NotFound.into());
         };
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;

@@ -13,7 +13,7 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{Found, History, Place};
-use super::path_mutex::{PathGuard, PathKey, PathMutexes};
+use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot};
 use super::staging::Staged;
 
 /// How long a look waits for a program that has the file open for writing.
@@ -229,23 +229,24 @@ impl Tree {
 
     /// Reads something of a path while no change of it is under way, so that no upload is shown that may still be undone.
     pub fn steadily<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-        let Some((_, name)) = path.split() else { return read() };
-        if let Some(before) = self.mutexes.calm(&name) {
-            let got = read();
-            if self.mutexes.still_calm(&name, before) {
-                return got;
-            }
+        if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+            return got;
         }
         let _claim = self.claim(path)?;
         read()
     }
 
     /// As [`Tree::steadily`], but gives up instead of waiting.
-    pub fn steadily_now<T>(&self, path: &SharePath, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
-        let Some((_, name)) = path.split() else { return Some(read()) };
-        let before = self.mutexes.calm(&name)?;
+    pub fn steadily_now<T>(&self, slot: Option<Slot>, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+        let Some(slot) = slot else { return Some(read()) };
+        let before = self.mutexes.calm(slot)?;
         let got = read();
-        self.mutexes.still_calm(&name, before).then_some(got)
+        self.mutexes.still_calm(slot, before).then_some(got)
+    }
+
+    /// The counter of a path; `None` for the share itself, which nothing changes.
+    pub fn slot(&self, path: &SharePath) -> Option<Slot> {
+        path.split().map(|(_, name)| self.mutexes.slot(&name))
     }
 
     /// What a person should hear of, since this was last asked.
@@ -326,11 +327,12 @@ impl Tree {
     /// Step R of the protocol, for one entry with a tail.
     fn settle(&self, found: &Found, now: Timestamp) -> Result<&'static str> {
         let Ending::Tail(tail) = &found.version.name.ending else { return Ok("nothing") };
+        let dir = found.dir(&*self.disk)?;
         let entry = &found.version.name;
         let private = entry.to_name();
         let digest = found.version.status.stamp.id.digest();
         if *digest == *tail.upload {
-            self.rename_entry(&found.dir, entry, Ending::Upload)?;
+            self.rename_entry(&dir, entry, Ending::Upload)?;
             return Ok("an upload that was not answered is kept in the history");
         }
         let site = match self.site(&found.path) {
@@ -346,23 +348,23 @@ impl Tree {
         if let Some(site) = &site {
             let was_taken_out = tail.act == Act::TakeOut || (tail.act == Act::Remove && !expected);
             if at_name.is_none() && was_taken_out {
-                self.disk.rename_new((&found.dir, &private), (&site.parent, &site.name))?;
-                self.sync_both(&found.dir, site)?;
+                self.disk.rename_new((&dir, &private), (&site.parent, &site.name))?;
+                self.sync_both(&dir, site)?;
                 return Ok("the file that a broken-off change had taken out is back");
             }
             let upload_is_there = at_name.filter(|status| *status.stamp.id.digest() == *tail.upload);
             if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
-                let back = self.exchange_back(site, &found.dir, &private, upload.stamp.id)?;
-                self.keep_what_is_held(site, &found.dir, entry, &back, upload.stamp.id, now)?;
-                self.sync_both(&found.dir, site)?;
+                let back = self.exchange_back(site, &dir, &private, upload.stamp.id)?;
+                self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)?;
+                self.sync_both(&dir, site)?;
                 return Ok("an upload that had not been answered is taken back");
             }
         }
         if self.was_written_late(found)? {
-            self.put_beside(&found.dir, &private, &found.path, now)?;
+            self.put_beside(&dir, &private, &found.path, now)?;
             return Ok("what a program wrote into a displaced file is put beside it");
         }
-        self.rename_entry(&found.dir, entry, Ending::Settled)?;
+        self.rename_entry(&dir, entry, Ending::Settled)?;
         Ok("a displaced version is kept in the history")
     }
 
@@ -373,7 +375,8 @@ impl Tree {
         if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
             return Ok(true);
         }
-        let Opened::File(file, _) = self.disk.open(&found.dir, &found.version.name.to_name())? else {
+        let dir = found.dir(&*self.disk)?;
+        let Opened::File(file, _) = self.disk.open(&dir, &found.version.name.to_name())? else {
             return Ok(false);
         };
         Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
@@ -516,7 +519,7 @@ impl Claim<'_> {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             named => named?,
         }
-        tree.disk.sync_dir(&self.site.parent)?;
+        tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm) }))
     }
 
@@ -544,10 +547,10 @@ impl Claim<'_> {
         let place = self.tree.history.place(&self.site.path, self.site.mount)?;
         let entry = self.free_entry(&place, now, |id| EntryName::under_way(id, Act::Remove, status.stamp.id, None))?;
         let _change = self.tree.mutexes.begin_change(&self.site.name);
-        let Some(out) = self.take_out(&place, &entry)? else { return Ok(Swap::Lost) };
+        let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
         let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
-        match verdict.and_then(|why| if why.is_none() && is_broken(&lease) { Ok(Some(Why::Busy)) } else { Ok(why) }) {
+        match verdict.map(|why| why.or_else(|| is_broken(&lease).then_some(Why::Busy))) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
@@ -567,18 +570,18 @@ impl Claim<'_> {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             made => made?,
         }
-        disk.sync_dir(&self.site.parent)?;
+        disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed::default()))
     }
 
     /// Brings a folder back from the history, if the name is free.
     pub fn bring_back(&self, version: &Found) -> Result<Swap> {
-        let from = version.version.name.to_name();
-        match self.tree.disk.rename_new((&version.dir, &from), (&self.site.parent, &self.site.name)) {
+        let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.name.to_name());
+        match self.tree.disk.rename_new((&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
         }
-        self.tree.sync_both(&version.dir, &self.site)?;
+        self.tree.sync_both(&dir, &self.site).map_err(unsure)?;
         Ok(Swap::Done(Changed::default()))
     }
 
@@ -689,7 +692,7 @@ impl Claim<'_> {
             EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(upload.id()))
         })?;
         let _change = self.tree.mutexes.begin_change(&self.site.name);
-        let Some(out) = self.take_out(place, &entry)? else { return Ok(Swap::Lost) };
+        let Some(out) = self.take_out(place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(place, &entry, why, now);
         match self.verify(place, &entry, &out, &expected, &mut lease, surprise) {
             Ok(None) => {}
@@ -705,7 +708,7 @@ impl Claim<'_> {
             }
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
-        self.sync(place)?;
+        self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
@@ -729,7 +732,7 @@ impl Claim<'_> {
             return Ok(Swap::Lost);
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
-        self.sync(place)?;
+        self.sync(place).map_err(unsure)?;
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
     }
 
@@ -748,8 +751,9 @@ impl Claim<'_> {
         }
     }
 
-    /// Renames whatever is at the name to its entry in the history; `None` if there is nothing.
-    fn take_out(&self, place: &Place<'_>, entry: &EntryName) -> Result<Option<Status>> {
+    /// Renames whatever is at the name to its entry in the history; `None` if there is nothing. What cannot be looked at afterwards is
+    /// put back.
+    fn take_out(&self, place: &Place<'_>, entry: &EntryName, now: Timestamp) -> Result<Option<Status>> {
         let disk = &self.tree.disk;
         let private = entry.to_name();
         let from = (&self.site.parent, &self.site.name);
@@ -761,7 +765,10 @@ impl Claim<'_> {
         match taken {
             Err(error) if error.cause == Cause::NotFound => Ok(None),
             Err(error) => Err(error),
-            Ok(()) => self.tree.must_look(&place.dir, &private).map(Some),
+            Ok(()) => match self.tree.must_look(&place.dir, &private) {
+                Ok(out) => Ok(Some(out)),
+                Err(error) => self.put_back(place, entry, Why::Lost, now).and(Err(error)),
+            },
         }
     }
 
@@ -876,6 +883,12 @@ impl std::fmt::Debug for SeenFile {
 
 fn is_broken(lease: &Option<Box<dyn Lease>>) -> bool {
     lease.as_ref().is_some_and(|lease| !lease.is_unbroken())
+}
+
+/// A name was changed and its folder could not be synced: nobody can say whether the change will last. So it is a fault whatever the
+/// cause, and never a refusal, which promises that all is as it was.
+fn unsure(error: DiskError) -> DiskError {
+    DiskError { cause: Cause::Failed, ..error }
 }
 
 fn failed(operation: &'static str, name: &Name, message: &str) -> DiskError {

@@ -18,7 +18,7 @@ use super::stranger::{Act, Script};
 const A_WHILE: Duration = Duration::from_secs(11);
 
 /// One request on a small folder, and what must hold afterwards.
-pub(crate) trait Story {
+pub trait Story {
     /// What answers requests.
     type Server;
     /// What it is called in the summary.
@@ -41,7 +41,7 @@ pub(crate) trait Story {
 
 /// What was walked through, and what was found.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     name: String,
     points: usize,
     answers: BTreeMap<String, usize>,
@@ -57,7 +57,7 @@ struct Worst {
 }
 
 /// Every call fails once, with each of `causes`, and a sync or a write also after it did its work.
-pub(crate) fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
+pub fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
     let mut tally = Tally::of(story, "every step fails");
     let (steps, trace) = rehearse(story, &[], &[]);
     for at in 1..=steps {
@@ -77,7 +77,7 @@ pub(crate) fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
 
 /// The server dies before every step and after the last: killed, or by a power cut with every prefix of the names. What it left is
 /// recovered, and the recovery dies at every step of its own once, too.
-pub(crate) fn crash_at_every_step<S: Story>(story: &S) -> Tally {
+pub fn crash_at_every_step<S: Story>(story: &S) -> Tally {
     let mut tally = Tally::of(story, "every step crashes");
     let (steps, _) = rehearse(story, &[], &[]);
     for at in 1..=steps + 1 {
@@ -87,7 +87,7 @@ pub(crate) fn crash_at_every_step<S: Story>(story: &S) -> Tally {
 }
 
 /// A stranger begins at every step, goes on at every later one, and the server dies at every step.
-pub(crate) fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
+pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step crashes");
     for script in scripts {
         place(story, &[], &script.acts, &mut |plan, rest| {
@@ -103,7 +103,7 @@ pub(crate) fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> 
 }
 
 /// A stranger begins at every step, and each of his later acts falls on every later step.
-pub(crate) fn strangers_at_every_step<S: Story>(story: &S, scripts: &[Script]) -> Tally {
+pub fn strangers_at_every_step<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers at every step");
     for script in scripts {
         place(story, &[], &script.acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
@@ -112,7 +112,7 @@ pub(crate) fn strangers_at_every_step<S: Story>(story: &S, scripts: &[Script]) -
 }
 
 /// Two strangers at once: as [`strangers_at_every_step`], for every way in which their acts can follow each other.
-pub(crate) fn two_strangers_at_every_step<S: Story>(story: &S, ones: &[Script], others: &[Script]) -> Tally {
+pub fn two_strangers_at_every_step<S: Story>(story: &S, ones: &[Script], others: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "two strangers at every step");
     for (number, one) in ones.iter().enumerate() {
         for other in &others[number.min(others.len())..] {
@@ -125,7 +125,7 @@ pub(crate) fn two_strangers_at_every_step<S: Story>(story: &S, ones: &[Script], 
 }
 
 /// A stranger acts at every step, and every call fails once.
-pub(crate) fn fail_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
+pub fn fail_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step fails");
     for script in scripts {
         place(story, &[], &script.acts, &mut |plan, rest| {
@@ -140,7 +140,7 @@ pub(crate) fn fail_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> T
 }
 
 /// Prints what was walked through and fails if anything was found.
-pub(crate) fn finish(tallies: Vec<Tally>) {
+pub fn finish(tallies: Vec<Tally>) {
     let mut complaint = String::new();
     for tally in tallies {
         println!("{}", tally.summary());
@@ -170,13 +170,15 @@ impl Tally {
         finish_story(story, &disk, &server, disk.acts_to_come());
         drop(server);
         if failed {
+            let end = End { answer: Some(answer.clone()), crash: None, acts: acts.clone(), failed };
+            self.judge(story, &disk, &end);
             // What a fault left under way is settled at the next start.
             disk.note("     -- noclobber starts again");
             disk.resume(vec![]);
             let server = story.start(&disk);
             finish_story(story, &disk, &server, vec![]);
         }
-        let end = End { answer: Some(answer), crash: None, acts, failed };
+        let end = End { answer: Some(answer), crash: None, acts, failed: false };
         self.judge(story, &disk, &end);
         steps
     }
@@ -217,19 +219,22 @@ impl Tally {
         drop(server);
     }
 
-    /// The recovery is killed at each of its steps, and the next one has to do.
+    /// The recovery dies at each of its steps, too, and the next one has to do.
     fn crash_again<S: Story>(&mut self, story: &S, disk: &SimDisk, crash: Crash, end: &End, steps: usize) {
         for at in 1..=steps {
             let left = disk.after_crash(crash);
             left.resume(vec![Event::Crash { at, when: When::Before }]);
             let died = catch_unwind(AssertUnwindSafe(|| drop(story.start(&left))));
             assert!(died.is_err_and(|payload| payload.is::<Crashed>()), "the recovery is the same each time");
-            let left = left.after_crash(Crash::Kill);
-            left.resume(vec![]);
-            let server = story.start(&left);
-            finish_story(story, &left, &server, vec![]);
-            drop(server);
-            self.judge(story, &left, end);
+            for again in [Crash::Kill, Crash::PowerCut { changes: 0 }] {
+                let left = left.after_crash(again);
+                left.resume(vec![]);
+                let server = story.start(&left);
+                finish_story(story, &left, &server, vec![]);
+                drop(server);
+                let crash = if again == Crash::Kill { end.crash } else { Some(again) };
+                self.judge(story, &left, &End { crash, ..end.clone() });
+            }
         }
     }
 

@@ -23,32 +23,32 @@ use noclobber::store::disk::{
 use super::stranger::{Act, Hand};
 
 /// What a power cut leaves of a file that was never synced.
-pub(crate) const TORN: &[u8] = b"\0torn";
+pub const TORN: &[u8] = b"\0torn";
 
 /// The user that the simulated server runs as.
-pub(crate) const USER: u32 = 1000;
+pub const USER: u32 = 1000;
 
 /// The folder of noclobber's own: what lies in there is not visible to anybody.
 const OWN: &str = ".noclobber";
 
 /// What the simulated file system can do, and how much room it has.
 #[derive(Clone, Debug)]
-pub(crate) struct Features {
+pub struct Features {
     /// As the probe would find them.
-    pub(crate) abilities: Abilities,
+    pub abilities: Abilities,
     /// Whether blocks can be shared.
-    pub(crate) reflinks: bool,
+    pub reflinks: bool,
     /// Whether files have a birth time, which tells a reused inode number apart.
-    pub(crate) births: bool,
+    pub births: bool,
     /// How many bytes of files fit.
-    pub(crate) capacity: u64,
+    pub capacity: u64,
     /// How far the clock moves at every change and every step.
-    pub(crate) tick: Duration,
+    pub tick: Duration,
 }
 
 /// When, in relation to a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
+pub enum When {
     /// Just before it is carried out.
     Before,
     /// Just after.
@@ -57,7 +57,7 @@ pub(crate) enum When {
 
 /// Something that happens at a step; the first step is 1.
 #[derive(Clone, Debug)]
-pub(crate) enum Event {
+pub enum Event {
     /// The call fails and does nothing.
     Fail { at: usize, cause: Cause },
     /// The call does what it should, or half of it if it is a write, and then fails.
@@ -69,15 +69,15 @@ pub(crate) enum Event {
 }
 
 /// All that happens during one run.
-pub(crate) type Plan = Vec<Event>;
+pub type Plan = Vec<Event>;
 
 /// What the server's thread panics with when the plan kills it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Crashed;
+pub struct Crashed;
 
 /// How the server died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Crash {
+pub enum Crash {
     /// The process was killed: the tree stays as it is.
     Kill,
     /// The power went: of the changes to names since the last directory sync, the first `changes` are on the disk.
@@ -85,14 +85,14 @@ pub(crate) enum Crash {
 }
 
 /// Waits for its turn before every step; how a test puts two threads in order.
-pub(crate) trait Pace: Send + Sync {
+pub trait Pace: Send + Sync {
     /// Returns when the calling thread may do its next step.
     fn before_step(&self);
 }
 
 /// The simulated disk. A clone is the same disk.
 #[derive(Clone)]
-pub(crate) struct SimDisk(Arc<Shared>);
+pub struct SimDisk(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -164,57 +164,57 @@ enum HandState {
 
 /// One lease and what became of it, by step.
 #[derive(Clone, Debug)]
-pub(crate) struct LeaseRecord {
+pub struct LeaseRecord {
     /// The inode it was held on.
-    pub(crate) inode: u64,
+    pub inode: u64,
     /// When somebody first wanted to write.
-    pub(crate) broken: Option<usize>,
+    pub broken: Option<usize>,
     /// When it was last asked whether somebody waits.
-    pub(crate) asked: Option<usize>,
+    pub asked: Option<usize>,
     /// When it was dropped.
-    pub(crate) dropped: Option<usize>,
+    pub dropped: Option<usize>,
 }
 
 /// Something the server did to a name that is told to the judge.
 #[derive(Clone, Debug)]
-pub(crate) struct Deed {
+pub struct Deed {
     /// At which step.
-    pub(crate) step: usize,
+    pub step: usize,
     /// To which name.
-    pub(crate) path: String,
+    pub path: String,
     /// What the file held then.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Which file.
-    pub(crate) inode: u64,
+    pub inode: u64,
     /// Whether a stranger had written into it or has it open for writing.
-    pub(crate) used: bool,
+    pub used: bool,
     /// Whether it has no other name.
-    pub(crate) last_name: bool,
+    pub last_name: bool,
     /// Whether nothing, or a file that the server made, took its place.
-    pub(crate) for_upload: bool,
+    pub for_upload: bool,
 }
 
 /// What the invariants are judged by.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Account {
+pub struct Account {
     /// Contents that a stranger or a client saw under a name.
-    pub(crate) owed: BTreeSet<Vec<u8>>,
+    pub owed: BTreeSet<Vec<u8>>,
     /// Contents that a stranger replaced or removed himself.
-    pub(crate) disowned: BTreeSet<Vec<u8>>,
+    pub disowned: BTreeSet<Vec<u8>>,
     /// Contents that strangers wrote in place.
-    pub(crate) written: BTreeSet<Vec<u8>>,
+    pub written: BTreeSet<Vec<u8>>,
     /// What would be at a name, had the server never been there.
-    pub(crate) newest: BTreeMap<String, Option<Vec<u8>>>,
+    pub newest: BTreeMap<String, Option<Vec<u8>>>,
     /// Files that the server took out of a visible name into its own folder.
-    pub(crate) taken: Vec<Deed>,
+    pub taken: Vec<Deed>,
     /// Files whose name the server removed, wherever it was.
-    pub(crate) unlinked: Vec<Deed>,
+    pub unlinked: Vec<Deed>,
     /// Files that the server renamed over, so that they lost this name.
-    pub(crate) overwritten: Vec<Deed>,
+    pub overwritten: Vec<Deed>,
     /// Visible names that the server left empty, with what was there.
-    pub(crate) emptied: Vec<Deed>,
+    pub emptied: Vec<Deed>,
     /// The steps at which a directory was synced.
-    pub(crate) synced: Vec<usize>,
+    pub synced: Vec<usize>,
     /// A change of strangers' own to a name: a writer that found the file before does not own the name any more.
     epochs: BTreeMap<String, usize>,
 }
@@ -223,7 +223,7 @@ pub(crate) struct Account {
 
 impl Features {
     /// What a file system of this tier can do.
-    pub(crate) fn of(tier: Tier) -> Self {
+    pub fn of(tier: Tier) -> Self {
         let all =
             Abilities { lease: true, exchange: true, no_replace: true, nameless: true, time_grain: Duration::ZERO };
         Self {
@@ -248,7 +248,7 @@ impl Account {
 
 impl SimDisk {
     /// An empty folder.
-    pub(crate) fn new(features: Features) -> Self {
+    pub fn new(features: Features) -> Self {
         quieten_crashes();
         let now = Timestamp::new(1_795_349_700, 123_456_000);
         let mut state = State {
@@ -274,14 +274,14 @@ impl SimDisk {
     }
 
     /// A disk of this tier with one file.
-    pub(crate) fn with_file(tier: Tier, path: &str, bytes: &str) -> Self {
+    pub fn with_file(tier: Tier, path: &str, bytes: &str) -> Self {
         let disk = Self::new(Features::of(tier));
         disk.place(path, bytes);
         disk
     }
 
     /// Puts a file there before the story begins, making the folders above it.
-    pub(crate) fn place(&self, path: &str, bytes: &str) {
+    pub fn place(&self, path: &str, bytes: &str) {
         let mut state = self.lock();
         if let Some((folders, _)) = path.rsplit_once('/') {
             state.make_folders(folders);
@@ -291,14 +291,14 @@ impl SimDisk {
     }
 
     /// Makes a folder, and those above it, before the story begins.
-    pub(crate) fn place_folder(&self, path: &str) {
+    pub fn place_folder(&self, path: &str) {
         let mut state = self.lock();
         state.make_folders(path);
         state.settle();
     }
 
     /// Puts a symbolic link, or a pipe, there before the story begins.
-    pub(crate) fn place_other(&self, path: &str, kind: Kind) {
+    pub fn place_other(&self, path: &str, kind: Kind) {
         let mut state = self.lock();
         let (dir, name) = state.find_parent(path).expect("the folder above is there");
         let inode = state.new_inode(kind, 0o777);
@@ -307,14 +307,14 @@ impl SimDisk {
     }
 
     /// Makes the file somebody else's, so that no lease can be had on it.
-    pub(crate) fn give_away(&self, path: &str) {
+    pub fn give_away(&self, path: &str) {
         let mut state = self.lock();
         let inode = state.find(path).expect("the file is there");
         state.inode_mut(inode).uid = USER + 1;
     }
 
     /// Begins the story: counts steps from 1 and lets happen what the plan says. The tree so far is on the disk.
-    pub(crate) fn begin(&self, plan: Plan) {
+    pub fn begin(&self, plan: Plan) {
         let mut state = self.lock();
         state.settle();
         assert!(state.leases.iter().all(|lease| lease.dropped.is_some()), "no lease is held between stories");
@@ -326,57 +326,57 @@ impl SimDisk {
     }
 
     /// Goes on with the story after a crash or a restart: counts from 1 again, and forgets nothing.
-    pub(crate) fn resume(&self, plan: Plan) {
+    pub fn resume(&self, plan: Plan) {
         let mut state = self.lock();
         state.steps = 0;
         state.plan = plan;
     }
 
     /// How many steps there were since [`SimDisk::begin`].
-    pub(crate) fn steps(&self) -> usize {
+    pub fn steps(&self) -> usize {
         self.lock().steps
     }
 
     /// One line for each step and each stranger's act since [`SimDisk::begin`].
-    pub(crate) fn trace(&self) -> Vec<String> {
+    pub fn trace(&self) -> Vec<String> {
         self.lock().trace.clone()
     }
 
     /// Adds a line of the test's own to the trace.
-    pub(crate) fn note(&self, line: impl Into<String>) {
+    pub fn note(&self, line: impl Into<String>) {
         self.lock().trace.push(line.into());
     }
 
     /// Lets a stranger act now.
-    pub(crate) fn act(&self, act: &Act) {
+    pub fn act(&self, act: &Act) {
         self.lock().act(act);
     }
 
     /// Lets the strangers of the plan whose step never came act now, in order.
-    pub(crate) fn finish_strangers(&self) {
+    pub fn finish_strangers(&self) {
         for act in self.acts_to_come() {
             self.act(&act);
         }
     }
 
     /// Puts every later step of every thread in the order that `pace` says.
-    pub(crate) fn set_pace(&self, pace: Option<Arc<dyn Pace>>) {
+    pub fn set_pace(&self, pace: Option<Arc<dyn Pace>>) {
         *lock(&self.0.pace) = pace;
     }
 
     /// How many changes to names a power cut could undo now.
-    pub(crate) fn unsynced_changes(&self) -> usize {
+    pub fn unsynced_changes(&self) -> usize {
         self.lock().journal.len() - 1
     }
 
     /// Whether a program has found a file and not yet opened it. The second look counts on time, which is not simulated: it comes
     /// when nobody is on his way any more.
-    pub(crate) fn somebody_is_on_his_way(&self) -> bool {
+    pub fn somebody_is_on_his_way(&self) -> bool {
         self.lock().hands.values().any(|hand| hand.state == HandState::Found)
     }
 
     /// Takes the acts out of the plan whose step never came, in order.
-    pub(crate) fn acts_to_come(&self) -> Vec<Act> {
+    pub fn acts_to_come(&self) -> Vec<Act> {
         let mut state = self.lock();
         let steps = state.steps;
         let acts = std::mem::take(&mut state.plan).into_iter().filter_map(|event| match event {
@@ -387,7 +387,7 @@ impl SimDisk {
     }
 
     /// The disk as the next start finds it. This one stays dead: what still runs on it changes nothing.
-    pub(crate) fn after_crash(&self, crash: Crash) -> SimDisk {
+    pub fn after_crash(&self, crash: Crash) -> SimDisk {
         let mut state = {
             let mut old = self.lock();
             old.dead = true;
@@ -413,102 +413,102 @@ impl SimDisk {
     }
 
     /// From now on every change is refused.
-    pub(crate) fn set_read_only(&self, read_only: bool) {
+    pub fn set_read_only(&self, read_only: bool) {
         self.lock().read_only = read_only;
     }
 
     /// The whole folder is gone, or is there again.
-    pub(crate) fn set_vanished(&self, vanished: bool) {
+    pub fn set_vanished(&self, vanished: bool) {
         self.lock().vanished = vanished;
     }
 
     /// Changes how much fits.
-    pub(crate) fn set_capacity(&self, bytes: u64) {
+    pub fn set_capacity(&self, bytes: u64) {
         self.lock().features.capacity = bytes;
     }
 
     /// The disk's clock.
-    pub(crate) fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.lock().now
     }
 
     /// Lets time pass.
-    pub(crate) fn advance(&self, while_: Duration) {
+    pub fn advance(&self, while_: Duration) {
         let mut state = self.lock();
         state.now = state.now.plus(while_);
     }
 
     /// What the file at this path holds.
-    pub(crate) fn bytes_at(&self, path: &str) -> Option<Vec<u8>> {
+    pub fn bytes_at(&self, path: &str) -> Option<Vec<u8>> {
         let state = self.lock();
         let inode = state.find(path)?;
         (state.inodes[&inode].kind == Kind::File).then(|| state.inodes[&inode].bytes.clone())
     }
 
     /// Whether anything has this name.
-    pub(crate) fn exists(&self, path: &str) -> bool {
+    pub fn exists(&self, path: &str) -> bool {
         self.lock().find(path).is_some()
     }
 
     /// The stamp of what has this name.
-    pub(crate) fn stamp_at(&self, path: &str) -> Option<Stamp> {
+    pub fn stamp_at(&self, path: &str) -> Option<Stamp> {
         let state = self.lock();
         state.find(path).map(|inode| state.status(inode).stamp)
     }
 
     /// All names and what the files there hold, also in the folder of noclobber's own.
-    pub(crate) fn contents_everywhere(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn contents_everywhere(&self) -> Vec<(String, Vec<u8>)> {
         let state = self.lock();
         let files = state.walk().into_iter().filter(|(_, inode)| state.inodes[inode].kind == Kind::File);
         files.map(|(path, inode)| (path, state.inodes[&inode].bytes.clone())).collect()
     }
 
     /// As [`SimDisk::contents_everywhere`], without noclobber's own folder.
-    pub(crate) fn visible_contents(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn visible_contents(&self) -> Vec<(String, Vec<u8>)> {
         self.contents_everywhere().into_iter().filter(|(path, _)| is_visible(path)).collect()
     }
 
     /// All names of folders, also in the folder of noclobber's own.
-    pub(crate) fn folders(&self) -> Vec<String> {
+    pub fn folders(&self) -> Vec<String> {
         let state = self.lock();
         let dirs = state.walk().into_iter().filter(|(_, inode)| state.inodes[inode].kind == Kind::Dir);
         dirs.map(|(path, _)| path).collect()
     }
 
     /// How many handles and leases the server still has open.
-    pub(crate) fn open_handles(&self) -> usize {
+    pub fn open_handles(&self) -> usize {
         let state = self.lock();
         let leases = state.leases.iter().filter(|lease| lease.dropped.is_none()).count();
         state.inodes.values().map(|inode| inode.handles).sum::<usize>() + leases
     }
 
     /// What the invariants are judged by.
-    pub(crate) fn account(&self) -> Account {
+    pub fn account(&self) -> Account {
         self.lock().account.clone()
     }
 
     /// The leases that were held, oldest first.
-    pub(crate) fn leases(&self) -> Vec<LeaseRecord> {
+    pub fn leases(&self) -> Vec<LeaseRecord> {
         self.lock().leases.clone()
     }
 
     /// A client was told that this is stored: from now on it is owed.
-    pub(crate) fn owe(&self, bytes: &[u8]) {
+    pub fn owe(&self, bytes: &[u8]) {
         self.lock().account.owed.insert(bytes.to_vec());
     }
 
     /// Its owner gave this up.
-    pub(crate) fn disown(&self, bytes: &[u8]) {
+    pub fn disown(&self, bytes: &[u8]) {
         self.lock().account.disowned.insert(bytes.to_vec());
     }
 
     /// What the server itself did to a name before the story is what is there now.
-    pub(crate) fn forget_newest(&self, path: &str) {
+    pub fn forget_newest(&self, path: &str) {
         self.lock().account.newest.remove(path);
     }
 
     /// What is owed, was not given up by its owner, and is nowhere on the disk.
-    pub(crate) fn lost(&self) -> Vec<Vec<u8>> {
+    pub fn lost(&self) -> Vec<Vec<u8>> {
         let kept: BTreeSet<_> = self.contents_everywhere().into_iter().map(|(_, bytes)| bytes).collect();
         let account = self.account();
         account.owed.difference(&account.disowned).filter(|bytes| !kept.contains(*bytes)).cloned().collect()
@@ -1199,7 +1199,7 @@ impl State {
             mtime: now,
             ctime: now,
             born: now,
-            durable: kind != Kind::File,
+            durable: true,
             doomed: false,
             linkable: false,
             by_server: false,

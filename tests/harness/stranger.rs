@@ -4,11 +4,11 @@
 //! it, open it, write, close), so that a test can put each of them at another step. Nothing here is random.
 
 /// Which of several programs that hold a file open.
-pub(crate) type Hand = u8;
+pub type Hand = u8;
 
 /// One thing that another program does, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub enum Act {
     /// Writes a new file beside and renames it over the name, as editors do.
     Save { path: String, bytes: String },
     /// Makes a file, if the name is free.
@@ -37,52 +37,52 @@ pub(crate) enum Act {
 
 /// A few acts that belong together, in their order.
 #[derive(Clone, Debug)]
-pub(crate) struct Script {
+pub struct Script {
     /// What it is called in a trace.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The acts.
-    pub(crate) acts: Vec<Act>,
+    pub acts: Vec<Act>,
 }
 
 impl Act {
-    pub(crate) fn save(path: &str, bytes: &str) -> Self {
+    pub fn save(path: &str, bytes: &str) -> Self {
         Self::Save { path: path.to_owned(), bytes: bytes.to_owned() }
     }
 
-    pub(crate) fn create(path: &str, bytes: &str) -> Self {
+    pub fn create(path: &str, bytes: &str) -> Self {
         Self::Create { path: path.to_owned(), bytes: bytes.to_owned() }
     }
 
-    pub(crate) fn unlink(path: &str) -> Self {
+    pub fn unlink(path: &str) -> Self {
         Self::Unlink { path: path.to_owned() }
     }
 
-    pub(crate) fn rename(from: &str, to: &str) -> Self {
+    pub fn rename(from: &str, to: &str) -> Self {
         Self::Rename { from: from.to_owned(), to: to.to_owned() }
     }
 
-    pub(crate) fn link(path: &str, to: &str) -> Self {
+    pub fn link(path: &str, to: &str) -> Self {
         Self::Link { path: path.to_owned(), to: to.to_owned() }
     }
 
-    pub(crate) fn find(hand: Hand, path: &str) -> Self {
+    pub fn find(hand: Hand, path: &str) -> Self {
         Self::Find { hand, path: path.to_owned() }
     }
 
-    pub(crate) fn write(hand: Hand, bytes: &str) -> Self {
+    pub fn write(hand: Hand, bytes: &str) -> Self {
         Self::Write { hand, bytes: bytes.to_owned() }
     }
 }
 
 /// A write in place, in four acts.
-pub(crate) fn write_in_place(hand: Hand, path: &str, bytes: &str) -> Vec<Act> {
+pub fn write_in_place(hand: Hand, path: &str, bytes: &str) -> Vec<Act> {
     vec![Act::find(hand, path), Act::Open { hand }, Act::write(hand, bytes), Act::Close { hand }]
 }
 
 /// The scripts of the model (`ONE` there), against the file at `path`. `voice` tells the contents of two strangers apart.
 ///
 /// `elsewhere` and `away` must be free names in the same folder.
-pub(crate) fn scripts(path: &str, voice: &str) -> Vec<Script> {
+pub fn scripts(path: &str, voice: &str) -> Vec<Script> {
     let (away, elsewhere) = (format!("{path}.away{voice}"), format!("{path}.link{voice}"));
     let text = |token: &str| format!("{token}{voice}");
     let (x, y, c, w, v) = (text("x"), text("y"), text("c"), text("w"), text("v"));

@@ -1,0 +1,181 @@
+//! The folders that are watched: every one of the share, but noclobber's own and what links lead to.
+//!
+//! notify is told of each folder by itself and never walks, so that the history takes no watches and a link leads nowhere. A folder
+//! is watched before its members are listed: what is made in it later brings an event, what was made before is found.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use notify::event::EventKindMask;
+use notify::{Config, ErrorKind, Event, PathOp, RecommendedWatcher, RecursiveMode, WatchPathConfig, Watcher};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
+
+use super::Reason;
+use crate::model::path::{Name, SharePath};
+
+/// How many folders notify is told of at once; between batches it takes in events.
+const BATCH: usize = 512;
+
+/// How long a watcher that is let go may take to give its watches back.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// A watcher and what it was set on.
+#[derive(Debug)]
+pub(super) struct Folders {
+    watcher: RecommendedWatcher,
+    top: PathBuf,
+    root: File,
+    root_is: Place,
+    /// Disconnected when the watcher's own thread has ended.
+    alive: Receiver<()>,
+}
+
+/// Which directory a path leads to: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place(u64, u64);
+
+impl Folders {
+    /// Begins to watch, without any folder yet; `take_in` is called for every event, on a thread of the watcher's own.
+    pub(super) fn begin(
+        top: &Path,
+        mut take_in: impl FnMut(notify::Result<Event>) + Send + 'static,
+    ) -> Result<Self, Reason> {
+        let root = File::open(top).map_err(|_| Reason::FolderGone)?;
+        let root_is = Place::of(&root.metadata().map_err(|_| Reason::FolderGone)?);
+        let (lives, alive) = channel::<()>();
+        let handler = move |event| {
+            let _lives_as_long_as_the_handler = &lives;
+            take_in(event);
+        };
+        // That a program has closed what it wrote ends a change, and is all that tells of one made through a mapping.
+        let kinds = EventKindMask::CORE | EventKindMask::ACCESS_CLOSE;
+        let config = Config::default().with_follow_symlinks(false).with_event_kinds(kinds);
+        let watcher =
+            RecommendedWatcher::new(handler, config).map_err(|error| Reason::Unavailable(error.to_string()))?;
+        Ok(Self { watcher, top: top.to_owned(), root, root_is, alive })
+    }
+
+    /// Whether the path of the share leads to another directory than the one that is watched, or to none.
+    pub(super) fn moved(&self) -> bool {
+        std::fs::metadata(&self.top).map_or(true, |found| Place::of(&found) != self.root_is)
+    }
+
+    /// Those of the paths that are folders now and do not lie below another of them.
+    pub(super) fn only_folders(&self, paths: &BTreeSet<SharePath>) -> Vec<SharePath> {
+        topmost(paths).filter(|path| self.open(path).is_ok()).cloned().collect()
+    }
+
+    /// Watches these folders and all below them, for as long as it goes on.
+    pub(super) fn watch_below(
+        &mut self,
+        mut to_visit: Vec<SharePath>,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<(), Reason> {
+        while !to_visit.is_empty() && goes_on() {
+            let batch = to_visit.split_off(to_visit.len().saturating_sub(BATCH));
+            self.watch(&batch)?;
+            for folder in &batch {
+                self.add_folders_in(folder, &mut to_visit);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all watches go, and waits until they are given back, so that the next watcher can have them.
+    pub(super) fn end(self) {
+        drop(self.watcher);
+        // It ends by disconnecting; if it takes longer than that, nobody waits for it.
+        let _ = self.alive.recv_timeout(ENDS_WITHIN);
+    }
+
+    /// A folder that has vanished, or that this user may not read, is left out: what it is now will be told by its parent.
+    fn watch(&mut self, folders: &[SharePath]) -> Result<(), Reason> {
+        let mut ops: Vec<_> = folders.iter().map(|folder| self.op(folder)).collect();
+        while let Err(stopped) = self.watcher.update_paths(ops) {
+            match stopped.source.kind {
+                ErrorKind::MaxFilesWatch => return Err(Reason::TooFewWatches),
+                _ if stopped.origin.is_none() => return Err(Reason::Unavailable(stopped.source.to_string())),
+                _ => ops = stopped.remaining,
+            }
+        }
+        Ok(())
+    }
+
+    /// The share's own path may lead over links; below it none is followed.
+    fn op(&self, folder: &SharePath) -> PathOp {
+        let config = WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(folder.is_root());
+        PathOp::Watch(self.path_of(folder), config)
+    }
+
+    fn path_of(&self, folder: &SharePath) -> PathBuf {
+        if folder.is_root() { self.top.clone() } else { self.top.join(as_path(folder)) }
+    }
+
+    /// Lists what cannot be listed as having no folders: the parent's events will tell why.
+    fn add_folders_in(&self, folder: &SharePath, into: &mut Vec<SharePath>) {
+        let Ok(opened) = self.open(folder) else { return };
+        let Ok(entries) = Dir::read_from(&opened) else { return };
+        for entry in entries.flatten() {
+            let Ok(name) = Name::new(entry.file_name().to_bytes()) else { continue };
+            let is_folder = match entry.file_type() {
+                FileType::Unknown => rustix::fs::statat(&opened, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+                    .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory),
+                known => known == FileType::Directory,
+            };
+            if is_folder && !name.is_reserved() {
+                into.push(folder.join(&name));
+            }
+        }
+    }
+
+    /// Never leaves the share and never follows a link, whatever is put in the way meanwhile.
+    fn open(&self, folder: &SharePath) -> rustix::io::Result<rustix::fd::OwnedFd> {
+        let path = if folder.is_root() { Path::new(".") } else { as_path(folder) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::io::retry_on_intr(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
+    }
+}
+
+impl Place {
+    fn of(found: &std::fs::Metadata) -> Self {
+        Self(found.dev(), found.ino())
+    }
+}
+
+/// The paths that do not lie below another of them.
+fn topmost(paths: &BTreeSet<SharePath>) -> impl Iterator<Item = &SharePath> {
+    paths.iter().filter(|path| {
+        let mut above = std::iter::successors(path.split(), |(parent, _)| parent.split()).map(|(parent, _)| parent);
+        !above.any(|parent| paths.contains(&parent))
+    })
+}
+
+fn as_path(path: &SharePath) -> &Path {
+    use std::os::unix::ffi::OsStrExt;
+    Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_below_another_is_not_walked_twice() {
+        let paths = |texts: &[&str]| -> BTreeSet<_> {
+            texts.iter().map(|text| SharePath::parse_disk(text.as_bytes()).expect(text)).collect()
+        };
+        for (all, top) in [
+            (&["a", "a-x", "a/b", "a/b/c"] as &[&str], &["a", "a-x"] as &[&str]),
+            (&["a/b", "a/c"], &["a/b", "a/c"]),
+            (&["", "a", "b/c"], &[""]),
+            (&[], &[]),
+        ] {
+            assert_eq!(topmost(&paths(all)).cloned().collect::<BTreeSet<_>>(), paths(top), "{all:?}");
+        }
+    }
+}
