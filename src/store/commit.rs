@@ -514,7 +514,7 @@ impl Claim<'_> {
     pub fn create(&self, upload: &mut Staged) -> Result<Swap> {
         let tree = self.tree;
         let _change = tree.mutexes.begin_change(&self.site.name);
-        let calm = self.keep_calm(upload);
+        let calm = upload.lease_once();
         match upload.name_publicly(&self.site.parent, &self.site.name) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             named => named?,
@@ -608,7 +608,7 @@ impl Claim<'_> {
         if now_there.is_none_or(|status| status.stamp.id != expected.stamp.id) {
             return Ok(Swap::Lost);
         }
-        let calm = self.keep_calm(upload);
+        let calm = upload.lease_once();
         upload.may_be_seen();
         if let Err(error) = tree.disk.exchange((&place.dir, &private), (&self.site.parent, &self.site.name)) {
             upload.was_not_seen();
@@ -841,14 +841,6 @@ impl Claim<'_> {
                 return Ok(candidate);
             }
             at = at.plus(Duration::from_micros(1));
-        }
-    }
-
-    /// A lease on the upload from before it can be seen: unbroken afterwards, it proves that nobody has opened it for writing.
-    fn keep_calm(&self, upload: &Staged) -> Option<Box<dyn Lease>> {
-        match self.tree.disk.lease(upload.file(), Duration::ZERO) {
-            Ok(Leased::Held(lease)) => Some(lease),
-            _ => None,
         }
     }
 
