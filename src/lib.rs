@@ -1,4 +1,51 @@
 //! noclobber shares a folder over HTTP, and nobody's work is overwritten unseen.
+//!
+//! # The promise
+//!
+//! 1. A write that names the version it replaces happens only if that version is still the one on the disk at the instant of the swap.
+//!    Otherwise: 412, nothing changed, and an answer that says what is there now and how to go on.
+//! 2. That holds against other clients and against programs that write into the folder behind the server's back.
+//! 3. A write that names no version is allowed, and what it replaces or deletes is kept in the history.
+//! 4. An upload is all or nothing, and a 2xx means that the bytes are on the disk.
+//! 5. An entity tag shown for a version never changes while that version lives.
+//!
+//! # The one idea
+//!
+//! Every change to the tree is a compare-and-swap from a state that was just seen: look, decide, swap; if the swap loses, look again.
+//!
+//! # The floors
+//!
+//! Nothing knows what lies above it; `tests/architecture.rs` holds the source to that.
+//!
+//! | floor | room | what lives there |
+//! |---|---|---|
+//! | 3 | [`http`] | requests and answers: [`http::verbs`] over [`http::transport`]; one file with status codes |
+//! | edge | [`access`] | who may do what |
+//! | edge | [`watch`] | what other programs do, as hints |
+//! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, restores; [`share::outcome`] says how it ended |
+//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags, [`store::path_mutex`] orders changes, all through the seam of [`store::disk`] |
+//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::precondition`], [`model::version`] |
+//!
+//! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together.
+//!
+//! # The words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | share | the folder that is served, and all that the server knows about it |
+//! | [`SharePath`](model::path::SharePath) | a path inside the share, proven clean as text |
+//! | [`ContentHash`](model::content_hash::ContentHash) | the BLAKE3 of a file's bytes |
+//! | [`Stamp`](model::stamp::Stamp) | the cheap identity of a file's state |
+//! | [`EntityTag`](model::tag::EntityTag) | the validator on the wire |
+//! | [`Seen`](store::commit::Seen) | what a look found at a name |
+//! | [`Precondition`](model::precondition::Precondition) | the parsed conditional headers of one request |
+//! | [`Decision`](model::precondition::Decision) | proceed, not modified, or refuse |
+//! | refusal, fault | the client asked for what the state forbids; the disk failed us |
+//! | staging, staged | an upload being written; complete, on the disk, its hash known |
+//! | commit | the compare-and-swap of one name |
+//! | displaced | what a commit took out of the tree |
+//! | version | a displaced file or folder in the history |
+//! | hint | word from the watcher that something may have changed |
 
 pub mod access;
 pub mod config;

@@ -4,7 +4,8 @@
 //! watcher off, blind or overwhelmed. Setting watches never delays anybody: it happens on a thread of its own.
 //!
 //! It sees what the kernel tells this machine: nothing that others do to a network or FUSE file system from elsewhere, no stores into
-//! a mapped file, no writes by a hard link outside of the share, and nothing below a file system that is mounted into the share later.
+//! a mapped file until it is closed, no writes by a hard link outside of the share, nothing below a file system that is mounted into
+//! the share later; and what is reached by a link it sees at its own path only.
 
 mod folders;
 mod settling;
@@ -18,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use notify::Event;
-use notify::event::{CreateKind, EventKind, ModifyKind, RemoveKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind};
 
 use crate::log::escaped;
 use crate::model::path::SharePath;
@@ -338,7 +339,7 @@ fn follow_changes(inbox: &Inbox, mut folders: Folders, again_from: Instant) {
 /// What an event tells, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Happened {
-    /// The bytes of something, or what is known about it, have changed.
+    /// The bytes of something, or what is known about it, have changed; or whoever wrote it has closed it.
     Written,
     /// A name that is no folder's was made or removed.
     CameOrWent,
@@ -350,6 +351,7 @@ impl Happened {
     /// `None` if nothing has changed.
     fn of(kind: &EventKind) -> Option<Self> {
         Some(match kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Self::Written,
             EventKind::Access(_) => return None,
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => Self::Written,
             EventKind::Create(CreateKind::File) | EventKind::Remove(RemoveKind::File) => Self::CameOrWent,
@@ -371,4 +373,140 @@ fn spawn(name: &str, inbox: &Arc<Inbox>, run: impl FnOnce(&Arc<Inbox>) + Send + 
     let its_inbox = Arc::clone(inbox);
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&its_inbox));
     thread.map_err(|error| inbox.degrade(Reason::Unavailable(error.to_string()))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::share::Settings;
+    use crate::store::index::Index;
+    use crate::store::os_disk::{Options, OsDisk};
+    use notify::event::{DataChange, Flag, MetadataKind, RenameMode};
+
+    /// So long may a machine that is busy with other tests take.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn watch_of(folder: &Path) -> Watch {
+        let disk = OsDisk::open(folder, Options::default()).expect("the folder is there");
+        let settings = Settings { keep: None, require_preconditions: false, tag_threshold: 1, hashing_max: 1 };
+        let now = Timestamp::from_system(SystemTime::now());
+        let share = Share::open(Arc::new(disk), Index::in_memory(), settings, now).expect("it can be shared");
+        start(Arc::new(share), folder)
+    }
+
+    fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            assert!(began.elapsed() < LIMIT, "still waiting for {what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn inbox(folder: &Path) -> Inbox {
+        let (hints, folders) = (Condvar::new(), Condvar::new());
+        Inbox { folder: folder.to_owned(), contents: Mutex::default(), hints, folders }
+    }
+
+    #[test]
+    fn an_event_becomes_a_hint() {
+        let made = tempfile::tempdir().expect("a folder can be made");
+        std::fs::write(made.path().join("#12"), "a file that is called so").expect("it can be written");
+        let path = |text: &str| SharePath::parse_disk(text.as_bytes()).expect(text);
+        let data = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let metadata = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+        let renamed = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        let closed = |mode| EventKind::Access(AccessKind::Close(mode));
+        for (kind, at, expected) in [
+            (data, &["a/b"] as &[&str], vec![Hint::Path(path("a/b"))]),
+            (metadata, &["a"], vec![Hint::Path(path("a"))]),
+            (metadata, &[""], vec![Hint::Path(path(""))]),
+            (closed(AccessMode::Write), &["a"], vec![Hint::Path(path("a"))]),
+            (closed(AccessMode::Read), &["a"], vec![]),
+            (EventKind::Create(CreateKind::File), &["a"], vec![Hint::Path(path("a"))]),
+            (EventKind::Create(CreateKind::Folder), &["a"], vec![Hint::Subtree(path("a"))]),
+            (EventKind::Remove(RemoveKind::File), &["a"], vec![Hint::Path(path("a"))]),
+            (EventKind::Remove(RemoveKind::Folder), &["a"], vec![Hint::Subtree(path("a"))]),
+            (EventKind::Remove(RemoveKind::Other), &["a"], vec![Hint::Subtree(path("a"))]),
+            (EventKind::Any, &["a"], vec![Hint::Subtree(path("a"))]),
+            (renamed(RenameMode::From), &["a"], vec![Hint::Subtree(path("a"))]),
+            (renamed(RenameMode::Both), &["a", ".noclobber/history/a/1"], vec![Hint::Subtree(path("a"))]),
+            (data, &["sub/.NoClobber/swap/x"], vec![]),
+            (data, &["#11"], vec![]),
+            (closed(AccessMode::Write), &["#11"], vec![]),
+            (data, &["#12"], vec![Hint::Path(path("#12"))]),
+            (data, &["#x"], vec![Hint::Path(path("#x"))]),
+            (EventKind::Remove(RemoveKind::File), &["#11"], vec![Hint::Path(path("#11"))]),
+        ] {
+            let inbox = inbox(made.path());
+            let paths = at.iter().map(|path| made.path().join(path));
+            inbox.take_in(Ok(paths.fold(Event::new(kind), Event::add_path)));
+            assert_eq!(inbox.lock().settling.settled(Instant::now() + LIMIT), expected, "{kind:?} {at:?}");
+            assert!(inbox.lock().told.is_empty());
+        }
+        let inbox = inbox(made.path());
+        inbox.take_in(Ok(Event::new(data).add_path("/elsewhere/a".into())));
+        assert!(inbox.lock().settling.is_empty());
+    }
+
+    #[test]
+    fn lost_events_are_hints_of_everything_with_or_without_a_path() {
+        let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        let failed = notify::Error::generic("the queue cannot be read");
+        for event in [Ok(lost.clone()), Ok(lost.add_path("/share/a".into())), Err(failed)] {
+            let inbox = inbox(Path::new("/share"));
+            inbox.take_in(event);
+            let contents = inbox.lock();
+            assert!(contents.events_lost);
+            assert_eq!(contents.state, State::Degraded(Reason::EventsLost));
+            drop(contents);
+            assert_eq!(inbox.lock().settling.settled(Instant::now() + LIMIT), [Hint::Anywhere]);
+        }
+    }
+
+    #[test]
+    fn more_folders_than_can_wait_are_lost_events() {
+        let inbox = inbox(Path::new("/share"));
+        for number in 0..FOLDERS_MAX {
+            inbox.take_in(Ok(Event::new(EventKind::Any).add_path(format!("/share/{number}").into())));
+        }
+        assert!(!inbox.has_lost_events());
+        inbox.take_in(Ok(Event::new(EventKind::Any).add_path("/share/one more".into())));
+        assert!(inbox.has_lost_events());
+        assert_eq!(inbox.lock().folders.len(), FOLDERS_MAX);
+    }
+
+    /// The thread of the watcher is held up while more happens than the kernel's queue holds. The folders whose events were lost are
+    /// watched all the same in the end, and the log speaks of it once.
+    #[test]
+    fn a_queue_that_overflows_is_made_good() {
+        let queue = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+        let queue: usize = queue.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(16_384);
+        if queue > 50_000 {
+            println!("left out: a_queue_that_overflows_is_made_good: the kernel's queue holds {queue} events");
+            return;
+        }
+        let made = tempfile::tempdir().expect("a folder can be made");
+        // The kernel drops an event that is the same as the last, so two files take turns.
+        let files = ["one", "two"].map(|name| std::fs::File::create(made.path().join(name)).expect("it can be made"));
+        let watch = watch_of(made.path());
+        for round in 0..2 {
+            eventually("all folders to be watched", || watch.state() == State::Watching);
+            let held_up = watch.inbox.lock();
+            // More than fit, and more than the watcher has taken out already.
+            for number in 0..queue + 1000 {
+                files[number % 2].set_modified(SystemTime::now()).expect("it can be touched");
+            }
+            let lost = format!("lost-{round}/below");
+            std::fs::create_dir_all(made.path().join(&lost)).expect("a folder can be made");
+            drop(held_up);
+            eventually("the overflow", || watch.inbox.lock().told == [discriminant(&Reason::EventsLost)]);
+            eventually("a hint of what happens in the folder", || {
+                std::fs::write(made.path().join(&lost).join("file"), "x").expect("it can be written");
+                let path = SharePath::parse_disk(lost.as_bytes()).expect("a clean path");
+                let contents = watch.inbox.lock();
+                contents.settling.waits_within(&path)
+            });
+        }
+        assert_eq!(watch.inbox.lock().told, [discriminant(&Reason::EventsLost)]);
+    }
 }

@@ -6,11 +6,9 @@ use crate::harness::explore::{crash_at_every_step, fail_every_step, finish};
 use crate::harness::stories::{Asking, Request};
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
-const REQUESTS: [Request; 6] =
-    [Request::PutNamed, Request::Put, Request::PutNew, Request::Create, Request::DeleteNamed, Request::Delete];
 
 fn all() -> impl Iterator<Item = Asking> {
-    REQUESTS.iter().flat_map(|request| TIERS.map(|tier| Asking::of(*request, tier)))
+    Request::ALL.iter().flat_map(|request| TIERS.map(|tier| Asking::of(*request, tier)))
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::harness::client::tag_of;
 use crate::harness::disk_images::DiskImage;
-use crate::harness::{Dice, Server, left_out};
+use crate::harness::{Dice, Server, eventually, left_out};
 
 /// A mounted drive names no version and saves over the text of somebody else. The text is in the history, and comes back.
 #[test]
@@ -194,7 +194,7 @@ fn without_a_history_nothing_is_kept() {
     assert!(!server.local(".noclobber/history").exists());
     let answer = server.get("/a.txt?versions").send();
     assert!(answer.status == 404 || answer.json()["versions"].as_array().is_some_and(Vec::is_empty), "{answer}");
-    crate::harness::eventually(Duration::from_secs(30), "what was displaced to be let go", || {
+    eventually(Duration::from_secs(30), "what was displaced to be let go", || {
         server.kept_files().is_empty().then_some(())
     });
 }
@@ -213,9 +213,7 @@ fn old_versions_are_let_go() {
     fs::File::options().write(true).open(&aged).unwrap().set_modified(date).unwrap();
     server.start_again();
     server.put("/a.txt").body("three").expect(204);
-    crate::harness::eventually(Duration::from_secs(20), "the old version to be let go", || {
-        (!aged.exists()).then_some(())
-    });
+    eventually(Duration::from_secs(20), "the old version to be let go", || (!aged.exists()).then_some(()));
     server.versions("/a.txt").expect(["two", "one"]);
 }
 
@@ -228,32 +226,60 @@ fn a_full_disk_takes_from_the_history_first() {
     };
     let server = Server::with("--history-percent=100").folder(disk.path()).start();
     let mut dice = Dice::new(5);
-    for round in 0..12 {
-        let content = dice.bytes(3 * 1024 * 1024);
-        server.put("/a.bin").body(&content).expect_any(&[201, 204]);
-        assert!(fs::read(server.local("a.bin")).unwrap() == content, "round {round}");
+    for _ in 0..4 {
+        server.put("/a.bin").body(dice.bytes(3 * 1024 * 1024)).expect_any(&[201, 204]);
     }
-    let kept = server.versions("/a.bin").0.len();
-    assert!((1..=4).contains(&kept), "{kept} versions");
+    // What was displaced a moment ago is still looked at again; make it yesterday's.
+    age(&server, "a.bin");
+    let before: Vec<Vec<u8>> = server.versions("/a.bin").0.into_iter().map(|version| version.content).collect();
+    assert_eq!(before.len(), 3);
+    let content = dice.bytes(6 * 1024 * 1024);
+    server.put("/a.bin").body_when_asked(&content).expect(204);
+    assert!(fs::read(server.local("a.bin")).unwrap() == content);
+    let after: Vec<Vec<u8>> = server.versions("/a.bin").0.into_iter().map(|version| version.content).collect();
+    assert!((2..=3).contains(&after.len()), "no more goes than has to: {} versions", after.len());
+    assert!(after[1] == before[0], "the newest stay");
+    assert!(!after.contains(&before[2]), "the oldest goes first");
 }
 
-/// The keep rule holds a share of the disk and no more.
+/// The keep rule holds a share of the disk and no more; what goes first is the oldest.
 #[test]
 fn the_history_takes_no_more_than_its_share() {
     let disk = match DiskImage::tmpfs("size=64m") {
         Ok(disk) => disk,
         Err(why) => return left_out("the_history_takes_no_more_than_its_share", &why),
     };
-    let server = Server::with("--history-percent=10").folder(disk.path()).start();
+    let mut server = Server::with("--history-percent=10").folder(disk.path()).start();
     let mut dice = Dice::new(6);
-    for _ in 0..20 {
+    for _ in 0..16 {
         server.put("/a.bin").body(dice.bytes(1024 * 1024)).expect_any(&[201, 204]);
     }
-    crate::harness::eventually(Duration::from_secs(20), "the history to shrink to its share", || {
+    let newest = server.versions("/a.bin").0.remove(0).content;
+    age(&server, "a.bin");
+    server.stop();
+    server.start_again();
+    eventually(Duration::from_secs(20), "the history to shrink to its share", || {
         let kept: usize = server.kept_files().iter().map(|(_, content)| content.len()).sum();
         (kept <= 7 * 1024 * 1024).then_some(())
     });
-    assert!(!server.versions("/a.bin").0.is_empty());
+    assert!(server.versions("/a.bin").0.remove(0).content == newest);
+}
+
+/// Makes the versions of a file as old as if they had been kept yesterday.
+fn age(server: &Server, path: &str) {
+    let folder = server.local(".noclobber/history").join(path);
+    let day = |seconds: u64| {
+        let date = SystemTime::now() - Duration::from_secs(seconds);
+        let text = httpdate::fmt_http_date(date);
+        let words: Vec<&str> = text.split([' ', ':']).collect();
+        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let month = 1 + months.iter().position(|month| *month == words[2]).unwrap();
+        format!("{}-{month:02}-{}", words[3], words[1])
+    };
+    for entry in fs::read_dir(&folder).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        fs::rename(entry.path(), folder.join(format!("{}{}", day(86_400), &name[10..]))).unwrap();
+    }
 }
 
 /// The command line shows the history and brings a version back, with no server running.

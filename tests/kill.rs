@@ -304,7 +304,8 @@ fn write_until(server: &Server, number: usize, first: u64, known: &Mutex<Known>,
         let request = if delete { request } else { request.body(text(number, version)) };
         known.lock().unwrap().in_flight.push((!delete).then_some(version));
         let Ok(answer) = connection.try_send(&request) else { return };
-        if answer.status >= 500 {
+        // The end has come in the middle; what became of this one is not known.
+        if answer.status >= 500 || answer.status == 403 {
             return;
         }
         let mut known = known.lock().unwrap();

@@ -153,6 +153,7 @@ fn a_sync_that_failed_is_never_made_good() {
     let disk = SimDisk::new(Features::of(Tier::A));
     let root = disk.root().expect("root");
     let file = disk.create_named(&root, &name("a")).expect("create");
+    disk.write(&file, 0, b"words").expect("write");
     disk.begin(vec![Event::FailAfter { at: 1, cause: Cause::Failed }]);
     disk.sync_file(&file).expect_err("as planned");
     disk.sync_file(&file).expect("the second sync says nothing, and means nothing");

@@ -3,19 +3,30 @@
 use noclobber::store::disk::Tier;
 
 use crate::harness::explore::{finish, strangers_at_every_step};
-use crate::harness::stories::{Asking, PATH, Request};
+use crate::harness::stories::{Asking, Request};
 use crate::harness::stranger::scripts;
 
-const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
-const REQUESTS: [Request; 6] =
-    [Request::PutNamed, Request::Put, Request::PutNew, Request::Create, Request::DeleteNamed, Request::Delete];
-
-fn all() -> impl Iterator<Item = Asking> {
-    REQUESTS.iter().flat_map(|request| TIERS.map(|tier| Asking::short(*request, tier)))
+#[test]
+fn a_stranger_acts_at_every_step_on_tier_a() {
+    walk(Tier::A);
 }
 
 #[test]
-fn a_stranger_acts_at_every_step() {
-    let scripts: Vec<_> = scripts(PATH, "A").into_iter().filter(|script| script.acts.len() <= 4).collect();
-    finish(all().map(|story| strangers_at_every_step(&story, &scripts)).collect());
+fn a_stranger_acts_at_every_step_on_tier_b() {
+    walk(Tier::B);
+}
+
+#[test]
+fn a_stranger_acts_at_every_step_on_tier_c() {
+    walk(Tier::C);
+}
+
+fn walk(tier: Tier) {
+    let of = |request: &Request| {
+        let story = Asking::short(*request, tier);
+        let scripts: Vec<_> =
+            scripts(request.judged_at(), "A").into_iter().filter(|script| script.acts.len() <= 4).collect();
+        strangers_at_every_step(&story, &scripts)
+    };
+    finish(Request::ALL.iter().map(of).collect());
 }

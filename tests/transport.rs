@@ -275,6 +275,23 @@ fn half_a_body_is_told_as_a_fault() {
     }
 }
 
+/// All bytes are there when the client closes its side, but the handler has not taken them yet: the body is whole, not half.
+#[test]
+fn a_client_that_closes_its_side_after_the_body_has_sent_it_whole() {
+    let server = Server::start();
+    for length in [1000, 60_000, 100_000, 1_000_000] {
+        let mut client = server.connect();
+        client.ask_with("PUT /keep-later HTTP/1.1", &format!("Content-Length: {length}"));
+        client.send(&vec![b'x'; length - length / 3]);
+        std::thread::sleep(Duration::from_millis(10));
+        client.send(&vec![b'x'; length / 3]);
+        client.finish_writing();
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body), (201, length.to_string().into_bytes()));
+        client.expect_end();
+    }
+}
+
 /// A client that pours in requests without reading is held up, and what it asked is answered once it reads.
 #[test]
 fn requests_sent_far_ahead_wait_their_turn() {
@@ -498,13 +515,17 @@ fn uploads_in_flight_end_before_the_server_stops() {
     let mut client = server.connect();
     client.ask_with("PUT /keep HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 1000");
     assert_eq!(client.head_only().status, 100);
-    let idle = server.connect();
+    let mut unused = server.connect();
+    let mut idle = server.connect();
+    idle.ask("GET /send/0/200000 HTTP/1.1");
+    idle.answer().expect_range(0, 200_000);
     server.ask_to_stop();
+    idle.expect_end();
+    unused.expect_end();
     until("no connection is taken any more", || TcpStream::connect(server.address).is_err());
     client.send(&[b'x'; 1000]);
     assert_eq!(client.answer().status, 201);
     client.expect_end();
-    drop(idle);
     server.wait();
 }
 
@@ -626,6 +647,9 @@ impl Handler for Words {
         if request.method() == Method::PUT {
             if request.path() == "/refuse" {
                 return HttpResponse::PreconditionFailed().body("refused");
+            }
+            if request.path() == "/keep-later" {
+                tokio::time::sleep(Duration::from_millis(30)).await;
             }
             let mut length = 0;
             while let Some(bytes) = body.next().await {

@@ -1,7 +1,6 @@
 //! What other programs do behind the server's back wakes the share up, soon and once; and nothing that is promised needs it to.
 //! The share is a real folder on the real disk, opened in this process.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -14,18 +13,22 @@ use std::time::{Duration, Instant, SystemTime};
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::{ConditionalFields, Header, Precondition};
 use noclobber::model::stamp::Timestamp;
+use noclobber::model::tag::EntityTag;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{Hint, Settings, Share, Target, UploadWatch};
+use noclobber::share::{Settings, Share, Target, UploadWatch};
 use noclobber::store::index::Index;
 use noclobber::store::os_disk::{Options, OsDisk};
 use noclobber::watch::{self, Reason, State, Watch};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
-use crate::harness::{eventually, full, has_program, heavy, left_out, report};
+use crate::harness::{Server, eventually, full, has_program, heavy, left_out, report};
 
 /// Until a change is noticed, on a machine that is busy with other tests. Alone it takes about an eighth of a second.
 const SOON: Duration = Duration::from_secs(10);
+
+/// Files larger than this many bytes are not hashed before they are answered.
+const THRESHOLD: u64 = 1 << 20;
 
 /// Set in the process in which a test that needs limits of its own runs once more.
 const CONFINED: &str = "NOCLOBBER_TEST_CONFINED";
@@ -52,12 +55,59 @@ fn an_upload_whose_file_is_changed_is_told() {
     shared.write("created", "2");
     created.is_told(Header::IfNoneMatch);
 
-    // The bytes of this one stay: by the time the last of two changes was told the first had been looked at, too.
+    // The bytes of this one stay. Of two changes that come one after the other, both have been looked at when the second is told.
     fs::File::options().append(true).open(shared.at("touched")).unwrap().set_modified(SystemTime::now()).unwrap();
-    let after = shared.upload_of_new("after");
-    shared.write("after", "2");
-    after.is_told(Header::IfNoneMatch);
+    shared.change_is_told("renamed");
+    shared.change_is_told("renamed");
     assert!(touched.told().is_none(), "{:?}", touched.told());
+}
+
+/// While a program has the file open nobody can say what it will be, and the upload goes on. That it is closed brings a look.
+#[test]
+fn an_upload_is_told_when_a_program_closes_what_it_wrote() {
+    let shared = Shared::with(&[("open", "1"), ("other", "1")]);
+    let _watch = shared.watch();
+    let upload = shared.upload_of("open");
+    let new = shared.upload_of_new("open");
+    let mut file = fs::File::options().write(true).open(shared.at("open")).unwrap();
+    file.write_all(b"2").unwrap();
+    new.is_told(Header::IfNoneMatch);
+    shared.change_is_told("other");
+    shared.change_is_told("other");
+    assert!(upload.told().is_none(), "{:?}", upload.told());
+    drop(file);
+    upload.is_told(Header::IfMatch);
+}
+
+/// Its content has to be read to say whether it still is the version that was named; that is done when there is a hint of it.
+#[test]
+fn an_upload_that_replaces_a_large_file_is_told() {
+    let large = "x".repeat(2 * THRESHOLD as usize);
+    let shared = Shared::with(&[("large", &large), ("small", "1")]);
+    let _watch = shared.watch();
+    let Target::File(_, identity) = shared.share.read_hashed(&share_path("large"), now()).unwrap() else { panic!() };
+    let tag = EntityTag::of_content(&identity.hash.unwrap()).to_string();
+    let fields = ConditionalFields { if_match: vec![tag.as_bytes()], ..Default::default() };
+    let upload = shared.upload("large", &fields);
+    shared.write("beside", &large);
+    fs::rename(shared.at("beside"), shared.at("large")).unwrap();
+    shared.change_is_told("small");
+    shared.change_is_told("small");
+    assert!(upload.told().is_none(), "the bytes are the same");
+    fs::File::options().append(true).open(shared.at("large")).unwrap().write_all(b"y").unwrap();
+    upload.is_told(Header::IfMatch);
+}
+
+/// The folders that an upload asks for are made while it is on the list. Each of them is a change, and none of them makes it stale.
+#[test]
+fn an_upload_is_not_stale_while_its_own_folders_are_made() {
+    let shared = Shared::empty();
+    let _watch = shared.watch();
+    let upload = shared.upload_of_new("a/b/c/file");
+    shared.share.make_parents(&share_path("a/b/c/file"), now()).unwrap();
+    assert!(upload.told().is_none(), "{:?}", upload.told());
+    shared.write("a/b/c/file", "2");
+    upload.is_told(Header::IfNoneMatch);
 }
 
 #[test]
@@ -85,7 +135,7 @@ fn folders_are_followed_wherever_they_are_moved() {
 
     let upload = shared.upload_of("a/deep/file");
     fs::rename(shared.at("a"), shared.at("moved")).unwrap();
-    upload.is_stopped();
+    upload.is_told(Header::IfMatch);
     shared.change_is_told("moved/deep/file");
 
     let uploads = [shared.upload_of("moved/deep/file"), shared.upload_of("b/deep/file")];
@@ -96,7 +146,7 @@ fn folders_are_followed_wherever_they_are_moved() {
 
     let upload = shared.upload_of("b/deep/file");
     fs::rename(shared.at("b"), elsewhere.path().join("b")).unwrap();
-    upload.is_stopped();
+    upload.is_told(Header::IfMatch);
     fs::write(elsewhere.path().join("b/deep/file"), "written outside").unwrap();
     fs::rename(elsewhere.path().join("b"), shared.at("back")).unwrap();
     shared.change_is_told("back/deep/file");
@@ -144,9 +194,7 @@ fn a_share_that_is_removed_and_made_again_is_watched_again() {
     let top = shared.at("top");
     let inner = Shared::on(top.clone());
     let watch = inner.watch();
-    let upload = inner.upload_of("file");
     fs::remove_dir_all(&top).unwrap();
-    upload.is_stopped();
     eventually(SOON, "the folder to be missed", || {
         (watch.state() == State::Degraded(Reason::FolderGone)).then_some(())
     });
@@ -224,11 +272,11 @@ fn a_watcher_that_cannot_be_had_is_told_once_and_harms_nothing() {
     assert_eq!(log_lines(shared.folder.path()), 1);
 }
 
-/// A thousand edits that neither the size nor the date betrays, and no watcher: each is seen by the next reader.
+/// A thousand edits that neither the size nor the date betrays, and no watcher: each is seen by the next look.
 #[test]
 fn without_a_watcher_every_edit_is_seen() {
     let shared = Shared::with(&[("file", "000000")]);
-    for _ in 0..200 {
+    for _ in 0..1000 {
         shared.is_right_without_hints("file");
     }
 }
@@ -267,6 +315,13 @@ fn a_large_tree_delays_nobody() {
     if watch.state() == State::Watching {
         assert_eq!(shared.watches(), folders + 1);
     }
+}
+
+/// The folders that a request makes on its way were taken for a reason to refuse its own body, once there were two of them.
+#[test]
+fn a_large_new_file_is_put_with_its_folders() {
+    let server = Server::start();
+    server.put("/a/b/c/large?mkdirs").if_none_match("*").body(vec![b'x'; 1 << 20]).expect(201);
 }
 
 /// A folder that is shared in this process.
@@ -365,7 +420,9 @@ impl Shared {
     fn upload(&self, path: &str, fields: &ConditionalFields<'_>) -> InFlight {
         let woken = Arc::new(AtomicUsize::new(0));
         let wakes = Arc::clone(&woken);
-        let wake = Box::new(move || drop(wakes.fetch_add(1, Ordering::SeqCst)));
+        let wake = Box::new(move || {
+            wakes.fetch_add(1, Ordering::SeqCst);
+        });
         let watch = self.share.watch_upload(&share_path(path), &Precondition::parse(fields).unwrap(), wake);
         InFlight { path: path.to_owned(), watch, woken }
     }
@@ -414,19 +471,9 @@ impl InFlight {
     /// Waits until it is woken and told that this header is false.
     #[track_caller]
     fn is_told(&self, header: Header) {
-        self.comes_to(&format!("{header} to be false for {}", self.path), |stop| refuses(Some(stop), header));
-    }
-
-    /// Waits until it is woken and told, whatever it is.
-    #[track_caller]
-    fn is_stopped(&self) {
-        self.comes_to(&format!("{} to be stopped", self.path), |_| true);
-    }
-
-    #[track_caller]
-    fn comes_to(&self, what: &str, is_it: impl Fn(&Stop) -> bool) {
-        let is_woken = || self.woken.load(Ordering::SeqCst) > 0;
-        eventually(SOON, what, || self.told().filter(|stop| is_woken() && is_it(stop)));
+        let what = format!("{header} to be false for {}", self.path);
+        let stop = eventually(SOON, &what, || self.told().filter(|_| self.woken.load(Ordering::SeqCst) > 0));
+        assert!(refuses(Some(&stop), header), "{}: {stop:?}", self.path);
     }
 }
 
@@ -441,7 +488,7 @@ impl Folder {
 
 fn open(folder: &Path) -> Arc<Share> {
     let disk = OsDisk::open(folder, Options::default()).unwrap();
-    let settings = Settings { keep: None, require_preconditions: false, tag_threshold: 8 << 20, hashing_max: 2 };
+    let settings = Settings { keep: None, require_preconditions: false, tag_threshold: THRESHOLD, hashing_max: 2 };
     Arc::new(Share::open(Arc::new(disk), Index::in_memory(), settings, now()).unwrap())
 }
 

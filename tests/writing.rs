@@ -20,7 +20,11 @@ fn a_file_is_created_and_replaced() {
     assert_eq!(replaced.tag(), tag_of("two"));
     assert!(replaced.header("content-length").is_none(), "{replaced}");
     let read = server.get("/a.txt").expect_body("two");
-    assert_eq!(read.field("last-modified"), replaced.field("last-modified"));
+    assert_eq!(read.tag(), replaced.tag());
+    // A date that the clock has not reached yet is left out.
+    if let (Some(told), Some(shown)) = (replaced.header("last-modified"), read.header("last-modified")) {
+        assert_eq!(told, shown);
+    }
     assert_eq!(server.read("a.txt"), "two");
 }
 

@@ -220,8 +220,8 @@ fn keep(
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let (path, stamp, headers) = (asked.path.clone(), *content.stamp(), describe.headers.clone());
-    verbs.hot.keep(head.uri.path(), HotFile { path, stamp, bytes, headers, unmodified_headers, tag });
+    let (spot, stamp, headers) = (verbs.share.spot(&asked.path), *content.stamp(), describe.headers.clone());
+    verbs.hot.keep(head.uri.path(), HotFile { spot, stamp, bytes, headers, unmodified_headers, tag });
 }
 
 fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {

@@ -14,9 +14,8 @@ use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::http::body::LengthOnly;
-use crate::model::path::SharePath;
 use crate::model::stamp::Stamp;
-use crate::share::Share;
+use crate::share::{Share, Spot};
 
 use super::reply;
 
@@ -40,7 +39,7 @@ pub(super) struct HotCache {
 #[derive(Debug)]
 pub(super) struct HotFile {
     /// Where it is.
-    pub(super) path: SharePath,
+    pub(super) spot: Spot,
     /// The state in which its bytes were read.
     pub(super) stamp: Stamp,
     /// Its bytes.
@@ -85,7 +84,7 @@ impl HotCache {
             return None;
         }
         let file = self.files.get(head.uri.path())?;
-        if !share.is_still(&file.path, &file.stamp) {
+        if !share.is_still(&file.spot, &file.stamp) {
             self.files.remove(head.uri.path());
             return None;
         }

@@ -177,7 +177,7 @@ impl Connection {
 }
 
 impl Connection {
-    /// While the turn is ours: takes in a little of what comes, to learn whether the client is still there.
+    /// While the turn is ours: takes in a little of what comes, to learn whether the connection still stands.
     fn hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.ended && self.held.len() < HELD_BYTES_MAX {
             match self.socket.poll_read_ready(cx) {
@@ -192,12 +192,11 @@ impl Connection {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        if self.held.is_empty() {
-            // The end is told at once: no request that came before it is still to be answered.
-            return if self.ended { Poll::Ready(Ok(())) } else { Poll::Pending };
+        // The socket wakes us for what is in the socket; for what is held, and for the end, the change of turn has to. The end is not
+        // told before the answer has left: actix would take a body that waits for its handler for one that was cut off.
+        if self.ended || !self.held.is_empty() {
+            self.turn.wait(cx);
         }
-        // The socket wakes us for what is in the socket; for what is held the change of turn has to.
-        self.turn.wait(cx);
         Poll::Pending
     }
 }

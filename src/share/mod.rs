@@ -29,7 +29,7 @@ use uploads::Uploads;
 pub use crate::store::disk::Kind;
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
-pub use read::{Content, Target};
+pub use read::{Content, Spot, Target};
 pub use uploads::UploadWatch;
 pub use versions::KeptVersion;
 pub use write::{Removed, Stored, Upload};
@@ -132,7 +132,13 @@ impl Share {
         {
             self.index.forget(status.stamp.id.inode);
         }
-        self.uploads.recheck(hint, |path, precondition| self.may_put(path, precondition, None, now).err());
+        // A large file was changed if there is a hint of it, so that its content is worth reading.
+        self.tell_uploads(hint, Effort::Hash, now);
+    }
+
+    /// Nothing is held while an upload is judged that a commit would wait for.
+    fn tell_uploads(&self, hint: &Hint, effort: Effort, now: Timestamp) {
+        self.uploads.recheck(hint, |path, precondition| self.gone_stale(path, precondition, effort, now));
     }
 
     fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::disk::Status>, DiskError> {

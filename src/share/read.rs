@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::{Disk, DiskError, File, Kind, Opened};
+use crate::store::path_mutex::Slot;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Forbidden, Outcome, Refusal};
@@ -19,6 +20,13 @@ pub enum Target {
     Collection(Timestamp),
     /// A file: its bytes, and which version they are.
     File(Box<Content>, Box<Identity>),
+}
+
+/// A path, prepared to be looked at often.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    path: SharePath,
+    slot: Option<Slot>,
 }
 
 /// The bytes of one version of a file: opened once, so that they cannot become another's.
@@ -96,7 +104,7 @@ impl Share {
 
     /// As [`Share::read`], if that needs no waiting and no hashing; `None` otherwise.
     pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
-        let opened = self.tree.steadily_now(path, || {
+        let opened = self.tree.steadily_now(self.tree.slot(path), || {
             let disk = self.tree.disk();
             disk.open_path(&disk.root()?, path.as_bytes())
         })?;
@@ -118,9 +126,14 @@ impl Share {
         }
     }
 
+    /// A path that is going to be looked at again and again.
+    pub fn spot(&self, path: &SharePath) -> Spot {
+        Spot { path: path.clone(), slot: self.tree.slot(path) }
+    }
+
     /// Whether the file at a path is still in exactly this state, and no change of it is under way. Nothing is opened.
-    pub fn is_still(&self, path: &SharePath, stamp: &Stamp) -> bool {
-        let looked = self.tree.steadily_now(path, || self.status_of(path));
+    pub fn is_still(&self, spot: &Spot, stamp: &Stamp) -> bool {
+        let looked = self.tree.steadily_now(spot.slot, || self.status_of(&spot.path));
         matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
     }
 

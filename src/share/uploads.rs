@@ -50,12 +50,12 @@ impl Uploads {
         UploadWatch { uploads: Arc::clone(self), upload }
     }
 
-    /// Judges again every upload that a hint speaks of; `judge` says why it can no longer succeed.
+    /// Judges again every upload that a hint speaks of and that was not told yet; `judge` says why it can no longer succeed.
     pub(super) fn recheck(&self, hint: &Hint, judge: impl Fn(&SharePath, &Precondition) -> Option<Stop>) {
         let concerned: Vec<_> = {
             let by_path = lock(&self.by_path);
             let all = by_path.iter().filter(|(path, _)| hint.concerns(path)).flat_map(|(_, uploads)| uploads);
-            all.map(Arc::clone).collect()
+            all.filter(|upload| lock(&upload.told).is_none()).map(Arc::clone).collect()
         };
         for upload in concerned {
             if let Some(stop) = judge(&upload.path, &upload.precondition) {

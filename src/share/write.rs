@@ -7,13 +7,13 @@ use crate::model::precondition::{Decision, Intent, Precondition, Target};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Claim, Seen, Surprise, Swap};
+use crate::store::commit::{Changed, Claim, Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, DiskError, File, Opened};
 use crate::store::index::DateKnown;
 use crate::store::staging::{Staged, Staging};
 
 use super::identity::{Effort, Identity};
-use super::outcome::{Current, Forbidden, Outcome, Refusal};
+use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
 use super::uploads::UploadWatch;
 use super::{Hint, Share};
 
@@ -75,6 +75,46 @@ impl Share {
         announced: Option<u64>,
         now: Timestamp,
     ) -> Outcome<()> {
+        let site = self.judge_early(path, precondition, Effort::HashSmall, PATIENCE, now)?;
+        let free = |share: &Self| Ok::<_, DiskError>(share.tree.disk().space(&site.parent)?.free);
+        if let Some(bytes) = announced
+            && bytes > free(self)?
+        {
+            self.make_room(bytes, now)?;
+            if bytes > free(self)? {
+                return Err(Refusal::NoSpace.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
+    /// that has the file open, a folder that is still to be made, a disk that fails.
+    pub(super) fn gone_stale(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        effort: Effort,
+        now: Timestamp,
+    ) -> Option<Stop> {
+        let stop = self.judge_early(path, precondition, effort, Duration::ZERO, now).err()?;
+        match &stop {
+            Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
+            Stop::Refusal(Refusal::NoParent) => self.judge_nothing_there(precondition).err(),
+            Stop::Refusal(Refusal::IsCollection) => self.judge_conditions(precondition, Target::Collection, None).err(),
+            _ => None,
+        }
+    }
+
+    /// Looks at what is there, waiting with `patience` for a program that writes it, and judges it by the headers.
+    fn judge_early(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        effort: Effort,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Outcome<Site> {
         let Some((_, name)) = path.split() else { return Err(Refusal::IsCollection.into()) };
         let disk = self.tree.disk();
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
@@ -87,8 +127,8 @@ impl Share {
             Opened::Nothing if !name.may_be_made() => return Err(Refusal::BadName.into()),
             Opened::Nothing => None,
             Opened::File(file, status) => {
-                let effort = if precondition.asks_for_content() { Effort::HashSmall } else { Effort::Recall };
-                Some(self.identify_patiently(&file, &status, effort, PATIENCE, now)?)
+                let effort = if precondition.asks_for_content() { effort } else { Effort::Recall };
+                Some(self.identify_patiently(&file, &status, effort, patience, now)?)
             }
         };
         match &identity {
@@ -99,16 +139,7 @@ impl Share {
             Some(known) if known.hash.is_none() && precondition.asks_for_content() => {}
             known => self.decide(precondition, known.as_ref())?,
         }
-        let free = |share: &Self| Ok::<_, DiskError>(share.tree.disk().space(&site.parent)?.free);
-        if let Some(bytes) = announced
-            && bytes > free(self)?
-        {
-            self.make_room(bytes, now)?;
-            if bytes > free(self)? {
-                return Err(Refusal::NoSpace.into());
-            }
-        }
-        Ok(())
+        Ok(site)
     }
 
     /// As [`Share::may_put`], but makes the folders above where they are missing and that is asked for.
@@ -159,7 +190,10 @@ impl Share {
         }
     }
 
-    /// Puts an upload on the list of those that are told when their validator goes stale; `wake` is called then, once or more often.
+    /// Puts an upload on the list of those that are told when their validator goes stale; `wake` is called then. This comes before
+    /// [`Share::may_put`]: what changes between the two is seen by that look, what changes later is told.
+    ///
+    /// The upload is told of its own commit, too: once that has begun, what it is told means nothing.
     pub fn watch_upload(
         &self,
         path: &SharePath,
@@ -365,8 +399,7 @@ impl Share {
 
     /// Tells the uploads in flight at once that something has changed here.
     pub(super) fn changed(&self, path: &SharePath, now: Timestamp) {
-        let judge = |path: &SharePath, precondition: &Precondition| self.may_put(path, precondition, None, now).err();
-        self.uploads.recheck(&Hint::Subtree(path.clone()), judge);
+        self.tell_uploads(&Hint::Subtree(path.clone()), Effort::HashSmall, now);
     }
 
     /// The file that an upload will replace, for its attributes, and its date.
@@ -413,7 +446,7 @@ fn surprise(precondition: &Precondition) -> Surprise {
     if precondition.is_empty() { Surprise::Accept } else { Surprise::Undo }
 }
 
-impl super::outcome::Stop {
+impl Stop {
     /// Whether it is this refusal.
     pub(super) fn is(&self, refusal: Refusal) -> bool {
         matches!(self, Self::Refusal(mine) if *mine == refusal)

@@ -13,7 +13,7 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{Found, History, Place};
-use super::path_mutex::{PathGuard, PathKey, PathMutexes};
+use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot};
 use super::staging::Staged;
 
 /// How long a look waits for a program that has the file open for writing.
@@ -229,23 +229,24 @@ impl Tree {
 
     /// Reads something of a path while no change of it is under way, so that no upload is shown that may still be undone.
     pub fn steadily<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-        let Some((_, name)) = path.split() else { return read() };
-        if let Some(before) = self.mutexes.calm(&name) {
-            let got = read();
-            if self.mutexes.still_calm(&name, before) {
-                return got;
-            }
+        if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+            return got;
         }
         let _claim = self.claim(path)?;
         read()
     }
 
     /// As [`Tree::steadily`], but gives up instead of waiting.
-    pub fn steadily_now<T>(&self, path: &SharePath, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
-        let Some((_, name)) = path.split() else { return Some(read()) };
-        let before = self.mutexes.calm(&name)?;
+    pub fn steadily_now<T>(&self, slot: Option<Slot>, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+        let Some(slot) = slot else { return Some(read()) };
+        let before = self.mutexes.calm(slot)?;
         let got = read();
-        self.mutexes.still_calm(&name, before).then_some(got)
+        self.mutexes.still_calm(slot, before).then_some(got)
+    }
+
+    /// The counter of a path; `None` for the share itself, which nothing changes.
+    pub fn slot(&self, path: &SharePath) -> Option<Slot> {
+        path.split().map(|(_, name)| self.mutexes.slot(&name))
     }
 
     /// What a person should hear of, since this was last asked.
@@ -326,11 +327,12 @@ impl Tree {
     /// Step R of the protocol, for one entry with a tail.
     fn settle(&self, found: &Found, now: Timestamp) -> Result<&'static str> {
         let Ending::Tail(tail) = &found.version.name.ending else { return Ok("nothing") };
+        let dir = found.dir(&*self.disk)?;
         let entry = &found.version.name;
         let private = entry.to_name();
         let digest = found.version.status.stamp.id.digest();
         if *digest == *tail.upload {
-            self.rename_entry(&found.dir, entry, Ending::Upload)?;
+            self.rename_entry(&dir, entry, Ending::Upload)?;
             return Ok("an upload that was not answered is kept in the history");
         }
         let site = match self.site(&found.path) {
@@ -346,23 +348,23 @@ impl Tree {
         if let Some(site) = &site {
             let was_taken_out = tail.act == Act::TakeOut || (tail.act == Act::Remove && !expected);
             if at_name.is_none() && was_taken_out {
-                self.disk.rename_new((&found.dir, &private), (&site.parent, &site.name))?;
-                self.sync_both(&found.dir, site)?;
+                self.disk.rename_new((&dir, &private), (&site.parent, &site.name))?;
+                self.sync_both(&dir, site)?;
                 return Ok("the file that a broken-off change had taken out is back");
             }
             let upload_is_there = at_name.filter(|status| *status.stamp.id.digest() == *tail.upload);
             if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
-                let back = self.exchange_back(site, &found.dir, &private, upload.stamp.id)?;
-                self.keep_what_is_held(site, &found.dir, entry, &back, upload.stamp.id, now)?;
-                self.sync_both(&found.dir, site)?;
+                let back = self.exchange_back(site, &dir, &private, upload.stamp.id)?;
+                self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)?;
+                self.sync_both(&dir, site)?;
                 return Ok("an upload that had not been answered is taken back");
             }
         }
         if self.was_written_late(found)? {
-            self.put_beside(&found.dir, &private, &found.path, now)?;
+            self.put_beside(&dir, &private, &found.path, now)?;
             return Ok("what a program wrote into a displaced file is put beside it");
         }
-        self.rename_entry(&found.dir, entry, Ending::Settled)?;
+        self.rename_entry(&dir, entry, Ending::Settled)?;
         Ok("a displaced version is kept in the history")
     }
 
@@ -373,7 +375,8 @@ impl Tree {
         if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
             return Ok(true);
         }
-        let Opened::File(file, _) = self.disk.open(&found.dir, &found.version.name.to_name())? else {
+        let dir = found.dir(&*self.disk)?;
+        let Opened::File(file, _) = self.disk.open(&dir, &found.version.name.to_name())? else {
             return Ok(false);
         };
         Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
@@ -511,12 +514,12 @@ impl Claim<'_> {
     pub fn create(&self, upload: &mut Staged) -> Result<Swap> {
         let tree = self.tree;
         let _change = tree.mutexes.begin_change(&self.site.name);
-        let calm = self.keep_calm(upload);
+        let calm = upload.lease_once();
         match upload.name_publicly(&self.site.parent, &self.site.name) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             named => named?,
         }
-        tree.disk.sync_dir(&self.site.parent)?;
+        tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm) }))
     }
 
@@ -567,18 +570,18 @@ impl Claim<'_> {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             made => made?,
         }
-        disk.sync_dir(&self.site.parent)?;
+        disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed::default()))
     }
 
     /// Brings a folder back from the history, if the name is free.
     pub fn bring_back(&self, version: &Found) -> Result<Swap> {
-        let from = version.version.name.to_name();
-        match self.tree.disk.rename_new((&version.dir, &from), (&self.site.parent, &self.site.name)) {
+        let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.name.to_name());
+        match self.tree.disk.rename_new((&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
         }
-        self.tree.sync_both(&version.dir, &self.site)?;
+        self.tree.sync_both(&dir, &self.site).map_err(unsure)?;
         Ok(Swap::Done(Changed::default()))
     }
 
@@ -605,7 +608,7 @@ impl Claim<'_> {
         if now_there.is_none_or(|status| status.stamp.id != expected.stamp.id) {
             return Ok(Swap::Lost);
         }
-        let calm = self.keep_calm(upload);
+        let calm = upload.lease_once();
         upload.may_be_seen();
         if let Err(error) = tree.disk.exchange((&place.dir, &private), (&self.site.parent, &self.site.name)) {
             upload.was_not_seen();
@@ -705,7 +708,7 @@ impl Claim<'_> {
             }
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
-        self.sync(place)?;
+        self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
@@ -729,7 +732,7 @@ impl Claim<'_> {
             return Ok(Swap::Lost);
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
-        self.sync(place)?;
+        self.sync(place).map_err(unsure)?;
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
     }
 
@@ -841,14 +844,6 @@ impl Claim<'_> {
         }
     }
 
-    /// A lease on the upload from before it can be seen: unbroken afterwards, it proves that nobody has opened it for writing.
-    fn keep_calm(&self, upload: &Staged) -> Option<Box<dyn Lease>> {
-        match self.tree.disk.lease(upload.file(), Duration::ZERO) {
-            Ok(Leased::Held(lease)) => Some(lease),
-            _ => None,
-        }
-    }
-
     /// The state of the upload under its name, if it is the one that was sealed and nobody can have written since.
     fn stamp_if_calm(&self, upload: &Staged, calm: Option<Box<dyn Lease>>) -> Option<Stamp> {
         let status = self.tree.disk.status(upload.file()).ok()?;
@@ -880,6 +875,12 @@ impl std::fmt::Debug for SeenFile {
 
 fn is_broken(lease: &Option<Box<dyn Lease>>) -> bool {
     lease.as_ref().is_some_and(|lease| !lease.is_unbroken())
+}
+
+/// A name was changed and its folder could not be synced: nobody can say whether the change will last. So it is a fault whatever the
+/// cause, and never a refusal, which promises that all is as it was.
+fn unsure(error: DiskError) -> DiskError {
+    DiskError { cause: Cause::Failed, ..error }
 }
 
 fn failed(operation: &'static str, name: &Name, message: &str) -> DiskError {

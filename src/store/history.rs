@@ -62,12 +62,21 @@ pub struct Version {
 /// An entry somewhere in the history.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The folder it lies in.
-    pub dir: Dir,
+    /// The top of the mount whose history it is in.
+    top: Dir,
+    /// The folder it lies in, from there.
+    folder: Box<[u8]>,
     /// The path it is a version of.
     pub path: SharePath,
     /// The version.
     pub version: Version,
+}
+
+impl Found {
+    /// Opens the folder it lies in. Many entries may be found at once, so none keeps its folder open.
+    pub fn dir(&self, disk: &dyn Disk) -> Result<Dir> {
+        disk.open_dir(&self.top, &self.folder)
+    }
 }
 
 impl History {
@@ -113,7 +122,8 @@ impl History {
 
     /// The versions of `path`, the newest first.
     pub fn versions(&self, path: &SharePath) -> Result<Vec<Version>> {
-        let mut versions: Vec<_> = match self.folder_of(path)? {
+        let (top, folder) = self.where_versions_lie(path)?;
+        let mut versions: Vec<_> = match found(self.disk.open_dir(&top, &folder))? {
             None => Vec::new(),
             Some(dir) => entries(&*self.disk, &dir)?
                 .into_iter()
@@ -127,16 +137,17 @@ impl History {
     /// Opens one version of `path`.
     pub fn open(&self, path: &SharePath, id: &VersionId) -> Result<Opened> {
         let Some(found) = self.find(path, id)? else { return Ok(Opened::Nothing) };
-        self.disk.open(&found.dir, &found.version.name.to_name())
+        self.disk.open(&found.dir(&*self.disk)?, &found.version.name.to_name())
     }
 
     /// One version of `path`.
     pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
-        let Some(dir) = self.folder_of(path)? else { return Ok(None) };
+        let (top, folder) = self.where_versions_lie(path)?;
+        let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(None) };
         let version = entries(&*self.disk, &dir)?
             .into_iter()
             .find(|version| version.name.id == *id && version.name.ending != Ending::Upload);
-        Ok(version.map(|version| Found { dir, path: path.clone(), version }))
+        Ok(version.map(|version| Found { top, folder, path: path.clone(), version }))
     }
 
     /// Every path below `path` that has versions, with them.
@@ -233,17 +244,16 @@ impl History {
         found(self.disk.open_dir(&self.disk.root()?, RESERVED.as_bytes()))
     }
 
-    fn folder_of(&self, path: &SharePath) -> Result<Option<Dir>> {
+    /// The top of the mount that `path` lies on, and from there the folder for its versions, which may not be there.
+    fn where_versions_lie(&self, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
         let root = self.disk.root()?;
-        let mount = match path.split() {
-            None => self.disk.dir_status(&root)?.mount,
-            Some((parent, _)) => match self.disk.open_dir(&root, parent.as_bytes()) {
-                Ok(parent) => self.disk.dir_status(&parent)?.mount,
-                Err(_) => self.disk.dir_status(&root)?.mount,
-            },
+        let parent = path.split().map(|(parent, _)| self.disk.open_dir(&root, parent.as_bytes()));
+        let lies_on = match parent {
+            Some(Ok(parent)) => self.disk.dir_status(&parent)?.mount,
+            None | Some(Err(_)) => self.disk.dir_status(&root)?.mount,
         };
-        let (top_path, top) = self.top_of(path, mount)?;
-        found(self.disk.open_dir(&top, &self.inside("history", relative(path, &top_path))))
+        let (top_path, top) = self.top_of(path, lies_on)?;
+        Ok((top, self.inside("history", relative(path, &top_path)).into()))
     }
 
     /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
@@ -306,7 +316,7 @@ impl History {
         }
         let count = count(&kept);
         for found in &versions[..count] {
-            self.let_go(&found.dir, &found.version.name.to_name())?;
+            self.let_go(&found.dir(&*self.disk)?, &found.version.name.to_name())?;
             self.remove_empty_folders(&found.path);
         }
         Ok(count)
@@ -314,9 +324,10 @@ impl History {
 
     fn bytes_of(&self, found: &Found) -> Result<u64> {
         match found.version.status.kind {
-            Kind::Dir => {
-                tree_bytes(&*self.disk, &self.disk.open_dir(&found.dir, found.version.name.to_name().as_bytes())?)
-            }
+            Kind::Dir => tree_bytes(
+                &*self.disk,
+                self.disk.open_dir(&found.dir(&*self.disk)?, found.version.name.to_name().as_bytes())?,
+            ),
             _ => Ok(found.version.status.stamp.size),
         }
     }
@@ -338,18 +349,20 @@ impl History {
     /// All entries of an area of the history at the top of the share, below a path.
     fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
         let mut all = Vec::new();
-        let Some(top) = found(self.disk.open_dir(&self.disk.root()?, &self.inside(area, below.as_bytes())))? else {
+        let root = self.disk.root()?;
+        let Some(top) = found(self.disk.open_dir(&root, &self.inside(area, below.as_bytes())))? else {
             return Ok(all);
         };
-        let mut todo = vec![(below.clone(), top)];
-        while let Some((path, dir)) = todo.pop() {
+        let mut todo = vec![(below.clone(), Pending::Open(top))];
+        while let Some((path, pending)) = todo.pop() {
+            let Some(dir) = found(pending.open(&*self.disk))? else { continue };
             for entry in list(&*self.disk, &dir)? {
                 if let Some(name) = EntryName::parse(&entry.name) {
                     let version = Version { name, status: entry.status };
-                    all.push(Found { dir: dir.clone(), path: path.clone(), version });
+                    let folder = self.inside(area, path.as_bytes()).into();
+                    all.push(Found { top: root.clone(), folder, path: path.clone(), version });
                 } else if entry.status.kind == Kind::Dir {
-                    let inner = self.disk.open_dir(&dir, entry.name.as_bytes())?;
-                    todo.push((path.join(&entry.name), inner));
+                    todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name)));
                 }
             }
         }
@@ -402,24 +415,74 @@ fn entries(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Version>> {
     Ok(list(disk, dir)?.into_iter().filter_map(parse).collect())
 }
 
-fn tree_bytes(disk: &dyn Disk, dir: &Dir) -> Result<u64> {
+/// A folder that is still to be walked. It is opened when it is its turn, so that a wide tree does not hold a handle for each folder.
+enum Pending {
+    Open(Dir),
+    In(Dir, Name),
+}
+
+impl Pending {
+    fn open(self, disk: &dyn Disk) -> Result<Dir> {
+        match self {
+            Self::Open(dir) => Ok(dir),
+            Self::In(parent, name) => disk.open_dir(&parent, name.as_bytes()),
+        }
+    }
+}
+
+fn tree_bytes(disk: &dyn Disk, top: Dir) -> Result<u64> {
     let mut bytes = 0;
-    for entry in list(disk, dir)? {
-        bytes += match entry.status.kind {
-            Kind::Dir => tree_bytes(disk, &disk.open_dir(dir, entry.name.as_bytes())?)?,
-            _ => entry.status.stamp.size,
-        };
+    let mut todo = vec![Pending::Open(top)];
+    while let Some(pending) = todo.pop() {
+        let dir = pending.open(disk)?;
+        for entry in list(disk, &dir)? {
+            match entry.status.kind {
+                Kind::Dir => todo.push(Pending::In(dir.clone(), entry.name)),
+                _ => bytes += entry.status.stamp.size,
+            }
+        }
     }
     Ok(bytes)
 }
 
+/// Removes a tree however deep it is: every folder in it is first moved up to the top, so that neither the stack nor the number of open
+/// folders grows with the depth.
 fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
-    let dir = disk.open_dir(at, name.as_bytes())?;
-    for entry in list(disk, &dir)? {
+    let top = disk.open_dir(at, name.as_bytes())?;
+    let mut todo = Vec::new();
+    let mut moved = 0_u64;
+    remove_files(disk, &top, &mut |folder| {
+        todo.push(folder);
+        Ok(())
+    })?;
+    while let Some(folder) = todo.pop() {
+        let dir = disk.open_dir(&top, folder.as_bytes())?;
+        remove_files(disk, &dir, &mut |inner| {
+            loop {
+                let higher = own_name(&format!("removed-{moved}"));
+                moved += 1;
+                match disk.rename_new((&dir, &inner), (&top, &higher)) {
+                    Err(error) if error.cause == Cause::Exists => continue,
+                    renamed => renamed?,
+                }
+                todo.push(higher);
+                return Ok(());
+            }
+        })?;
+        drop(dir);
+        disk.remove_dir(&top, &folder)?;
+    }
+    drop(top);
+    disk.remove_dir(at, name)
+}
+
+/// Unlinks what is no folder, and hands the folders over.
+fn remove_files(disk: &dyn Disk, dir: &Dir, folder: &mut dyn FnMut(Name) -> Result<()>) -> Result<()> {
+    for entry in list(disk, dir)? {
         match entry.status.kind {
-            Kind::Dir => remove_tree(disk, &dir, &entry.name)?,
-            _ => disk.unlink(&dir, &entry.name)?,
+            Kind::Dir => folder(entry.name)?,
+            _ => disk.unlink(dir, &entry.name)?,
         }
     }
-    disk.remove_dir(at, name)
+    Ok(())
 }

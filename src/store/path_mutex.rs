@@ -53,6 +53,10 @@ pub struct UnderWay<'a> {
     counter: &'a AtomicU64,
 }
 
+/// Which counter belongs to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(usize);
+
 /// What a reader saw of a name's counter before it looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calm(u64);
@@ -87,22 +91,27 @@ impl PathMutexes {
         PathGuard { shard, key }
     }
 
-    /// Begins a change of `name`, whatever folder it is in.
+    /// The counter of `name`, whatever folder it is in. Several names may share one.
+    pub fn slot(&self, name: &Name) -> Slot {
+        Slot(self.hash(&fold(name)) % COUNTERS)
+    }
+
+    /// Begins a change of `name`.
     pub fn begin_change(&self, name: &Name) -> UnderWay<'_> {
-        let counter = self.counter(name);
+        let counter = &self.counters[self.slot(name).0];
         counter.fetch_add(1, Ordering::AcqRel);
         UnderWay { counter }
     }
 
-    /// The counter of `name`, if no change of such a name is under way.
-    pub fn calm(&self, name: &Name) -> Option<Calm> {
-        let now = self.counter(name).load(Ordering::Acquire);
+    /// What a counter says, if no change is under way.
+    pub fn calm(&self, slot: Slot) -> Option<Calm> {
+        let now = self.counters[slot.0].load(Ordering::Acquire);
         (now & UNDER_WAY == 0).then_some(Calm(now))
     }
 
-    /// Whether no change of `name` was begun since `before` was seen.
-    pub fn still_calm(&self, name: &Name, before: Calm) -> bool {
-        self.calm(name) == Some(before)
+    /// Whether no change was begun since `before` was seen.
+    pub fn still_calm(&self, slot: Slot, before: Calm) -> bool {
+        self.calm(slot) == Some(before)
     }
 
     /// All counters as they are now, for whoever looks at many names.
@@ -112,15 +121,8 @@ impl PathMutexes {
 
     /// Whether no change of `name` was under way when `before` was seen, and none was begun since.
     pub fn is_calm_since(&self, name: &Name, before: &[Calm]) -> bool {
-        self.calm(name) == Some(before[self.slot(name)])
-    }
-
-    fn counter(&self, name: &Name) -> &AtomicU64 {
-        &self.counters[self.slot(name)]
-    }
-
-    fn slot(&self, name: &Name) -> usize {
-        self.hash(&fold(name)) % COUNTERS
+        let slot = self.slot(name);
+        self.still_calm(slot, before[slot.0])
     }
 
     fn hash(&self, of: &impl Hash) -> usize {
@@ -177,16 +179,16 @@ mod tests {
     #[test]
     fn a_reader_notices_a_change_under_way_and_one_that_has_been() {
         let mutexes = PathMutexes::default();
-        let before = mutexes.calm(&name("a")).expect("nothing is under way");
+        let before = mutexes.calm(mutexes.slot(&name("a"))).expect("nothing is under way");
         let change = mutexes.begin_change(&name("a"));
-        assert_eq!(mutexes.calm(&name("A")), None);
-        assert!(!mutexes.still_calm(&name("a"), before));
+        assert_eq!(mutexes.calm(mutexes.slot(&name("A"))), None);
+        assert!(!mutexes.still_calm(mutexes.slot(&name("a")), before));
         let other = mutexes.begin_change(&name("a"));
         drop(change);
-        assert_eq!(mutexes.calm(&name("a")), None);
+        assert_eq!(mutexes.calm(mutexes.slot(&name("a"))), None);
         drop(other);
-        assert!(mutexes.calm(&name("a")).is_some());
-        assert!(!mutexes.still_calm(&name("a"), before));
+        assert!(mutexes.calm(mutexes.slot(&name("a"))).is_some());
+        assert!(!mutexes.still_calm(mutexes.slot(&name("a")), before));
     }
 
     #[test]

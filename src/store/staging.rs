@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::model::content_hash::ContentHash;
 use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::disk::{Dir, Disk, File, Result};
+use super::disk::{Dir, Disk, File, Lease, Leased, Result};
 
 /// What the names of unfinished uploads begin with, where they need one.
 pub const UNFINISHED: &str = "unfinished-";
@@ -35,6 +36,7 @@ pub struct Staged {
     folder: FileId,
     hash: ContentHash,
     sealed: Stamp,
+    was_leased: bool,
 }
 
 /// A name that no client sees. While nobody else can have come by the file, dropping removes the name.
@@ -121,7 +123,15 @@ impl Staging {
         let hash = ContentHash::finish(&self.hasher);
         let file = self.disk.finish_writing(self.file)?;
         let sealed = self.disk.status(&file)?.stamp;
-        Ok(Staged { disk: self.disk, file, own_name: self.own_name, folder: self.folder, hash, sealed })
+        Ok(Staged {
+            disk: self.disk,
+            file,
+            own_name: self.own_name,
+            folder: self.folder,
+            hash,
+            sealed,
+            was_leased: false,
+        })
     }
 }
 
@@ -157,6 +167,18 @@ impl Staged {
         self.disk.sync_file(&self.file)?;
         self.sealed = self.disk.status(&self.file)?.stamp;
         Ok(())
+    }
+
+    /// A lease from before it can be seen: unbroken afterwards, it proves that nobody has opened it for writing. To be had once, since a
+    /// second one on the same handle proves nothing.
+    pub fn lease_once(&mut self) -> Option<Box<dyn Lease>> {
+        if std::mem::replace(&mut self.was_leased, true) {
+            return None;
+        }
+        match self.disk.lease(&self.file, Duration::ZERO) {
+            Ok(Leased::Held(lease)) => Some(lease),
+            _ => None,
+        }
     }
 
     /// Gives it a name of noclobber's own, in place of the one it may have had. Dropping it removes that name.

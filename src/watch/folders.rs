@@ -51,7 +51,9 @@ impl Folders {
             let _lives_as_long_as_the_handler = &lives;
             take_in(event);
         };
-        let config = Config::default().with_follow_symlinks(false).with_event_kinds(EventKindMask::CORE);
+        // That a program has closed what it wrote ends a change, and is all that tells of one made through a mapping.
+        let kinds = EventKindMask::CORE | EventKindMask::ACCESS_CLOSE;
+        let config = Config::default().with_follow_symlinks(false).with_event_kinds(kinds);
         let watcher =
             RecommendedWatcher::new(handler, config).map_err(|error| Reason::Unavailable(error.to_string()))?;
         Ok(Self { watcher, top: top.to_owned(), root, root_is, alive })

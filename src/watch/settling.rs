@@ -65,6 +65,12 @@ impl Settling {
         self.places.is_empty() && self.anywhere.is_none()
     }
 
+    /// Whether a hint of a path below this one waits.
+    #[cfg(test)]
+    pub(super) fn waits_within(&self, folder: &SharePath) -> bool {
+        self.places.keys().any(|path| path != folder && path.is_within(folder))
+    }
+
     /// When the next of them will have settled, if nothing more happens. Something new never makes it earlier.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let places = self.places.values().map(|waiting| waiting.times.due());
@@ -149,17 +155,18 @@ mod tests {
     fn a_path_settles_when_it_was_quiet_for_a_while_or_has_waited_long_enough() {
         let restless: Vec<_> = (0..=30).map(|step| (step * 50, "a")).collect();
         type Rows<'a> = &'a [(u64, &'a str)];
-        for (why, events, expected) in [
-            ("one event", &[(0, "a")] as Rows, &[(100, "a")] as Rows),
+        let rows: &[(&str, Rows<'_>, Rows<'_>)] = &[
+            ("one event", &[(0, "a")], &[(100, "a")]),
             ("more of one path wait together", &[(0, "a"), (60, "a"), (120, "a")], &[(220, "a")]),
             ("a pause ends it", &[(0, "a"), (101, "a")], &[(100, "a"), (201, "a")]),
             ("each path by itself", &[(0, "a"), (50, "b")], &[(100, "a"), (150, "b")]),
             ("never longer than a second", &restless, &[(1000, "a"), (1600, "a")]),
             ("a subtree swallows its path", &[(0, "a"), (10, "a/"), (20, "a")], &[(120, "a/")]),
-            ("but not what lies in it", &[(0, "a/"), (0, "a/b")], &[(100, "a/"), (100, "a/b")]),
+            ("but not what lies in it", &[(0, "a/"), (0, "a/b")], &[(100, "a/b"), (100, "a/")]),
             ("anywhere swallows all", &[(0, "a"), (10, "b/"), (20, "*"), (30, "c")], &[(130, "*")]),
             ("and counts from the first", &[(0, "a"), (90, "*"), (180, "b"), (270, "*")], &[(370, "*")]),
-        ] {
+        ];
+        for (why, events, expected) in rows {
             let expected: Vec<_> = expected.iter().map(|(ms, hint)| (*ms, at(hint))).collect();
             let found = play(events);
             assert_eq!(found, expected, "{why}");

@@ -479,7 +479,8 @@ impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} for {}\n{:?}\n", self.status, self.request, self.headers)?;
         let shown = &self.body[..self.body.len().min(600)];
-        write!(f, "{}", text(shown))?;
+        let plain = |byte: &u8| if byte.is_ascii_graphic() || b" \n".contains(byte) { char::from(*byte) } else { '.' };
+        write!(f, "{}", shown.iter().map(plain).collect::<String>())?;
         if shown.len() < self.body.len() { write!(f, "… ({} bytes)", self.body.len()) } else { Ok(()) }
     }
 }

@@ -49,6 +49,14 @@ pub struct Tally {
     broken: BTreeMap<&'static str, Worst>,
 }
 
+/// The steps of one run.
+#[derive(Debug)]
+struct Steps {
+    count: usize,
+    that_matter: Vec<usize>,
+    trace: Vec<String>,
+}
+
 #[derive(Debug)]
 struct Worst {
     count: usize,
@@ -59,8 +67,8 @@ struct Worst {
 /// Every call fails once, with each of `causes`, and a sync or a write also after it did its work.
 pub fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
     let mut tally = Tally::of(story, "every step fails");
-    let (steps, trace) = rehearse(story, &[], &[]);
-    for at in 1..=steps {
+    let Steps { count, trace, .. } = rehearse(story, &[], &[]);
+    for at in 1..=count {
         for &cause in causes {
             tally.point(story, vec![Event::Fail { at, cause }], &[]);
         }
@@ -79,7 +87,7 @@ pub fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
 /// recovered, and the recovery dies at every step of its own once, too.
 pub fn crash_at_every_step<S: Story>(story: &S) -> Tally {
     let mut tally = Tally::of(story, "every step crashes");
-    let (steps, _) = rehearse(story, &[], &[]);
+    let steps = rehearse(story, &[], &[]).count;
     for at in 1..=steps + 1 {
         tally.crash(story, crash_before(at, steps), true);
     }
@@ -91,9 +99,9 @@ pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step crashes");
     for script in scripts {
         place(story, &[], &script.acts, &mut |plan, rest| {
-            let (steps, _) = rehearse(story, plan, rest);
-            for at in 1..=steps + 1 {
-                let crash = crash_before(at, steps);
+            let steps = rehearse(story, plan, rest);
+            for at in 1..=steps.count + 1 {
+                let crash = crash_before(at, steps.count);
                 tally.crash(story, [plan, &later(rest), &crash[..]].concat(), false);
             }
             steps
@@ -129,8 +137,8 @@ pub fn fail_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step fails");
     for script in scripts {
         place(story, &[], &script.acts, &mut |plan, rest| {
-            let (steps, _) = rehearse(story, plan, rest);
-            for at in 1..=steps {
+            let steps = rehearse(story, plan, rest);
+            for at in 1..=steps.count {
                 tally.point(story, [plan, &[Event::Fail { at, cause: Cause::Failed }]].concat(), rest);
             }
             steps
@@ -154,19 +162,25 @@ pub fn finish(tallies: Vec<Tally>) {
     assert!(complaint.is_empty(), "{complaint}");
 }
 
+impl Steps {
+    fn of(disk: &SimDisk) -> Self {
+        Self { count: disk.steps(), that_matter: disk.steps_that_matter(), trace: disk.trace() }
+    }
+}
+
 impl Tally {
     fn of<S: Story>(story: &S, what: &str) -> Self {
         Self { name: format!("{}, {what}", story.name()), ..Self::default() }
     }
 
-    /// One run that is not crashed; `rest` are the acts that come after the answer. Says how many steps it had.
-    fn point<S: Story>(&mut self, story: &S, plan: Plan, rest: &[Act]) -> usize {
+    /// One run that is not crashed; `rest` are the acts that come after the answer. Says which steps it had.
+    fn point<S: Story>(&mut self, story: &S, plan: Plan, rest: &[Act]) -> Steps {
         let (disk, server) = story.set_up();
         let failed = plan.iter().any(|event| matches!(event, Event::Fail { .. } | Event::FailAfter { .. }));
         let acts = acts_of(&plan, rest);
         disk.begin([&plan[..], &later(rest)].concat());
         let answer = self.operate(story, &disk, &server);
-        let steps = disk.steps();
+        let steps = Steps::of(&disk);
         finish_story(story, &disk, &server, disk.acts_to_come());
         drop(server);
         if failed {
@@ -219,19 +233,22 @@ impl Tally {
         drop(server);
     }
 
-    /// The recovery is killed at each of its steps, and the next one has to do.
+    /// The recovery dies at each of its steps, too, and the next one has to do.
     fn crash_again<S: Story>(&mut self, story: &S, disk: &SimDisk, crash: Crash, end: &End, steps: usize) {
         for at in 1..=steps {
             let left = disk.after_crash(crash);
             left.resume(vec![Event::Crash { at, when: When::Before }]);
             let died = catch_unwind(AssertUnwindSafe(|| drop(story.start(&left))));
             assert!(died.is_err_and(|payload| payload.is::<Crashed>()), "the recovery is the same each time");
-            let left = left.after_crash(Crash::Kill);
-            left.resume(vec![]);
-            let server = story.start(&left);
-            finish_story(story, &left, &server, vec![]);
-            drop(server);
-            self.judge(story, &left, end);
+            for again in [Crash::Kill, Crash::PowerCut { changes: 0 }] {
+                let left = left.after_crash(again);
+                left.resume(vec![]);
+                let server = story.start(&left);
+                finish_story(story, &left, &server, vec![]);
+                drop(server);
+                let crash = if again == Crash::Kill { end.crash } else { Some(again) };
+                self.judge(story, &left, &End { crash, ..end.clone() });
+            }
         }
     }
 
@@ -311,19 +328,18 @@ fn finish_story<S: Story>(story: &S, disk: &SimDisk, server: &S::Server, acts: V
 }
 
 /// Tries every placement of the acts: the first on every step, each later one on every step from there, and what is left after the
-/// end. `run` is given a plan and the rest, and says how many steps there were.
-fn place<S: Story>(story: &S, plan: &[Event], acts: &[Act], run: &mut dyn FnMut(&[Event], &[Act]) -> usize) {
+/// end. Of three acts or more, each is put only before the steps to which it can make a difference. `run` is given a plan and the rest,
+/// and says which steps there were.
+fn place<S: Story>(story: &S, plan: &[Event], acts: &[Act], run: &mut dyn FnMut(&[Event], &[Act]) -> Steps) {
     let steps = run(plan, acts);
     let Some((next, rest)) = acts.split_first() else { return };
-    let from = plan
-        .iter()
-        .map(|event| match event {
-            Event::Stranger { at, .. } => *at,
-            _ => 1,
-        })
-        .max()
-        .unwrap_or(1);
-    for at in from..=steps {
+    let placed = plan.iter().filter_map(|event| match event {
+        Event::Stranger { at, .. } => Some(*at),
+        _ => None,
+    });
+    let (count, from) = placed.fold((acts.len(), 1), |(count, from), at| (count + 1, from.max(at)));
+    let places = if count > 2 { steps.that_matter } else { (1..=steps.count).collect() };
+    for at in places.into_iter().filter(|at| *at >= from) {
         let event = Event::Stranger { at, when: When::Before, act: next.clone() };
         place(story, &[plan, &[event]].concat(), rest, run);
     }
@@ -342,12 +358,12 @@ fn interleavings(one: &[Act], other: &[Act]) -> Vec<Vec<Act>> {
     }
 }
 
-/// Runs a story once to see how many steps it has, and which.
-fn rehearse<S: Story>(story: &S, plan: &[Event], rest: &[Act]) -> (usize, Vec<String>) {
+/// Runs a story once to see which steps it has.
+fn rehearse<S: Story>(story: &S, plan: &[Event], rest: &[Act]) -> Steps {
     let (disk, server) = story.set_up();
     disk.begin([plan, &later(rest)].concat());
     story.operate(&disk, &server);
-    (disk.steps(), disk.trace())
+    Steps::of(&disk)
 }
 
 /// Acts that come after every step.

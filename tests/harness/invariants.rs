@@ -46,8 +46,6 @@ pub struct Asked {
     pub conditional: bool,
     /// Whether the name may be missing for an instant (tier C).
     pub takes_out: bool,
-    /// Whether displaced files are kept.
-    pub keeps: bool,
 }
 
 /// How a story ended.
@@ -81,6 +79,8 @@ struct Scene<'a> {
     newest: Option<Vec<u8>>,
     visible: Vec<(String, Vec<u8>)>,
     leases: Vec<LeaseRecord>,
+    /// Whether a folder could not be synced: then nobody can say what is on the disk, and either is right.
+    is_unsure: bool,
 }
 
 /// Judges one ended story, when nothing is under way any more and all second looks were taken.
@@ -93,6 +93,7 @@ pub fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
         newest: account.newest.get(asked.path).cloned().flatten(),
         visible: disk.visible_contents(),
         leases: disk.leases(),
+        is_unsure: disk.trace().iter().any(|line| line.contains(" sync_dir ") && line.contains(" -> ")),
         account,
     };
     let everywhere = disk.contents_everywhere();
@@ -206,8 +207,7 @@ impl Scene<'_> {
         (broken < could_know).then(|| format!("broken at step {broken}, could be known at step {could_know}"))
     }
 
-    /// With nobody about, and at most one call that failed, the folder is as the answer says. Only where a folder could not be
-    /// synced nobody can say.
+    /// With nobody about, and at most one call that failed, the folder is as the answer says.
     fn not_as_answered(&self) -> Option<String> {
         if !self.end.acts.is_empty() {
             return None;
@@ -215,7 +215,7 @@ impl Scene<'_> {
         let is = |expected: Option<&str>| self.at.as_deref() == expected.map(str::as_bytes);
         let right = match self.end.answer.as_ref()? {
             Answer::Done => is(self.asked.upload),
-            Answer::Fault(why) if why.starts_with("sync_dir") => is(self.asked.before) || is(self.asked.upload),
+            _ if self.is_unsure => is(self.asked.before) || is(self.asked.upload),
             Answer::Refused(_) | Answer::Fault(_) => is(self.asked.before),
         };
         (!right).then(|| format!("{:?} was answered, {} is there", self.end.answer, text(self.at.as_ref())))
@@ -282,7 +282,9 @@ impl Scene<'_> {
                 return Some(format!("{} is there", text(self.at.as_ref())));
             }
         }
-        let undone = self.is_done() && self.is_before(self.at.as_ref()) && cut;
+        let old =
+            if removes { self.end.acts.is_empty() && self.at.is_some() } else { self.is_before(self.at.as_ref()) };
+        let undone = self.is_done() && old && cut;
         undone.then(|| "what was answered is undone".to_owned())
     }
 }

@@ -30,7 +30,7 @@ pub struct Server {
     places: Arc<Places>,
     child: Option<Child>,
     address: SocketAddr,
-    greeting: String,
+    printed: Arc<Mutex<String>>,
     log: Arc<Mutex<String>>,
 }
 
@@ -198,13 +198,15 @@ impl Server {
     /// Every file that the history holds on the disk, or the swap folder: its path under `.noclobber` and its content.
     pub fn kept_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();
-        collect_files(&self.local(".noclobber"), &mut found);
+        for area in ["history", "swap"] {
+            collect_files(&self.local(".noclobber").join(area), &mut found);
+        }
         found
     }
 
-    /// What it printed to the terminal before it was ready.
-    pub fn greeting(&self) -> &str {
-        &self.greeting
+    /// What it has printed to the terminal so far.
+    pub fn greeting(&self) -> String {
+        self.printed.lock().expect("nobody panics with the text").clone()
     }
 
     /// Its log so far.
@@ -276,8 +278,9 @@ impl Server {
     #[track_caller]
     pub fn start_again_with(&mut self, options: Options) {
         assert!(self.child.is_none(), "the server still runs");
-        let (child, address, greeting, log) = start(&options, &self.places);
-        (self.child, self.address, self.greeting, self.log) = (Some(child), address, greeting, log);
+        let started = start(&options, &self.places);
+        (self.child, self.address) = (Some(started.child), started.address);
+        (self.printed, self.log) = (started.printed, started.log);
     }
 
     /// A number of bytes from `/proc/PID/smaps_rollup` or `status`, such as `Pss` or `VmHWM`.
@@ -305,14 +308,18 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.process_id())).expect("its open files can be listed").count()
     }
 
-    fn from_started(
-        options: Options,
-        places: Arc<Places>,
-        started: (Child, SocketAddr, String, Arc<Mutex<String>>),
-    ) -> Self {
-        let (child, address, greeting, log) = started;
-        Self { options, places, child: Some(child), address, greeting, log }
+    fn from_started(options: Options, places: Arc<Places>, started: Started) -> Self {
+        let Started { child, address, printed, log } = started;
+        Self { options, places, child: Some(child), address, printed, log }
     }
+}
+
+/// A program that is ready.
+struct Started {
+    child: Child,
+    address: SocketAddr,
+    printed: Arc<Mutex<String>>,
+    log: Arc<Mutex<String>>,
 }
 
 impl Drop for Server {
@@ -380,32 +387,29 @@ fn command(options: &Options, places: &Places) -> Command {
 }
 
 #[track_caller]
-fn start(options: &Options, places: &Places) -> (Child, SocketAddr, String, Arc<Mutex<String>>) {
+fn start(options: &Options, places: &Places) -> Started {
     let mut command = command(options, places);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let log = Arc::new(Mutex::new(String::new()));
+    let (printed, log) = (Arc::default(), Arc::default());
     collect_log(child.stderr.take().expect("a pipe"), Arc::clone(&log));
-    let lines = lines_of(child.stdout.take().expect("a pipe"));
-    let mut greeting = String::new();
+    let lines = lines_of(child.stdout.take().expect("a pipe"), Arc::clone(&printed));
     let begun = Instant::now();
     loop {
         let left = READY_WITHIN.saturating_sub(begun.elapsed());
         match lines.recv_timeout(left) {
             Ok(line) => {
-                greeting.push_str(&line);
-                greeting.push('\n');
                 let address = line.trim().strip_prefix("Listening on http://").and_then(|rest| rest.strip_suffix('/'));
                 if let Some(address) = address.and_then(|address| address.parse().ok()) {
-                    return (child, address, greeting, log);
+                    return Started { child, address, printed, log };
                 }
             }
             Err(error) => {
                 let _ = child.kill();
                 let status = child.wait();
                 let why = if error == RecvTimeoutError::Timeout { "was not ready in time" } else { "ended" };
-                let log = log.lock().expect("nobody panics with the log");
-                panic!("{command:?} {why} ({status:?}); it printed:\n{greeting}{log}");
+                let (printed, log) = (printed.lock().expect("no panic"), log.lock().expect("no panic"));
+                panic!("{command:?} {why} ({status:?}); it printed:\n{printed}{log}");
             }
         }
     }
@@ -422,10 +426,11 @@ fn collect_log(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
 }
 
 /// Reads what it prints to the end, whether anybody still waits for a line or not.
-fn lines_of(from: impl Read + Send + 'static) -> Receiver<String> {
+fn lines_of(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
+            into.lock().expect("nobody panics with the text").push_str(&format!("{line}\n"));
             let _ = sender.send(line);
         }
     });

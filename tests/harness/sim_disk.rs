@@ -111,6 +111,8 @@ struct State {
     now: Timestamp,
     next: u64,
     steps: usize,
+    /// For each step, whether it matters to no stranger.
+    alone: Vec<bool>,
     trace: Vec<String>,
     plan: Plan,
     dead: bool,
@@ -258,6 +260,7 @@ impl SimDisk {
             now,
             next: ROOT,
             steps: 0,
+            alone: Vec::new(),
             trace: Vec::new(),
             plan: Plan::new(),
             dead: false,
@@ -319,6 +322,7 @@ impl SimDisk {
         state.settle();
         assert!(state.leases.iter().all(|lease| lease.dropped.is_some()), "no lease is held between stories");
         state.steps = 0;
+        state.alone.clear();
         state.trace.clear();
         state.leases.clear();
         state.account.forget_deeds();
@@ -329,12 +333,20 @@ impl SimDisk {
     pub fn resume(&self, plan: Plan) {
         let mut state = self.lock();
         state.steps = 0;
+        state.alone.clear();
         state.plan = plan;
     }
 
     /// How many steps there were since [`SimDisk::begin`].
     pub fn steps(&self) -> usize {
         self.lock().steps
+    }
+
+    /// The steps before which a stranger's act can make a difference, but for a change of mode: just before any other step it comes to
+    /// the same as just after.
+    pub fn steps_that_matter(&self) -> Vec<usize> {
+        let state = self.lock();
+        (1..=state.steps).filter(|step| !state.alone.get(step - 1).copied().unwrap_or(false)).collect()
     }
 
     /// One line for each step and each stranger's act since [`SimDisk::begin`].
@@ -551,6 +563,8 @@ impl SimDisk {
                 (None, None, true)
             } else {
                 let label = label(&state);
+                let alone = commutes(operation, &label);
+                state.alone.push(alone);
                 state.tick();
                 let (made, failure) = match state.failure(step) {
                     Some((When::Before, cause)) => (None, Some(cause)),
@@ -1199,7 +1213,7 @@ impl State {
             mtime: now,
             ctime: now,
             born: now,
-            durable: kind != Kind::File,
+            durable: true,
             doomed: false,
             linkable: false,
             by_server: false,
@@ -1669,6 +1683,20 @@ impl State {
 
 /// What became of a stranger's act, in a word for the trace; either way it is over.
 type Acted = std::result::Result<&'static str, &'static str>;
+
+/// Whether a step neither sees nor changes anything that a stranger's act could: it is about noclobber's own folder, about a file without
+/// a name, or about which folder it is.
+fn commutes(operation: &str, label: &str) -> bool {
+    match operation {
+        "root" | "open_dir" | "dir_status" | "space" | "clock" | "copy_attributes" => true,
+        "look" | "link" | "list" | "make_dir" | "create_named" => label.contains(".noclobber/"),
+        "create_nameless" | "reserve" => true,
+        "write" | "set_mtime" | "sync_file" | "finish_writing" | "status" | "lease" | "is_unbroken" => {
+            label.contains("(no name)")
+        }
+        _ => false,
+    }
+}
 
 fn is_visible(path: &str) -> bool {
     !path.split('/').any(|name| name == OWN)

@@ -2,23 +2,30 @@
 //!
 //! A story knows what was asked and what the tier promises about it; what happens in it is the explorer's business.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use noclobber::model::content_hash::ContentHash;
 use noclobber::model::path::SharePath;
-use noclobber::model::stamp::Timestamp;
-use noclobber::store::commit::{Seen, SeenFile, Surprise, Swap, Tree};
-use noclobber::store::disk::{Disk, DiskError, Tier};
-use noclobber::store::history::{History, KeepLimits};
-use noclobber::store::staging::{Staged, Staging};
+use noclobber::model::precondition::{ConditionalFields, Precondition};
+use noclobber::model::tag::EntityTag;
+use noclobber::model::version::VersionId;
+use noclobber::share::outcome::{Outcome, Stop};
+use noclobber::share::{Settings, Share, Upload};
+use noclobber::store::disk::Tier;
+use noclobber::store::history::KeepLimits;
+use noclobber::store::index::Index;
 
 use super::explore::Story;
 use super::invariants::{Answer, Asked, Broken, End, judge};
 use super::sim_disk::{Features, SimDisk};
 use super::stranger::Act;
 
-/// The file that every request is about.
+/// The file that requests for files are about.
 pub const PATH: &str = "d/a";
+
+/// The file in the folder that requests for folders are about.
+pub const INSIDE: &str = "d/f/x";
 
 /// What the client named, and what was there before.
 pub const BEFORE: &str = "S";
@@ -26,13 +33,16 @@ pub const BEFORE: &str = "S";
 /// What it uploads.
 pub const UPLOAD: &str = "NN";
 
-const LOOKS_MAX: usize = 5;
+/// What a restore brings back.
+const EARLIER: &str = "earlier";
 
 /// What is asked of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// PUT with `If-Match`.
     PutNamed,
+    /// PUT with `If-Match`, over a file that is too large to be hashed under the mutex.
+    PutNamedLarge,
     /// PUT without a condition, over a file.
     Put,
     /// PUT without a condition, where nothing is.
@@ -43,6 +53,14 @@ pub enum Request {
     DeleteNamed,
     /// DELETE without a condition.
     Delete,
+    /// DELETE of a folder with a file in it.
+    DeleteFolder,
+    /// MKCOL.
+    MakeFolder,
+    /// POST of a version that is to come back over the file, with `If-Match`.
+    Restore,
+    /// POST of a folder that is to come back.
+    RestoreFolder,
 }
 
 /// A request on a tier.
@@ -54,14 +72,75 @@ pub struct Asking {
     pub features: Features,
     /// Whether displaced files are kept.
     pub keeps: bool,
-    /// Whether the history of the path is there already, and the upload has been staged: then the story is only the commit.
+    /// Whether the history of the path is there already, and the upload has been written: then the story is little more than the commit.
     pub short: bool,
 }
 
-/// The server under test, and an upload that is ready.
+/// The server under test.
 pub struct Server {
-    tree: Tree,
-    staged: std::sync::Mutex<Option<Staged>>,
+    /// The share.
+    pub share: Share,
+    upload: Mutex<Option<Upload>>,
+    version: Mutex<Option<VersionId>>,
+}
+
+impl Request {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::PutNamed,
+        Self::PutNamedLarge,
+        Self::Put,
+        Self::PutNew,
+        Self::Create,
+        Self::DeleteNamed,
+        Self::Delete,
+        Self::DeleteFolder,
+        Self::MakeFolder,
+        Self::Restore,
+        Self::RestoreFolder,
+    ];
+
+    /// The file by which the outcome is judged.
+    pub fn judged_at(self) -> &'static str {
+        match self {
+            Self::DeleteFolder | Self::RestoreFolder => INSIDE,
+            _ => PATH,
+        }
+    }
+
+    /// What it asks for.
+    pub fn path(self) -> SharePath {
+        match self {
+            Self::DeleteFolder | Self::RestoreFolder => share_path("d/f"),
+            _ => share_path(PATH),
+        }
+    }
+
+    fn before(self) -> Option<&'static str> {
+        let nothing = matches!(self, Self::PutNew | Self::Create | Self::MakeFolder | Self::RestoreFolder);
+        (!nothing).then_some(BEFORE)
+    }
+
+    fn brings(self) -> Option<&'static str> {
+        match self {
+            Self::Delete | Self::DeleteNamed | Self::DeleteFolder | Self::MakeFolder => None,
+            Self::Restore | Self::RestoreFolder => Some(EARLIER),
+            _ => Some(UPLOAD),
+        }
+    }
+
+    fn uploads(self) -> bool {
+        self.brings() == Some(UPLOAD)
+    }
+
+    fn precondition(self) -> Precondition {
+        let tag = EntityTag::of_content(&ContentHash::of(BEFORE.as_bytes())).to_string();
+        match self {
+            Self::PutNamed | Self::PutNamedLarge | Self::DeleteNamed | Self::Restore => if_match(&tag),
+            Self::Create => Precondition::nothing_there(),
+            _ => Precondition::default(),
+        }
+    }
 }
 
 impl Asking {
@@ -70,22 +149,23 @@ impl Asking {
         Self { request, features: Features::of(tier), keeps: true, short: false }
     }
 
-    /// The same, only the commit.
+    /// The same, from the end of the body.
     pub fn short(request: Request, tier: Tier) -> Self {
         Self { short: true, ..Self::of(request, tier) }
     }
 
+    /// The same with the history off.
+    pub fn without_history(self) -> Self {
+        Self { keeps: false, ..self }
+    }
+
     fn asked(&self) -> Asked {
-        use Request::*;
-        let upload = (!matches!(self.request, Delete | DeleteNamed)).then_some(UPLOAD);
-        let before = (!matches!(self.request, PutNew | Create)).then_some(BEFORE);
         Asked {
-            path: PATH,
-            upload,
-            before,
-            conditional: matches!(self.request, PutNamed | DeleteNamed | Create),
+            path: self.request.judged_at(),
+            upload: self.request.brings(),
+            before: self.request.before(),
+            conditional: !self.request.precondition().is_empty(),
             takes_out: self.tier() == Tier::C,
-            keeps: self.keeps,
         }
     }
 
@@ -93,77 +173,68 @@ impl Asking {
         self.features.abilities.tier()
     }
 
-    fn stage(&self, disk: &Arc<dyn Disk>, tree: &Tree, now: Timestamp) -> Result<Option<Staged>, DiskError> {
-        let Some(bytes) = self.asked().upload else { return Ok(None) };
-        let path = path();
-        let site = tree.site(&path)?.expect("not the share itself");
-        let swap = || tree.history().swap(&path, site.mount);
-        let mut staging = Staging::begin(disk, &site.parent, Some(bytes.len() as u64), swap)?;
-        staging.write(bytes.as_bytes())?;
-        staging.seal(None, now).map(Some)
+    /// A server on this disk, after whatever recovery it needs.
+    pub fn server(&self, disk: &SimDisk) -> Server {
+        let threshold = if self.request == Request::PutNamedLarge { 0 } else { 1 << 20 };
+        let limits = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 90 };
+        let settings = Settings {
+            keep: self.keeps.then_some(limits),
+            require_preconditions: false,
+            tag_threshold: threshold,
+            hashing_max: 1,
+        };
+        let opened = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now());
+        Server {
+            share: opened.expect("nothing fails at the start"),
+            upload: Mutex::default(),
+            version: Mutex::default(),
+        }
     }
 
-    fn commit(&self, disk: &SimDisk, server: &Server) -> Result<Answer, DiskError> {
+    /// Displaces something from the path, so that there is a history, and forgets it.
+    fn warm_up(&self, disk: &SimDisk, server: &Server) {
+        let (at, path) = (self.request.judged_at(), self.request.path());
+        disk.place(at, EARLIER);
+        let removed = server.share.delete(&path, &Precondition::default(), disk.now()).expect("nobody is about");
+        *server.version.lock().expect("whole") = removed.displaced;
+        disk.advance(Duration::from_secs(11));
+        server.share.tick(disk.now());
+        if !self.keeps {
+            disk.disown(EARLIER.as_bytes());
+        }
+        disk.forget_newest(at);
+    }
+
+    fn upload(&self, disk: &SimDisk, server: &Server) -> Outcome<Upload> {
+        let mut upload = server.share.begin_upload(&self.request.path(), Some(UPLOAD.len() as u64), disk.now())?;
+        server.share.write(&mut upload, UPLOAD.as_bytes(), disk.now())?;
+        Ok(upload)
+    }
+
+    fn ask(&self, disk: &SimDisk, server: &Server) -> Outcome<()> {
+        let (share, path, precondition) = (&server.share, self.request.path(), self.request.precondition());
         let now = disk.now();
-        let kept = server.staged.lock().expect("whole").take();
-        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let mut staged = if self.short { kept } else { self.stage(&shared, &server.tree, now)? };
-        for _ in 0..LOOKS_MAX {
-            let Some(claim) = server.tree.claim(&path())? else { unreachable!("not the share itself") };
-            let refuse = |why: &str| Ok(Answer::Refused(why.to_owned()));
-            let swap = match (claim.look()?, &mut staged) {
-                (Seen::Busy(_), _) => return refuse("423"),
-                (Seen::Nothing, Some(_)) if self.request == Request::PutNamed => return refuse("412"),
-                (Seen::Nothing, Some(staged)) => claim.create(staged)?,
-                (Seen::Nothing, None) => {
-                    return refuse(if self.request == Request::DeleteNamed { "412" } else { "404" });
-                }
-                (Seen::File(_), _) if self.request == Request::Create => return refuse("412"),
-                (Seen::File(seen), _) if self.names_another(disk, &seen)? => return refuse("412"),
-                (Seen::File(seen), Some(staged)) => claim.replace(seen, staged, self.surprise(), now)?,
-                (seen, None) => claim.remove(seen, self.surprise(), now)?,
-                _ => return refuse("409"),
-            };
-            match swap {
-                Swap::Done(_) => return Ok(Answer::Done),
-                Swap::Lost => {}
-                Swap::Busy => return refuse("423"),
-                Swap::Spoilt => return refuse("409"),
+        match self.request {
+            Request::Delete | Request::DeleteNamed | Request::DeleteFolder => {
+                share.delete(&path, &precondition, now).map(drop)
+            }
+            Request::MakeFolder => share.make_collection(&path, &precondition, now),
+            Request::Restore | Request::RestoreFolder => {
+                let version = server.version.lock().expect("whole").clone().expect("a version was kept");
+                share.restore(&path, &version, &precondition, now).map(drop)
+            }
+            _ => {
+                let ready = server.upload.lock().expect("whole").take();
+                let upload = match ready {
+                    Some(upload) => upload,
+                    None => {
+                        share.may_put(&path, &precondition, Some(UPLOAD.len() as u64), now)?;
+                        self.upload(disk, server)?
+                    }
+                };
+                share.put(&path, upload, &precondition, now).map(drop)
             }
         }
-        Ok(Answer::Refused("409".to_owned()))
-    }
-
-    fn surprise(&self) -> Surprise {
-        if self.asked().conditional { Surprise::Undo } else { Surprise::Accept }
-    }
-
-    fn names_another(&self, disk: &SimDisk, seen: &SeenFile) -> Result<bool, DiskError> {
-        let mut bytes = [0; 16];
-        let count = disk.read(&seen.file, 0, &mut bytes)?;
-        Ok(self.asked().conditional && bytes[..count] != *BEFORE.as_bytes())
-    }
-
-    fn server(&self, disk: &SimDisk) -> Server {
-        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let limits = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 90 };
-        let history = History::new(Arc::clone(&shared), self.keeps.then_some(limits));
-        Server { tree: Tree::new(shared, history), staged: None.into() }
-    }
-
-    /// Displaces something from the path and forgets it, so that its history is there.
-    fn warm_up(&self, disk: &SimDisk, server: &Server) {
-        disk.place(PATH, "earlier");
-        let claim = server.tree.claim(&path()).expect("claim").expect("not the share itself");
-        let Seen::File(seen) = claim.look().expect("look") else { unreachable!("it was placed") };
-        let removed = claim.remove(Seen::File(seen), Surprise::Undo, disk.now());
-        assert!(matches!(removed, Ok(Swap::Done(_))), "nobody is about");
-        disk.advance(Duration::from_secs(11));
-        server.tree.second_look(disk.now());
-        if !self.keeps {
-            disk.disown("earlier".as_bytes());
-        }
-        disk.forget_newest(PATH);
     }
 }
 
@@ -179,40 +250,41 @@ impl Story for Asking {
         let disk = SimDisk::new(self.features.clone());
         disk.place_folder("d");
         let server = self.server(&disk);
-        if self.short {
+        let restores = matches!(self.request, Request::Restore | Request::RestoreFolder);
+        if self.short || restores {
             self.warm_up(&disk, &server);
         }
-        if let Some(before) = self.asked().before {
-            disk.place(PATH, before);
+        if let Some(before) = self.request.before() {
+            disk.place(self.request.judged_at(), before);
         }
-        if self.short {
-            let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-            *server.staged.lock().expect("whole") = self.stage(&shared, &server.tree, disk.now()).expect("staged");
+        if self.short && self.request.uploads() {
+            *server.upload.lock().expect("whole") = Some(self.upload(&disk, &server).expect("nothing fails yet"));
         }
         (disk, server)
     }
 
     fn start(&self, disk: &SimDisk) -> Server {
-        let server = self.server(disk);
-        server.tree.recover(disk.now()).expect("recovered");
-        server
+        self.server(disk)
     }
 
     fn operate(&self, disk: &SimDisk, server: &Server) -> Answer {
-        self.commit(disk, server).unwrap_or_else(|error| Answer::Fault(error.to_string()))
+        match self.ask(disk, server) {
+            Ok(()) => Answer::Done,
+            Err(Stop::Refusal(refusal)) => Answer::Refused(refusal.to_string()),
+            Err(Stop::Fault(error)) => Answer::Fault(error.to_string()),
+        }
     }
 
     fn look_again(&self, disk: &SimDisk, server: &Server) {
-        server.tree.second_look(disk.now());
+        server.share.tick(disk.now());
     }
 
     fn owe(&self, disk: &SimDisk) {
-        match self.asked().upload {
-            Some(upload) => disk.owe(upload.as_bytes()),
-            None => {}
+        if let Some(brings) = self.request.brings() {
+            disk.owe(brings.as_bytes());
         }
         if !self.keeps
-            && let Some(before) = self.asked().before
+            && let Some(before) = self.request.before()
         {
             // Nobody is owed what a client replaced while the history is off.
             disk.disown(before.as_bytes());
@@ -220,7 +292,14 @@ impl Story for Asking {
     }
 
     fn judge(&self, disk: &SimDisk, end: &End) -> Vec<Broken> {
-        judge(disk, &self.asked(), end)
+        let mut broken = judge(disk, &self.asked(), end);
+        if self.request == Request::MakeFolder {
+            let made = disk.folders().iter().any(|folder| folder == PATH);
+            if end.answer == Some(Answer::Done) && end.acts.is_empty() && !made {
+                broken.push(Broken { invariant: "whole", found: "the folder is not there".to_owned() });
+            }
+        }
+        broken
     }
 
     fn is_known(&self, broken: &Broken, end: &End) -> bool {
@@ -228,12 +307,21 @@ impl Story for Asking {
         match (broken.invariant, self.tier()) {
             ("carried" | "I3p" | "raised", _) => end.acts.len() >= 2,
             ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
+            // What a program writes in place into a folder that is being removed goes where the folder goes.
+            ("I1s", Tier::A) => in_place && self.request == Request::DeleteFolder,
             ("I8", Tier::C) => true,
             _ => false,
         }
     }
 }
 
-fn path() -> SharePath {
-    SharePath::parse_disk(PATH.as_bytes()).expect("a clean path")
+/// `If-Match` with one tag.
+pub fn if_match(tag: &str) -> Precondition {
+    let fields = ConditionalFields { if_match: vec![tag.as_bytes()], ..ConditionalFields::default() };
+    Precondition::parse(&fields).expect("a clean tag")
+}
+
+/// A clean path.
+pub fn share_path(path: &str) -> SharePath {
+    SharePath::parse_disk(path.as_bytes()).expect("a clean path")
 }
