@@ -161,8 +161,10 @@ struct Held {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeldWhat {
-    /// Somebody's version.
+    /// Somebody's version that a change displaced.
     Displaced,
+    /// Somebody's version that a change which failed had in hand when its name was taken again: nobody asked for it to go.
+    Kept,
     /// Our own upload, visible for an instant and then refused.
     Upload,
 }
@@ -315,6 +317,8 @@ impl Tree {
             self.put_beside(&held.dir, &name, &held.path, now)?;
         } else if held.what == HeldWhat::Upload && lease.is_none() {
             self.rename_entry(&held.dir, &held.entry, Ending::Upload)?;
+        } else if held.what == HeldWhat::Kept && !self.history.keeps() {
+            self.put_beside(&held.dir, &name, &held.path, now)?;
         } else if held.what == HeldWhat::Upload || !self.history.keeps() {
             self.history.let_go(&held.dir, &name)?;
         } else if held.entry.ending != Ending::Settled {
@@ -355,7 +359,9 @@ impl Tree {
             let upload_is_there = at_name.filter(|status| *status.stamp.id.digest() == *tail.upload);
             if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
                 let back = self.exchange_back(site, &dir, &private, upload.stamp.id)?;
-                self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)?;
+                if self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)? {
+                    self.rename_entry(&dir, entry, Ending::Upload)?;
+                }
                 self.sync_both(&dir, site)?;
                 return Ok("an upload that had not been answered is taken back");
             }
@@ -419,18 +425,18 @@ impl Tree {
             }
             Back::Ours(_) | Back::NameGone => {
                 let status = self.must_look(dir, &private)?;
-                self.adopt(dir, entry, &site.path, &status, now);
+                self.adopt(dir, entry, &site.path, &status, HeldWhat::Kept, now);
                 Ok(false)
             }
         }
     }
 
     /// Makes an entry a settled version, to be looked at once more. If the rename fails the tail stays, and recovery settles it.
-    fn adopt(&self, dir: &Dir, entry: &EntryName, path: &SharePath, status: &Status, now: Timestamp) {
+    fn adopt(&self, dir: &Dir, entry: &EntryName, path: &SharePath, status: &Status, what: HeldWhat, now: Timestamp) {
         let renamed = self.rename_entry(dir, entry, Ending::Settled);
         let entry = if renamed.is_ok() { EntryName::settled(entry.id.clone()) } else { entry.clone() };
         if status.kind == Kind::File {
-            self.hold(dir, entry, path, status.stamp, HeldWhat::Displaced, now);
+            self.hold(dir, entry, path, status.stamp, what, now);
         }
     }
 
@@ -559,7 +565,7 @@ impl Claim<'_> {
             return undone(Why::Lost).and(Err(error));
         }
         drop(lease);
-        self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+        self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
     }
 
@@ -622,7 +628,7 @@ impl Claim<'_> {
         };
         drop(lease);
         let stamp = self.stamp_if_calm(upload, calm);
-        tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+        tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
     }
 
@@ -702,7 +708,7 @@ impl Claim<'_> {
         match upload.name_publicly(&self.site.parent, &self.site.name) {
             Ok(()) => {}
             Err(error) if error.cause == Cause::Exists => {
-                self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+                self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Kept, now);
                 self.sync(place)?;
                 return Ok(Swap::Spoilt);
             }
@@ -710,7 +716,7 @@ impl Claim<'_> {
         }
         self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
-        self.tree.adopt(&place.dir, &entry, &self.site.path, &out, now);
+        self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
     }
 
@@ -779,7 +785,7 @@ impl Claim<'_> {
         match disk.rename_new((&place.dir, &private), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => {
                 let status = self.tree.must_look(&place.dir, &private)?;
-                self.tree.adopt(&place.dir, entry, &self.site.path, &status, now);
+                self.tree.adopt(&place.dir, entry, &self.site.path, &status, HeldWhat::Kept, now);
             }
             renamed => renamed?,
         }
