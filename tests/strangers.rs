@@ -1,32 +1,98 @@
 //! Every step of every request is followed by a stranger's act, on every tier: nobody's work is lost or overwritten unseen.
+//!
+//! The scripts are those of the model of the commit. What each tier does not promise is named in `Asking::is_known` and counted.
 
 use noclobber::store::disk::Tier;
 
-use crate::harness::explore::{finish, strangers_at_every_step};
+use crate::harness::explore::{
+    crash_among_strangers, fail_among_strangers, finish, strangers_at_every_step, two_strangers_at_every_step,
+};
 use crate::harness::stories::{Asking, Request};
-use crate::harness::stranger::scripts;
+use crate::harness::stranger::{Script, scripts};
+
+const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
 
 #[test]
 fn a_stranger_acts_at_every_step_on_tier_a() {
-    walk(Tier::A);
+    one_stranger(Tier::A);
 }
 
 #[test]
 fn a_stranger_acts_at_every_step_on_tier_b() {
-    walk(Tier::B);
+    one_stranger(Tier::B);
 }
 
 #[test]
 fn a_stranger_acts_at_every_step_on_tier_c() {
-    walk(Tier::C);
+    one_stranger(Tier::C);
 }
 
-fn walk(tier: Tier) {
+#[test]
+fn two_strangers_act_at_every_step_on_tier_a() {
+    two_strangers(Tier::A);
+}
+
+#[test]
+fn two_strangers_act_at_every_step_on_tier_b() {
+    two_strangers(Tier::B);
+}
+
+#[test]
+fn two_strangers_act_at_every_step_on_tier_c() {
+    two_strangers(Tier::C);
+}
+
+/// On tiers B and C the history cannot be turned off without a warning: there a late writer is not noticed.
+#[test]
+fn a_stranger_acts_at_every_step_while_the_history_is_off() {
+    let requests = [Request::PutNamed, Request::Put, Request::DeleteNamed];
+    let of = |request: &Request| {
+        let story = Asking::short(*request, Tier::A).without_history();
+        strangers_at_every_step(&story, &up_to(4, *request, "A"))
+    };
+    finish(requests.iter().map(of).collect());
+}
+
+#[test]
+fn a_stranger_acts_and_the_server_dies_at_every_step() {
+    let requests = [Request::PutNamed, Request::Put, Request::Create, Request::DeleteNamed, Request::Delete];
+    let of =
+        |request: &Request, tier| crash_among_strangers(&Asking::short(*request, tier), &up_to(1, *request, "A"), true);
+    finish(requests.iter().flat_map(|request| TIERS.map(|tier| of(request, tier))).collect());
+}
+
+#[test]
+fn a_stranger_acts_twice_and_the_server_is_killed_at_every_step() {
+    let requests = [Request::PutNamed, Request::DeleteNamed];
+    let of = |request: &Request, tier| {
+        let twice: Vec<_> = up_to(2, *request, "A").into_iter().filter(|script| script.acts.len() == 2).collect();
+        crash_among_strangers(&Asking::short(*request, tier), &twice, false)
+    };
+    finish(requests.iter().flat_map(|request| TIERS.map(|tier| of(request, tier))).collect());
+}
+
+#[test]
+fn a_stranger_acts_and_every_step_fails() {
+    let requests = [Request::PutNamed, Request::Put, Request::Create, Request::DeleteNamed, Request::Delete];
+    let of = |request: &Request, tier| fail_among_strangers(&Asking::short(*request, tier), &up_to(1, *request, "A"));
+    finish(requests.iter().flat_map(|request| TIERS.map(|tier| of(request, tier))).collect());
+}
+
+fn one_stranger(tier: Tier) {
+    let of = |request: &Request| strangers_at_every_step(&Asking::short(*request, tier), &up_to(4, *request, "A"));
+    finish(Request::ALL.iter().map(of).collect());
+}
+
+fn two_strangers(tier: Tier) {
+    let requests = [Request::PutNamed, Request::Put, Request::Create, Request::DeleteNamed];
     let of = |request: &Request| {
         let story = Asking::short(*request, tier);
-        let scripts: Vec<_> =
-            scripts(request.judged_at(), "A").into_iter().filter(|script| script.acts.len() <= 4).collect();
-        strangers_at_every_step(&story, &scripts)
+        two_strangers_at_every_step(&story, &up_to(2, *request, "A"), &up_to(2, *request, "B"))
     };
-    finish(Request::ALL.iter().map(of).collect());
+    finish(requests.iter().map(of).collect());
+}
+
+/// The scripts of at most so many acts.
+fn up_to(acts: usize, request: Request, voice: &str) -> Vec<Script> {
+    scripts(request.judged_at(), voice).into_iter().filter(|script| script.acts.len() <= acts).collect()
 }

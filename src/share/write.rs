@@ -236,9 +236,9 @@ impl Share {
             seen => Ok((claim.remove(seen, surprise(precondition), now)?, ())),
         });
         let removed = removed.map_err(|stop| if stop.is(Refusal::NoParent) { Refusal::NotFound.into() } else { stop });
-        let (changed, ()) = removed?;
+        let displaced = removed?.0.displaced;
         self.changed(path, now);
-        Ok(Removed { displaced: changed.displaced.filter(|_| self.keeps_history()) })
+        Ok(Removed { displaced: displaced.filter(|_| self.keeps_history()) })
     }
 
     /// Makes a folder.
@@ -283,27 +283,29 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
-        let (changed, (created, date)) =
-            self.look_until_done(path, precondition, Missing::IsMade, now, |claim, seen| {
-                if claim.site().folder != staged.folder() {
-                    return Err(Refusal::FolderChanged.into());
+        let (changed, created) = self.look_until_done(path, precondition, Missing::IsMade, now, |claim, seen| {
+            if claim.site().folder != staged.folder() {
+                return Err(Refusal::FolderChanged.into());
+            }
+            match seen {
+                Seen::Nothing if !claim.site().name.may_be_made() => Err(Refusal::BadName.into()),
+                Seen::Nothing => {
+                    let swap = claim.create(staged)?;
+                    self.remember_upload(&swap, staged, DateKnown::Exact);
+                    Ok((swap, true))
                 }
-                match seen {
-                    Seen::Nothing if !claim.site().name.may_be_made() => Err(Refusal::BadName.into()),
-                    Seen::Nothing => Ok((claim.create(staged)?, (true, DateKnown::Exact))),
-                    Seen::File(seen) => {
-                        let date = date_later(staged, seen.status.stamp.mtime, now)?;
-                        Ok((claim.replace(seen, staged, surprise(precondition), now)?, (false, date)))
-                    }
-                    Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
-                    Seen::Collection(_) => Err(Refusal::IsCollection.into()),
-                    Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
-                    Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+                Seen::File(seen) => {
+                    let date = date_later(staged, seen.status.stamp.mtime, now)?;
+                    let swap = claim.replace(seen, staged, surprise(precondition), now)?;
+                    self.remember_upload(&swap, staged, date);
+                    Ok((swap, false))
                 }
-            })?;
-        if let Some(stamp) = &changed.stamp {
-            self.remember_upload(stamp, staged.hash(), date)?;
-        }
+                Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
+                Seen::Collection(_) => Err(Refusal::IsCollection.into()),
+                Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
+                Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            }
+        })?;
         Ok(Stored {
             created,
             tag: EntityTag::of_content(staged.hash()),
@@ -313,14 +315,14 @@ impl Share {
     }
 
     /// The loop of every change: look, decide, swap; if the swap lost, look again.
-    fn look_until_done<T>(
-        &self,
+    fn look_until_done<'a, T>(
+        &'a self,
         path: &SharePath,
         precondition: &Precondition,
         missing: Missing,
         now: Timestamp,
-        mut swap: impl FnMut(&Claim<'_>, Seen) -> Outcome<(Swap, T)>,
-    ) -> Outcome<(Changed, T)> {
+        mut swap: impl FnMut(&Claim<'a>, Seen) -> Outcome<(Swap<'a>, T)>,
+    ) -> Outcome<(Changed<'a>, T)> {
         let mut hashed_outside = false;
         for _ in 0..LOOKS_MAX {
             let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;

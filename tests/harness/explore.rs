@@ -89,20 +89,21 @@ pub fn crash_at_every_step<S: Story>(story: &S) -> Tally {
     let mut tally = Tally::of(story, "every step crashes");
     let steps = rehearse(story, &[], &[]).count;
     for at in 1..=steps + 1 {
-        tally.crash(story, crash_before(at, steps), true);
+        tally.crash(story, crash_before(at, steps), Depth { cuts: true, again: true });
     }
     tally
 }
 
-/// A stranger begins at every step, goes on at every later one, and the server dies at every step.
-pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
+/// A stranger begins at every step, goes on at every later one, and the server dies at every step: killed, and if `cuts` also by a power
+/// cut with every prefix of the names.
+pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script], cuts: bool) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step crashes");
     for script in scripts {
         place(story, &[], &script.acts, &mut |plan, rest| {
             let steps = rehearse(story, plan, rest);
             for at in 1..=steps.count + 1 {
                 let crash = crash_before(at, steps.count);
-                tally.crash(story, [plan, &later(rest), &crash[..]].concat(), false);
+                tally.crash(story, [plan, &later(rest), &crash[..]].concat(), Depth { cuts, again: false });
             }
             steps
         });
@@ -162,6 +163,15 @@ pub fn finish(tallies: Vec<Tally>) {
     assert!(complaint.is_empty(), "{complaint}");
 }
 
+/// What is tried after a crash.
+#[derive(Clone, Copy, Debug)]
+struct Depth {
+    /// Power cuts, too.
+    cuts: bool,
+    /// The recovery dies, too.
+    again: bool,
+}
+
 impl Steps {
     fn of(disk: &SimDisk) -> Self {
         Self { count: disk.steps(), that_matter: disk.steps_that_matter(), trace: disk.trace() }
@@ -184,7 +194,7 @@ impl Tally {
         finish_story(story, &disk, &server, disk.acts_to_come());
         drop(server);
         if failed {
-            let end = End { answer: Some(answer.clone()), crash: None, acts: acts.clone(), failed };
+            let end = End { answer: Some(answer.clone()), crash: None, acts: acts.clone(), failed, restarted: false };
             self.judge(story, &disk, &end);
             // What a fault left under way is settled at the next start.
             disk.note("     -- noclobber starts again");
@@ -192,13 +202,13 @@ impl Tally {
             let server = story.start(&disk);
             finish_story(story, &disk, &server, vec![]);
         }
-        let end = End { answer: Some(answer), crash: None, acts, failed: false };
+        let end = End { answer: Some(answer), crash: None, acts, failed, restarted: failed };
         self.judge(story, &disk, &end);
         steps
     }
 
-    /// One run that crashes by the plan, and everything that can be left of it; `deep`: the recovery crashes, too.
-    fn crash<S: Story>(&mut self, story: &S, plan: Plan, deep: bool) {
+    /// One run that crashes by the plan, and everything that can be left of it.
+    fn crash<S: Story>(&mut self, story: &S, plan: Plan, depth: Depth) {
         let (disk, server) = story.set_up();
         let acts = acts_of(&plan, &[]);
         let dies = plan.iter().any(|event| matches!(event, Event::Crash { .. }));
@@ -215,9 +225,10 @@ impl Tally {
         assert!(answer.is_some() || dies, "only a planned crash ends a story");
         let to_come = disk.acts_to_come();
         let unsynced = disk.unsynced_changes();
-        let cuts = (0..=unsynced).map(|changes| Crash::PowerCut { changes });
+        let cuts = (0..=unsynced).filter(|_| depth.cuts).map(|changes| Crash::PowerCut { changes });
         for crash in std::iter::once(Crash::Kill).chain(cuts) {
-            let end = End { answer: answer.clone(), crash: Some(crash), acts: acts.clone(), failed: false };
+            let end =
+                End { answer: answer.clone(), crash: Some(crash), acts: acts.clone(), failed: false, restarted: true };
             let to_come = if crash == Crash::Kill { to_come.clone() } else { vec![] };
             let left = disk.after_crash(crash);
             left.resume(vec![]);
@@ -226,7 +237,7 @@ impl Tally {
             finish_story(story, &left, &server, to_come.clone());
             drop(server);
             self.judge(story, &left, &end);
-            if deep {
+            if depth.again {
                 self.crash_again(story, &disk, crash, &end, steps);
             }
         }

@@ -57,8 +57,10 @@ pub struct End {
     pub crash: Option<Crash>,
     /// What strangers did.
     pub acts: Vec<Act>,
-    /// Whether a call was made to fail, and noclobber was not started again since.
+    /// Whether a call was made to fail.
     pub failed: bool,
+    /// Whether noclobber was started again since.
+    pub restarted: bool,
 }
 
 /// An invariant that does not hold, and how one can tell.
@@ -101,7 +103,7 @@ pub fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
     let mut check = |invariant, found: Option<String>| broken.extend(found.map(|found| Broken { invariant, found }));
     check("I1", scene.lost(&everywhere));
     check("torn", everywhere.iter().find(|(_, bytes)| bytes.starts_with(TORN)).map(|(path, _)| path.clone()));
-    if !end.failed {
+    if end.restarted || !end.failed {
         check("stray", everywhere.iter().map(|(path, _)| path).find(|path| is_stray(path)).cloned());
     }
     check("leak", Some(disk.open_handles()).filter(|count| *count > 0).map(|count| format!("{count} open")));
@@ -168,7 +170,13 @@ impl Scene<'_> {
     }
 
     fn unlinked_in_use(&self) -> Option<String> {
-        let used = self.account.unlinked.iter().find(|deed| deed.used && deed.last_name);
+        let known = |deed: &Deed| {
+            self.account
+                .taken
+                .iter()
+                .any(|taken| taken.inode == deed.inode && taken.bytes == deed.bytes && taken.for_upload)
+        };
+        let used = self.account.unlinked.iter().find(|deed| deed.used && deed.last_name && !known(deed));
         used.map(|deed| format!("{} with {}", deed.path, text(Some(&deed.bytes))))
     }
 
@@ -282,9 +290,10 @@ impl Scene<'_> {
                 return Some(format!("{} is there", text(self.at.as_ref())));
             }
         }
+        let destroyed = self.asked.upload.is_some_and(|bytes| self.account.disowned.contains(bytes.as_bytes()));
         let old =
             if removes { self.end.acts.is_empty() && self.at.is_some() } else { self.is_before(self.at.as_ref()) };
-        let undone = self.is_done() && old && cut;
+        let undone = self.is_done() && old && cut && !destroyed && !self.name_was_removed();
         undone.then(|| "what was answered is undone".to_owned())
     }
 }

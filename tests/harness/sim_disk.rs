@@ -514,6 +514,14 @@ impl SimDisk {
         self.lock().account.disowned.insert(bytes.to_vec());
     }
 
+    /// A client replaced or removed what was taken out for it, and nobody keeps that.
+    pub fn disown_what_was_taken(&self) {
+        let mut state = self.lock();
+        let taken: Vec<_> =
+            state.account.taken.iter().filter(|deed| deed.for_upload).map(|deed| deed.bytes.clone()).collect();
+        state.account.disowned.extend(taken);
+    }
+
     /// What the server itself did to a name before the story is what is there now.
     pub fn forget_newest(&self, path: &str) {
         self.lock().account.newest.remove(path);

@@ -283,11 +283,9 @@ impl Story for Asking {
         if let Some(brings) = self.request.brings() {
             disk.owe(brings.as_bytes());
         }
-        if !self.keeps
-            && let Some(before) = self.request.before()
-        {
+        if !self.keeps {
             // Nobody is owed what a client replaced while the history is off.
-            disk.disown(before.as_bytes());
+            disk.disown_what_was_taken();
         }
     }
 
@@ -305,7 +303,8 @@ impl Story for Asking {
     fn is_known(&self, broken: &Broken, end: &End) -> bool {
         let in_place = end.acts.iter().any(|act| matches!(act, Act::Write { .. }));
         match (broken.invariant, self.tier()) {
-            ("carried" | "I3p" | "raised", _) => end.acts.len() >= 2,
+            // A check that fails is as good as a second act: it makes the server undo a swap that was right.
+            ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
             ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
             // What a program writes in place into a folder that is being removed goes where the folder goes.
             ("I1s", Tier::A) => in_place && self.request == Request::DeleteFolder,
