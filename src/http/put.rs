@@ -26,7 +26,7 @@ use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, parse, precondition};
 
 /// How much is written at once, in bytes. Larger pieces cost a little less, and hold more of the memory while an upload is slow.
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// How large the buffer for a piece is at first, in bytes: what a slow upload holds grows with what it has sent.
 const PIECE_MIN: usize = 16 * 1024;

@@ -49,6 +49,10 @@ const LEFTOVER_BYTES_MAX: u64 = 64 * 1024;
 /// How long that may take.
 const LEFTOVER_TIME_MAX: Duration = Duration::from_millis(500);
 
+/// How many threads of a worker may wait for the disk. Each holds memory of its own for a while, so a crowd of uploads must not make
+/// hundreds.
+const BLOCKING_THREADS_MAX: usize = 64;
+
 /// The verbs, as the transport sees them.
 pub trait Handler: 'static {
     /// Answers a GET or HEAD without a body at once, from memory, or not at all. Must not wait for anything.
@@ -173,6 +177,7 @@ pub async fn serve<H: Handler>(
     let workers = settings.workers.clamp(1, 512);
     let mut builder = Server::build()
         .workers(workers)
+        .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
         .max_concurrent_connections(settings.connections_max.div_ceil(workers).max(1))
         .shutdown_timeout(stop_seconds)
         .disable_signals();
