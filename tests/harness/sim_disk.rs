@@ -1501,7 +1501,9 @@ impl State {
             Act::Find { hand, path } => self.find_by_stranger(*hand, path),
             Act::Open { hand } => self.open_by_stranger(*hand, true),
             Act::OpenOrLeave { hand } => self.open_by_stranger(*hand, false),
-            Act::Write { hand, .. } | Act::Close { hand } => self.use_by_stranger(*hand, act),
+            Act::Write { hand, .. } | Act::Close { hand } | Act::WriteAndClose { hand, .. } => {
+                self.use_by_stranger(*hand, act)
+            }
         };
         let outcome = outcome.unwrap_or_else(|why| why);
         self.trace.push(format!("     stranger: {act:?}: {outcome}"));
@@ -1633,10 +1635,10 @@ impl State {
             }
             HandState::Open => {}
         }
-        let Act::Write { bytes, .. } = act else {
+        if !matches!(act, Act::Write { .. }) {
             it.state = HandState::Done;
-            return Ok("done");
-        };
+        }
+        let (Act::Write { bytes, .. } | Act::WriteAndClose { bytes, .. }) = act else { return Ok("done") };
         let (inode, path, epoch) = (it.inode.expect("what is open was found"), it.path.clone(), it.epoch);
         let bytes = bytes.as_bytes().to_vec();
         let now = self.tick();

@@ -301,7 +301,7 @@ impl Story for Asking {
     }
 
     fn is_known(&self, broken: &Broken, end: &End) -> bool {
-        let in_place = end.acts.iter().any(|act| matches!(act, Act::Write { .. }));
+        let in_place = end.acts.iter().any(|act| matches!(act, Act::Write { .. } | Act::WriteAndClose { .. }));
         match (broken.invariant, self.tier()) {
             // A check that fails is as good as a second act: it makes the server undo a swap that was right.
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
