@@ -86,7 +86,7 @@ pub enum Crash {
 
 /// Waits for its turn before every step; how a test puts two threads in order.
 pub trait Pace: Send + Sync {
-    /// Returns when the calling thread may do its next step.
+    /// Returns when the calling thread may do its next step, which is one that another thread could notice.
     fn before_step(&self);
 }
 
@@ -550,8 +550,10 @@ impl SimDisk {
         label: impl FnOnce(&State) -> String,
         call: impl FnOnce(&mut State) -> std::result::Result<T, Cause>,
     ) -> Result<T> {
+        let label = label(&self.lock());
+        let alone = commutes(operation, &label);
         let pace = lock(&self.0.pace).clone();
-        if let Some(pace) = pace {
+        if let Some(pace) = pace.filter(|_| !alone) {
             pace.before_step();
         }
         let fault =
@@ -570,8 +572,6 @@ impl SimDisk {
                 state.trace.push(format!("{step:4} -- crash"));
                 (None, None, true)
             } else {
-                let label = label(&state);
-                let alone = commutes(operation, &label);
                 state.alone.push(alone);
                 state.tick();
                 let (made, failure) = match state.failure(step) {

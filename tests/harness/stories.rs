@@ -134,7 +134,7 @@ impl Request {
     }
 
     fn precondition(self) -> Precondition {
-        let tag = EntityTag::of_content(&ContentHash::of(BEFORE.as_bytes())).to_string();
+        let tag = tag_of(BEFORE);
         match self {
             Self::PutNamed | Self::PutNamedLarge | Self::DeleteNamed | Self::Restore => if_match(&tag),
             Self::Create => Precondition::nothing_there(),
@@ -312,6 +312,11 @@ impl Story for Asking {
             _ => false,
         }
     }
+}
+
+/// The tag of a content, as it stands in a header.
+pub fn tag_of(content: &str) -> String {
+    EntityTag::of_content(&ContentHash::of(content.as_bytes())).to_string()
 }
 
 /// `If-Match` with one tag.
