@@ -24,7 +24,7 @@ const ROUNDS: usize = 5;
 
 fn main() {
     let file = tempfile::tempfile().unwrap();
-    let piece: Vec<u8> = (0..1_048_576u32).map(|byte| (byte * 31 >> 3) as u8).collect();
+    let piece: Vec<u8> = (0..1_048_576u32).map(|byte| ((byte * 31) >> 3) as u8).collect();
     for offset in (0..SIZE).step_by(piece.len()) {
         file.write_all_at(&piece, offset).unwrap();
     }

@@ -294,6 +294,8 @@ impl Housekeeping {
     fn start(share: Arc<Share>) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn(move || {
+            // The keep rule is applied at once: a server that never runs for long applies it too.
+            prune(&share);
             let (mut saved, mut pruned) = (Instant::now(), Instant::now());
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 tell(share.tick(now()));

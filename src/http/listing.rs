@@ -96,12 +96,20 @@ enum Message {
 impl Listing {
     /// Writes a listing in the blocking pool, and waits for the first of it: until then a refusal can still be told.
     async fn begin(write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static) -> Outcome<Self> {
+        Self::begin_within(STALL_TIME_MAX, write).await
+    }
+
+    async fn begin_within(
+        stall_time_max: Duration,
+        write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static,
+    ) -> Outcome<Self> {
         let permit = WALKS.acquire().await.expect("it is never closed");
         let (sender, mut rest) = mpsc::channel(2);
         let runtime = Handle::current();
         spawn_blocking(move || {
             let _permit = permit;
-            let mut output = Output { ready: Vec::with_capacity(PIECE_BYTES + 4096), sender, runtime, is_open: true };
+            let ready = Vec::with_capacity(PIECE_BYTES + 4096);
+            let mut output = Output { ready, sender, runtime, stall_time_max, is_open: true };
             match write(&mut output) {
                 Ok(()) => output.finish(),
                 Err(stop) => output.hand_over(Message::Failed(stop)),
@@ -148,6 +156,7 @@ struct Output {
     ready: Vec<u8>,
     sender: mpsc::Sender<Message>,
     runtime: Handle,
+    stall_time_max: Duration,
     is_open: bool,
 }
 
@@ -176,7 +185,7 @@ impl Output {
 
     fn hand_over(&mut self, message: Message) {
         let Err(mpsc::error::TrySendError::Full(message)) = self.sender.try_send(message) else { return };
-        let sent = self.runtime.block_on(timeout(STALL_TIME_MAX, self.sender.send(message)));
+        let sent = self.runtime.block_on(timeout(self.stall_time_max, self.sender.send(message)));
         self.is_open = matches!(sent, Ok(Ok(())));
     }
 
@@ -212,7 +221,7 @@ fn write_json(
         let entry = Entry {
             name: &listed.name.to_text(),
             kind: kind_of(listed.kind),
-            size: (!is_folder).then_some(listed.size),
+            size: (listed.kind == Kind::File).then_some(listed.size),
             modified: time(listed.modified, "%Y-%m-%dT%H:%M:%S%.6fZ"),
             etag: listed.tag.map(|tag| tag.to_string()),
             href: format!("{place}{}{}", listed.name.to_url(), if is_folder { "/" } else { "" }),
@@ -315,7 +324,7 @@ fn write_top(output: &mut Output, path: &SharePath, order: Order) {
     }
     output.write(format_args!(
         "<table>\n<caption>The members of {title}</caption>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Size</th>\
-         <th scope=\"col\">Changed</th></tr></thead>\n<tbody>\n"
+         <th scope=\"col\">Changed<span> (UTC)</span></th></tr></thead>\n<tbody>\n"
     ));
     if let Some((parent, _)) = path.split() {
         let parent = parent.to_collection_url();
@@ -374,7 +383,7 @@ fn write_end(output: &mut Output, total: &Total) {
         output.write(format_args!("<tr class=\"empty\"><td colspan=\"3\">This folder is empty.</td></tr>\n"));
     }
     output.write(format_args!(
-        "</tbody>\n</table>\n</main>\n<footer><p>{total}</p><p>Times are UTC · <a href=\"?json\">This list as JSON</a></p></footer>\n\
+        "</tbody>\n</table>\n</main>\n<footer><p>{total}</p><p><a href=\"?json\">This list as JSON</a></p></footer>\n\
          </body>\n</html>\n"
     ));
 }
@@ -414,7 +423,7 @@ impl fmt::Display for Total {
             write!(f, "{separator}{count} {}", if count == 1 { one } else { many })?;
             separator = ", ";
         }
-        if self.files > 0 { write!(f, ", {} in all", size(self.bytes)) } else { Ok(()) }
+        if self.files > 0 { write!(f, " · {}", size(self.bytes)) } else { Ok(()) }
     }
 }
 
@@ -431,7 +440,7 @@ impl fmt::Display for Escaped<'_> {
                 '>' => "&gt;",
                 '"' => "&quot;",
                 '\'' => "&#39;",
-                c if c.is_control() => "",
+                c if c.is_control() || turns_text_around(c) => "",
                 _ => continue,
             };
             f.write_str(&self.0[done..at])?;
@@ -443,6 +452,11 @@ impl fmt::Display for Escaped<'_> {
         }
         f.write_str(&self.0[done..])
     }
+}
+
+/// Marks that reorder what stands around them: with them a program can be made to look like a picture.
+fn turns_text_around(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn picture(control: char) -> char {
@@ -524,4 +538,295 @@ fn compare_naturally(one: &str, other: &str) -> Ordering {
 fn take_number(text: &mut Peekable<Chars<'_>>) -> String {
     while text.next_if_eq(&'0').is_some() {}
     std::iter::from_fn(|| text.next_if(char::is_ascii_digit)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tag::EntityTag;
+    use crate::share::outcome::Refusal;
+    use proptest::prelude::*;
+    use std::future::poll_fn;
+    use std::sync::mpsc as channel;
+
+    type Each<'a> = &'a mut dyn FnMut(Listed) -> ControlFlow<()>;
+
+    fn member(name: &[u8], kind: Kind, size: u64) -> Listed {
+        let modified = Timestamp::new(1_795_358_107, 123_456_789);
+        let tag = (kind == Kind::File).then(|| EntityTag::received(false, b"s0"));
+        Listed { name: Name::new(name).expect("a name"), kind, size, modified, tag }
+    }
+
+    fn file(name: &str) -> Listed {
+        member(name.as_bytes(), Kind::File, 1)
+    }
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_disk(text.as_bytes()).expect(text)
+    }
+
+    fn walk_of(members: Vec<Listed>) -> impl FnOnce(Each<'_>) -> Outcome<()> {
+        move |each| {
+            let _ = members.into_iter().try_for_each(each);
+            Ok(())
+        }
+    }
+
+    async fn next(listing: &mut Listing) -> Option<io::Result<Bytes>> {
+        poll_fn(|cx| Pin::new(&mut *listing).poll_next(cx)).await
+    }
+
+    async fn read(mut listing: Listing) -> io::Result<String> {
+        let mut all = Vec::new();
+        while let Some(piece) = next(&mut listing).await {
+            let piece = piece?;
+            assert!(piece.len() <= PIECE_BYTES + 8192, "{} bytes at once", piece.len());
+            all.extend_from_slice(&piece);
+        }
+        Ok(String::from_utf8(all).expect("UTF-8"))
+    }
+
+    async fn json_of(at: &str, members: Vec<Listed>) -> serde_json::Value {
+        let at = path(at);
+        let listing = Listing::begin(move |output| write_json(&at, output, walk_of(members))).await.expect("begins");
+        serde_json::from_str(&read(listing).await.expect("whole")).expect("JSON")
+    }
+
+    async fn html_of(at: &str, members: Vec<Listed>) -> String {
+        let at = path(at);
+        let listing = Listing::begin(move |output| write_html(&at, output, walk_of(members))).await.expect("begins");
+        read(listing).await.expect("whole")
+    }
+
+    #[actix_web::test]
+    async fn programs_get_every_field_of_every_member() {
+        let members = vec![
+            member(b"a \"b\".txt", Kind::File, 5),
+            member(b"deep", Kind::Dir, 0),
+            member(b"pipe", Kind::Special, 0),
+            member(b"caf\xe9", Kind::File, 0),
+        ];
+        let modified = "2026-11-22T14:35:07.123456Z";
+        let none = serde_json::Value::Null;
+        assert_eq!(
+            json_of("docs/\u{e9}", members).await,
+            serde_json::json!({"path": "/docs/\u{e9}/", "entries": [
+                {"name": "a \"b\".txt", "kind": "file", "size": 5, "modified": modified, "etag": "\"s0\"",
+                 "href": "/docs/%C3%A9/a%20%22b%22.txt"},
+                {"name": "deep", "kind": "folder", "size": none, "modified": modified, "etag": none,
+                 "href": "/docs/%C3%A9/deep/"},
+                {"name": "pipe", "kind": "other", "size": none, "modified": modified, "etag": none,
+                 "href": "/docs/%C3%A9/pipe"},
+                {"name": "caf\u{fffd}", "kind": "file", "size": 0, "modified": modified, "etag": "\"s0\"",
+                 "href": "/docs/%C3%A9/caf%E9"},
+            ]})
+        );
+        assert_eq!(json_of("", vec![]).await, serde_json::json!({"path": "/", "entries": []}));
+    }
+
+    #[actix_web::test]
+    async fn people_get_folders_first_and_then_names_as_they_count() {
+        let names = ["part 10", "Part 9", "b", "A", "1000", "999", "01", "\u{c9}t\u{e9}", "\u{e9}tage"];
+        let mut members: Vec<_> = names.iter().map(|name| file(name)).collect();
+        members.push(member(b"zeta", Kind::Dir, 0));
+        let page = html_of("docs", members).await;
+        let places: Vec<usize> =
+            ["zeta", "01", "999", "1000", "A", "b", "Part 9", "part 10", "\u{e9}tage", "\u{c9}t\u{e9}"]
+                .iter()
+                .map(|name| page.find(&format!("<bdi>{name}</bdi></a></th>")).expect(name))
+                .collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(page.contains("<a href=\"/docs/zeta/\">") && page.contains("<a href=\"/docs/part%2010\">"), "{page}");
+        assert!(page.contains("<a href=\"/\"><svg"), "the parent: {page}");
+        assert!(
+            page.contains("<time datetime=\"2026-11-22T14:35:07Z\">2026-11-22<span> 14:35</span></time>"),
+            "{page}"
+        );
+        assert!(page.contains("<p>1 folder, 9 files · 9 B</p>"), "{page}");
+        assert!(!page.contains("class=\"note\""));
+    }
+
+    #[actix_web::test]
+    async fn names_never_become_markup() {
+        let hostile = "<img src=x onerror=alert(1)>&\"'\n\u{202e}";
+        let page = html_of("", vec![file(hostile), member(hostile.as_bytes(), Kind::Special, 0)]).await;
+        assert!(!page.contains("<img"), "{page}");
+        let shown = "&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#39;\u{240a}\u{fffd}";
+        assert_eq!(page.matches(&format!("<bdi>{shown}</bdi>")).count(), 2, "{page}");
+        let below = html_of(&format!("{hostile}/{hostile}"), vec![]).await;
+        assert!(!below.contains("<img") && below.contains(shown) && below.contains("This folder is empty."), "{below}");
+        assert!(!page.contains("<script") && !page.contains(" style="), "{page}");
+    }
+
+    #[actix_web::test]
+    async fn the_policy_allows_the_style_of_the_page_and_nothing_else() {
+        let page = html_of("", vec![]).await;
+        let style = page.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).expect("a style");
+        let hash = STANDARD.encode(Sha256::digest(style));
+        let policy = html_policy();
+        let policy = policy.to_str().expect("ASCII");
+        assert!(policy.contains(&format!("style-src 'sha256-{hash}';")), "{policy}");
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+    }
+
+    #[actix_web::test]
+    async fn a_small_listing_has_a_length_and_a_large_one_comes_in_pieces() {
+        let members = |count: usize| (0..count).map(|number| file(&format!("{number}.txt"))).collect::<Vec<_>>();
+        let begin = |members| Listing::begin(move |output| write_json(&path("a"), output, walk_of(members)));
+        let small = begin(members(10)).await.expect("begins");
+        let BodySize::Sized(length) = small.size() else { panic!("no length: {small:?}") };
+        assert_eq!(read(small).await.expect("whole").len() as u64, length);
+        let large = begin(members(5000)).await.expect("begins");
+        assert_eq!(large.size(), BodySize::Stream);
+        let listing: serde_json::Value = serde_json::from_str(&read(large).await.expect("whole")).expect("JSON");
+        assert_eq!(listing["entries"].as_array().expect("a list").len(), 5000);
+    }
+
+    #[actix_web::test]
+    async fn a_folder_that_is_too_large_to_be_put_in_order_is_shown_whole() {
+        for (count, is_sorted) in [(SORTED_MAX, true), (SORTED_MAX + 1, false), (SORTED_MAX + 3000, false)] {
+            let members = (0..count).rev().map(|number| file(&format!("{number}.txt"))).collect();
+            let page = html_of("", members).await;
+            assert_eq!(page.matches("<bdi>").count(), count);
+            assert_eq!(
+                page.find("<bdi>0.txt").expect("the first") < page.find("<bdi>9.txt").expect("the tenth"),
+                is_sorted
+            );
+            assert_eq!(page.contains("class=\"note\""), !is_sorted);
+            assert!(page.contains(&format!("<p>{count} files")) && page.ends_with("</html>\n"));
+        }
+        // Names count too, not only how many there are.
+        let long = |number: usize| file(&format!("{number:0>250}"));
+        let page = html_of("", (0..SORTED_NAME_BYTES_MAX / 250 + 2).map(long).collect()).await;
+        assert!(page.contains("class=\"note\""));
+    }
+
+    #[actix_web::test]
+    async fn a_refusal_before_the_first_member_is_told_as_one() {
+        for broken in [Refusal::NotFound, Refusal::ShareGone] {
+            let told = broken.clone();
+            let refused = Listing::begin(move |output| write_json(&path("a"), output, |_| Err(told.into()))).await;
+            assert!(matches!(refused, Err(Stop::Refusal(refusal)) if refusal == broken));
+        }
+        let refused = Listing::begin(|output| write_html(&path("a"), output, |_| Err(Refusal::NotFound.into()))).await;
+        assert!(refused.is_err());
+    }
+
+    /// Breaks off after so many members.
+    fn broken_walk(count: usize) -> impl FnOnce(Each<'_>) -> Outcome<()> {
+        move |each| {
+            let _ = (0..count).map(|number| file(&format!("{number}.txt"))).try_for_each(each);
+            Err(Refusal::ShareGone.into())
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_listing_that_breaks_off_never_looks_whole() {
+        let listing = Listing::begin(|output| write_json(&path("a"), output, broken_walk(5000))).await.expect("begins");
+        assert!(read(listing).await.is_err());
+        let listing = Listing::begin(|output| write_html(&path("a"), output, broken_walk(SORTED_MAX + 5000)))
+            .await
+            .expect("begins");
+        assert!(read(listing).await.is_err());
+        let listing = Listing::begin(|_| panic!("for this test")).await.expect("begins");
+        assert!(read(listing).await.is_err());
+    }
+
+    /// Goes on until it is told to stop, and then says how many members it gave.
+    fn endless_walk(ended: channel::Sender<u64>) -> impl FnOnce(Each<'_>) -> Outcome<()> {
+        move |each| {
+            let count = (0..10_000_000).find(|_| each(file("a.txt")).is_break()).expect("it was told to stop");
+            let _ = ended.send(count);
+            Ok(())
+        }
+    }
+
+    #[actix_web::test]
+    async fn nothing_is_read_for_a_client_that_has_gone_away() {
+        let limit = Duration::from_secs(20);
+        let (sender, ended) = channel::channel();
+        let mut listing =
+            Listing::begin(|output| write_json(&path("a"), output, endless_walk(sender))).await.expect("begins");
+        assert!(next(&mut listing).await.expect("a piece").is_ok());
+        assert!(ended.try_recv().is_err(), "it goes on while somebody reads");
+        drop(listing);
+        ended.recv_timeout(limit).expect("the reading ends");
+
+        // A page that is still being put in order has handed over nothing yet: the handler is dropped while it waits.
+        let (sender, ended) = channel::channel();
+        let (began, begun) = channel::channel();
+        let mut waiting = Box::pin(Listing::begin(move |output| {
+            write_html(&path("a"), output, |each| {
+                assert!(each(file("a.txt")).is_continue());
+                began.send(()).expect("the test waits");
+                for _ in 0..10_000 {
+                    if each(file("a.txt")).is_break() {
+                        let _ = sender.send(());
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            })
+        }));
+        assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await);
+        begun.recv_timeout(limit).expect("it begins");
+        drop(waiting);
+        ended.recv_timeout(limit).expect("the reading ends");
+    }
+
+    #[actix_web::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let (sender, ended) = channel::channel();
+        let stall = Duration::from_millis(50);
+        let write = |output: &mut Output| write_json(&path("a"), output, endless_walk(sender));
+        let listing = Listing::begin_within(stall, write).await.expect("begins");
+        let ended = spawn_blocking(move || ended.recv_timeout(Duration::from_secs(20))).await.expect("no panic");
+        ended.expect("the reading ends");
+        assert!(read(listing).await.is_err(), "what was given up does not look whole");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_escapes_as_markup(text: String) {
+            let escaped = Escaped(&text).to_string();
+            let is_bad = |c: char| matches!(c, '<' | '>' | '"' | '\'') || c.is_control() || turns_text_around(c);
+            prop_assert!(!escaped.contains(is_bad));
+            let back = escaped.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'");
+            let back = back.replace("&amp;", "&");
+            let kept = |text: &str| text.chars().filter(|c| !c.is_control()).count();
+            prop_assert_eq!(back.chars().count(), text.chars().count());
+            prop_assert!(kept(&back) >= kept(&text));
+        }
+
+        #[test]
+        fn names_have_one_order(names in prop::collection::vec("[aAbB\u{e9}\u{c9}01 9]{0,5}", 3)) {
+            let [one, two, three] = names.as_slice() else { unreachable!("three were drawn") };
+            prop_assert_eq!(compare_naturally(one, two), compare_naturally(two, one).reverse());
+            if compare_naturally(one, two).is_le() && compare_naturally(two, three).is_le() {
+                prop_assert!(compare_naturally(one, three).is_le());
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_can_be_read() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (1, "1 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (2048, "2.0 KiB"),
+            (102_348, "99.9 KiB"),
+            (102_400, "100 KiB"),
+            (1_047_551, "1023 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (1_048_576, "1.0 MiB"),
+            (3_221_225_472, "3.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size(bytes), expected, "{bytes}");
+        }
+    }
 }

@@ -140,7 +140,7 @@ mod tests {
             (b"a.md", "text/markdown; charset=utf-8"),
             (b"a.csv", "text/csv; charset=utf-8"),
             (b"a.js", "text/javascript; charset=utf-8"),
-            (b"a.mjs", "text/javascript; charset=utf-8"),
+            (b"a.mjs", "application/javascript; charset=utf-8"),
             (b"a.json", "application/json"),
             (b"a.xml", "text/xml"),
             (b"a.svg", "image/svg+xml"),

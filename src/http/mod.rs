@@ -4,6 +4,8 @@
 pub mod body;
 mod change;
 mod digest;
+#[doc(hidden)]
+pub mod fuzzing;
 mod get;
 mod hot;
 mod listing;

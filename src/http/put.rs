@@ -25,8 +25,11 @@ use super::reply::{self, Wrong};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, parse, precondition};
 
-/// How much is written at once, in bytes: aligned pieces of this size cost the least.
-const PIECE: usize = 256 * 1024;
+/// How much is written at once, in bytes. Larger pieces cost a little less, and hold more of the memory while an upload is slow.
+const PIECE: usize = 128 * 1024;
+
+/// How large the buffer for a piece is at first, in bytes: what a slow upload holds grows with what it has sent.
+const PIECE_MIN: usize = 16 * 1024;
 
 /// From when on the rate of an upload is judged.
 const RATE_FROM: Duration = Duration::from_secs(60);
@@ -194,9 +197,10 @@ async fn put_large(
         let Some(mut chunk) = chunk else { break };
         while !chunk.is_empty() {
             let fits = chunk.len().min(PIECE - piece.len());
+            grow(&mut piece, fits);
             piece.extend_from_slice(&chunk.split_to(fits));
             if piece.len() == PIECE {
-                piece = writer.write(piece).await?;
+                writer.write(std::mem::take(&mut piece)).await?;
             }
         }
     }
@@ -204,41 +208,47 @@ async fn put_large(
     writer.commit(plan).await
 }
 
+/// Makes room for `more` bytes, doubling the buffer, but never beyond a piece.
+fn grow(piece: &mut BytesMut, more: usize) {
+    let needed = piece.len() + more;
+    if needed > piece.capacity() {
+        let capacity = needed.max(piece.capacity() * 2).clamp(PIECE_MIN, PIECE);
+        let mut larger = BytesMut::with_capacity(capacity);
+        larger.extend_from_slice(piece);
+        *piece = larger;
+    }
+}
+
 /// Writes pieces one after the other on the blocking pool.
 struct Writer {
     share: Arc<Share>,
-    idle: Option<Box<(Upload, Checker)>>,
-    writing: Option<JoinHandle<Result<Written, Trouble>>>,
+    idle: Option<Writing>,
+    writing: Option<JoinHandle<Result<Writing, Trouble>>>,
 }
 
-/// What comes back from the blocking pool: the upload, and the buffer to be filled again.
-struct Written {
-    upload: Box<(Upload, Checker)>,
-    buffer: BytesMut,
-}
+/// An upload, and the digests that it has come to so far.
+type Writing = Box<(Upload, Checker)>;
 
 impl Writer {
     fn new(share: Arc<Share>, upload: Upload, checker: Checker) -> Self {
         Self { share, idle: Some(Box::new((upload, checker))), writing: None }
     }
 
-    /// Begins to write a piece as soon as the one before it is written; gives back a buffer for the next.
-    async fn write(&mut self, piece: BytesMut) -> Result<BytesMut, Trouble> {
-        let (mut upload, buffer) = self.upload().await?;
+    /// Begins to write a piece as soon as the one before it is written.
+    async fn write(&mut self, piece: BytesMut) -> Result<(), Trouble> {
+        let mut upload = self.upload().await?;
         let share = Arc::clone(&self.share);
         self.writing = Some(tokio::task::spawn_blocking(move || {
             upload.1.update(&piece);
             share.write(&mut upload.0, &piece, now())?;
-            let mut buffer = piece;
-            buffer.clear();
-            Ok(Written { upload, buffer })
+            Ok(upload)
         }));
-        Ok(buffer)
+        Ok(())
     }
 
     /// Waits for the last piece, compares the digests and the length, and commits.
     async fn commit(mut self, plan: Plan) -> Result<Stored, Trouble> {
-        let (upload, _) = self.upload().await?;
+        let upload = self.upload().await?;
         let share = self.share;
         crossed(tokio::task::spawn_blocking(move || {
             let (upload, checker) = *upload;
@@ -251,13 +261,11 @@ impl Writer {
         .await
     }
 
-    async fn upload(&mut self) -> Result<(Box<(Upload, Checker)>, BytesMut), Trouble> {
-        if let Some(upload) = self.idle.take() {
-            return Ok((upload, BytesMut::new()));
+    async fn upload(&mut self) -> Result<Writing, Trouble> {
+        match self.idle.take() {
+            Some(upload) => Ok(upload),
+            None => crossed(self.writing.take().expect("what is not idle is being written")).await,
         }
-        let writing = self.writing.take().expect("what is not idle is being written");
-        let written = crossed(writing).await?;
-        Ok((written.upload, written.buffer))
     }
 }
 

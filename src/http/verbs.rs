@@ -83,7 +83,7 @@ impl Verbs {
     async fn carry_out(&self, request: &HttpRequest, body: &mut Payload) -> Result<HttpResponse, Trouble> {
         let head = request.head();
         self.check_in(head)?;
-        if head.uri.path() == "*" {
+        if head.uri.path() == "*" && Verb::of(&head.method) == Verb::Options {
             return Ok(reply::options(Allowed::Somewhere));
         }
         let asked = parse(head)?;

@@ -9,9 +9,10 @@ use crate::model::content_hash::ContentHash;
 use crate::model::precondition::Validators;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
-use crate::store::commit::SeenFile;
+use crate::store::commit::{Changed, SeenFile, Swap};
 use crate::store::disk::{File, Leased, Result, Status};
 use crate::store::index::{DateKnown, Remembered, ShownForm};
+use crate::store::staging::Staged;
 
 use super::Share;
 
@@ -86,12 +87,14 @@ impl Share {
         enough.then(|| self.identity(stamp, &known, now))
     }
 
-    /// Remembers an upload that has become the file at its name.
-    pub(super) fn remember_upload(&self, stamp: &Stamp, hash: &ContentHash, date: DateKnown) -> Result<()> {
-        if self.is_settled(stamp)? {
-            self.index.remember(Remembered { stamp: *stamp, hash: Some(*hash), shown: ShownForm::Content, date });
+    /// Remembers an upload that has become the file at its name: under the mutex, and before any reader of the name goes on, so that
+    /// nobody shows another tag for it first.
+    pub(super) fn remember_upload(&self, swap: &Swap<'_>, staged: &Staged, date: DateKnown) {
+        let Swap::Done(Changed { stamp: Some(stamp), .. }) = swap else { return };
+        if self.is_settled(stamp).unwrap_or(false) {
+            let hash = Some(*staged.hash());
+            self.index.remember(Remembered { stamp: *stamp, hash, shown: ShownForm::Content, date });
         }
-        Ok(())
     }
 
     fn find_out(

@@ -52,6 +52,14 @@ pub struct Removed {
     pub displaced: Option<VersionId>,
 }
 
+/// What a change makes of a name that nothing has. A request that could not succeed whatever its conditions say is told so, and not that
+/// a condition failed (RFC 9110 §13.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    IsMade,
+    IsNotFound,
+}
+
 /// What a look and the headers together say.
 enum Judged {
     Go(Seen),
@@ -223,14 +231,14 @@ impl Share {
 
     /// Removes a file or a folder with all that is in it.
     pub fn delete(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<Removed> {
-        let removed = self.look_until_done(path, precondition, now, |claim, seen| match seen {
-            Seen::Nothing => Err(Refusal::NotFound.into()),
+        let removed = self.look_until_done(path, precondition, Missing::IsNotFound, now, |claim, seen| match seen {
+            Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             seen => Ok((claim.remove(seen, surprise(precondition), now)?, ())),
         });
         let removed = removed.map_err(|stop| if stop.is(Refusal::NoParent) { Refusal::NotFound.into() } else { stop });
-        let (changed, ()) = removed?;
+        let displaced = removed?.0.displaced;
         self.changed(path, now);
-        Ok(Removed { displaced: changed.displaced.filter(|_| self.keeps_history()) })
+        Ok(Removed { displaced: displaced.filter(|_| self.keeps_history()) })
     }
 
     /// Makes a folder.
@@ -275,16 +283,22 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
-        let (changed, (created, date)) = self.look_until_done(path, precondition, now, |claim, seen| {
+        let (changed, created) = self.look_until_done(path, precondition, Missing::IsMade, now, |claim, seen| {
             if claim.site().folder != staged.folder() {
                 return Err(Refusal::FolderChanged.into());
             }
             match seen {
                 Seen::Nothing if !claim.site().name.may_be_made() => Err(Refusal::BadName.into()),
-                Seen::Nothing => Ok((claim.create(staged)?, (true, DateKnown::Exact))),
+                Seen::Nothing => {
+                    let swap = claim.create(staged)?;
+                    self.remember_upload(&swap, staged, DateKnown::Exact);
+                    Ok((swap, true))
+                }
                 Seen::File(seen) => {
                     let date = date_later(staged, seen.status.stamp.mtime, now)?;
-                    Ok((claim.replace(seen, staged, surprise(precondition), now)?, (false, date)))
+                    let swap = claim.replace(seen, staged, surprise(precondition), now)?;
+                    self.remember_upload(&swap, staged, date);
+                    Ok((swap, false))
                 }
                 Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
                 Seen::Collection(_) => Err(Refusal::IsCollection.into()),
@@ -292,9 +306,6 @@ impl Share {
                 Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             }
         })?;
-        if let Some(stamp) = &changed.stamp {
-            self.remember_upload(stamp, staged.hash(), date)?;
-        }
         Ok(Stored {
             created,
             tag: EntityTag::of_content(staged.hash()),
@@ -304,18 +315,23 @@ impl Share {
     }
 
     /// The loop of every change: look, decide, swap; if the swap lost, look again.
-    fn look_until_done<T>(
-        &self,
+    fn look_until_done<'a, T>(
+        &'a self,
         path: &SharePath,
         precondition: &Precondition,
+        missing: Missing,
         now: Timestamp,
-        mut swap: impl FnMut(&Claim<'_>, Seen) -> Outcome<(Swap, T)>,
-    ) -> Outcome<(Changed, T)> {
+        mut swap: impl FnMut(&Claim<'a>, Seen) -> Outcome<(Swap<'a>, T)>,
+    ) -> Outcome<(Changed<'a>, T)> {
         let mut hashed_outside = false;
         for _ in 0..LOOKS_MAX {
             let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
             let Some(claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
-            let seen = match self.judge(claim.look()?, precondition, hashed_outside, now)? {
+            let seen = claim.look()?;
+            if missing == Missing::IsNotFound && matches!(seen, Seen::Nothing | Seen::Link) {
+                return Err(Refusal::NotFound.into());
+            }
+            let seen = match self.judge(seen, precondition, hashed_outside, now)? {
                 Judged::Go(seen) => seen,
                 Judged::HashFirst => {
                     drop(claim);

@@ -13,7 +13,7 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{Found, History, Place};
-use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot};
+use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
 use super::staging::Staged;
 
 /// How long a look waits for a program that has the file open for writing.
@@ -101,9 +101,9 @@ pub enum Surprise {
 
 /// How a change ended.
 #[derive(Debug)]
-pub enum Swap {
+pub enum Swap<'a> {
     /// It is done, and on the disk.
-    Done(Changed),
+    Done(Changed<'a>),
     /// Something else was there: look again.
     Lost,
     /// A program waits to write into what would be displaced. Everything is as it was.
@@ -113,13 +113,15 @@ pub enum Swap {
     Spoilt,
 }
 
-/// What a change did.
+/// What a change did. Readers of the name wait until this is dropped, so that what is to be remembered of the new file can be before anybody
+/// asks.
 #[derive(Debug, Default)]
-pub struct Changed {
+pub struct Changed<'a> {
     /// The version that what was displaced has become.
     pub displaced: Option<VersionId>,
     /// The state of the new file, if nobody can have written into it since.
     pub stamp: Option<Stamp>,
+    _under_way: Option<UnderWay<'a>>,
 }
 
 /// Something that happened in the tree and that a person should hear of.
@@ -487,7 +489,7 @@ impl Tree {
     }
 }
 
-impl Claim<'_> {
+impl<'a> Claim<'a> {
     /// Where this is.
     pub fn site(&self) -> &Site {
         &self.site
@@ -517,20 +519,20 @@ impl Claim<'_> {
     }
 
     /// Gives an upload this name, if it is free.
-    pub fn create(&self, upload: &mut Staged) -> Result<Swap> {
+    pub fn create(&self, upload: &mut Staged) -> Result<Swap<'a>> {
         let tree = self.tree;
-        let _change = tree.mutexes.begin_change(&self.site.name);
+        let change = tree.mutexes.begin_change(&self.site.name);
         let calm = upload.lease_once();
         match upload.name_publicly(&self.site.parent, &self.site.name) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             named => named?,
         }
         tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm) }))
+        Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm), _under_way: Some(change) }))
     }
 
     /// Swaps the file that was seen for an upload.
-    pub fn replace(&self, seen: SeenFile, upload: &mut Staged, surprise: Surprise, now: Timestamp) -> Result<Swap> {
+    pub fn replace(&self, seen: SeenFile, upload: &mut Staged, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
         let abilities = self.tree.disk.abilities();
         let place = self.tree.history.place(&self.site.path, self.site.mount)?;
         if abilities.exchange && abilities.no_replace {
@@ -543,7 +545,7 @@ impl Claim<'_> {
     }
 
     /// Takes the file or folder that was seen out of the tree.
-    pub fn remove(&self, seen: Seen, surprise: Surprise, now: Timestamp) -> Result<Swap> {
+    pub fn remove(&self, seen: Seen, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
         let (status, mut lease) = match seen {
             Seen::File(seen) => (seen.status, seen.lease),
             Seen::Collection(status) => (status, None),
@@ -552,7 +554,7 @@ impl Claim<'_> {
         };
         let place = self.tree.history.place(&self.site.path, self.site.mount)?;
         let entry = self.free_entry(&place, now, |id| EntryName::under_way(id, Act::Remove, status.stamp.id, None))?;
-        let _change = self.tree.mutexes.begin_change(&self.site.name);
+        let change = self.tree.mutexes.begin_change(&self.site.name);
         let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
         let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
@@ -566,11 +568,11 @@ impl Claim<'_> {
         }
         drop(lease);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
     }
 
     /// Makes a folder of this name, if it is free.
-    pub fn make_collection(&self) -> Result<Swap> {
+    pub fn make_collection(&self) -> Result<Swap<'a>> {
         let disk = &self.tree.disk;
         match disk.make_dir(&self.site.parent, &self.site.name, false) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
@@ -581,7 +583,7 @@ impl Claim<'_> {
     }
 
     /// Brings a folder back from the history, if the name is free.
-    pub fn bring_back(&self, version: &Found) -> Result<Swap> {
+    pub fn bring_back(&self, version: &Found) -> Result<Swap<'a>> {
         let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.name.to_name());
         match self.tree.disk.rename_new((&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
@@ -599,7 +601,7 @@ impl Claim<'_> {
         upload: &mut Staged,
         surprise: Surprise,
         now: Timestamp,
-    ) -> Result<Swap> {
+    ) -> Result<Swap<'a>> {
         let tree = self.tree;
         let expected = seen.status;
         let mut lease = seen.lease;
@@ -607,7 +609,7 @@ impl Claim<'_> {
             EntryName::under_way(id, Act::Exchange, expected.stamp.id, Some(upload.id()))
         })?;
         let private = entry.to_name();
-        let _change = tree.mutexes.begin_change(&self.site.name);
+        let change = tree.mutexes.begin_change(&self.site.name);
         upload.name_privately(&place.dir, &private)?;
         // Not needed for safety: it makes a lost exchange, and the refused upload that others then see for an instant, rare.
         let now_there = tree.disk.look(&self.site.parent, &self.site.name)?;
@@ -629,7 +631,7 @@ impl Claim<'_> {
         drop(lease);
         let stamp = self.stamp_if_calm(upload, calm);
         tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
     }
 
     /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
@@ -656,7 +658,7 @@ impl Claim<'_> {
         upload: &mut Staged,
         why: Why,
         now: Timestamp,
-    ) -> Result<Swap> {
+    ) -> Result<Swap<'a>> {
         let tree = self.tree;
         let private = entry.to_name();
         let back = tree.exchange_back(&self.site, &place.dir, &private, upload.id())?;
@@ -691,13 +693,13 @@ impl Claim<'_> {
         upload: &mut Staged,
         surprise: Surprise,
         now: Timestamp,
-    ) -> Result<Swap> {
+    ) -> Result<Swap<'a>> {
         let expected = seen.status;
         let mut lease = seen.lease;
         let entry = self.free_entry(place, now, |id| {
             EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(upload.id()))
         })?;
-        let _change = self.tree.mutexes.begin_change(&self.site.name);
+        let change = self.tree.mutexes.begin_change(&self.site.name);
         let Some(out) = self.take_out(place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(place, &entry, why, now);
         match self.verify(place, &entry, &out, &expected, &mut lease, surprise) {
@@ -717,19 +719,19 @@ impl Claim<'_> {
         self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
     }
 
     /// Where not even no-replace is to be had: the old file is linked into the history, or copied, and renamed over. What a program
     /// saves between the last look and the rename is destroyed; the documentation names this window.
-    fn rename_over(&self, place: &Place<'_>, seen: SeenFile, upload: &mut Staged, now: Timestamp) -> Result<Swap> {
+    fn rename_over(&self, place: &Place<'_>, seen: SeenFile, upload: &mut Staged, now: Timestamp) -> Result<Swap<'a>> {
         let disk = &self.tree.disk;
         let entry = self.free_entry(place, now, EntryName::settled)?;
         let kept = entry.to_name();
         if disk.link(&seen.file, &place.dir, &kept).is_err() {
             self.copy_into(place, &seen, &kept)?;
         }
-        let _change = self.tree.mutexes.begin_change(&self.site.name);
+        let change = self.tree.mutexes.begin_change(&self.site.name);
         let there = disk.look(&self.site.parent, &self.site.name)?;
         if there.is_none_or(|status| {
             status.stamp.id != seen.status.stamp.id || status.stamp.mtime != seen.status.stamp.mtime
@@ -739,7 +741,7 @@ impl Claim<'_> {
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
         self.sync(place).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
     }
 
     fn copy_into(&self, place: &Place<'_>, seen: &SeenFile, name: &Name) -> Result<()> {
@@ -779,7 +781,7 @@ impl Claim<'_> {
     }
 
     /// Undoes [`Claim::take_out`], unless somebody has saved a newer file meanwhile: then what was taken out stays in the history.
-    fn put_back(&self, place: &Place<'_>, entry: &EntryName, why: Why, now: Timestamp) -> Result<Swap> {
+    fn put_back(&self, place: &Place<'_>, entry: &EntryName, why: Why, now: Timestamp) -> Result<Swap<'a>> {
         let disk = &self.tree.disk;
         let private = entry.to_name();
         match disk.rename_new((&place.dir, &private), (&self.site.parent, &self.site.name)) {
