@@ -8,6 +8,7 @@
 mod harness;
 
 mod architecture;
+mod at_once;
 mod cli;
 mod collections;
 mod conditions;

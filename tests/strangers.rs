@@ -7,8 +7,9 @@ use noclobber::store::disk::Tier;
 use crate::harness::explore::{
     crash_among_strangers, fail_among_strangers, finish, strangers_at_every_step, two_strangers_at_every_step,
 };
+use crate::harness::full;
 use crate::harness::stories::{Asking, Request};
-use crate::harness::stranger::{Script, scripts};
+use crate::harness::stranger::{Script, scripts, short_scripts};
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
 
@@ -40,6 +41,17 @@ fn two_strangers_act_at_every_step_on_tier_b() {
 #[test]
 fn two_strangers_act_at_every_step_on_tier_c() {
     two_strangers(Tier::C);
+}
+
+/// The scripts of two writes in place, which are long: on the steps of one request of each kind.
+#[test]
+fn a_stranger_writes_twice() {
+    let of = |request: Request| {
+        let acts = if full() { 8 } else { 5 };
+        let long: Vec<_> = up_to(acts, request, "A").into_iter().filter(|script| script.acts.len() > 4).collect();
+        strangers_at_every_step(&Asking::short(request, Tier::A), &long)
+    };
+    finish([Request::PutNamed, Request::DeleteNamed].map(of).into());
 }
 
 /// On tiers B and C the history cannot be turned off without a warning: there a late writer is not noticed.
@@ -84,10 +96,16 @@ fn one_stranger(tier: Tier) {
 }
 
 fn two_strangers(tier: Tier) {
-    let requests = [Request::PutNamed, Request::Put, Request::Create, Request::DeleteNamed];
+    let mut requests = vec![Request::PutNamed, Request::DeleteNamed];
+    if tier == Tier::A || full() {
+        requests.push(Request::Put);
+    }
     let of = |request: &Request| {
         let story = Asking::short(*request, tier);
-        two_strangers_at_every_step(&story, &up_to(2, *request, "A"), &up_to(2, *request, "B"))
+        let scripts = |voice| short_scripts(request.judged_at(), voice);
+        // Two writers in place, each in three acts, can follow each other in twenty ways: only when there is time.
+        let both = |one: &Script, other: &Script| full() || one.acts.len() + other.acts.len() < 6;
+        two_strangers_at_every_step(&story, (&scripts("A"), &scripts("B")), both)
     };
     finish(requests.iter().map(of).collect());
 }

@@ -120,11 +120,15 @@ pub fn strangers_at_every_step<S: Story>(story: &S, scripts: &[Script]) -> Tally
     tally
 }
 
-/// Two strangers at once: as [`strangers_at_every_step`], for every way in which their acts can follow each other.
-pub fn two_strangers_at_every_step<S: Story>(story: &S, ones: &[Script], others: &[Script]) -> Tally {
+/// Two strangers at once, for every way in which their acts can follow each other. `both` says which pairs.
+pub fn two_strangers_at_every_step<S: Story>(
+    story: &S,
+    (ones, others): (&[Script], &[Script]),
+    both: impl Fn(&Script, &Script) -> bool,
+) -> Tally {
     let mut tally = Tally::of(story, "two strangers at every step");
     for (number, one) in ones.iter().enumerate() {
-        for other in &others[number.min(others.len())..] {
+        for other in others[number.min(others.len())..].iter().filter(|other| both(one, other)) {
             for acts in interleavings(&one.acts, &other.acts) {
                 place(story, &[], &acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
             }
@@ -339,7 +343,7 @@ fn finish_story<S: Story>(story: &S, disk: &SimDisk, server: &S::Server, acts: V
 }
 
 /// Tries every placement of the acts: the first on every step, each later one on every step from there, and what is left after the
-/// end. Of three acts or more, each is put only before the steps to which it can make a difference. `run` is given a plan and the rest,
+/// end. Of two acts or more, each is put only before the steps to which it can make a difference. `run` is given a plan and the rest,
 /// and says which steps there were.
 fn place<S: Story>(story: &S, plan: &[Event], acts: &[Act], run: &mut dyn FnMut(&[Event], &[Act]) -> Steps) {
     let steps = run(plan, acts);
@@ -349,7 +353,7 @@ fn place<S: Story>(story: &S, plan: &[Event], acts: &[Act], run: &mut dyn FnMut(
         _ => None,
     });
     let (count, from) = placed.fold((acts.len(), 1), |(count, from), at| (count + 1, from.max(at)));
-    let places = if count > 2 { steps.that_matter } else { (1..=steps.count).collect() };
+    let places = if count > 1 { steps.that_matter } else { (1..=steps.count).collect() };
     for at in places.into_iter().filter(|at| *at >= from) {
         let event = Event::Stranger { at, when: When::Before, act: next.clone() };
         place(story, &[plan, &[event]].concat(), rest, run);

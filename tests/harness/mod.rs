@@ -12,6 +12,7 @@ pub mod server;
 pub mod sim_disk;
 pub mod stories;
 pub mod stranger;
+pub mod turns;
 
 pub use client::{Answer, Connection, Request};
 pub use server::Server;

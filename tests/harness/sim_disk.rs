@@ -86,7 +86,7 @@ pub enum Crash {
 
 /// Waits for its turn before every step; how a test puts two threads in order.
 pub trait Pace: Send + Sync {
-    /// Returns when the calling thread may do its next step.
+    /// Returns when the calling thread may do its next step, which is one that another thread could notice.
     fn before_step(&self);
 }
 
@@ -550,8 +550,10 @@ impl SimDisk {
         label: impl FnOnce(&State) -> String,
         call: impl FnOnce(&mut State) -> std::result::Result<T, Cause>,
     ) -> Result<T> {
+        let label = label(&self.lock());
+        let alone = commutes(operation, &label);
         let pace = lock(&self.0.pace).clone();
-        if let Some(pace) = pace {
+        if let Some(pace) = pace.filter(|_| !alone) {
             pace.before_step();
         }
         let fault =
@@ -570,8 +572,6 @@ impl SimDisk {
                 state.trace.push(format!("{step:4} -- crash"));
                 (None, None, true)
             } else {
-                let label = label(&state);
-                let alone = commutes(operation, &label);
                 state.alone.push(alone);
                 state.tick();
                 let (made, failure) = match state.failure(step) {
@@ -1501,7 +1501,9 @@ impl State {
             Act::Find { hand, path } => self.find_by_stranger(*hand, path),
             Act::Open { hand } => self.open_by_stranger(*hand, true),
             Act::OpenOrLeave { hand } => self.open_by_stranger(*hand, false),
-            Act::Write { hand, .. } | Act::Close { hand } => self.use_by_stranger(*hand, act),
+            Act::Write { hand, .. } | Act::Close { hand } | Act::WriteAndClose { hand, .. } => {
+                self.use_by_stranger(*hand, act)
+            }
         };
         let outcome = outcome.unwrap_or_else(|why| why);
         self.trace.push(format!("     stranger: {act:?}: {outcome}"));
@@ -1633,10 +1635,10 @@ impl State {
             }
             HandState::Open => {}
         }
-        let Act::Write { bytes, .. } = act else {
+        if !matches!(act, Act::Write { .. }) {
             it.state = HandState::Done;
-            return Ok("done");
-        };
+        }
+        let (Act::Write { bytes, .. } | Act::WriteAndClose { bytes, .. }) = act else { return Ok("done") };
         let (inode, path, epoch) = (it.inode.expect("what is open was found"), it.path.clone(), it.epoch);
         let bytes = bytes.as_bytes().to_vec();
         let now = self.tick();

@@ -134,7 +134,7 @@ impl Request {
     }
 
     fn precondition(self) -> Precondition {
-        let tag = EntityTag::of_content(&ContentHash::of(BEFORE.as_bytes())).to_string();
+        let tag = tag_of(BEFORE);
         match self {
             Self::PutNamed | Self::PutNamedLarge | Self::DeleteNamed | Self::Restore => if_match(&tag),
             Self::Create => Precondition::nothing_there(),
@@ -301,7 +301,7 @@ impl Story for Asking {
     }
 
     fn is_known(&self, broken: &Broken, end: &End) -> bool {
-        let in_place = end.acts.iter().any(|act| matches!(act, Act::Write { .. }));
+        let in_place = end.acts.iter().any(|act| matches!(act, Act::Write { .. } | Act::WriteAndClose { .. }));
         match (broken.invariant, self.tier()) {
             // A check that fails is as good as a second act: it makes the server undo a swap that was right.
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
@@ -312,6 +312,11 @@ impl Story for Asking {
             _ => false,
         }
     }
+}
+
+/// The tag of a content, as it stands in a header.
+pub fn tag_of(content: &str) -> String {
+    EntityTag::of_content(&ContentHash::of(content.as_bytes())).to_string()
 }
 
 /// `If-Match` with one tag.

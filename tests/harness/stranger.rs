@@ -33,6 +33,8 @@ pub enum Act {
     Write { hand: Hand, bytes: String },
     /// Closes it; waits with the opening.
     Close { hand: Hand },
+    /// Both at once.
+    WriteAndClose { hand: Hand, bytes: String },
 }
 
 /// A few acts that belong together, in their order.
@@ -77,6 +79,16 @@ impl Act {
 /// A write in place, in four acts.
 pub fn write_in_place(hand: Hand, path: &str, bytes: &str) -> Vec<Act> {
     vec![Act::find(hand, path), Act::Open { hand }, Act::write(hand, bytes), Act::Close { hand }]
+}
+
+/// The scripts that two strangers are walked through together: one act each, and a write in place in three.
+pub fn short_scripts(path: &str, voice: &str) -> Vec<Script> {
+    let hand = voice.bytes().next().unwrap_or(0);
+    let bytes = format!("w{voice}");
+    let write = vec![Act::find(hand, path), Act::Open { hand }, Act::WriteAndClose { hand, bytes }];
+    let mut short: Vec<_> = scripts(path, voice).into_iter().filter(|script| script.acts.len() == 1).collect();
+    short.push(Script { name: "write", acts: write });
+    short
 }
 
 /// The scripts of the model (`ONE` there), against the file at `path`. `voice` tells the contents of two strangers apart.

@@ -1,0 +1,169 @@
+//! Two requests at once for one name, in every order in which their calls of the disk can follow each other. The model of the commit
+//! leaves this out and trusts the mutex; here it is the real one.
+
+use std::collections::BTreeSet;
+
+use noclobber::share::outcome::{Outcome, Refusal, Stop};
+use noclobber::share::{Share, Target, Upload};
+use noclobber::store::disk::Tier;
+
+use crate::harness::explore::Story as _;
+use crate::harness::sim_disk::SimDisk;
+use crate::harness::stories::{Asking, BEFORE, PATH, Request, if_match, share_path, tag_of};
+use crate::harness::turns::in_every_order;
+
+const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
+
+/// Two uploads that both wait to be committed.
+struct Scene {
+    share: Share,
+    uploads: [std::sync::Mutex<Option<Upload>>; 2],
+}
+
+const UPLOADS: [&str; 2] = ["first", "second"];
+
+fn scene(tier: Tier, request: Request, uploads: [bool; 2]) -> (SimDisk, Scene) {
+    let asking = Asking::short(request, tier);
+    let (disk, server) = asking.set_up();
+    let share = server.share;
+    let upload = |number: usize| {
+        uploads[number].then(|| {
+            let now = disk.now();
+            let bytes = UPLOADS[number].as_bytes();
+            let mut upload = share.begin_upload(&share_path(PATH), Some(bytes.len() as u64), now).expect("begun");
+            share.write(&mut upload, bytes, now).expect("written");
+            upload
+        })
+    };
+    let uploads = [0, 1].map(|number| std::sync::Mutex::new(upload(number)));
+    (disk, Scene { share, uploads })
+}
+
+impl Scene {
+    fn put(&self, disk: &SimDisk, number: usize, tag: Option<&str>) -> Outcome<()> {
+        let upload = self.uploads[number].lock().expect("whole").take().expect("an upload is ready");
+        let precondition = tag.map_or_else(Default::default, if_match);
+        self.share.put(&share_path(PATH), upload, &precondition, disk.now()).map(drop)
+    }
+}
+
+fn is_refused(outcome: &Outcome<()>) -> bool {
+    matches!(outcome, Err(Stop::Refusal(Refusal::PreconditionFailed { .. })))
+}
+
+/// All contents are somewhere, and nothing is left under way.
+fn is_whole(disk: &SimDisk, expected: &[&str]) -> Option<String> {
+    let contents: BTreeSet<_> = disk.contents_everywhere().into_iter().map(|(_, bytes)| bytes).collect();
+    let missing = expected.iter().find(|bytes| !contents.contains(bytes.as_bytes()));
+    let stray = disk.contents_everywhere().into_iter().find(|(path, _)| path.contains('~'));
+    match (missing, stray) {
+        (Some(missing), _) => Some(format!("{missing} is lost")),
+        (None, Some((path, _))) => Some(format!("{path} is left under way")),
+        (None, None) => None,
+    }
+}
+
+#[test]
+fn of_two_uploads_that_name_one_version_exactly_one_wins() {
+    for tier in TIERS {
+        let schedules = in_every_order(
+            200_000,
+            || scene(tier, Request::PutNamed, [true, true]),
+            |disk, scene, who| scene.put(disk, who, Some(&tag_of(BEFORE))),
+            |disk, _, outcomes| {
+                let winner = outcomes.iter().position(Result::is_ok);
+                let (Some(winner), true) = (winner, outcomes.iter().any(is_refused)) else {
+                    return Some(format!("one wins and one is refused, not {outcomes:?}"));
+                };
+                if disk.bytes_at(PATH).as_deref() != Some(UPLOADS[winner].as_bytes()) {
+                    return Some(format!("the winner is {winner}"));
+                }
+                is_whole(disk, &[BEFORE, UPLOADS[winner]])
+            },
+        );
+        println!("two uploads that name one version, tier {tier}: {schedules:?}");
+    }
+}
+
+#[test]
+fn of_two_uploads_that_name_nothing_both_are_kept() {
+    for tier in TIERS {
+        for request in [Request::Put, Request::PutNew] {
+            let before = if request == Request::Put { vec![BEFORE] } else { vec![] };
+            let schedules = in_every_order(
+                200_000,
+                || scene(tier, request, [true, true]),
+                |disk, scene, who| scene.put(disk, who, None),
+                |disk, _, outcomes| match outcomes.iter().find(|outcome| outcome.is_err()) {
+                    Some(error) => Some(format!("both succeed, not {error:?}")),
+                    None => is_whole(disk, &[&UPLOADS[..], &before].concat()),
+                },
+            );
+            println!("two uploads that name nothing, {request:?}, tier {tier}: {schedules:?}");
+        }
+    }
+}
+
+#[test]
+fn an_upload_and_a_removal_that_name_one_version_do_not_both_win() {
+    for tier in TIERS {
+        let schedules = in_every_order(
+            200_000,
+            || scene(tier, Request::PutNamed, [true, false]),
+            |disk, scene, who| match who {
+                0 => scene.put(disk, 0, Some(&tag_of(BEFORE))),
+                _ => scene.share.delete(&share_path(PATH), &if_match(&tag_of(BEFORE)), disk.now()).map(drop),
+            },
+            |disk, _, outcomes| {
+                let expected = match &outcomes {
+                    [Ok(()), Err(_)] => Some(UPLOADS[0].as_bytes().to_vec()),
+                    [Err(_), Ok(())] => None,
+                    _ => return Some(format!("exactly one wins, not {outcomes:?}")),
+                };
+                if disk.bytes_at(PATH) != expected {
+                    return Some(format!("{outcomes:?}, and the folder says otherwise"));
+                }
+                is_whole(disk, &[BEFORE])
+            },
+        );
+        println!("an upload and a removal, tier {tier}: {schedules:?}");
+    }
+}
+
+#[test]
+fn a_reader_sees_the_old_file_or_the_new_one_whole_and_never_none() {
+    for tier in TIERS {
+        let schedules = in_every_order(
+            200_000,
+            || scene(tier, Request::PutNamed, [true, false]),
+            |disk, scene, who| match who {
+                0 => scene.put(disk, 0, Some(&tag_of(BEFORE))).map(|()| None),
+                _ => scene.share.read(&share_path(PATH), disk.now()).map(|target| Some(read(target))),
+            },
+            |disk, _, [written, seen]| {
+                let Ok(Some((bytes, tag))) = &seen else { return Some(format!("a reader got {seen:?}")) };
+                if written.is_err() {
+                    // The reader's own look can stand in the way of nobody.
+                    return Some(format!("the upload got {written:?}"));
+                }
+                // A file that is displaced while it is being hashed gets a weak tag: its stamp has moved.
+                let is = |text: &str| text.as_bytes() == bytes && (tag.starts_with("W/") || tag_of(text) == *tag);
+                let right = [BEFORE, UPLOADS[0]].into_iter().any(is);
+                if !right {
+                    return Some(format!("a reader saw {:?} as {tag}", String::from_utf8_lossy(bytes)));
+                }
+                is_whole(disk, &[BEFORE, UPLOADS[0]])
+            },
+        );
+        println!("an upload and a reader, tier {tier}: {schedules:?}");
+    }
+}
+
+/// What a client would get: the bytes and the tag.
+fn read(target: Target) -> (Vec<u8>, String) {
+    let Target::File(content, identity) = target else { return (b"a folder".to_vec(), String::new()) };
+    let mut bytes = vec![0; content.size() as usize];
+    let count = content.read_at(0, &mut bytes).expect("readable");
+    bytes.truncate(count);
+    (bytes, identity.validators.shown.to_string())
+}

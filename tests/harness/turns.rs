@@ -1,0 +1,223 @@
+//! Two requests at once on the simulated disk, one call at a time, in every order.
+//!
+//! Each thread waits for its turn before every call of the disk that the other could notice; a schedule says whose turn it is, and all schedules are tried, depth
+//! first. A thread that waits for another's mutex has no turn to take: that it sleeps is read from the system, never guessed by time.
+
+use std::cell::Cell;
+use std::fs;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::sim_disk::{Pace, SimDisk};
+
+/// How many schedules there were, and the longest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Schedules {
+    /// How many.
+    pub count: usize,
+    /// The most turns in one.
+    pub turns_max: usize,
+}
+
+/// A request that runs in a thread of its own.
+pub type Work<'a, T> = Box<dyn FnOnce() -> T + Send + 'a>;
+
+/// Runs two pieces of work on a fresh disk in every order in which their calls can follow each other. `set_up` gives the disk and what
+/// the work needs, `work` makes the two, and `judge` looks at what came of it and says what is wrong.
+///
+/// # Panics
+/// If anything is wrong, with the trace; or if there are more than `count_max` schedules, since none is to be left out silently.
+pub fn in_every_order<C: Sync, T: Send>(
+    count_max: usize,
+    set_up: impl Fn() -> (SimDisk, C),
+    work: impl Fn(&SimDisk, &C, usize) -> T + Sync,
+    judge: impl Fn(&SimDisk, &C, [T; 2]) -> Option<String>,
+) -> Schedules {
+    let mut schedules = Schedules::default();
+    let mut next = Some(Vec::new());
+    while let Some(schedule) = next {
+        let (disk, context) = set_up();
+        let turns = Arc::new(Turns::new());
+        disk.begin(vec![]);
+        disk.set_pace(Some(Arc::clone(&turns) as Arc<dyn Pace>));
+        let (outcomes, taken) = thread::scope(|scope| {
+            let threads = [0, 1].map(|who| {
+                let (turns, disk, context, work) = (Arc::clone(&turns), &disk, &context, &work);
+                scope.spawn(move || {
+                    let _present = Present::enter(&turns, who);
+                    work(disk, context, who)
+                })
+            });
+            let taken = turns.conduct(&schedule, &disk);
+            (threads.map(|thread| thread.join().expect("a request does not panic")), taken)
+        });
+        disk.set_pace(None);
+        schedules.count += 1;
+        schedules.turns_max = schedules.turns_max.max(taken.len());
+        if let Some(wrong) = judge(&disk, &context, outcomes) {
+            panic!("{wrong}\n    {}", disk.trace().join("\n    "));
+        }
+        assert!(schedules.count <= count_max, "more than {count_max} schedules");
+        next = following(&taken);
+    }
+    schedules
+}
+
+/// Whose turn it was, and whether the other could have had it.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    who: usize,
+    other_could: bool,
+}
+
+/// The next schedule, depth first: the last turn that can still go to the other one does.
+fn following(taken: &[Turn]) -> Option<Vec<usize>> {
+    // The default is thread 0 wherever it can; so a turn that went to 0 is the one to change.
+    let last = taken.iter().rposition(|turn| turn.who == 0 && turn.other_could)?;
+    let mut schedule: Vec<_> = taken[..last].iter().map(|turn| turn.who).collect();
+    schedule.push(1);
+    Some(schedule)
+}
+
+thread_local! {
+    static WHO: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+struct Turns {
+    seats: Mutex<[Seat; 2]>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Seat {
+    /// Where the system tells of the thread.
+    status: Option<String>,
+    state: SeatState,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SeatState {
+    #[default]
+    Absent,
+    Waiting,
+    /// It was given its turn and has not woken yet.
+    Called,
+    Running,
+    Done,
+}
+
+/// A thread that takes part; leaving is its end, whatever way.
+struct Present<'a>(&'a Turns, usize);
+
+impl<'a> Present<'a> {
+    fn enter(turns: &'a Turns, who: usize) -> Self {
+        WHO.set(Some(who));
+        let link = fs::read_link("/proc/thread-self").expect("Linux tells of threads");
+        let status = format!("/proc/{}/status", link.display());
+        turns.lock()[who] = Seat { status: Some(status), state: SeatState::Running };
+        turns.wait_for_turn(who);
+        Self(turns, who)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        WHO.set(None);
+        self.0.set(self.1, SeatState::Done);
+    }
+}
+
+impl Pace for Turns {
+    fn before_step(&self) {
+        if let Some(who) = WHO.get() {
+            self.wait_for_turn(who);
+        }
+    }
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { seats: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [Seat; 2]> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, who: usize, state: SeatState) {
+        self.lock()[who].state = state;
+        self.changed.notify_all();
+    }
+
+    fn wait_for_turn(&self, who: usize) {
+        let mut seats = self.lock();
+        seats[who].state = SeatState::Waiting;
+        self.changed.notify_all();
+        while seats[who].state == SeatState::Waiting {
+            seats = self.changed.wait(seats).unwrap_or_else(PoisonError::into_inner);
+        }
+        seats[who].state = SeatState::Running;
+    }
+
+    /// Gives turns by the schedule, and after its end to the first who can, until both are done.
+    fn conduct(&self, schedule: &[usize], disk: &SimDisk) -> Vec<Turn> {
+        let mut taken = Vec::new();
+        loop {
+            let seats = self.settle();
+            let can = |who: usize| seats[who] == SeatState::Waiting;
+            if seats.iter().all(|state| *state == SeatState::Done) {
+                return taken;
+            }
+            assert!(can(0) || can(1), "nobody can go on\n    {}", disk.trace().join("\n    "));
+            let wished = schedule.get(taken.len()).copied().filter(|who| can(*who));
+            let who = wished.unwrap_or(usize::from(!can(0)));
+            taken.push(Turn { who, other_could: can(1 - who) });
+            disk.note(format!("   {}:", ["one", "other"][who]));
+            self.set(who, SeatState::Called);
+        }
+    }
+
+    /// Waits until each thread waits for its turn, is done, or sleeps in a mutex.
+    fn settle(&self) -> [SeatState; 2] {
+        loop {
+            let mut seats = self.lock();
+            if seats.iter().any(|seat| !matches!(seat.state, SeatState::Waiting | SeatState::Done)) {
+                let short = Duration::from_micros(200);
+                seats = self.changed.wait_timeout(seats, short).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            let snapshot = seats.clone();
+            drop(seats);
+            let asleep = |seat: &Seat| seat.state == SeatState::Running && seat.sleeps();
+            let settled = |seat: &Seat| matches!(seat.state, SeatState::Waiting | SeatState::Done) || asleep(seat);
+            let somebody = snapshot.iter().any(|seat| matches!(seat.state, SeatState::Waiting | SeatState::Done));
+            if somebody
+                && snapshot.iter().all(settled)
+                && self.lock().iter().zip(&snapshot).all(|(a, b)| a.state == b.state)
+            {
+                return snapshot.map(|seat| seat.state);
+            }
+        }
+    }
+}
+
+impl Seat {
+    /// Whether the thread sleeps, and has not run between two looks.
+    fn sleeps(&self) -> bool {
+        let Some(status) = &self.status else { return false };
+        let look = || {
+            let text = fs::read_to_string(status).unwrap_or_default();
+            let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+            (
+                line("State:").contains("(sleeping)"),
+                line("voluntary_ctxt_switches:"),
+                line("nonvoluntary_ctxt_switches:"),
+            )
+        };
+        let first = look();
+        first.0 && {
+            thread::sleep(Duration::from_micros(50));
+            look() == first
+        }
+    }
+}
