@@ -266,6 +266,22 @@ fn a_head_that_is_too_slow_is_refused() {
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
+/// What a client sends is no fault of the server's: nobody may fill the log with errors from outside.
+#[test]
+fn a_malformed_request_is_not_an_error_in_the_log() {
+    let server = Server::start();
+    for malformed in [&b"nonsense\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n", b"\0\r\n"] {
+        let mut connection = server.connect();
+        connection.write(malformed);
+        connection.answer("GET").expect(400);
+        assert!(connection.is_closed_within(Duration::from_secs(5)));
+    }
+    server.get("/the-last-line").expect(404);
+    server.wait_for_log("/the-last-line");
+    let log = server.log();
+    assert!(!log.contains("ERROR") && !log.contains("parse error"), "{log}");
+}
+
 /// A body that stops coming is given up, and what was there stays.
 #[test]
 fn a_body_that_stops_is_given_up() {

@@ -3,7 +3,7 @@
 //! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it.
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
-use crate::http::body::{FileBytes, changed, cut_short, read_at_once};
+use crate::http::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
 use crate::http::turn::Turn;
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
@@ -112,10 +112,10 @@ impl Connection {
         loop {
             match &mut job.step {
                 Step::Done => return Poll::Ready(Ok(())),
-                Step::Choose => job.choose()?,
+                Step::Choose => job.choose().inspect_err(broken_off)?,
                 Step::Fetch(reading) => {
-                    let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other)??;
-                    job.fetched(fetched)?;
+                    let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten();
+                    fetched.and_then(|fetched| job.fetched(fetched)).inspect_err(broken_off)?;
                 }
                 Step::Send { .. } | Step::Copy { .. } if sent_max == 0 => {
                     // The deferred waker lets the worker look at its other sockets first; waking ourselves would not (a 40 times

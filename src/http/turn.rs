@@ -2,6 +2,7 @@
 //! actix decodes ahead, and what it then knows of a later request (HEAD, the version, `Connection`) would shape the answer to an earlier one.
 //! On the way the request line is looked at for a `#`, which no handler would ever see. Bytes are held, never changed and never dropped.
 
+use crate::http::body::broken_off;
 use actix_http::{Payload, Request};
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -236,7 +237,8 @@ impl MessageBody for InTurn {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
+        let next = std::task::ready!(Pin::new(&mut self.body).poll_next(cx));
+        Poll::Ready(next.map(|next| next.inspect_err(broken_off)))
     }
 }
 
