@@ -25,6 +25,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// How much is handed to one `sendfile`, in bytes; also what is looked for in the page cache, and fetched, at once.
 const WINDOW: u64 = 512 * 1024;
 
+/// How much is taken from the socket before the dispatcher has to make something of it, in bytes. Its buffer grows with what it is given
+/// at once, and keeps that size for as long as the connection lives.
+const TAKE_MAX: usize = 32 * 1024;
+
 /// How much one poll sends before the other connections of the worker have their turn, in bytes.
 const POLL_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -60,6 +64,7 @@ pub struct Connection {
     turn: Turn,
     held: BytesMut,
     ended: bool,
+    taken: usize,
     dawdle: Dawdle,
 }
 
@@ -83,6 +88,7 @@ impl Connection {
             stall: Stall::new(limits.write_stall),
             turn: Turn::new(limits.head_bytes_max),
             held: BytesMut::new(),
+            taken: 0,
             ended: false,
             dawdle: Dawdle { heads: 0, limit: limits.header_time, timer: None },
         }
@@ -237,14 +243,21 @@ impl AsyncRead for Connection {
         if this.ended {
             return Poll::Ready(Ok(()));
         }
+        if this.taken >= TAKE_MAX {
+            this.taken = 0;
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
+        }
         let before = into.filled().len();
         let read = match &mut this.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
             Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
         };
         if read.is_pending() {
+            this.taken = 0;
             return this.dawdle.poll(&this.turn, cx);
         }
+        this.taken += into.filled().len() - before;
         let admitted = before + this.turn.admit(&into.filled()[before..]);
         this.held.extend_from_slice(&into.filled()[admitted..]);
         into.set_filled(admitted);
