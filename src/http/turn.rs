@@ -1,6 +1,7 @@
 //! One request at a time: a connection gives its dispatcher the bytes of one request, and holds back what follows until the answer has left.
 //! actix decodes ahead, and what it then knows of a later request (HEAD, the version, `Connection`) would shape the answer to an earlier one.
-//! On the way the request line is looked at for a `#`, which no handler would ever see. Bytes are held, never changed and never dropped.
+//! On the way the request line is looked at for a `#`, which no handler would ever see, and a head that is too large is
+//! cut off. All other bytes are held, never changed and never dropped.
 
 use crate::http::body::broken_off;
 use actix_http::{Payload, Request};
