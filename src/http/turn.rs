@@ -294,7 +294,7 @@ mod tests {
                     continue;
                 };
                 assert!(cut > max, "{max}: {cut} are not too many");
-                let head = String::from_utf8([&bytes[..cut], &end].concat()).unwrap();
+                let head = String::from_utf8([&bytes[..cut], &end].concat()).expect("only ASCII");
                 assert!(!head.trim_start().contains("\n\r\n") && !head.contains("\n\n"), "{max}, {cut}: {head:?}");
                 assert_eq!(turn.admit(b"GET /b"), 6, "what follows is no request");
                 assert!(turn.cut_off().is_none() && !turn.is_ours());
