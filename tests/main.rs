@@ -21,6 +21,7 @@ mod kill;
 mod limits;
 mod logging;
 mod memory;
+mod model;
 mod order;
 mod os_disk;
 mod outside_changes;

@@ -105,10 +105,14 @@ impl Share {
         now: Timestamp,
         is_quiet: impl Fn() -> bool,
     ) -> Result<Identity> {
+        // Another request may have found it out meanwhile: the tag that it was shown with is the one that stays.
+        if let Some(known) = self.recall(stamp, effort, now) {
+            return Ok(known);
+        }
         let before = self.index.recall(stamp);
         let hashes = match effort {
             Effort::Recall => false,
-            Effort::HashSmall => stamp.size <= self.settings.tag_threshold && before.is_none(),
+            Effort::HashSmall => stamp.size <= self.settings.tag_threshold,
             Effort::Hash => true,
         };
         let hash = if hashes { Some(self.hash(file, stamp.size, &is_quiet)?) } else { None };

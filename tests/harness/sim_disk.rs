@@ -66,6 +66,8 @@ pub enum Event {
     Crash { at: usize, when: When },
     /// Another program acts.
     Stranger { at: usize, when: When, act: Act },
+    /// Another program acts right after the first call of this name.
+    StrangerAfter { operation: &'static str, act: Act },
 }
 
 /// All that happens during one run.
@@ -553,7 +555,9 @@ impl SimDisk {
         let label = label(&self.lock());
         let alone = commutes(operation, &label);
         let pace = lock(&self.0.pace).clone();
-        if let Some(pace) = pace.filter(|_| !alone) {
+        // Bytes do not change, nobody asks for a second lease in vain, and nothing crashes while two threads take turns.
+        let unnoticed = alone || matches!(operation, "read" | "is_unbroken" | "sync_dir");
+        if let Some(pace) = pace.filter(|_| !unnoticed) {
             pace.before_step();
         }
         let fault =
@@ -585,6 +589,7 @@ impl SimDisk {
                 let end = failure.map_or(String::new(), |cause| format!(" -> {cause:?}"));
                 state.trace.push(format!("{step:4} {operation} {label}{end}"));
                 state.strangers(step, When::After);
+                state.strangers_after(operation);
                 let crash = state.crashes(step, When::After);
                 if crash {
                     state.dead = true;
@@ -1482,6 +1487,16 @@ impl State {
         let acts: Vec<Act> = self.plan.iter().filter_map(due).collect();
         for act in acts {
             self.act(&act);
+        }
+    }
+
+    fn strangers_after(&mut self, called: &str) {
+        let due = |event: &mut Event| matches!(event, Event::StrangerAfter { operation, .. } if *operation == called);
+        let acts: Vec<_> = self.plan.extract_if(.., due).collect();
+        for event in acts {
+            if let Event::StrangerAfter { act, .. } = event {
+                self.act(&act);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::sim_disk::{Pace, SimDisk};
+use super::sim_disk::{Pace, Plan, SimDisk};
 
 /// How many schedules there were, and the longest.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,23 +23,23 @@ pub struct Schedules {
 /// A request that runs in a thread of its own.
 pub type Work<'a, T> = Box<dyn FnOnce() -> T + Send + 'a>;
 
-/// Runs two pieces of work on a fresh disk in every order in which their calls can follow each other. `set_up` gives the disk and what
-/// the work needs, `work` makes the two, and `judge` looks at what came of it and says what is wrong.
+/// Runs two pieces of work on a fresh disk in every order in which their calls can follow each other. `set_up` gives the disk, what
+/// the work needs and what else is to happen, `work` makes the two, and `judge` looks at what came of it and says what is wrong.
 ///
 /// # Panics
 /// If anything is wrong, with the trace; or if there are more than `count_max` schedules, since none is to be left out silently.
 pub fn in_every_order<C: Sync, T: Send>(
     count_max: usize,
-    set_up: impl Fn() -> (SimDisk, C),
+    set_up: impl Fn() -> (SimDisk, C, Plan),
     work: impl Fn(&SimDisk, &C, usize) -> T + Sync,
     judge: impl Fn(&SimDisk, &C, [T; 2]) -> Option<String>,
 ) -> Schedules {
     let mut schedules = Schedules::default();
     let mut next = Some(Vec::new());
     while let Some(schedule) = next {
-        let (disk, context) = set_up();
+        let (disk, context, plan) = set_up();
         let turns = Arc::new(Turns::new());
-        disk.begin(vec![]);
+        disk.begin(plan);
         disk.set_pace(Some(Arc::clone(&turns) as Arc<dyn Pace>));
         let (outcomes, taken) = thread::scope(|scope| {
             let threads = [0, 1].map(|who| {
