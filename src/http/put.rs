@@ -33,7 +33,7 @@ const PIECE: usize = 64 * 1024;
 const SMALL: u64 = 256 * 1024;
 
 /// How large the buffer for a piece is at first, in bytes: what a slow upload holds grows with what it has sent.
-const PIECE_MIN: usize = 16 * 1024;
+const PIECE_MIN: usize = PIECE;
 
 /// From when on the rate of an upload is judged.
 const RATE_FROM: Duration = Duration::from_secs(60);
