@@ -345,6 +345,7 @@ fn finish_story<S: Story>(story: &S, disk: &SimDisk, server: &S::Server, acts: V
 /// Tries every placement of the acts: the first on every step, each later one on every step from there, and what is left after the
 /// end. Of two acts or more, each is put only before the steps to which it can make a difference. `run` is given a plan and the rest,
 /// and says which steps there were.
+#[allow(clippy::only_used_in_recursion, reason = "it says which story the plan is for")]
 fn place<S: Story>(story: &S, plan: &[Event], acts: &[Act], run: &mut dyn FnMut(&[Event], &[Act]) -> Steps) {
     let steps = run(plan, acts);
     let Some((next, rest)) = acts.split_first() else { return };
