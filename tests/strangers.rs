@@ -9,7 +9,7 @@ use crate::harness::explore::{
 };
 use crate::harness::full;
 use crate::harness::stories::{Asking, Request};
-use crate::harness::stranger::{Script, scripts, short_scripts};
+use crate::harness::stranger::{Script, knock, scripts, short_scripts};
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
 
@@ -71,6 +71,13 @@ fn a_stranger_acts_and_the_server_dies_at_every_step() {
     let of =
         |request: &Request, tier| crash_among_strangers(&Asking::short(*request, tier), &up_to(1, *request, "A"), true);
     finish(requests.iter().flat_map(|request| TIERS.map(|tier| of(request, tier))).collect());
+}
+
+/// The upload took the right place and is undone all the same: a power cut may not bring it back.
+#[test]
+fn a_stranger_breaks_the_lease_and_the_server_dies_at_every_step() {
+    let story = Asking::short(Request::PutNamed, Tier::A);
+    finish(vec![crash_among_strangers(&story, &[knock(Request::PutNamed.judged_at())], true)]);
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub fn crash_at_every_step<S: Story>(story: &S) -> Tally {
 pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script], cuts: bool) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step crashes");
     for script in scripts {
-        place(story, &[], &script.acts, &mut |plan, rest| {
+        place(&[], &script.acts, &mut |plan, rest| {
             let steps = rehearse(story, plan, rest);
             for at in 1..=steps.count + 1 {
                 let crash = crash_before(at, steps.count);
@@ -115,7 +115,7 @@ pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script], cuts: bool
 pub fn strangers_at_every_step<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers at every step");
     for script in scripts {
-        place(story, &[], &script.acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
+        place(&[], &script.acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
     }
     tally
 }
@@ -130,7 +130,7 @@ pub fn two_strangers_at_every_step<S: Story>(
     for (number, one) in ones.iter().enumerate() {
         for other in others[number.min(others.len())..].iter().filter(|other| both(one, other)) {
             for acts in interleavings(&one.acts, &other.acts) {
-                place(story, &[], &acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
+                place(&[], &acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
             }
         }
     }
@@ -141,7 +141,7 @@ pub fn two_strangers_at_every_step<S: Story>(
 pub fn fail_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step fails");
     for script in scripts {
-        place(story, &[], &script.acts, &mut |plan, rest| {
+        place(&[], &script.acts, &mut |plan, rest| {
             let steps = rehearse(story, plan, rest);
             for at in 1..=steps.count {
                 tally.point(story, [plan, &[Event::Fail { at, cause: Cause::Failed }]].concat(), rest);
@@ -345,8 +345,7 @@ fn finish_story<S: Story>(story: &S, disk: &SimDisk, server: &S::Server, acts: V
 /// Tries every placement of the acts: the first on every step, each later one on every step from there, and what is left after the
 /// end. Of two acts or more, each is put only before the steps to which it can make a difference. `run` is given a plan and the rest,
 /// and says which steps there were.
-#[allow(clippy::only_used_in_recursion, reason = "it says which story the plan is for")]
-fn place<S: Story>(story: &S, plan: &[Event], acts: &[Act], run: &mut dyn FnMut(&[Event], &[Act]) -> Steps) {
+fn place(plan: &[Event], acts: &[Act], run: &mut dyn FnMut(&[Event], &[Act]) -> Steps) {
     let steps = run(plan, acts);
     let Some((next, rest)) = acts.split_first() else { return };
     let placed = plan.iter().filter_map(|event| match event {
@@ -357,7 +356,7 @@ fn place<S: Story>(story: &S, plan: &[Event], acts: &[Act], run: &mut dyn FnMut(
     let places = if count > 1 { steps.that_matter } else { (1..=steps.count).collect() };
     for at in places.into_iter().filter(|at| *at >= from) {
         let event = Event::Stranger { at, when: When::Before, act: next.clone() };
-        place(story, &[plan, &[event]].concat(), rest, run);
+        place(&[plan, &[event]].concat(), rest, run);
     }
 }
 

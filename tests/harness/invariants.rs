@@ -208,7 +208,7 @@ impl Scene<'_> {
             return None;
         }
         let out = self.out()?;
-        let lease = self.leases.iter().rev().find(|lease| lease.inode == out.inode)?;
+        let lease = self.leases.iter().rev().find(|lease| lease.inode == out.inode && lease.taken < out.step)?;
         let (broken, dropped) = (lease.broken?, lease.dropped.unwrap_or(usize::MAX));
         let synced = self.account.synced.iter().rev().find(|step| **step < dropped).copied().unwrap_or(0);
         let could_know = lease.asked.unwrap_or(0).max(synced);

@@ -171,6 +171,8 @@ enum HandState {
 pub struct LeaseRecord {
     /// The inode it was held on.
     pub inode: u64,
+    /// When it was had.
+    pub taken: usize,
     /// When somebody first wanted to write.
     pub broken: Option<usize>,
     /// When it was last asked whether somebody waits.
@@ -1069,7 +1071,8 @@ impl Disk for SimDisk {
                     return Ok(Some(None));
                 }
                 state.leased_handles.insert(handle.id);
-                state.leases.push(LeaseRecord { inode: handle.inode, broken: None, asked: None, dropped: None });
+                let taken = state.steps;
+                state.leases.push(LeaseRecord { inode: handle.inode, taken, broken: None, asked: None, dropped: None });
                 Ok(Some(Some(state.leases.len() - 1)))
             },
         )?;

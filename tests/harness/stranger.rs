@@ -81,6 +81,11 @@ pub fn write_in_place(hand: Hand, path: &str, bytes: &str) -> Vec<Act> {
     vec![Act::find(hand, path), Act::Open { hand }, Act::write(hand, bytes), Act::Close { hand }]
 }
 
+/// Wants to write, and leaves when he would have to wait: all he does is break a lease.
+pub fn knock(path: &str) -> Script {
+    Script { name: "knock", acts: vec![Act::find(0, path), Act::OpenOrLeave { hand: 0 }, Act::Close { hand: 0 }] }
+}
+
 /// The scripts that two strangers are walked through together: one act each, and a write in place in three.
 pub fn short_scripts(path: &str, voice: &str) -> Vec<Script> {
     let hand = voice.bytes().next().unwrap_or(0);
