@@ -86,7 +86,8 @@ fn takes_more() -> bool {
     poll(&mut waiting, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
-/// What is ours at the level asked for; what the libraries say only where it warns, unless everything is wanted.
+/// What is ours at the level asked for; what the libraries say only where it warns, unless everything is wanted. The parser calls it an
+/// error when a client sends what is no request; nobody outside may fill the log with that, so it is heard only by those who look closely.
 fn levels(level: LogLevel) -> Targets {
     let (ours, others) = match level {
         LogLevel::Off => (LevelFilter::OFF, LevelFilter::OFF),
@@ -96,7 +97,8 @@ fn levels(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    Targets::new().with_default(others).with_target("noclobber", ours)
+    let parser = if matches!(level, LogLevel::Debug | LogLevel::Trace) { others } else { LevelFilter::OFF };
+    Targets::new().with_default(others).with_target("noclobber", ours).with_target("actix_http", parser)
 }
 
 fn wants_colour() -> bool {

@@ -6,9 +6,6 @@ use std::process::ExitCode;
 
 use noclobber::config::{self, Config, Wanted};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let wanted = match config::read(std::env::args_os(), std::env::vars_os()) {
         Ok(wanted) => wanted,

@@ -199,22 +199,60 @@ fn running_out_of_files_passes() {
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
-/// A head that is too large is refused without being read to its end.
+/// A head that is too large is refused at once, without being waited for to its end, and a query does not get round the limit.
 #[test]
 fn a_head_that_is_too_large_is_refused() {
     let server = Server::with("--header-bytes-max=8192").start();
     server.get("/").header("X-Filler", "x".repeat(4000)).expect(200);
-    let mut connection = server.connect();
-    let filler = format!("X-Filler: {}\r\n", "x".repeat(1000));
-    let head = format!("GET / HTTP/1.1\r\nHost: {}\r\n{}", server.address(), filler.repeat(64));
-    let _ = connection.try_write(head.as_bytes());
-    if let Ok(answer) = connection.try_answer("GET") {
-        assert!(matches!(answer.status, 400 | 431), "{answer}");
+    server.get("/").header("X-Filler", "x".repeat(9000)).expect(431).problem();
+    server.get(format!("/?{}", "x".repeat(20_000))).expect(431).problem();
+    let begun = Instant::now();
+    let fields = format!("X-Filler: {}\r\n", "x".repeat(1000)).repeat(64);
+    let line = format!("GET / HTTP/1.1\r\nHost: {}\r\nX-Filler: {}", server.address(), "x".repeat(64_000));
+    let fields = format!("GET / HTTP/1.1\r\nHost: {}\r\n{fields}", server.address());
+    let target = format!("GET /{}", "x".repeat(64_000));
+    for (head, status) in [(fields, 431), (line, 431), (target, 400), ("\r\n".repeat(32_000), 400)] {
+        for asked_before in [false, true] {
+            let mut connection = server.connect();
+            if asked_before {
+                connection.send(&server.get("/")).expect(200);
+            }
+            let _ = connection.try_write(head.as_bytes());
+            // A client that is still sending may find the connection reset before it has read why.
+            if let Ok(answer) = connection.try_answer("GET") {
+                assert_eq!(answer.status, status, "{answer}");
+            }
+            assert!(connection.is_closed_within(Duration::from_secs(5)), "{}", &head[..30]);
+        }
     }
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     server.get("/").expect(200);
 }
 
-/// A head that comes a byte at a time is not waited for.
+/// What comes behind a head that is too large is never a request, and the answers before it are whole.
+#[test]
+fn nothing_behind_a_head_that_is_too_large_is_done() {
+    let server = Server::with("--header-bytes-max=1000").option("--path-bytes-max=100").start();
+    let text = "a line of text\n".repeat(5000);
+    server.put("/a.txt").body(&text).expect(201);
+    let mut connection = server.connect();
+    let get = String::from_utf8(server.get("/a.txt").head()).unwrap();
+    let delete = String::from_utf8(server.delete("/a.txt").head()).unwrap();
+    let large = format!("GET / HTTP/1.1\r\nHost: {}\r\nX: {}", server.address(), "x".repeat(6000));
+    connection.write(format!("{get}{get}{large}"));
+    for _ in 0..2 {
+        assert_eq!(connection.answer("GET").expect(200).text(), text);
+    }
+    let _ = connection.try_write(format!("\r\n\r\n{delete}").as_bytes());
+    if let Ok(answer) = connection.try_answer("GET") {
+        assert_eq!(answer.status, 431, "{answer}");
+    }
+    assert!(connection.is_closed_within(Duration::from_secs(5)));
+    server.get("/a.txt").expect_body(&text);
+}
+
+/// A head that does not go on is not waited for. Nor is one that never begins, but nothing is said then: a browser that opened the
+/// connection ahead of time would take it for the answer to its first request.
 #[test]
 fn a_head_that_is_too_slow_is_refused() {
     let server = Server::with("--header-seconds=1").start();
@@ -222,10 +260,26 @@ fn a_head_that_is_too_slow_is_refused() {
     let mut slow = server.connect();
     slow.write("GET / HT");
     let begun = Instant::now();
+    assert!(silent.is_closed_within(Duration::from_secs(8)), "after {:?}", begun.elapsed());
     let answered = slow.try_answer("GET");
     assert!(answered.as_ref().is_err() || answered.is_ok_and(|answer| answer.status == 408));
-    assert!(silent.is_closed_within(Duration::from_secs(10)) || silent.is_closed_within(Duration::from_secs(1)));
-    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+/// What a client sends is no fault of the server's: nobody may fill the log with errors from outside.
+#[test]
+fn a_malformed_request_is_not_an_error_in_the_log() {
+    let server = Server::start();
+    for malformed in [&b"nonsense\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n", b"\0\r\n"] {
+        let mut connection = server.connect();
+        connection.write(malformed);
+        connection.answer("GET").expect(400);
+        assert!(connection.is_closed_within(Duration::from_secs(5)));
+    }
+    server.get("/the-last-line").expect(404);
+    server.wait_for_log("/the-last-line");
+    let log = server.log();
+    assert!(!log.contains("ERROR") && !log.contains("parse error"), "{log}");
 }
 
 /// A body that stops coming is given up, and what was there stays.

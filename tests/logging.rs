@@ -22,7 +22,7 @@ fn the_log_has_the_lines_of_its_level() {
         ("error", &["a fault"]),
         ("warn", &["a fault", "a warning", "a library warns"]),
         ("info", &["a fault", "a warning", "a library warns", "a request"]),
-        ("debug", &["a fault", "a warning", "a library warns", "a request", "a decision"]),
+        ("debug", &["a fault", "a warning", "a library warns", "a request", "a decision", "no request at all"]),
         (
             "trace",
             &[
@@ -31,6 +31,7 @@ fn the_log_has_the_lines_of_its_level() {
                 "a library warns",
                 "a request",
                 "a decision",
+                "no request at all",
                 "a library tells",
                 "a library chatters",
             ],
@@ -140,6 +141,7 @@ fn speak(options: &str) {
     tracing::info!(target: "mio::poll", "a library tells a story");
     tracing::info!(target: "noclobber::http", status = 412, path = %escaped("/a\x1b[2J\n\u{202e}b"), "a request");
     tracing::debug!(target: "noclobber::share", times = WORKED_OUT.fetch_add(1, Ordering::Relaxed), "a decision");
+    tracing::error!(target: "actix_http::h1::dispatcher", "no request at all");
     tracing::trace!(target: "mio::poll", "a library chatters");
     drop(guard);
     println!("worked out: {}", WORKED_OUT.load(Ordering::Relaxed));

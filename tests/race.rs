@@ -174,14 +174,19 @@ fn a_reader_sees_whole_versions_only() {
                     })
                 })
                 .collect();
-            let mut connection = server.connect();
-            for number in 1..=150 {
-                connection.send(&server.put("/a.bin").body(version_bytes(number))).expect(204);
-                connection
-                    .send(&server.put("/a.bin").if_match("\"stale\"").body(version_bytes(1_000_000 + number)))
-                    .expect(412);
-            }
+            let writer = scope.spawn(|| {
+                let mut connection = server.connect();
+                for number in 1..=150 {
+                    connection.send(&server.put("/a.bin").body(version_bytes(number))).expect(204);
+                    connection
+                        .send(&server.put("/a.bin").if_match("\"stale\"").body(version_bytes(1_000_000 + number)))
+                        .expect(412);
+                }
+            });
+            let written = writer.join();
+            // However it ended: readers that nobody stops would hang the test instead of failing it.
             done.store(true, Ordering::Relaxed);
+            written.unwrap();
             readers.into_iter().map(|reader| reader.join().unwrap()).sum()
         });
         assert!(reads > 100, "tier {tier}: {reads} reads are too few to tell");

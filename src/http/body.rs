@@ -228,6 +228,11 @@ pub(crate) fn read_at_once(source: &dyn FileBytes, offset: u64, wanted: u64) -> 
     }
 }
 
+/// Tells that an answer ends before its end, for the client is told nothing but that.
+pub(crate) fn broken_off(error: &impl std::fmt::Display) {
+    tracing::warn!("an answer was broken off: {error}");
+}
+
 /// The file is shorter than what was announced.
 pub(crate) fn cut_short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")

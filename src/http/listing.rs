@@ -51,7 +51,7 @@ const SORTED_MAX: usize = 20_000;
 /// How much their names may take together, in bytes.
 const SORTED_NAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-const STYLE: &str = include_str!("listing.css");
+const STYLE: &str = include_str!("../../static/listing.css");
 
 static WALKS: Semaphore = Semaphore::const_new(WALKS_MAX);
 

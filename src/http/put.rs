@@ -26,10 +26,14 @@ use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, parse, precondition};
 
 /// How much is written at once, in bytes. Larger pieces cost a little less, and hold more of the memory while an upload is slow.
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 64 * 1024;
+
+/// A body up to this length, in bytes, is collected before anything is done about it: one crossing to the blocking pool, and the connection
+/// can be used again whatever the answer is.
+const SMALL: u64 = 256 * 1024;
 
 /// How large the buffer for a piece is at first, in bytes: what a slow upload holds grows with what it has sent.
-const PIECE_MIN: usize = 16 * 1024;
+const PIECE_MIN: usize = PIECE;
 
 /// From when on the rate of an upload is judged.
 const RATE_FROM: Duration = Duration::from_secs(60);
@@ -68,7 +72,7 @@ pub(super) async fn put(
     let watch = watch(verbs, &plan, &changed);
     let _turn = turn(verbs).await?;
     let stored = match plan.announced {
-        Some(length) if length <= PIECE as u64 => put_small(verbs, body, plan, length).await?,
+        Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
     Ok(reply::stored(&asked.path, &stored, now()))
@@ -125,7 +129,7 @@ fn judge(
 
 /// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
 fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Option<UploadWatch> {
-    let takes_a_while = plan.announced.is_none_or(|length| length > PIECE as u64);
+    let takes_a_while = plan.announced.is_none_or(|length| length > SMALL);
     if plan.precondition.is_empty() || !takes_a_while {
         return None;
     }
@@ -140,7 +144,7 @@ async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
     }
 }
 
-/// A body that fits into one piece: it is collected, and everything else is one crossing to the blocking pool.
+/// A short body: it is collected, and everything else is one crossing to the blocking pool.
 async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -> Result<Stored, Trouble> {
     let mut pace = Pace::new(verbs);
     let mut bytes = BytesMut::with_capacity(length as usize);

@@ -1,9 +1,9 @@
 //! The connection: a TCP or Unix socket under actix, which can also send a piece of a file by `sendfile`.
-//! A response body puts a [`Job`] in place, and the connection carries it out in `poll_flush`, which the dispatcher calls only when
+//! A response body puts a `Job` in place, and the connection carries it out in `poll_flush`, which the dispatcher calls only when
 //! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it.
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
-use crate::http::body::{FileBytes, changed, cut_short, read_at_once};
+use crate::http::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
 use crate::http::turn::Turn;
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
@@ -25,6 +25,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// How much is handed to one `sendfile`, in bytes; also what is looked for in the page cache, and fetched, at once.
 const WINDOW: u64 = 512 * 1024;
 
+/// How much is taken from the socket before the dispatcher has to make something of it, in bytes. Its buffer grows with what it is given
+/// at once, and keeps that size for as long as the connection lives.
+const TAKE_MAX: usize = 32 * 1024;
+
 /// How much one poll sends before the other connections of the worker have their turn, in bytes.
 const POLL_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -37,12 +41,17 @@ const PIECE: u64 = 64 * 1024;
 /// How much of the requests that a client sends ahead is taken in before they have their turn, in bytes.
 const HELD_BYTES_MAX: usize = 16 * 1024;
 
-/// How long a connection waits for a client.
+/// How much of what follows a head that is too large is read away before it is refused, in bytes.
+const EXCESS_BYTES_MAX: usize = 256 * 1024;
+
+/// What a connection bears of a client.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// For the rest of a head that has begun.
+pub struct Limits {
+    /// How large a head may be from its request line to its empty line, in bytes.
+    pub head_bytes_max: usize,
+    /// How long the rest of a head that has begun may take.
     pub header_time: Duration,
-    /// For a reader to take anything.
+    /// How long a reader may take nothing.
     pub write_stall: Duration,
 }
 
@@ -55,31 +64,33 @@ pub struct Connection {
     turn: Turn,
     held: BytesMut,
     ended: bool,
+    taken: usize,
     dawdle: Dawdle,
 }
 
 impl Connection {
     /// Takes over a TCP connection, and switches Nagle's delay off.
-    pub fn tcp(socket: TcpStream, patience: Patience) -> Self {
+    pub fn tcp(socket: TcpStream, limits: Limits) -> Self {
         // Without this an answer of several writes waits 40 ms for the client's acknowledgement. If it fails the client is gone.
         let _ = socket.set_nodelay(true);
-        Self::new(Socket::Tcp(socket), patience)
+        Self::new(Socket::Tcp(socket), limits)
     }
 
     /// Takes over a connection on a Unix socket.
-    pub fn unix(socket: UnixStream, patience: Patience) -> Self {
-        Self::new(Socket::Unix(socket), patience)
+    pub fn unix(socket: UnixStream, limits: Limits) -> Self {
+        Self::new(Socket::Unix(socket), limits)
     }
 
-    fn new(socket: Socket, patience: Patience) -> Self {
+    fn new(socket: Socket, limits: Limits) -> Self {
         Self {
             socket,
             jobs: Jobs::default(),
-            stall: Stall::new(patience.write_stall),
-            turn: Turn::default(),
+            stall: Stall::new(limits.write_stall),
+            turn: Turn::new(limits.head_bytes_max),
             held: BytesMut::new(),
+            taken: 0,
             ended: false,
-            dawdle: Dawdle { heads: 0, limit: patience.header_time, timer: None },
+            dawdle: Dawdle { heads: 0, limit: limits.header_time, timer: None },
         }
     }
 
@@ -107,10 +118,10 @@ impl Connection {
         loop {
             match &mut job.step {
                 Step::Done => return Poll::Ready(Ok(())),
-                Step::Choose => job.choose()?,
+                Step::Choose => job.choose().inspect_err(broken_off)?,
                 Step::Fetch(reading) => {
-                    let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other)??;
-                    job.fetched(fetched)?;
+                    let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten();
+                    fetched.and_then(|fetched| job.fetched(fetched)).inspect_err(broken_off)?;
                 }
                 Step::Send { .. } | Step::Copy { .. } if sent_max == 0 => {
                     // The deferred waker lets the worker look at its other sockets first; waking ourselves would not (a 40 times
@@ -199,6 +210,21 @@ impl Connection {
         }
         Poll::Pending
     }
+
+    /// Refuses a head that has grown too large, and every request after it.
+    fn cut_off_excess(&mut self) {
+        let Some(end) = self.turn.cut_off() else { return };
+        // A connection that closes with something unread is reset, and that may take the answer with it.
+        let (mut excess, mut bytes) = (0, [0; 4096]);
+        while excess < EXCESS_BYTES_MAX {
+            match self.socket.try_read(&mut bytes) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => excess += read,
+            }
+        }
+        self.held = end.as_slice().into();
+        self.ended = true;
+    }
 }
 
 impl AsyncRead for Connection {
@@ -211,10 +237,16 @@ impl AsyncRead for Connection {
             let room = this.held.len().min(into.remaining());
             let admitted = this.turn.admit(&this.held[..room]);
             into.put_slice(&this.held.split_to(admitted));
+            this.cut_off_excess();
             return Poll::Ready(Ok(()));
         }
         if this.ended {
             return Poll::Ready(Ok(()));
+        }
+        if this.taken >= TAKE_MAX {
+            this.taken = 0;
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
         }
         let before = into.filled().len();
         let read = match &mut this.socket {
@@ -222,11 +254,14 @@ impl AsyncRead for Connection {
             Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
         };
         if read.is_pending() {
+            this.taken = 0;
             return this.dawdle.poll(&this.turn, cx);
         }
+        this.taken += into.filled().len() - before;
         let admitted = before + this.turn.admit(&into.filled()[before..]);
         this.held.extend_from_slice(&into.filled()[admitted..]);
         into.set_filled(admitted);
+        this.cut_off_excess();
         if this.turn.is_ours() {
             this.dawdle.head_complete();
         }
@@ -237,6 +272,11 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        // Where nothing was asked actix says 408 when it closes, and a client that opened the connection ahead of time would take it for the
+        // answer to a request that is on its way.
+        if this.dawdle.heads == 0 && this.turn.head_awaited() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         // The header of a file that is about to follow waits for its first bytes, so that both leave in one segment.
         let more = if this.jobs.waiting() { SendFlags::MORE } else { SendFlags::empty() };
         loop {

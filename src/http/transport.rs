@@ -15,7 +15,7 @@
 //!
 //! A file is sent with [`body::file`](crate::http::body::file), pieces of one with [`body::parts`](crate::http::body::parts). HEAD goes through them too.
 
-use crate::http::stream::{Connection, Patience};
+use crate::http::stream::{Connection, Limits};
 use crate::http::turn::{InTurn, Turn};
 use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
 use actix_rt::net::{TcpStream, UnixStream};
@@ -43,11 +43,18 @@ use tokio::sync::mpsc;
 /// What leaves actix's own buffer at once, in bytes; also the most that it keeps between two answers.
 const WRITE_BUFFER: usize = 128 * 1024;
 
+/// What a head may hold besides a path and the names and values of its fields: the query, and the marks between all of them; in bytes.
+const HEAD_ROOM: usize = 4 * 1024;
+
 /// How much of a body that the handler left unread is read away, so that the connection can be used again, in bytes.
 const LEFTOVER_BYTES_MAX: u64 = 64 * 1024;
 
 /// How long that may take.
 const LEFTOVER_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// How many threads of a worker may wait for the disk. Each holds memory of its own for a while, so a crowd of uploads must not make
+/// hundreds.
+const BLOCKING_THREADS_MAX: usize = 64;
 
 /// The verbs, as the transport sees them.
 pub trait Handler: 'static {
@@ -68,7 +75,7 @@ pub trait Handler: 'static {
 /// Why a request is not given to a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// The header fields together are larger than [`Settings::header_bytes_max`] (431).
+    /// The header fields together are larger than [`Settings::header_bytes_max`], or the whole head is far too large (431).
     HeadersTooLarge,
     /// The path of the target is longer than [`Settings::path_bytes_max`] (414).
     TargetTooLong,
@@ -116,8 +123,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn patience(&self) -> Patience {
-        Patience { header_time: self.header_time, write_stall: self.write_stall }
+    fn limits(&self) -> Limits {
+        Limits {
+            head_bytes_max: self.header_bytes_max.saturating_add(self.path_bytes_max).saturating_add(HEAD_ROOM),
+            header_time: self.header_time,
+            write_stall: self.write_stall,
+        }
     }
 }
 
@@ -173,6 +184,7 @@ pub async fn serve<H: Handler>(
     let workers = settings.workers.clamp(1, 512);
     let mut builder = Server::build()
         .workers(workers)
+        .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
         .max_concurrent_connections(settings.connections_max.div_ceil(workers).max(1))
         .shutdown_timeout(stop_seconds)
         .disable_signals();
@@ -183,16 +195,18 @@ pub async fn serve<H: Handler>(
             match listener {
                 Listener::Tcp(socket) => {
                     builder.listen("tcp", socket, move || {
-                        let patience = settings.patience();
-                        fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, patience)))))
+                        let limits = settings.limits();
+                        fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, limits)))))
                             .and_then(http(&settings, make_handler(), &stopping))
                     })?
                 }
-                Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
-                    let patience = settings.patience();
-                    fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, patience)))))
-                        .and_then(http(&settings, make_handler(), &stopping))
-                })?,
+                Listener::Unix(socket) => {
+                    builder.listen_uds("unix", socket, move || {
+                        let limits = settings.limits();
+                        fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, limits)))))
+                            .and_then(http(&settings, make_handler(), &stopping))
+                    })?
+                }
             };
     }
 
@@ -391,6 +405,9 @@ impl<H: Handler> Gate<H> {
     fn rejects(&self, request: &Request) -> Option<Rejection> {
         if request.conn_data::<Turn>().is_some_and(Turn::had_fragment) {
             return Some(Rejection::FragmentInTarget);
+        }
+        if request.conn_data::<Turn>().is_some_and(Turn::was_too_large) {
+            return Some(Rejection::HeadersTooLarge);
         }
         if request.path().len() > self.path_bytes_max {
             return Some(Rejection::TargetTooLong);

@@ -1,7 +1,9 @@
 //! One request at a time: a connection gives its dispatcher the bytes of one request, and holds back what follows until the answer has left.
 //! actix decodes ahead, and what it then knows of a later request (HEAD, the version, `Connection`) would shape the answer to an earlier one.
-//! On the way the request line is looked at for a `#`, which no handler would ever see. Bytes are held, never changed and never dropped.
+//! On the way the request line is looked at for a `#`, which no handler would ever see, and a head that is too large is
+//! cut off. All other bytes are held, never changed and never dropped.
 
+use crate::http::body::broken_off;
 use actix_http::{Payload, Request};
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -13,14 +15,19 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+/// More fields than the parser takes of one head: 96.
+const FIELDS_TOO_MANY: usize = 100;
+
 /// Whose turn it is on a connection. Shared by the connection, which reads, and the service, which knows where a request ends.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Turn(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    head_bytes_max: usize,
     state: Cell<State>,
     fragment: Cell<bool>,
+    too_large: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -47,6 +54,7 @@ impl Default for State {
 /// How far a head has come.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
+    bytes: usize,
     begun: bool,
     request_line_ended: bool,
     line: Line,
@@ -63,6 +71,11 @@ enum Line {
 }
 
 impl Turn {
+    /// The client's: a head of at most so many bytes is expected.
+    pub(crate) fn new(head_bytes_max: usize) -> Self {
+        Self(Rc::new(Inner { head_bytes_max, ..Inner::default() }))
+    }
+
     /// Says how many of these bytes belong to the present request.
     pub(crate) fn admit(&self, bytes: &[u8]) -> usize {
         match self.0.state.get() {
@@ -78,12 +91,13 @@ impl Turn {
     }
 
     fn admit_head(&self, mut head: Head, bytes: &[u8]) -> usize {
-        let mut rest = bytes;
+        let (before, mut rest) = (head.bytes, bytes);
         while !rest.is_empty() {
             let mut after = rest;
             let Ok(length) = after.skip_until(b'\n') else { break };
             let line = &rest[..length];
             rest = after;
+            head.bytes = before + bytes.len() - rest.len();
             let ended = line.ends_with(b"\n");
             let empty = match head.line {
                 Line::Empty => matches!(line, b"\n" | b"\r\n"),
@@ -93,6 +107,7 @@ impl Turn {
             if empty {
                 head.line = Line::Empty;
                 if head.request_line_ended {
+                    self.0.too_large.set(head.bytes > self.0.head_bytes_max);
                     self.0.state.set(State::Ours);
                     return bytes.len() - rest.len();
                 }
@@ -122,6 +137,25 @@ impl Turn {
     /// Whether a head has begun and is not complete.
     pub(crate) fn head_begun(&self) -> bool {
         matches!(self.0.state.get(), State::Head(head) if head.begun)
+    }
+
+    /// Whether nothing of a head has come.
+    pub(crate) fn head_awaited(&self) -> bool {
+        matches!(self.0.state.get(), State::Head(head) if !head.begun)
+    }
+
+    /// Ends a head that has grown too large before it was complete: what the parser is to be given in place of all that follows.
+    ///
+    /// That never makes a request of it, for it has no empty line; it makes it a head with too many fields, which the parser answers with
+    /// 431, or with 400 where it cannot be a head at all. So the refusal leaves in its order, after the answers to earlier requests.
+    pub(crate) fn cut_off(&self) -> Option<Vec<u8>> {
+        let State::Head(head) = self.0.state.get() else { return None };
+        if head.bytes <= self.0.head_bytes_max {
+            return None;
+        }
+        self.is_over();
+        let line_end: &[u8] = if matches!(head.line, Line::Filled) { b":\r\n" } else { b"" };
+        Some([line_end, &b"a:\r\n".repeat(FIELDS_TOO_MANY)].concat())
     }
 
     /// Remembers whom to wake when the client's turn comes.
@@ -156,6 +190,11 @@ impl Turn {
     /// Whether the request line held a `#`; forgets it.
     pub(crate) fn had_fragment(&self) -> bool {
         self.0.fragment.take()
+    }
+
+    /// Whether the complete head was too large all the same; forgets it.
+    pub(crate) fn was_too_large(&self) -> bool {
+        self.0.too_large.take()
     }
 
     /// The rest of this connection is no request: the answer that leaves now is its last.
@@ -199,7 +238,8 @@ impl MessageBody for InTurn {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
+        let next = std::task::ready!(Pin::new(&mut self.body).poll_next(cx));
+        Poll::Ready(next.map(|next| next.inspect_err(broken_off)))
     }
 }
 
@@ -228,13 +268,40 @@ mod tests {
             (b"GET / HTTP/1.1\r\nX: \r \r\r\n\r\nrest", 26, false),
         ] {
             for cut in 0..length {
-                let turn = Turn::default();
+                let turn = Turn::new(100);
                 assert_eq!(turn.admit(&bytes[..cut]), cut);
                 assert!(!turn.is_ours(), "{cut}: {}", bytes.escape_ascii());
                 assert_eq!(turn.admit(&bytes[cut..]), length - cut, "{cut}: {}", bytes.escape_ascii());
                 assert!(turn.is_ours());
+                assert!(!turn.was_too_large());
                 assert_eq!(turn.had_fragment(), fragment, "{cut}: {}", bytes.escape_ascii());
             }
         }
+    }
+
+    /// Whether it is complete or not, and wherever it is cut; and never does its end make a request of it.
+    #[test]
+    fn a_head_that_is_too_large_is_known() {
+        let bytes = b"\r\nGET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
+        for max in [0, 1, 2, 10, 18, 19, 20, 28, 34, bytes.len() - 1] {
+            for cut in 0..bytes.len() {
+                let turn = Turn::new(max);
+                assert_eq!(turn.admit(&bytes[..cut]), cut);
+                let Some(end) = turn.cut_off() else {
+                    assert!(cut <= max, "{max}: nothing is said of {cut}");
+                    turn.admit(&bytes[cut..]);
+                    assert!(turn.was_too_large(), "{max}, {cut}");
+                    continue;
+                };
+                assert!(cut > max, "{max}: {cut} are not too many");
+                let head = String::from_utf8([&bytes[..cut], &end].concat()).expect("only ASCII");
+                assert!(!head.trim_start().contains("\n\r\n") && !head.contains("\n\n"), "{max}, {cut}: {head:?}");
+                assert_eq!(turn.admit(b"GET /b"), 6, "what follows is no request");
+                assert!(turn.cut_off().is_none() && !turn.is_ours());
+            }
+        }
+        let turn = Turn::new(bytes.len());
+        turn.admit(bytes);
+        assert!(turn.is_ours() && !turn.was_too_large());
     }
 }

@@ -1,6 +1,6 @@
 //! The verbs: takes requests from the transport, sends each to the function for its method, and writes one line about it to the log.
 //!
-//! Every request passes the wall of [`super::request::welcome`] and [`authorize`]; handlers parse, ask the share, and reply.
+//! Every request passes the wall of `request::welcome` and [`authorize`]; handlers parse, ask the share, and reply.
 
 use std::net::IpAddr;
 use std::sync::Arc;

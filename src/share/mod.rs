@@ -150,7 +150,7 @@ impl Share {
     fn stop(&self, error: DiskError, missing: Refusal) -> Stop {
         match error.cause {
             Cause::NotFound | Cause::NotADirectory | Cause::Escapes => {
-                if self.tree.disk().root().is_err() {
+                if self.tree.disk().root_afresh().is_err() {
                     Refusal::ShareGone.into()
                 } else {
                     missing.into()

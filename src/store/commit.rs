@@ -212,8 +212,12 @@ impl Tree {
 
     /// Finds the folder of a path. `None` for the share itself, which is in no folder.
     pub fn site(&self, path: &SharePath) -> Result<Option<Site>> {
+        self.site_below(&self.disk.root()?, path)
+    }
+
+    fn site_below(&self, root: &Dir, path: &SharePath) -> Result<Option<Site>> {
         let Some((parent_path, name)) = path.split() else { return Ok(None) };
-        let parent = self.disk.open_dir(&self.disk.root()?, parent_path.as_bytes())?;
+        let parent = self.disk.open_dir(root, parent_path.as_bytes())?;
         let status = self.disk.dir_status(&parent)?;
         Ok(Some(Site { path: path.clone(), parent, folder: status.stamp.id, mount: status.mount, name }))
     }
@@ -223,7 +227,7 @@ impl Tree {
         let Some(mut site) = self.site(path)? else { return Ok(None) };
         loop {
             let guard = self.mutexes.take(PathKey::new(site.folder, &site.name));
-            let Some(now) = self.site(path)? else { return Ok(None) };
+            let Some(now) = self.site_below(&self.disk.root_afresh()?, path)? else { return Ok(None) };
             if now.folder == site.folder {
                 return Ok(Some(Claim { tree: self, site: now, _guard: guard }));
             }

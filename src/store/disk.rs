@@ -230,6 +230,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// The top of the share. Fails with [`Cause::NotFound`] while the folder is not there (it was removed or unmounted).
     fn root(&self) -> Result<Dir>;
 
+    /// As [`Disk::root`], which may go by what it saw a moment ago; this always looks, so that no change goes to a folder that is gone.
+    fn root_afresh(&self) -> Result<Dir>;
+
     /// Opens the directory that `path` (names joined by slashes; empty: `from` itself) leads to, never leaving the share
     /// (`openat2` with `RESOLVE_BENEATH`), nor following links unless the share does.
     fn open_dir(&self, from: &Dir, path: &[u8]) -> Result<Dir>;

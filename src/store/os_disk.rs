@@ -33,6 +33,9 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 /// How long [`Disk::root`] goes on without looking whether the folder is still there.
 const ROOT_LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Stands for the time of the last look while the folder is not there.
+const NEVER: u64 = u64::MAX;
+
 /// How often a resolution that raced with a rename is tried (`EAGAIN`, openat2(2)).
 const RESOLVE_TRIES_MAX: usize = 128;
 
@@ -80,7 +83,7 @@ pub struct OsDisk {
     handles: OwnedFd,
     root: RwLock<Root>,
     began: Instant,
-    /// When the root was last found to be where its path leads, in milliseconds since `began`.
+    /// When the root was last found to be where its path leads, in milliseconds since `began`; or [`NEVER`].
     root_looked: AtomicU64,
     /// Whether the file system keeps several trees in one mount, between which nothing can be renamed.
     subvolumes: AtomicBool,
@@ -176,10 +179,21 @@ impl OsDisk {
 
     /// Looks where the path of the share leads now, and opens it again if that is another directory than before.
     fn look_at_root(&self) -> Result<Dir> {
-        let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
-        if self.root_is_fresh() {
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
+        if self.place_now()? == root.place {
             return Ok(root.dir.clone());
         }
+        drop(root);
+        let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have opened it again by now, and with it the lock, which cannot be had twice.
+        if self.place_now()? != root.place {
+            self.replace_root(&mut root)?;
+        }
+        Ok(root.dir.clone())
+    }
+
+    /// Where the path of the share leads now.
+    fn place_now(&self) -> Result<Place> {
         let name = self.folder.as_os_str().as_encoded_bytes();
         let found = rustix::fs::statx(CWD, &self.folder, AtFlags::empty(), ASKED)
             .map_err(|errno| of_root("look at", name, errno))?;
@@ -187,12 +201,7 @@ impl OsDisk {
         if self.is_mount && !place.is_mount {
             return Err(refused("look at", name, Cause::NotFound, "what was mounted there is gone"));
         }
-        if place != root.place {
-            self.replace_root(&mut root)?;
-        }
-        let now = self.began.elapsed().as_millis() as u64;
-        self.root_looked.store(now, Ordering::Relaxed);
-        Ok(root.dir.clone())
+        Ok(place)
     }
 
     fn replace_root(&self, root: &mut Root) -> Result<()> {
@@ -209,8 +218,8 @@ impl OsDisk {
     }
 
     fn root_is_fresh(&self) -> bool {
-        let looked = Duration::from_millis(self.root_looked.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(looked) < ROOT_LOOK_EVERY
+        let looked = self.root_looked.load(Ordering::Relaxed);
+        looked != NEVER && self.began.elapsed().saturating_sub(Duration::from_millis(looked)) < ROOT_LOOK_EVERY
     }
 
     fn follows(&self) -> bool {
@@ -405,7 +414,14 @@ impl Disk for OsDisk {
         if self.root_is_fresh() {
             return Ok(self.root.read().unwrap_or_else(PoisonError::into_inner).dir.clone());
         }
-        self.look_at_root()
+        self.root_afresh()
+    }
+
+    fn root_afresh(&self) -> Result<Dir> {
+        let looked = self.look_at_root();
+        let now = looked.as_ref().map_or(NEVER, |_| self.began.elapsed().as_millis() as u64);
+        self.root_looked.store(now, Ordering::Relaxed);
+        looked
     }
 
     fn open_dir(&self, from: &Dir, path: &[u8]) -> Result<Dir> {

@@ -650,6 +650,10 @@ impl Disk for SimDisk {
         self.lock().features.abilities
     }
 
+    fn root_afresh(&self) -> Result<Dir> {
+        self.root()
+    }
+
     fn root(&self) -> Result<Dir> {
         self.step(
             "root",
