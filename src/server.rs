@@ -257,6 +257,11 @@ fn say_what_is_served(config: &Config, share: &Share) {
     say(&format!("noclobber {} shares {}", env!("CARGO_PKG_VERSION"), escaped(&folder.to_string_lossy())));
     let tier = share.abilities().tier();
     say(&format!("Tier {tier}: {}", meaning(tier)));
+    if !share.abilities().no_replace {
+        say(
+            "This file system cannot take a name only if it is free: what a program saves in the instant of a swap is destroyed",
+        );
+    }
     match config.history {
         Some(keep) => say(&format!(
             "History: on, in .noclobber/history; kept for {} days, in at most {} % of the disk",
