@@ -147,14 +147,6 @@ impl Share {
         content.size() <= self.settings.tag_threshold
     }
 
-    /// What is there now, for a client that was refused.
-    pub fn current(&self, path: &SharePath, now: Timestamp) -> Option<Current> {
-        match self.read(path, now) {
-            Ok(Target::File(_, identity)) => Some(write::current(&identity)),
-            _ => None,
-        }
-    }
-
     fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Target> {
         let disk = self.tree.disk();
         let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));

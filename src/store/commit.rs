@@ -732,9 +732,15 @@ impl<'a> Claim<'a> {
         let disk = &self.tree.disk;
         let entry = self.free_entry(place, now, EntryName::settled)?;
         let kept = entry.to_name();
-        if disk.link(&seen.file, &place.dir, &kept).is_err() {
-            self.copy_into(place, &seen, &kept)?;
+        if disk.link(&seen.file, &place.dir, &kept).is_err()
+            && let Err(error) = self.copy_into(place, &seen, &kept)
+        {
+            // Half a copy must not be taken for a version.
+            let _ = self.tree.history.let_go(&place.dir, &kept);
+            return Err(error);
         }
+        // The rename destroys the old file's only name: what was kept of it has to be on the disk before.
+        place.sync(&**disk)?;
         let change = self.tree.mutexes.begin_change(&self.site.name);
         let there = disk.look(&self.site.parent, &self.site.name)?;
         if there.is_none_or(|status| {

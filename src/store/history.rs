@@ -188,12 +188,6 @@ impl History {
         Ok(released > 0)
     }
 
-    /// How many bytes the history would give back.
-    pub fn bytes(&self) -> Result<u64> {
-        let versions = self.walk("history", &SharePath::root())?;
-        versions.iter().map(|found| self.bytes_of(found)).sum()
-    }
-
     /// Whether an earlier process may have left commits unfinished.
     pub fn was_left_running(&self) -> Result<bool> {
         let own = match self.own_folder()? {

@@ -76,11 +76,6 @@ impl Staging {
         Ok(staging)
     }
 
-    /// Sets room aside for `bytes` altogether.
-    pub fn reserve(&self, bytes: u64) -> Result<()> {
-        self.disk.reserve(&self.file, bytes)
-    }
-
     /// Writes on. After an error nothing of `bytes` counts as written, and the same call may be tried again.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.disk.write(&self.file, self.written, bytes)?;
