@@ -75,7 +75,7 @@ impl Drive for Curl {
 
     fn rename(&mut self, from: &str, to: &str) {
         let destination = format!("Destination: {}", self.url_of(to));
-        self.curl(&["-X", "MOVE", "-H", &destination], from);
+        self.curl(&["-X", "MOVE", "-H", &destination, "-H", "Overwrite: T"], from);
     }
 
     fn remove(&mut self, path: &str) {

@@ -145,7 +145,7 @@ impl Scratch {
     pub fn start(&self, name: &str, command: &mut Command) -> Running {
         let log = self.path(&format!("{name}.log"));
         let file = File::create(&log).expect("a file for what it says");
-        command.stdin(Stdio::null()).stdout(file.try_clone().expect("a second handle")).stderr(file);
+        command.stdin(Stdio::piped()).stdout(file.try_clone().expect("a second handle")).stderr(file);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Running { child, log }
     }
@@ -234,6 +234,20 @@ impl Running {
     /// What it has said so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Types a line into it, and waits until it has said one of these words once more.
+    #[track_caller]
+    pub fn type_line(&mut self, line: &str, words: &[&str]) -> String {
+        let already = self.log().len();
+        let input = self.child.stdin.as_mut().expect("a pipe");
+        input.write_all(format!("{line}\n").as_bytes()).expect("it still listens");
+        let mut said = String::new();
+        within(PATIENCE, || {
+            said = self.log()[already..].to_owned();
+            words.iter().any(|word| said.contains(word))
+        });
+        said
     }
 
     /// Its process id.

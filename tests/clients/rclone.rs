@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::mounted::Mounted;
-use super::program::{Running, can_mount};
+use super::program::{PATIENCE, Running, can_mount};
 use super::proxy::Proxy;
 use super::served::within;
 use super::{Drive, Scratch, Served, has_all, work_out};
@@ -17,8 +17,7 @@ fn rclone_mounts() {
     }
     let served = Served::start();
     let scratch = Scratch::new("rclone-mount");
-    let (_running, mut drive) = mount(&scratch, &served);
-    work_out(&mut drive, &served);
+    work_out(&mut RcloneMount::start(&scratch, &served), &served);
 }
 
 #[test]
@@ -136,20 +135,64 @@ fn rclone_does_not_get_to_delete_what_a_local_program_writes() {
     }
 }
 
-/// Starts a mount, and waits until it is there.
-#[track_caller]
-pub fn mount(scratch: &Scratch, served: &Served) -> (Running, Mounted) {
-    let point = scratch.folder("mount");
-    let mut command = scratch.command("rclone");
-    configure(&mut command, served.url(), "other");
-    command.args(["mount", "dav:"]).arg(&point).arg("--cache-dir").arg(scratch.folder("cache"));
-    command.args(["--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1s"]);
-    let running = scratch.start("rclone", &mut command);
-    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let is_there = within(Duration::from_secs(30), || mounts().contains(&format!(" {} ", point.display())));
-    assert!(is_there, "rclone did not mount: {}", running.log());
-    let process = running.id();
-    (running, Mounted::new(&point, process, Duration::from_secs(240)))
+/// A mount by rclone.
+#[derive(Debug)]
+struct RcloneMount {
+    mounted: Mounted,
+    running: Running,
+    writes: usize,
+}
+
+impl RcloneMount {
+    /// Starts one, and waits until it is there.
+    #[track_caller]
+    fn start(scratch: &Scratch, served: &Served) -> Self {
+        let point = scratch.folder("mount");
+        let mut command = scratch.command("rclone");
+        configure(&mut command, served.url(), "other");
+        command.args(["mount", "dav:"]).arg(&point).arg("--cache-dir").arg(scratch.folder("cache"));
+        command.args(["-v", "--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1s"]);
+        let running = scratch.start("rclone", &mut command);
+        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let is_there = within(Duration::from_secs(30), || mounts().contains(&format!(" {} ", point.display())));
+        assert!(is_there, "rclone did not mount: {}", running.log());
+        Self { mounted: Mounted::new(&point, running.id(), Duration::from_secs(240)), running, writes: 0 }
+    }
+}
+
+impl Drive for RcloneMount {
+    fn make_folder(&mut self, path: &str) {
+        self.mounted.make_folder(path);
+    }
+
+    fn write(&mut self, path: &str, content: &[u8]) {
+        self.mounted.write(path, content);
+        self.writes += 1;
+        // It uploads later, and until it knows of the end itself it cannot bear that a folder above is renamed.
+        let uploads = || self.running.log().matches("upload succeeded").count();
+        let all = within(PATIENCE, || uploads() >= self.writes);
+        assert!(all, "{path} was not uploaded: {}", self.running.log());
+    }
+
+    fn read(&mut self, path: &str) -> Vec<u8> {
+        self.mounted.read(path)
+    }
+
+    fn names(&mut self, path: &str) -> Vec<String> {
+        self.mounted.names(path)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        self.mounted.rename(from, to);
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.mounted.remove(path);
+    }
+
+    fn remove_folder(&mut self, path: &str) {
+        self.mounted.remove_folder(path);
+    }
 }
 
 /// rclone at its command line.

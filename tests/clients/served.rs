@@ -98,8 +98,8 @@ impl Served {
     pub fn expect(&self, path: &str, content: &[u8]) {
         let holds = || fs::read(self.local(path)).is_ok_and(|found| found == content);
         if !within(ARRIVED_WITHIN, holds) {
-            let found = fs::read(self.local(path)).map(|found| String::from_utf8_lossy(&found).into_owned());
-            let wanted = String::from_utf8_lossy(content);
+            let found = fs::read(self.local(path)).map(|found| beginning(&found));
+            let wanted = beginning(content);
             panic!("{path} on the disk: wanted {wanted:?} but found {found:?}; {}", self.around(path));
         }
     }
@@ -126,9 +126,9 @@ impl Served {
     pub fn expect_kept(&self, path: &str, content: &[u8]) {
         let Some(server) = &self.server else { return };
         let kept = server.versions(&target(path)).0;
-        let contents: Vec<_> = kept.iter().map(|version| String::from_utf8_lossy(&version.content)).collect();
-        let wanted = String::from_utf8_lossy(content);
-        assert!(contents.contains(&wanted), "the history of {path} has {contents:?}, not {wanted:?}");
+        let has = kept.iter().any(|version| version.content == content);
+        let contents: Vec<_> = kept.iter().map(|version| beginning(&version.content)).collect();
+        assert!(has, "the history of {path} has {contents:?}, not {:?}", beginning(content));
     }
 
     /// Brings this content back from the history, and finds it on the disk.
@@ -169,6 +169,12 @@ pub fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = names.filter(|name| ![".noclobber", ".DAV"].contains(&name.as_str())).collect();
     names.sort();
     names
+}
+
+/// As much of a content as a message has room for.
+fn beginning(content: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(&content[..content.len().min(100)]).into_owned();
+    if content.len() > 100 { format!("{shown}… ({} bytes)", content.len()) } else { shown }
 }
 
 /// Whether a condition comes true within this time.
