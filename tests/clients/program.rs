@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -236,18 +236,31 @@ impl Running {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// How much it has said so far.
+    pub fn log_length(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// Waits until it has said one of these words since then; gives all it has said since.
+    pub fn wait_for(&self, since: u64, words: &[&str]) -> Result<String, String> {
+        let mut said = Vec::new();
+        let has_said = within(PATIENCE, || {
+            let Ok(mut log) = File::open(&self.log) else { return false };
+            said.clear();
+            let _ = log.seek(SeekFrom::Start(since)).and_then(|_| log.read_to_end(&mut said));
+            words.iter().any(|word| String::from_utf8_lossy(&said).contains(word))
+        });
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if has_said { Ok(said) } else { Err(said) }
+    }
+
     /// Types a line into it, and waits until it has said one of these words once more.
     #[track_caller]
     pub fn type_line(&mut self, line: &str, words: &[&str]) -> String {
-        let already = self.log().len();
+        let since = self.log_length();
         let input = self.child.stdin.as_mut().expect("a pipe");
         input.write_all(format!("{line}\n").as_bytes()).expect("it still listens");
-        let mut said = String::new();
-        within(PATIENCE, || {
-            said = self.log()[already..].to_owned();
-            words.iter().any(|word| said.contains(word))
-        });
-        said
+        self.wait_for(since, words).unwrap_or_else(|said| panic!("{line}: {said}"))
     }
 
     /// Its process id.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::mounted::Mounted;
-use super::program::{PATIENCE, Running, can_mount};
+use super::program::{Running, can_mount};
 use super::proxy::Proxy;
 use super::served::within;
 use super::{Drive, Scratch, Served, has_all, work_out};
@@ -140,7 +140,6 @@ fn rclone_does_not_get_to_delete_what_a_local_program_writes() {
 struct RcloneMount {
     mounted: Mounted,
     running: Running,
-    writes: usize,
 }
 
 impl RcloneMount {
@@ -151,12 +150,12 @@ impl RcloneMount {
         let mut command = scratch.command("rclone");
         configure(&mut command, served.url(), "other");
         command.args(["mount", "dav:"]).arg(&point).arg("--cache-dir").arg(scratch.folder("cache"));
-        command.args(["-v", "--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1s"]);
+        command.args(["-vv", "--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1s"]);
         let running = scratch.start("rclone", &mut command);
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_there = within(Duration::from_secs(30), || mounts().contains(&format!(" {} ", point.display())));
         assert!(is_there, "rclone did not mount: {}", running.log());
-        Self { mounted: Mounted::new(&point, running.id(), Duration::from_secs(240)), running, writes: 0 }
+        Self { mounted: Mounted::new(&point, running.id(), Duration::from_secs(240)), running }
     }
 }
 
@@ -166,12 +165,11 @@ impl Drive for RcloneMount {
     }
 
     fn write(&mut self, path: &str, content: &[u8]) {
+        let since = self.running.log_length();
         self.mounted.write(path, content);
-        self.writes += 1;
         // It uploads later, and until it knows of the end itself it cannot bear that a folder above is renamed.
-        let uploads = || self.running.log().matches("upload succeeded").count();
-        let all = within(PATIENCE, || uploads() >= self.writes);
-        assert!(all, "{path} was not uploaded: {}", self.running.log());
+        let uploaded = self.running.wait_for(since, &["writeback object to VFS layer"]);
+        uploaded.unwrap_or_else(|log| panic!("{path} was not uploaded: {log}"));
     }
 
     fn read(&mut self, path: &str) -> Vec<u8> {
