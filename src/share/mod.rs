@@ -12,6 +12,7 @@ mod uploads;
 mod versions;
 mod write;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -139,6 +140,11 @@ impl Share {
     /// Nothing is held while an upload is judged that a commit would wait for.
     fn tell_uploads(&self, hint: &Hint, effort: Effort, now: Timestamp) {
         self.uploads.recheck(hint, |path, precondition| self.gone_stale(path, precondition, effort, now));
+    }
+
+    /// The path as it is spelled on the disk.
+    fn spelled<'p>(&self, path: &'p SharePath) -> outcome::Outcome<Cow<'p, SharePath>> {
+        self.tree.spelled(path).map_err(|error| self.stop(error, Refusal::NotFound))
     }
 
     fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::disk::Status>, DiskError> {

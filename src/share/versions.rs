@@ -35,6 +35,7 @@ pub struct KeptVersion {
 impl Share {
     /// The versions of a path, the newest first.
     pub fn versions(&self, path: &SharePath) -> Outcome<Vec<KeptVersion>> {
+        let path = &*self.spelled(path)?;
         let versions = self.tree.history().versions(path).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let kept = |version| KeptVersion::new(path, version);
         Ok(versions.iter().map(kept).collect())
@@ -50,7 +51,7 @@ impl Share {
 
     /// Opens a version.
     pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<Target> {
-        match self.tree.history().open(path, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
+        match self.tree.history().open(&*self.spelled(path)?, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::File(file, status) => {
                 let identity = self.identify(&file, &status, Effort::HashSmall, now)?;
                 let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
@@ -70,6 +71,7 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Option<Stored>> {
+        let path = &*self.spelled(path)?;
         let found = self.tree.history().find(path, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
         let stored = match found.version.status.kind {

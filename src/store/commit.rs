@@ -4,6 +4,7 @@
 //! exactly that for something else, or says that it lost. What a change takes out of the tree becomes an entry of the history. It
 //! decides nothing: whether a change is wanted is for the share to say, between the look and the swap.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{Found, History, Place};
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
+use super::spelling::spelled;
 use super::staging::Staged;
 
 /// How long a look waits for a program that has the file open for writing.
@@ -215,7 +217,16 @@ impl Tree {
         self.site_below(&self.disk.root()?, path)
     }
 
+    /// The path as it is spelled on the disk: composed and decomposed characters (NFC and NFD) find the same file.
+    pub fn spelled<'p>(&self, path: &'p SharePath) -> Result<Cow<'p, SharePath>> {
+        if path.as_bytes().is_ascii() {
+            return Ok(Cow::Borrowed(path));
+        }
+        spelled(&*self.disk, &self.disk.root()?, path)
+    }
+
     fn site_below(&self, root: &Dir, path: &SharePath) -> Result<Option<Site>> {
+        let path = &*spelled(&*self.disk, root, path)?;
         let Some((parent_path, name)) = path.split() else { return Ok(None) };
         let parent = self.disk.open_dir(root, parent_path.as_bytes())?;
         let status = self.disk.dir_status(&parent)?;
