@@ -191,7 +191,7 @@ pub(super) fn parse(head: &RequestHead) -> Result<Asked, Trouble> {
 }
 
 fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
-    authorize(Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
+    authorize(&Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
 }
 
 /// The conditional headers of a request.
