@@ -134,6 +134,7 @@ fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
         require_preconditions: config.require_preconditions,
         tag_threshold: config.limits.tag_threshold,
         hashing_max: config.limits.hashing_max.get(),
+        syncs: config.sync,
     };
     if lock == Lock::NotNeeded {
         return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings));

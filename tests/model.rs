@@ -261,7 +261,7 @@ impl World {
 
 fn open(disk: &SimDisk) -> Share {
     let keep = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 90 };
-    let settings = Settings { keep: Some(keep), require_preconditions: false, tag_threshold: 1 << 20, hashing_max: 1 };
+    let settings = Settings { keep: Some(keep), require_preconditions: false, tag_threshold: 1 << 20, hashing_max: 1, syncs: true };
     Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened")
 }
 

@@ -488,7 +488,7 @@ impl Folder {
 
 fn open(folder: &Path) -> Arc<Share> {
     let disk = OsDisk::open(folder, Options::default()).unwrap();
-    let settings = Settings { keep: None, require_preconditions: false, tag_threshold: THRESHOLD, hashing_max: 2 };
+    let settings = Settings { keep: None, require_preconditions: false, tag_threshold: THRESHOLD, hashing_max: 2, syncs: true };
     Arc::new(Share::open(Arc::new(disk), Index::in_memory(), settings, now()).unwrap())
 }
 

@@ -256,10 +256,24 @@ impl Default for LockLimits {
     }
 }
 
+impl Default for Submitted {
+    /// No tokens, from nobody.
+    fn default() -> Self {
+        Self { tokens: BTreeSet::new(), principal: Principal::Anonymous }
+    }
+}
+
 impl Submitted {
     /// These tokens, sent by `principal`. What is no token of a lock is left out.
     pub fn new<'a>(principal: Principal, tokens: impl IntoIterator<Item = &'a str>) -> Self {
         Self { tokens: tokens.into_iter().filter_map(LockToken::parse).collect(), principal }
+    }
+
+    /// The same, and this token too.
+    pub fn and(&self, token: &LockToken) -> Self {
+        let mut more = self.clone();
+        more.tokens.insert(token.clone());
+        more
     }
 
     /// The tokens, in the order of their text.

@@ -5,6 +5,7 @@ pub mod lock;
 pub mod path;
 pub mod precondition;
 pub mod principal;
+pub mod property;
 pub mod stamp;
 pub mod state_list;
 pub mod tag;

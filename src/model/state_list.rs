@@ -131,6 +131,13 @@ impl StateLists {
             .any(|condition| matches!(&condition.state, State::Tag(tag) if matches!(tag.form(), TagForm::Content(_))))
     }
 
+    /// Whether any of its lists demands a tag of `asked`.
+    pub fn names_a_tag(&self, asked: &SharePath) -> bool {
+        let here = self.lists.iter().filter(|list| list.resource.path(asked) == Some(asked));
+        here.flat_map(|list| &list.conditions)
+            .any(|condition| !condition.not && matches!(condition.state, State::Tag(_)))
+    }
+
     /// Whether it can only hold for one version of `path`, in a request for `asked`: every list demands a tag or a lock there. What a
     /// policy of required preconditions asks.
     pub fn names_a_version(&self, asked: &SharePath, path: &SharePath) -> bool {

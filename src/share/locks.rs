@@ -18,7 +18,8 @@ use crate::store::staging::Staging;
 use super::Share;
 use super::identity::{Effort, Identity};
 use super::outcome::{Forbidden, LockRoot, Outcome, Refusal};
-use super::write::{Deed, Looked, current};
+use super::judge::{Deed, Looked};
+use super::write::{Dating, current};
 
 /// How often LOCK tries again when what it is for comes or goes meanwhile.
 const TRIES_MAX: usize = 4;
@@ -271,7 +272,7 @@ impl Share {
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let swap = || self.tree.history().swap(path, site.mount);
         let mut staged = Staging::begin(self.tree.disk(), &site.parent, None, swap)?.seal(None, now)?;
-        let stored = self.put_staged(path, &mut staged, precondition, now)?;
+        let stored = self.put_staged(path, &mut staged, Dating::Ours, precondition, now)?;
         self.changed(path, now);
         Ok(stored.tag)
     }

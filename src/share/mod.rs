@@ -5,9 +5,13 @@
 
 mod hashing;
 mod identity;
+mod judge;
 mod listing;
+mod locks;
 pub mod outcome;
+mod properties;
 mod read;
+mod refused;
 mod uploads;
 mod versions;
 mod write;
@@ -22,14 +26,19 @@ use crate::store::commit::{Notice, Tree};
 use crate::store::disk::{Abilities, Cause, Disk, DiskError};
 use crate::store::history::{History, KeepLimits};
 use crate::store::index::{Index, IndexError};
+use crate::store::properties::Properties;
 
 use hashing::Slots;
+use locks::LockTable;
 use outcome::{Refusal, Stop};
+use refused::Refused;
 use uploads::Uploads;
 
 pub use crate::store::disk::Kind;
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
+pub use locks::{LockWish, Taken};
+pub use properties::{Amendment, Notes};
 pub use read::{Content, Spot, Target};
 pub use uploads::UploadWatch;
 pub use versions::KeptVersion;
@@ -46,6 +55,8 @@ pub struct Settings {
     pub tag_threshold: u64,
     /// How many large files are hashed at once.
     pub hashing_max: usize,
+    /// Whether what clients note on files is brought to the disk before it is answered.
+    pub syncs: bool,
 }
 
 /// The folder that is served, and all that the server knows about it.
@@ -53,6 +64,9 @@ pub struct Settings {
 pub struct Share {
     tree: Tree,
     index: Index,
+    properties: Properties,
+    locks: LockTable,
+    refused: Refused,
     uploads: Arc<Uploads>,
     hashing: Slots,
     settings: Settings,
@@ -73,6 +87,7 @@ impl Share {
     /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
     pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> outcome::Outcome<Self> {
         let share = Self::only_to_look(disk, index, settings);
+        share.take_up_locks(now);
         share.tree.recover(now)?;
         Ok(share)
     }
@@ -82,7 +97,10 @@ impl Share {
         let history = History::new(Arc::clone(&disk), settings.keep);
         Self {
             tree: Tree::new(disk, history),
+            properties: index.properties(settings.syncs),
             index,
+            locks: LockTable::new(),
+            refused: Refused::default(),
             uploads: Arc::default(),
             hashing: Slots::new(settings.hashing_max),
             settings,
@@ -107,6 +125,7 @@ impl Share {
     /// What is done now and then: second looks at what was displaced, and what is remembered is saved. Says what a person should hear of.
     pub fn tick(&self, now: Timestamp) -> Vec<Notice> {
         self.tree.second_look(now);
+        self.expire_locks(now);
         self.tree.notices()
     }
 

@@ -13,11 +13,10 @@ use crate::store::disk::{Cause, File, Opened, Result, Space};
 use crate::store::index::{DateKnown, Remembered};
 use crate::store::properties::Snapshot;
 
-use super::identity::{Effort, Identity};
+use super::identity::Effort;
 use super::listing::Listed;
-use super::locks::Membership;
 use super::outcome::{Forbidden, Outcome, Refusal};
-use super::write::Looked;
+use super::judge::{Deed, Looked};
 use super::Share;
 
 /// How many bytes the dead properties of one resource may take together.
@@ -88,7 +87,7 @@ impl Share {
         };
         let dir = dir.map_err(|error| self.stop(error, Refusal::NotFound))?;
         let space = disk.space(&dir)?;
-        let free = space.free.saturating_add(self.tree.history().gives_back()?).min(space.total);
+        let free = space.free.saturating_add(self.tree.history().gives_back()).min(space.total);
         Ok(Space { free, ..space })
     }
 
@@ -102,10 +101,10 @@ impl Share {
     ) -> Outcome<()> {
         let path = &*self.spelled(path)?;
         if path.is_root() {
-            self.judge_collection_itself(path, precondition, Membership::Stays, now)?;
+            let _still = self.judge_root(precondition, Deed::Amend, now)?;
             return self.note_amendments(path, amendments);
         }
-        match self.look_and_judge(path, precondition, Membership::Stays, now)? {
+        match self.look_and_judge(path, precondition, Deed::Amend, now)? {
             Looked { seen: Seen::Nothing | Seen::Link, .. } => Err(Refusal::NotFound.into()),
             Looked { seen: Seen::Special, .. } => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(Amendment::is_of_the_file) => {
@@ -199,9 +198,4 @@ impl Amendment {
     fn is_of_the_file(&self) -> bool {
         matches!(self, Self::Modified(_) | Self::Executable(_))
     }
-}
-
-/// The tag that a lock is pinned to.
-pub(super) fn pin_of(identity: &Identity) -> crate::model::tag::EntityTag {
-    identity.validators.shown.clone()
 }

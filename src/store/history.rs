@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct History {
     begun: Mutex<HashSet<SharePath>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
+    /// How many bytes the versions took that could be let go, when that was last counted.
+    bytes: AtomicU64,
 }
 
 /// The folder that holds the versions of one path.
@@ -188,6 +191,11 @@ impl History {
         Ok(released > 0)
     }
 
+    /// How many bytes it would give back, as of when it was last walked.
+    pub fn gives_back(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether an earlier process may have left commits unfinished.
     pub fn was_left_running(&self) -> Result<bool> {
         let own = match self.own_folder()? {
@@ -309,6 +317,8 @@ impl History {
             kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
         }
         let count = count(&kept);
+        let stays = kept[count..].iter().map(|kept| kept.bytes).sum();
+        self.bytes.store(stays, Ordering::Relaxed);
         for found in &versions[..count] {
             self.let_go(&found.dir(&*self.disk)?, &found.version.name.to_name())?;
             self.remove_empty_folders(&found.path);
