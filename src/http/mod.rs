@@ -3,19 +3,18 @@
 
 pub mod body;
 mod change;
-// The verbs that need it are still to come.
-#[allow(dead_code)]
 mod dav_headers;
 mod digest;
 #[doc(hidden)]
 pub mod fuzzing;
 mod get;
 mod hot;
-// The verbs that need it are still to come.
-#[allow(dead_code)]
 mod if_header;
 mod listing;
+mod lock;
 mod media;
+mod propfind;
+mod proppatch;
 mod put;
 mod range;
 mod reply;
@@ -26,3 +25,5 @@ pub mod transport;
 mod turn;
 pub mod verbs;
 mod versions;
+#[allow(dead_code)]
+mod xml;
