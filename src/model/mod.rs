@@ -3,6 +3,7 @@
 pub mod content_hash;
 pub mod path;
 pub mod precondition;
+pub mod property;
 pub mod stamp;
 pub mod tag;
 pub mod version;
