@@ -236,6 +236,7 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
         cache_bytes: limits.cache_bytes,
+        propfind_infinity: config.propfind_infinity,
     }
 }
 

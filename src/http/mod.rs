@@ -11,6 +11,7 @@ mod get;
 mod hot;
 mod if_header;
 mod listing;
+mod live;
 mod lock;
 mod media;
 mod propfind;
@@ -25,5 +26,6 @@ pub mod transport;
 mod turn;
 pub mod verbs;
 mod versions;
+// Nobody calls most of it before the methods of WebDAV do.
 #[allow(dead_code)]
-mod xml;
+pub(crate) mod xml;

@@ -242,12 +242,12 @@ impl<'a> Answer<'a> {
     }
 
     fn pass_on(&mut self, output: &mut Output) -> ControlFlow<()> {
-        if self.xml.waiting() >= PIECE { output.append(&self.xml.take()) } else { output.go_on() }
+        if self.xml.waiting() >= PIECE { output.append(self.xml.take()) } else { output.go_on() }
     }
 
     fn finish(self, output: &mut Output) {
         // Whether anybody still reads is not asked any more: this is the end.
-        let _ = output.append(&self.xml.finish());
+        let _ = output.append(self.xml.finish());
     }
 }
 

@@ -17,9 +17,11 @@ use tokio::time::timeout;
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
 
+use super::dav_headers::{self, Overwrite};
 use super::digest::{Checker, Expected};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
@@ -48,6 +50,7 @@ struct Plan {
     announced: Option<u64>,
     expected: Expected,
     make_parents: bool,
+    dated: Option<Timestamp>,
 }
 
 /// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
@@ -91,6 +94,8 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
         return Err(Wrong::CodedPut.into());
     }
     let announced = request::announced_length(headers);
+    // What the client believes to send has to be what it sends: a body in chunks can end early and still look whole.
+    let announced = announced.or(dav_headers::expected_length(headers)?);
     let has_length = announced.is_some() || !headers.contains_key(header::TRANSFER_ENCODING);
     let announced = if has_length { Some(announced.unwrap_or(0)) } else { None };
     if let (Some(length), Some(max)) = (announced, verbs.settings.upload_bytes_max)
@@ -98,12 +103,15 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
     {
         return Err(Wrong::LargeBody.into());
     }
+    let conditions = precondition(verbs, head, asked)?;
+    let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
     Ok(Plan {
         path: asked.path.clone(),
-        precondition: precondition(head)?,
+        precondition: if creates { conditions.that_only_creates() } else { conditions },
         announced,
         expected: Expected::from_headers(headers).map_err(Wrong::InvalidDigest)?,
         make_parents: asked.query.make_parents,
+        dated: dav_headers::asked_mtime(headers),
     })
 }
 
@@ -156,14 +164,14 @@ async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -
     }
     let share = Arc::clone(&verbs.share);
     crossed(tokio::task::spawn_blocking(move || {
-        let Plan { path, precondition, announced, expected, make_parents } = plan;
+        let Plan { path, precondition, announced, expected, make_parents, dated } = plan;
         let mut checker = expected.checker();
         checker.update(&bytes);
         checker.finish().map_err(Wrong::Digest)?;
         share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())?;
         let mut upload = share.begin_upload(&path, None, now())?;
         share.write(&mut upload, &bytes, now())?;
-        Ok(share.put(&path, upload, &precondition, now())?)
+        Ok(share.put(&path, upload, dated, &precondition, now())?)
     }))
     .await
 }
@@ -260,7 +268,7 @@ impl Writer {
                 return Err(Wrong::BrokenBody.into());
             }
             checker.finish().map_err(Wrong::Digest)?;
-            Ok(share.put(&plan.path, upload, &plan.precondition, now())?)
+            Ok(share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?)
         }))
         .await
     }

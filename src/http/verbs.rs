@@ -218,6 +218,11 @@ fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
     authorize(&Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
 }
 
+/// The conditional headers of a request that changes nothing.
+pub(super) fn conditions(head: &RequestHead) -> Result<Precondition, Trouble> {
+    request::conditional_headers(&head.headers).map_err(|malformed| Wrong::Condition(malformed.0).into())
+}
+
 /// What a request demands of the state it is to find. Every place that it names has to be permitted.
 pub(super) fn precondition(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Precondition, Trouble> {
     let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);

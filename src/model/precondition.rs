@@ -226,6 +226,11 @@ impl Precondition {
             || self.states().is_some_and(|states| states.lists.names_a_version(&states.asked, &states.asked))
     }
 
+    /// Whether `If-Match`, if there is one, holds.
+    pub fn if_match_holds(&self, target: Target<'_>) -> bool {
+        self.if_match.as_ref().is_none_or(|list| list.matches(target, Listed::strongly_is))
+    }
+
     /// Decides, in the order of RFC 9110 §13.2.2, as far as the target alone says. What the `If` header asks of other places is judged
     /// beside it.
     pub fn decide(&self, target: Target<'_>, intent: Intent) -> Decision {

@@ -185,6 +185,17 @@ impl State {
     }
 }
 
+impl There {
+    /// As the conditional headers of RFC 9110 are judged against it.
+    pub fn target(&self) -> Target<'_> {
+        match self {
+            Self::Nothing => Target::Nothing,
+            Self::Collection => Target::Collection,
+            Self::File(file) => Target::File(file),
+        }
+    }
+}
+
 impl From<Target<'_>> for There {
     fn from(target: Target<'_>) -> Self {
         match target {

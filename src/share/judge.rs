@@ -31,6 +31,8 @@ pub(super) enum Deed {
     MakeCollection,
     /// Properties are changed.
     Amend,
+    /// Properties are changed that a lock does not protect.
+    AmendDespiteLocks,
     /// A lock is taken.
     Lock,
 }
@@ -53,7 +55,16 @@ impl Deed {
     /// Whether it needs something to be there. A request that could not succeed whatever its conditions say is told so, and not that a
     /// condition failed (RFC 9110 §13.2.1).
     fn needs_something(self) -> bool {
-        matches!(self, Self::Remove | Self::Amend)
+        matches!(self, Self::Remove | Self::Amend | Self::AmendDespiteLocks)
+    }
+
+    fn amends(self) -> bool {
+        matches!(self, Self::Amend | Self::AmendDespiteLocks)
+    }
+
+    /// Whether locks stand in its way by themselves. Whether they stand in the way of another lock, their table says.
+    fn asks_locks(self) -> bool {
+        !matches!(self, Self::Lock | Self::AmendDespiteLocks)
     }
 
     fn touches(self, seen: &Seen) -> Touches {
@@ -146,12 +157,12 @@ impl Share {
             Seen::Busy(_) if precondition.demands_nothing_there() => {
                 self.judge_conditions(path, precondition, Target::Collection, None, now)?;
             }
-            Seen::Busy(_) if deed == Deed::Amend && precondition.is_empty() => {}
+            Seen::Busy(_) if deed.amends() => self.judge_conditions(path, precondition, Target::Collection, None, now)?,
             Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
             Seen::Collection(_) => self.judge_conditions(path, precondition, Target::Collection, None, now)?,
             Seen::Link | Seen::Special => return Ok(Judged::Go(seen)),
         }
-        if deed != Deed::Lock {
+        if deed.asks_locks() {
             self.judge_locks(path, precondition, deed.touches(&seen), now)?;
         }
         if matches!((deed, &seen), (Deed::Put | Deed::Remove, Seen::File(_) | Seen::Nothing)) {
@@ -169,7 +180,7 @@ impl Share {
         let still = self.locks.hold_still();
         let root = SharePath::root();
         self.judge_conditions(&root, precondition, Target::Collection, None, now)?;
-        if deed != Deed::Lock {
+        if deed.asks_locks() {
             self.judge_locks(&root, precondition, Touches::Itself, now)?;
         }
         Ok(still)
@@ -222,6 +233,16 @@ impl Share {
             return Ok(());
         }
         Err(Refusal::PreconditionFailed { header: Header::If, current: current() }.into())
+    }
+
+    /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
+    pub fn judge_read(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let path = &*self.spelled(path)?;
+        let standing = self.standing(path, precondition.asks_for_content(), now)?;
+        if !precondition.if_match_holds(standing.there.target()) {
+            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, current: None }.into());
+        }
+        self.judge_states_alone(path, precondition, now)
     }
 
     /// Judges the `If` header of a request that replaces nothing.

@@ -104,7 +104,7 @@ impl Share {
     pub fn lock(&self, path: &SharePath, wish: LockWish, precondition: &Precondition, now: Timestamp) -> Outcome<Taken> {
         let path = &*self.spelled(path)?;
         if path.is_root() {
-            self.judge_root(precondition, Deed::Lock, now)?;
+            drop(self.judge_root(precondition, Deed::Lock, now)?);
         } else {
             let Looked { seen, .. } = self.look_and_judge(path, precondition, Deed::Lock, now)?;
             match seen {

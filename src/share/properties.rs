@@ -8,6 +8,7 @@ use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
 use crate::store::commit::{Seen, SeenFile};
 use crate::store::disk::{Cause, File, Opened, Result, Space};
 use crate::store::index::{DateKnown, Remembered};
@@ -21,6 +22,12 @@ use super::Share;
 
 /// How many bytes the dead properties of one resource may take together.
 const NOTES_BYTES_MAX: usize = 256 << 10;
+
+/// The namespace of noclobber's own notes.
+const OUR_OWN: &str = "urn:noclobber:note";
+
+/// The note of the checksums that came with an upload: the tag of the version, and the checksums.
+const CHECKSUMS: &str = "checksums";
 
 /// The permission bits that Apache's `executable` property stands for.
 const EXECUTABLE: u32 = 0o111;
@@ -43,9 +50,27 @@ pub enum Amendment {
 pub struct Notes(Snapshot);
 
 impl Notes {
-    /// The dead properties of a resource.
+    /// Whether nothing is noted anywhere.
+    pub fn is_empty(&self) -> bool {
+        !self.0.has_any(&SharePath::root()).unwrap_or(true)
+    }
+
+    /// The dead properties of a resource, and what noclobber itself noted.
     pub fn of(&self, path: &SharePath) -> Outcome<Vec<DeadProperty>> {
         Ok(self.0.of(path)?)
+    }
+
+    /// Whether this is a note of noclobber's own, of which no client hears.
+    pub fn is_our_own(note: &DeadProperty) -> bool {
+        note.name().namespace() == OUR_OWN
+    }
+
+    /// The checksums that came with the upload of this very version, as the client wrote them.
+    pub fn checksums(notes: &[DeadProperty], tag: Option<&EntityTag>) -> Option<String> {
+        let note = notes.iter().find(|note| Self::is_our_own(note) && note.name().local() == CHECKSUMS)?;
+        let text = note.text()?;
+        let (of, checksums) = text.split_once(' ')?;
+        (of == tag?.to_string()).then(|| checksums.to_owned())
     }
 }
 
@@ -97,14 +122,16 @@ impl Share {
         path: &SharePath,
         amendments: &[Amendment],
         precondition: &Precondition,
+        despite_locks: bool,
         now: Timestamp,
     ) -> Outcome<()> {
+        let deed = if despite_locks { Deed::AmendDespiteLocks } else { Deed::Amend };
         let path = &*self.spelled(path)?;
         if path.is_root() {
-            let _still = self.judge_root(precondition, Deed::Amend, now)?;
+            let _still = self.judge_root(precondition, deed, now)?;
             return self.note_amendments(path, amendments);
         }
-        match self.look_and_judge(path, precondition, Deed::Amend, now)? {
+        match self.look_and_judge(path, precondition, deed, now)? {
             Looked { seen: Seen::Nothing | Seen::Link, .. } => Err(Refusal::NotFound.into()),
             Looked { seen: Seen::Special, .. } => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(Amendment::is_of_the_file) => {

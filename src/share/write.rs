@@ -42,6 +42,8 @@ pub struct Stored {
     pub modified: Timestamp,
     /// The version that what it replaced has become.
     pub displaced: Option<VersionId>,
+    /// Whether it has the date that the client asked for.
+    pub is_dated_as_asked: bool,
 }
 
 /// Whose the date of a new version is.
@@ -334,6 +336,7 @@ impl Share {
             tag: EntityTag::of_content(staged.hash()),
             modified: staged.sealed().mtime,
             displaced: changed.displaced.filter(|_| self.keeps_history()),
+            is_dated_as_asked: dating == Dating::Asked,
         })
     }
 

@@ -85,7 +85,7 @@ impl Found {
 impl History {
     /// The history of a share that keeps versions within `limits`; without limits nothing is kept.
     pub fn new(disk: Arc<dyn Disk>, limits: Option<KeepLimits>) -> Self {
-        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default() }
+        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default(), bytes: AtomicU64::new(0) }
     }
 
     /// Whether displaced files are kept.

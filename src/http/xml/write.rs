@@ -222,6 +222,21 @@ impl Properties<'_> {
         self.named(name, Some(text));
     }
 
+    /// Any property with one element with a text in it.
+    pub(crate) fn nested(&mut self, name: &PropertyName, inner: &PropertyName, text: &str) {
+        push(self.out, "<");
+        if !self.namespaces.push_tag(self.out, name) {
+            push(self.out, " xmlns:n=\"");
+            push_escaped(self.out, name.namespace(), Place::Attribute);
+            push(self.out, "\"");
+        }
+        push(self.out, ">");
+        self.named(inner, Some(text));
+        push(self.out, "</");
+        self.namespaces.push_tag(self.out, name);
+        push(self.out, ">");
+    }
+
     /// A dead property, as it was set.
     pub(crate) fn dead(&mut self, property: &DeadProperty) {
         push(self.out, property.xml());
