@@ -4,6 +4,8 @@
 //! exactly that for something else, or says that it lost. What a change takes out of the tree becomes an entry of the history. It
 //! decides nothing: whether a change is wanted is for the share to say, between the look and the swap.
 
+mod relocate;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened
 use super::history::{Found, History, Place};
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
 use super::staging::Staged;
+
+pub use relocate::{Pair, Surprises};
 
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -39,6 +43,8 @@ pub struct Tree {
     mutexes: PathMutexes,
     held: Mutex<Vec<Held>>,
     notices: Mutex<Vec<Notice>>,
+    /// Paths whose folder in the history may be empty.
+    untidy: Mutex<Vec<SharePath>>,
 }
 
 /// Where a name is: its folder, resolved once, and what it is called in there.
@@ -61,7 +67,8 @@ pub struct Site {
 pub struct Claim<'a> {
     tree: &'a Tree,
     site: Site,
-    _guard: PathGuard<'a>,
+    /// `None` where the other name of a [`Pair`] has the same mutex.
+    _guard: Option<PathGuard<'a>>,
 }
 
 /// What a look found at a name.
@@ -121,7 +128,11 @@ pub struct Changed<'a> {
     pub displaced: Option<VersionId>,
     /// The state of the new file, if nobody can have written into it since.
     pub stamp: Option<Stamp>,
+    /// The state in which a file that was moved was seen, if `stamp` is the same content: what was remembered for the one holds for the
+    /// other.
+    pub was: Option<Stamp>,
     _under_way: Option<UnderWay<'a>>,
+    _under_way_too: Option<UnderWay<'a>>,
 }
 
 /// Something that happened in the tree and that a person should hear of.
@@ -169,6 +180,8 @@ enum HeldWhat {
     Kept,
     /// Our own upload, visible for an instant and then refused.
     Upload,
+    /// One name more of a file that was to be moved, visible for an instant and then taken back.
+    Link,
 }
 
 /// Why a swap is undone.
@@ -192,7 +205,14 @@ enum Back {
 impl Tree {
     /// The tree of a share on this disk.
     pub fn new(disk: Arc<dyn Disk>, history: History) -> Self {
-        Self { disk, history, mutexes: PathMutexes::default(), held: Mutex::default(), notices: Mutex::default() }
+        Self {
+            disk,
+            history,
+            mutexes: PathMutexes::default(),
+            held: Mutex::default(),
+            notices: Mutex::default(),
+            untidy: Mutex::default(),
+        }
     }
 
     /// The disk.
@@ -229,7 +249,7 @@ impl Tree {
             let guard = self.mutexes.take(PathKey::new(site.folder, &site.name));
             let Some(now) = self.site_below(&self.disk.root_afresh()?, path)? else { return Ok(None) };
             if now.folder == site.folder {
-                return Ok(Some(Claim { tree: self, site: now, _guard: guard }));
+                return Ok(Some(Claim { tree: self, site: now, _guard: Some(guard) }));
             }
             site = now;
         }
@@ -287,6 +307,8 @@ impl Tree {
                 }
             }
         }
+        let untidy = std::mem::take(&mut *lock(&self.untidy));
+        untidy.iter().for_each(|path| self.history.remove_empty_folders(path));
     }
 
     /// Settles what an earlier process left when it was killed in the middle of commits.
@@ -313,6 +335,9 @@ impl Tree {
     fn look_again(&self, held: &Held, now: Timestamp) -> Result<bool> {
         let name = held.entry.to_name();
         let Opened::File(file, _) = self.disk.open(&held.dir, &name)? else { return Ok(true) };
+        if held.what == HeldWhat::Link {
+            return self.release_link(&held.dir, &held.entry).map(|()| true);
+        }
         let lease = match self.disk.lease(&file, Duration::ZERO)? {
             Leased::Busy => return Ok(false),
             Leased::Held(lease) => Some(lease),
@@ -342,7 +367,7 @@ impl Tree {
         let private = entry.to_name();
         let digest = found.version.status.stamp.id.digest();
         if *digest == *tail.upload {
-            self.rename_entry(&dir, entry, Ending::Upload)?;
+            self.release_link(&dir, entry)?;
             return Ok("an upload that was not answered is kept in the history");
         }
         let site = match self.site(&found.path) {
@@ -366,7 +391,7 @@ impl Tree {
             if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
                 let back = self.exchange_back(site, &dir, &private, upload.stamp.id)?;
                 if self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)? {
-                    self.rename_entry(&dir, entry, Ending::Upload)?;
+                    self.release_link(&dir, entry)?;
                 }
                 self.sync_both(&dir, site)?;
                 return Ok("an upload that had not been answered is taken back");
@@ -392,6 +417,15 @@ impl Tree {
             return Ok(false);
         };
         Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
+    }
+
+    /// Removes one name of a file that has another, as one that was to be moved does; a file that has none is kept.
+    fn release_link(&self, dir: &Dir, entry: &EntryName) -> Result<()> {
+        match self.disk.look(dir, &entry.to_name())? {
+            Some(status) if status.links > 1 => self.history.let_go(dir, &entry.to_name()),
+            Some(_) => self.rename_entry(dir, entry, Ending::Upload),
+            None => Ok(()),
+        }
     }
 
     /// Exchanges back until what comes out is what was last put in.
@@ -532,7 +566,12 @@ impl<'a> Claim<'a> {
             named => named?,
         }
         tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm), _under_way: Some(change) }))
+        Ok(Swap::Done(Changed {
+            displaced: None,
+            stamp: self.stamp_if_calm(upload, calm),
+            _under_way: Some(change),
+            ..Changed::default()
+        }))
     }
 
     /// Swaps the file that was seen for an upload.
@@ -572,7 +611,12 @@ impl<'a> Claim<'a> {
         }
         drop(lease);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed {
+            displaced: Some(entry.id),
+            stamp: None,
+            _under_way: Some(change),
+            ..Changed::default()
+        }))
     }
 
     /// Makes a folder of this name, if it is free.
@@ -635,7 +679,7 @@ impl<'a> Claim<'a> {
         drop(lease);
         let stamp = self.stamp_if_calm(upload, calm);
         tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
@@ -723,7 +767,7 @@ impl<'a> Claim<'a> {
         self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Where not even no-replace is to be had: the old file is linked into the history, or copied, and renamed over. What a program
@@ -751,7 +795,12 @@ impl<'a> Claim<'a> {
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
         self.sync(place).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed {
+            displaced: Some(entry.id),
+            stamp: None,
+            _under_way: Some(change),
+            ..Changed::default()
+        }))
     }
 
     fn copy_into(&self, place: &Place<'_>, seen: &SeenFile, name: &Name) -> Result<()> {
