@@ -104,6 +104,6 @@ pub(super) async fn allowed(verbs: &Verbs, asked: &Asked) -> Allowed {
     }
 }
 
-fn has_no_body(head: &RequestHead) -> Result<(), Trouble> {
+pub(super) fn has_no_body(head: &RequestHead) -> Result<(), Trouble> {
     if request::announces_a_body(&head.headers) { Err(Wrong::Body.into()) } else { Ok(()) }
 }

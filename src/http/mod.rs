@@ -18,6 +18,7 @@ mod propfind;
 mod proppatch;
 mod put;
 mod range;
+mod relocate;
 mod reply;
 mod request;
 pub mod stream;

@@ -17,7 +17,7 @@ use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
-use crate::share::Stored;
+use crate::share::{Relocated, Stored};
 use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
 
 use super::dav_headers::BadUrl;
@@ -239,6 +239,13 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
             "Too many locks",
             "There are as many locks as this server keeps.",
         )),
+        Refusal::OtherMount => plain(
+            StatusCode::FORBIDDEN,
+            "other-file-system",
+            "Another file system",
+            "Source and destination lie on different file systems, between which nothing can be moved in one step. Copy it, and delete the source.",
+        )
+        .send(),
         Refusal::WithinItself => plain(
             StatusCode::FORBIDDEN,
             "within-itself",
@@ -599,6 +606,22 @@ pub(super) fn methods(is_collection: bool) -> &'static str {
 /// 201 for a new folder.
 pub(super) fn made(path: &SharePath) -> HttpResponse {
     HttpResponse::build(StatusCode::CREATED).insert_header((header::LOCATION, path.to_collection_url())).finish()
+}
+
+/// 201 or 204 for what was moved or copied.
+pub(super) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocated) -> HttpResponse {
+    let status = if relocated.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    let mut answer = HttpResponse::build(status);
+    if relocated.created {
+        answer.insert_header((header::LOCATION, if is_collection { to.to_collection_url() } else { to.to_url() }));
+    }
+    if let Some(tag) = &relocated.tag {
+        answer.insert_header((header::ETAG, tag.to_string()));
+    }
+    if relocated.is_dated_as_asked {
+        answer.insert_header(("x-oc-mtime", "accepted"));
+    }
+    answer.finish()
 }
 
 /// 204: done, and nothing to say.

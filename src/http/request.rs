@@ -22,8 +22,6 @@ const KNOWN_METHODS: &[&str] = &[
     "CONNECT",
     "TRACE",
     "PATCH",
-    "COPY",
-    "MOVE",
     "REPORT",
     "SEARCH",
     "ACL",
@@ -44,6 +42,10 @@ pub(super) enum Verb {
     Propfind,
     /// PROPPATCH.
     Proppatch,
+    /// COPY.
+    Copy,
+    /// MOVE.
+    Move,
     /// LOCK.
     Lock,
     /// UNLOCK.
@@ -104,6 +106,8 @@ impl Verb {
             "MKCOL" => Self::MakeCollection,
             "PROPFIND" => Self::Propfind,
             "PROPPATCH" => Self::Proppatch,
+            "COPY" => Self::Copy,
+            "MOVE" => Self::Move,
             "LOCK" => Self::Lock,
             "UNLOCK" => Self::Unlock,
             "POST" => Self::Post,

@@ -25,11 +25,12 @@ use crate::share::outcome::{Outcome, Stop};
 
 use super::dav_headers::{BadHeader, OwnHosts};
 use super::hot::HotCache;
+use super::relocate::Act;
 use super::reply::{self, Allowed, Wrong};
 use super::request::{self, Asked, Verb};
 use super::transport::{Handler, Rejection};
 use super::xml::XmlError;
-use super::{change, get, lock, propfind, proppatch, put, versions, xml};
+use super::{change, get, lock, propfind, proppatch, put, relocate, versions, xml};
 
 /// What the verbs are told to do.
 #[derive(Clone, Debug)]
@@ -117,6 +118,8 @@ impl Verbs {
             Verb::Post if asked.query.restore.is_some() => versions::restore(self, head, &asked).await,
             Verb::Propfind => propfind::propfind(self, request, body, &asked).await,
             Verb::Proppatch => proppatch::proppatch(self, head, body, &asked).await,
+            Verb::Copy => relocate::relocate(self, head, &asked, Act::Copy).await,
+            Verb::Move => relocate::relocate(self, head, &asked, Act::Move).await,
             Verb::Lock => lock::lock(self, head, body, &asked).await,
             Verb::Unlock => lock::unlock(self, head, &asked).await,
             Verb::Options => change::options(self, &asked).await,
@@ -214,7 +217,7 @@ pub(super) fn parse(head: &RequestHead) -> Result<Asked, Trouble> {
     Ok(asked)
 }
 
-fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
+pub(super) fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
     authorize(&Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
 }
 

@@ -175,6 +175,13 @@ impl Precondition {
         Self { only_creates: true, ..self }
     }
 
+    /// What a COPY demands of its destination: the `If` header and the locks speak of that too, the conditional headers only of the
+    /// source.
+    pub fn for_the_target(&self, may_replace: bool) -> Self {
+        let (states, submitted) = (self.states.clone(), self.submitted.clone());
+        Self { states, submitted, only_creates: !may_replace, ..Self::default() }
+    }
+
     /// The lock tokens that came with the request, and from whom.
     pub fn submitted(&self) -> &Submitted {
         &self.submitted

@@ -18,7 +18,7 @@ use super::outcome::{Forbidden, Outcome, Refusal};
 use super::write::current;
 
 /// How often a change looks again before it gives up.
-const LOOKS_MAX: usize = 16;
+pub(super) const LOOKS_MAX: usize = 16;
 
 /// What kind of change is to be made, as far as judging it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,14 @@ impl Deed {
             (Self::Put | Self::MakeCollection | Self::Lock, Seen::Nothing) => Touches::Membership,
             _ => Touches::Itself,
         }
+    }
+}
+
+fn there(seen: &Seen, identity: Option<&Identity>) -> There {
+    match (seen, identity) {
+        (_, Some(known)) => There::File(known.validators.clone()),
+        (Seen::Nothing | Seen::Link, None) => There::Nothing,
+        _ => There::Collection,
     }
 }
 
@@ -205,6 +213,71 @@ impl Share {
         Ok(())
     }
 
+    /// Judges what two looks found, for a MOVE: the headers by the source, the locks of both, and the versions that submitted locks were
+    /// taken on. `If` may ask about both, and about anything else.
+    pub(super) fn judge_move(
+        &self,
+        (from, source): (&SharePath, &Seen),
+        (to, target): (&SharePath, &Seen),
+        precondition: &Precondition,
+        may_replace: bool,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let known_source = self.identify_for(from, source, precondition, now)?;
+        let known_target = self.identify_for(to, target, precondition, now)?;
+        let by_source = there(source, known_source.as_ref());
+        if let Decision::Refuse(header) = precondition.decide(by_source.target(), Intent::Change) {
+            let current = known_source.as_ref().map(current);
+            return Err(Refusal::PreconditionFailed { header, current }.into());
+        }
+        if let Some(states) = precondition.states() {
+            let holds = states.lists.hold(&states.asked, |place| {
+                let place = self.spelled(place)?;
+                let tokens = self.tokens_on(&place, now);
+                match &*place {
+                    place if place == from => Ok(Standing { tokens, there: by_source.clone() }),
+                    place if place == to => Ok(Standing { tokens, there: there(target, known_target.as_ref()) }),
+                    place => self.standing(place, states.lists.asks_for_content(&states.asked, place), now),
+                }
+            });
+            if !holds? {
+                let current = known_source.as_ref().map(current);
+                return Err(Refusal::PreconditionFailed { header: Header::If, current }.into());
+            }
+        }
+        if self.settings.require_preconditions && !precondition.names_a_version() && known_source.is_some() {
+            return Err(Refusal::PreconditionRequired { current: known_source.as_ref().map(current) }.into());
+        }
+        if !may_replace && !matches!(target, Seen::Nothing) {
+            let current = known_target.as_ref().map(current);
+            return Err(Refusal::PreconditionFailed { header: Header::Overwrite, current }.into());
+        }
+        self.judge_locks(from, precondition, Touches::Tree, now)?;
+        let touches = if matches!(target, Seen::Nothing) { Touches::Membership } else { Touches::Tree };
+        self.judge_locks(to, precondition, touches, now)?;
+        if matches!(source, Seen::File(_)) {
+            self.judge_pins(from, precondition, known_source.as_ref(), now)?;
+        }
+        if matches!(target, Seen::File(_)) {
+            self.judge_pins(to, precondition, known_target.as_ref(), now)?;
+        }
+        Ok(())
+    }
+
+    /// Which version a file is that a look found; hashed whatever its size if the headers or the locks ask for its content.
+    fn identify_for(
+        &self,
+        path: &SharePath,
+        seen: &Seen,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Option<Identity>> {
+        let Seen::File(file) = seen else { return Ok(None) };
+        let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
+        let effort = if asks { Effort::Hash } else { Effort::HashSmall };
+        Ok(Some(self.identify_seen(file, effort, now)?))
+    }
+
     /// Judges the conditional headers where nothing is there.
     pub(super) fn judge_nothing_there(
         &self,
@@ -233,6 +306,15 @@ impl Share {
             return Ok(());
         }
         Err(Refusal::PreconditionFailed { header: Header::If, current: current() }.into())
+    }
+
+    /// Judges the conditional headers of a COPY by its source.
+    pub(super) fn judge_source(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let there = self.standing(path, precondition.asks_for_content(), now)?.there;
+        match precondition.decide(there.target(), Intent::Change) {
+            Decision::Refuse(header) => Err(Refusal::PreconditionFailed { header, current: None }.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
@@ -281,7 +363,7 @@ impl Share {
     /// What an `If` header can ask about a place that is not the target.
     fn standing(&self, path: &SharePath, asks_for_content: bool, now: Timestamp) -> Outcome<Standing> {
         let disk = self.tree.disk();
-        let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        let opened = self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes()));
         let there = match opened {
             Ok(Opened::Dir(_)) => There::Collection,
             Ok(Opened::File(file, status)) => {

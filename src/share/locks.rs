@@ -201,6 +201,12 @@ impl Share {
         gone.iter().for_each(|lock| self.index.note_lock(lock.token.as_str(), None));
     }
 
+    /// Locks end in what was replaced; one on its very name stays, since the name does.
+    pub(super) fn drop_locks_below(&self, path: &SharePath, now: Timestamp) {
+        let within = self.locks.table().at_or_below(path, now);
+        within.iter().filter(|lock| lock.root != *path).for_each(|lock| self.drop_lock(&lock.token));
+    }
+
     /// Forgets the locks that have expired.
     pub(super) fn expire_locks(&self, now: Timestamp) {
         let gone = self.locks.table().expire(now);

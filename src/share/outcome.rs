@@ -72,6 +72,9 @@ pub enum Refusal {
     /// There are as many locks as may be.
     #[error("there are too many locks")]
     TooManyLocks,
+    /// The two ends lie on different file systems.
+    #[error("it would come to another file system")]
+    OtherMount,
     /// What is to be moved or copied would lie within itself, or is what it would replace.
     #[error("it would lie within itself")]
     WithinItself,

@@ -412,7 +412,7 @@ impl Dating {
 }
 
 /// Only a client that names no version may find that it displaced another one than was seen.
-fn surprise(precondition: &Precondition) -> Surprise {
+pub(super) fn surprise(precondition: &Precondition) -> Surprise {
     if precondition.is_empty() { Surprise::Accept } else { Surprise::Undo }
 }
 

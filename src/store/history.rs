@@ -50,7 +50,8 @@ pub struct Place<'a> {
     /// The folder.
     pub dir: Dir,
     made_in: Vec<Dir>,
-    _in_use: RwLockReadGuard<'a, ()>,
+    /// `None` where another place is held for longer.
+    _in_use: Option<RwLockReadGuard<'a, ()>>,
 }
 
 /// A version of a path, or an entry that recovery has to settle.
@@ -95,9 +96,23 @@ impl History {
 
     /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet.
     pub fn place(&self, path: &SharePath, mount: u64) -> Result<Place<'_>> {
+        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+        self.make_place(path, mount, Some(in_use))
+    }
+
+    /// One more place, for as long as `beside` is held: whoever waited for the folders a second time could wait for himself.
+    pub fn place_beside<'a>(&'a self, _beside: &'a Place<'_>, path: &SharePath, mount: u64) -> Result<Place<'a>> {
+        self.make_place(path, mount, None)
+    }
+
+    fn make_place<'a>(
+        &'a self,
+        path: &SharePath,
+        mount: u64,
+        in_use: Option<RwLockReadGuard<'a, ()>>,
+    ) -> Result<Place<'a>> {
         let (top_path, top) = self.top_of(path, mount)?;
         self.begin(&top_path, &top)?;
-        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
         let below_top = relative(path, &top_path);
         if let Ok(dir) = self.disk.open_dir(&top, &self.inside(self.area(), below_top)) {
             return Ok(Place { dir, made_in: Vec::new(), _in_use: in_use });
@@ -337,12 +352,12 @@ impl History {
     }
 
     /// Removes the folders that held versions of `path` as far as they are empty. What cannot be removed stays, and does no harm.
-    fn remove_empty_folders(&self, path: &SharePath) {
+    pub fn remove_empty_folders(&self, path: &SharePath) {
         let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
         let mut at = Some(path.clone());
         while let Some((parent, name)) = at.as_ref().and_then(SharePath::split) {
             let Ok(root) = self.disk.root() else { return };
-            let Ok(dir) = self.disk.open_dir(&root, &self.inside("history", parent.as_bytes())) else { return };
+            let Ok(dir) = self.disk.open_dir(&root, &self.inside(self.area(), parent.as_bytes())) else { return };
             if self.disk.remove_dir(&dir, &name).is_err() {
                 return;
             }
