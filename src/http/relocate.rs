@@ -31,17 +31,13 @@ pub(super) async fn relocate(
     let precondition = precondition(verbs, head, asked)?;
     let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);
     let place = dav_headers::destination(&head.headers, &own).map_err(Wrong::Destination)?;
-    let Place::Here { path: to, names_a_collection } = place else { return Err(Wrong::ForeignDestination.into()) };
+    let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
     permit(Action::Write, &to)?;
     let is_collection = match allowed(verbs, asked).await {
         Allowed::OnCollections => true,
         Allowed::OnFiles if !asked.names_a_collection => false,
         _ => return Err(Stop::from(Refusal::NotFound).into()),
     };
-    if names_a_collection && !is_collection {
-        // A file whose name would end in a slash lies in a folder that is not there.
-        return Err(Stop::from(Refusal::NoParent).into());
-    }
     let depth = dav_headers::depth(&head.headers)?.map_or(Depth::Infinity, |asked| asked.depth);
     if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());
