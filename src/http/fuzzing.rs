@@ -133,3 +133,85 @@ fn a_file() -> Validators {
         date_is_exact: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes in which the words that mean something come often.
+    fn bytes(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        let word = prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec());
+        let piece = prop_oneof![6 => word, 1 => prop::collection::vec(any::<u8>(), 1..3)];
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    const IF_WORDS: &[&str] = &[
+        "(",
+        "(",
+        ")",
+        ")",
+        "<",
+        ">",
+        "[",
+        "]",
+        "\"",
+        "W/",
+        "*",
+        "Not ",
+        "not",
+        " ",
+        "\t",
+        "cur",
+        "\"cur\"",
+        "[\"cur\"]",
+        "([\"x\"])",
+        "<a:b>",
+        "<DAV:no-lock>",
+        "</a> ",
+        "<http://here.example/a>",
+        "<http://b/c>",
+        "%41",
+        "\n",
+        "(<a:b>)",
+    ];
+    const URL_WORDS: &[&str] = &[
+        "/",
+        "/",
+        "a",
+        "%41",
+        "%2f",
+        "..",
+        ".",
+        "http://",
+        "here.example",
+        ":80",
+        "@",
+        "[::1]",
+        "#",
+        "?",
+        "é",
+        " ",
+        "//",
+        ".noclobber",
+        "https",
+        ":",
+        "%",
+    ];
+    const TIMEOUT_WORDS: &[&str] =
+        &["Second-", "Infinite", "1", "0", "99999999999", ",", " ", "\n", "<", ">", "a:b", ".", "-", "infinity", "T"];
+
+    proptest! {
+        #[test]
+        fn what_must_hold_of_the_headers_does(
+            an_if in bytes(IF_WORDS),
+            a_url in bytes(URL_WORDS),
+            a_timeout in bytes(TIMEOUT_WORDS),
+        ) {
+            if_header(&an_if);
+            destination(&a_url);
+            timeout(&a_timeout);
+        }
+    }
+}
