@@ -399,7 +399,8 @@ mod tests {
 
     #[test]
     fn this_host_goes_by_many_names() {
-        let mut head = RequestHead { headers: headers(&[("host", "10.0.0.2:4918")]), ..RequestHead::default() };
+        let mut head = RequestHead::default();
+        head.headers = headers(&[("host", "10.0.0.2:4918")]);
         head.headers.append(HeaderName::from_static("x-forwarded-host"), HeaderValue::from_static("a.example, b:8443"));
         let allowed = ["nas:80".to_owned()];
         let own = OwnHosts::of(&head, &allowed);

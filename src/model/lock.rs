@@ -143,8 +143,8 @@ impl LockToken {
     pub fn from_random(mut bytes: [u8; 16]) -> Self {
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+        let digits = format!("{:032x}", u128::from_be_bytes(bytes));
+        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
         Self(format!("urn:uuid:{}", parts.join("-")).into())
     }
 
@@ -586,5 +586,449 @@ impl fmt::Display for LockToken {
 impl fmt::Debug for LockToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use Reach::{Below, Itself};
+    use Scope::{Exclusive, Shared};
+
+    const AN_HOUR: Duration = Duration::from_secs(3600);
+
+    /// When all of these stories begin.
+    fn start() -> Timestamp {
+        Timestamp::new(0, 0)
+    }
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_disk(text.as_bytes()).expect(text)
+    }
+
+    fn token(number: u8) -> LockToken {
+        LockToken::from_random([number; 16])
+    }
+
+    fn lock(number: u8, root: &str, scope: Scope, reach: Reach) -> Lock {
+        Lock {
+            token: token(number),
+            root: path(root),
+            scope,
+            reach,
+            owner: None,
+            holder: Principal::Anonymous,
+            timeout: Some(AN_HOUR),
+            expires: expiry(Some(AN_HOUR), start()),
+            pin: None,
+        }
+    }
+
+    fn table(locks: &[(u8, &str, Scope, Reach)]) -> Locks {
+        let mut table = Locks::new(LockLimits::default());
+        for (number, root, scope, reach) in locks {
+            table.add(lock(*number, root, *scope, *reach), start()).expect("no conflict");
+        }
+        table
+    }
+
+    /// The numbers of locks that [`lock`] made.
+    fn numbers<'a>(locks: impl IntoIterator<Item = &'a Arc<Lock>>) -> Vec<u8> {
+        let number = |lock: &Lock| (0..=255).find(|number| token(*number) == lock.token).expect("made by a number");
+        locks.into_iter().map(|lock| number(lock)).collect()
+    }
+
+    fn submitted(numbers: &[u8], principal: Principal) -> Submitted {
+        let tokens: Vec<LockToken> = numbers.iter().map(|number| token(*number)).collect();
+        Submitted::new(principal, tokens.iter().map(LockToken::as_str))
+    }
+
+    #[test]
+    fn a_token_is_a_random_uuid() {
+        assert_eq!(LockToken::from_random([0; 16]).as_str(), "urn:uuid:00000000-0000-4000-8000-000000000000");
+        assert_eq!(LockToken::from_random([0xff; 16]).as_str(), "urn:uuid:ffffffff-ffff-4fff-bfff-ffffffffffff");
+        let counted = LockToken::from_random(std::array::from_fn(|at| at as u8));
+        assert_eq!(counted.as_str(), "urn:uuid:00010203-0405-4607-8809-0a0b0c0d0e0f");
+        assert_eq!(LockToken::parse(counted.as_str()), Some(counted));
+    }
+
+    #[test]
+    fn a_token_is_a_uri_of_any_scheme() {
+        for right in ["urn:uuid:1", "opaquelocktoken:a-b/c", "http://h/x?y#z", "a+b-c.d:e", "A:%20"] {
+            assert!(LockToken::parse(right).is_some(), "{right}");
+        }
+        let long = format!("a:{}", "b".repeat(TOKEN_BYTES_MAX));
+        for wrong in ["", "a", ":a", "a:", "1a:b", "a b:c", "a:b c", "a:<b>", "<a:b>", "a:\"b\"", "a:é", "a:\n", &long]
+        {
+            assert!(LockToken::parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_conflicts_with_what() {
+        // what is there; what is asked for; whether the lock that is there covers it, lies inside it, or neither
+        for (there, asked, expected) in [
+            (("a", Exclusive, Itself), ("a", Exclusive, Itself), "covers"),
+            (("a", Exclusive, Itself), ("a", Shared, Itself), "covers"),
+            (("a", Shared, Itself), ("a", Exclusive, Itself), "covers"),
+            (("a", Shared, Itself), ("a", Shared, Below), ""),
+            (("a", Exclusive, Below), ("a/b/c", Shared, Itself), "covers"),
+            (("a", Shared, Below), ("a/b/c", Exclusive, Itself), "covers"),
+            (("a", Shared, Below), ("a/b/c", Shared, Below), ""),
+            (("", Exclusive, Below), ("a/b", Shared, Itself), "covers"),
+            (("a", Exclusive, Itself), ("a/b", Exclusive, Below), ""),
+            (("a/b", Exclusive, Itself), ("a", Exclusive, Below), "inside"),
+            (("a/b", Exclusive, Itself), ("a", Shared, Below), "inside"),
+            (("a/b", Shared, Itself), ("a", Exclusive, Below), "inside"),
+            (("a/b", Shared, Itself), ("a", Shared, Below), ""),
+            (("a/b", Exclusive, Itself), ("", Exclusive, Below), "inside"),
+            (("a/b", Exclusive, Itself), ("a", Exclusive, Itself), ""),
+            (("a", Exclusive, Below), ("ab", Exclusive, Below), ""),
+            (("a", Exclusive, Below), ("a-b", Exclusive, Below), ""),
+            (("a-b", Exclusive, Below), ("a", Exclusive, Below), ""),
+            (("a0", Exclusive, Below), ("a", Exclusive, Below), ""),
+        ] {
+            let mut table = table(&[(1, there.0, there.1, there.2)]);
+            let found = match table.conflict(&path(asked.0), asked.1, asked.2, start()) {
+                Some(Conflict::Covers(_)) => "covers",
+                Some(Conflict::Inside(_)) => "inside",
+                None => "",
+            };
+            assert_eq!(found, expected, "{there:?} {asked:?}");
+            let added = table.add(lock(2, asked.0, asked.1, asked.2), start());
+            assert_eq!(added.is_ok(), expected.is_empty(), "{there:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_covers_and_what_lies_below() {
+        let table = table(&[
+            (1, "", Shared, Itself),
+            (2, "a", Shared, Below),
+            (3, "a", Shared, Itself),
+            (4, "a/b", Shared, Itself),
+            (5, "a/b/c", Shared, Itself),
+            (6, "a-z", Shared, Below),
+            (7, "a0", Shared, Below),
+        ]);
+        for (at, covering, below) in [
+            ("", &[1][..], &[1, 2, 3, 6, 4, 5, 7][..]),
+            ("a", &[2, 3], &[2, 3, 4, 5]),
+            ("a/b", &[2, 4], &[4, 5]),
+            ("a/b/c", &[2, 5], &[5]),
+            ("a/b/c/d", &[2], &[]),
+            ("a/x", &[2], &[]),
+            ("a-z/x", &[6], &[]),
+            ("x", &[], &[]),
+        ] {
+            assert_eq!(numbers(&table.covering(&path(at), start())), covering, "{at}");
+            assert_eq!(numbers(&table.at_or_below(&path(at), start())), below, "{at}");
+        }
+    }
+
+    #[test]
+    fn what_must_be_submitted() {
+        use Touches::{Itself as Content, Membership, Tree};
+        let locks: &[(u8, &str, Scope, Reach)] = &[
+            (1, "folder", Exclusive, Itself),
+            (2, "folder/file", Exclusive, Itself),
+            (3, "deep", Exclusive, Below),
+            (4, "team", Shared, Below),
+            (5, "team", Shared, Below),
+            (6, "team/mine", Shared, Itself),
+            (7, "top/one/file", Exclusive, Itself),
+            (8, "top/two", Shared, Itself),
+            (9, "top/two", Shared, Itself),
+        ];
+        let table = table(locks);
+        // where, what is touched, what was submitted, what is missing
+        for (at, touches, sent, missing) in [
+            ("free", Tree, &[][..], &[][..]),
+            ("folder", Content, &[], &[1]),
+            ("folder", Content, &[1], &[]),
+            ("folder/other", Content, &[], &[]),
+            ("folder/other", Membership, &[], &[1]),
+            ("folder/other", Membership, &[1], &[]),
+            ("folder/file", Content, &[1], &[2]),
+            ("folder/file", Content, &[2], &[]),
+            ("folder/file", Tree, &[2], &[1]),
+            ("folder/file", Tree, &[1], &[2]),
+            ("folder/file", Tree, &[1, 2], &[]),
+            ("folder/sub/file", Membership, &[], &[]),
+            ("folder", Tree, &[1], &[2]),
+            ("deep/a/b", Content, &[], &[3]),
+            ("deep/a/b", Membership, &[3], &[]),
+            ("deep/a/b", Tree, &[], &[3]),
+            ("team/file", Content, &[], &[4, 5]),
+            ("team/file", Content, &[5], &[]),
+            ("team/file", Membership, &[4], &[]),
+            ("team/mine", Content, &[6], &[]),
+            ("team/mine", Tree, &[6], &[4, 5]),
+            ("team/mine", Tree, &[4], &[6]),
+            ("team", Tree, &[4], &[6]),
+            ("team", Tree, &[4, 6], &[]),
+            ("top", Content, &[], &[]),
+            ("top", Tree, &[], &[7, 8, 9]),
+            ("top", Tree, &[7], &[8, 9]),
+            ("top", Tree, &[7, 9], &[]),
+            ("", Tree, &[1, 2, 3, 4, 6, 7], &[8, 9]),
+        ] {
+            let sent_by = |principal| table.missing_for(&path(at), touches, &submitted(sent, principal), start());
+            assert_eq!(numbers(&sent_by(Principal::Anonymous)), missing, "{at} {touches:?} {sent:?}");
+            let needs = !table.needed_for(&path(at), touches, start()).is_empty();
+            assert_eq!(!sent_by(Principal::named("eve")).is_empty(), needs, "somebody else's token counts for nothing");
+        }
+    }
+
+    #[test]
+    fn what_has_expired_is_gone_everywhere() {
+        let mut table = table(&[(1, "a", Exclusive, Below), (2, "b", Exclusive, Itself)]);
+        let end = start().plus(AN_HOUR);
+        let just_before = Timestamp::new(3599, 999_999_999);
+        assert!(table.conflict(&path("a/x"), Shared, Itself, just_before).is_some());
+        assert_eq!(table.named(&token(1), just_before).expect("live").remaining(just_before), Duration::from_nanos(1));
+        assert!(table.refresh(&token(2), Some(AN_HOUR * 2), just_before).is_some());
+        assert!(table.named(&token(1), end).is_none());
+        assert!(table.covering(&path("a/x"), end).is_empty());
+        assert!(table.at_or_below(&path("a"), end).is_empty());
+        assert!(table.conflict(&path("a"), Exclusive, Below, end).is_none());
+        assert!(table.needed_for(&path("a"), Touches::Tree, end).is_empty());
+        assert!(table.refresh(&token(1), Some(AN_HOUR), end).is_none());
+        assert!(table.pin(&token(1), None, end).is_none());
+        assert_eq!(numbers(table.all(end)), [2]);
+        assert_eq!(table.len(), 2);
+        assert_eq!(numbers(&table.expire(end)), [1]);
+        assert_eq!(table.len(), 1);
+        assert!(table.expire(end).is_empty());
+        assert_eq!(numbers(&table.expire(end.plus(AN_HOUR * 2))), [2]);
+        assert!(table.is_empty() && table.weight == 0 && table.by_root.is_empty() && table.by_expiry.is_empty());
+    }
+
+    #[test]
+    fn a_lock_for_ever_outlives_everything() {
+        let mut table = table(&[(1, "a", Exclusive, Itself)]);
+        table.refresh(&token(1), None, start()).expect("live");
+        assert!(table.named(&token(1), Timestamp::new(9_000_000_000, 0)).is_some());
+    }
+
+    #[test]
+    fn a_pin_moves_without_anything_else() {
+        let mut table = table(&[(1, "a", Exclusive, Itself)]);
+        let tag = EntityTag::received(false, b"v2");
+        let pinned = table.pin(&token(1), Some(tag.clone()), start().plus(Duration::from_secs(9))).expect("live");
+        assert!(pinned.pin.as_ref().is_some_and(|pin| pin.strong_eq(&tag)));
+        assert_eq!(pinned.expires, expiry(Some(AN_HOUR), start()), "using a lock does not refresh it");
+        let covering = table.covering(&path("a"), start());
+        assert!(covering[0].pin.as_ref().is_some_and(|pin| pin.strong_eq(&tag)), "seen on every way to it");
+    }
+
+    #[test]
+    fn locks_end_with_their_roots() {
+        let mut table = table(&[
+            (1, "a", Exclusive, Itself),
+            (2, "a/b", Exclusive, Itself),
+            (3, "a-b", Exclusive, Itself),
+            (4, "", Shared, Itself),
+        ]);
+        assert_eq!(numbers(&table.remove_tree(&path("a"))), [1, 2]);
+        assert_eq!(numbers(table.remove(&token(3)).as_ref()), [3]);
+        assert!(table.remove(&token(3)).is_none());
+        assert_eq!(numbers(&table.remove_tree(&SharePath::root())), [4]);
+        assert!(table.is_empty() && table.weight == 0);
+    }
+
+    #[test]
+    fn there_are_never_too_many() {
+        let limits = LockLimits { locks_max: 4, shared_max: 2, bytes_max: 1 << 20, owner_bytes_max: 10 };
+        let mut table = Locks::new(limits);
+        let mut add = |lock: Lock| match table.add(lock, start()) {
+            Ok(_) => "added",
+            Err(NotAdded::Conflict(_)) => "conflict",
+            Err(NotAdded::Full) => "full",
+            Err(NotAdded::LongOwner) => "long",
+            Err(NotAdded::KnownToken) => "known",
+        };
+        assert_eq!(add(lock(1, "a", Shared, Itself)), "added");
+        assert_eq!(add(lock(2, "a", Shared, Itself)), "added");
+        assert_eq!(add(lock(3, "a", Shared, Itself)), "full");
+        assert_eq!(add(lock(3, "a", Exclusive, Itself)), "conflict");
+        assert_eq!(add(lock(1, "b", Exclusive, Itself)), "known");
+        assert_eq!(add(Lock { owner: Some("01234567890".into()), ..lock(3, "b", Exclusive, Itself) }), "long");
+        assert_eq!(add(Lock { owner: Some("0123456789".into()), ..lock(3, "b", Exclusive, Itself) }), "added");
+        assert_eq!(add(lock(4, "c", Exclusive, Itself)), "added");
+        assert_eq!(add(lock(5, "d", Exclusive, Itself)), "full");
+        table.remove(&token(4));
+        assert!(table.add(lock(5, "d", Exclusive, Itself), start()).is_ok());
+    }
+
+    /// Somebody who asks for a million locks gets as many as there may be, whatever they are like, and no question takes longer for it.
+    #[test]
+    fn a_million_attempts_stay_within_the_bounds() {
+        let limits = LockLimits::default();
+        let mut table = Locks::new(limits);
+        let deep = "d/".repeat(100);
+        for attempt in 0..1_000_000_u32 {
+            let mut random = [0; 16];
+            random[..4].copy_from_slice(&attempt.to_le_bytes());
+            let lock = Lock {
+                token: LockToken::from_random(random),
+                owner: (attempt % 7 == 0).then(|| "x".repeat(5000).into()),
+                ..lock(
+                    0,
+                    &format!("f{}/{}{attempt}", attempt % 100, if attempt % 1000 == 0 { &deep } else { "" }),
+                    Exclusive,
+                    Itself,
+                )
+            };
+            let _ = table.add(lock, start());
+        }
+        assert!(table.len() <= limits.locks_max && table.weight <= limits.bytes_max);
+        assert!(table.len() > 10_000, "{}", table.len());
+        assert_eq!(table.weight, table.all(start()).map(|lock| lock.weight()).sum::<usize>());
+        assert!(table.covering(&path("f1/1/x"), start()).is_empty());
+    }
+
+    #[test]
+    fn junk_is_no_lock() {
+        let whole = lock(1, "a", Shared, Below).to_bytes();
+        assert!(Lock::from_bytes(&whole).is_some());
+        assert!(Lock::from_bytes(&[]).is_none());
+        for end in 0..whole.len() {
+            assert!(Lock::from_bytes(&whole[..end]).is_none(), "cut at {end}");
+        }
+        assert!(Lock::from_bytes(&[&whole[..], &[0]].concat()).is_none(), "something behind it");
+        assert!(Lock::from_bytes(&[&[FORMAT + 1], &whole[1..]].concat()).is_none(), "another format");
+    }
+
+    fn any_scope() -> impl Strategy<Value = Scope> {
+        prop_oneof![Just(Exclusive), Just(Shared)]
+    }
+
+    fn any_reach() -> impl Strategy<Value = Reach> {
+        prop_oneof![Just(Itself), Just(Below)]
+    }
+
+    prop_compose! {
+        fn any_lock()(
+            random: [u8; 16],
+            root in prop::sample::select(vec!["", "a", "a/b", "a-b/c", "é/\u{1f600}"]),
+            scope in any_scope(),
+            reach in any_reach(),
+            owner in prop::option::of("\\PC{0,20}"),
+            name in prop::option::of("\\PC{0,20}"),
+            timeout in prop::option::of((any::<u64>(), 0..1_000_000_000_u32)),
+            (seconds, nanoseconds) in (-9_000_000_000..9_000_000_000_i64, 0..1_000_000_000_u32),
+            pin in prop::option::of((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40))),
+        ) -> Lock {
+            Lock {
+                token: LockToken::from_random(random),
+                root: path(root),
+                scope,
+                reach,
+                owner: owner.map(Into::into),
+                holder: name.map_or(Principal::Anonymous, |name| Principal::named(&name)),
+                timeout: timeout.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds)),
+                expires: Timestamp::new(seconds, nanoseconds),
+                pin: pin.map(|(weak, opaque)| EntityTag::received(weak, &opaque)),
+            }
+        }
+    }
+
+    /// What happens to the table, and to a plain list that does the same the long way.
+    #[derive(Clone, Debug)]
+    enum Doing {
+        Add(u8, usize, Scope, Reach),
+        Refresh(u8),
+        Remove(u8),
+        RemoveTree(usize),
+        Pass,
+        Expire,
+    }
+
+    const PLACES: [&str; 9] = ["", "a", "a-b", "a/b", "a/b/c", "a0", "b", "a/bc", "a/b/d"];
+
+    fn doing() -> impl Strategy<Value = Doing> {
+        let place = 0..PLACES.len();
+        prop_oneof![
+            6 => (0..12_u8, place.clone(), any_scope(), any_reach()).prop_map(|(n, p, s, r)| Doing::Add(n, p, s, r)),
+            1 => (0..12_u8).prop_map(Doing::Refresh),
+            1 => (0..12_u8).prop_map(Doing::Remove),
+            1 => place.prop_map(Doing::RemoveTree),
+            1 => Just(Doing::Pass),
+            1 => Just(Doing::Expire),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_lock_comes_back_from_its_bytes(lock in any_lock()) {
+            let again = Lock::from_bytes(&lock.to_bytes());
+            prop_assert_eq!(format!("{again:?}"), format!("{:?}", Some(&lock)));
+            prop_assert_eq!(again.map(|again| again.to_bytes()), Some(lock.to_bytes()));
+        }
+
+        #[test]
+        fn no_bytes_make_it_stumble(bytes in prop::collection::vec(any::<u8>(), 0..80), lock in any_lock(), at: prop::sample::Index) {
+            let _ = Lock::from_bytes(&bytes);
+            let mut spoilt = lock.to_bytes();
+            let at = at.index(spoilt.len());
+            spoilt[at] ^= 0x41;
+            let _ = Lock::from_bytes(&spoilt);
+        }
+
+        #[test]
+        fn the_table_does_what_a_plain_list_does(doings in prop::collection::vec(doing(), 1..60)) {
+            let (mut table, mut plain, mut now) = (Locks::new(LockLimits::default()), Vec::<Lock>::new(), start());
+            for doing in doings {
+                match doing {
+                    Doing::Add(number, place, scope, reach) => {
+                        let new = Lock { expires: expiry(Some(AN_HOUR), now), ..lock(number, PLACES[place], scope, reach) };
+                        let stands_in_the_way = |old: &Lock| {
+                            let meet = old.covers(&new.root) || new.covers(&old.root);
+                            old.is_live(now) && meet && (old.scope == Exclusive || new.scope == Exclusive)
+                        };
+                        let may = !plain.iter().any(stands_in_the_way) && !plain.iter().any(|old| old.token == new.token);
+                        prop_assert_eq!(table.add(new.clone(), now).is_ok(), may);
+                        plain.extend(may.then_some(new));
+                    }
+                    Doing::Refresh(number) => {
+                        let live = plain.iter_mut().find(|lock| lock.token == token(number) && lock.is_live(now));
+                        prop_assert_eq!(table.refresh(&token(number), Some(AN_HOUR), now).is_some(), live.is_some());
+                        live.into_iter().for_each(|lock| lock.expires = expiry(Some(AN_HOUR), now));
+                    }
+                    Doing::Remove(number) => {
+                        let was = plain.len();
+                        plain.retain(|lock| lock.token != token(number));
+                        prop_assert_eq!(table.remove(&token(number)).is_some(), plain.len() < was);
+                    }
+                    Doing::RemoveTree(place) => {
+                        let was = plain.len();
+                        plain.retain(|lock| !lock.root.is_within(&path(PLACES[place])));
+                        prop_assert_eq!(table.remove_tree(&path(PLACES[place])).len(), was - plain.len());
+                    }
+                    Doing::Pass => now = now.plus(AN_HOUR / 3),
+                    Doing::Expire => {
+                        let was = plain.len();
+                        plain.retain(|lock| lock.is_live(now));
+                        prop_assert_eq!(table.expire(now).len(), was - plain.len());
+                    }
+                }
+                prop_assert_eq!(table.len(), plain.len());
+                prop_assert_eq!(table.weight, plain.iter().map(Lock::weight).sum::<usize>());
+                prop_assert_eq!(table.by_expiry.len(), plain.len());
+                for place in PLACES {
+                    let sorted = |mut tokens: Vec<LockToken>| { tokens.sort(); tokens };
+                    let tokens = |locks: &[Arc<Lock>]| sorted(locks.iter().map(|lock| lock.token.clone()).collect());
+                    let plainly = |is: &dyn Fn(&Lock) -> bool| {
+                        sorted(plain.iter().filter(|lock| lock.is_live(now) && is(lock)).map(|lock| lock.token.clone()).collect())
+                    };
+                    let place = path(place);
+                    prop_assert_eq!(tokens(&table.covering(&place, now)), plainly(&|lock| lock.covers(&place)));
+                    prop_assert_eq!(tokens(&table.at_or_below(&place, now)), plainly(&|lock| lock.root.is_within(&place)));
+                }
+            }
+        }
     }
 }

@@ -243,3 +243,110 @@ impl fmt::Display for StateCondition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_disk(text.as_bytes()).expect(text)
+    }
+
+    fn tag(text: &str) -> State {
+        State::Tag(EntityTag::received(false, text.as_bytes()))
+    }
+
+    fn token(text: &str) -> State {
+        State::Token(text.into())
+    }
+
+    /// Lists of one or more states each; a `!` before a resource's name stands for `Not` before all of them.
+    fn lists(rows: &[(&str, &[State])]) -> StateLists {
+        let list = |(name, states): &(&str, &[State])| {
+            let (not, name) = name.strip_prefix('!').map_or((false, *name), |name| (true, name));
+            let resource = match name {
+                "" => Resource::Asked,
+                "elsewhere" => Resource::Elsewhere("http://elsewhere.example/".into()),
+                name => Resource::Path(path(name)),
+            };
+            let conditions = states.iter().map(|state| StateCondition { not, state: state.clone() }).collect();
+            StateList { resource, conditions }
+        };
+        StateLists { lists: rows.iter().map(list).collect() }
+    }
+
+    #[test]
+    fn each_place_is_looked_at_once_and_only_if_it_matters() {
+        let all = lists(&[
+            ("elsewhere", &[tag("x")]),
+            ("a", &[tag("x")]),
+            ("b", &[tag("x")]),
+            ("a", &[State::AnyTag]),
+            ("c", &[tag("x")]),
+        ]);
+        let mut looks = Vec::new();
+        let held = all.hold(&path("a"), |place| {
+            looks.push(place.to_text());
+            let there = if place.as_bytes() == b"a" { There::Collection } else { There::Nothing };
+            Ok::<_, ()>(Standing { tokens: Vec::new(), there })
+        });
+        assert_eq!((held, looks), (Ok(true), vec!["/a".to_owned(), "/b".to_owned()]));
+        assert_eq!(all.paths(&path("a")), [&path("a"), &path("b"), &path("c")]);
+        assert_eq!(all.hold(&path("a"), |_| Err("the disk")), Err("the disk"), "a fault is not an answer");
+    }
+
+    #[test]
+    fn a_list_that_names_nothing_is_about_what_was_asked() {
+        let untagged = lists(&[("", &[State::AnyTag])]);
+        for (asked, holds) in [("a", true), ("b", false)] {
+            let look = |place: &SharePath| {
+                let there = if place.as_bytes() == b"a" { There::Collection } else { There::Nothing };
+                Ok::<_, ()>(Standing { tokens: Vec::new(), there })
+            };
+            assert_eq!(untagged.hold(&path(asked), look), Ok(holds));
+        }
+    }
+
+    #[test]
+    fn nobody_holds_the_lock_that_is_none() {
+        let live = LockToken::parse(NO_LOCK).expect("a URI like others");
+        let look = |_: &SharePath| Ok::<_, ()>(Standing { tokens: vec![live.clone()], there: There::Nothing });
+        assert_eq!(lists(&[("", &[token(NO_LOCK)])]).hold(&path("a"), look), Ok(false));
+        assert_eq!(lists(&[("!", &[token(NO_LOCK)])]).hold(&path("a"), look), Ok(true));
+        assert_eq!(lists(&[("", &[token(NO_LOCK), token("a:b")])]).tokens().collect::<Vec<_>>(), ["a:b"]);
+    }
+
+    #[test]
+    fn content_is_asked_for_by_the_form_of_a_tag() {
+        let content = tag("0123456789abcdef0123456789abcdef");
+        let asked = path("a");
+        for (rows, at_a, at_b) in [
+            (&[("", &[content.clone()][..])][..], true, false),
+            (&[("b", &[tag("x"), content.clone()])], false, true),
+            (&[("a", &[tag("x"), content.clone()])], true, false),
+            (&[("", &[tag("x"), token("a:b"), State::AnyTag])], false, false),
+        ] {
+            let lists = lists(rows);
+            let asks = (lists.asks_for_content(&asked, &asked), lists.asks_for_content(&asked, &path("b")));
+            assert_eq!(asks, (at_a, at_b), "{lists}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_named_by_every_list_or_not_at_all() {
+        let asked = path("a");
+        for (rows, names) in [
+            (&[("", &[tag("x")][..])][..], true),
+            (&[("", &[token("a:b")])], true),
+            (&[("a", &[tag("x")]), ("a", &[State::AnyTag, token("a:b")])], true),
+            (&[("", &[State::AnyTag])], false),
+            (&[("!", &[tag("x")])], false),
+            (&[("", &[tag("x")]), ("!", &[token(NO_LOCK)])], false),
+            (&[("b", &[tag("x")])], false),
+            (&[("elsewhere", &[tag("x")])], false),
+        ] {
+            let lists = lists(rows);
+            assert_eq!(lists.names_a_version(&asked, &asked), names, "{lists}");
+        }
+    }
+}
