@@ -267,7 +267,8 @@ impl Asking {
         }
         response.propstat(StatusCode::NOT_FOUND, |out| {
             for (name, live) in &self.live {
-                let is_there = live.is_some_and(|live| live.is_of(facts)) || notes.iter().any(|note| note.name() == name);
+                let is_there =
+                    live.is_some_and(|live| live.is_of(facts)) || notes.iter().any(|note| note.name() == name);
                 if !is_there {
                     out.name(name);
                 }

@@ -60,7 +60,38 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
     }
     let asked = parse(head)?;
     let plan = plan(verbs, head, &asked)?;
-    judge_early(verbs, &plan).await
+    let trial = Trial::new(verbs, &plan);
+    judge_early(verbs, &plan).await?;
+    trial.is_over();
+    Ok(())
+}
+
+/// An upload that has not been stored yet. However it ends otherwise, also if the client leaves, that is taken note of: clients that delete
+/// what they could not store must not delete what is there.
+struct Trial {
+    share: Arc<Share>,
+    path: SharePath,
+    precondition: Precondition,
+    is_over: bool,
+}
+
+impl Trial {
+    fn new(verbs: &Verbs, plan: &Plan) -> Self {
+        let (path, precondition) = (plan.path.clone(), plan.precondition.clone());
+        Self { share: Arc::clone(&verbs.share), path, precondition, is_over: false }
+    }
+
+    fn is_over(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.share.upload_failed(&self.path, &self.precondition, now());
+        }
+    }
 }
 
 /// Answers PUT.
@@ -71,6 +102,7 @@ pub(super) async fn put(
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
     let plan = plan(verbs, head, asked)?;
+    let trial = Trial::new(verbs, &plan);
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
     let _turn = turn(verbs).await?;
@@ -78,6 +110,7 @@ pub(super) async fn put(
         Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
+    trial.is_over();
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 

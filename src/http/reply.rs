@@ -17,8 +17,8 @@ use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
-use crate::share::{Relocated, Stored};
 use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
+use crate::share::{Relocated, Stored};
 
 use super::dav_headers::BadUrl;
 use super::digest::{Invalid, Mismatch};
@@ -38,8 +38,7 @@ const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#"
 /// When to try again, in seconds, where that may help.
 const RETRY_AFTER: &str = "2";
 
-const ALLOWED_ON_FILES: &str =
-    "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+const ALLOWED_ON_FILES: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
 const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
 const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, LOCK, POST";
 const ALLOWED_SOMEWHERE: &str =
@@ -323,7 +322,9 @@ fn forbidden(why: Forbidden) -> &'static str {
 /// 412 (RFC 9110 §15.5.13): which header failed, what is there now, and how to go on.
 fn precondition_failed(header: Header, current: Option<&Current>) -> HttpResponse {
     let retry = match (header, current) {
-        (Header::Overwrite, _) => "Something is here already, and Overwrite: F keeps it. Choose another name, or send Overwrite: T.",
+        (Header::Overwrite, _) => {
+            "Something is here already, and Overwrite: F keeps it. Choose another name, or send Overwrite: T."
+        }
         (Header::IfNoneMatch, _) => "Something is here already. GET it; to replace it, send If-Match with its ETag.",
         (_, Some(_)) => {
             "GET the file, bring your change and this version together, and send the result with If-Match and this current_etag."

@@ -18,14 +18,7 @@ use super::dav_headers::{self, OwnHosts};
 use super::if_header;
 
 /// The methods of HTTP and WebDAV that exist but are not served.
-const KNOWN_METHODS: &[&str] = &[
-    "CONNECT",
-    "TRACE",
-    "PATCH",
-    "REPORT",
-    "SEARCH",
-    "ACL",
-];
+const KNOWN_METHODS: &[&str] = &["CONNECT", "TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
 
 /// What is asked to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +161,8 @@ pub(super) fn conditional_headers(headers: &HeaderMap) -> Result<Precondition, M
 pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>) -> Result<Precondition, Malformed> {
     let headers = &head.headers;
     let conditions = conditional_headers(headers)?;
-    let states = if_header::parse(&lines(headers, &HeaderName::from_static("if")), own).map_err(|_| Malformed(Header::If))?;
+    let states =
+        if_header::parse(&lines(headers, &HeaderName::from_static("if")), own).map_err(|_| Malformed(Header::If))?;
     let token = dav_headers::lock_token(headers).map_err(|_| Malformed(Header::LockToken))?;
     let in_states = states.iter().flat_map(|states| states.tokens());
     let submitted = Submitted::new(Principal::Anonymous, in_states.chain(token.iter().map(LockToken::as_str)));

@@ -218,10 +218,11 @@ impl Precondition {
     pub fn asks_for_content(&self) -> bool {
         let in_states = |states: &States| states.lists.asks_for_content(&states.asked, &states.asked);
         let lists = [&self.if_match, &self.if_none_match];
-        self.states().is_some_and(in_states) || lists.into_iter().flatten().any(|list| match list {
-            TagList::Any => false,
-            TagList::Tags(tags) => tags.iter().any(Listed::is_of_content),
-        })
+        self.states().is_some_and(in_states)
+            || lists.into_iter().flatten().any(|list| match list {
+                TagList::Any => false,
+                TagList::Tags(tags) => tags.iter().any(Listed::is_of_content),
+            })
     }
 
     /// Whether it names the version that a change would replace, so that a policy of required preconditions is content

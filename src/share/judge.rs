@@ -165,7 +165,9 @@ impl Share {
             Seen::Busy(_) if precondition.demands_nothing_there() => {
                 self.judge_conditions(path, precondition, Target::Collection, None, now)?;
             }
-            Seen::Busy(_) if deed.amends() => self.judge_conditions(path, precondition, Target::Collection, None, now)?,
+            Seen::Busy(_) if deed.amends() => {
+                self.judge_conditions(path, precondition, Target::Collection, None, now)?
+            }
             Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
             Seen::Collection(_) => self.judge_conditions(path, precondition, Target::Collection, None, now)?,
             Seen::Link | Seen::Special => return Ok(Judged::Go(seen)),

@@ -17,8 +17,8 @@ use crate::store::staging::Staging;
 
 use super::Share;
 use super::identity::{Effort, Identity};
-use super::outcome::{Forbidden, LockRoot, Outcome, Refusal};
 use super::judge::{Deed, Looked};
+use super::outcome::{Forbidden, LockRoot, Outcome, Refusal};
 use super::write::{Dating, current};
 
 /// How often LOCK tries again when what it is for comes or goes meanwhile.
@@ -101,7 +101,13 @@ impl Share {
     }
 
     /// Locks what is at a path. Where nothing is, an empty file is made (RFC 4918 §7.3).
-    pub fn lock(&self, path: &SharePath, wish: LockWish, precondition: &Precondition, now: Timestamp) -> Outcome<Taken> {
+    pub fn lock(
+        &self,
+        path: &SharePath,
+        wish: LockWish,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Taken> {
         let path = &*self.spelled(path)?;
         if path.is_root() {
             drop(self.judge_root(precondition, Deed::Lock, now)?);
@@ -115,7 +121,8 @@ impl Share {
             }
         }
         let lock = self.add_lock(path, wish, precondition, now)?;
-        let pinned = if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
+        let pinned =
+            if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
         let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
         let lock = self.locks.table().pin(&lock.token, pin, now).unwrap_or(lock);
         self.note(&lock);
@@ -142,7 +149,13 @@ impl Share {
     }
 
     /// Gives a lock back.
-    pub fn unlock(&self, path: &SharePath, token: &LockToken, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+    pub fn unlock(
+        &self,
+        path: &SharePath,
+        token: &LockToken,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
         let path = &*self.spelled(path)?;
         self.judge_states_alone(path, precondition, now)?;
         let lock = self.locks.table().named(token, now).cloned().filter(|lock| lock.covers(path));

@@ -14,11 +14,11 @@ use crate::store::disk::{Cause, File, Opened, Result, Space};
 use crate::store::index::{DateKnown, Remembered};
 use crate::store::properties::Snapshot;
 
+use super::Share;
 use super::identity::Effort;
+use super::judge::{Deed, Looked};
 use super::listing::Listed;
 use super::outcome::{Forbidden, Outcome, Refusal};
-use super::judge::{Deed, Looked};
-use super::Share;
 
 /// How many bytes the dead properties of one resource may take together.
 const NOTES_BYTES_MAX: usize = 256 << 10;

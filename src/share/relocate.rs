@@ -91,7 +91,7 @@ impl Share {
     pub fn copy(
         &self,
         wanted: &Relocation,
-        deep: bool,
+        _deep: bool,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Relocated> {

@@ -52,7 +52,12 @@ impl Share {
 
     /// Opens a version.
     pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<Target> {
-        match self.tree.history().open(&*self.spelled(path)?, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
+        match self
+            .tree
+            .history()
+            .open(&*self.spelled(path)?, id)
+            .map_err(|error| self.stop(error, Refusal::NotFound))?
+        {
             Opened::File(file, status) => {
                 let identity = self.identify(&file, &status, Effort::HashSmall, now)?;
                 let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);

@@ -38,7 +38,12 @@ fn spelling_there(disk: &dyn Disk, root: &Dir, folder: &SharePath, name: Name) -
 fn other_spellings(name: &Name) -> impl Iterator<Item = Name> {
     let text = str::from_utf8(name.as_bytes()).unwrap_or_default();
     let forms = [text.nfc().collect::<String>(), text.nfd().collect()];
-    forms.into_iter().filter_map(|form| Name::new(form.into_bytes()).ok()).filter(|form| form != name).collect::<Vec<_>>().into_iter()
+    forms
+        .into_iter()
+        .filter_map(|form| Name::new(form.into_bytes()).ok())
+        .filter(|form| form != name)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn is_there(disk: &dyn Disk, root: &Dir, path: &SharePath) -> Result<bool> {

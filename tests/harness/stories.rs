@@ -233,7 +233,7 @@ impl Asking {
                         self.upload(disk, server)?
                     }
                 };
-                share.put(&path, upload, &precondition, now).map(drop)
+                share.put(&path, upload, None, &precondition, now).map(drop)
             }
         }
     }

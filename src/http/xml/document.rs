@@ -54,8 +54,6 @@ pub(super) struct Document<'x> {
     has_root: bool,
     elements: usize,
     copied: usize,
-    /// How many events the tokenizer was asked for: what the reading costs.
-    events: usize,
 }
 
 /// What comes next.
@@ -129,7 +127,6 @@ impl<'x> Document<'x> {
             has_root: false,
             elements: 0,
             copied: 0,
-            events: 0,
         }
     }
 
@@ -234,19 +231,12 @@ impl<'x> Document<'x> {
         }
     }
 
-    /// How many events the tokenizer was asked for.
-    #[cfg(test)]
-    pub(super) fn events(&self) -> usize {
-        self.events
-    }
-
     fn next(&mut self) -> Result<Node<'x>, XmlError> {
         loop {
             let begin = self.position();
             if self.text[begin..].starts_with("<!D") || self.text[begin..].starts_with("<!d") {
                 return Err(XmlError::Doctype);
             }
-            self.events += 1;
             let event =
                 self.reader.read_event().map_err(|_| Malformed("tags, comments or references do not add up"))?;
             let raw = &self.text[begin..self.position()];
@@ -613,5 +603,442 @@ fn is_encoding(name: &str, is_utf16: bool, text: &str) -> bool {
         "us-ascii" | "ascii" => !is_utf16 && text.is_ascii(),
         "utf-16" | "utf-16le" | "utf-16be" => is_utf16,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads all of a body, and says in how many steps: tags, texts and references.
+    fn read(body: &[u8]) -> (Result<(), XmlError>, usize) {
+        let decoded = match Decoded::new(body) {
+            Ok(decoded) => decoded,
+            Err(error) => return (Err(error), 0),
+        };
+        let mut document = Document::new(&decoded);
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            match document.next() {
+                Ok(Node::Nothing) => return (Ok(()), steps),
+                Ok(_) => {}
+                Err(error) => return (Err(error), steps),
+            }
+        }
+    }
+
+    /// The document copied from its root on.
+    fn copy(text: &str) -> Result<String, XmlError> {
+        let decoded = Decoded::new(text.as_bytes())?;
+        let mut document = Document::new(&decoded);
+        let root = document.root()?;
+        let copy = document.copy(&root)?;
+        document.finish()?;
+        Ok(copy.into())
+    }
+
+    #[test]
+    fn what_is_well_formed_is_read() {
+        for body in [
+            "<a/>",
+            "\u{FEFF}<a/>",
+            "<?xml version='1.0' ?>\n<!-- - --><?b c?><a\n/> <?b?><!---->\n",
+            "<?xml version=\"1.1\" encoding=\"UTF-8\" standalone=\"yes\"?><a></a >",
+            "<?xml version='1.0' encoding='us-ascii'?><a>&#228;</a>",
+            "<?xml-stylesheet href='a'?><a/>",
+            "<a b='\"' c=\"'\" d = '>/>'/>",
+            "<a>&lt;&gt;&amp;&apos;&quot;&#x10000;&#65536;&#9;&#xD;]]</a>",
+            "<a><![CDATA[<b>&c;]]]]><![CDATA[>]]></a>",
+            "<a xmlns=''/>",
+            "<a xmlns='urn:x'><b xmlns=''/></a>",
+            "<p:a xmlns:p='urn:x' xmlns:q='urn:y' b='1' p:b='2' q:b='3'/>",
+            "<a xmlns='urn:x' xmlns:p='urn:x' b='1' p:b='2'/>",
+            "<xml:a xml:lang='de' xmlns:xml='http://www.w3.org/XML/1998/namespace'/>",
+            "<äöü_-.7·/>",
+            "<a>\u{FFFD}\u{10FFFF}\u{7F}\u{85}</a>",
+        ] {
+            assert_eq!(read(body.as_bytes()).0, Ok(()), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_refused() {
+        for body in [
+            // Nothing, or not only one root.
+            "",
+            " ",
+            "\u{FEFF}",
+            "a",
+            "<?xml version='1.0'?>",
+            "<!-- -->",
+            "<a/><b/>",
+            "<a/>b",
+            "a<a/>",
+            "<a/>&#32;",
+            "<a/>&amp;",
+            "<a/><![CDATA[ ]]>",
+            "<![CDATA[]]><a/>",
+            "<a/></a>",
+            // Tags.
+            "<",
+            "<a",
+            "<a>",
+            "<a/",
+            "<a b",
+            "<a></b>",
+            "<a></a",
+            "</a>",
+            "<a><b></a></b>",
+            "<a></p:a>",
+            "< a/>",
+            "<a></ a>",
+            "<a></a b='c'>",
+            "<1/>",
+            "<-a/>",
+            "<a'/>",
+            "<a<b/>",
+            "<a/b/>",
+            "<a:/>",
+            "<:a/>",
+            "<a:b:c xmlns:a='urn:x' xmlns:b='urn:y'/>",
+            "<\u{D7}/>",
+            "</>",
+            "<>",
+            // Attributes.
+            "<a b/>",
+            "<a b=/>",
+            "<a b=c/>",
+            "<a b='c/>",
+            "<a ='c'/>",
+            "<a b='1'c='2'/>",
+            "<a b='1' b='1'/>",
+            "<a 1='2'/>",
+            "<a b='<'/>",
+            "<a b=\"1'/>",
+            "<a b='&'/>",
+            "<a b='&c'/>",
+            "<a b='&c;'/>",
+            "<a b='&#0;'/>",
+            "<a b='1' /b='2'/>",
+            // Namespaces.
+            "<p:a/>",
+            "<a p:b='1'/>",
+            "<a xmlns:p=''/>",
+            "<a xmlns:p='urn:x'><b xmlns:p=''/></a>",
+            "<a><b xmlns:p='urn:x'/><p:c/></a>",
+            "<a xmlns:p='urn:x' xmlns:p='urn:y'/>",
+            "<a xmlns='urn:x' xmlns='urn:y'/>",
+            "<a xmlns:p='urn:x' xmlns:q='urn:x' p:b='1' q:b='2'/>",
+            "<a xmlns:p='urn:&#120;' xmlns:q='urn:x' p:b='1' q:b='2'/>",
+            "<a xmlns:xml='urn:x'/>",
+            "<a xmlns:xmlns='urn:x'/>",
+            "<a xmlns:xmlns='http://www.w3.org/2000/xmlns/'/>",
+            "<xmlns:a/>",
+            "<a xmlns:p='http://www.w3.org/XML/1998/namespace'/>",
+            "<a xmlns='http://www.w3.org/XML/1998/namespace'/>",
+            "<a xmlns:p='http://www.w3.org/2000/xmlns/'/>",
+            "<a xmlns='http://www.w3.org/2000/xmlns/'/>",
+            "<a xmlns:='urn:x'/>",
+            // References.
+            "<a>&</a>",
+            "<a>& </a>",
+            "<a>&b;</a>",
+            "<a>&nbsp;</a>",
+            "<a>&;</a>",
+            "<a>&#;</a>",
+            "<a>&#x;</a>",
+            "<a>&#xg;</a>",
+            "<a>&#+9;</a>",
+            "<a>&#0;</a>",
+            "<a>&#8;</a>",
+            "<a>&#xD800;</a>",
+            "<a>&#xFFFE;</a>",
+            "<a>&#x110000;</a>",
+            "<a>&#99999999999;</a>",
+            "<a>&#X41;</a>",
+            "<a>&LT;</a>",
+            "<a>&amp</a>",
+            // Characters.
+            "<a>\0</a>",
+            "<a>\u{1}</a>",
+            "<a b='\u{1F}'/>",
+            "<a>\u{FFFE}</a>",
+            "<!--\u{FFFF}--><a/>",
+            "<a>]]></a>",
+            // Comments, instructions, declarations.
+            "<!-- -- --><a/>",
+            "<!-- --->",
+            "<!-- ---><a/>",
+            "<!--><a/>",
+            "<a><!--</a>",
+            "<a><![CDATA[</a>",
+            "<a><![cdata[]]></a>",
+            "<!a><a/>",
+            "<!><a/>",
+            "<?xml?><a/>",
+            "<?xml version='2.0'?><a/>",
+            "<?xml version='1.'?><a/>",
+            "<?xml encoding='utf-8'?><a/>",
+            " <?xml version='1.0'?><a/>",
+            "<a><?xml version='1.0'?></a>",
+            "<?xml version='1.0'standalone='no'?><a/>",
+            "<?xml version='1.0' standalone='maybe'?><a/>",
+            "<?xml version='1.0' standalone='no' encoding='utf-8'?><a/>",
+            "<?xml version='1.0' a='b'?><a/>",
+            "<?XML version='1.0'?><a/>",
+            "<??><a/>",
+            "<? a?><a/>",
+            "<?a><a/>",
+            "<a><?b</a>",
+            "<?1 ?><a/>",
+            // Encodings that are not what they say.
+            "<?xml version='1.0' encoding='utf-16'?><a/>",
+            "<?xml version='1.0' encoding='iso-8859-1'?><a/>",
+            "<?xml version='1.0' encoding=''?><a/>",
+            "<?xml version='1.0' encoding='us-ascii'?><ä/>",
+        ] {
+            let (end, _) = read(body.as_bytes());
+            assert!(matches!(end, Err(Malformed(_))), "{body}: {end:?}");
+        }
+        for bytes in [
+            &b"\xFF"[..],
+            b"<a>\xC3</a>",
+            b"<a>\xC0\x80</a>",
+            b"<a>\xED\xA0\x80</a>",
+            b"<a>\xE4</a>",
+            b"\0<\0a\0/\0>",
+            b"<\0a\0/\0>\0",
+        ] {
+            let (end, _) = read(bytes);
+            assert!(matches!(end, Err(Malformed(_))), "{bytes:x?}: {end:?}");
+        }
+    }
+
+    #[test]
+    fn a_document_type_ends_the_reading() {
+        let bomb = "<!DOCTYPE a [<!ENTITY b 'bbbbbbbbbb'><!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;'>]><a>&c;</a>";
+        let outside = "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>";
+        let mut endless = String::from("<!DOCTYPE a [");
+        (0..9000).for_each(|number| endless.push_str(&format!("<!ENTITY e{number} '{}'>", "x".repeat(40))));
+        for body in [
+            bomb,
+            outside,
+            "<!DOCTYPE a><a/>",
+            "<!-- --><!DOCTYPE a><a/>",
+            "<!doctype a>",
+            "<!DOCTYPE",
+            "<a><!DOCTYPE b></a>",
+            &endless,
+        ] {
+            let (end, steps) = read(body.as_bytes());
+            assert_eq!(end, Err(XmlError::Doctype), "{}", &body[..40.min(body.len())]);
+            assert!(steps <= 2, "{steps} steps for {}", &body[..40.min(body.len())]);
+        }
+    }
+
+    /// What is too much is seen when it begins, not at its end: the work is counted in steps.
+    #[test]
+    fn too_much_is_refused_early() {
+        let declarations =
+            (0..=NAMESPACES_MAX).map(|number| format!("<a xmlns:p{number}='urn:x'>")).collect::<String>();
+        for (body, steps_max) in [
+            ("<a>".repeat(100_000), DEPTH_MAX + 1),
+            (format!("<a>{}", "<b/>".repeat(100_000)), 2 * ELEMENTS_MAX + 2),
+            (format!("<a {}/>", "b='' ".repeat(100_000)), 1),
+            (format!("<a {}/>", (0..50_000).map(|number| format!("b{number}='' ")).collect::<String>()), 1),
+            (format!("<a {}/>", (0..20_000).map(|number| format!("xmlns:p{number}='urn:x' ")).collect::<String>()), 1),
+            (declarations, DEPTH_MAX + 1),
+            (format!("<a>{}</a>", "b".repeat(BODY_BYTES_MAX)), 0),
+        ] {
+            let (end, steps) = read(body.as_bytes());
+            assert!(matches!(end, Err(TooLarge(_))), "{}: {end:?}", &body[..40]);
+            assert!(steps <= steps_max, "{steps} steps for {}", &body[..40]);
+        }
+        for body in [
+            format!("{}{}", "<a>".repeat(DEPTH_MAX), "</a>".repeat(DEPTH_MAX)),
+            format!("<a {}/>", (0..ATTRIBUTES_MAX).map(|number| format!("b{number}='' ")).collect::<String>()),
+            format!("<a>{}</a>", "<b/>".repeat(ELEMENTS_MAX - 1)),
+        ] {
+            assert_eq!(read(body.as_bytes()).0, Ok(()), "{}", &body[..40]);
+        }
+    }
+
+    /// A value can be longer than what was sent: each character of CDATA may need five, and each property brings its namespaces along.
+    #[test]
+    fn copies_are_bounded_too() {
+        let special = format!("<a><![CDATA[{}]]></a>", "<".repeat(400_000));
+        assert_eq!(copy(&special).unwrap_err(), TooLarge("values that are too long"));
+        assert_eq!(copy(&special[..100]).unwrap_err(), Malformed("tags, comments or references do not add up"));
+        assert_eq!(copy(&format!("<a>{}</a>", "b".repeat(400_000))).unwrap().len(), 400_007);
+    }
+
+    #[test]
+    fn utf_16_is_understood() {
+        let text = "<?xml version='1.0' encoding='UTF-16'?><a>\u{10000}ä</a>";
+        let little: Vec<u8> = "\u{FEFF}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "\u{FEFF}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect();
+        for body in [little, big] {
+            assert_eq!(read(&body).0, Ok(()));
+            assert!(matches!(read(&body[..body.len() - 1]).0, Err(Malformed("half a character"))));
+            assert!(read(&body[2..]).0.is_err());
+        }
+        assert_eq!(read(b"\xFE\xFF\0<\0a\0/\0>").0, Ok(()));
+        for bad in
+            [&b"\xFE\xFF\0<\0a\0>\xD8\0\0<\0/\0a\0>"[..], b"\xFF\xFE\0\0<\0\0\0a\0\0\0/\0\0\0>\0\0\0", b"\xFE\xFF"]
+        {
+            assert!(matches!(read(bad).0, Err(Malformed(_))), "{bad:x?}");
+        }
+        let lie: Vec<u8> =
+            "\u{FEFF}<?xml version='1.0' encoding='utf-8'?><a/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(matches!(read(&lie).0, Err(Malformed(_))));
+    }
+
+    #[test]
+    fn a_copy_means_what_was_sent() {
+        for (sent, copied) in [
+            ("<a></a>", "<a/>"),
+            ("<a> <b/>c </a>", "<a> <b/>c </a>"),
+            ("<a>1\r\n2\r3&#13;\n</a>", "<a>1\n2\n3&#13;\n</a>"),
+            ("<a b='1\r\n2\t3&#9;&#10;&#13;\"&gt;'/>", "<a b=\"1 2 3&#9;&#10;&#13;&quot;&gt;\"/>"),
+            ("<a><!-- b --><?c d?>e<![CDATA[<f>&g;]]></a>", "<a>e&lt;f&gt;&amp;g;</a>"),
+            ("<a><![CDATA[]]></a>", "<a/>"),
+            ("<a>&#x1F600;&apos;</a>", "<a>\u{1F600}'</a>"),
+            (
+                "<p:a xmlns:p='urn:&amp;x'><q:b xmlns:q='urn:y' p:c='1'/></p:a>",
+                "<p:a xmlns:p=\"urn:&amp;x\"><q:b xmlns:q=\"urn:y\" p:c=\"1\"/></p:a>",
+            ),
+            ("<a xmlns=''/>", "<a/>"),
+            ("<a xml:lang='de'/>", "<a xml:lang=\"de\"/>"),
+            ("<a xmlns:xml='http://www.w3.org/XML/1998/namespace'/>", "<a/>"),
+        ] {
+            assert_eq!(copy(sent).as_deref(), Ok(copied), "{sent}");
+            assert_eq!(copy(copied).as_deref(), Ok(copied), "{sent}");
+        }
+    }
+
+    /// An element as it is meant: names resolved, neighbouring texts joined.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Tree {
+        namespace: usize,
+        local: String,
+        attributes: Vec<(String, String)>,
+        children: Vec<Child>,
+    }
+
+    #[derive(Clone, Debug, PartialEq)]
+    enum Child {
+        Text(String),
+        Element(Tree),
+    }
+
+    /// The first is none; the last needs escaping.
+    const NAMESPACES: [&str; 4] = ["", "urn:x", "DAV:", "http://example.org/?a='&\"<>\u{e9}"];
+
+    fn texts() -> impl Strategy<Value = String> {
+        let special = prop::sample::select("<>&\"' \t\r\n]\u{FFFD}\u{10000}".chars().collect::<Vec<_>>());
+        let other = any::<char>().prop_filter("one that XML knows", |c| is_character(*c));
+        prop::collection::vec(prop_oneof![special, other], 0..8).prop_map(|characters| characters.into_iter().collect())
+    }
+
+    fn trees() -> impl Strategy<Value = Tree> {
+        let node = |children: BoxedStrategy<Vec<Child>>| {
+            let attributes = prop::collection::btree_map("[a-zé_][a-z.-]{0,3}", texts(), 0..3);
+            (0..NAMESPACES.len(), "[a-zA-Zé_][a-z0-9.-]{0,4}", attributes, children).prop_map(
+                |(namespace, local, attributes, children)| {
+                    let attributes = attributes.into_iter().filter(|(name, _)| name != "xmlns").collect();
+                    Tree { namespace, local, attributes, children: joined(children) }
+                },
+            )
+        };
+        let leaf = node(prop::collection::vec(texts().prop_map(Child::Text), 0..2).boxed());
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            let child = prop_oneof![texts().prop_map(Child::Text), inner.prop_map(Child::Element)];
+            node(prop::collection::vec(child, 0..4).boxed())
+        })
+    }
+
+    fn joined(children: Vec<Child>) -> Vec<Child> {
+        let mut whole = Vec::<Child>::new();
+        for child in children {
+            match (whole.last_mut(), child) {
+                (_, Child::Text(text)) if text.is_empty() => {}
+                (Some(Child::Text(before)), Child::Text(text)) => before.push_str(&text),
+                (_, child) => whole.push(child),
+            }
+        }
+        whole
+    }
+
+    /// Writes a tree in one of the many ways to do so: texts as CDATA where that can be, or each character as a number.
+    fn write(tree: &Tree, outer: usize, out: &mut String) {
+        let numbers = |text: &str| text.chars().map(|c| format!("&#x{:x};", u32::from(c))).collect::<String>();
+        let tag =
+            if tree.namespace % 2 == 1 { format!("p{}:{}", tree.namespace, tree.local) } else { tree.local.clone() };
+        out.push_str(&format!("<{tag}"));
+        let namespace = numbers(NAMESPACES[tree.namespace]);
+        if tree.namespace % 2 == 1 {
+            out.push_str(&format!(" xmlns:p{}='{namespace}'", tree.namespace));
+        } else if tree.namespace != outer {
+            out.push_str(&format!(" xmlns='{namespace}'"));
+        }
+        tree.attributes.iter().for_each(|(name, value)| out.push_str(&format!("\n{name} = '{}'", numbers(value))));
+        out.push('>');
+        for child in &tree.children {
+            match child {
+                Child::Element(inner) => {
+                    write(inner, if tree.namespace % 2 == 1 { outer } else { tree.namespace }, out)
+                }
+                Child::Text(text) if text.contains("]]>") || text.contains('\r') => out.push_str(&numbers(text)),
+                Child::Text(text) => out.push_str(&format!("<!-- --><![CDATA[{text}]]>")),
+            }
+        }
+        out.push_str(&format!("</{tag} >"));
+    }
+
+    fn tree_of(document: &mut Document<'_>, element: Element<'_>) -> Tree {
+        let own = element.attributes.iter().filter(|attribute| declared_prefix(attribute.name).is_none());
+        let attributes = own.map(|attribute| (attribute.name.to_owned(), attribute.value.to_string())).collect();
+        let mut children = Vec::new();
+        loop {
+            match document.next().unwrap() {
+                Node::Start(inner) => children.push(Child::Element(tree_of(document, inner))),
+                Node::Text(text) => children.push(Child::Text(text.into())),
+                Node::End | Node::Nothing => break,
+            }
+        }
+        let namespace = NAMESPACES.iter().position(|known| *known == &*element.namespace).unwrap();
+        Tree { namespace, local: element.local.to_owned(), attributes, children: joined(children) }
+    }
+
+    fn parse(text: &str) -> Tree {
+        let decoded = Decoded::new(text.as_bytes()).unwrap();
+        let mut document = Document::new(&decoded);
+        let root = document.root().unwrap();
+        let tree = tree_of(&mut document, root);
+        document.finish().unwrap();
+        tree
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_still_the_same_when_it_is_copied(tree in trees()) {
+            let mut sent = String::new();
+            write(&tree, 0, &mut sent);
+            prop_assert_eq!(&parse(&sent), &tree, "{}", sent);
+            let copied = copy(&sent).unwrap();
+            prop_assert_eq!(&parse(&copied), &tree, "{}", copied);
+            prop_assert_eq!(copy(&copied).unwrap(), copied);
+        }
+
+        #[test]
+        fn whatever_comes_is_read_or_refused(text in "[<>/a-c:='\" &;!?\\[\\]#x0-9-]{0,40}", bytes in any::<Vec<u8>>()) {
+            let _ = read(text.as_bytes());
+            let _ = read(&bytes);
+        }
     }
 }

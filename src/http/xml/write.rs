@@ -557,3 +557,199 @@ fn push_active_lock(out: &mut Vec<u8>, lock: &ActiveLock<'_>) {
     }
     push(out, "</D:activelock>");
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::read::{Instruction, Propfind, Proppatch};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The answer without its prolog, and with `#` for the version of HTTP.
+    #[track_caller]
+    fn assert_answer(answer: &[u8], expected: &str) {
+        let text = str::from_utf8(answer).unwrap();
+        let inner = text.strip_prefix("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n").unwrap();
+        assert_eq!(inner.replace("HTTP/1.1 ", "#"), expected);
+        super::super::read::check(answer).unwrap();
+    }
+
+    const LOCK: ActiveLock<'_> = ActiveLock {
+        scope: LockScope::Exclusive,
+        is_deep: false,
+        owner: Some("<D:owner xmlns:D=\"DAV:\">A &amp; B</D:owner>"),
+        timeout: Some(3600),
+        token: "urn:uuid:1",
+        root: Some("/a&b"),
+    };
+
+    #[test]
+    fn properties_are_told_by_their_status() {
+        let asked = [
+            PropertyName::dav("getetag"),
+            PropertyName::new("urn:\"x\"", "a"),
+            PropertyName::new("", "b"),
+            PropertyName::new("urn:\"x\"", "c"),
+            PropertyName::new("urn:y", "d"),
+        ];
+        let mut answer = Multistatus::new(&asked[..4]);
+        answer.response("/a/", |response| {
+            response.propstat(StatusCode::OK, |properties| {
+                properties.resource_type(true);
+                properties.text("getetag", "\"1<2\"");
+                properties.number("getcontentlength", u64::MAX);
+                properties.href("current-user-principal", "/me&you");
+                properties.elements("quota", "<D:x/>");
+                properties.dead(&DeadProperty::new(asked[2].clone(), "<b>c</b>"));
+            });
+            response.propstat(StatusCode::NOT_FOUND, |properties| asked.iter().for_each(|name| properties.name(name)));
+            response.propstat(StatusCode::FORBIDDEN, |_| {});
+        });
+        let first = answer.take();
+        assert_eq!(answer.waiting(), 0);
+        answer.response("/%3C", |response| {
+            let why = Some(&Condition::CannotModifyProtectedProperty);
+            response.propstat_because(StatusCode::FORBIDDEN, why, Some("no <way>"), |properties| {
+                properties.named_text(&asked[1], "1 & 2");
+                properties.named_text(&asked[4], "\u{0}");
+                properties.named_text(&asked[0], "");
+            });
+        });
+        answer.response("/c", |_| {});
+        assert_answer(
+            &[first, answer.finish()].concat(),
+            "<D:multistatus xmlns:D=\"DAV:\" xmlns:n1=\"urn:&quot;x&quot;\"><D:response><D:href>/a/</D:href>\
+             <D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype><D:getetag>\"1&lt;2\"</D:getetag>\
+             <D:getcontentlength>18446744073709551615</D:getcontentlength>\
+             <D:current-user-principal><D:href>/me&amp;you</D:href></D:current-user-principal><D:quota><D:x/></D:quota><b>c</b></D:prop>\
+             <D:status>#200 OK</D:status></D:propstat>\
+             <D:propstat><D:prop><D:getetag/><n1:a/><b/><n1:c/><n:d xmlns:n=\"urn:y\"/></D:prop><D:status>#404 Not Found</D:status></D:propstat>\
+             </D:response><D:response><D:href>/%3C</D:href><D:propstat><D:prop><n1:a>1 &amp; 2</n1:a><n:d xmlns:n=\"urn:y\">\u{FFFD}</n:d>\
+             <D:getetag/></D:prop><D:status>#403 Forbidden</D:status><D:error><D:cannot-modify-protected-property/></D:error>\
+             <D:responsedescription>no &lt;way&gt;</D:responsedescription></D:propstat></D:response>\
+             <D:response><D:href>/c</D:href><D:propstat><D:prop/><D:status>#200 OK</D:status></D:propstat></D:response></D:multistatus>",
+        );
+    }
+
+    #[test]
+    fn whole_resources_have_a_status() {
+        let mut answer = Multistatus::new(&[]);
+        answer.status(&["/a"], StatusCode::LOCKED, Some(&Condition::LockTokenSubmitted(&["/b&c", "/d"])), None);
+        answer.status(&["/e", "/f"], StatusCode::FAILED_DEPENDENCY, None, Some("later"));
+        assert_answer(
+            &answer.finish(),
+            "<D:multistatus xmlns:D=\"DAV:\"><D:response><D:href>/a</D:href><D:status>#423 Locked</D:status><D:error>\
+             <D:lock-token-submitted><D:href>/b&amp;c</D:href><D:href>/d</D:href></D:lock-token-submitted></D:error></D:response>\
+             <D:response><D:href>/e</D:href><D:href>/f</D:href><D:status>#424 Failed Dependency</D:status>\
+             <D:responsedescription>later</D:responsedescription></D:response></D:multistatus>",
+        );
+    }
+
+    #[test]
+    fn locks_are_told_in_full() {
+        let shared =
+            ActiveLock { scope: LockScope::Shared, is_deep: true, owner: None, timeout: None, root: None, ..LOCK };
+        assert_answer(
+            &lock_answer([LOCK, shared]),
+            "<D:prop xmlns:D=\"DAV:\"><D:lockdiscovery><D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>\
+             <D:depth>0</D:depth><D:owner xmlns:D=\"DAV:\">A &amp; B</D:owner><D:timeout>Second-3600</D:timeout>\
+             <D:locktoken><D:href>urn:uuid:1</D:href></D:locktoken><D:lockroot><D:href>/a&amp;b</D:href></D:lockroot></D:activelock>\
+             <D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:shared/></D:lockscope><D:depth>infinity</D:depth>\
+             <D:timeout>Infinite</D:timeout><D:locktoken><D:href>urn:uuid:1</D:href></D:locktoken></D:activelock></D:lockdiscovery></D:prop>",
+        );
+        let mut answer = Multistatus::new(&[]);
+        answer.response("/", |response| {
+            response.propstat(StatusCode::OK, |properties| {
+                properties.lock_discovery([]);
+                properties.supported_lock();
+            });
+        });
+        assert_answer(
+            &answer.finish(),
+            "<D:multistatus xmlns:D=\"DAV:\"><D:response><D:href>/</D:href><D:propstat><D:prop><D:lockdiscovery/><D:supportedlock>\
+             <D:lockentry><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>\
+             <D:lockentry><D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry></D:supportedlock></D:prop>\
+             <D:status>#200 OK</D:status></D:propstat></D:response></D:multistatus>",
+        );
+    }
+
+    #[test]
+    fn refusals_name_their_conditions() {
+        let conditions =
+            [Condition::NoConflictingLock(&["/a"]), Condition::NoConflictingLock(&[]), Condition::PropfindFiniteDepth];
+        assert_answer(
+            &error(&conditions, Some("a & b")),
+            "<D:error xmlns:D=\"DAV:\"><D:no-conflicting-lock><D:href>/a</D:href></D:no-conflicting-lock><D:no-conflicting-lock/>\
+             <D:propfind-finite-depth/><D:responsedescription>a &amp; b</D:responsedescription></D:error>",
+        );
+        let name = PropertyName::new("urn:x", "a");
+        let answer = mkcol_response([&name], |response| {
+            let why = Some(&Condition::ValidResourceType);
+            response.propstat_because(StatusCode::FORBIDDEN, why, None, |properties| {
+                properties.name(&PropertyName::dav("resourcetype"))
+            });
+            response.propstat(StatusCode::FAILED_DEPENDENCY, |properties| properties.name(&name));
+        });
+        assert_answer(
+            &answer,
+            "<D:mkcol-response xmlns:D=\"DAV:\" xmlns:n1=\"urn:x\"><D:propstat><D:prop><D:resourcetype/></D:prop><D:status>#403 Forbidden</D:status>\
+             <D:error><D:valid-resourcetype/></D:error></D:propstat><D:propstat><D:prop><n1:a/></D:prop>\
+             <D:status>#424 Failed Dependency</D:status></D:propstat></D:mkcol-response>",
+        );
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_breaks_nothing() {
+        for (place, text, expected) in [
+            (Place::Text, "a<b>&\"c'\t\n\r", "a&lt;b&gt;&amp;\"c'\t\n&#13;"),
+            (Place::Attribute, "a<b>&\"c'\t\n\r", "a&lt;b&gt;&amp;&quot;c'&#9;&#10;&#13;"),
+            (
+                Place::Text,
+                "\0\u{1}\u{1F}\u{7F}\u{FFFD}\u{FFFE}\u{FFFF}\u{FF00}\u{10FFFF}",
+                "\u{FFFD}\u{FFFD}\u{FFFD}\u{7F}\u{FFFD}\u{FFFD}\u{FFFD}\u{FF00}\u{10FFFF}",
+            ),
+            (Place::Text, "", ""),
+        ] {
+            assert_eq!(escaped(text, place).collect::<String>(), expected, "{text:?}");
+        }
+    }
+
+    fn names() -> impl Strategy<Value = PropertyName> {
+        ("(DAV:|urn:[a-z&<\"']{0,3}|)", "[a-zé][a-z0-9.-]{0,4}")
+            .prop_map(|(namespace, local)| PropertyName::new(namespace, local))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_told_can_be_read(told in prop::collection::vec((names(), any::<String>()), 0..8), declared in 0..8_usize) {
+            let mut answer = Multistatus::new(told.iter().take(declared).map(|(name, _)| name));
+            answer.response("/", |response| {
+                response.propstat(StatusCode::OK, |properties| {
+                    told.iter().for_each(|(name, text)| properties.named_text(name, text));
+                });
+            });
+            let text = String::from_utf8(answer.finish()).unwrap();
+            let declared = text.split_once("<D:multistatus").unwrap().1.split_once('>').unwrap().0;
+            let inner = text.split_once("<D:prop>").map_or("", |(_, rest)| rest.rsplit_once("</D:prop>").unwrap().0);
+
+            let asked = Propfind::parse(format!("<D:propfind{declared}><D:prop>{inner}</D:prop></D:propfind>").as_bytes());
+            let mut once: Vec<PropertyName> = Vec::new();
+            told.iter().for_each(|(name, _)| if !once.contains(name) { once.push(name.clone()) });
+            prop_assert_eq!(asked, Ok(Propfind::Prop(once)));
+
+            let body = format!("<D:propertyupdate{declared}><D:set><D:prop>{inner}</D:prop></D:set></D:propertyupdate>");
+            let read: Vec<(PropertyName, String)> = Proppatch::parse(body.as_bytes()).unwrap().0.iter().map(|step| {
+                let Instruction::Set(property) = step else { panic!("{step:?}") };
+                (property.name().clone(), property.text().unwrap().into_owned())
+            }).collect();
+            let meant: Vec<(PropertyName, String)> = told.iter().map(|(name, text)| (name.clone(), text.chars().map(in_xml).collect())).collect();
+            prop_assert_eq!(read, meant);
+        }
+    }
+
+    fn in_xml(c: char) -> char {
+        let is_forbidden = c < ' ' && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{FFFE}' | '\u{FFFF}');
+        if is_forbidden { '\u{FFFD}' } else { c }
+    }
+}
