@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct History {
     begun: Mutex<HashSet<SharePath>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
+    /// How many bytes the versions took that could be let go, when that was last counted.
+    bytes: AtomicU64,
 }
 
 /// The folder that holds the versions of one path.
@@ -47,7 +50,8 @@ pub struct Place<'a> {
     /// The folder.
     pub dir: Dir,
     made_in: Vec<Dir>,
-    _in_use: RwLockReadGuard<'a, ()>,
+    /// `None` where another place is held for longer.
+    _in_use: Option<RwLockReadGuard<'a, ()>>,
 }
 
 /// A version of a path, or an entry that recovery has to settle.
@@ -82,7 +86,7 @@ impl Found {
 impl History {
     /// The history of a share that keeps versions within `limits`; without limits nothing is kept.
     pub fn new(disk: Arc<dyn Disk>, limits: Option<KeepLimits>) -> Self {
-        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default() }
+        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default(), bytes: AtomicU64::new(0) }
     }
 
     /// Whether displaced files are kept.
@@ -92,9 +96,23 @@ impl History {
 
     /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet.
     pub fn place(&self, path: &SharePath, mount: u64) -> Result<Place<'_>> {
+        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+        self.make_place(path, mount, Some(in_use))
+    }
+
+    /// One more place, for as long as `beside` is held: whoever waited for the folders a second time could wait for himself.
+    pub fn place_beside<'a>(&'a self, _beside: &'a Place<'_>, path: &SharePath, mount: u64) -> Result<Place<'a>> {
+        self.make_place(path, mount, None)
+    }
+
+    fn make_place<'a>(
+        &'a self,
+        path: &SharePath,
+        mount: u64,
+        in_use: Option<RwLockReadGuard<'a, ()>>,
+    ) -> Result<Place<'a>> {
         let (top_path, top) = self.top_of(path, mount)?;
         self.begin(&top_path, &top)?;
-        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
         let below_top = relative(path, &top_path);
         if let Ok(dir) = self.disk.open_dir(&top, &self.inside(self.area(), below_top)) {
             return Ok(Place { dir, made_in: Vec::new(), _in_use: in_use });
@@ -186,6 +204,11 @@ impl History {
             kept.iter().position(enough).unwrap_or(kept.len())
         })?;
         Ok(released > 0)
+    }
+
+    /// How many bytes it would give back, as of when it was last walked.
+    pub fn gives_back(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether an earlier process may have left commits unfinished.
@@ -309,6 +332,8 @@ impl History {
             kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
         }
         let count = count(&kept);
+        let stays = kept[count..].iter().map(|kept| kept.bytes).sum();
+        self.bytes.store(stays, Ordering::Relaxed);
         for found in &versions[..count] {
             self.let_go(&found.dir(&*self.disk)?, &found.version.name.to_name())?;
             self.remove_empty_folders(&found.path);
@@ -327,12 +352,12 @@ impl History {
     }
 
     /// Removes the folders that held versions of `path` as far as they are empty. What cannot be removed stays, and does no harm.
-    fn remove_empty_folders(&self, path: &SharePath) {
+    pub fn remove_empty_folders(&self, path: &SharePath) {
         let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
         let mut at = Some(path.clone());
         while let Some((parent, name)) = at.as_ref().and_then(SharePath::split) {
             let Ok(root) = self.disk.root() else { return };
-            let Ok(dir) = self.disk.open_dir(&root, &self.inside("history", parent.as_bytes())) else { return };
+            let Ok(dir) = self.disk.open_dir(&root, &self.inside(self.area(), parent.as_bytes())) else { return };
             if self.disk.remove_dir(&dir, &name).is_err() {
                 return;
             }
