@@ -122,6 +122,9 @@ impl Share {
             if deed.needs_something() && matches!(seen, Seen::Nothing | Seen::Link) {
                 return Err(Refusal::NotFound.into());
             }
+            if deed == Deed::MakeCollection && !matches!(seen, Seen::Nothing) {
+                return Err(Refusal::Exists.into());
+            }
             let still = self.locks.hold_still();
             match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {
                 Judged::Go(seen) => return Ok(Looked { claim, seen, _still: still }),
