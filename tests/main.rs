@@ -22,6 +22,7 @@ mod limits;
 mod logging;
 mod memory;
 mod model;
+mod moving;
 mod order;
 mod os_disk;
 mod outside_changes;

@@ -8,6 +8,7 @@ pub mod client;
 pub mod disk_images;
 pub mod explore;
 pub mod invariants;
+pub mod moves;
 pub mod server;
 pub mod sim_disk;
 pub mod stories;

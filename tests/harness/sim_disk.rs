@@ -120,6 +120,7 @@ struct State {
     dead: bool,
     read_only: bool,
     vanished: bool,
+    links: bool,
     leases: Vec<LeaseRecord>,
     leased_handles: BTreeSet<u64>,
     hands: BTreeMap<Hand, OpenHand>,
@@ -270,6 +271,7 @@ impl SimDisk {
             dead: false,
             read_only: false,
             vanished: false,
+            links: true,
             leases: Vec::new(),
             leased_handles: BTreeSet::new(),
             hands: BTreeMap::new(),
@@ -295,6 +297,13 @@ impl SimDisk {
         }
         state.act(&Act::save(path, bytes));
         state.settle();
+    }
+
+    /// What the server is asked to move is the server's to name: strangers who replace it under its new name know what they do.
+    pub fn is_to_be_moved(&self, path: &str) {
+        let mut state = self.lock();
+        let inode = state.find(path).expect("the file is there");
+        state.inode_mut(inode).by_server = true;
     }
 
     /// Makes a folder, and those above it, before the story begins.
@@ -436,6 +445,16 @@ impl SimDisk {
     /// The whole folder is gone, or is there again.
     pub fn set_vanished(&self, vanished: bool) {
         self.lock().vanished = vanished;
+    }
+
+    /// Whether a file can be given a second name. The one that a nameless file is given is its first.
+    pub fn set_links(&self, links: bool) {
+        self.lock().links = links;
+    }
+
+    /// What was disowned is owed all the same.
+    pub fn still_owed(&self, bytes: &[u8]) {
+        self.lock().account.disowned.remove(bytes);
     }
 
     /// Changes how much fits.
@@ -916,6 +935,9 @@ impl Disk for SimDisk {
                 return Err(Cause::Unsupported);
             }
             let inode = id(&file.0);
+            if !state.links && !state.inodes[&inode].linkable {
+                return Err(Cause::NotPermitted);
+            }
             let dir = state.free_place(at, name)?;
             if !state.inodes[&inode].linkable && state.links(inode) == 0 {
                 return Err(Cause::NotFound);

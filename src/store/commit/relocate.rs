@@ -163,7 +163,8 @@ impl<'a> Pair<'a> {
             Err(error) if error.cause == Cause::NotFound => return Ok(Swap::Lost),
             // It is somebody else's file, or the file system has no links.
             Err(error) if matches!(error.cause, Cause::NotPermitted | Cause::Unsupported) => {
-                drop((source_place, place));
+                drop(source_place);
+                drop(place);
                 return self.take_out_move_in(source, target, surprises, now);
             }
             linked => linked?,
