@@ -12,6 +12,7 @@ mod at_once;
 mod cli;
 mod collections;
 mod conditions;
+mod copying;
 mod crash;
 mod cross_site;
 mod harness_itself;

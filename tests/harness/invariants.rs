@@ -236,8 +236,11 @@ impl Scene<'_> {
             return None;
         }
         let carried = self.visible.iter().any(|(path, bytes)| {
-            let elsewhere = path != self.asked.path && Some(path.as_str()) != self.asked.source;
-            elsewhere && !path.contains("(conflict ") && self.is_upload(Some(bytes))
+            // What is to be moved is not the server's: whoever carries it away has it from its own name.
+            path != self.asked.path
+                && self.asked.source.is_none()
+                && !path.contains("(conflict ")
+                && self.is_upload(Some(bytes))
         });
         let found = format!("{} is there, {} is the newest", text(self.at.as_ref()), text(self.newest.as_ref()));
         if self.at == self.newest {

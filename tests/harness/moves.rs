@@ -151,6 +151,11 @@ impl Moving {
         Self { links: false, ..self }
     }
 
+    /// Whether the disk is one of this tier.
+    pub fn is_on(&self, tier: Tier) -> bool {
+        self.tier() == tier
+    }
+
     fn tier(&self) -> Tier {
         self.features.abilities.tier()
     }
@@ -171,7 +176,7 @@ impl Moving {
             path: self.what.target(),
             upload: arrives.then_some(UPLOAD),
             before: self.what.before(),
-            conditional: self.what.names(),
+            conditional: self.what.names() && self.what.has_target(),
             takes_out: !exchanged,
             source: Some(self.what.source()),
         }
@@ -225,7 +230,8 @@ impl Moving {
         }
         let newest = disk.account().newest.get(self.what.source()).cloned().flatten();
         let visible = disk.visible_contents();
-        if end.crash.is_some() || self.what.moves_folder() {
+        // What is written in place at the one name of a file is at the other, too.
+        if end.crash.is_some() || self.what.moves_folder() || itself {
             return broken;
         }
         if matches!(end.answer, Some(Answer::Refused(_))) && here != newest {
@@ -345,8 +351,7 @@ impl Story for Moving {
         if !self.keeps {
             // Nobody is owed what a client replaced while the history is off.
             disk.disown(BEFORE.as_bytes());
-            disk.disown_what_was_taken();
-            disk.still_owed(UPLOAD.as_bytes());
+            disk.disown_what_was_taken_at(|path| path.starts_with("d/"));
         }
     }
 
@@ -362,7 +367,8 @@ impl Story for Moving {
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
             ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
             ("I1s", Tier::A) => in_place && self.what.replaces_folder(),
-            ("I8", _) => self.asked().takes_out,
+            // Where a second name is refused, the long way is gone.
+            ("I8", _) => self.asked().takes_out || end.failed,
             _ => false,
         }
     }

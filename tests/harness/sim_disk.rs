@@ -452,11 +452,6 @@ impl SimDisk {
         self.lock().links = links;
     }
 
-    /// What was disowned is owed all the same.
-    pub fn still_owed(&self, bytes: &[u8]) {
-        self.lock().account.disowned.remove(bytes);
-    }
-
     /// Changes how much fits.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().features.capacity = bytes;
@@ -539,9 +534,14 @@ impl SimDisk {
 
     /// A client replaced or removed what was taken out for it, and nobody keeps that.
     pub fn disown_what_was_taken(&self) {
+        self.disown_what_was_taken_at(|_| true);
+    }
+
+    /// As [`SimDisk::disown_what_was_taken`], of some names only.
+    pub fn disown_what_was_taken_at(&self, counts: impl Fn(&str) -> bool) {
         let mut state = self.lock();
-        let taken: Vec<_> =
-            state.account.taken.iter().filter(|deed| deed.for_upload).map(|deed| deed.bytes.clone()).collect();
+        let mine = |deed: &&Deed| deed.for_upload && counts(&deed.path);
+        let taken: Vec<_> = state.account.taken.iter().filter(mine).map(|deed| deed.bytes.clone()).collect();
         state.account.disowned.extend(taken);
     }
 
@@ -870,6 +870,17 @@ impl Disk for SimDisk {
             let now = state.tick();
             let to = state.inode_mut(id(&to.0));
             (to.mode, to.gid, to.ctime) = (mode, gid, now);
+            Ok(())
+        })
+    }
+
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()> {
+        let label = |state: &State| format!("{} -> {}", state.label(from, b""), state.label(to, b""));
+        self.change("copy_dir_attributes", "", label, |state| {
+            let mode = state.inodes[&id(&from.0)].mode & 0o1777;
+            let now = state.tick();
+            let to = state.inode_mut(id(&to.0));
+            (to.mode, to.ctime) = (mode, now);
             Ok(())
         })
     }
