@@ -166,6 +166,7 @@ impl Asking {
             before: self.request.before(),
             conditional: !self.request.precondition().is_empty(),
             takes_out: self.tier() == Tier::C,
+            source: None,
         }
     }
 
