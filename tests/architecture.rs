@@ -277,12 +277,12 @@ const CALLS: &[(&str, &[&str])] = &[
     (".exchange(", &["src/store/commit.rs"]),
     (".name_over(", &["src/store/commit.rs"]),
     (".name_publicly(", &["src/store/commit.rs"]),
-    (".rename_over(", &["src/store/commit.rs", "src/store/staging.rs"]),
-    (".link(", &["src/store/commit.rs", "src/store/history.rs", "src/store/staging.rs"]),
-    (".rename_new(", &["src/store/commit.rs", "src/store/history.rs", "src/store/staging.rs"]),
+    (".rename_over(", &["src/store/commit.rs", "src/store/naming.rs", "src/store/staging.rs"]),
+    (".link(", &["src/store/commit.rs", "src/store/naming.rs", "src/store/staging.rs"]),
+    (".rename_new(", &["src/store/commit.rs", "src/store/naming.rs"]),
     (".make_dir(", &["src/store/commit.rs", "src/store/history.rs", "src/store/staging.rs"]),
     (".create_named(", &["src/store/commit.rs", "src/store/history.rs", "src/store/staging.rs"]),
-    (".unlink(", &["src/store/history.rs", "src/store/staging.rs"]),
+    (".unlink(", &["src/store/history.rs", "src/store/naming.rs", "src/store/staging.rs"]),
     (".remove_dir(", &["src/store/history.rs", "src/store/staging.rs"]),
 ];
 

@@ -13,8 +13,9 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{Found, History, Place};
+use super::naming;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
-use super::staging::Staged;
+use super::staging::{Staged, Staging};
 
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -354,11 +355,15 @@ impl Tree {
             Some(site) => self.disk.look(&site.parent, &site.name)?,
             None => None,
         };
+        if at_name.is_some_and(|status| status.stamp.id == found.version.status.stamp.id) {
+            self.history.let_go(&dir, &private)?;
+            return Ok("a second name of the file that is there is removed");
+        }
         let expected = *digest == *tail.expected;
         if let Some(site) = &site {
             let was_taken_out = tail.act == Act::TakeOut || (tail.act == Act::Remove && !expected);
             if at_name.is_none() && was_taken_out {
-                self.disk.rename_new((&dir, &private), (&site.parent, &site.name))?;
+                naming::take(&*self.disk, (&dir, &private), (&site.parent, &site.name))?;
                 self.sync_both(&dir, site)?;
                 return Ok("the file that a broken-off change had taken out is back");
             }
@@ -453,7 +458,7 @@ impl Tree {
 
     fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
         let to = EntryName { id: entry.id.clone(), ending };
-        self.disk.rename_new((dir, &entry.to_name()), (dir, &to.to_name()))
+        naming::move_within(&*self.disk, (dir, &entry.to_name()), (dir, &to.to_name()))
     }
 
     /// Puts an entry of the history beside the name it belongs to, as a conflict copy. Where its folder is gone it stays where it is.
@@ -466,7 +471,7 @@ impl Tree {
         };
         for attempt in 1..=COPIES_MAX {
             let name = conflict_name(&site.name, now, attempt);
-            match self.disk.rename_new((dir, private), (&site.parent, &name)) {
+            match naming::take(&*self.disk, (dir, private), (&site.parent, &name)) {
                 Err(error) if error.cause == Cause::Exists => continue,
                 renamed => renamed?,
             }
@@ -541,7 +546,7 @@ impl<'a> Claim<'a> {
         let place = self.tree.history.place(&self.site.path, self.site.mount)?;
         if abilities.exchange && abilities.no_replace {
             self.exchange_in(&place, seen, upload, surprise, now)
-        } else if abilities.no_replace {
+        } else if abilities.takes_free_names() {
             self.take_out_put_in(&place, seen, upload, surprise, now)
         } else {
             self.rename_over(&place, seen, upload, now)
@@ -589,7 +594,7 @@ impl<'a> Claim<'a> {
     /// Brings a folder back from the history, if the name is free.
     pub fn bring_back(&self, version: &Found) -> Result<Swap<'a>> {
         let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.name.to_name());
-        match self.tree.disk.rename_new((&dir, &from), (&self.site.parent, &self.site.name)) {
+        match naming::take(&*self.tree.disk, (&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
         }
@@ -726,47 +731,37 @@ impl<'a> Claim<'a> {
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
     }
 
-    /// Where not even no-replace is to be had: the old file is linked into the history, or copied, and renamed over. What a program
-    /// saves between the last look and the rename is destroyed; the documentation names this window.
+    /// Tier D, where a name cannot be taken only if it is free. The version that was seen is copied into the history, and the upload is
+    /// renamed over it. What a program saves between the last look and the rename is destroyed; the documentation names this window.
     fn rename_over(&self, place: &Place<'_>, seen: SeenFile, upload: &mut Staged, now: Timestamp) -> Result<Swap<'a>> {
         let disk = &self.tree.disk;
-        let entry = self.free_entry(place, now, EntryName::settled)?;
-        let kept = entry.to_name();
-        if disk.link(&seen.file, &place.dir, &kept).is_err()
-            && let Err(error) = self.copy_into(place, &seen, &kept)
-        {
-            // Half a copy must not be taken for a version.
-            let _ = self.tree.history.let_go(&place.dir, &kept);
-            return Err(error);
-        }
-        // The rename destroys the old file's only name: what was kept of it has to be on the disk before.
-        place.sync(&**disk)?;
+        let kept = if self.tree.history.keeps() { Some(self.keep_copy(place, &seen, now)?) } else { None };
         let change = self.tree.mutexes.begin_change(&self.site.name);
-        let there = disk.look(&self.site.parent, &self.site.name)?;
-        if there.is_none_or(|status| {
-            status.stamp.id != seen.status.stamp.id || status.stamp.mtime != seen.status.stamp.mtime
-        }) {
-            self.tree.history.let_go(&place.dir, &kept)?;
-            return Ok(Swap::Lost);
+        let there = disk.look(&self.site.parent, &self.site.name);
+        if !matches!(&there, Ok(Some(status)) if status.stamp.same_content_as(&seen.status.stamp)) {
+            if let Some(kept) = kept {
+                self.tree.history.let_go(&place.dir, &kept.to_name())?;
+            }
+            return there.map(|_| Swap::Lost);
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
         self.sync(place).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
+        let displaced = kept.map(|entry| entry.id);
+        Ok(Swap::Done(Changed { displaced, stamp: self.stamp_if_calm(upload, None), _under_way: Some(change) }))
     }
 
-    fn copy_into(&self, place: &Place<'_>, seen: &SeenFile, name: &Name) -> Result<()> {
-        let disk = &self.tree.disk;
-        let copy = disk.create_named(&place.dir, name)?;
-        let mut buffer = vec![0; 256 << 10];
-        let mut offset = 0;
-        loop {
-            let count = disk.read(&seen.file, offset, &mut buffer)?;
-            if count == 0 {
-                return disk.sync_file(&copy);
-            }
-            disk.write(&copy, offset, &buffer[..count])?;
-            offset += count as u64;
-        }
+    /// Copies a file into the history and brings the copy to the disk, since the rename destroys the only name of the original.
+    fn keep_copy(&self, place: &Place<'_>, seen: &SeenFile, now: Timestamp) -> Result<EntryName> {
+        let tree = self.tree;
+        let swap = || tree.history.swap(&self.site.path, self.site.mount);
+        let mut copy = Staging::begin(&tree.disk, &self.site.parent, Some(seen.status.stamp.size), swap)?;
+        copy.copy_from(&seen.file)?;
+        let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
+        let entry = self.free_entry(place, now, EntryName::settled)?;
+        copy.name_privately(&place.dir, &entry.to_name())?;
+        copy.gave_up_its_name();
+        place.sync(&*tree.disk)?;
+        Ok(entry)
     }
 
     /// Renames whatever is at the name to its entry in the history; `None` if there is nothing. What cannot be looked at afterwards is
@@ -792,9 +787,8 @@ impl<'a> Claim<'a> {
 
     /// Undoes [`Claim::take_out`], unless somebody has saved a newer file meanwhile: then what was taken out stays in the history.
     fn put_back(&self, place: &Place<'_>, entry: &EntryName, why: Why, now: Timestamp) -> Result<Swap<'a>> {
-        let disk = &self.tree.disk;
         let private = entry.to_name();
-        match disk.rename_new((&place.dir, &private), (&self.site.parent, &self.site.name)) {
+        match naming::take(&*self.tree.disk, (&place.dir, &private), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => {
                 let status = self.tree.must_look(&place.dir, &private)?;
                 self.tree.adopt(&place.dir, entry, &self.site.path, &status, HeldWhat::Kept, now);

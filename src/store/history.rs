@@ -13,7 +13,7 @@ use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName, KeepRule, Kept, VersionId};
 
 use super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Opened, Result, Status};
-use super::staging;
+use super::{naming, staging};
 
 /// The file that stands in noclobber's own folder while a process may have commits under way.
 const RUNNING: &str = "running";
@@ -455,7 +455,7 @@ fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
             loop {
                 let higher = own_name(&format!("removed-{moved}"));
                 moved += 1;
-                match disk.rename_new((&dir, &inner), (&top, &higher)) {
+                match naming::move_within(disk, (&dir, &inner), (&top, &higher)) {
                     Err(error) if error.cause == Cause::Exists => continue,
                     renamed => renamed?,
                 }

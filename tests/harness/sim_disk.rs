@@ -230,8 +230,14 @@ pub struct Account {
 impl Features {
     /// What a file system of this tier can do.
     pub fn of(tier: Tier) -> Self {
-        let all =
-            Abilities { lease: true, exchange: true, no_replace: true, nameless: true, time_grain: Duration::ZERO };
+        let all = Abilities {
+            lease: true,
+            exchange: true,
+            no_replace: true,
+            link: true,
+            nameless: true,
+            time_grain: Duration::ZERO,
+        };
         Self {
             abilities: all.at_most(tier),
             reflinks: true,
@@ -912,7 +918,7 @@ impl Disk for SimDisk {
     fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()> {
         let label = |state: &State| format!("{} at {}", state.file_label(file), state.label(at, name.as_bytes()));
         self.change("link", &name.to_text(), label, |state| {
-            if !state.features.abilities.no_replace {
+            if !state.features.abilities.link {
                 return Err(Cause::Unsupported);
             }
             let inode = id(&file.0);
