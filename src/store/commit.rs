@@ -12,7 +12,7 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
-use super::history::{Found, History, Place};
+use super::history::{self, Found, History, Place, Version};
 use super::naming;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
 use super::staging::{Staged, Staging};
@@ -170,6 +170,19 @@ enum HeldWhat {
     Kept,
     /// Our own upload, visible for an instant and then refused.
     Upload,
+    /// What an interrupted run without a history had displaced: it goes, whether there is a history now or not.
+    Left,
+}
+
+/// What became of a displaced file or folder since it was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    /// Somebody has it open for writing.
+    Busy,
+    /// Somebody has written into it.
+    Written,
+    /// Nothing; and whether that is certain, by a lease.
+    Quiet { leased: bool },
 }
 
 /// Why a swap is undone.
@@ -313,32 +326,59 @@ impl Tree {
     /// Says whether it is settled.
     fn look_again(&self, held: &Held, now: Timestamp) -> Result<bool> {
         let name = held.entry.to_name();
-        let Opened::File(file, _) = self.disk.open(&held.dir, &name)? else { return Ok(true) };
-        let lease = match self.disk.lease(&file, Duration::ZERO)? {
-            Leased::Busy => return Ok(false),
-            Leased::Held(lease) => Some(lease),
-            Leased::Unavailable => None,
+        let (since, lease) = match self.disk.open(&held.dir, &name)? {
+            Opened::File(file, _) => self.since_first_sight(held, &file)?,
+            Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(&held.dir, name.as_bytes())?, held)?, None),
+            _ => return Ok(true),
         };
-        let status = self.disk.status(&file)?;
-        if !status.stamp.same_content_as(&held.first_sight) {
-            self.put_beside(&held.dir, &name, &held.path, now)?;
-        } else if held.what == HeldWhat::Upload && lease.is_none() {
-            self.rename_entry(&held.dir, &held.entry, Ending::Upload)?;
-        } else if held.what == HeldWhat::Kept && !self.history.keeps() {
-            self.put_beside(&held.dir, &name, &held.path, now)?;
-        } else if held.what == HeldWhat::Upload || !self.history.keeps() {
-            self.history.let_go(&held.dir, &name)?;
-        } else if held.entry.ending != Ending::Settled {
-            self.rename_entry(&held.dir, &held.entry, Ending::Settled)?;
+        match (since, held.what) {
+            (Since::Busy, _) => return Ok(false),
+            (Since::Written, _) => self.put_beside(&held.dir, &name, &held.path, now)?,
+            (Since::Quiet { leased: false }, HeldWhat::Upload) => {
+                self.rename_entry(&held.dir, &held.entry, Ending::Upload)?;
+            }
+            (_, HeldWhat::Kept) if !self.history.keeps() => self.put_beside(&held.dir, &name, &held.path, now)?,
+            (_, HeldWhat::Upload | HeldWhat::Left) => self.history.let_go(&held.dir, &name)?,
+            _ if !self.history.keeps() => self.history.let_go(&held.dir, &name)?,
+            _ if held.entry.ending != Ending::Settled => self.rename_entry(&held.dir, &held.entry, Ending::Settled)?,
+            _ => {}
         }
         drop(lease);
         Ok(true)
     }
 
+    fn since_first_sight(&self, held: &Held, file: &File) -> Result<(Since, Option<Box<dyn Lease>>)> {
+        let lease = match self.disk.lease(file, Duration::ZERO)? {
+            Leased::Busy => return Ok((Since::Busy, None)),
+            Leased::Held(lease) => Some(lease),
+            Leased::Unavailable => None,
+        };
+        let same = self.disk.status(file)?.stamp.same_content_as(&held.first_sight);
+        Ok((if same { Since::Quiet { leased: lease.is_some() } } else { Since::Written }, lease))
+    }
+
+    /// As [`Tree::since_first_sight`], for all that is in a folder. It is asked only of folders that are to go.
+    fn since_taken_out(&self, folder: &Dir, held: &Held) -> Result<Since> {
+        let taken_out = held.entry.id.time().plus(MTIME_AHEAD);
+        let mut since = Since::Quiet { leased: false };
+        history::each_file(&*self.disk, folder.clone(), &mut |dir, entry| {
+            if entry.status.kind != Kind::File || since == Since::Busy {
+                return Ok(());
+            }
+            if entry.status.stamp.mtime > taken_out {
+                since = Since::Written;
+            } else if self.history.is_busy(dir, &entry.name)? {
+                since = Since::Busy;
+            }
+            Ok(())
+        })?;
+        Ok(since)
+    }
+
     /// Step R of the protocol, for one entry with a tail.
     fn settle(&self, found: &Found, now: Timestamp) -> Result<&'static str> {
-        let Ending::Tail(tail) = &found.version.name.ending else { return Ok("nothing") };
         let dir = found.dir(&*self.disk)?;
+        let Ending::Tail(tail) = &found.version.name.ending else { return self.let_go_later(found, &dir, now) };
         let entry = &found.version.name;
         let private = entry.to_name();
         let digest = found.version.status.stamp.id.digest();
@@ -377,12 +417,32 @@ impl Tree {
                 return Ok("an upload that had not been answered is taken back");
             }
         }
+        if found.is_in_swap() {
+            let upload_is_there = at_name.is_some_and(|status| *status.stamp.id.digest() == *tail.upload);
+            let was_to_go = if tail.act == Act::Remove { at_name.is_none() } else { upload_is_there };
+            if expected && was_to_go {
+                return self.let_go_later(found, &dir, now);
+            }
+            self.put_beside(&dir, &private, &found.path, now)?;
+            return Ok("a file that nobody asked to go is put beside its name");
+        }
         if self.was_written_late(found)? {
             self.put_beside(&dir, &private, &found.path, now)?;
             return Ok("what a program wrote into a displaced file is put beside it");
         }
         self.rename_entry(&dir, entry, Ending::Settled)?;
         Ok("a displaced version is kept in the history")
+    }
+
+    /// What was displaced while there was no history is let go after a second look, as it would have been.
+    fn let_go_later(&self, found: &Found, dir: &Dir, now: Timestamp) -> Result<&'static str> {
+        if self.was_written_late(found)? {
+            self.put_beside(dir, &found.version.name.to_name(), &found.path, now)?;
+            return Ok("what a program wrote into a displaced file is put beside it");
+        }
+        let Version { name, status } = &found.version;
+        self.hold(dir, name.clone(), &found.path, status.stamp, HeldWhat::Left, now);
+        Ok("what was displaced while no history was kept is let go")
     }
 
     fn was_written_late(&self, found: &Found) -> Result<bool> {
@@ -392,11 +452,7 @@ impl Tree {
         if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
             return Ok(true);
         }
-        let dir = found.dir(&*self.disk)?;
-        let Opened::File(file, _) = self.disk.open(&dir, &found.version.name.to_name())? else {
-            return Ok(false);
-        };
-        Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
+        self.history.is_busy(&found.dir(&*self.disk)?, &found.version.name.to_name())
     }
 
     /// Exchanges back until what comes out is what was last put in.
@@ -442,11 +498,13 @@ impl Tree {
         }
     }
 
-    /// Makes an entry a settled version, to be looked at once more. If the rename fails the tail stays, and recovery settles it.
+    /// Makes an entry a settled version, to be looked at once more. If the rename fails the tail stays, and recovery settles it. Without
+    /// a history the tail tells recovery what nobody asked to go from what was to go.
     fn adopt(&self, dir: &Dir, entry: &EntryName, path: &SharePath, status: &Status, what: HeldWhat, now: Timestamp) {
-        let renamed = self.rename_entry(dir, entry, Ending::Settled);
-        let entry = if renamed.is_ok() { EntryName::settled(entry.id.clone()) } else { entry.clone() };
-        if status.kind == Kind::File {
+        let keeps_tail = what == HeldWhat::Kept && !self.history.keeps();
+        let renamed = !keeps_tail && self.rename_entry(dir, entry, Ending::Settled).is_ok();
+        let entry = if renamed { EntryName::settled(entry.id.clone()) } else { entry.clone() };
+        if status.kind == Kind::File || !self.history.keeps() {
             self.hold(dir, entry, path, status.stamp, what, now);
         }
     }

@@ -12,14 +12,23 @@ use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName, KeepRule, Kept, VersionId};
 
-use super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Opened, Result, Status};
+use super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Leased, Opened, Result, Status};
 use super::{naming, staging};
 
 /// The file that stands in noclobber's own folder while a process may have commits under way.
 const RUNNING: &str = "running";
 
+/// The folder in there for what is kept.
+const HISTORY: &str = "history";
+
+/// The folder in there for unfinished uploads, and for what was displaced and is not kept.
+const SWAP: &str = "swap";
+
 /// Versions younger than this are not let go: a second look is still to come.
 const YOUNG: Duration = Duration::from_secs(30);
+
+/// How long a refused upload is kept where there is no history.
+const UPLOADS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the history may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +86,11 @@ impl Found {
     pub fn dir(&self, disk: &dyn Disk) -> Result<Dir> {
         disk.open_dir(&self.top, &self.folder)
     }
+
+    /// Whether it was displaced while there was no history.
+    pub fn is_in_swap(&self) -> bool {
+        self.folder.starts_with(format!("{RESERVED}/{SWAP}").as_bytes())
+    }
 }
 
 impl History {
@@ -116,8 +130,8 @@ impl History {
         self.begin(&top_path, &top)?;
         self.make_dir(&top, &own_name(RESERVED))?;
         let own = self.disk.open_dir(&top, RESERVED.as_bytes())?;
-        self.make_dir(&own, &own_name("swap"))?;
-        self.disk.open_dir(&own, b"swap")
+        self.make_dir(&own, &own_name(SWAP))?;
+        self.disk.open_dir(&own, SWAP.as_bytes())
     }
 
     /// The versions of `path`, the newest first.
@@ -152,7 +166,7 @@ impl History {
 
     /// Every path below `path` that has versions, with them.
     pub fn all(&self, below: &SharePath) -> Result<Vec<Found>> {
-        self.walk("history", below)
+        self.walk(HISTORY, below)
     }
 
     /// Removes an entry that is not wanted any more: a file, or a tree.
@@ -164,9 +178,13 @@ impl History {
         }
     }
 
-    /// Lets versions go by the keep rule; says how many.
+    /// Lets versions go by the keep rule; says how many. Without a history there are but refused uploads, which somebody may have seen for
+    /// an instant and opened: they go when nobody can be about to write any more.
     pub fn prune(&self, now: Timestamp) -> Result<usize> {
-        let Some(limits) = self.limits else { return Ok(0) };
+        let Some(limits) = self.limits else {
+            let rule = KeepRule { age_max: UPLOADS_KEPT, bytes_max: u64::MAX };
+            return self.release(now, |kept| rule.lets_go(kept, now));
+        };
         let space = self.disk.space(&self.disk.root()?)?;
         let bytes_max = space.total / 100 * u64::from(limits.percent_max);
         let rule = KeepRule { age_max: limits.age_max, bytes_max };
@@ -197,18 +215,21 @@ impl History {
         Ok(self.disk.look(&own, &own_name(RUNNING))?.is_some())
     }
 
-    /// The entries that a commit left with a tail, wherever they are, and what unfinished uploads left: the latter are removed.
+    /// What is to be settled: the entries that a commit left with a tail, and all that was displaced while there was no history. What
+    /// unfinished uploads left is removed.
     pub fn left_behind(&self) -> Result<Vec<Found>> {
         if let Some(own) = self.own_folder()? {
-            match self.disk.open_dir(&own, b"swap") {
+            match self.disk.open_dir(&own, SWAP.as_bytes()) {
                 Ok(swap) => staging::sweep(&*self.disk, &swap)?,
                 Err(error) if error.cause == Cause::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        let mut left = self.walk("history", &SharePath::root())?;
-        left.extend(self.walk("swap", &SharePath::root())?);
+        let mut left = self.walk(HISTORY, &SharePath::root())?;
         left.retain(|found| matches!(found.version.name.ending, Ending::Tail(_)));
+        let mut displaced = self.walk(SWAP, &SharePath::root())?;
+        displaced.retain(|found| found.version.name.ending != Ending::Upload);
+        left.extend(displaced);
         Ok(left)
     }
 
@@ -222,7 +243,7 @@ impl History {
     }
 
     fn area(&self) -> &'static str {
-        if self.keeps() { "history" } else { "swap" }
+        if self.keeps() { HISTORY } else { SWAP }
     }
 
     fn inside(&self, area: &str, below_top: &[u8]) -> Vec<u8> {
@@ -247,7 +268,7 @@ impl History {
             None | Some(Err(_)) => self.disk.dir_status(&root)?.mount,
         };
         let (top_path, top) = self.top_of(path, lies_on)?;
-        Ok((top, self.inside("history", relative(path, &top_path)).into()))
+        Ok((top, self.inside(HISTORY, relative(path, &top_path)).into()))
     }
 
     /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
@@ -299,21 +320,38 @@ impl History {
 
     /// Lets as many of the oldest versions go as `count` says.
     fn release(&self, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<usize> {
-        let mut versions = self.walk("history", &SharePath::root())?;
+        let mut versions = self.walk(self.area(), &SharePath::root())?;
         versions.retain(|found| {
-            !matches!(found.version.name.ending, Ending::Tail(_)) && now.since(found.version.name.id.time()) > YOUNG
+            let may_go = match found.version.name.ending {
+                Ending::Upload => true,
+                Ending::Settled => self.keeps(),
+                Ending::Tail(_) => false,
+            };
+            may_go && now.since(found.version.name.id.time()) > YOUNG
         });
         versions.sort_by(|one, other| one.version.name.id.cmp(&other.version.name.id));
         let mut kept = Vec::with_capacity(versions.len());
         for found in &versions {
             kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
         }
-        let count = count(&kept);
-        for found in &versions[..count] {
-            self.let_go(&found.dir(&*self.disk)?, &found.version.name.to_name())?;
+        let mut gone = 0;
+        for found in &versions[..count(&kept)] {
+            let (dir, name) = (found.dir(&*self.disk)?, found.version.name.to_name());
+            // What a program writes into it now is nowhere else.
+            if self.is_busy(&dir, &name)? {
+                continue;
+            }
+            self.let_go(&dir, &name)?;
             self.remove_empty_folders(&found.path);
+            gone += 1;
         }
-        Ok(count)
+        Ok(gone)
+    }
+
+    /// Whether it is a file that somebody has open for writing, as far as can be told.
+    pub fn is_busy(&self, dir: &Dir, name: &Name) -> Result<bool> {
+        let Opened::File(file, _) = self.disk.open(dir, name)? else { return Ok(false) };
+        Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
     }
 
     fn bytes_of(&self, found: &Found) -> Result<u64> {
@@ -332,7 +370,7 @@ impl History {
         let mut at = Some(path.clone());
         while let Some((parent, name)) = at.as_ref().and_then(SharePath::split) {
             let Ok(root) = self.disk.root() else { return };
-            let Ok(dir) = self.disk.open_dir(&root, &self.inside("history", parent.as_bytes())) else { return };
+            let Ok(dir) = self.disk.open_dir(&root, &self.inside(self.area(), parent.as_bytes())) else { return };
             if self.disk.remove_dir(&dir, &name).is_err() {
                 return;
             }
@@ -426,17 +464,30 @@ impl Pending {
 
 fn tree_bytes(disk: &dyn Disk, top: Dir) -> Result<u64> {
     let mut bytes = 0;
+    each_file(disk, top, &mut |_, entry| {
+        bytes += entry.status.stamp.size;
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// Calls `each` for all in a tree that is no folder, with the folder it lies in.
+pub(super) fn each_file(
+    disk: &dyn Disk,
+    top: Dir,
+    each: &mut dyn FnMut(&Dir, &Entry) -> Result<()>,
+) -> Result<()> {
     let mut todo = vec![Pending::Open(top)];
     while let Some(pending) = todo.pop() {
         let dir = pending.open(disk)?;
         for entry in list(disk, &dir)? {
             match entry.status.kind {
                 Kind::Dir => todo.push(Pending::In(dir.clone(), entry.name)),
-                _ => bytes += entry.status.stamp.size,
+                _ => each(&dir, &entry)?,
             }
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Removes a tree however deep it is: every folder in it is first moved up to the top, so that neither the stack nor the number of open
