@@ -47,6 +47,8 @@ pub struct Asked {
     pub conditional: bool,
     /// Whether the name may be missing for an instant (tier C).
     pub takes_out: bool,
+    /// Whether what comes between the last look and the rename may be overridden (tier D).
+    pub renames_over: bool,
 }
 
 /// How a story ended.
@@ -174,7 +176,7 @@ impl Scene<'_> {
     /// What no look could have seen before it was renamed over breaks nothing but what tier D cannot promise.
     fn unless_unseen(&self, invariant: &'static str, bytes: Option<&Vec<u8>>, found: String) -> Broken {
         let destroyed = |deed: &Deed| deed.unseen && Some(&deed.bytes) == bytes;
-        let unseen = self.account.overwritten.iter().any(destroyed);
+        let unseen = self.asked.renames_over && self.account.overwritten.iter().any(destroyed);
         Broken { invariant: if unseen { "window" } else { invariant }, found }
     }
 
@@ -202,7 +204,11 @@ impl Scene<'_> {
             return None;
         }
         let out = self.displaced();
-        (!self.is_before(out)).then(|| self.unless_unseen("I2", out, format!("{} was displaced", text(out))))
+        let found = format!("{} was displaced", text(out));
+        if out.is_none() && self.name_was_removed() && self.asked.renames_over {
+            return Some(Broken { invariant: "window", found });
+        }
+        (!self.is_before(out)).then(|| self.unless_unseen("I2", out, found))
     }
 
     /// What the upload took the place of, in whatever way.

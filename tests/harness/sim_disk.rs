@@ -1735,10 +1735,9 @@ impl State {
         self.hands.values().any(|hand| hand.inode == Some(inode) && writes(hand))
     }
 
-    /// A stranger replaced or removed a name of this file himself. Our own second link of an upload does not keep it.
+    /// A stranger replaced or removed a name of this file himself. A second link of our own does not keep it.
     fn disown_unless_linked(&mut self, inode: u64) {
-        let ours = self.inodes[&inode].by_server;
-        let linked = self.walk().iter().any(|(path, it)| *it == inode && (!ours || is_visible(path)));
+        let linked = self.walk().iter().any(|(path, it)| *it == inode && is_visible(path));
         if !linked {
             self.account.disowned.insert(self.inodes[&inode].bytes.clone());
         }

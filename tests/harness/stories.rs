@@ -182,6 +182,7 @@ impl Asking {
             before: self.request.before(),
             conditional: !self.request.precondition().is_empty(),
             takes_out: self.tier() == Tier::C,
+            renames_over: self.tier() == Tier::D,
         }
     }
 
@@ -332,7 +333,7 @@ impl Story for Asking {
             // A check that fails is as good as a second act: it makes the server undo a swap that was right.
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
             ("I1s", Tier::B | Tier::C | Tier::D) | ("I3", Tier::B) => in_place,
-            ("window", Tier::D) => !end.acts.is_empty(),
+            ("window", _) => !end.acts.is_empty(),
             // Who keeps open what was renamed over, or deleted while nothing is kept, writes into nothing. The version that a request
             // names is in the history all the same.
             ("I1", Tier::D) => in_place && !(self.keeps && broken.found == format!("{BEFORE:?}")),
