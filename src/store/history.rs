@@ -24,6 +24,9 @@ const HISTORY: &str = "history";
 /// The folder in there for unfinished uploads, and for what was displaced and is not kept.
 const SWAP: &str = "swap";
 
+/// The folder in there that notes, as folders of the same names, where other file systems in the share have a history.
+const MOUNTS: &str = "mounts";
+
 /// Versions younger than this are not let go: a second look is still to come.
 const YOUNG: Duration = Duration::from_secs(30);
 
@@ -48,6 +51,14 @@ pub struct History {
     begun: Mutex<HashSet<SharePath>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
+}
+
+/// A file system in the share: where its topmost folder is.
+#[derive(Clone, Debug)]
+struct Top {
+    path: SharePath,
+    dir: Dir,
+    mount: u64,
 }
 
 /// The folder that holds the versions of one path.
@@ -181,44 +192,50 @@ impl History {
     /// Lets versions go by the keep rule; says how many. Without a history there are but refused uploads, which somebody may have seen for
     /// an instant and opened: they go when nobody can be about to write any more.
     pub fn prune(&self, now: Timestamp) -> Result<usize> {
-        let Some(limits) = self.limits else {
-            let rule = KeepRule { age_max: UPLOADS_KEPT, bytes_max: u64::MAX };
-            return self.release(now, |kept| rule.lets_go(kept, now));
-        };
-        let space = self.disk.space(&self.disk.root()?)?;
-        let bytes_max = space.total / 100 * u64::from(limits.percent_max);
-        let rule = KeepRule { age_max: limits.age_max, bytes_max };
-        self.release(now, |kept| rule.lets_go(kept, now))
+        self.tops()?.iter().try_fold(0, |gone, top| {
+            let rule = match self.limits {
+                None => KeepRule { age_max: UPLOADS_KEPT, bytes_max: u64::MAX },
+                Some(KeepLimits { age_max, percent_max }) => {
+                    let total = self.disk.space(&top.dir)?.total;
+                    KeepRule { age_max, bytes_max: total / 100 * u64::from(percent_max) }
+                }
+            };
+            Ok(gone + self.release(top, now, |kept| rule.lets_go(kept, now))?)
+        })
     }
 
-    /// Lets the oldest versions go until `bytes` are free where the share lies; says whether any was.
-    pub fn make_room(&self, bytes: u64, now: Timestamp) -> Result<bool> {
-        let free = self.disk.space(&self.disk.root()?)?.free;
-        let released = self.release(now, |kept| {
-            let mut gained = 0;
-            let enough = |version: &Kept| {
-                let already = free.saturating_add(gained) >= bytes;
-                gained += version.bytes;
-                already
-            };
-            kept.iter().position(enough).unwrap_or(kept.len())
-        })?;
+    /// Lets the oldest versions on a mount go until `bytes` are free there; says whether any was.
+    pub fn make_room(&self, mount: u64, bytes: u64, now: Timestamp) -> Result<bool> {
+        let mut released = 0;
+        for top in self.tops()?.iter().filter(|top| top.mount == mount) {
+            let free = self.disk.space(&top.dir)?.free;
+            released += self.release(top, now, |kept| {
+                let mut gained = 0;
+                let enough = |version: &Kept| {
+                    let already = free.saturating_add(gained) >= bytes;
+                    gained += version.bytes;
+                    already
+                };
+                kept.iter().position(enough).unwrap_or(kept.len())
+            })?;
+        }
         Ok(released > 0)
     }
 
     /// Whether an earlier process may have left commits unfinished.
     pub fn was_left_running(&self) -> Result<bool> {
-        let own = match self.own_folder()? {
-            Some(own) => own,
-            None => return Ok(false),
-        };
-        Ok(self.disk.look(&own, &own_name(RUNNING))?.is_some())
+        for own in self.own_folders()? {
+            if self.disk.look(&own, &own_name(RUNNING))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What is to be settled: the entries that a commit left with a tail, and all that was displaced while there was no history. What
     /// unfinished uploads left is removed.
     pub fn left_behind(&self) -> Result<Vec<Found>> {
-        if let Some(own) = self.own_folder()? {
+        for own in self.own_folders()? {
             match self.disk.open_dir(&own, SWAP.as_bytes()) {
                 Ok(swap) => staging::sweep(&*self.disk, &swap)?,
                 Err(error) if error.cause == Cause::NotFound => {}
@@ -235,11 +252,13 @@ impl History {
 
     /// Says that no commit is under way any more: the next start need not look for any.
     pub fn ends_running(&self) -> Result<()> {
-        let Some(own) = self.own_folder()? else { return Ok(()) };
-        match self.disk.unlink(&own, &own_name(RUNNING)) {
-            Err(error) if error.cause != Cause::NotFound => Err(error),
-            _ => self.disk.sync_dir(&own),
+        for own in self.own_folders()? {
+            match self.disk.unlink(&own, &own_name(RUNNING)) {
+                Err(error) if error.cause != Cause::NotFound => return Err(error),
+                _ => self.disk.sync_dir(&own)?,
+            }
         }
+        Ok(())
     }
 
     fn area(&self) -> &'static str {
@@ -255,8 +274,48 @@ impl History {
         path
     }
 
-    fn own_folder(&self) -> Result<Option<Dir>> {
-        found(self.disk.open_dir(&self.disk.root()?, RESERVED.as_bytes()))
+    /// The folders of noclobber's own, on every file system of the share that has one.
+    fn own_folders(&self) -> Result<Vec<Dir>> {
+        let mut folders = Vec::new();
+        for top in self.tops()? {
+            folders.extend(found(self.disk.open_dir(&top.dir, RESERVED.as_bytes()))?);
+        }
+        Ok(folders)
+    }
+
+    /// The top of the share, and the top of every other file system in it on which anything was ever displaced. What is not mounted now is
+    /// left out, and so is what is the same file system again.
+    fn tops(&self) -> Result<Vec<Top>> {
+        let root = self.disk.root()?;
+        let mount = self.disk.dir_status(&root)?.mount;
+        let mut tops = vec![Top { path: SharePath::root(), dir: root.clone(), mount }];
+        let mounts = format!("{RESERVED}/{MOUNTS}").into_bytes();
+        let Some(noted) = found(self.disk.open_dir(&root, &mounts))? else { return Ok(tops) };
+        let mut todo = vec![(SharePath::root(), mount, noted)];
+        while let Some((above, mount_above, noted)) = todo.pop() {
+            for entry in list(&*self.disk, &noted)? {
+                let path = above.join(&entry.name);
+                let Ok(dir) = self.disk.open_dir(&root, path.as_bytes()) else { continue };
+                let mount = self.disk.dir_status(&dir)?.mount;
+                if mount != mount_above {
+                    tops.push(Top { path: path.clone(), dir, mount });
+                }
+                todo.push((path, mount, self.disk.open_dir(&noted, entry.name.as_bytes())?));
+            }
+        }
+        Ok(tops)
+    }
+
+    /// Notes at the top of the share that another file system in it has a history, as folders of the same names.
+    fn note_mount(&self, path: &SharePath) -> Result<()> {
+        let mut dir = self.disk.root()?;
+        for name in [RESERVED, MOUNTS].map(own_name).into_iter().chain(path.names()) {
+            if self.make_dir(&dir, &name)? {
+                self.disk.sync_dir(&dir)?;
+            }
+            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// The top of the mount that `path` lies on, and from there the folder for its versions, which may not be there.
@@ -305,6 +364,10 @@ impl History {
         }
         self.disk.sync_dir(&own)?;
         self.disk.sync_dir(top)?;
+        if !top_path.is_root() {
+            // Where the top of the share cannot be written the rest can all the same; its history is then not pruned.
+            let _ = self.note_mount(top_path);
+        }
         begun.insert(top_path.clone());
         Ok(())
     }
@@ -318,9 +381,10 @@ impl History {
         }
     }
 
-    /// Lets as many of the oldest versions go as `count` says.
-    fn release(&self, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<usize> {
-        let mut versions = self.walk(self.area(), &SharePath::root())?;
+    /// Lets as many of the oldest versions on a file system go as `count` says.
+    fn release(&self, top: &Top, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<usize> {
+        let mut versions = Vec::new();
+        self.walk_top(self.area(), top, &top.path, &mut versions)?;
         versions.retain(|found| {
             let may_go = match found.version.name.ending {
                 Ending::Upload => true,
@@ -342,7 +406,7 @@ impl History {
                 continue;
             }
             self.let_go(&dir, &name)?;
-            self.remove_empty_folders(&found.path);
+            self.remove_empty_folders(found);
             gone += 1;
         }
         Ok(gone)
@@ -364,41 +428,50 @@ impl History {
         }
     }
 
-    /// Removes the folders that held versions of `path` as far as they are empty. What cannot be removed stays, and does no harm.
-    fn remove_empty_folders(&self, path: &SharePath) {
+    /// Removes the folders that held a version as far as they are empty. What cannot be removed stays, and does no harm.
+    fn remove_empty_folders(&self, found: &Found) {
         let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
-        let mut at = Some(path.clone());
-        while let Some((parent, name)) = at.as_ref().and_then(SharePath::split) {
-            let Ok(root) = self.disk.root() else { return };
-            let Ok(dir) = self.disk.open_dir(&root, &self.inside(self.area(), parent.as_bytes())) else { return };
-            if self.disk.remove_dir(&dir, &name).is_err() {
+        let mut folder = &*found.folder;
+        while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
+            let (above, name) = (&folder[..slash], &folder[slash + 1..]);
+            let (Ok(dir), Ok(name)) = (self.disk.open_dir(&found.top, above), Name::new(name)) else { return };
+            if above == RESERVED.as_bytes() || self.disk.remove_dir(&dir, &name).is_err() {
                 return;
             }
-            at = Some(parent);
+            folder = above;
         }
     }
 
-    /// All entries of an area of the history at the top of the share, below a path.
+    /// All entries of an area of the history below a path, on every file system.
     fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
         let mut all = Vec::new();
-        let root = self.disk.root()?;
-        let Some(top) = found(self.disk.open_dir(&root, &self.inside(area, below.as_bytes())))? else {
-            return Ok(all);
-        };
-        let mut todo = vec![(below.clone(), Pending::Open(top))];
+        for top in self.tops()? {
+            if below.is_within(&top.path) {
+                self.walk_top(area, &top, below, &mut all)?;
+            } else if top.path.is_within(below) {
+                self.walk_top(area, &top, &top.path, &mut all)?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// All entries of an area of the history of one file system, below a path that lies in it.
+    fn walk_top(&self, area: &str, top: &Top, below: &SharePath, all: &mut Vec<Found>) -> Result<()> {
+        let folder = |path: &SharePath| self.inside(area, relative(path, &top.path));
+        let Some(first) = found(self.disk.open_dir(&top.dir, &folder(below)))? else { return Ok(()) };
+        let mut todo = vec![(below.clone(), Pending::Open(first))];
         while let Some((path, pending)) = todo.pop() {
             let Some(dir) = found(pending.open(&*self.disk))? else { continue };
             for entry in list(&*self.disk, &dir)? {
                 if let Some(name) = EntryName::parse(&entry.name) {
                     let version = Version { name, status: entry.status };
-                    let folder = self.inside(area, path.as_bytes()).into();
-                    all.push(Found { top: root.clone(), folder, path: path.clone(), version });
+                    all.push(Found { top: top.dir.clone(), folder: folder(&path).into(), path: path.clone(), version });
                 } else if entry.status.kind == Kind::Dir {
                     todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name)));
                 }
             }
         }
-        Ok(all)
+        Ok(())
     }
 }
 
