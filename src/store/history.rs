@@ -545,11 +545,7 @@ fn tree_bytes(disk: &dyn Disk, top: Dir) -> Result<u64> {
 }
 
 /// Calls `each` for all in a tree that is no folder, with the folder it lies in.
-pub(super) fn each_file(
-    disk: &dyn Disk,
-    top: Dir,
-    each: &mut dyn FnMut(&Dir, &Entry) -> Result<()>,
-) -> Result<()> {
+pub(super) fn each_file(disk: &dyn Disk, top: Dir, each: &mut dyn FnMut(&Dir, &Entry) -> Result<()>) -> Result<()> {
     let mut todo = vec![Pending::Open(top)];
     while let Some(pending) = todo.pop() {
         let dir = pending.open(disk)?;

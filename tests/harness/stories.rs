@@ -286,7 +286,12 @@ impl Story for Asking {
     }
 
     fn start(&self, disk: &SimDisk) -> Server {
-        self.server(disk)
+        let server = self.server(disk);
+        if !self.keeps && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
+            // The upload stands, or the removal is done, although nobody may have been told: nobody is owed what it replaced.
+            disk.disown_what_was_taken();
+        }
+        server
     }
 
     fn operate(&self, disk: &SimDisk, server: &Server) -> Answer {
@@ -312,11 +317,6 @@ impl Story for Asking {
     }
 
     fn judge(&self, disk: &SimDisk, end: &End) -> Vec<Broken> {
-        let told = matches!(end.answer, Some(Answer::Done | Answer::Refused(_)));
-        if !self.keeps && !told && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
-            // The upload stands, or the removal is done, although nobody was told: nobody is owed what it replaced.
-            disk.disown_what_was_taken();
-        }
         let mut broken = judge(disk, &self.asked(), end);
         if self.request == Request::MakeFolder {
             let made = disk.folders().iter().any(|folder| folder == PATH);
