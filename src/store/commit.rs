@@ -4,6 +4,9 @@
 //! exactly that for something else, or says that it lost. What a change takes out of the tree becomes an entry of the history. It
 //! decides nothing: whether a change is wanted is for the share to say, between the look and the swap.
 
+mod relocate;
+
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +18,17 @@ use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened
 use super::history::{self, Found, History, Place, Version};
 use super::naming;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
+use super::spelling::spelled;
 use super::staging::{Staged, Staging};
+
+pub use relocate::{Pair, Surprises};
 
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How often somebody who holds a mutex looks for a moment in which another name is not being changed, and how long between two looks.
+const TRIES_BESIDE_MAX: u32 = 5000;
+const PAUSE_BESIDE: Duration = Duration::from_millis(1);
 
 /// How often an exchange is undone before what is held is put beside the name.
 const UNDO_MAX: usize = 4;
@@ -40,6 +50,8 @@ pub struct Tree {
     mutexes: PathMutexes,
     held: Mutex<Vec<Held>>,
     notices: Mutex<Vec<Notice>>,
+    /// Paths whose folder in the history may be empty.
+    untidy: Mutex<Vec<SharePath>>,
 }
 
 /// Where a name is: its folder, resolved once, and what it is called in there.
@@ -62,7 +74,8 @@ pub struct Site {
 pub struct Claim<'a> {
     tree: &'a Tree,
     site: Site,
-    _guard: PathGuard<'a>,
+    /// `None` where the other name of a [`Pair`] has the same mutex.
+    _guard: Option<PathGuard<'a>>,
 }
 
 /// What a look found at a name.
@@ -122,7 +135,11 @@ pub struct Changed<'a> {
     pub displaced: Option<VersionId>,
     /// The state of the new file, if nobody can have written into it since.
     pub stamp: Option<Stamp>,
+    /// The state in which a file that was moved was seen, if `stamp` is the same content: what was remembered for the one holds for the
+    /// other.
+    pub was: Option<Stamp>,
     _under_way: Option<UnderWay<'a>>,
+    _under_way_too: Option<UnderWay<'a>>,
 }
 
 /// Something that happened in the tree and that a person should hear of.
@@ -170,6 +187,8 @@ enum HeldWhat {
     Kept,
     /// Our own upload, visible for an instant and then refused.
     Upload,
+    /// One name more of a file that was to be moved, visible for an instant and then taken back.
+    Link,
     /// What an interrupted run without a history had displaced: it goes, whether there is a history now or not.
     Left,
 }
@@ -206,7 +225,14 @@ enum Back {
 impl Tree {
     /// The tree of a share on this disk.
     pub fn new(disk: Arc<dyn Disk>, history: History) -> Self {
-        Self { disk, history, mutexes: PathMutexes::default(), held: Mutex::default(), notices: Mutex::default() }
+        Self {
+            disk,
+            history,
+            mutexes: PathMutexes::default(),
+            held: Mutex::default(),
+            notices: Mutex::default(),
+            untidy: Mutex::default(),
+        }
     }
 
     /// The disk.
@@ -229,7 +255,16 @@ impl Tree {
         self.site_below(&self.disk.root()?, path)
     }
 
+    /// The path as it is spelled on the disk: composed and decomposed characters (NFC and NFD) find the same file.
+    pub fn spelled<'p>(&self, path: &'p SharePath) -> Result<Cow<'p, SharePath>> {
+        if path.as_bytes().is_ascii() {
+            return Ok(Cow::Borrowed(path));
+        }
+        spelled(&*self.disk, &self.disk.root()?, path)
+    }
+
     fn site_below(&self, root: &Dir, path: &SharePath) -> Result<Option<Site>> {
+        let path = &*spelled(&*self.disk, root, path)?;
         let Some((parent_path, name)) = path.split() else { return Ok(None) };
         let parent = self.disk.open_dir(root, parent_path.as_bytes())?;
         let status = self.disk.dir_status(&parent)?;
@@ -243,7 +278,7 @@ impl Tree {
             let guard = self.mutexes.take(PathKey::new(site.folder, &site.name));
             let Some(now) = self.site_below(&self.disk.root_afresh()?, path)? else { return Ok(None) };
             if now.folder == site.folder {
-                return Ok(Some(Claim { tree: self, site: now, _guard: guard }));
+                return Ok(Some(Claim { tree: self, site: now, _guard: Some(guard) }));
             }
             site = now;
         }
@@ -264,6 +299,19 @@ impl Tree {
         let before = self.mutexes.calm(slot)?;
         let got = read();
         self.mutexes.still_calm(slot, before).then_some(got)
+    }
+
+    /// As [`Tree::steadily`], for whoever holds a mutex already and must not wait for another.
+    pub fn steadily_beside<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 0..TRIES_BESIDE_MAX {
+            if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+                return got;
+            }
+            std::thread::sleep(PAUSE_BESIDE);
+        }
+        let name = path.split().map_or_else(String::new, |(_, name)| name.to_text().into_owned());
+        let message = "changes of this name would not end".to_owned();
+        Err(DiskError { operation: "look", name, cause: Cause::Failed, message })
     }
 
     /// The counter of a path; `None` for the share itself, which nothing changes.
@@ -301,6 +349,8 @@ impl Tree {
                 }
             }
         }
+        let untidy = std::mem::take(&mut *lock(&self.untidy));
+        untidy.iter().for_each(|path| self.history.remove_empty_folders(path));
     }
 
     /// Settles what an earlier process left when it was killed in the middle of commits.
@@ -327,6 +377,9 @@ impl Tree {
     fn look_again(&self, held: &Held, now: Timestamp) -> Result<bool> {
         let name = held.entry.to_name();
         let (since, lease) = match self.disk.open(&held.dir, &name)? {
+            Opened::File(..) if held.what == HeldWhat::Link => {
+                return self.release_link(&held.dir, &held.entry).map(|()| true);
+            }
             Opened::File(file, _) => self.since_first_sight(held, &file)?,
             Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(&held.dir, name.as_bytes())?, held)?, None),
             _ => return Ok(true),
@@ -383,7 +436,7 @@ impl Tree {
         let private = entry.to_name();
         let digest = found.version.status.stamp.id.digest();
         if *digest == *tail.upload {
-            self.rename_entry(&dir, entry, Ending::Upload)?;
+            self.release_link(&dir, entry)?;
             return Ok("an upload that was not answered is kept in the history");
         }
         let site = match self.site(&found.path) {
@@ -411,7 +464,7 @@ impl Tree {
             if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
                 let back = self.exchange_back(site, &dir, &private, upload.stamp.id)?;
                 if self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)? {
-                    self.rename_entry(&dir, entry, Ending::Upload)?;
+                    self.release_link(&dir, entry)?;
                 }
                 self.sync_both(&dir, site)?;
                 return Ok("an upload that had not been answered is taken back");
@@ -419,6 +472,10 @@ impl Tree {
         }
         if found.is_in_swap() {
             let upload_is_there = at_name.is_some_and(|status| *status.stamp.id.digest() == *tail.upload);
+            if found.version.status.kind == Kind::File && found.version.status.links > 1 {
+                self.history.let_go(&dir, &private)?;
+                return Ok("one name of a file that has another is removed");
+            }
             let was_to_go = if tail.act == Act::Remove { at_name.is_none() } else { upload_is_there };
             if expected && was_to_go {
                 return self.let_go_later(found, &dir, now);
@@ -453,6 +510,15 @@ impl Tree {
             return Ok(true);
         }
         self.history.is_busy(&found.dir(&*self.disk)?, &found.version.name.to_name())
+    }
+
+    /// Removes one name of a file that has another, as one that was to be moved does; a file that has none is kept.
+    fn release_link(&self, dir: &Dir, entry: &EntryName) -> Result<()> {
+        match self.disk.look(dir, &entry.to_name())? {
+            Some(status) if status.links > 1 => self.history.let_go(dir, &entry.to_name()),
+            Some(_) => self.rename_entry(dir, entry, Ending::Upload),
+            None => Ok(()),
+        }
     }
 
     /// Exchanges back until what comes out is what was last put in.
@@ -595,7 +661,12 @@ impl<'a> Claim<'a> {
             named => named?,
         }
         tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm), _under_way: Some(change) }))
+        Ok(Swap::Done(Changed {
+            displaced: None,
+            stamp: self.stamp_if_calm(upload, calm),
+            _under_way: Some(change),
+            ..Changed::default()
+        }))
     }
 
     /// Swaps the file that was seen for an upload.
@@ -635,7 +706,12 @@ impl<'a> Claim<'a> {
         }
         drop(lease);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed {
+            displaced: Some(entry.id),
+            stamp: None,
+            _under_way: Some(change),
+            ..Changed::default()
+        }))
     }
 
     /// Makes a folder of this name, if it is free.
@@ -698,7 +774,7 @@ impl<'a> Claim<'a> {
         drop(lease);
         let stamp = self.stamp_if_calm(upload, calm);
         tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
@@ -786,7 +862,7 @@ impl<'a> Claim<'a> {
         self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Tier D, where a name cannot be taken only if it is free. The version that was seen is copied into the history, and the upload is
@@ -804,8 +880,8 @@ impl<'a> Claim<'a> {
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
         self.sync(place).map_err(unsure)?;
-        let displaced = kept.map(|entry| entry.id);
-        Ok(Swap::Done(Changed { displaced, stamp: self.stamp_if_calm(upload, None), _under_way: Some(change) }))
+        let (displaced, stamp) = (kept.map(|entry| entry.id), self.stamp_if_calm(upload, None));
+        Ok(Swap::Done(Changed { displaced, stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Copies a file into the history and brings the copy to the disk, since the rename destroys the only name of the original.

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -51,6 +52,16 @@ pub struct History {
     begun: Mutex<HashSet<SharePath>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
+    /// How many bytes the versions took that could be let go, when that was last counted.
+    bytes: AtomicU64,
+}
+
+/// What was let go, and what could have been.
+#[derive(Clone, Copy, Debug, Default)]
+struct Released {
+    count: usize,
+    /// How many bytes the versions take that stay.
+    stays: u64,
 }
 
 /// A file system in the share: where its topmost folder is.
@@ -67,7 +78,8 @@ pub struct Place<'a> {
     /// The folder.
     pub dir: Dir,
     made_in: Vec<Dir>,
-    _in_use: RwLockReadGuard<'a, ()>,
+    /// `None` where another place is held for longer.
+    _in_use: Option<RwLockReadGuard<'a, ()>>,
 }
 
 /// A version of a path, or an entry that recovery has to settle.
@@ -107,7 +119,7 @@ impl Found {
 impl History {
     /// The history of a share that keeps versions within `limits`; without limits nothing is kept.
     pub fn new(disk: Arc<dyn Disk>, limits: Option<KeepLimits>) -> Self {
-        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default() }
+        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default(), bytes: AtomicU64::new(0) }
     }
 
     /// Whether displaced files are kept.
@@ -117,9 +129,23 @@ impl History {
 
     /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet.
     pub fn place(&self, path: &SharePath, mount: u64) -> Result<Place<'_>> {
+        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+        self.make_place(path, mount, Some(in_use))
+    }
+
+    /// One more place, for as long as `beside` is held: whoever waited for the folders a second time could wait for himself.
+    pub fn place_beside<'a>(&'a self, _beside: &'a Place<'_>, path: &SharePath, mount: u64) -> Result<Place<'a>> {
+        self.make_place(path, mount, None)
+    }
+
+    fn make_place<'a>(
+        &'a self,
+        path: &SharePath,
+        mount: u64,
+        in_use: Option<RwLockReadGuard<'a, ()>>,
+    ) -> Result<Place<'a>> {
         let (top_path, top) = self.top_of(path, mount)?;
         self.begin(&top_path, &top)?;
-        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
         let below_top = relative(path, &top_path);
         if let Ok(dir) = self.disk.open_dir(&top, &self.inside(self.area(), below_top)) {
             return Ok(Place { dir, made_in: Vec::new(), _in_use: in_use });
@@ -192,7 +218,8 @@ impl History {
     /// Lets versions go by the keep rule; says how many. Without a history there are but refused uploads, which somebody may have seen for
     /// an instant and opened: they go when nobody can be about to write any more.
     pub fn prune(&self, now: Timestamp) -> Result<usize> {
-        self.tops()?.iter().try_fold(0, |gone, top| {
+        let (mut gone, mut stays) = (0, 0);
+        for top in &self.tops()? {
             let rule = match self.limits {
                 None => KeepRule { age_max: UPLOADS_KEPT, bytes_max: u64::MAX },
                 Some(KeepLimits { age_max, percent_max }) => {
@@ -200,8 +227,13 @@ impl History {
                     KeepRule { age_max, bytes_max: total / 100 * u64::from(percent_max) }
                 }
             };
-            Ok(gone + self.release(top, now, |kept| rule.lets_go(kept, now))?)
-        })
+            let released = self.release(top, now, |kept| rule.lets_go(kept, now))?;
+            gone += released.count;
+            // What other file systems give back is of no use to the share's own.
+            stays += if top.path.is_root() { released.stays } else { 0 };
+        }
+        self.bytes.store(stays, Ordering::Relaxed);
+        Ok(gone)
     }
 
     /// Lets the oldest versions on a mount go until `bytes` are free there; says whether any was.
@@ -209,7 +241,7 @@ impl History {
         let mut released = 0;
         for top in self.tops()?.iter().filter(|top| top.mount == mount) {
             let free = self.disk.space(&top.dir)?.free;
-            released += self.release(top, now, |kept| {
+            let gone = self.release(top, now, |kept| {
                 let mut gained = 0;
                 let enough = |version: &Kept| {
                     let already = free.saturating_add(gained) >= bytes;
@@ -218,8 +250,17 @@ impl History {
                 };
                 kept.iter().position(enough).unwrap_or(kept.len())
             })?;
+            released += gone.count;
+            if top.path.is_root() {
+                self.bytes.store(gone.stays, Ordering::Relaxed);
+            }
         }
         Ok(released > 0)
+    }
+
+    /// How many bytes it would give back, as of when it was last walked.
+    pub fn gives_back(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether an earlier process may have left commits unfinished.
@@ -318,8 +359,12 @@ impl History {
         Ok(())
     }
 
-    /// The top of the mount that `path` lies on, and from there the folder for its versions, which may not be there.
     fn where_versions_lie(&self, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
+        self.where_entries_lie(HISTORY, path)
+    }
+
+    /// The top of the mount that `path` lies on, and from there the folder for its entries, which may not be there.
+    fn where_entries_lie(&self, area: &str, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
         let root = self.disk.root()?;
         let parent = path.split().map(|(parent, _)| self.disk.open_dir(&root, parent.as_bytes()));
         let lies_on = match parent {
@@ -327,7 +372,7 @@ impl History {
             None | Some(Err(_)) => self.disk.dir_status(&root)?.mount,
         };
         let (top_path, top) = self.top_of(path, lies_on)?;
-        Ok((top, self.inside(HISTORY, relative(path, &top_path)).into()))
+        Ok((top, self.inside(area, relative(path, &top_path)).into()))
     }
 
     /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
@@ -382,7 +427,7 @@ impl History {
     }
 
     /// Lets as many of the oldest versions on a file system go as `count` says.
-    fn release(&self, top: &Top, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<usize> {
+    fn release(&self, top: &Top, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<Released> {
         let mut versions = Vec::new();
         self.walk_top(self.area(), top, &top.path, &mut versions)?;
         versions.retain(|found| {
@@ -398,18 +443,20 @@ impl History {
         for found in &versions {
             kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
         }
-        let mut gone = 0;
-        for found in &versions[..count(&kept)] {
+        let count = count(&kept);
+        let mut released = Released { stays: kept[count..].iter().map(|kept| kept.bytes).sum(), ..Released::default() };
+        for (found, kept) in versions[..count].iter().zip(&kept) {
             let (dir, name) = (found.dir(&*self.disk)?, found.version.name.to_name());
             // What a program writes into it now is nowhere else.
             if self.is_busy(&dir, &name)? {
+                released.stays += kept.bytes;
                 continue;
             }
             self.let_go(&dir, &name)?;
-            self.remove_empty_folders(found);
-            gone += 1;
+            self.remove_empty(&found.top, &found.folder);
+            released.count += 1;
         }
-        Ok(gone)
+        Ok(released)
     }
 
     /// Whether it is a file that somebody has open for writing, as far as can be told.
@@ -428,13 +475,19 @@ impl History {
         }
     }
 
-    /// Removes the folders that held a version as far as they are empty. What cannot be removed stays, and does no harm.
-    fn remove_empty_folders(&self, found: &Found) {
+    /// Removes the folders that held versions of `path` as far as they are empty. What cannot be removed stays, and does no harm.
+    pub fn remove_empty_folders(&self, path: &SharePath) {
+        if let Ok((top, folder)) = self.where_entries_lie(self.area(), path) {
+            self.remove_empty(&top, &folder);
+        }
+    }
+
+    fn remove_empty(&self, top: &Dir, folder: &[u8]) {
         let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
-        let mut folder = &*found.folder;
+        let mut folder = folder;
         while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
             let (above, name) = (&folder[..slash], &folder[slash + 1..]);
-            let (Ok(dir), Ok(name)) = (self.disk.open_dir(&found.top, above), Name::new(name)) else { return };
+            let (Ok(dir), Ok(name)) = (self.disk.open_dir(top, above), Name::new(name)) else { return };
             if above == RESERVED.as_bytes() || self.disk.remove_dir(&dir, &name).is_err() {
                 return;
             }

@@ -8,4 +8,6 @@ pub mod lease;
 mod naming;
 pub mod os_disk;
 pub mod path_mutex;
+pub mod properties;
+mod spelling;
 pub mod staging;

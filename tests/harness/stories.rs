@@ -203,6 +203,7 @@ impl Asking {
             require_preconditions: false,
             tag_threshold: threshold,
             hashing_max: 1,
+            syncs: true,
         };
         let opened = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now());
         Server {
@@ -253,7 +254,7 @@ impl Asking {
                         self.upload(disk, server)?
                     }
                 };
-                share.put(&path, upload, &precondition, now).map(drop)
+                share.put(&path, upload, None, &precondition, now).map(drop)
             }
         }
     }
