@@ -127,6 +127,44 @@ fn all_are_kept(server: &Server, known: &[Mutex<Known>]) -> usize {
     written
 }
 
+/// Tags are the same after a kill, for a file that is not hashed before it is answered, for a small one that a listing met before anybody
+/// read it, for one that was read first, and for what a client stored a moment ago.
+#[test]
+fn tags_are_the_same_after_a_kill() {
+    let mut server = Server::start();
+    let large = Dice::new(1).bytes(9 << 20);
+    let listed = |server: &Server| {
+        let listing = server.get("/?json").expect(200).json();
+        let entries = listing.as_array().or_else(|| listing["entries"].as_array()).expect("entries").clone();
+        let tag =
+            |entry: &serde_json::Value| Some((entry["name"].as_str()?.to_owned(), entry["etag"].as_str()?.to_owned()));
+        entries.iter().filter_map(tag).collect::<BTreeMap<_, _>>()
+    };
+    for name in ["met.txt", "met-large.bin", "read.txt"] {
+        server.write(name, if name.ends_with("bin") { &large[1..] } else { name.as_bytes() });
+    }
+    server.get("/read.txt").expect(200);
+    let before = listed(&server);
+    assert_eq!(before.len(), 3, "{before:?}");
+    let stored = server.put("/large.bin").body(&large).expect(201).tag();
+    let small = server.put("/small.txt").body("small").expect(201).tag();
+    server.kill();
+    server.start_again();
+    let after = listed(&server);
+    for (name, tag) in before {
+        assert_eq!(after[&name], tag, "{name} in the listing");
+        assert_eq!(server.get(format!("/{name}")).expect(200).tag(), tag, "{name}");
+    }
+    for (name, tag) in [("large.bin", stored), ("small.txt", small)] {
+        assert_eq!(after[name], tag, "{name} in the listing");
+        assert_eq!(server.head(format!("/{name}")).expect(200).tag(), tag, "{name}");
+    }
+    // What a killed process knew is in the database when the next one stops, and nothing stays beside it.
+    server.stop();
+    let left: Vec<_> = fs::read_dir(server.state()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["index.redb"], "{left:?}");
+}
+
 /// Killed before every call that changes the disk, while one file is created.
 #[test]
 fn killed_at_every_step_of_a_create() {
