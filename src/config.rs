@@ -70,6 +70,8 @@ pub struct Config {
     pub watch: bool,
     /// Symbolic links that stay inside the share are followed.
     pub follow_symlinks: bool,
+    /// Whether PROPFIND may ask for everything below a folder.
+    pub propfind_infinity: bool,
     /// How many threads answer requests.
     pub workers: NonZeroUsize,
     /// The bounds on everything a client can make grow.
@@ -243,6 +245,9 @@ pub struct Cli {
     /// Follow symbolic links, as long as they stay inside the folder
     #[arg(long, help_heading = SERVED)]
     follow_symlinks: bool,
+    /// Let PROPFIND ask for everything below a folder at once (Depth: infinity)
+    #[arg(long, help_heading = SERVED)]
+    propfind_infinity: bool,
     /// Read settings from this TOML file; its keys are the options without the dashes in front
     #[arg(long, value_name = "FILE", help_heading = SERVED)]
     config: Option<PathBuf>,
@@ -700,6 +705,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         sync: !cli.no_sync,
         watch: !cli.no_watch,
         follow_symlinks: cli.follow_symlinks,
+        propfind_infinity: cli.propfind_infinity,
         workers: cli.workers.unwrap_or(cores),
         limits,
         log: Log { level: cli.log_level.unwrap_or(LogLevel::Info), format: cli.log_format.unwrap_or(LogFormat::Text) },

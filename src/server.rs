@@ -134,6 +134,7 @@ fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
         require_preconditions: config.require_preconditions,
         tag_threshold: config.limits.tag_threshold,
         hashing_max: config.limits.hashing_max.get(),
+        syncs: config.sync,
     };
     if lock == Lock::NotNeeded {
         return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings));
@@ -235,6 +236,7 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
         cache_bytes: limits.cache_bytes,
+        propfind_infinity: config.propfind_infinity,
     }
 }
 

@@ -3,15 +3,22 @@
 
 pub mod body;
 mod change;
+mod dav_headers;
 mod digest;
 #[doc(hidden)]
 pub mod fuzzing;
 mod get;
 mod hot;
+mod if_header;
 mod listing;
+mod live;
+mod lock;
 mod media;
+mod propfind;
+mod proppatch;
 mod put;
 mod range;
+mod relocate;
 mod reply;
 mod request;
 pub mod stream;
@@ -20,3 +27,6 @@ pub mod transport;
 mod turn;
 pub mod verbs;
 mod versions;
+// Nobody calls most of it before the methods of WebDAV do.
+#[allow(dead_code)]
+pub(crate) mod xml;

@@ -7,6 +7,7 @@
 mod copy;
 mod relocate;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{Found, History, Place};
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
+use super::spelling::spelled;
 use super::staging::Staged;
 
 pub use copy::{Copying, FileCopy, Members, StagedCopy};
@@ -24,6 +26,10 @@ pub use relocate::{Pair, Surprises};
 
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How often somebody who holds a mutex looks for a moment in which another name is not being changed, and how long between two looks.
+const TRIES_BESIDE_MAX: u32 = 5000;
+const PAUSE_BESIDE: Duration = Duration::from_millis(1);
 
 /// How often an exchange is undone before what is held is put beside the name.
 const UNDO_MAX: usize = 4;
@@ -237,7 +243,16 @@ impl Tree {
         self.site_below(&self.disk.root()?, path)
     }
 
+    /// The path as it is spelled on the disk: composed and decomposed characters (NFC and NFD) find the same file.
+    pub fn spelled<'p>(&self, path: &'p SharePath) -> Result<Cow<'p, SharePath>> {
+        if path.as_bytes().is_ascii() {
+            return Ok(Cow::Borrowed(path));
+        }
+        spelled(&*self.disk, &self.disk.root()?, path)
+    }
+
     fn site_below(&self, root: &Dir, path: &SharePath) -> Result<Option<Site>> {
+        let path = &*spelled(&*self.disk, root, path)?;
         let Some((parent_path, name)) = path.split() else { return Ok(None) };
         let parent = self.disk.open_dir(root, parent_path.as_bytes())?;
         let status = self.disk.dir_status(&parent)?;
@@ -272,6 +287,19 @@ impl Tree {
         let before = self.mutexes.calm(slot)?;
         let got = read();
         self.mutexes.still_calm(slot, before).then_some(got)
+    }
+
+    /// As [`Tree::steadily`], for whoever holds a mutex already and must not wait for another.
+    pub fn steadily_beside<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 0..TRIES_BESIDE_MAX {
+            if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+                return got;
+            }
+            std::thread::sleep(PAUSE_BESIDE);
+        }
+        let name = path.split().map_or_else(String::new, |(_, name)| name.to_text().into_owned());
+        let message = "changes of this name would not end".to_owned();
+        Err(DiskError { operation: "look", name, cause: Cause::Failed, message })
     }
 
     /// The counter of a path; `None` for the share itself, which nothing changes.

@@ -289,6 +289,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Sets the modification time.
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()>;
 
+    /// Sets the permissions, the lower nine mode bits.
+    fn set_permissions(&self, file: &File, bits: u32) -> Result<()>;
+
     /// Brings an open file's bytes and metadata to the disk. After an error the handle must not be synced again.
     fn sync_file(&self, file: &File) -> Result<()>;
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct History {
     begun: Mutex<HashSet<SharePath>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
+    /// How many bytes the versions took that could be let go, when that was last counted.
+    bytes: AtomicU64,
 }
 
 /// The folder that holds the versions of one path.
@@ -83,7 +86,7 @@ impl Found {
 impl History {
     /// The history of a share that keeps versions within `limits`; without limits nothing is kept.
     pub fn new(disk: Arc<dyn Disk>, limits: Option<KeepLimits>) -> Self {
-        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default() }
+        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default(), bytes: AtomicU64::new(0) }
     }
 
     /// Whether displaced files are kept.
@@ -201,6 +204,11 @@ impl History {
             kept.iter().position(enough).unwrap_or(kept.len())
         })?;
         Ok(released > 0)
+    }
+
+    /// How many bytes it would give back, as of when it was last walked.
+    pub fn gives_back(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether an earlier process may have left commits unfinished.
@@ -324,6 +332,8 @@ impl History {
             kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
         }
         let count = count(&kept);
+        let stays = kept[count..].iter().map(|kept| kept.bytes).sum();
+        self.bytes.store(stays, Ordering::Relaxed);
         for found in &versions[..count] {
             self.let_go(&found.dir(&*self.disk)?, &found.version.name.to_name())?;
             self.remove_empty_folders(&found.path);

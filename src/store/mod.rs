@@ -7,4 +7,6 @@ pub mod index;
 pub mod lease;
 pub mod os_disk;
 pub mod path_mutex;
+pub mod properties;
+mod spelling;
 pub mod staging;

@@ -572,6 +572,11 @@ impl Disk for OsDisk {
         rustix::fs::futimens(fd(&file.0)?, &times).map_err(|errno| failed("set the time of", b"", errno))
     }
 
+    fn set_permissions(&self, file: &File, bits: u32) -> Result<()> {
+        let mode = Mode::from_raw_mode(bits & 0o777);
+        rustix::fs::fchmod(fd(&file.0)?, mode).map_err(|errno| failed("set the permissions of", b"", errno))
+    }
+
     fn sync_file(&self, file: &File) -> Result<()> {
         if !self.options.syncs {
             return Ok(());

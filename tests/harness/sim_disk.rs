@@ -899,6 +899,21 @@ impl Disk for SimDisk {
         )
     }
 
+    fn set_permissions(&self, file: &File, bits: u32) -> Result<()> {
+        self.change(
+            "set_permissions",
+            "",
+            |state| state.file_label(file),
+            |state| {
+                let now = state.tick();
+                let file = state.inode_mut(id(&file.0));
+                file.mode = file.mode & !0o777 | bits & 0o777;
+                file.ctime = now;
+                Ok(())
+            },
+        )
+    }
+
     fn sync_file(&self, file: &File) -> Result<()> {
         self.change(
             "sync_file",

@@ -159,6 +159,14 @@ impl Asking {
         Self { keeps: false, ..self }
     }
 
+    /// A server on a disk of this tier, where nothing has happened yet.
+    pub fn set_up_for_moves(&self) -> (SimDisk, Server) {
+        let disk = SimDisk::new(self.features.clone());
+        disk.place_folder("d");
+        let server = self.server(&disk);
+        (disk, server)
+    }
+
     fn asked(&self) -> Asked {
         Asked {
             path: self.request.judged_at(),
@@ -183,6 +191,7 @@ impl Asking {
             require_preconditions: false,
             tag_threshold: threshold,
             hashing_max: 1,
+            syncs: true,
         };
         let opened = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now());
         Server {
@@ -233,7 +242,7 @@ impl Asking {
                         self.upload(disk, server)?
                     }
                 };
-                share.put(&path, upload, &precondition, now).map(drop)
+                share.put(&path, upload, None, &precondition, now).map(drop)
             }
         }
     }
