@@ -61,7 +61,7 @@ impl Scene {
             }
             Ask::Put(path) => {
                 let upload = self.uploads[who].lock().expect("whole").take().expect("an upload is ready");
-                self.share.put(&share_path(path), upload, &any, None, now).is_ok()
+                self.share.put(&share_path(path), upload, None, &any, now).is_ok()
             }
             Ask::Delete(path) => self.share.delete(&share_path(path), &any, now).is_ok(),
         }
