@@ -19,6 +19,7 @@ mod harness_itself;
 mod history;
 mod hostile_paths;
 mod kill;
+mod least;
 mod limits;
 mod logging;
 mod memory;

@@ -13,8 +13,9 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::disk::{Dir, Disk, File, Kind, Lease, Leased, Result};
+use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Result};
 use super::history::remove_tree;
+use super::naming;
 
 pub use tree::StagedTree;
 pub(super) use tree::each_entry;
@@ -197,10 +198,10 @@ impl Staged {
     /// Gives it a name that clients see, over whatever has it. Only for file systems that have no better.
     pub fn name_over(&mut self, dir: &Dir, name: &Name) -> Result<()> {
         if self.own_name.is_none() {
-            return Err(super::disk::DiskError {
+            return Err(DiskError {
                 operation: "rename",
                 name: name.to_text().into_owned(),
-                cause: super::disk::Cause::Unsupported,
+                cause: Cause::Unsupported,
                 message: "a file without a name cannot be renamed".to_owned(),
             });
         }
@@ -243,10 +244,16 @@ impl Staged {
     }
 
     fn give(&mut self, dir: &Dir, name: &Name) -> Result<()> {
+        let can = self.disk.abilities();
         match &mut self.own_name {
             None => self.disk.link(&self.file, dir, name)?,
+            Some(_) if can.link && !can.no_replace => {
+                self.disk.link(&self.file, dir, name)?;
+                // Dropping it removes the name; if that fails the next start does, since the upload has its place already.
+                self.own_name = None;
+            }
             Some(own) => {
-                self.disk.rename_new((&own.dir, &own.name), (dir, name))?;
+                naming::take(&*self.disk, (&own.dir, &own.name), (dir, name))?;
                 own.sweep = false;
                 self.own_name = None;
             }

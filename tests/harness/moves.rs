@@ -179,6 +179,7 @@ impl Moving {
             conditional: self.what.names() && self.what.has_target(),
             takes_out: !exchanged,
             source: Some(self.what.source()),
+            renames_over: self.tier() == Tier::D,
         }
     }
 

@@ -11,7 +11,9 @@ use crate::model::version::{Act, EntryName};
 use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
 use super::super::history::Place;
 use super::super::path_mutex::{PathKey, UnderWay};
-use super::{Changed, Claim, HeldWhat, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, unsure};
+use super::{
+    Changed, Claim, HeldWhat, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, naming, unsure,
+};
 
 /// How many folders of the history wait to be removed if they are empty.
 const UNTIDY_MAX: usize = 4096;
@@ -265,7 +267,7 @@ impl<'a> Pair<'a> {
                 self.tree.history.let_go(&place.dir, &private).map(|()| true)
             }
             Some(_) => Ok(false),
-            None => free(self.disk().rename_new((&place.dir, &private), (&site.parent, &site.name))),
+            None => free(naming::take(&**self.disk(), (&place.dir, &private), (&site.parent, &site.name))),
         });
         match done {
             Ok(true) => {}
@@ -289,8 +291,13 @@ impl<'a> Pair<'a> {
         now: Timestamp,
     ) -> Result<Entered> {
         let (from, to) = (&self.source.site, &self.target.site);
-        if surprise == Surprise::Accept || source.status.kind != Kind::File {
-            return match self.disk().rename_new((&from.parent, &from.name), (&to.parent, &to.name)) {
+        let moves_as_it_is = surprise == Surprise::Accept || source.status.kind != Kind::File;
+        if moves_as_it_is && !self.disk().abilities().no_replace {
+            let place = self.source_place(taken_out)?;
+            return self.enter_by_private_name(source, &place, surprise, now);
+        }
+        if moves_as_it_is {
+            return match naming::take(&**self.disk(), (&from.parent, &from.name), (&to.parent, &to.name)) {
                 Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => Ok(Entered::Lost),
                 Err(error) => Err(error),
                 Ok(()) => Ok(Entered::Done(self.both_folders())),
@@ -304,7 +311,7 @@ impl<'a> Pair<'a> {
             Ok(()) => {}
             Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => return Ok(Entered::Lost),
             Err(error) if matches!(error.cause, Cause::Unsupported | Cause::NotPermitted) => {
-                return self.enter_by_private_name(source, &place, now);
+                return self.enter_by_private_name(source, &place, surprise, now);
             }
             Err(error) => return Err(error),
         }
@@ -320,7 +327,13 @@ impl<'a> Pair<'a> {
     }
 
     /// Where a file can have one name only: by way of a name that nobody else can interfere with.
-    fn enter_by_private_name(&self, source: &mut Ready, place: &Place<'_>, now: Timestamp) -> Result<Entered> {
+    fn enter_by_private_name(
+        &self,
+        source: &mut Ready,
+        place: &Place<'_>,
+        surprise: Surprise,
+        now: Timestamp,
+    ) -> Result<Entered> {
         let (to, expected) = (&self.target.site, source.status);
         let entry =
             self.source.free_entry(place, now, |id| EntryName::under_way(id, Act::TakeOut, expected.stamp.id, None))?;
@@ -329,12 +342,12 @@ impl<'a> Pair<'a> {
             Swap::Busy => Ok(Entered::Busy),
             _ => Ok(Entered::Lost),
         };
-        match self.source.verify(place, &entry, &out, &expected, &mut source.lease, Surprise::Undo) {
+        match self.source.verify(place, &entry, &out, &expected, &mut source.lease, surprise) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
-        match free(self.disk().rename_new((&place.dir, &entry.to_name()), (&to.parent, &to.name))) {
+        match free(naming::take(&**self.disk(), (&place.dir, &entry.to_name()), (&to.parent, &to.name))) {
             Ok(true) => Ok(Entered::Done([vec![to.parent.clone(), place.dir.clone()], self.both_folders()].concat())),
             Ok(false) => undone(Why::Lost),
             Err(error) => undone(Why::Lost).and(Err(error)),

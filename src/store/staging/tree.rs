@@ -11,6 +11,7 @@ use crate::model::stamp::FileId;
 
 use super::super::disk::{Cause, Dir, Disk, DiskError, Entry, File, Result, Status};
 use super::super::history::remove_tree;
+use super::super::naming;
 use super::unfinished_name;
 
 /// How many bytes of a file are copied at once, where blocks cannot be shared.
@@ -98,7 +99,7 @@ impl StagedTree {
 
     /// Gives it a name that clients see, if that is free.
     pub fn name_publicly(&mut self, dir: &Dir, name: &Name) -> Result<()> {
-        self.disk.rename_new((&self.swap, &self.name), (dir, name))?;
+        naming::take(&*self.disk, (&self.swap, &self.name), (dir, name))?;
         self.sweep = false;
         Ok(())
     }
