@@ -25,6 +25,7 @@ mod logging;
 mod memory;
 mod model;
 mod moving;
+mod moving_at_once;
 mod order;
 mod os_disk;
 mod outside_changes;
