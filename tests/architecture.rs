@@ -277,13 +277,58 @@ const CALLS: &[(&str, &[&str])] = &[
     (".exchange(", &["src/store/commit.rs", "src/store/commit/"]),
     (".name_over(", &["src/store/commit.rs", "src/store/commit/"]),
     (".name_publicly(", &["src/store/commit.rs", "src/store/commit/"]),
-    (".rename_over(", &["src/store/commit.rs", "src/store/commit/", "src/store/naming.rs", "src/store/staging.rs"]),
-    (".link(", &["src/store/commit.rs", "src/store/commit/", "src/store/naming.rs", "src/store/staging.rs"]),
-    (".rename_new(", &["src/store/commit.rs", "src/store/commit/", "src/store/naming.rs"]),
-    (".make_dir(", &["src/store/commit.rs", "src/store/commit/", "src/store/history.rs", "src/store/staging.rs"]),
-    (".create_named(", &["src/store/commit.rs", "src/store/commit/", "src/store/history.rs", "src/store/staging.rs"]),
-    (".unlink(", &["src/store/history.rs", "src/store/naming.rs", "src/store/staging.rs"]),
-    (".remove_dir(", &["src/store/history.rs", "src/store/staging.rs"]),
+    (
+        ".rename_over(",
+        &[
+            "src/store/commit.rs",
+            "src/store/commit/",
+            "src/store/naming.rs",
+            "src/store/staging.rs",
+            "src/store/staging/",
+        ],
+    ),
+    (
+        ".link(",
+        &[
+            "src/store/commit.rs",
+            "src/store/commit/",
+            "src/store/naming.rs",
+            "src/store/staging.rs",
+            "src/store/staging/",
+        ],
+    ),
+    (
+        ".rename_new(",
+        &[
+            "src/store/commit.rs",
+            "src/store/commit/",
+            "src/store/naming.rs",
+            "src/store/staging.rs",
+            "src/store/staging/",
+        ],
+    ),
+    (
+        ".make_dir(",
+        &[
+            "src/store/commit.rs",
+            "src/store/commit/",
+            "src/store/history.rs",
+            "src/store/staging.rs",
+            "src/store/staging/",
+        ],
+    ),
+    (
+        ".create_named(",
+        &[
+            "src/store/commit.rs",
+            "src/store/commit/",
+            "src/store/history.rs",
+            "src/store/staging.rs",
+            "src/store/staging/",
+        ],
+    ),
+    (".unlink(", &["src/store/history.rs", "src/store/naming.rs", "src/store/staging.rs", "src/store/staging/"]),
+    (".remove_dir(", &["src/store/history.rs", "src/store/staging.rs", "src/store/staging/"]),
 ];
 
 /// The system's own ways to change a name. The index and the sockets lie outside of the share.

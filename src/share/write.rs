@@ -348,7 +348,7 @@ impl Share {
     }
 
     /// What is to be known of a new version before anybody else can ask for it.
-    fn has_stored(
+    pub(super) fn has_stored(
         &self,
         path: &SharePath,
         swap: &Swap<'_>,
@@ -398,7 +398,7 @@ pub(super) fn date_after(displaced: Option<Timestamp>, now: Timestamp) -> (Times
 impl Dating {
     /// Moves the date of an upload to a later second than that of the version it is to replace, if it is not later already and the client
     /// has not asked for it. A date that an older version may have had is no validator.
-    fn date(self, staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
+    pub(super) fn date(self, staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
         if staged.sealed().mtime.seconds() > displaced.seconds() {
             return Ok(DateKnown::Exact);
         }

@@ -4,6 +4,7 @@
 //! exactly that for something else, or says that it lost. What a change takes out of the tree becomes an entry of the history. It
 //! decides nothing: whether a change is wanted is for the share to say, between the look and the swap.
 
+mod copy;
 mod relocate;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
 use super::spelling::spelled;
 use super::staging::{Staged, Staging};
 
+pub use copy::{Copying, FileCopy, Members, StagedCopy};
 pub use relocate::{Pair, Surprises};
 
 /// How long a look waits for a program that has the file open for writing.
@@ -998,6 +1000,17 @@ impl<'a> Claim<'a> {
             None => !self.tree.disk.abilities().lease,
         };
         (unbroken && status.stamp.same_content_as(upload.sealed())).then_some(status.stamp)
+    }
+}
+
+impl Seen {
+    /// Which file or folder it is, if it is one that may be changed.
+    fn id(&self) -> Option<FileId> {
+        match self {
+            Self::File(seen) => Some(seen.status.stamp.id),
+            Self::Collection(status) | Self::Busy(status) => Some(status.stamp.id),
+            Self::Nothing | Self::Link | Self::Special => None,
+        }
     }
 }
 

@@ -301,6 +301,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// far as this user may. Not a single step, and done before anybody sees `to`.
     fn copy_attributes(&self, from: &File, to: &File) -> Result<()>;
 
+    /// As [`Disk::copy_attributes`], of one directory to another.
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()>;
+
     /// Sets the modification time.
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()>;
 

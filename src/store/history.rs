@@ -537,7 +537,7 @@ impl Place<'_> {
 }
 
 /// A name of noclobber's own.
-fn own_name(text: &str) -> Name {
+pub(super) fn own_name(text: &str) -> Name {
     Name::new(text.as_bytes()).expect("a plain word")
 }
 
@@ -546,7 +546,7 @@ fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
     parts.map(|part| Name::new(part).expect("a part of a path that is clean"))
 }
 
-fn relative<'a>(path: &'a SharePath, top: &SharePath) -> &'a [u8] {
+pub(super) fn relative<'a>(path: &'a SharePath, top: &SharePath) -> &'a [u8] {
     let below = &path.as_bytes()[top.as_bytes().len()..];
     below.strip_prefix(b"/").unwrap_or(below)
 }
@@ -614,7 +614,7 @@ pub(super) fn each_file(disk: &dyn Disk, top: Dir, each: &mut dyn FnMut(&Dir, &E
 
 /// Removes a tree however deep it is: every folder in it is first moved up to the top, so that neither the stack nor the number of open
 /// folders grows with the depth.
-fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
+pub(super) fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
     let top = disk.open_dir(at, name.as_bytes())?;
     let mut todo = Vec::new();
     let mut moved = 0_u64;

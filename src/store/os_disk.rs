@@ -560,6 +560,10 @@ impl Disk for OsDisk {
         attributes::copy(fd(&from.0)?, fd(&to.0)?).map_err(|errno| failed("copy the attributes of", b"", errno))
     }
 
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()> {
+        attributes::copy(fd(&from.0)?, fd(&to.0)?).map_err(|errno| failed("copy the attributes of", b"", errno))
+    }
+
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },

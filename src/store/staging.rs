@@ -3,6 +3,8 @@
 //! A [`Staging`] has no name, or one that only noclobber knows, so a client that goes away leaves nothing: dropping it is enough.
 //! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
 
+mod tree;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,8 +13,12 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::disk::{Cause, Dir, Disk, DiskError, File, Lease, Leased, Result};
+use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Result};
+use super::history::remove_tree;
 use super::naming;
+
+pub use tree::StagedTree;
+pub(super) use tree::each_entry;
 
 /// What the names of unfinished uploads begin with, where they need one.
 pub const UNFINISHED: &str = "unfinished-";
@@ -275,11 +281,14 @@ pub fn sweep(disk: &dyn Disk, swap: &Dir) -> Result<()> {
     let mut left = Vec::new();
     disk.list(swap, &mut |entry| {
         if entry.name.as_bytes().starts_with(UNFINISHED.as_bytes()) {
-            left.push(entry.name);
+            left.push(entry);
         }
         std::ops::ControlFlow::Continue(())
     })?;
-    left.iter().try_for_each(|name| disk.unlink(swap, name))
+    left.iter().try_for_each(|entry| match entry.status.kind {
+        Kind::Dir => remove_tree(disk, swap, &entry.name),
+        _ => disk.unlink(swap, &entry.name),
+    })
 }
 
 /// Unique among the uploads of this process; those of an earlier one are swept before the first is begun.

@@ -47,6 +47,8 @@ pub struct Asked {
     pub conditional: bool,
     /// Whether the name may be missing for an instant (tier C).
     pub takes_out: bool,
+    /// Where what is put there was before, if it is moved.
+    pub source: Option<&'static str>,
     /// Whether what comes between the last look and the rename may be overridden (tier D).
     pub renames_over: bool,
 }
@@ -255,7 +257,11 @@ impl Scene<'_> {
             return None;
         }
         let carried = self.visible.iter().any(|(path, bytes)| {
-            path != self.asked.path && !path.contains("(conflict ") && self.is_upload(Some(bytes))
+            // What is to be moved is not the server's: whoever carries it away has it from its own name.
+            path != self.asked.path
+                && self.asked.source.is_none()
+                && !path.contains("(conflict ")
+                && self.is_upload(Some(bytes))
         });
         let found = format!("{} is there, {} is the newest", text(self.at.as_ref()), text(self.newest.as_ref()));
         if self.at == self.newest {

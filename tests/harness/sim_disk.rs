@@ -122,6 +122,7 @@ struct State {
     dead: bool,
     read_only: bool,
     vanished: bool,
+    links: bool,
     leases: Vec<LeaseRecord>,
     leased_handles: BTreeSet<u64>,
     hands: BTreeMap<Hand, OpenHand>,
@@ -290,6 +291,7 @@ impl SimDisk {
             dead: false,
             read_only: false,
             vanished: false,
+            links: true,
             leases: Vec::new(),
             leased_handles: BTreeSet::new(),
             hands: BTreeMap::new(),
@@ -315,6 +317,13 @@ impl SimDisk {
         }
         state.act(&Act::save(path, bytes));
         state.settle();
+    }
+
+    /// What the server is asked to move is the server's to name: strangers who replace it under its new name know what they do.
+    pub fn is_to_be_moved(&self, path: &str) {
+        let mut state = self.lock();
+        let inode = state.find(path).expect("the file is there");
+        state.inode_mut(inode).by_server = true;
     }
 
     /// Makes a folder, and those above it, before the story begins.
@@ -458,6 +467,11 @@ impl SimDisk {
         self.lock().vanished = vanished;
     }
 
+    /// Whether a file can be given a second name. The one that a nameless file is given is its first.
+    pub fn set_links(&self, links: bool) {
+        self.lock().links = links;
+    }
+
     /// Changes how much fits.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().features.capacity = bytes;
@@ -540,10 +554,15 @@ impl SimDisk {
 
     /// A client replaced or removed what was taken out or renamed over for it, and nobody keeps that.
     pub fn disown_what_was_taken(&self) {
+        self.disown_what_was_taken_at(|_| true);
+    }
+
+    /// As [`SimDisk::disown_what_was_taken`], of some names only.
+    pub fn disown_what_was_taken_at(&self, counts: impl Fn(&str) -> bool) {
         let mut state = self.lock();
         let Account { taken, overwritten, .. } = &state.account;
-        let taken = taken.iter().filter(|deed| deed.for_upload);
-        let overwritten = overwritten.iter().filter(|deed| !deed.unseen);
+        let taken = taken.iter().filter(|deed| deed.for_upload && counts(&deed.path));
+        let overwritten = overwritten.iter().filter(|deed| !deed.unseen && counts(&deed.path));
         let gone = taken.chain(overwritten).flat_map(|deed| [std::slice::from_ref(&deed.bytes), &deed.inside].concat());
         let gone: Vec<_> = gone.collect();
         state.account.disowned.extend(gone);
@@ -879,6 +898,17 @@ impl Disk for SimDisk {
         })
     }
 
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()> {
+        let label = |state: &State| format!("{} -> {}", state.label(from, b""), state.label(to, b""));
+        self.change("copy_dir_attributes", "", label, |state| {
+            let mode = state.inodes[&id(&from.0)].mode & 0o1777;
+            let now = state.tick();
+            let to = state.inode_mut(id(&to.0));
+            (to.mode, to.ctime) = (mode, now);
+            Ok(())
+        })
+    }
+
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
         self.change(
             "set_mtime",
@@ -955,6 +985,9 @@ impl Disk for SimDisk {
                 return Err(Cause::Unsupported);
             }
             let inode = id(&file.0);
+            if !state.links && !state.inodes[&inode].linkable {
+                return Err(Cause::NotPermitted);
+            }
             let dir = state.free_place(at, name)?;
             if !state.inodes[&inode].linkable && state.links(inode) == 0 {
                 return Err(Cause::NotFound);

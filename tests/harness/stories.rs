@@ -175,6 +175,14 @@ impl Asking {
         Self { keeps: false, ..self }
     }
 
+    /// A server on a disk of this tier, where nothing has happened yet.
+    pub fn set_up_for_moves(&self) -> (SimDisk, Server) {
+        let disk = SimDisk::new(self.features.clone());
+        disk.place_folder("d");
+        let server = self.server(&disk);
+        (disk, server)
+    }
+
     fn asked(&self) -> Asked {
         Asked {
             path: self.request.judged_at(),
@@ -182,6 +190,7 @@ impl Asking {
             before: self.request.before(),
             conditional: !self.request.precondition().is_empty(),
             takes_out: self.tier() == Tier::C,
+            source: None,
             renames_over: self.tier() == Tier::D,
         }
     }
