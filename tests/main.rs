@@ -32,6 +32,7 @@ mod outside_changes;
 mod race;
 mod ranges;
 mod reading;
+mod replays;
 mod sim_disk;
 mod start;
 mod strangers;
