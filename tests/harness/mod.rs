@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod dav;
 pub mod disk_images;
 pub mod explore;
 pub mod invariants;
