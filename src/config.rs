@@ -279,11 +279,11 @@ pub struct Cli {
     /// Refuse (428) every write that does not name the version it replaces
     #[arg(long, help_heading = SAFETY)]
     require_preconditions: bool,
-    /// Do not start where less can be promised: A can hold off programs that have a file open, B cannot
-    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["A", "B"], help_heading = SAFETY)]
+    /// Do not start where less can be promised: A can hold off programs that have a file open, B and C cannot
+    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["A", "B", "C"], help_heading = SAFETY)]
     require_tier: Option<String>,
     /// Promise no more than this tier, whatever the disk can do; for tests
-    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["B", "C"], help_heading = SAFETY, hide = true)]
+    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["B", "C", "D"], help_heading = SAFETY, hide = true)]
     force_tier: Option<String>,
     /// Answer before the bytes are on the disk: a power cut then loses what was confirmed. For measuring only
     #[arg(long, help_heading = SAFETY)]
@@ -713,12 +713,13 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     })
 }
 
-/// The parser has let one of three letters through, in either case.
+/// The parser has let one of four letters through, in either case.
 fn tier(letter: &str) -> Tier {
     match letter {
         "A" | "a" => Tier::A,
         "B" | "b" => Tier::B,
-        _ => Tier::C,
+        "C" | "c" => Tier::C,
+        _ => Tier::D,
     }
 }
 

@@ -1,4 +1,4 @@
-//! noclobber shares a folder over HTTP, and nobody's work is overwritten unseen.
+//! noclobber shares a folder over HTTP and WebDAV, and nobody's work is overwritten unseen.
 //!
 //! # The promise
 //!
@@ -22,9 +22,9 @@
 //! | 3 | [`http`] | requests and answers: [`http::verbs`] over [`http::transport`]; one file with status codes |
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
-//! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, restores; [`share::outcome`] says how it ended |
-//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags, [`store::path_mutex`] orders changes, all through the seam of [`store::disk`] |
-//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::version`] |
+//! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; [`share::outcome`] says how it ended |
+//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags and locks, [`store::properties`] keeps what clients note, [`store::path_mutex`] orders changes, all through the seam of [`store::disk`] |
+//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`] |
 //!
 //! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together.
 //!

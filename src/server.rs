@@ -259,11 +259,6 @@ fn say_what_is_served(config: &Config, share: &Share) {
     say(&format!("noclobber {} shares {}", env!("CARGO_PKG_VERSION"), escaped(&folder.to_string_lossy())));
     let tier = share.abilities().tier();
     say(&format!("Tier {tier}: {}", meaning(tier)));
-    if !share.abilities().no_replace {
-        say(
-            "This file system cannot take a name only if it is free: what a program saves in the instant of a swap is destroyed",
-        );
-    }
     match config.history {
         Some(keep) => say(&format!(
             "History: on, in .noclobber/history; kept for {} days, in at most {} % of the disk",
@@ -287,6 +282,9 @@ fn meaning(tier: Tier) -> &'static str {
         }
         Tier::C => {
             "nothing that another program saves here is overwritten unseen, but a file that is replaced is missing for an instant to other programs"
+        }
+        Tier::D => {
+            "clients never overwrite each other unseen; but this file system cannot take a name only if it is free, and what another program saves in the instant of a write here is destroyed"
         }
     }
 }

@@ -95,9 +95,9 @@ fn a_disk_that_turns_read_only_and_back() {
     server.put("/a.txt").body("old").expect(201);
     disk.remount("ro");
     for request in [
+        server.delete("/a.txt"),
         server.put("/a.txt").body("new"),
         server.put("/b.txt").body("x"),
-        server.delete("/a.txt"),
         server.mkcol("/folder"),
     ] {
         request.expect(403);
@@ -143,9 +143,9 @@ fn what_the_user_may_not_is_forbidden() {
     server.get("/closed/a.txt").expect_body("text");
     server.get("/unreadable.txt").expect(403);
     for request in [
+        server.delete("/closed/a.txt"),
         server.put("/closed/a.txt").body("new"),
         server.put("/closed/b.txt").body("new"),
-        server.delete("/closed/a.txt"),
         server.mkcol("/closed/folder"),
     ] {
         request.expect(403);

@@ -14,6 +14,7 @@ minutes_max=18
 needed=(
     cc:gcc strace:strace curl:curl python3:python3 chromium:chromium
     mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs bindfs:bindfs
+    mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs
     setfattr:attr setfacl:acl mount:mount setpriv:util-linux
     zsh:zsh fish:fish man:man-db
 )

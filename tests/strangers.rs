@@ -28,6 +28,21 @@ fn a_stranger_acts_at_every_step_on_tier_c() {
     one_stranger(Tier::C);
 }
 
+/// As on tier C, by links: nothing is destroyed.
+#[test]
+fn a_stranger_acts_at_every_step_where_there_are_links_only() {
+    let of = |request: &Request| {
+        strangers_at_every_step(&Asking::with_links_only(*request).shortened(), &up_to(4, *request, "A"))
+    };
+    finish(Request::ALL.iter().map(of).collect());
+}
+
+/// What the version that a request names is kept by, and what is destroyed between the last look and the rename and at no other step.
+#[test]
+fn a_stranger_acts_at_every_step_on_tier_d() {
+    one_stranger(Tier::D);
+}
+
 #[test]
 fn two_strangers_act_at_every_step_on_tier_a() {
     two_strangers(Tier::A);
@@ -41,6 +56,22 @@ fn two_strangers_act_at_every_step_on_tier_b() {
 #[test]
 fn two_strangers_act_at_every_step_on_tier_c() {
     two_strangers(Tier::C);
+}
+
+#[test]
+fn two_strangers_act_at_every_step_where_there_are_links_only() {
+    let of = |request: &Request| {
+        let story = Asking::with_links_only(*request).shortened();
+        let scripts = |voice| short_scripts(request.judged_at(), voice);
+        let both = |one: &Script, other: &Script| full() || one.acts.len() + other.acts.len() < 6;
+        two_strangers_at_every_step(&story, (&scripts("A"), &scripts("B")), both)
+    };
+    finish([Request::PutNamed, Request::DeleteNamed].iter().map(of).collect());
+}
+
+#[test]
+fn two_strangers_act_at_every_step_on_tier_d() {
+    two_strangers(Tier::D);
 }
 
 /// The scripts of two writes in place, which are long: on the steps of one request of each kind.
@@ -65,12 +96,37 @@ fn a_stranger_acts_at_every_step_while_the_history_is_off() {
     finish(requests.iter().map(of).collect());
 }
 
+/// Tier D with the history off: the version that a request names is replaced like any other, and nothing else is destroyed outside of the
+/// window.
+#[test]
+fn a_stranger_acts_at_every_step_on_tier_d_while_the_history_is_off() {
+    let requests = [Request::PutNamed, Request::Put, Request::PutNew, Request::Create, Request::DeleteNamed];
+    let of = |request: &Request| {
+        let story = Asking::short(*request, Tier::D).without_history();
+        strangers_at_every_step(&story, &up_to(4, *request, "A"))
+    };
+    finish(requests.iter().map(of).collect());
+}
+
+/// Where nothing is kept, recovery lets go what was to go and nothing else.
+#[test]
+fn a_stranger_acts_and_the_server_dies_at_every_step_while_the_history_is_off() {
+    let requests = [Request::PutNamed, Request::Put, Request::DeleteNamed];
+    let of = |request: Request| {
+        let stories = Asking::everywhere(request).map(|story| story.shortened().without_history());
+        stories.map(|story| crash_among_strangers(&story, &up_to(1, request, "A"), false))
+    };
+    finish(requests.into_iter().flat_map(of).collect());
+}
+
 #[test]
 fn a_stranger_acts_and_the_server_dies_at_every_step() {
     let requests = [Request::PutNamed, Request::Put, Request::Create, Request::DeleteNamed, Request::Delete];
-    let of =
-        |request: &Request, tier| crash_among_strangers(&Asking::short(*request, tier), &up_to(1, *request, "A"), true);
-    finish(requests.iter().flat_map(|request| TIERS.map(|tier| of(request, tier))).collect());
+    let of = |request: Request| {
+        let stories = Asking::everywhere(request).map(Asking::shortened);
+        stories.map(|story| crash_among_strangers(&story, &up_to(1, request, "A"), true))
+    };
+    finish(requests.into_iter().flat_map(of).collect());
 }
 
 /// The upload took the right place and is undone all the same: a power cut may not bring it back.
@@ -93,8 +149,11 @@ fn a_stranger_acts_twice_and_the_server_is_killed_at_every_step() {
 #[test]
 fn a_stranger_acts_and_every_step_fails() {
     let requests = [Request::PutNamed, Request::Put, Request::Create, Request::DeleteNamed, Request::Delete];
-    let of = |request: &Request, tier| fail_among_strangers(&Asking::short(*request, tier), &up_to(1, *request, "A"));
-    finish(requests.iter().flat_map(|request| TIERS.map(|tier| of(request, tier))).collect());
+    let of = |request: Request| {
+        let stories = Asking::everywhere(request).map(Asking::shortened);
+        stories.map(|story| fail_among_strangers(&story, &up_to(1, request, "A")))
+    };
+    finish(requests.into_iter().flat_map(of).collect());
 }
 
 fn one_stranger(tier: Tier) {

@@ -2,14 +2,13 @@
 
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 
 use crate::model::property::PropertyName;
 use crate::share::Amendment;
 use crate::share::outcome::{Refusal, Stop};
 
 use super::proppatch;
-use super::reply::{self, Allowed, Wrong};
+use super::reply::{self, Allowed, Wrong, of_property};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
 use super::xml::XmlError;
@@ -83,7 +82,7 @@ fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, HttpResponse> {
         if !is_collection {
             let condition = Condition::ValidResourceType;
             let tell = |out: &mut Properties<'_>| out.name(&resource_type);
-            response.propstat_because(StatusCode::FORBIDDEN, Some(&condition), None, tell);
+            response.propstat_because(of_property::PROTECTED, Some(&condition), None, tell);
         }
         proppatch::tell_faults(response, &names, &faults);
     }))

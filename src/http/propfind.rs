@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use actix_http::{Payload, RequestHead};
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::model::path::SharePath;
@@ -20,7 +20,7 @@ use super::dav_headers::{self, Depth};
 use super::listing::{Listing, Output};
 use super::live::{Facts, Live, OF_ALLPROP};
 use super::lock::{ToldLock, describe};
-use super::reply::{self, Wrong};
+use super::reply::{self, Wrong, of_property};
 use super::request::Asked;
 use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
 use super::xml::read::Propfind;
@@ -254,7 +254,7 @@ impl<'a> Answer<'a> {
 impl Asking {
     /// Those that were named: what there is, and what there is not (RFC 4918 §9.1).
     fn write_named(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
-        response.propstat(StatusCode::OK, |out| {
+        response.propstat(of_property::DONE, |out| {
             for (name, live) in &self.live {
                 match live.filter(|live| live.is_of(facts)) {
                     Some(live) => live.write(out, facts),
@@ -265,7 +265,7 @@ impl Asking {
         if minimal {
             return;
         }
-        response.propstat(StatusCode::NOT_FOUND, |out| {
+        response.propstat(of_property::MISSING, |out| {
             for (name, live) in &self.live {
                 let is_there =
                     live.is_some_and(|live| live.is_of(facts)) || notes.iter().any(|note| note.name() == name);
@@ -280,7 +280,7 @@ impl Asking {
     fn write_all(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
         let brought = |live: Live| OF_ALLPROP.contains(&live);
         let mut missing = Vec::new();
-        response.propstat(StatusCode::OK, |out| {
+        response.propstat(of_property::DONE, |out| {
             OF_ALLPROP.iter().filter(|live| live.is_of(facts)).for_each(|live| live.write(out, facts));
             notes.iter().for_each(|note| out.dead(note));
             for (name, live) in &self.live {
@@ -293,13 +293,13 @@ impl Asking {
             }
         });
         if !minimal {
-            response.propstat(StatusCode::NOT_FOUND, |out| missing.iter().for_each(|name| out.name(name)));
+            response.propstat(of_property::MISSING, |out| missing.iter().for_each(|name| out.name(name)));
         }
     }
 }
 
 fn write_names(response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty]) {
-    response.propstat(StatusCode::OK, |out| {
+    response.propstat(of_property::DONE, |out| {
         Live::all().filter(|live| live.is_of(facts)).for_each(|live| out.name(&live.name()));
         notes.iter().for_each(|note| out.name(note.name()));
     });

@@ -12,7 +12,7 @@ use crate::share::outcome::Refusal;
 
 use super::dav_headers;
 use super::live::{Live, MICROSOFT};
-use super::reply;
+use super::reply::{self, of_property};
 use super::request::Asked;
 use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
 use super::xml::read::{Instruction, Proppatch};
@@ -57,7 +57,7 @@ pub(super) async fn proppatch(
     if dav_headers::prefers_minimal(&head.headers) {
         return Ok(reply::done_minimally());
     }
-    Ok(multistatus(&url, &names, |response| tell(response, StatusCode::OK, None, &names)))
+    Ok(multistatus(&url, &names, |response| tell(response, of_property::DONE, None, &names)))
 }
 
 /// What an instruction comes to for a file or a folder.
@@ -115,9 +115,9 @@ pub(super) fn tell_faults(response: &mut Response<'_>, names: &[PropertyName], f
         mine.map(|(name, _)| name.clone()).collect()
     };
     let protected = Condition::CannotModifyProtectedProperty;
-    tell(response, StatusCode::FORBIDDEN, Some(&protected), &with(Some(Fault::Protected)));
-    tell(response, StatusCode::CONFLICT, None, &with(Some(Fault::BadValue)));
-    tell(response, StatusCode::FAILED_DEPENDENCY, None, &with(None));
+    tell(response, of_property::PROTECTED, Some(&protected), &with(Some(Fault::Protected)));
+    tell(response, of_property::BAD_VALUE, None, &with(Some(Fault::BadValue)));
+    tell(response, of_property::DEPENDENT, None, &with(None));
 }
 
 fn tell(response: &mut Response<'_>, status: StatusCode, condition: Option<&Condition<'_>>, names: &[PropertyName]) {

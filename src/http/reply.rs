@@ -111,6 +111,22 @@ pub(super) enum Allowed {
     Somewhere,
 }
 
+/// The statuses of single properties within an answer (RFC 4918 §9.1, §9.2.1).
+pub(super) mod of_property {
+    use actix_web::http::StatusCode;
+
+    /// It is there, or was changed.
+    pub(in crate::http) const DONE: StatusCode = StatusCode::OK;
+    /// It is not there.
+    pub(in crate::http) const MISSING: StatusCode = StatusCode::NOT_FOUND;
+    /// Only the server sets it.
+    pub(in crate::http) const PROTECTED: StatusCode = StatusCode::FORBIDDEN;
+    /// This cannot be its value.
+    pub(in crate::http) const BAD_VALUE: StatusCode = StatusCode::CONFLICT;
+    /// Nothing was done about it, because of another.
+    pub(in crate::http) const DEPENDENT: StatusCode = StatusCode::FAILED_DEPENDENCY;
+}
+
 /// What a 412 or 428 says besides its words.
 struct Problem {
     status: StatusCode,

@@ -25,6 +25,8 @@ pub(super) const LOOKS_MAX: usize = 16;
 pub(super) enum Deed {
     /// A file is made or replaced.
     Put,
+    /// A copy takes the place of whatever is there.
+    Copy,
     /// A file or folder is taken away.
     Remove,
     /// A folder is made.
@@ -70,7 +72,8 @@ impl Deed {
     fn touches(self, seen: &Seen) -> Touches {
         match (self, seen) {
             (Self::Remove, _) => Touches::Tree,
-            (Self::Put | Self::MakeCollection | Self::Lock, Seen::Nothing) => Touches::Membership,
+            (Self::Copy, seen) if !matches!(seen, Seen::Nothing) => Touches::Tree,
+            (Self::Put | Self::Copy | Self::MakeCollection | Self::Lock, Seen::Nothing) => Touches::Membership,
             _ => Touches::Itself,
         }
     }
@@ -121,6 +124,9 @@ impl Share {
             let seen = claim.look()?;
             if deed.needs_something() && matches!(seen, Seen::Nothing | Seen::Link) {
                 return Err(Refusal::NotFound.into());
+            }
+            if deed == Deed::MakeCollection && !matches!(seen, Seen::Nothing) {
+                return Err(Refusal::Exists.into());
             }
             let still = self.locks.hold_still();
             match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {
@@ -175,10 +181,10 @@ impl Share {
         if deed.asks_locks() {
             self.judge_locks(path, precondition, deed.touches(&seen), now)?;
         }
-        if matches!((deed, &seen), (Deed::Put | Deed::Remove, Seen::File(_) | Seen::Nothing)) {
+        if matches!((deed, &seen), (Deed::Put | Deed::Copy | Deed::Remove, Seen::File(_) | Seen::Nothing)) {
             self.judge_pins(path, precondition, identity.as_ref(), now)?;
         }
-        if deed == Deed::Remove && self.refused.holds(path, precondition, now) {
+        if deed == Deed::Remove && identity.is_some() && self.refused.holds(path, precondition, now) {
             let current = identity.as_ref().map(current);
             return Err(Refusal::PreconditionFailed { header: Header::IfMatch, current }.into());
         }
@@ -208,7 +214,7 @@ impl Share {
     ) -> Outcome<()> {
         let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
         self.judge_conditions(path, precondition, target, identity, now)?;
-        let replaces = matches!(deed, Deed::Put | Deed::Remove);
+        let replaces = matches!(deed, Deed::Put | Deed::Copy | Deed::Remove);
         if self.settings.require_preconditions && replaces && !precondition.names_a_version() {
             return Err(Refusal::PreconditionRequired { current: identity.map(current) }.into());
         }

@@ -8,17 +8,16 @@ use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Seen, Surprises, Swap};
-use crate::store::disk::{Cause, Opened};
+use crate::store::commit::{Changed, Copying, Members, Seen, StagedCopy, Surprises, Swap};
+use crate::store::disk::Cause;
 use crate::store::index::{DateKnown, Remembered};
 use crate::store::properties::Extent;
-use crate::store::staging::Staging;
 
 use super::Share;
 use super::identity::Effort;
-use super::judge::LOOKS_MAX;
+use super::judge::{Deed, LOOKS_MAX};
 use super::outcome::{Forbidden, Outcome, Refusal};
-use super::write::{Dating, date_after, surprise};
+use super::write::{Dating, surprise};
 
 /// What is to be moved or copied, and where to.
 #[derive(Clone, Debug)]
@@ -50,24 +49,27 @@ impl Share {
     /// Moves a file, or a folder with all that is in it: one rename, whatever its size.
     pub fn relocate(&self, wanted: &Relocation, precondition: &Precondition, now: Timestamp) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted)?;
+        // Made only where a rename cannot do it: from one file system to another.
+        let mut copy = None;
         for _ in 0..LOOKS_MAX {
             let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
             let Some(pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let source = must_be_there(pair.source().look()?)?;
-            let target = pair.target().look()?;
-            match &target {
-                Seen::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),
-                Seen::Special => return Err(Refusal::NotAllowed(Forbidden::Special).into()),
-                Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
-                Seen::Nothing if !pair.target().site().name.may_be_made() => return Err(Refusal::BadName.into()),
-                Seen::Nothing | Seen::Collection(_) | Seen::File(_) => {}
+            let target = may_be_replaced(pair.target().look()?)?;
+            if matches!(target, Seen::Nothing) && !pair.target().site().name.may_be_made() {
+                return Err(Refusal::BadName.into());
             }
             let _still = self.locks.hold_still();
             self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
             let created = matches!(target, Seen::Nothing);
             let displaced_date = date_of(&target);
             let surprise = surprise(precondition);
-            let moved = pair.relocate(source, target, Surprises { source: surprise, target: surprise }, now);
+            let surprises = Surprises { source: surprise, target: surprise };
+            let is_file = matches!(source, Seen::File(_));
+            let moved = match &mut copy {
+                Some(copy) => pair.relocate_copy(source, target, copy, surprises, now),
+                None => pair.relocate(source, target, surprises, now),
+            };
             match moved {
                 Ok(Swap::Done(changed)) => {
                     self.has_moved(&from, &to, &changed, displaced_date, precondition, now)?;
@@ -77,9 +79,17 @@ impl Share {
                     self.changed(&to, now);
                     return Ok(Relocated { created, displaced, tag: None, is_dated_as_asked: false });
                 }
+                Ok(Swap::Lost) if copy.is_some() => {
+                    drop((_still, pair));
+                    copy = Some(self.stage_copy(&from, &to, true)?);
+                }
                 Ok(Swap::Lost) => {}
                 Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
                 Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
+                Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
+                    drop((_still, pair));
+                    copy = Some(self.stage_copy(&from, &to, true)?);
+                }
                 Err(error) if error.cause == Cause::OtherMount => return Err(Refusal::OtherMount.into()),
                 Err(error) => return Err(error.into()),
             }
@@ -87,69 +97,84 @@ impl Share {
         Err(Refusal::ChangedMeanwhile.into())
     }
 
-    /// Copies a file, or a folder with all that is in it; a folder alone without its members if not `deep`.
+    /// Copies a file, or a folder with all that is in it; the folder without its members if not `deep`. It appears whole.
     pub fn copy(
         &self,
         wanted: &Relocation,
-        _deep: bool,
+        deep: bool,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted)?;
-        let disk = self.tree.disk();
-        let opened = self.tree.steadily(&from, || disk.open_path(&disk.root()?, from.as_bytes()));
-        match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
-            Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
-            Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            Opened::File(..) => self.copy_file(&from, &to, wanted, precondition, now),
-            Opened::Dir(_) => Err(Refusal::IsCollection.into()),
+        self.judge_source(&from, precondition, now)?;
+        let of_target = precondition.for_the_target(wanted.may_replace);
+        drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
+        let mut copy = self.stage_copy(&from, &to, deep)?;
+        let dating = self.date(&mut copy, wanted.dated)?;
+        let ((changed, created), tag) = self.put_copy(&to, &mut copy, dating, &of_target, now)?;
+        self.properties.copy(&from, &to, if deep { Extent::Tree } else { Extent::Itself })?;
+        self.drop_locks_below(&to, now);
+        let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
+        drop(changed);
+        self.changed(&to, now);
+        Ok(Relocated { created, displaced, tag, is_dated_as_asked: wanted.dated.is_some() })
+    }
+
+    fn put_copy<'a>(
+        &'a self,
+        to: &SharePath,
+        copy: &mut StagedCopy,
+        dating: Dating,
+        of_target: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<((Changed<'a>, bool), Option<EntityTag>)> {
+        let done = self.look_until_done(to, of_target, Deed::Copy, now, |claim, seen| {
+            if let StagedCopy::File(file) = &*copy
+                && claim.site().folder != file.staged.folder()
+            {
+                return Err(Refusal::FolderChanged.into());
+            }
+            let seen = may_be_replaced(seen)?;
+            let created = matches!(seen, Seen::Nothing);
+            if created && !claim.site().name.may_be_made() {
+                return Err(Refusal::BadName.into());
+            }
+            let displaced = date_of(&seen);
+            let swap = claim.put_copy(seen, copy, surprise(of_target), now)?;
+            if let StagedCopy::File(file) = &mut *copy {
+                let date = match displaced {
+                    Some(displaced) => dating.date(&mut file.staged, displaced, now)?,
+                    None => DateKnown::Unknown,
+                };
+                self.has_stored(to, &swap, &file.staged, date, of_target, now);
+            }
+            Ok((swap, created))
+        })?;
+        let tag = match copy {
+            StagedCopy::File(file) => Some(EntityTag::of_content(file.staged.hash())),
+            StagedCopy::Folder(_) => None,
+        };
+        Ok((done, tag))
+    }
+
+    fn stage_copy(&self, from: &SharePath, to: &SharePath, deep: bool) -> Outcome<StagedCopy> {
+        let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+        let members = if deep { Members::Copied } else { Members::LeftOut };
+        match self.tree.stage_copy(from, &site, members).map_err(|error| self.stop(error, Refusal::NotFound))? {
+            Copying::Ready(copy) => Ok(*copy),
+            Copying::Nothing | Copying::Link => Err(Refusal::NotFound.into()),
+            Copying::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Copying::Busy => Err(Refusal::OpenForWriting.into()),
         }
     }
 
-    fn copy_file(
-        &self,
-        from: &SharePath,
-        to: &SharePath,
-        wanted: &Relocation,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<Relocated> {
-        self.judge_source(from, precondition, now)?;
-        let disk = self.tree.disk();
-        let of_target = precondition.for_the_target(wanted.may_replace);
-        for _ in 0..LOOKS_MAX {
-            let opened = self.tree.steadily(from, || disk.open_path(&disk.root()?, from.as_bytes()));
-            let Opened::File(source, status) = opened.map_err(|error| self.stop(error, Refusal::NotFound))? else {
-                return Err(Refusal::NotFound.into());
-            };
-            if self.identify(&source, &status, Effort::Recall, now)?.is_busy {
-                return Err(Refusal::OpenForWriting.into());
-            }
-            self.may_put(to, &of_target, Some(status.stamp.size), now)?;
-            let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
-            let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
-            let swap = || self.tree.history().swap(to, site.mount);
-            let mut staging = Staging::begin(disk, &site.parent, Some(status.stamp.size), swap)?;
-            staging.copy_from(&source)?;
-            if !disk.status(&source)?.stamp.same_content_as(&status.stamp) {
-                continue;
-            }
-            let there = self.like(to)?;
-            let displaced = there.as_ref().map(|(_, modified)| *modified);
-            let mtime = wanted.dated.unwrap_or_else(|| date_after(displaced, now).0);
-            let mut staged = staging.seal(Some(&source), mtime)?;
-            let dating = if wanted.dated.is_some() { Dating::Asked } else { Dating::Ours };
-            let stored = self.put_staged(to, &mut staged, dating, &of_target, now)?;
-            self.properties.copy(from, to, Extent::Itself)?;
-            self.changed(to, now);
-            return Ok(Relocated {
-                created: stored.created,
-                displaced: stored.displaced,
-                tag: Some(stored.tag),
-                is_dated_as_asked: stored.is_dated_as_asked,
-            });
+    /// A copy has the date of its source, unless the client asks for another.
+    fn date(&self, copy: &mut StagedCopy, dated: Option<Timestamp>) -> Outcome<Dating> {
+        if let (StagedCopy::File(file), Some(dated)) = (copy, dated) {
+            file.staged.postpone(dated)?;
         }
-        Err(Refusal::ChangedMeanwhile.into())
+        Ok(Dating::Asked)
     }
 
     /// Both paths as they are spelled on the disk, if what is asked for can be at all.
@@ -201,6 +226,15 @@ fn must_be_there(seen: Seen) -> Outcome<Seen> {
         Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
         Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
         Seen::File(_) | Seen::Collection(_) => Ok(seen),
+    }
+}
+
+fn may_be_replaced(seen: Seen) -> Outcome<Seen> {
+    match seen {
+        Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
+        Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+        Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
+        Seen::Nothing | Seen::Collection(_) | Seen::File(_) => Ok(seen),
     }
 }
 

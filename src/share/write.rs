@@ -29,6 +29,8 @@ const MTIME_AHEAD: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Upload {
     staging: Staging,
+    /// The mount it is written to.
+    mount: u64,
 }
 
 /// What an upload has become.
@@ -83,7 +85,7 @@ impl Share {
         if let Some(bytes) = announced
             && bytes > free(self)?
         {
-            self.make_room(bytes, now)?;
+            self.make_room(site.mount, bytes, now)?;
             if bytes > free(self)? {
                 return Err(Refusal::NoSpace.into());
             }
@@ -183,19 +185,19 @@ impl Share {
         };
         let staging = match begin() {
             Err(error) if error.cause == Cause::NoSpace => {
-                self.make_room(announced.unwrap_or(1 << 20), now)?;
+                self.make_room(site.mount, announced.unwrap_or(1 << 20), now)?;
                 begin()?
             }
             begun => begun?,
         };
-        Ok(Upload { staging })
+        Ok(Upload { staging, mount: site.mount })
     }
 
     /// Writes an upload on, making room in the history when the disk is full.
     pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
         match upload.staging.write(bytes) {
             Err(error) if error.cause == Cause::NoSpace => {
-                self.make_room(bytes.len() as u64, now)?;
+                self.make_room(upload.mount, bytes.len() as u64, now)?;
                 Ok(upload.staging.write(bytes)?)
             }
             written => Ok(written?),
@@ -340,13 +342,13 @@ impl Share {
         })
     }
 
-    pub(super) fn make_room(&self, bytes: u64, now: Timestamp) -> Outcome<()> {
-        self.tree.history().make_room(bytes, now)?;
+    fn make_room(&self, mount: u64, bytes: u64, now: Timestamp) -> Outcome<()> {
+        self.tree.history().make_room(mount, bytes, now)?;
         Ok(())
     }
 
     /// What is to be known of a new version before anybody else can ask for it.
-    fn has_stored(
+    pub(super) fn has_stored(
         &self,
         path: &SharePath,
         swap: &Swap<'_>,
@@ -396,7 +398,7 @@ pub(super) fn date_after(displaced: Option<Timestamp>, now: Timestamp) -> (Times
 impl Dating {
     /// Moves the date of an upload to a later second than that of the version it is to replace, if it is not later already and the client
     /// has not asked for it. A date that an older version may have had is no validator.
-    fn date(self, staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
+    pub(super) fn date(self, staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
         if staged.sealed().mtime.seconds() > displaced.seconds() {
             return Ok(DateKnown::Exact);
         }

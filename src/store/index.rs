@@ -4,6 +4,8 @@
 //! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
 //! then. Locks are bytes here: what they mean is for the share to know. [`Properties`] lie in the same database.
 
+mod journal;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use crate::model::content_hash::ContentHash;
 use crate::model::stamp::Stamp;
 
 use super::properties::Properties;
+use journal::{Journal, Record};
 
 /// How many entries are kept in memory.
 const IN_MEMORY: usize = 200_000;
@@ -29,6 +32,10 @@ const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-2");
 
 /// The token of a lock to the lock.
 const LOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("locks-1");
+
+/// Which table a record of the journal belongs to.
+const OF_FILES: u8 = 0;
+const OF_LOCKS: u8 = 1;
 
 /// What is remembered of a file in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +84,8 @@ pub struct Index {
 struct Unsaved {
     files: HashMap<u64, Option<Remembered>>,
     locks: HashMap<Box<str>, Option<Box<[u8]>>>,
+    /// The same on the disk, for a process that is killed before it is saved.
+    journal: Option<Journal>,
 }
 
 /// Why there is no database behind an index.
@@ -98,7 +107,13 @@ impl Index {
     pub fn open(file: &Path) -> Result<Self, IndexError> {
         let failed = |source| IndexError { file: file.to_owned(), source };
         let database = Database::create(file).map_err(|error| failed(error.into()))?;
-        Ok(Self::on(database, true))
+        let index = Self::on(database, true);
+        let (journal, records) = Journal::open(file);
+        let mut unsaved = index.lock();
+        records.into_iter().for_each(|record| unsaved.take_in(record));
+        unsaved.journal = Some(journal);
+        drop(unsaved);
+        Ok(index)
     }
 
     fn on(database: Database, is_kept: bool) -> Self {
@@ -141,12 +156,15 @@ impl Index {
     /// Remembers a lock from now on, or forgets it.
     pub fn note_lock(&self, token: &str, lock: Option<Box<[u8]>>) {
         if self.is_kept {
-            self.lock().locks.insert(token.into(), lock);
+            let mut unsaved = self.lock();
+            unsaved.journal(OF_LOCKS, token.as_bytes(), lock.as_deref());
+            unsaved.locks.insert(token.into(), lock);
         }
     }
 
-    /// The locks that were remembered when the index was last saved.
+    /// The locks that were remembered.
     pub fn locks(&self) -> Result<Vec<Box<[u8]>>, redb::Error> {
+        self.save()?;
         let reading = self.database.begin_read()?;
         let table = match reading.open_table(LOCKS) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
@@ -161,10 +179,27 @@ impl Index {
 
     /// Writes what has changed to the database.
     pub fn save(&self) -> Result<(), redb::Error> {
-        let unsaved = std::mem::take(&mut *self.lock());
-        if !self.is_kept || unsaved.is_empty() {
-            return Ok(());
+        let (unsaved, journaled) = {
+            let mut lock = self.lock();
+            if !self.is_kept || lock.is_empty() {
+                return Ok(());
+            }
+            let journaled = lock.journal.as_mut().map(Journal::end_file);
+            let journal = lock.journal.take();
+            (std::mem::replace(&mut *lock, Unsaved { journal, ..Unsaved::default() }), journaled)
+        };
+        let written = self.write(&unsaved);
+        let mut lock = self.lock();
+        match (&written, &lock.journal, journaled) {
+            (Ok(()), Some(journal), Some(number)) => journal.remove_before(number),
+            (Ok(()), ..) => {}
+            // The next time may go better.
+            (Err(_), ..) => lock.put_back(unsaved),
         }
+        written
+    }
+
+    fn write(&self, unsaved: &Unsaved) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         if !unsaved.files.is_empty() {
             let mut files = transaction.open_table(FILES)?;
@@ -204,7 +239,10 @@ impl Index {
 
     fn note(&self, inode: u64, remembered: Option<Remembered>) {
         if self.is_kept {
-            self.lock().files.insert(inode, remembered);
+            let mut unsaved = self.lock();
+            let bytes = remembered.map(Remembered::to_bytes);
+            unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; 89]>::as_slice));
+            unsaved.files.insert(inode, remembered);
         }
     }
 
@@ -217,6 +255,37 @@ impl Index {
 impl Unsaved {
     fn is_empty(&self) -> bool {
         self.files.is_empty() && self.locks.is_empty()
+    }
+
+    /// What is newer stays.
+    fn put_back(&mut self, older: Self) {
+        for (inode, remembered) in older.files {
+            self.files.entry(inode).or_insert(remembered);
+        }
+        for (token, lock) in older.locks {
+            self.locks.entry(token).or_insert(lock);
+        }
+    }
+
+    fn journal(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+        if let Some(journal) = &mut self.journal {
+            journal.append(table, key, value);
+        }
+    }
+
+    /// Takes in what an earlier process did not come to save. What is of another format is left out.
+    fn take_in(&mut self, record: Record) {
+        let Record { table, key, value } = record;
+        if table == OF_LOCKS {
+            if let Ok(token) = str::from_utf8(&key) {
+                self.locks.insert(token.into(), value);
+            }
+        } else if let (OF_FILES, Ok(inode)) = (table, <[u8; 8]>::try_from(&*key)) {
+            let remembered = value.map(|bytes| Remembered::from_bytes(&bytes));
+            if remembered != Some(None) {
+                self.files.insert(u64::from_le_bytes(inode), remembered.flatten());
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod disk;
 pub mod history;
 pub mod index;
 pub mod lease;
+mod naming;
 pub mod os_disk;
 pub mod path_mutex;
 pub mod properties;

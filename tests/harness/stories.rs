@@ -149,9 +149,25 @@ impl Asking {
         Self { request, features: Features::of(tier), keeps: true, short: false }
     }
 
-    /// The same, from the end of the body.
+    /// A request on every kind of disk.
+    pub fn everywhere(request: Request) -> [Self; 5] {
+        let [a, b, c, d] = [Tier::A, Tier::B, Tier::C, Tier::D].map(|tier| Self::of(request, tier));
+        [a, b, c, Self::with_links_only(request), d]
+    }
+
+    /// A request on a disk that has links, but can neither exchange names nor refuse to rename over one.
+    pub fn with_links_only(request: Request) -> Self {
+        Self { features: Features::with_links_only(), ..Self::of(request, Tier::C) }
+    }
+
+    /// As [`Asking::of`], from the end of the body.
     pub fn short(request: Request, tier: Tier) -> Self {
-        Self { short: true, ..Self::of(request, tier) }
+        Self::of(request, tier).shortened()
+    }
+
+    /// The same, from the end of the body.
+    pub fn shortened(self) -> Self {
+        Self { short: true, ..self }
     }
 
     /// The same with the history off.
@@ -166,7 +182,13 @@ impl Asking {
             before: self.request.before(),
             conditional: !self.request.precondition().is_empty(),
             takes_out: self.tier() == Tier::C,
+            source: None,
+            renames_over: self.tier() == Tier::D,
         }
+    }
+
+    fn brings(&self) -> Option<&'static [u8]> {
+        self.request.brings().map(str::as_bytes)
     }
 
     fn tier(&self) -> Tier {
@@ -244,7 +266,8 @@ impl Story for Asking {
 
     fn name(&self) -> String {
         let history = if self.keeps { "" } else { ", no history" };
-        format!("{:?} on tier {}{history}", self.request, self.tier())
+        let links = if self.tier() == Tier::C && !self.features.abilities.no_replace { " by links" } else { "" };
+        format!("{:?} on tier {}{links}{history}", self.request, self.tier())
     }
 
     fn set_up(&self) -> (SimDisk, Server) {
@@ -265,7 +288,12 @@ impl Story for Asking {
     }
 
     fn start(&self, disk: &SimDisk) -> Server {
-        self.server(disk)
+        let server = self.server(disk);
+        if !self.keeps && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
+            // The upload stands, or the removal is done, although nobody may have been told: nobody is owed what it replaced.
+            disk.disown_what_was_taken();
+        }
+        server
     }
 
     fn operate(&self, disk: &SimDisk, server: &Server) -> Answer {
@@ -306,7 +334,11 @@ impl Story for Asking {
         match (broken.invariant, self.tier()) {
             // A check that fails is as good as a second act: it makes the server undo a swap that was right.
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
-            ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
+            ("I1s", Tier::B | Tier::C | Tier::D) | ("I3", Tier::B) => in_place,
+            ("window", _) => !end.acts.is_empty(),
+            // Who keeps open what was renamed over, or deleted while nothing is kept, writes into nothing. The version that a request
+            // names is in the history all the same.
+            ("I1", Tier::D) => in_place && !(self.keeps && broken.found == format!("{BEFORE:?}")),
             // What a program writes in place into a folder that is being removed goes where the folder goes.
             ("I1s", Tier::A) => in_place && self.request == Request::DeleteFolder,
             ("I8", Tier::C) => true,

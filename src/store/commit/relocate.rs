@@ -11,7 +11,9 @@ use crate::model::version::{Act, EntryName};
 use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
 use super::super::history::Place;
 use super::super::path_mutex::{PathKey, UnderWay};
-use super::{Changed, Claim, HeldWhat, Seen, Site, Surprise, Swap, Tree, Why, is_broken, lock, unsure};
+use super::{
+    Changed, Claim, HeldWhat, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, naming, unsure,
+};
 
 /// How many folders of the history wait to be removed if they are empty.
 const UNTIDY_MAX: usize = 4096;
@@ -40,8 +42,14 @@ struct Ready {
     lease: Option<Box<dyn Lease>>,
 }
 
+/// Why what was seen cannot be moved.
+enum Unready {
+    Busy,
+    Lost,
+}
+
 /// How an attempt to bring the source to a free name ended.
-enum Entered {
+pub(super) enum Entered {
     /// It is there, and not at the source any more; these folders are still to be synced.
     Done(Vec<Dir>),
     /// The name was taken, or the source was not what was seen: all is as it was.
@@ -81,6 +89,11 @@ impl Tree {
             (at, to) = (at_now, to_now);
         }
     }
+
+    /// Syncs folders in this order, after a change that is not undone any more.
+    pub(super) fn sync_all(&self, dirs: &[Dir]) -> Result<()> {
+        dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir)).map_err(unsure)
+    }
 }
 
 impl<'a> Pair<'a> {
@@ -108,24 +121,20 @@ impl<'a> Pair<'a> {
     pub fn relocate(&self, source: Seen, target: Seen, surprises: Surprises, now: Timestamp) -> Result<Swap<'a>> {
         let source = match Ready::of(source) {
             Ok(source) => source,
-            Err(swap) => return Ok(swap),
+            Err(unready) => return Ok(unready.into()),
         };
         if matches!(target, Seen::Nothing) {
             return self.move_to_free_name(source, surprises.source, now);
         }
-        let target = match Ready::of(target) {
-            Ok(target) => target,
-            Err(swap) => return Ok(swap),
-        };
-        if source.status.stamp.id == target.status.stamp.id {
+        if target.id() == Some(source.status.stamp.id) {
             return self.drop_the_source_name(source, surprises.source, now);
         }
         let abilities = self.tree.disk.abilities();
-        let both_files = source.status.kind == Kind::File && target.status.kind == Kind::File;
-        if both_files && abilities.exchange && abilities.no_replace {
-            self.exchange_with_link(source, target, surprises, now)
-        } else {
-            self.take_out_move_in(source, target, surprises, now)
+        match target {
+            Seen::File(target) if source.status.kind == Kind::File && abilities.exchange && abilities.no_replace => {
+                self.exchange_with_link(source, target, surprises, now)
+            }
+            target => self.take_out_move_in(source, target, surprises, now),
         }
     }
 
@@ -137,7 +146,7 @@ impl<'a> Pair<'a> {
             Entered::Lost => return Ok(Swap::Lost),
             Entered::Busy => return Ok(Swap::Busy),
         };
-        self.sync(&dirs).map_err(unsure)?;
+        self.tree.sync_all(&dirs)?;
         Ok(Swap::Done(self.changed(&source, None, changes)))
     }
 
@@ -146,7 +155,7 @@ impl<'a> Pair<'a> {
     fn exchange_with_link(
         &self,
         source: Ready,
-        target: Ready,
+        target: SeenFile,
         surprises: Surprises,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
@@ -165,7 +174,7 @@ impl<'a> Pair<'a> {
             Err(error) if matches!(error.cause, Cause::NotPermitted | Cause::Unsupported) => {
                 drop(source_place);
                 drop(place);
-                return self.take_out_move_in(source, target, surprises, now);
+                return self.take_out_move_in(source, Seen::File(target), surprises, now);
             }
             linked => linked?,
         }
@@ -218,48 +227,23 @@ impl<'a> Pair<'a> {
         Ok(if why == Why::Busy { Swap::Busy } else { Swap::Lost })
     }
 
-    /// Everything else that has a target: that is taken out and verified, and the source brought to the name that is free then. The target
-    /// is missing for an instant; whatever stops the source from taking its place puts it back, and so does recovery.
+    /// Everything else that has a target: that is taken out, and the source brought to the name that is free then.
     fn take_out_move_in(
         &self,
         mut source: Ready,
-        target: Ready,
+        target: Seen,
         surprises: Surprises,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
-        let (tree, site) = (self.tree, &self.target.site);
-        let expected = target.status;
-        let mut lease = target.lease;
-        let place = tree.history.place(&site.path, site.mount)?;
-        let entry = self.target.free_entry(&place, now, |id| {
-            EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(source.status.stamp.id))
+        let at_source = self.tree.mutexes.begin_change(&self.source.site.name);
+        let moved = source.status.stamp.id;
+        let swap = self.target.take_out_then(target, moved, surprises.target, now, &mut |place| {
+            self.enter(&mut source, surprises.source, Some(place), now)
         })?;
-        let changes = self.begin();
-        let Some(out) = self.target.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
-        let undone = |why| self.target.put_back(&place, &entry, why, now);
-        match self.target.verify(&place, &entry, &out, &expected, &mut lease, surprises.target) {
-            Ok(None) => {}
-            Ok(Some(why)) => return undone(why),
-            Err(error) => return undone(Why::Lost).and(Err(error)),
-        }
-        if lease.is_some() {
-            // Asked after the sync, as ever.
-            match self.target.sync(&place) {
-                Ok(()) if is_broken(&lease) => return undone(Why::Busy),
-                Ok(()) => {}
-                Err(error) => return undone(Why::Lost).and(Err(error)),
-            }
-        }
-        drop(lease);
-        let dirs = match self.enter(&mut source, surprises.source, Some(&place), now) {
-            Ok(Entered::Done(dirs)) => dirs,
-            Ok(Entered::Lost) => return undone(Why::Lost),
-            Ok(Entered::Busy) => return undone(Why::Busy),
-            Err(error) => return undone(Why::Lost).and(Err(error)),
-        };
-        place.sync(&**self.disk()).and_then(|()| self.sync(&dirs)).map_err(unsure)?;
-        tree.adopt(&place.dir, &entry, &site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(self.changed(&source, Some(entry), changes)))
+        let Swap::Done(mut changed) = swap else { return Ok(swap) };
+        (changed.was, changed.stamp) = self.carried(&source);
+        changed._under_way_too = Some(at_source);
+        Ok(Swap::Done(changed))
     }
 
     /// Both names lead to one file. If they are two, only the source's is taken away; if they are one in two spellings, it is spelt anew.
@@ -283,14 +267,15 @@ impl<'a> Pair<'a> {
                 self.tree.history.let_go(&place.dir, &private).map(|()| true)
             }
             Some(_) => Ok(false),
-            None => free(self.disk().rename_new((&place.dir, &private), (&site.parent, &site.name))),
+            None => free(naming::take(&**self.disk(), (&place.dir, &private), (&site.parent, &site.name))),
         });
         match done {
             Ok(true) => {}
             Ok(false) => return undone(Why::Lost),
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
-        self.sync_target_and(&place).map_err(unsure)?;
+        self.tree.sync_all(&self.both_folders())?;
+        place.sync(&**self.disk()).map_err(unsure)?;
         Ok(Swap::Done(self.changed(&source, None, changes)))
     }
 
@@ -306,8 +291,13 @@ impl<'a> Pair<'a> {
         now: Timestamp,
     ) -> Result<Entered> {
         let (from, to) = (&self.source.site, &self.target.site);
-        if surprise == Surprise::Accept || source.status.kind != Kind::File {
-            return match self.disk().rename_new((&from.parent, &from.name), (&to.parent, &to.name)) {
+        let moves_as_it_is = surprise == Surprise::Accept || source.status.kind != Kind::File;
+        if moves_as_it_is && !self.disk().abilities().no_replace {
+            let place = self.source_place(taken_out)?;
+            return self.enter_by_private_name(source, &place, surprise, now);
+        }
+        if moves_as_it_is {
+            return match naming::take(&**self.disk(), (&from.parent, &from.name), (&to.parent, &to.name)) {
                 Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => Ok(Entered::Lost),
                 Err(error) => Err(error),
                 Ok(()) => Ok(Entered::Done(self.both_folders())),
@@ -321,7 +311,7 @@ impl<'a> Pair<'a> {
             Ok(()) => {}
             Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => return Ok(Entered::Lost),
             Err(error) if matches!(error.cause, Cause::Unsupported | Cause::NotPermitted) => {
-                return self.enter_by_private_name(source, &place, now);
+                return self.enter_by_private_name(source, &place, surprise, now);
             }
             Err(error) => return Err(error),
         }
@@ -337,7 +327,13 @@ impl<'a> Pair<'a> {
     }
 
     /// Where a file can have one name only: by way of a name that nobody else can interfere with.
-    fn enter_by_private_name(&self, source: &mut Ready, place: &Place<'_>, now: Timestamp) -> Result<Entered> {
+    fn enter_by_private_name(
+        &self,
+        source: &mut Ready,
+        place: &Place<'_>,
+        surprise: Surprise,
+        now: Timestamp,
+    ) -> Result<Entered> {
         let (to, expected) = (&self.target.site, source.status);
         let entry =
             self.source.free_entry(place, now, |id| EntryName::under_way(id, Act::TakeOut, expected.stamp.id, None))?;
@@ -346,12 +342,12 @@ impl<'a> Pair<'a> {
             Swap::Busy => Ok(Entered::Busy),
             _ => Ok(Entered::Lost),
         };
-        match self.source.verify(place, &entry, &out, &expected, &mut source.lease, Surprise::Undo) {
+        match self.source.verify(place, &entry, &out, &expected, &mut source.lease, surprise) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
-        match free(self.disk().rename_new((&place.dir, &entry.to_name()), (&to.parent, &to.name))) {
+        match free(naming::take(&**self.disk(), (&place.dir, &entry.to_name()), (&to.parent, &to.name))) {
             Ok(true) => Ok(Entered::Done([vec![to.parent.clone(), place.dir.clone()], self.both_folders()].concat())),
             Ok(false) => undone(Why::Lost),
             Err(error) => undone(Why::Lost).and(Err(error)),
@@ -382,14 +378,20 @@ impl<'a> Pair<'a> {
         displaced: Option<EntryName>,
         changes: (UnderWay<'a>, UnderWay<'a>),
     ) -> Changed<'a> {
-        let stamp = source.stamp_at(&**self.disk(), &self.target.site);
+        let (was, stamp) = self.carried(source);
         Changed {
             displaced: displaced.map(|entry| entry.id),
             stamp,
-            was: stamp.map(|_| source.status.stamp),
+            was,
             _under_way: Some(changes.0),
             _under_way_too: Some(changes.1),
         }
+    }
+
+    /// The state of a file before and after, if both are states of what was seen.
+    fn carried(&self, source: &Ready) -> (Option<Stamp>, Option<Stamp>) {
+        let stamp = source.stamp_at(&**self.disk(), &self.target.site);
+        (stamp.map(|_| source.status.stamp), stamp)
     }
 
     /// Where it is now, then where it was: whatever a power cut leaves, it is at one of them.
@@ -402,21 +404,59 @@ impl<'a> Pair<'a> {
         dirs
     }
 
-    fn sync(&self, dirs: &[Dir]) -> Result<()> {
-        dirs.iter().try_for_each(|dir| self.disk().sync_dir(dir))
-    }
-
-    fn sync_target_and(&self, place: &Place<'_>) -> Result<()> {
-        self.sync(&self.both_folders())?;
-        place.sync(&**self.disk())
-    }
-
     fn disk(&self) -> &'a std::sync::Arc<dyn super::Disk> {
         &self.tree.disk
     }
 }
 
-impl Claim<'_> {
+impl<'a> Claim<'a> {
+    /// Takes what was seen out, verifies it, and lets `enter` bring something else to the name that is free then. The name is missing for an
+    /// instant; whatever stops the other from taking it puts back what was taken out, and so does recovery.
+    pub(super) fn take_out_then(
+        &self,
+        seen: Seen,
+        incoming: FileId,
+        surprise: Surprise,
+        now: Timestamp,
+        enter: &mut dyn FnMut(&Place<'_>) -> Result<Entered>,
+    ) -> Result<Swap<'a>> {
+        let (tree, site) = (self.tree, &self.site);
+        let (expected, mut lease) = match Ready::of(seen) {
+            Ok(ready) => (ready.status, ready.lease),
+            Err(unready) => return Ok(unready.into()),
+        };
+        let place = tree.history.place(&site.path, site.mount)?;
+        let entry = self
+            .free_entry(&place, now, |id| EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(incoming)))?;
+        let change = tree.mutexes.begin_change(&site.name);
+        let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
+        let undone = |why| self.put_back(&place, &entry, why, now);
+        match self.verify(&place, &entry, &out, &expected, &mut lease, surprise) {
+            Ok(None) => {}
+            Ok(Some(why)) => return undone(why),
+            Err(error) => return undone(Why::Lost).and(Err(error)),
+        }
+        if lease.is_some() {
+            // Asked after the sync, as ever.
+            match self.sync(&place) {
+                Ok(()) if is_broken(&lease) => return undone(Why::Busy),
+                Ok(()) => {}
+                Err(error) => return undone(Why::Lost).and(Err(error)),
+            }
+        }
+        drop(lease);
+        let dirs = match enter(&place) {
+            Ok(Entered::Done(dirs)) => dirs,
+            Ok(Entered::Lost) => return undone(Why::Lost),
+            Ok(Entered::Busy) => return undone(Why::Busy),
+            Err(error) => return undone(Why::Lost).and(Err(error)),
+        };
+        place.sync(&*tree.disk).map_err(unsure)?;
+        tree.sync_all(&dirs)?;
+        tree.adopt(&place.dir, &entry, &site.path, &out, HeldWhat::Displaced, now);
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), _under_way: Some(change), ..Changed::default() }))
+    }
+
     /// Takes this name away from a file that has another one. What has the name and is another file keeps it; a file that has come to have no
     /// other name becomes a version.
     fn give_up_name(&self, place: &Place<'_>, file: FileId, now: Timestamp) -> Result<()> {
@@ -438,12 +478,12 @@ impl Claim<'_> {
 
 impl Ready {
     /// What was seen, if it can be moved; else how the attempt ends.
-    fn of<'a>(seen: Seen) -> std::result::Result<Self, Swap<'a>> {
+    fn of(seen: Seen) -> std::result::Result<Self, Unready> {
         match seen {
             Seen::File(seen) => Ok(Self { status: seen.status, file: Some(seen.file), lease: seen.lease }),
             Seen::Collection(status) => Ok(Self { status, file: None, lease: None }),
-            Seen::Busy(_) => Err(Swap::Busy),
-            Seen::Nothing | Seen::Link | Seen::Special => Err(Swap::Lost),
+            Seen::Busy(_) => Err(Unready::Busy),
+            Seen::Nothing | Seen::Link | Seen::Special => Err(Unready::Lost),
         }
     }
 
@@ -467,6 +507,15 @@ impl Ready {
         let there = disk.look(&site.parent, &site.name).ok()??;
         let same = self.file.is_some() && there.stamp.same_content_as(&self.status.stamp);
         (same && !is_broken(&self.lease)).then_some(there.stamp)
+    }
+}
+
+impl From<Unready> for Swap<'_> {
+    fn from(unready: Unready) -> Self {
+        match unready {
+            Unready::Busy => Self::Busy,
+            Unready::Lost => Self::Lost,
+        }
     }
 }
 
