@@ -105,11 +105,17 @@ pub(super) async fn put(
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
     let _turn = turn(verbs).await?;
+    let (path, checksums) = (plan.path.clone(), plan.expected.checksums());
     let stored = match plan.announced {
         Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
     trial.is_over();
+    if let Some(checksums) = checksums {
+        let tag = stored.tag.clone();
+        // The upload is stored whether or not this can be noted; what is not noted is not told.
+        let _ = verbs.ask(move |share| share.note_checksums(&path, &tag, &checksums)).await;
+    }
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 
