@@ -10,6 +10,7 @@ mod harness;
 mod architecture;
 mod at_once;
 mod cli;
+mod clients;
 mod collections;
 mod conditions;
 mod copying;
