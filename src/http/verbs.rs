@@ -259,7 +259,10 @@ pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Paylo
     let media_type = request::text(&head.headers, header::CONTENT_TYPE).unwrap_or("application/xml");
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if head.method.as_str() == "MKCOL"
-        && !bytes.is_empty() && !media_type.ends_with("/xml") && !media_type.ends_with("+xml") {
+        && !bytes.is_empty()
+        && !media_type.ends_with("/xml")
+        && !media_type.ends_with("+xml")
+    {
         return Err(Wrong::NotXml.into());
     }
     Ok(bytes)
