@@ -238,7 +238,9 @@ impl Moving {
         if matches!(end.answer, Some(Answer::Refused(_))) && here != newest {
             tell("I3 at the source", format!("{state}, {} is the newest", text(&newest)));
         }
-        let of_a_stranger = newest.as_ref().filter(|bytes| !is_moved(&Some(bytes.to_vec())));
+        let account = disk.account();
+        let owed = |bytes: &&Vec<u8>| account.owed.contains(*bytes) && !account.disowned.contains(*bytes);
+        let of_a_stranger = newest.as_ref().filter(|bytes| !is_moved(&Some(bytes.to_vec()))).filter(owed);
         if let Some(newest) = of_a_stranger
             && done
             && !visible.iter().any(|(_, bytes)| bytes == newest)
