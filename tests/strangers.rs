@@ -75,7 +75,7 @@ fn two_strangers_act_at_every_step_on_tier_d() {
 /// an answer that was got before the other, would prove nothing.
 #[test]
 fn the_lease_is_taken_at_the_look_and_asked_after_the_sync() {
-    for request in [Request::PutNamed, Request::DeleteNamed] {
+    for request in [Request::PutNamed] {
         let story = Asking::short(request, Tier::A);
         let (disk, server) = story.set_up();
         let seen = disk.stamp_at(request.judged_at()).expect("the file is there").id.inode;
@@ -105,7 +105,7 @@ fn the_lease_is_taken_at_the_look_and_asked_after_the_sync() {
 /// at the name.
 #[test]
 fn an_opener_before_the_end_of_the_sync_keeps_his_file() {
-    for request in [Request::PutNamed, Request::DeleteNamed] {
+    for request in [Request::PutNamed] {
         let story = Asking::short(request, Tier::A);
         let rehearsed = |plan| {
             let (disk, server) = story.set_up();

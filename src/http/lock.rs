@@ -15,6 +15,9 @@ use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
 use super::xml::read::LockInfo;
 use super::xml::write::ActiveLock;
 
+/// The drives of Windows.
+pub(super) const WINDOWS: [&str; 2] = ["Microsoft-WebDAV-MiniRedir/", "DavClnt"];
+
 /// Old versions of Office stumble over the root of a lock.
 const STUMBLE_OVER_ROOTS: [&str; 2] = ["Microsoft Data Access", "Microsoft Office"];
 
@@ -123,7 +126,8 @@ impl ToldLock {
     }
 }
 
-fn is_one_of(head: &RequestHead, beginnings: &[&str]) -> bool {
+/// Whether the client calls itself one of these.
+pub(super) fn is_one_of(head: &RequestHead, beginnings: &[&str]) -> bool {
     let agent = request::text(&head.headers, "user-agent").unwrap_or_default();
     beginnings.iter().any(|beginning| agent.starts_with(beginning))
 }

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
+use crate::model::principal::Principal;
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
@@ -59,26 +60,24 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
         return Ok(());
     }
     let asked = parse(head)?;
+    let trial = Trial::new(verbs, &asked);
     let plan = plan(verbs, head, &asked)?;
-    let trial = Trial::new(verbs, &plan);
     judge_early(verbs, &plan).await?;
     trial.is_over();
     Ok(())
 }
 
-/// An upload that has not been stored yet. However it ends otherwise, also if the client leaves, that is taken note of: clients that delete
-/// what they could not store must not delete what is there.
+/// An upload that has not been stored yet. However it ends otherwise, also if its head is wrong or the client leaves, that is taken note of:
+/// clients that delete what they could not store must not delete what is there.
 struct Trial {
     share: Arc<Share>,
     path: SharePath,
-    precondition: Precondition,
     is_over: bool,
 }
 
 impl Trial {
-    fn new(verbs: &Verbs, plan: &Plan) -> Self {
-        let (path, precondition) = (plan.path.clone(), plan.precondition.clone());
-        Self { share: Arc::clone(&verbs.share), path, precondition, is_over: false }
+    fn new(verbs: &Verbs, asked: &Asked) -> Self {
+        Self { share: Arc::clone(&verbs.share), path: asked.path.clone(), is_over: false }
     }
 
     fn is_over(mut self) {
@@ -89,7 +88,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if !self.is_over {
-            self.share.upload_failed(&self.path, &self.precondition, now());
+            self.share.upload_failed(Principal::Anonymous, &self.path, now());
         }
     }
 }
@@ -101,16 +100,22 @@ pub(super) async fn put(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
+    let trial = Trial::new(verbs, asked);
     let plan = plan(verbs, head, asked)?;
-    let trial = Trial::new(verbs, &plan);
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
     let _turn = turn(verbs).await?;
+    let (path, checksums) = (plan.path.clone(), plan.expected.checksums());
     let stored = match plan.announced {
         Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
     trial.is_over();
+    if let Some(checksums) = checksums {
+        let tag = stored.tag.clone();
+        // The upload is stored whether or not this can be noted; what is not noted is not told.
+        let _ = verbs.ask(move |share| share.note_checksums(&path, &tag, &checksums)).await;
+    }
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 

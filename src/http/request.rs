@@ -161,9 +161,15 @@ pub(super) fn conditional_headers(headers: &HeaderMap) -> Result<Precondition, M
 pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>) -> Result<Precondition, Malformed> {
     let headers = &head.headers;
     let conditions = conditional_headers(headers)?;
-    let states =
-        if_header::parse(&lines(headers, &HeaderName::from_static("if")), own).map_err(|_| Malformed(Header::If))?;
     let token = dav_headers::lock_token(headers).map_err(|_| Malformed(Header::LockToken))?;
+    let ifs = lines(headers, &HeaderName::from_static("if"));
+    let held = match &token {
+        // Office names the lock that it writes with here and nowhere else. One that is no more would protect nothing: it has to be there.
+        Some(token) if ifs.is_empty() && matches!(Verb::of(&head.method), Verb::Put | Verb::Delete) => format!("(<{token}>)"),
+        _ => String::new(),
+    };
+    let ifs = if held.is_empty() { ifs } else { vec![held.as_bytes()] };
+    let states = if_header::parse(&ifs, own).map_err(|_| Malformed(Header::If))?;
     let in_states = states.iter().flat_map(|states| states.tokens());
     let submitted = Submitted::new(Principal::Anonymous, in_states.chain(token.iter().map(LockToken::as_str)));
     let conditions = conditions.with_submitted(submitted);

@@ -116,6 +116,14 @@ impl Share {
         Ok(Space { free, ..space })
     }
 
+    /// Notes the checksums that came with an upload and were right. They are told for as long as this version is there.
+    pub fn note_checksums(&self, path: &SharePath, tag: &EntityTag, checksums: &str) -> Outcome<()> {
+        let path = self.spelled(path)?;
+        let xml = format!("<n:{CHECKSUMS} xmlns:n=\"{OUR_OWN}\">{tag} {checksums}</n:{CHECKSUMS}>");
+        let note = DeadProperty::new(PropertyName::new(OUR_OWN, CHECKSUMS), xml);
+        Ok(self.properties.note_soon(&path, note)?)
+    }
+
     /// Changes properties: all of them, or none.
     pub fn amend(
         &self,

@@ -327,6 +327,10 @@ impl Story for Asking {
     }
 
     fn judge(&self, disk: &SimDisk, end: &End) -> Vec<Broken> {
+        let faulted = matches!(end.answer, Some(Answer::Fault(_)));
+        if !self.keeps && faulted && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
+            disk.disown_what_was_taken();
+        }
         let mut broken = judge(disk, &self.asked(), end);
         if self.request == Request::MakeFolder {
             let made = disk.folders().iter().any(|folder| folder == PATH);
