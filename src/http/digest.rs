@@ -89,6 +89,13 @@ impl Expected {
         Ok(Self { claims })
     }
 
+    /// What `OC-Checksum` names, as ownCloud tells of it (`SHA1:… MD5:…`); `None` where it names nothing that is checked.
+    pub(super) fn checksums(&self) -> Option<String> {
+        let claims = self.claims.iter().filter(|claim| claim.field == Field::OcChecksum);
+        let texts: Vec<_> = claims.map(Claim::to_checksum).collect();
+        if texts.is_empty() { None } else { Some(texts.join(" ")) }
+    }
+
     /// Begins to check. Each algorithm runs once, however many headers name it.
     pub(super) fn checker(self) -> Checker {
         let mut running: Vec<Running> = Vec::new();
@@ -250,13 +257,18 @@ impl Claim {
         }
         Ok(Self { field, algorithm, digest })
     }
+
+    fn to_checksum(&self) -> String {
+        let name = self.algorithm.to_string().replace('-', "").to_ascii_uppercase();
+        format!("{name}:{}", hex(&self.digest))
+    }
 }
 
 impl From<Claim> for Mismatch {
     fn from(claim: Claim) -> Self {
         let provided = match claim.field {
             Field::ContentDigest | Field::ReprDigest => format!(":{}:", STANDARD.encode(&claim.digest)),
-            Field::OcChecksum => claim.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Field::OcChecksum => hex(&claim.digest),
         };
         Self { field: claim.field, algorithm: claim.algorithm, provided }
     }
@@ -306,6 +318,10 @@ impl Running {
             Self::Md5(running) => running.finalize().to_vec(),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {

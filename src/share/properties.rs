@@ -116,6 +116,15 @@ impl Share {
         Ok(Space { free, ..space })
     }
 
+    /// Notes the checksums that came with the upload of a version (`SHA1:…`).
+    pub fn note_checksums(&self, path: &SharePath, of: &EntityTag, checksums: &str, now: Timestamp) -> Outcome<()> {
+        debug_assert!(!checksums.contains(['<', '>', '&']), "{checksums} is no text of hexadecimal digits");
+        let name = PropertyName::new(OUR_OWN, CHECKSUMS);
+        let xml = format!("<{CHECKSUMS} xmlns=\"{OUR_OWN}\">{of} {checksums}</{CHECKSUMS}>");
+        let note = Amendment::Note(DeadProperty::new(name, xml));
+        self.amend(path, &[note], &Precondition::default(), true, now)
+    }
+
     /// Changes properties: all of them, or none.
     pub fn amend(
         &self,
