@@ -352,7 +352,7 @@ fn bad_usage_ends_with_2() {
         (&["--allow-host", "a.example:80"], "a.example:80"),
         (&["--allow-host", ""], "--allow-host"),
         (&["--history-percent", "0"], "--history-percent"),
-        (&["--require-tier", "C"], "C"),
+        (&["--require-tier", "D"], "D"),
         (&["--log-level", "loud"], "loud"),
         (&["restore", "a.txt"], "<VERSION>"),
         (&["history", "--workers", "3"], "--workers"),

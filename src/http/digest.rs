@@ -89,11 +89,17 @@ impl Expected {
         Ok(Self { claims })
     }
 
-    /// What `OC-Checksum` names, as ownCloud tells of it (`SHA1:… MD5:…`); `None` where it names nothing that is checked.
+    /// What `OC-Checksum` said, in the order it came, as ownCloud's clients are told it again; `None` where it said nothing that is checked.
     pub(super) fn checksums(&self) -> Option<String> {
-        let claims = self.claims.iter().filter(|claim| claim.field == Field::OcChecksum);
-        let texts: Vec<_> = claims.map(Claim::to_checksum).collect();
-        if texts.is_empty() { None } else { Some(texts.join(" ")) }
+        let mut texts: Vec<String> = Vec::new();
+        for claim in self.claims.iter().filter(|claim| claim.field == Field::OcChecksum) {
+            let digits: String = claim.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let text = format!("{}:{digits}", claim.algorithm.of_checksums());
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        (!texts.is_empty()).then(|| texts.join(" "))
     }
 
     /// Begins to check. Each algorithm runs once, however many headers name it.
@@ -232,6 +238,16 @@ impl Algorithm {
         }
     }
 
+    /// What `OC-Checksum` calls it.
+    fn of_checksums(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+            Self::Sha1 => "SHA1",
+            Self::Md5 => "MD5",
+        }
+    }
+
     fn digest_bytes(self) -> usize {
         match self {
             Self::Sha256 => 32,
@@ -257,18 +273,13 @@ impl Claim {
         }
         Ok(Self { field, algorithm, digest })
     }
-
-    fn to_checksum(&self) -> String {
-        let name = self.algorithm.to_string().replace('-', "").to_ascii_uppercase();
-        format!("{name}:{}", hex(&self.digest))
-    }
 }
 
 impl From<Claim> for Mismatch {
     fn from(claim: Claim) -> Self {
         let provided = match claim.field {
             Field::ContentDigest | Field::ReprDigest => format!(":{}:", STANDARD.encode(&claim.digest)),
-            Field::OcChecksum => hex(&claim.digest),
+            Field::OcChecksum => claim.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         };
         Self { field: claim.field, algorithm: claim.algorithm, provided }
     }
@@ -318,10 +329,6 @@ impl Running {
             Self::Md5(running) => running.finalize().to_vec(),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {

@@ -27,6 +27,4 @@ pub mod transport;
 mod turn;
 pub mod verbs;
 mod versions;
-// Nobody calls most of it before the methods of WebDAV do.
-#[allow(dead_code)]
 pub(crate) mod xml;

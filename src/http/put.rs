@@ -105,11 +105,17 @@ pub(super) async fn put(
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
     let _turn = turn(verbs).await?;
+    let (path, checksums) = (plan.path.clone(), plan.expected.checksums());
     let stored = match plan.announced {
         Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
     trial.is_over();
+    if let Some(checksums) = checksums {
+        let tag = stored.tag.clone();
+        // The upload is stored whether or not this can be noted; what is not noted is not told.
+        let _ = verbs.ask(move |share| share.note_checksums(&path, &tag, &checksums)).await;
+    }
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 
@@ -197,16 +203,13 @@ async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -
     let share = Arc::clone(&verbs.share);
     crossed(tokio::task::spawn_blocking(move || {
         let Plan { path, precondition, announced, expected, make_parents, dated } = plan;
-        let checksums = expected.checksums();
         let mut checker = expected.checker();
         checker.update(&bytes);
         checker.finish().map_err(Wrong::Digest)?;
         share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())?;
         let mut upload = share.begin_upload(&path, None, now())?;
         share.write(&mut upload, &bytes, now())?;
-        let stored = share.put(&path, upload, dated, &precondition, now())?;
-        note(&share, &path, &stored, checksums.as_deref());
-        Ok(stored)
+        Ok(share.put(&path, upload, dated, &precondition, now())?)
     }))
     .await
 }
@@ -303,9 +306,7 @@ impl Writer {
                 return Err(Wrong::BrokenBody.into());
             }
             checker.finish().map_err(Wrong::Digest)?;
-            let stored = share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?;
-            note(&share, &plan.path, &stored, plan.expected.checksums().as_deref());
-            Ok(stored)
+            Ok(share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?)
         }))
         .await
     }
@@ -315,15 +316,6 @@ impl Writer {
             Some(upload) => Ok(upload),
             None => crossed(self.writing.take().expect("what is not idle is being written")).await,
         }
-    }
-}
-
-/// The checksums that an upload was compared with are told to whoever asks for them. It is stored whether they can be noted or not.
-fn note(share: &Share, path: &SharePath, stored: &Stored, checksums: Option<&str>) {
-    if let Some(checksums) = checksums
-        && let Err(stop) = share.note_checksums(path, &stored.tag, checksums, now())
-    {
-        tracing::warn!(path = %path.to_url(), "the checksums of an upload could not be noted: {stop:?}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
-use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
+use crate::share::outcome::{Current, Forbidden, LockRoot, Refusal, Stop};
 use crate::share::{Relocated, Stored};
 
 use super::dav_headers::BadUrl;
@@ -27,7 +27,7 @@ use super::range;
 use super::request::Unwelcome;
 use super::transport::Rejection;
 use super::xml::XmlError;
-use super::xml::write::{self, Condition, Response};
+use super::xml::write::{self, Condition, Multistatus, Response};
 
 /// What the problem types of noclobber begin with.
 const PROBLEMS: &str = "urn:noclobber:problem:";
@@ -175,6 +175,7 @@ impl Problem {
 /// Answers a request that the share did not carry out.
 pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
     let answer = match stop {
+        Stop::Refusal(Refusal::LockConflict { with, inside: true }) => locked_inside(head.uri.path(), with),
         Stop::Refusal(refusal) => refuse(refusal),
         Stop::Fault(fault) => {
             tracing::error!("{fault}");
@@ -540,6 +541,18 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
         ),
     };
     bodiless_for_head(head, answer.send())
+}
+
+/// 207 for a lock on a whole tree, in which another lock is in the way (RFC 4918 §9.10.3): which one, and that nothing was locked.
+fn locked_inside(target: &str, root: &LockRoot) -> HttpResponse {
+    let mut xml = Multistatus::new([]);
+    let href = lock::href(root);
+    xml.status(&[&href], StatusCode::LOCKED, Some(&Condition::NoConflictingLock(&[])), None);
+    // What has members is a folder, however it was named.
+    let target = SharePath::parse_url(target).map_or_else(|_| target.to_owned(), |path| path.to_collection_url());
+    let nothing = Some("Another lock is in the way. Nothing was locked.");
+    xml.status(&[&target], StatusCode::FAILED_DEPENDENCY, None, nothing);
+    multistatus().body(xml.finish())
 }
 
 /// A refusal that WebDAV has an element for (RFC 4918 §16).

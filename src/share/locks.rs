@@ -138,12 +138,12 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Arc<Lock>> {
         let path = &*self.spelled(path)?;
-        let mut table = self.locks.table();
-        let covering = table.covering(path, now);
+        let covering = self.locks_on(path, now);
         let mut submitted = covering.iter().filter(|lock| precondition.submitted().holds(lock));
         let (Some(lock), None) = (submitted.next(), submitted.next()) else { return Err(Refusal::UnknownToken.into()) };
-        let lock = table.refresh(&lock.token, timeout, now).ok_or(Refusal::UnknownToken)?;
-        drop(table);
+        self.judge_states_alone(path, precondition, now)?;
+        let refreshed = self.locks.table().refresh(&lock.token, timeout, now);
+        let lock = refreshed.ok_or(Refusal::UnknownToken)?;
         self.note(&lock);
         Ok(lock)
     }

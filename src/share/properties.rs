@@ -116,13 +116,12 @@ impl Share {
         Ok(Space { free, ..space })
     }
 
-    /// Notes the checksums that came with the upload of a version (`SHA1:…`).
-    pub fn note_checksums(&self, path: &SharePath, of: &EntityTag, checksums: &str, now: Timestamp) -> Outcome<()> {
-        debug_assert!(!checksums.contains(['<', '>', '&']), "{checksums} is no text of hexadecimal digits");
-        let name = PropertyName::new(OUR_OWN, CHECKSUMS);
-        let xml = format!("<{CHECKSUMS} xmlns=\"{OUR_OWN}\">{of} {checksums}</{CHECKSUMS}>");
-        let note = Amendment::Note(DeadProperty::new(name, xml));
-        self.amend(path, &[note], &Precondition::default(), true, now)
+    /// Notes the checksums that came with an upload and were right. They are told for as long as this version is there.
+    pub fn note_checksums(&self, path: &SharePath, tag: &EntityTag, checksums: &str) -> Outcome<()> {
+        let path = self.spelled(path)?;
+        let xml = format!("<n:{CHECKSUMS} xmlns:n=\"{OUR_OWN}\">{tag} {checksums}</n:{CHECKSUMS}>");
+        let note = DeadProperty::new(PropertyName::new(OUR_OWN, CHECKSUMS), xml);
+        Ok(self.properties.note_soon(&path, note)?)
     }
 
     /// Changes properties: all of them, or none.

@@ -63,6 +63,19 @@ impl Properties {
         })
     }
 
+    /// Notes one property in place of the one of its name. It comes to the disk with the next change that does: nobody waits for it.
+    pub fn note_soon(&self, path: &SharePath, property: DeadProperty) -> Result<()> {
+        let note = |table: &mut Table<'_>| {
+            let row = table.get(path.as_bytes())?.and_then(|row| decode(row.value()));
+            let mut properties = row.unwrap_or_default();
+            properties.retain(|other| other.name() != property.name());
+            properties.push(property);
+            table.insert(path.as_bytes(), encode(&properties).as_slice())?;
+            Ok(())
+        };
+        self.change_with(Durability::None, note)
+    }
+
     /// Forgets what is noted on a resource and everything below it.
     pub fn forget(&self, path: &SharePath) -> Result<()> {
         if self.snapshot()?.has_any(path)? {
@@ -105,11 +118,13 @@ impl Properties {
     }
 
     fn change(&self, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
+        self.change_with(if self.syncs { Durability::Immediate } else { Durability::None }, change)
+    }
+
+    fn change_with(&self, durability: Durability, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
         let write = || {
             let mut writing = self.database.begin_write()?;
-            if !self.syncs {
-                writing.set_durability(Durability::None)?;
-            }
+            writing.set_durability(durability)?;
             change(&mut writing.open_table(PROPERTIES)?)?;
             Ok::<_, redb::Error>(writing.commit()?)
         };

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod copies;
+pub mod dav;
 pub mod disk_images;
 pub mod explore;
 pub mod invariants;

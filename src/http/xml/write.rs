@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 
+use crate::model::lock::Scope;
 use crate::model::property::{DAV, DeadProperty, PropertyName};
-
-use super::read::LockScope;
 
 /// What all answers say they are (RFC 4918 §8.2).
 pub(crate) const CONTENT_TYPE: &str = "application/xml; charset=utf-8";
@@ -89,7 +88,7 @@ pub(crate) enum Condition<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActiveLock<'a> {
     /// Whether others may lock it too.
-    pub(crate) scope: LockScope,
+    pub(crate) scope: Scope,
     /// Whether it reaches everything below its root.
     pub(crate) is_deep: bool,
     /// The complete `owner` element, as the reader gave it.
@@ -533,8 +532,8 @@ fn push_active_lock(out: &mut Vec<u8>, lock: &ActiveLock<'_>) {
     push(
         out,
         match lock.scope {
-            LockScope::Exclusive => "<D:lockscope><D:exclusive/></D:lockscope>",
-            LockScope::Shared => "<D:lockscope><D:shared/></D:lockscope>",
+            Scope::Exclusive => "<D:lockscope><D:exclusive/></D:lockscope>",
+            Scope::Shared => "<D:lockscope><D:shared/></D:lockscope>",
         },
     );
     push(out, if lock.is_deep { "<D:depth>infinity</D:depth>" } else { "<D:depth>0</D:depth>" });
@@ -576,7 +575,7 @@ mod tests {
     }
 
     const LOCK: ActiveLock<'_> = ActiveLock {
-        scope: LockScope::Exclusive,
+        scope: Scope::Exclusive,
         is_deep: false,
         owner: Some("<D:owner xmlns:D=\"DAV:\">A &amp; B</D:owner>"),
         timeout: Some(3600),
@@ -648,8 +647,7 @@ mod tests {
 
     #[test]
     fn locks_are_told_in_full() {
-        let shared =
-            ActiveLock { scope: LockScope::Shared, is_deep: true, owner: None, timeout: None, root: None, ..LOCK };
+        let shared = ActiveLock { scope: Scope::Shared, is_deep: true, owner: None, timeout: None, root: None, ..LOCK };
         assert_answer(
             &lock_answer([LOCK, shared]),
             "<D:prop xmlns:D=\"DAV:\"><D:lockdiscovery><D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>\
