@@ -309,7 +309,7 @@ fn a_mistake_in_a_variable_names_the_variable() {
         ("NOCLOBBER_UPLOAD_BYTES_MAX", "1G", "invalid digit"),
         ("NOCLOBBER_NO_WATCH", "yes", "neither true nor false"),
         ("NOCLOBBER_LISTEN", "127.0.0.1:1,4918", "'4918'"),
-        ("NOCLOBBER_REQUIRE_TIER", "C", "[possible values: A, B]"),
+        ("NOCLOBBER_REQUIRE_TIER", "D", "[possible values: A, B, C]"),
     ] {
         let output = command().env(variable, value).output().unwrap();
         assert_told(&output, &format!("error: {variable}: "));
@@ -409,7 +409,9 @@ fn the_steps_to_connect_have_the_address_in_them() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, section) = readme.split_once("\n## Connecting\n").expect("a section on connecting");
     let section = section.split("\n## ").next().unwrap();
-    for words in ["noclobber mount-help", "Windows", "macOS", "GNOME", "KDE", "davfs2", "rclone", "LibreOffice", "buf_size 256"] {
+    for words in
+        ["noclobber mount-help", "Windows", "macOS", "GNOME", "KDE", "davfs2", "rclone", "LibreOffice", "buf_size 256"]
+    {
         assert!(section.contains(words), "the README does not say how to connect from {words}");
     }
 }
