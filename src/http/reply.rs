@@ -176,6 +176,11 @@ impl Problem {
 pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
     let answer = match stop {
         Stop::Refusal(Refusal::LockConflict { with, inside: true }) => locked_inside(head.uri.path(), with),
+        Stop::Refusal(Refusal::NoSpace) if is_of_webdav(&head.method) => dav_error(
+            StatusCode::INSUFFICIENT_STORAGE,
+            &[Condition::SufficientDiskSpace],
+            "There is no room for this, and the history had none left to give. What was here is untouched.",
+        ),
         Stop::Refusal(refusal) => refuse(refusal),
         Stop::Fault(fault) => {
             tracing::error!("{fault}");
@@ -184,6 +189,11 @@ pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
         }
     };
     bodiless_for_head(head, answer)
+}
+
+/// Whether only clients of WebDAV send this.
+fn is_of_webdav(method: &Method) -> bool {
+    matches!(method.as_str(), "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "LOCK")
 }
 
 fn refuse(refusal: &Refusal) -> HttpResponse {
