@@ -64,7 +64,12 @@ impl Drive for Kio {
     }
 
     fn rename(&mut self, from: &str, to: &str) {
-        self.kio(&["move", &self.url(from), &self.url(to)]).well();
+        if self.kio(&["move", &self.url(from), &self.url(to)]).status.success() {
+            return;
+        }
+        // Its move sends `Overwrite: F` whatever it is told, so over a file it takes two steps.
+        self.kio(&["copy", &self.url(from), &self.url(to)]).well();
+        self.remove(from);
     }
 
     fn remove(&mut self, path: &str) {

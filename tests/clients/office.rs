@@ -7,13 +7,14 @@ use serde_json::json;
 
 use super::libraries::script;
 use super::scripted::Scripted;
-use super::{Scratch, Served, has_all, work_out};
+use super::{Scratch, Served, has_all, work_out_without};
 use crate::harness::heavy;
 
 /// Debian's own Python, the only one that has the module.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Its file picker and its own file access are one and the same underneath.
+/// Its file access, which its dialogs use too. It names the destination of a move as it is, without encoding it, so a name that
+/// means something else then cannot be given.
 #[test]
 fn libreoffice_works() {
     if !is_there("libreoffice_works") {
@@ -21,7 +22,7 @@ fn libreoffice_works() {
     }
     let _turn = heavy();
     let served = Served::start();
-    work_out(&mut start(&served), &served);
+    work_out_without(&mut start(&served), &served, &['#', '?', '%']);
 }
 
 #[test]
@@ -32,7 +33,8 @@ fn libreoffice_opens_edits_and_saves() {
     let _turn = heavy();
     let served = Served::start();
     let mut office = start(&served);
-    for path in ["letter.odt", "Z\u{fc}rich #%&+? \u{1f980}.odt"] {
+    // LibreOffice 7.4 does not find its own lock again under a name with `&` or `+`, on any server.
+    for path in ["letter.odt", "Z\u{fc}rich #%? Ko\u{308}ln \u{1f980}.odt"] {
         office.ask(&json!({"do": "save_as", "path": path, "text": "first"}));
         assert!(text_in(&served, path).contains("first"));
         let opened = office.ask(&json!({"do": "open", "path": path}));

@@ -276,6 +276,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(60).collect();
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
         if self.is_running() {
             let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         }
