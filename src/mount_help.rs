@@ -122,8 +122,22 @@ mod tests {
             assert_eq!(text.parse(), expected, "{text}");
         }
         for text in [
-            "", "/", "ftp://a/", "http://", "http://a:/", "http://a:+1/", "http://a:70000/", "http://a b/", "http://$(x)/",
-            "http://-x/", "http://a/?b", "http://a/'b", "http://[x]/", "http://user@a/", "unix:/run/x", "http://a..b/",
+            "",
+            "/",
+            "ftp://a/",
+            "http://",
+            "http://a:/",
+            "http://a:+1/",
+            "http://a:70000/",
+            "http://a b/",
+            "http://$(x)/",
+            "http://-x/",
+            "http://a/?b",
+            "http://a/'b",
+            "http://[x]/",
+            "http://user@a/",
+            "unix:/run/x",
+            "http://a..b/",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

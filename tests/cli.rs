@@ -409,7 +409,9 @@ fn the_steps_to_connect_have_the_address_in_them() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, section) = readme.split_once("\n## Connecting\n").expect("a section on connecting");
     let section = section.split("\n## ").next().unwrap();
-    for words in ["noclobber mount-help", "Windows", "macOS", "GNOME", "KDE", "davfs2", "rclone", "LibreOffice", "buf_size 256"] {
+    for words in
+        ["noclobber mount-help", "Windows", "macOS", "GNOME", "KDE", "davfs2", "rclone", "LibreOffice", "buf_size 256"]
+    {
         assert!(section.contains(words), "the README does not say how to connect from {words}");
     }
 }

@@ -165,7 +165,9 @@ pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>
     let ifs = lines(headers, &HeaderName::from_static("if"));
     let held = match &token {
         // Office names the lock that it writes with here and nowhere else. One that is no more would protect nothing: it has to be there.
-        Some(token) if ifs.is_empty() && matches!(Verb::of(&head.method), Verb::Put | Verb::Delete) => format!("(<{token}>)"),
+        Some(token) if ifs.is_empty() && matches!(Verb::of(&head.method), Verb::Put | Verb::Delete) => {
+            format!("(<{token}>)")
+        }
         _ => String::new(),
     };
     let ifs = if held.is_empty() { ifs } else { vec![held.as_bytes()] };

@@ -195,7 +195,8 @@ fn gvfs_saves_with_a_tag_or_not_at_all() {
     assert_eq!(server.read("saved.txt"), "theirs");
 }
 
-const LIBREOFFICE: [&str; 2] = ["User-Agent: LibreOffice 7.4.7.2 denylistedbackend/7.88.1", "Accept-Encoding: deflate, gzip, br"];
+const LIBREOFFICE: [&str; 2] =
+    ["User-Agent: LibreOffice 7.4.7.2 denylistedbackend/7.88.1", "Accept-Encoding: deflate, gzip, br"];
 const LIBREOFFICE_OPEN: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?><propfind xmlns=\"DAV:\"><prop><resourcetype xmlns=\"DAV:\"/>\
      <IsReadOnly xmlns=\"http://ucb.openoffice.org/dav/props/\"/><getcontenttype xmlns=\"DAV:\"/><supportedlock xmlns=\"DAV:\"/></prop></propfind>";
 const LIBREOFFICE_LOCK: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?><lockinfo xmlns=\"DAV:\"><lockscope><exclusive/></lockscope>\
@@ -264,10 +265,25 @@ fn kde_lists_copies_and_renames() {
     let server = Server::start();
     server.write("dav/a.html", "<p>text</p>");
     let mut kde = Client::new(&server, &[agent, accept, "Accept-Encoding: gzip, deflate", "Pragma: no-cache"]);
-    let names = ["creationdate", "getcontentlength", "displayname", "source", "getcontentlanguage", "getcontenttype", "getlastmodified",
-        "getetag", "supportedlock", "lockdiscovery", "resourcetype", "quota-available-bytes", "quota-used-bytes"];
+    let names = [
+        "creationdate",
+        "getcontentlength",
+        "displayname",
+        "source",
+        "getcontentlanguage",
+        "getcontenttype",
+        "getlastmodified",
+        "getetag",
+        "supportedlock",
+        "lockdiscovery",
+        "resourcetype",
+        "quota-available-bytes",
+        "quota-used-bytes",
+    ];
     let names: String = names.iter().map(|name| format!("<D:{name}/>")).collect();
-    let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\" ?><D:propfind xmlns:D=\"DAV:\"><D:prop>{names}</D:prop></D:propfind>");
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\" ?><D:propfind xmlns:D=\"DAV:\"><D:prop>{names}</D:prop></D:propfind>"
+    );
     let answer = kde.send("PROPFIND /dav", &["Depth: 1", "Content-Type: text/xml; charset=utf-8"], Whole(&body));
     let all = Multistatus::of(&answer);
     assert_eq!(all.told("/dav/").text("getcontenttype"), "httpd/unix-directory");
@@ -301,7 +317,9 @@ fn cadaver_locks_puts_and_moves() {
         let fields = [to.replace("/g", "/h"), "Content-Type: application/xml".to_owned()];
         let body = match method {
             "LOCK" => Whole(DAVFS2_LOCK),
-            "PROPPATCH" => Whole("<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\"/></D:prop></D:set></D:propertyupdate>"),
+            "PROPPATCH" => Whole(
+                "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\"/></D:prop></D:set></D:propertyupdate>",
+            ),
             _ => None,
         };
         cadaver.send(&format!("{method} /g/"), &[&fields[0], &fields[1]], body).expect(404);

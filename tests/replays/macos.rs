@@ -16,7 +16,9 @@ const FINDER: [&str; 2] = ["Accept: */*", "User-Agent: WebDAVFS/3.0.0 (03008000)
 
 fn asking_for(names: &[&str]) -> String {
     let names: String = names.iter().map(|name| format!("<D:{name}/>\n")).collect();
-    format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind xmlns:D=\"DAV:\">\n<D:prop>\n{names}</D:prop>\n</D:propfind>\n")
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:propfind xmlns:D=\"DAV:\">\n<D:prop>\n{names}</D:prop>\n</D:propfind>\n"
+    )
 }
 
 fn four() -> String {
@@ -84,7 +86,9 @@ fn macos_mounts_and_lists() {
     is_creation_date(file.text("creationdate"));
     assert!(all.told("/dav/folder/").is_collection());
 
-    for noise in ["._a.txt", ".DS_Store", ".hidden", ".metadata_never_index", ".Spotlight-V100", "Contents", "mach_kernel"] {
+    for noise in
+        ["._a.txt", ".DS_Store", ".hidden", ".metadata_never_index", ".Spotlight-V100", "Contents", "mach_kernel"]
+    {
         finder.ask(&format!("/dav/{noise}"), "0", &four()).expect(404);
     }
 }
@@ -101,7 +105,8 @@ fn macos_creates_and_fills_a_file() {
     httpdate::parse_http_date(made.field("date")).expect("a date, which it takes for that of the file");
     let token = finder.lock_as_macos("/dav/new.txt");
     let with = format!("If: (<{token}>)");
-    let put = finder.send("PUT /dav/new.txt", &["X-Expected-Entity-Length: 5", &with], Chunked(&["he", "llo"])).expect(204);
+    let put =
+        finder.send("PUT /dav/new.txt", &["X-Expected-Entity-Length: 5", &with], Chunked(&["he", "llo"])).expect(204);
     assert_eq!(put.content_tag(), tag_of("hello"));
     finder.unlock("/dav/new.txt", &token).expect(204);
     assert_eq!(server.read("dav/new.txt"), "hello");

@@ -39,7 +39,9 @@ fn word_opens(word: &mut Client<'_>, target: &str) -> (String, String) {
 fn office_discovers_that_it_may_write() {
     let server = Server::start();
     server.write("docs/a.docx", "document");
-    for agent in ["Microsoft Office Protocol Discovery", "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Word 16.0.1)"] {
+    for agent in
+        ["Microsoft Office Protocol Discovery", "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Word 16.0.1)"]
+    {
         let mut office = Client::new(&server, &[&format!("User-Agent: {agent}")]);
         for target in ["/docs/", "/", "/docs", "/docs/a.docx"] {
             let answer = office.bare(&format!("OPTIONS {target}"), &["Authorization: Bearer "]).expect(200);

@@ -150,7 +150,11 @@ fn a_move_asks_the_locks_of_both_ends() {
     let on_dir = lock("/dir");
     server.request("MOVE", "/dir/x").header("Destination", "/y").expect(423);
     server.request("MOVE", "/b").header("Destination", "/dir/b").header("If", format!("</b> (<{on_b}>)")).expect(423);
-    server.request("MOVE", "/dir/x").header("Destination", "/y").header("If", format!("</dir> (<{on_dir}>)")).expect(201);
+    server
+        .request("MOVE", "/dir/x")
+        .header("Destination", "/y")
+        .header("If", format!("</dir> (<{on_dir}>)"))
+        .expect(201);
 }
 
 /// Dead properties go where the file goes, outlive a PUT, and end with a DELETE.
@@ -199,7 +203,10 @@ fn a_lock_on_a_new_name_makes_an_empty_file() {
     let answer = server.request("LOCK", "/new").header("Depth", "0").body(lockinfo).expect(201);
     let token = super::client::token_of(&answer);
     server.get("/new").expect_body("");
-    assert_eq!(Multistatus::of(&server.request("PROPFIND", "/").header("Depth", "1").expect(207)).hrefs(), ["/", "/new"]);
+    assert_eq!(
+        Multistatus::of(&server.request("PROPFIND", "/").header("Depth", "1").expect(207)).hrefs(),
+        ["/", "/new"]
+    );
     server.mkcol("/new").expect(405);
     server.request("UNLOCK", "/new").header("Lock-Token", &token).expect(204);
     server.get("/new").expect_body("");

@@ -90,7 +90,8 @@ fn rclone_copies_with_dates_and_checksums() {
 fn keepass_saves_by_deleting_and_moving() {
     let server = Server::start();
     server.write("db.kdbx", "old");
-    let mut keepass = Client::new(&server, &["User-Agent: okhttp/4.12.0", "Connection: Keep-Alive", "Accept-Encoding: gzip"]);
+    let mut keepass =
+        Client::new(&server, &["User-Agent: okhttp/4.12.0", "Connection: Keep-Alive", "Accept-Encoding: gzip"]);
     let body = "<?xml version=\"1.0\" encoding=\"utf-8\"?><d:propfind xmlns:d=\"DAV:\"><d:prop><d:displayname/><d:getlastmodified/><d:getcontentlength/></d:prop></d:propfind>";
     keepass.send("PUT /db.tmp.1a2b.kdbx", &[], Chunked(&["n", "ew"])).expect(201);
     Multistatus::of(&keepass.send("PROPFIND /db.kdbx", &["Depth: 0"], Whole(body))).only();
@@ -197,7 +198,13 @@ fn npm_webdav_leaves_out_quotes_brackets_and_slashes() {
     let token = token_of(&npm.send("LOCK /dav/f", &["Timeout: Second-600"], Whole(lockinfo)).expect(200));
     npm.bare("UNLOCK /dav/f", &[&format!("Lock-Token: {token}")]).expect(204);
     npm.send("PUT /dav/f", &[], Whole("three")).expect(204);
-    assert!(npm.bare("OPTIONS /dav/f", &[]).expect(200).field("dav").split(", ").all(|class| class != "sabredav-partialupdate"));
+    assert!(
+        npm.bare("OPTIONS /dav/f", &[])
+            .expect(200)
+            .field("dav")
+            .split(", ")
+            .all(|class| class != "sabredav-partialupdate")
+    );
 }
 
 /// Cyberduck goes on with an upload by a part of the file. It would become the whole file, so it is refused, and nothing changes.
@@ -241,7 +248,8 @@ fn phones_page_through_files_and_ask_for_everything() {
     let refused = phone.bare("PROPFIND /dir/", &["Depth: infinity"]).expect(403);
     assert!(refused.text().contains("propfind-finite-depth"), "{refused}");
     let body = "<propfind xmlns=\"DAV:\"><prop><current-user-privilege-set/><quota-used-bytes/></prop></propfind>";
-    let told = Multistatus::of(&phone.send("PROPFIND /dir/", &["Depth: 0", "Content-Type: application/xml"], Whole(body)));
+    let told =
+        Multistatus::of(&phone.send("PROPFIND /dir/", &["Depth: 0", "Content-Type: application/xml"], Whole(body)));
     assert!(told.only().property("current-user-privilege-set").children.len() > 1);
 }
 

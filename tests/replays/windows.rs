@@ -334,7 +334,8 @@ fn windows_sees_names_as_they_are() {
     let told = Multistatus::of(&answer);
     assert_eq!(count(&answer, "href"), names.len() + 1);
     for name in names {
-        let href = told.0.iter().find(|told| told.properties.iter().any(|(_, p)| p.name == "displayname" && p.text == name));
+        let href =
+            told.0.iter().find(|told| told.properties.iter().any(|(_, p)| p.name == "displayname" && p.text == name));
         let href = &href.expect(name).href;
         assert!(href.bytes().all(|byte| byte.is_ascii_graphic() && !b"#?&<>\"".contains(&byte)), "{href}");
         windows.bare(&format!("GET {href}"), &[]).expect_body("x");
