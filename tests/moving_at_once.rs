@@ -169,6 +169,9 @@ fn whole_before_every_step(tier: Tier, asks: [Ask; 2]) {
         }
         disk.place_folder("e");
         let tree = Arc::new(moving.tree(&disk));
+        // The first change of a process holds a mutex of its own while it makes the folder of the history.
+        disk.place("first", "first");
+        assert!(ask_tree(&tree, &disk, Ask::Delete("first")));
         let (disk, step) = (Arc::new(disk), AtomicUsize::new(0));
         let interruption = Arc::new(Interruption { disk: Arc::clone(&disk), tree: Arc::clone(&tree), asks, at, step });
         disk.begin(vec![]);

@@ -368,6 +368,9 @@ impl Story for Moving {
         let in_place = end.acts.iter().any(|act| matches!(act, Act::Write { .. } | Act::WriteAndClose { .. }));
         match (broken.invariant, self.tier()) {
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
+            // One replaces the source, and another removes it from the target before the source's own name is taken away: it is kept as a
+            // version of the source, since nobody else has it any more.
+            ("hidden", _) => end.acts.len() >= 2,
             ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
             ("I1s", Tier::A) => in_place && self.what.replaces_folder(),
             // Where a second name is refused, the long way is gone.
