@@ -309,7 +309,7 @@ fn a_mistake_in_a_variable_names_the_variable() {
         ("NOCLOBBER_UPLOAD_BYTES_MAX", "1G", "invalid digit"),
         ("NOCLOBBER_NO_WATCH", "yes", "neither true nor false"),
         ("NOCLOBBER_LISTEN", "127.0.0.1:1,4918", "'4918'"),
-        ("NOCLOBBER_REQUIRE_TIER", "C", "[possible values: A, B]"),
+        ("NOCLOBBER_REQUIRE_TIER", "D", "[possible values: A, B, C]"),
     ] {
         let output = command().env(variable, value).output().unwrap();
         assert_told(&output, &format!("error: {variable}: "));

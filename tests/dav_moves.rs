@@ -2,7 +2,8 @@
 //! The numbers in front of a story are those of the rules it holds the server to. After a refusal both ends are what they were.
 
 use crate::harness::client::tag_of;
-use crate::harness::{Answer, Server};
+use crate::harness::disk_images::DiskImage;
+use crate::harness::{Answer, Server, left_out};
 
 /// A server with `/a.txt`, `/b.txt`, `/d/x.txt`, `/d/e/y.txt` and `/f/z.txt`.
 fn with_a_tree() -> Server {
@@ -349,6 +350,28 @@ fn errors_are_what_the_rfc_calls_them() {
         assert_eq!(texts.count(), 0, "{answer}");
         assert!(answer.header("cache-control").is_some_and(|value| value.contains("no-store")), "{answer}");
     }
+}
+
+/// 10.4.21, 14.1.4: a copy that has no room is refused in the words of the RFC, and nothing is replaced by half of it.
+#[test]
+fn a_copy_that_does_not_fit_changes_nothing() {
+    let disk = match DiskImage::tmpfs("size=2m") {
+        Ok(disk) => disk,
+        Err(why) => return left_out("a_copy_that_does_not_fit_changes_nothing", &why),
+    };
+    let server = Server::with("--no-history").folder(disk.path()).start();
+    server.put("/a.bin").body(vec![b'x'; 1 << 20]).expect(201);
+    server.mkcol("/d").expect(201);
+    server.put("/d/b.txt").body("small").expect(201);
+    server.put("/d/c.bin").body(vec![b'y'; 500 << 10]).expect(201);
+    server.put("/to.txt").body("old").expect(201);
+    for from in ["/a.bin", "/d"] {
+        server.copying(from, "/to.txt").expect(507).dav_error("D:sufficient-disk-space");
+        server.copying(from, "/new").expect(507).dav_error("D:sufficient-disk-space");
+        server.get("/to.txt").expect_body("old");
+        server.get("/new").expect(404);
+    }
+    assert_eq!(server.names(""), ["a.bin", "d", "to.txt"]);
 }
 
 /// 14.1.18: methods of WebDAV that are not served are not promised.

@@ -269,7 +269,10 @@ fn a_change_of_properties_is_made_whole_or_not_at_all() {
     // More than is kept of one resource: nothing of it is.
     let large = format!("<t:c>{}</t:c>", "x".repeat(200 << 10));
     server.note("/d/a.txt", &large);
-    server.proppatch("/d/a.txt", &(remove("<t:a/>") + &set(&large.replace("t:c", "t:d")))).expect(507);
+    server
+        .proppatch("/d/a.txt", &(remove("<t:a/>") + &set(&large.replace("t:c", "t:d"))))
+        .expect(507)
+        .dav_error("D:sufficient-disk-space");
     let after = server.properties("/d/a.txt", "<t:a/><t:d/>");
     assert_eq!((after.status_of("{urn:t}a"), after.status_of("{urn:t}d")), (Some(200), Some(404)));
 }

@@ -19,6 +19,7 @@ mod cross_site;
 mod dav_bombs;
 mod dav_if;
 mod dav_locks;
+mod dav_model;
 mod dav_moves;
 mod dav_properties;
 mod harness_itself;

@@ -176,6 +176,11 @@ impl Problem {
 pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
     let answer = match stop {
         Stop::Refusal(Refusal::LockConflict { with, inside: true }) => locked_inside(head.uri.path(), with),
+        Stop::Refusal(Refusal::NoSpace) if is_of_webdav(&head.method) => dav_error(
+            StatusCode::INSUFFICIENT_STORAGE,
+            &[Condition::SufficientDiskSpace],
+            "There is no room for this, and the history had none left to give. What was here is untouched.",
+        ),
         Stop::Refusal(refusal) => refuse(refusal),
         Stop::Fault(fault) => {
             tracing::error!("{fault}");
@@ -184,6 +189,11 @@ pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
         }
     };
     bodiless_for_head(head, answer)
+}
+
+/// Whether only clients of WebDAV send this.
+fn is_of_webdav(method: &Method) -> bool {
+    matches!(method.as_str(), "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "LOCK")
 }
 
 fn refuse(refusal: &Refusal) -> HttpResponse {
@@ -691,8 +701,24 @@ pub(super) fn precondition_failed_with_current() -> HttpResponseBuilder {
 
 /// 200 or 304 from the cache of small files.
 pub(super) fn hot<B>(modified: bool, body: B) -> actix_http::Response<B> {
-    let status = if modified { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
-    actix_http::Response::with_body(status, body)
+    actix_http::Response::with_body(hot_status(modified), body)
+}
+
+/// The head of the same answers as it is on the wire, up to `Date`: 200 for so many bytes, or 304.
+pub(super) fn hot_on_the_wire(length: Option<usize>, headers: &[(HeaderName, HeaderValue)]) -> Box<[u8]> {
+    let mut head = match length {
+        Some(length) => format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n").into_bytes(),
+        None => b"HTTP/1.1 304 Not Modified\r\n".to_vec(),
+    };
+    for (name, value) in headers {
+        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    head.into()
+}
+
+/// The status of an answer from the cache of small files.
+pub(super) fn hot_status(modified: bool) -> StatusCode {
+    if modified { StatusCode::OK } else { StatusCode::NOT_MODIFIED }
 }
 
 /// The word for the log.

@@ -231,7 +231,7 @@ pub(super) fn welcome(head: &RequestHead, allowed_hosts: &[String]) -> Result<()
 }
 
 /// An address needs no permission: a page cannot make a name of its own resolve to one and still send the address.
-fn is_allowed(host: &str, allowed_hosts: &[String]) -> bool {
+pub(super) fn is_allowed(host: &str, allowed_hosts: &[String]) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         return address.split_once(']').is_some_and(|(address, port)| {
             address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port.strip_prefix(':')))

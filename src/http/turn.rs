@@ -28,6 +28,7 @@ struct Inner {
     state: Cell<State>,
     fragment: Cell<bool>,
     too_large: Cell<bool>,
+    goes_on: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -41,8 +42,8 @@ enum State {
     Chunks,
     /// Ours: the head is complete, or the body too.
     Ours,
-    /// Nothing that comes is a request any more; it is read only to be thrown away.
-    Over,
+    /// Nothing that comes is a request any more; so many bytes of it are read, only to be thrown away.
+    Over(u64),
 }
 
 impl Default for State {
@@ -85,7 +86,11 @@ impl Turn {
                 self.0.state.set(if admitted == left { State::Ours } else { State::Body(left - admitted) });
                 admitted as usize
             }
-            State::Chunks | State::Over => bytes.len(),
+            State::Over(left) => {
+                self.0.state.set(State::Over(left.saturating_sub(bytes.len() as u64)));
+                bytes.len()
+            }
+            State::Chunks => bytes.len(),
             State::Ours => 0,
         }
     }
@@ -158,6 +163,17 @@ impl Turn {
         Some([line_end, &b"a:\r\n".repeat(FIELDS_TOO_MANY)].concat())
     }
 
+    /// Whether a request that comes now may be answered before the dispatcher sees it: one has been answered, after which the connection is
+    /// kept, and nothing of the next has come.
+    pub(crate) fn may_be_skipped(&self) -> bool {
+        self.0.goes_on.get() && matches!(self.0.state.get(), State::Head(Head { bytes: 0, .. }))
+    }
+
+    /// Says whether the connection is kept after the present request.
+    pub(crate) fn goes_on(&self, goes_on: bool) {
+        self.0.goes_on.set(goes_on);
+    }
+
     /// Remembers whom to wake when the client's turn comes.
     pub(crate) fn wait(&self, cx: &Context<'_>) {
         self.0.reader.replace(Some(cx.waker().clone()));
@@ -183,7 +199,7 @@ impl Turn {
     pub(crate) fn to_come(&self) -> u64 {
         match self.0.state.get() {
             State::Body(left) => left,
-            State::Head(_) | State::Chunks | State::Ours | State::Over => 0,
+            State::Head(_) | State::Chunks | State::Ours | State::Over(_) => 0,
         }
     }
 
@@ -199,12 +215,23 @@ impl Turn {
 
     /// The rest of this connection is no request: the answer that leaves now is its last.
     pub(crate) fn is_over(&self) {
-        self.give(State::Over);
+        self.is_over_after(u64::MAX);
+    }
+
+    /// The same, and no more than so many bytes of what still comes are worth reading: a client that sends on and on is cut off.
+    pub(crate) fn is_over_after(&self, bytes: u64) {
+        self.goes_on(false);
+        self.give(State::Over(bytes));
+    }
+
+    /// Whether enough was read of what is only thrown away.
+    pub(crate) fn had_enough(&self) -> bool {
+        matches!(self.0.state.get(), State::Over(0))
     }
 
     /// The answer has left: the next request may come.
     fn next(&self) {
-        if !matches!(self.0.state.get(), State::Over) {
+        if !matches!(self.0.state.get(), State::Over(_)) {
             self.give(State::default());
         }
     }

@@ -71,7 +71,10 @@ fn rclone_copies_with_dates_and_checksums() {
     let file = all.told("/sub/f");
     assert_eq!(file.text("getlastmodified"), "Mon, 03 Feb 2020 04:05:06 GMT");
     assert_eq!(file.status("{http://owncloud.org/ns}permissions"), 404);
-    let checksums = file.property("{http://owncloud.org/ns}checksums").at("{http://owncloud.org/ns}checksum");
+    let checksums = file
+        .property("{http://owncloud.org/ns}checksums")
+        .child("{http://owncloud.org/ns}checksum")
+        .expect("one in the other");
     assert!(checksums.text.contains("SHA1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"), "{checksums:?}");
 
     let later = "<d:propertyupdate xmlns:d=\"DAV:\"><d:set><d:prop><lastmodified xmlns=\"DAV:\">1580702707</lastmodified></d:prop></d:set></d:propertyupdate>";
