@@ -173,7 +173,7 @@ def main():
     options.add_argument("--clients", default="rclone,davfs2")
     options.add_argument("--servers", default="apache,nginx,rclone,dufs")
     options = options.parse_args()
-    servers = ["noclobber", "noclobber synced", *options.servers.split(",")]
+    servers = ["noclobber", *options.servers.split(","), "noclobber synced"]
     with tempfile.TemporaryDirectory(prefix="copy-in-tree-") as place:
         tree = pathlib.Path(place) / "tree"
         make_tree(tree, options.files)
