@@ -181,7 +181,7 @@ impl Drive for RcloneMount {
 
     fn read(&mut self, path: &str) -> Vec<u8> {
         // In a folder that was just renamed it asks for a file under its old name, for as long as the kernel remembers that.
-        within(Duration::from_secs(5), || std::fs::File::open(self.mounted.path(path)).is_ok());
+        within(Duration::from_secs(5), || std::fs::read(self.mounted.path(path)).is_ok());
         let since = self.running.log_length();
         let content = self.mounted.read(path);
         self.wait_for_release(since, path);
