@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::mounted::Mounted;
-use super::program::{Running, can_mount};
+use super::program::{PATIENCE, Running, can_mount};
 use super::proxy::Proxy;
 use super::served::within;
 use super::{Drive, Scratch, Served, has_all, work_out};
@@ -137,15 +137,17 @@ fn rclone_does_not_get_to_delete_what_a_local_program_writes() {
 
 /// A mount by rclone.
 #[derive(Debug)]
-struct RcloneMount {
+struct RcloneMount<'a> {
+    scratch: &'a Scratch,
+    served: &'a Served,
     mounted: Mounted,
     running: Running,
 }
 
-impl RcloneMount {
+impl<'a> RcloneMount<'a> {
     /// Starts one, and waits until it is there.
     #[track_caller]
-    fn start(scratch: &Scratch, served: &Served) -> Self {
+    fn start(scratch: &'a Scratch, served: &'a Served) -> Self {
         let point = scratch.folder("mount");
         let mut command = scratch.command("rclone");
         configure(&mut command, served.url(), "other");
@@ -155,7 +157,17 @@ impl RcloneMount {
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_there = within(Duration::from_secs(30), || mounts().contains(&format!(" {} ", point.display())));
         assert!(is_there, "rclone did not mount: {}", running.log());
-        Self { mounted: Mounted::new(&point, running.id(), Duration::from_secs(240)), running }
+        let mounted = Mounted::new(&point, running.id(), Duration::from_secs(240));
+        Self { scratch, served, mounted, running }
+    }
+
+    /// Unmounts, which ends rclone, and mounts again.
+    #[track_caller]
+    fn mount_again(&mut self) {
+        let mut unmount = self.scratch.command("fusermount3");
+        self.scratch.run(unmount.arg("-u").arg(self.scratch.path("mount")), b"").well();
+        assert!(within(PATIENCE, || !self.running.is_running()), "rclone goes on: {}", self.running.log());
+        *self = Self::start(self.scratch, self.served);
     }
 
     /// Waits until rclone has let go of a file, which is after the system has told whoever closed it; it uploads in between, and
@@ -168,7 +180,7 @@ impl RcloneMount {
     }
 }
 
-impl Drive for RcloneMount {
+impl Drive for RcloneMount<'_> {
     fn make_folder(&mut self, path: &str) {
         self.mounted.make_folder(path);
     }
@@ -180,8 +192,6 @@ impl Drive for RcloneMount {
     }
 
     fn read(&mut self, path: &str) -> Vec<u8> {
-        // In a folder that was just renamed it asks for a file under its old name, for as long as the kernel remembers that.
-        within(Duration::from_secs(5), || std::fs::read(self.mounted.path(path)).is_ok());
         let since = self.running.log_length();
         let content = self.mounted.read(path);
         self.wait_for_release(since, path);
@@ -194,6 +204,10 @@ impl Drive for RcloneMount {
 
     fn rename(&mut self, from: &str, to: &str) {
         self.mounted.rename(from, to);
+        if self.mounted.path(to).is_dir() {
+            // What lies in a renamed folder it goes on to ask for under the old name, from any server (rclone 1.60).
+            self.mount_again();
+        }
     }
 
     fn remove(&mut self, path: &str) {
