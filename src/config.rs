@@ -17,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use toml::Spanned;
 
+use crate::mount_help::Address;
 use crate::store::disk::Tier;
 
 /// What every variable begins with; the rest is the option's name in capitals, with `_` for `-`.
@@ -37,6 +38,8 @@ pub enum Wanted {
     History(ShowHistory),
     /// Bring a kept version back.
     Restore(RestoreVersion),
+    /// Print how to connect to a server at this address.
+    MountHelp(Address),
     /// Print a completion script.
     Completions(clap_complete::Shell),
     /// Print the manual page.
@@ -70,6 +73,8 @@ pub struct Config {
     pub watch: bool,
     /// Symbolic links that stay inside the share are followed.
     pub follow_symlinks: bool,
+    /// Whether PROPFIND may ask for everything below a folder.
+    pub propfind_infinity: bool,
     /// How many threads answer requests.
     pub workers: NonZeroUsize,
     /// The bounds on everything a client can make grow.
@@ -243,6 +248,9 @@ pub struct Cli {
     /// Follow symbolic links, as long as they stay inside the folder
     #[arg(long, help_heading = SERVED)]
     follow_symlinks: bool,
+    /// Let PROPFIND ask for everything below a folder at once (Depth: infinity)
+    #[arg(long, help_heading = SERVED)]
+    propfind_infinity: bool,
     /// Read settings from this TOML file; its keys are the options without the dashes in front
     #[arg(long, value_name = "FILE", help_heading = SERVED)]
     config: Option<PathBuf>,
@@ -274,11 +282,11 @@ pub struct Cli {
     /// Refuse (428) every write that does not name the version it replaces
     #[arg(long, help_heading = SAFETY)]
     require_preconditions: bool,
-    /// Do not start where less can be promised: A can hold off programs that have a file open, B cannot
-    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["A", "B"], help_heading = SAFETY)]
+    /// Do not start where less can be promised: A can hold off programs that have a file open, B and C cannot
+    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["A", "B", "C"], help_heading = SAFETY)]
     require_tier: Option<String>,
     /// Promise no more than this tier, whatever the disk can do; for tests
-    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["B", "C"], help_heading = SAFETY, hide = true)]
+    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["B", "C", "D"], help_heading = SAFETY, hide = true)]
     force_tier: Option<String>,
     /// Answer before the bytes are on the disk: a power cut then loses what was confirmed. For measuring only
     #[arg(long, help_heading = SAFETY)]
@@ -346,6 +354,12 @@ enum Command {
     History(ShowHistory),
     /// Bring a kept version back; what it replaces is kept in its turn
     Restore(RestoreVersion),
+    /// Print how to connect from Windows, macOS, GNOME, KDE, davfs2, rclone, LibreOffice and phones
+    MountHelp {
+        /// Where the server is reached [default: http://127.0.0.1:4918/]
+        #[arg(value_name = "URL")]
+        address: Option<Address>,
+    },
     /// Print the completion script of a shell
     Completions {
         /// Which shell
@@ -368,6 +382,7 @@ pub fn read(
     match given.command {
         Some(Command::History(which)) => return Ok(Wanted::History(which)),
         Some(Command::Restore(which)) => return Ok(Wanted::Restore(which)),
+        Some(Command::MountHelp { address }) => return Ok(Wanted::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(Wanted::Completions(shell)),
         Some(Command::Man) => return Ok(Wanted::Man),
         None => {}
@@ -700,6 +715,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         sync: !cli.no_sync,
         watch: !cli.no_watch,
         follow_symlinks: cli.follow_symlinks,
+        propfind_infinity: cli.propfind_infinity,
         workers: cli.workers.unwrap_or(cores),
         limits,
         log: Log { level: cli.log_level.unwrap_or(LogLevel::Info), format: cli.log_format.unwrap_or(LogFormat::Text) },
@@ -707,12 +723,13 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     })
 }
 
-/// The parser has let one of three letters through, in either case.
+/// The parser has let one of four letters through, in either case.
 fn tier(letter: &str) -> Tier {
     match letter {
         "A" | "a" => Tier::A,
         "B" | "b" => Tier::B,
-        _ => Tier::C,
+        "C" | "c" => Tier::C,
+        _ => Tier::D,
     }
 }
 

@@ -1,4 +1,4 @@
-//! noclobber shares a folder over HTTP, and nobody's work is overwritten unseen.
+//! noclobber shares a folder over HTTP and WebDAV, and nobody's work is overwritten unseen.
 //!
 //! # The promise
 //!
@@ -22,11 +22,11 @@
 //! | 3 | [`http`] | requests and answers: [`http::verbs`] over [`http::transport`]; one file with status codes |
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
-//! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, restores; [`share::outcome`] says how it ended |
-//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags, [`store::path_mutex`] orders changes, all through the seam of [`store::disk`] |
-//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::precondition`], [`model::version`] |
+//! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; [`share::outcome`] says how it ended |
+//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags and locks, [`store::properties`] keeps what clients note, [`store::path_mutex`] orders changes, all through the seam of [`store::disk`] |
+//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`] |
 //!
-//! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together.
+//! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together, [`mount_help`] says how to connect.
 //!
 //! # The words
 //!
@@ -40,6 +40,8 @@
 //! | [`Seen`](store::commit::Seen) | what a look found at a name |
 //! | [`Precondition`](model::precondition::Precondition) | the parsed conditional headers of one request |
 //! | [`Decision`](model::precondition::Decision) | proceed, not modified, or refuse |
+//! | [`StateLists`](model::state_list::StateLists) | the parsed `If` header of one request |
+//! | [`Lock`](model::lock::Lock) | the promise to one [`Principal`](model::principal::Principal) that nobody else changes something; it pins a version |
 //! | refusal, fault | the client asked for what the state forbids; the disk failed us |
 //! | staging, staged | an upload being written; complete, on the disk, its hash known |
 //! | commit | the compare-and-swap of one name |
@@ -52,6 +54,7 @@ pub mod config;
 pub mod http;
 pub mod log;
 pub mod model;
+pub mod mount_help;
 pub mod server;
 pub mod share;
 pub mod store;

@@ -134,6 +134,7 @@ fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
         require_preconditions: config.require_preconditions,
         tag_threshold: config.limits.tag_threshold,
         hashing_max: config.limits.hashing_max.get(),
+        syncs: config.sync,
     };
     if lock == Lock::NotNeeded {
         return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings));
@@ -235,6 +236,7 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
         cache_bytes: limits.cache_bytes,
+        propfind_infinity: config.propfind_infinity,
     }
 }
 
@@ -257,11 +259,6 @@ fn say_what_is_served(config: &Config, share: &Share) {
     say(&format!("noclobber {} shares {}", env!("CARGO_PKG_VERSION"), escaped(&folder.to_string_lossy())));
     let tier = share.abilities().tier();
     say(&format!("Tier {tier}: {}", meaning(tier)));
-    if !share.abilities().no_replace {
-        say(
-            "This file system cannot take a name only if it is free: what a program saves in the instant of a swap is destroyed",
-        );
-    }
     match config.history {
         Some(keep) => say(&format!(
             "History: on, in .noclobber/history; kept for {} days, in at most {} % of the disk",
@@ -285,6 +282,9 @@ fn meaning(tier: Tier) -> &'static str {
         }
         Tier::C => {
             "nothing that another program saves here is overwritten unseen, but a file that is replaced is missing for an instant to other programs"
+        }
+        Tier::D => {
+            "clients never overwrite each other unseen; but this file system cannot take a name only if it is free, and what another program saves in the instant of a write here is destroyed"
         }
     }
 }

@@ -45,7 +45,7 @@ impl Scene {
     fn put(&self, disk: &SimDisk, number: usize, tag: Option<&str>) -> Outcome<()> {
         let upload = self.uploads[number].lock().expect("whole").take().expect("an upload is ready");
         let precondition = tag.map_or_else(Default::default, if_match);
-        self.share.put(&share_path(PATH), upload, &precondition, disk.now()).map(drop)
+        self.share.put(&share_path(PATH), upload, None, &precondition, disk.now()).map(drop)
     }
 }
 

@@ -95,9 +95,9 @@ fn a_disk_that_turns_read_only_and_back() {
     server.put("/a.txt").body("old").expect(201);
     disk.remount("ro");
     for request in [
+        server.delete("/a.txt"),
         server.put("/a.txt").body("new"),
         server.put("/b.txt").body("x"),
-        server.delete("/a.txt"),
         server.mkcol("/folder"),
     ] {
         request.expect(403);
@@ -143,9 +143,9 @@ fn what_the_user_may_not_is_forbidden() {
     server.get("/closed/a.txt").expect_body("text");
     server.get("/unreadable.txt").expect(403);
     for request in [
+        server.delete("/closed/a.txt"),
         server.put("/closed/a.txt").body("new"),
         server.put("/closed/b.txt").body("new"),
-        server.delete("/closed/a.txt"),
         server.mkcol("/closed/folder"),
     ] {
         request.expect(403);
@@ -299,6 +299,37 @@ fn a_body_that_stops_is_given_up() {
     drop(stalled);
     server.get("/a.txt").expect_body("old");
     eventually(Duration::from_secs(5), "its files to be closed", || (server.open_files() <= before + 1).then_some(()));
+}
+
+/// A body that arrives too slowly once it has had a minute is given up; one that is a little faster is stored.
+#[test]
+fn a_body_that_is_too_slow_for_a_minute_is_given_up() {
+    let server = Server::with("--body-rate-min=4").start();
+    server.put("/slow.txt").body("old").expect(201);
+    let send = |name: &str, each_second: &str| {
+        let mut connection = server.connect();
+        let length = (70 * each_second.len()).to_string();
+        connection.write(server.put(format!("/{name}")).header("Content-Length", length).head());
+        for _ in 0..70 {
+            if connection.try_write(each_second.as_bytes()).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        connection.try_answer("PUT")
+    };
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let fast = scope.spawn(|| send("fast.txt", "twelve bytes"));
+        // Where the rest of the body meets a closed connection, the answer may not arrive.
+        if let Ok(answer) = send("slow.txt", "xy") {
+            answer.expect(408);
+        }
+        fast.join().unwrap().expect("an answer").expect(201);
+    });
+    assert!(begun.elapsed() > Duration::from_secs(60));
+    assert_eq!(server.read("slow.txt"), "old");
+    assert_eq!(server.read("fast.txt").len(), 840);
 }
 
 /// A connection that is kept and not used is closed after a while.

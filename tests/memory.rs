@@ -102,6 +102,13 @@ fn a_large_folder_is_listed_in_bounded_memory() {
     let page = server.get("/").expect(200);
     assert!(page.text().matches("<a ").count() > 100_000, "all are in the page");
     let as_page = grown(&server);
+    let begun = std::time::Instant::now();
+    let found = server.request("PROPFIND", "/").header("Depth", "1").expect(207);
+    let took = begun.elapsed();
+    assert!(found.text().matches("<D:response>").count() > 100_000, "all are in the answer");
+    let as_properties = grown(&server);
+    report(&format!("PROPFIND of 100,000 entries: {as_properties} KiB more at most, {} ms in all", took.as_millis()));
+    assert!(as_properties <= with_index + 24 * 1024, "{as_properties} KiB with PROPFIND");
     report(&format!(
         "listing 100,000 entries: {with_index} KiB more at most the first time, {again} the second, {as_page} with the page"
     ));

@@ -112,7 +112,7 @@ impl World {
         let upload = || -> Outcome<()> {
             let mut upload = self.share.begin_upload(&at, None, now)?;
             self.share.write(&mut upload, bytes.as_bytes(), now)?;
-            let stored = self.share.put(&at, upload, precondition, now)?;
+            let stored = self.share.put(&at, upload, None, precondition, now)?;
             assert_eq!(stored.tag.to_string(), tag_of(&bytes));
             assert_eq!(stored.created, !self.map.contains_key(path));
             Ok(())
@@ -261,7 +261,13 @@ impl World {
 
 fn open(disk: &SimDisk) -> Share {
     let keep = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 90 };
-    let settings = Settings { keep: Some(keep), require_preconditions: false, tag_threshold: 1 << 20, hashing_max: 1 };
+    let settings = Settings {
+        keep: Some(keep),
+        require_preconditions: false,
+        tag_threshold: 1 << 20,
+        hashing_max: 1,
+        syncs: true,
+    };
     Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened")
 }
 

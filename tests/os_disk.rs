@@ -208,7 +208,13 @@ fn kernel() -> (u32, u32) {
 
 #[test]
 fn no_more_is_shown_and_done_than_the_tier_that_was_asked_for() {
-    for (tier, lease, exchange) in [(Tier::A, true, true), (Tier::B, false, true), (Tier::C, false, false)] {
+    let tiers = [
+        (Tier::A, true, true, true),
+        (Tier::B, false, true, true),
+        (Tier::C, false, false, true),
+        (Tier::D, false, false, false),
+    ];
+    for (tier, lease, exchange, free_names) in tiers {
         let share = Share::in_place(&std::env::temp_dir(), Options { at_most: Some(tier), ..Options::default() });
         let can = share.disk.abilities();
         assert_eq!((can.tier(), can.lease, can.exchange), (tier, lease, exchange));
@@ -218,6 +224,11 @@ fn no_more_is_shown_and_done_than_the_tier_that_was_asked_for() {
         assert_eq!(matches!(leased, Leased::Held(_)), lease, "{leased:?}");
         let exchanged = share.disk.exchange((&share.root(), &name("a")), (&share.root(), &name("b")));
         assert_eq!(exchanged.map_err(|error| error.cause), if exchange { Ok(()) } else { Err(Cause::Unsupported) });
+        let (root, file) = (share.root(), share.file("a"));
+        let done = if free_names { Ok(()) } else { Err(Cause::Unsupported) };
+        let linked = share.disk.link(&file, &root, &name("c")).map_err(|error| error.cause);
+        let renamed = share.disk.rename_new((&root, &name("a")), (&root, &name("d"))).map_err(|error| error.cause);
+        assert_eq!((linked, renamed), (done.clone(), done));
     }
 }
 
@@ -349,7 +360,7 @@ fn a_file_system_in_user_space_is_tier_c() {
     let mounted = Mounted { at };
     let (abilities, disk) = abilities_of(mounted.path());
     assert!(!abilities.lease, "{abilities:?}");
-    assert!(abilities.no_replace);
+    assert!(abilities.takes_free_names());
     assert_eq!(abilities.time_grain, Duration::from_secs(3));
     assert_eq!(abilities.tier() == Tier::C, !abilities.exchange);
     drop(disk);

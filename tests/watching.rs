@@ -104,7 +104,7 @@ fn an_upload_is_not_stale_while_its_own_folders_are_made() {
     let shared = Shared::empty();
     let _watch = shared.watch();
     let upload = shared.upload_of_new("a/b/c/file");
-    shared.share.make_parents(&share_path("a/b/c/file"), now()).unwrap();
+    shared.share.make_parents(&share_path("a/b/c/file"), &Precondition::default(), now()).unwrap();
     assert!(upload.told().is_none(), "{:?}", upload.told());
     shared.write("a/b/c/file", "2");
     upload.is_told(Header::IfNoneMatch);
@@ -488,7 +488,8 @@ impl Folder {
 
 fn open(folder: &Path) -> Arc<Share> {
     let disk = OsDisk::open(folder, Options::default()).unwrap();
-    let settings = Settings { keep: None, require_preconditions: false, tag_threshold: THRESHOLD, hashing_max: 2 };
+    let settings =
+        Settings { keep: None, require_preconditions: false, tag_threshold: THRESHOLD, hashing_max: 2, syncs: true };
     Arc::new(Share::open(Arc::new(disk), Index::in_memory(), settings, now()).unwrap())
 }
 

@@ -1,19 +1,25 @@
 //! DELETE, MKCOL and OPTIONS: parse, ask the share, reply.
 
-use actix_http::RequestHead;
+use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 
+use crate::model::property::PropertyName;
+use crate::share::Amendment;
 use crate::share::outcome::{Refusal, Stop};
 
-use super::reply::{self, Allowed, Wrong};
+use super::proppatch;
+use super::reply::{self, Allowed, Wrong, of_property};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, now, precondition};
+use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::xml::XmlError;
+use super::xml::read::{Instruction, MakeCollection};
+use super::xml::write::{Condition, Properties};
 
 /// Answers DELETE of a file, or of a folder with all that is in it.
 pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     has_no_body(head)?;
     let depth = request::text(&head.headers, "depth");
-    let precondition = precondition(head)?;
+    let precondition = precondition(verbs, head, asked)?;
     let path = asked.path.clone();
     if let Some(depth) = depth
         && !depth.eq_ignore_ascii_case("infinity")
@@ -28,13 +34,58 @@ pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     Ok(reply::done())
 }
 
-/// Answers MKCOL.
-pub(super) async fn make_collection(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    has_no_body(head)?;
-    let precondition = precondition(head)?;
+/// Answers MKCOL, with properties for the folder to begin with if the body has some (RFC 5689).
+pub(super) async fn make_collection(
+    verbs: &Verbs,
+    head: &RequestHead,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    let precondition = precondition(verbs, head, asked)?;
+    let wanted = match xml_body(verbs, head, body).await? {
+        empty if empty.is_empty() => None,
+        // A body that is XML and no `mkcol` is one of another type (RFC 4918 §9.3).
+        body => Some(MakeCollection::parse(&body).map_err(|error| match error {
+            XmlError::Unexpected(_) => Trouble::from(Wrong::Body),
+            error => error.into(),
+        })?),
+    };
+    let amendments = match wanted {
+        None => Vec::new(),
+        Some(wanted) => match amendments(wanted) {
+            Ok(amendments) => amendments,
+            Err(refused) => return Ok(refused),
+        },
+    };
     let path = asked.path.clone();
-    verbs.ask(move |share| share.make_collection(&path, &precondition, now())).await?;
+    verbs
+        .ask(move |share| {
+            share.make_collection(&path, &precondition, now())?;
+            if amendments.is_empty() { Ok(()) } else { share.amend(&path, &amendments, &precondition, true, now()) }
+        })
+        .await?;
     Ok(reply::made(&asked.path))
+}
+
+/// What an extended MKCOL asks for, or the answer that says why it cannot be had: then nothing is made.
+fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, HttpResponse> {
+    let is_collection = wanted.is_plain_collection();
+    let plans: Vec<_> =
+        wanted.properties.into_iter().map(|property| proppatch::plan(Instruction::Set(property), true)).collect();
+    let names: Vec<_> = plans.iter().map(|(name, _)| name.clone()).collect();
+    let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
+    if is_collection && faults.iter().all(Option::is_none) {
+        return Ok(plans.into_iter().filter_map(|(_, plan)| plan.ok()).collect());
+    }
+    let resource_type = PropertyName::dav("resourcetype");
+    Err(reply::not_made(&names, |response| {
+        if !is_collection {
+            let condition = Condition::ValidResourceType;
+            let tell = |out: &mut Properties<'_>| out.name(&resource_type);
+            response.propstat_because(of_property::PROTECTED, Some(&condition), None, tell);
+        }
+        proppatch::tell_faults(response, &names, &faults);
+    }))
 }
 
 /// Answers OPTIONS.
@@ -52,6 +103,6 @@ pub(super) async fn allowed(verbs: &Verbs, asked: &Asked) -> Allowed {
     }
 }
 
-fn has_no_body(head: &RequestHead) -> Result<(), Trouble> {
+pub(super) fn has_no_body(head: &RequestHead) -> Result<(), Trouble> {
     if request::announces_a_body(&head.headers) { Err(Wrong::Body.into()) } else { Ok(()) }
 }

@@ -89,6 +89,19 @@ impl Expected {
         Ok(Self { claims })
     }
 
+    /// What `OC-Checksum` said, in the order it came, as ownCloud's clients are told it again; `None` where it said nothing that is checked.
+    pub(super) fn checksums(&self) -> Option<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for claim in self.claims.iter().filter(|claim| claim.field == Field::OcChecksum) {
+            let digits: String = claim.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let text = format!("{}:{digits}", claim.algorithm.of_checksums());
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        (!texts.is_empty()).then(|| texts.join(" "))
+    }
+
     /// Begins to check. Each algorithm runs once, however many headers name it.
     pub(super) fn checker(self) -> Checker {
         let mut running: Vec<Running> = Vec::new();
@@ -222,6 +235,16 @@ impl Algorithm {
             Self::Sha256 => Some("sha-256"),
             Self::Sha512 => Some("sha-512"),
             Self::Sha1 | Self::Md5 => None,
+        }
+    }
+
+    /// What `OC-Checksum` calls it.
+    fn of_checksums(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+            Self::Sha1 => "SHA1",
+            Self::Md5 => "MD5",
         }
     }
 

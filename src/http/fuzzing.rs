@@ -1,12 +1,22 @@
 //! The parsers of this room, as the fuzz targets call them: raw bytes in, and what must hold of whatever comes out is asserted here.
 //! No part of the program, and of no use to anybody else.
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_http::RequestHead;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 
+use super::dav_headers::{self, OwnHosts, Place, TIMEOUT_MAX, TIMEOUT_MIN};
 use super::digest::{self, Expected};
+use super::if_header;
 use super::range::{self, Ranges};
+use super::xml::XmlError;
+use super::xml::read::{self, Instruction, LockInfo, MakeCollection, Propfind, Proppatch};
+use super::xml::write::Multistatus;
+use crate::model::path::SharePath;
 use crate::model::precondition::Validators;
+use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
+use crate::model::state_list::{Resource, Standing, State, There};
 use crate::model::tag::EntityTag;
 
 /// `Range` and `If-Range`; lines are parted by line breaks.
@@ -17,13 +27,7 @@ pub fn range(bytes: &[u8], size: u64) {
         assert!(parts.iter().all(|part| part.start < part.end && part.end <= size));
         assert!(parts.iter().map(|part| u128::from(part.end - part.start)).sum::<u128>() <= u128::from(size));
     }
-    let validators = Validators {
-        shown: EntityTag::received(false, b"cur"),
-        content: None,
-        stamp: None,
-        modified: Timestamp::new(784_111_777, 0),
-        date_is_exact: true,
-    };
+    let validators = a_file();
     if range::if_range_holds(Some(bytes), &validators, Timestamp::new(784_111_778, 0)) {
         let text = String::from_utf8_lossy(bytes);
         assert!(text.trim() == "\"cur\"" || text.contains("08:49:37"), "{text}");
@@ -48,4 +52,239 @@ pub fn digests(bytes: &[u8]) {
     };
     // Nothing holds its own digest, so these bytes are only right where any are: where there was nothing to check.
     assert_eq!(holds_for(expected.clone(), &[bytes]), holds_for(expected, &[bytes, b"more"]));
+}
+
+/// `If`; lines are parted by line breaks. What is understood is understood again from what is written of it, and holds for a file only if it
+/// says something that is true of it.
+pub fn if_header(bytes: &[u8]) {
+    let head = a_request();
+    let own = OwnHosts::of(&head, &[]);
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    let Ok(Some(lists)) = if_header::parse(&lines, &own) else { return };
+    assert!(lines.len() == 1 && !lists.lists.is_empty());
+    assert!(lists.lists.iter().all(|list| !list.conditions.is_empty()));
+    let untagged = lists.lists.iter().filter(|list| list.resource == Resource::Asked).count();
+    assert!(untagged == 0 || untagged == lists.lists.len());
+    let written = lists.to_string();
+    let again = if_header::parse(&[written.as_bytes()], &own).map(|again| format!("{again:?}"));
+    assert_eq!(again, Ok(format!("{:?}", Some(&lists))), "{written}");
+
+    let (asked, mut looks) = (SharePath::root(), 0);
+    let held = lists.hold(&asked, |_| {
+        looks += 1;
+        Ok::<_, ()>(Standing { tokens: Vec::new(), there: There::File(a_file()) })
+    });
+    assert!(looks <= lists.paths(&asked).len());
+    if held == Ok(true) {
+        let mut conditions = lists.lists.iter().flat_map(|list| &list.conditions);
+        assert!(conditions.any(|condition| match &condition.state {
+            State::Token(_) => condition.not,
+            State::Tag(tag) => condition.not || tag.opaque() == b"cur",
+            State::AnyTag => true,
+        }));
+    }
+}
+
+/// `Destination`: what leads into the share is a clean path, and comes back from the URL that is made of it.
+pub fn destination(bytes: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
+    let head = a_request();
+    let own = OwnHosts::of(&head, &[]);
+    let mut headers = HeaderMap::new();
+    headers.append(HeaderName::from_static("destination"), value);
+    let Ok(Place::Here { path, names_a_collection }) = dav_headers::destination(&headers, &own) else { return };
+    assert_eq!(SharePath::parse_disk(path.as_bytes()).as_ref(), Ok(&path));
+    assert!(!bytes.contains(&b'?') && !bytes.contains(&b'#'));
+    let url = if names_a_collection { path.to_collection_url() } else { path.to_url() };
+    let is_root = path.is_root();
+    let again = Place::Here { path, names_a_collection: names_a_collection || is_root };
+    assert_eq!(dav_headers::place(&url, &own), Ok(again));
+}
+
+/// `Timeout`, and the other headers of WebDAV that are a word or a number; lines are parted by line breaks.
+pub fn timeout(bytes: &[u8]) {
+    const NAMES: [&str; 6] = ["timeout", "depth", "overwrite", "lock-token", "x-oc-mtime", "x-expected-entity-length"];
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Ok(value) = HeaderValue::from_bytes(line) else { return };
+        NAMES.iter().for_each(|name| headers.append(HeaderName::from_static(name), value.clone()));
+    }
+    assert!((TIMEOUT_MIN..=TIMEOUT_MAX).contains(&dav_headers::timeout(&headers)));
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(Some(token)) = dav_headers::lock_token(&headers) {
+        assert!(text.contains(token.as_str()) && token.as_str().contains(':'));
+    }
+    if let Some(mtime) = dav_headers::asked_mtime(&headers) {
+        assert!(text.trim().starts_with(|c: char| c.is_ascii_digit()) && mtime >= Timestamp::new(0, 0));
+    }
+    if let Ok(Some(length)) = dav_headers::expected_length(&headers) {
+        assert!(text.trim().trim_start_matches('0').is_empty() && length == 0 || text.contains(&length.to_string()));
+    }
+    let _ = (dav_headers::depth(&headers), dav_headers::overwrite(&headers));
+}
+
+fn a_request() -> RequestHead {
+    let mut head = RequestHead::default();
+    head.headers.insert(HOST, HeaderValue::from_static("here.example:4918"));
+    head
+}
+
+fn a_file() -> Validators {
+    Validators {
+        shown: EntityTag::received(false, b"cur"),
+        content: None,
+        stamp: None,
+        modified: Timestamp::new(784_111_777, 0),
+        date_is_exact: true,
+    }
+}
+
+/// The bodies of PROPFIND, PROPPATCH, LOCK and MKCOL; the first byte chooses. Whatever is kept of them has to stay what it is wherever
+/// it is written.
+pub fn xml(bytes: &[u8]) {
+    let Some((first, body)) = bytes.split_first() else { return };
+    match first % 4 {
+        0 => match Propfind::parse(body) {
+            Ok(Propfind::Prop(names) | Propfind::AllProp { include: names }) => names_are_told(&names),
+            Ok(Propfind::PropName) | Err(_) => {}
+        },
+        1 => {
+            let Ok(Proppatch(steps)) = Proppatch::parse(body) else { return };
+            for step in &steps {
+                match step {
+                    Instruction::Set(property) => is_kept(property),
+                    Instruction::Remove(name) => names_are_told(std::slice::from_ref(name)),
+                }
+            }
+        }
+        2 => {
+            let Ok(LockInfo { owner: Some(owner), .. }) = LockInfo::parse(body) else { return };
+            assert!(!matches!(read::check(owner.as_bytes()), Err(XmlError::Malformed(_))), "{owner}");
+        }
+        _ => {
+            let Ok(wanted) = MakeCollection::parse(body) else { return };
+            wanted.properties.iter().for_each(is_kept);
+        }
+    }
+}
+
+/// Whether an answer with these names can be read, and holds them.
+fn names_are_told(names: &[PropertyName]) {
+    for declared in [names, &[]] {
+        let mut answer = Multistatus::new(declared);
+        answer.response("/", |response| {
+            response.propstat(StatusCode::default(), |properties| names.iter().for_each(|name| properties.name(name)));
+        });
+        let answer = answer.finish();
+        // It may well be too large to be a body of a request.
+        assert!(matches!(read::check(&answer), Ok(()) | Err(XmlError::TooLarge(_))), "{names:?}");
+        let text = String::from_utf8(answer).expect("an answer is UTF-8");
+        let root = text.split_once("<D:multistatus").and_then(|(_, rest)| rest.split_once('>')).map(|(root, _)| root);
+        let told =
+            text.split_once("<D:prop>").and_then(|(_, rest)| rest.rsplit_once("</D:prop>")).map(|(told, _)| told);
+        let (root, told) = (root.expect("there is a root"), told.unwrap_or_default());
+        match Propfind::parse(format!("<D:propfind{root}><D:prop>{told}</D:prop></D:propfind>").as_bytes()) {
+            Ok(Propfind::Prop(again)) => assert_eq!(again, names),
+            other => assert!(matches!(other, Err(XmlError::TooLarge(_))), "{other:?}"),
+        }
+    }
+}
+
+/// Whether a property is the same when it is set again from how it is written, apart from what the new surroundings declare.
+fn is_kept(property: &DeadProperty) {
+    let xml = property.xml();
+    let body =
+        format!("<zz:propertyupdate xmlns:zz='DAV:'><zz:set><zz:prop>{xml}</zz:prop></zz:set></zz:propertyupdate>");
+    let steps = match Proppatch::parse(body.as_bytes()) {
+        Ok(Proppatch(steps)) => steps,
+        Err(error) => return assert!(matches!(error, XmlError::TooLarge(_)), "{error}: {xml}"),
+    };
+    let [Instruction::Set(again)] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!((again.name(), again.text()), (property.name(), property.text()));
+    let tag_end = xml.find([' ', '>', '/']).expect("an element has a tag");
+    if !xml.contains(" xmlns:zz=") {
+        assert_eq!(again.xml(), format!("{} xmlns:zz=\"DAV:\"{}", &xml[..tag_end], &xml[tag_end..]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes in which the words that mean something come often.
+    fn bytes(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        let word = prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec());
+        let piece = prop_oneof![6 => word, 1 => prop::collection::vec(any::<u8>(), 1..3)];
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    const IF_WORDS: &[&str] = &[
+        "(",
+        "(",
+        ")",
+        ")",
+        "<",
+        ">",
+        "[",
+        "]",
+        "\"",
+        "W/",
+        "*",
+        "Not ",
+        "not",
+        " ",
+        "\t",
+        "cur",
+        "\"cur\"",
+        "[\"cur\"]",
+        "([\"x\"])",
+        "<a:b>",
+        "<DAV:no-lock>",
+        "</a> ",
+        "<http://here.example/a>",
+        "<http://b/c>",
+        "%41",
+        "\n",
+        "(<a:b>)",
+    ];
+    const URL_WORDS: &[&str] = &[
+        "/",
+        "/",
+        "a",
+        "%41",
+        "%2f",
+        "..",
+        ".",
+        "http://",
+        "here.example",
+        ":80",
+        "@",
+        "[::1]",
+        "#",
+        "?",
+        "é",
+        " ",
+        "//",
+        ".noclobber",
+        "https",
+        ":",
+        "%",
+    ];
+    const TIMEOUT_WORDS: &[&str] =
+        &["Second-", "Infinite", "1", "0", "99999999999", ",", " ", "\n", "<", ">", "a:b", ".", "-", "infinity", "T"];
+
+    proptest! {
+        #[test]
+        fn what_must_hold_of_the_headers_does(
+            an_if in bytes(IF_WORDS),
+            a_url in bytes(URL_WORDS),
+            a_timeout in bytes(TIMEOUT_WORDS),
+        ) {
+            if_header(&an_if);
+            destination(&a_url);
+            timeout(&a_timeout);
+        }
+    }
 }

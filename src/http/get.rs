@@ -23,7 +23,7 @@ use super::hot::{FILE_BYTES_MAX, HotFile};
 use super::range::{self, Ranges};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, now, precondition};
+use super::verbs::{Trouble, Verbs, conditions, now};
 use super::{digest, listing, media};
 
 /// The answer may be kept, but is to be confirmed each time: another may replace it at any moment.
@@ -34,7 +34,7 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
     let head = request.head();
     match open(verbs, &asked.path).await? {
         Target::Collection(_) => {
-            judge_collection(&precondition(head)?)?;
+            judge_collection(&conditions(head)?)?;
             list(verbs, head, asked).await
         }
         Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
@@ -59,7 +59,7 @@ pub(super) async fn send(
     remember: Remember,
 ) -> Result<HttpResponse, Trouble> {
     let head = request.head();
-    let precondition = precondition(head)?;
+    let precondition = conditions(head)?;
     let identity = hash_if_asked(verbs, asked, &precondition, &content, identity).await?;
     match precondition.decide(Judged::File(&identity.validators), Intent::Read) {
         Decision::Proceed => {}

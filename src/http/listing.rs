@@ -95,7 +95,7 @@ enum Message {
 
 impl Listing {
     /// Writes a listing in the blocking pool, and waits for the first of it: until then a refusal can still be told.
-    async fn begin(write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static) -> Outcome<Self> {
+    pub(super) async fn begin(write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static) -> Outcome<Self> {
         Self::begin_within(STALL_TIME_MAX, write).await
     }
 
@@ -152,7 +152,7 @@ impl MessageBody for Listing {
 }
 
 /// Where a listing is written to, piece by piece.
-struct Output {
+pub(super) struct Output {
     ready: Vec<u8>,
     sender: mpsc::Sender<Message>,
     runtime: Handle,
@@ -162,18 +162,24 @@ struct Output {
 
 impl Output {
     /// Whether somebody still reads; asked for every member, also while nothing is handed over.
-    fn go_on(&self) -> ControlFlow<()> {
+    pub(super) fn go_on(&self) -> ControlFlow<()> {
         if self.is_open && !self.sender.is_closed() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// Hands over what is ready, if it is enough for a piece.
-    fn pass_on(&mut self) -> ControlFlow<()> {
+    pub(super) fn pass_on(&mut self) -> ControlFlow<()> {
         if self.ready.len() >= PIECE_BYTES {
             let piece = Bytes::copy_from_slice(&self.ready);
             self.ready.clear();
             self.hand_over(Message::Piece(piece));
         }
         self.go_on()
+    }
+
+    /// Takes over what was written elsewhere.
+    pub(super) fn append(&mut self, bytes: Vec<u8>) -> ControlFlow<()> {
+        self.ready.extend_from_slice(&bytes);
+        self.pass_on()
     }
 
     fn finish(mut self) {
@@ -554,7 +560,7 @@ mod tests {
     fn member(name: &[u8], kind: Kind, size: u64) -> Listed {
         let modified = Timestamp::new(1_795_358_107, 123_456_789);
         let tag = (kind == Kind::File).then(|| EntityTag::received(false, b"s0"));
-        Listed { name: Name::new(name).expect("a name"), kind, size, modified, tag }
+        Listed { name: Name::new(name).expect("a name"), kind, size, modified, born: None, is_executable: false, tag }
     }
 
     fn file(name: &str) -> Listed {

@@ -3,16 +3,23 @@
 
 pub mod body;
 mod change;
+mod dav_headers;
 mod digest;
 mod edge;
 #[doc(hidden)]
 pub mod fuzzing;
 mod get;
 mod hot;
+mod if_header;
 mod listing;
+mod live;
+mod lock;
 mod media;
+mod propfind;
+mod proppatch;
 mod put;
 mod range;
+mod relocate;
 mod reply;
 mod request;
 pub mod stream;
@@ -21,3 +28,4 @@ pub mod transport;
 mod turn;
 pub mod verbs;
 mod versions;
+pub(crate) mod xml;

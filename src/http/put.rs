@@ -17,9 +17,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
+use crate::model::principal::Principal;
+use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
 
+use super::dav_headers::{self, Overwrite};
 use super::digest::{Checker, Expected};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
@@ -54,6 +57,7 @@ struct Plan {
     announced: Option<u64>,
     expected: Expected,
     make_parents: bool,
+    dated: Option<Timestamp>,
 }
 
 /// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
@@ -62,8 +66,37 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
         return Ok(());
     }
     let asked = parse(head)?;
+    let trial = Trial::new(verbs, &asked);
     let plan = plan(verbs, head, &asked)?;
-    judge_early(verbs, &plan).await
+    judge_early(verbs, &plan).await?;
+    trial.is_over();
+    Ok(())
+}
+
+/// An upload that has not been stored yet. However it ends otherwise, also if its head is wrong or the client leaves, that is taken note of:
+/// clients that delete what they could not store must not delete what is there.
+struct Trial {
+    share: Arc<Share>,
+    path: SharePath,
+    is_over: bool,
+}
+
+impl Trial {
+    fn new(verbs: &Verbs, asked: &Asked) -> Self {
+        Self { share: Arc::clone(&verbs.share), path: asked.path.clone(), is_over: false }
+    }
+
+    fn is_over(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.share.upload_failed(Principal::Anonymous, &self.path, now());
+        }
+    }
 }
 
 /// Answers PUT.
@@ -73,14 +106,22 @@ pub(super) async fn put(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
+    let trial = Trial::new(verbs, asked);
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
     let _turn = turn(verbs).await?;
+    let (path, checksums) = (plan.path.clone(), plan.expected.checksums());
     let stored = match plan.announced {
         Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
+    trial.is_over();
+    if let Some(checksums) = checksums {
+        let tag = stored.tag.clone();
+        // The upload is stored whether or not this can be noted; what is not noted is not told.
+        let _ = verbs.ask(move |share| share.note_checksums(&path, &tag, &checksums)).await;
+    }
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 
@@ -97,6 +138,8 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
         return Err(Wrong::CodedPut.into());
     }
     let announced = request::announced_length(headers);
+    // What the client believes to send has to be what it sends: a body in chunks can end early and still look whole.
+    let announced = announced.or(dav_headers::expected_length(headers)?);
     let has_length = announced.is_some() || !headers.contains_key(header::TRANSFER_ENCODING);
     let announced = if has_length { Some(announced.unwrap_or(0)) } else { None };
     if let (Some(length), Some(max)) = (announced, verbs.settings.upload_bytes_max)
@@ -104,12 +147,15 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
     {
         return Err(Wrong::LargeBody.into());
     }
+    let conditions = precondition(verbs, head, asked)?;
+    let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
     Ok(Plan {
         path: asked.path.clone(),
-        precondition: precondition(head)?,
+        precondition: if creates { conditions.that_only_creates() } else { conditions },
         announced,
         expected: Expected::from_headers(headers).map_err(Wrong::InvalidDigest)?,
         make_parents: asked.query.make_parents,
+        dated: dav_headers::asked_mtime(headers),
     })
 }
 
@@ -162,14 +208,14 @@ async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -
     }
     let share = Arc::clone(&verbs.share);
     crossed(tokio::task::spawn_blocking(move || {
-        let Plan { path, precondition, announced, expected, make_parents } = plan;
+        let Plan { path, precondition, announced, expected, make_parents, dated } = plan;
         let mut checker = expected.checker();
         checker.update(&bytes);
         checker.finish().map_err(Wrong::Digest)?;
         share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())?;
         let mut upload = share.begin_upload(&path, None, now())?;
         share.write(&mut upload, &bytes, now())?;
-        Ok(share.put(&path, upload, &precondition, now())?)
+        Ok(share.put(&path, upload, dated, &precondition, now())?)
     }))
     .await
 }
@@ -310,7 +356,7 @@ impl Writer {
                 return Err(Wrong::BrokenBody.into());
             }
             checker.finish().map_err(Wrong::Digest)?;
-            Ok(share.put(&plan.path, upload, &plan.precondition, now())?)
+            Ok(share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?)
         }))
         .await
     }

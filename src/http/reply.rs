@@ -12,16 +12,22 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::{Map, Value, json};
 
 use crate::http::body::LengthOnly;
+use crate::model::lock::LockToken;
 use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
+use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
-use crate::share::Stored;
-use crate::share::outcome::{Current, Forbidden, Refusal, Stop};
+use crate::share::outcome::{Current, Forbidden, LockRoot, Refusal, Stop};
+use crate::share::{Relocated, Stored};
 
+use super::dav_headers::BadUrl;
 use super::digest::{Invalid, Mismatch};
+use super::lock::{self, ToldLock};
 use super::range;
 use super::request::Unwelcome;
 use super::transport::Rejection;
+use super::xml::XmlError;
+use super::xml::write::{self, Condition, Multistatus, Response};
 
 /// What the problem types of noclobber begin with.
 const PROBLEMS: &str = "urn:noclobber:problem:";
@@ -32,10 +38,14 @@ const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#"
 /// When to try again, in seconds, where that may help.
 const RETRY_AFTER: &str = "2";
 
-const ALLOWED_ON_FILES: &str = "OPTIONS, GET, HEAD, PUT, DELETE, POST";
-const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, POST";
-const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, POST";
-const ALLOWED_SOMEWHERE: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, POST";
+const ALLOWED_ON_FILES: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, LOCK, POST";
+const ALLOWED_SOMEWHERE: &str =
+    "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+
+/// The classes of WebDAV that are served (RFC 4918 §18), and the extended MKCOL of RFC 5689.
+const CLASSES: &str = "1, 2, 3, extended-mkcol";
 
 /// What the request itself gets wrong, whatever is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +74,18 @@ pub(super) enum Wrong {
     InvalidDigest(Invalid),
     /// `Depth` says something that cannot be.
     Depth,
+    /// A header of WebDAV cannot be read, or is missing.
+    Header(&'static str),
+    /// The URL of the destination.
+    Destination(BadUrl),
+    /// The destination is on another server.
+    ForeignDestination,
+    /// The XML of the body.
+    Xml(XmlError),
+    /// A body that should be XML and does not say so.
+    NotXml,
+    /// Everything below a folder, where that is not allowed.
+    InfiniteDepth,
     /// A body shorter, longer or otherwise other than announced.
     BrokenBody,
     /// A body that came too slowly.
@@ -87,6 +109,22 @@ pub(super) enum Allowed {
     OnCollections,
     OnNothing,
     Somewhere,
+}
+
+/// The statuses of single properties within an answer (RFC 4918 §9.1, §9.2.1).
+pub(super) mod of_property {
+    use actix_web::http::StatusCode;
+
+    /// It is there, or was changed.
+    pub(in crate::http) const DONE: StatusCode = StatusCode::OK;
+    /// It is not there.
+    pub(in crate::http) const MISSING: StatusCode = StatusCode::NOT_FOUND;
+    /// Only the server sets it.
+    pub(in crate::http) const PROTECTED: StatusCode = StatusCode::FORBIDDEN;
+    /// This cannot be its value.
+    pub(in crate::http) const BAD_VALUE: StatusCode = StatusCode::CONFLICT;
+    /// Nothing was done about it, because of another.
+    pub(in crate::http) const DEPENDENT: StatusCode = StatusCode::FAILED_DEPENDENCY;
 }
 
 /// What a 412 or 428 says besides its words.
@@ -137,6 +175,12 @@ impl Problem {
 /// Answers a request that the share did not carry out.
 pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
     let answer = match stop {
+        Stop::Refusal(Refusal::LockConflict { with, inside: true }) => locked_inside(head.uri.path(), with),
+        Stop::Refusal(Refusal::NoSpace) if is_of_webdav(&head.method) => dav_error(
+            StatusCode::INSUFFICIENT_STORAGE,
+            &[Condition::SufficientDiskSpace],
+            "There is no room for this, and the history had none left to give. What was here is untouched.",
+        ),
         Stop::Refusal(refusal) => refuse(refusal),
         Stop::Fault(fault) => {
             tracing::error!("{fault}");
@@ -145,6 +189,11 @@ pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
         }
     };
     bodiless_for_head(head, answer)
+}
+
+/// Whether only clients of WebDAV send this.
+fn is_of_webdav(method: &Method) -> bool {
+    matches!(method.as_str(), "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "LOCK")
 }
 
 fn refuse(refusal: &Refusal) -> HttpResponse {
@@ -180,6 +229,56 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
             ),
             Allowed::OnFiles,
         ),
+        Refusal::Locked { by } => {
+            let roots: Vec<_> = by.iter().map(lock::href).collect();
+            let roots: Vec<_> = roots.iter().map(String::as_str).collect();
+            dav_error(
+                StatusCode::LOCKED,
+                &[Condition::LockTokenSubmitted(&roots)],
+                "This is locked, and the request does not name the lock. Nothing was changed.",
+            )
+        }
+        Refusal::LockConflict { with, .. } => {
+            let root = lock::href(with);
+            dav_error(
+                StatusCode::LOCKED,
+                &[Condition::NoConflictingLock(&[&root])],
+                "Another lock is in the way. Nothing was locked.",
+            )
+        }
+        Refusal::UnknownToken => dav_error(
+            StatusCode::PRECONDITION_FAILED,
+            &[Condition::LockTokenMatchesRequestUri],
+            "There is no such lock here. It may have run out; lock anew.",
+        ),
+        Refusal::ForeignToken => dav_error(
+            StatusCode::CONFLICT,
+            &[Condition::LockTokenMatchesRequestUri],
+            "There is no such lock here. It may have run out.",
+        ),
+        Refusal::NotYours => {
+            plain(StatusCode::FORBIDDEN, "not-yours", "Somebody else's lock", "The lock belongs to somebody else.").send()
+        }
+        Refusal::TooManyLocks => later(plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-locks",
+            "Too many locks",
+            "There are as many locks as this server keeps.",
+        )),
+        Refusal::OtherMount => plain(
+            StatusCode::FORBIDDEN,
+            "other-file-system",
+            "Another file system",
+            "Source and destination lie on different file systems, between which nothing can be moved in one step. Copy it, and delete the source.",
+        )
+        .send(),
+        Refusal::WithinItself => plain(
+            StatusCode::FORBIDDEN,
+            "within-itself",
+            "Within itself",
+            "Source and destination are the same, or one lies within the other. Nothing was changed.",
+        )
+        .send(),
         Refusal::PreconditionFailed { header, current } => precondition_failed(*header, current.as_ref()),
         Refusal::PreconditionRequired { current } => precondition_required(current.as_ref()),
         Refusal::OpenForWriting => later(plain(
@@ -250,6 +349,9 @@ fn forbidden(why: Forbidden) -> &'static str {
 /// 412 (RFC 9110 §15.5.13): which header failed, what is there now, and how to go on.
 fn precondition_failed(header: Header, current: Option<&Current>) -> HttpResponse {
     let retry = match (header, current) {
+        (Header::Overwrite, _) => {
+            "Something is here already, and Overwrite: F keeps it. Choose another name, or send Overwrite: T."
+        }
         (Header::IfNoneMatch, _) => "Something is here already. GET it; to replace it, send If-Match with its ETag.",
         (_, Some(_)) => {
             "GET the file, bring your change and this version together, and send the result with If-Match and this current_etag."
@@ -353,6 +455,35 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         Wrong::InvalidDigest(invalid) => {
             ask_for_digest(digest("digest-invalid-values", "The digest cannot be one", &invalid.to_string()).send())
         }
+        Wrong::Header(name) => bad(&format!("The header {name} is missing or cannot be read. Nothing was changed.")),
+        Wrong::Destination(BadUrl::Path(PathError::Reserved)) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "reserved-name",
+            "A reserved name",
+            "This name is the server's own. Nothing was changed.",
+        )
+        .send(),
+        Wrong::Destination(error) => bad(&format!("The Destination leads nowhere: {error}. Nothing was changed.")),
+        Wrong::ForeignDestination => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "foreign-destination",
+            "Another server",
+            "The Destination is on another server, to which nothing is sent from here.",
+        )
+        .send(),
+        Wrong::Xml(error) => xml_error(*error),
+        Wrong::NotXml => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-xml",
+            "Not XML",
+            "The body of this method is XML, as application/xml or text/xml.",
+        )
+        .send(),
+        Wrong::InfiniteDepth => dav_error(
+            StatusCode::FORBIDDEN,
+            &[Condition::PropfindFiniteDepth],
+            "Depth: infinity, which is also meant where there is no Depth, is not served. Ask with Depth: 0 or 1.",
+        ),
         Wrong::Depth => bad("This Depth cannot be: a folder is deleted with all that is in it."),
         Wrong::BrokenBody => {
             bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")
@@ -422,6 +553,38 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
     bodiless_for_head(head, answer.send())
 }
 
+/// 207 for a lock on a whole tree, in which another lock is in the way (RFC 4918 §9.10.3): which one, and that nothing was locked.
+fn locked_inside(target: &str, root: &LockRoot) -> HttpResponse {
+    let mut xml = Multistatus::new([]);
+    let href = lock::href(root);
+    xml.status(&[&href], StatusCode::LOCKED, Some(&Condition::NoConflictingLock(&[])), None);
+    // What has members is a folder, however it was named.
+    let target = SharePath::parse_url(target).map_or_else(|_| target.to_owned(), |path| path.to_collection_url());
+    let nothing = Some("Another lock is in the way. Nothing was locked.");
+    xml.status(&[&target], StatusCode::FAILED_DEPENDENCY, None, nothing);
+    multistatus().body(xml.finish())
+}
+
+/// A refusal that WebDAV has an element for (RFC 4918 §16).
+fn dav_error(status: StatusCode, conditions: &[Condition<'_>], description: &str) -> HttpResponse {
+    let mut answer = HttpResponse::build(status);
+    answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.body(write::error(conditions, Some(description)))
+}
+
+fn xml_error(error: XmlError) -> HttpResponse {
+    let (status, kind, title) = match error {
+        XmlError::Malformed(_) | XmlError::Unexpected(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
+        XmlError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+        XmlError::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "Not to be had"),
+        XmlError::Doctype => {
+            let detail = "A document type declaration is refused. Nothing was fetched or changed.";
+            return dav_error(StatusCode::FORBIDDEN, &[Condition::NoExternalEntities], detail);
+        }
+    };
+    Problem::new(status, kind, title, format!("{error}. Nothing was changed.")).send()
+}
+
 fn digest(kind: &'static str, title: &'static str, detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, kind, title, format!("{detail}. Nothing was stored."))
 }
@@ -439,7 +602,45 @@ pub(super) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpR
     if stored.created {
         answer.insert_header((header::LOCATION, path.to_url()));
     }
+    if stored.is_dated_as_asked {
+        answer.insert_header(("x-oc-mtime", "accepted"));
+    }
     answer.finish()
+}
+
+/// 207, and the answer that is sent with it. It has no validator: what it tells of has many (RFC 4918 §8.8).
+pub(super) fn multistatus() -> HttpResponseBuilder {
+    let mut answer = HttpResponse::build(StatusCode::MULTI_STATUS);
+    answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-cache"));
+    answer.insert_header((header::VARY, "Prefer"));
+    answer
+}
+
+/// 403 for an extended MKCOL that asked for what cannot be had (RFC 5689 §3): which properties were the reason.
+pub(super) fn not_made(names: &[PropertyName], tell: impl FnOnce(&mut Response<'_>)) -> HttpResponse {
+    let mut answer = HttpResponse::build(StatusCode::FORBIDDEN);
+    answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.body(write::mkcol_response(names, tell))
+}
+
+/// 200, or 201 where an empty file was made, for a lock that was taken or granted more time.
+pub(super) fn locked(token: Option<&LockToken>, created: bool, locks: &[ToldLock]) -> HttpResponse {
+    let mut answer = HttpResponse::build(if created { StatusCode::CREATED } else { StatusCode::OK });
+    answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(token) = token {
+        answer.insert_header(("lock-token", format!("<{token}>")));
+    }
+    answer.body(write::lock_answer(locks.iter().map(ToldLock::active)))
+}
+
+/// 204 for a client that wants to hear of failures alone (RFC 8144 §2.2).
+pub(super) fn done_minimally() -> HttpResponse {
+    HttpResponse::build(StatusCode::NO_CONTENT).insert_header(("preference-applied", "return=minimal")).finish()
+}
+
+/// What is served on a file or a folder, for `supported-method-set`.
+pub(super) fn methods(is_collection: bool) -> &'static str {
+    if is_collection { ALLOWED_ON_COLLECTIONS } else { ALLOWED_ON_FILES }
 }
 
 /// 201 for a new folder.
@@ -447,14 +648,31 @@ pub(super) fn made(path: &SharePath) -> HttpResponse {
     HttpResponse::build(StatusCode::CREATED).insert_header((header::LOCATION, path.to_collection_url())).finish()
 }
 
+/// 201 or 204 for what was moved or copied.
+pub(super) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocated) -> HttpResponse {
+    let status = if relocated.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    let mut answer = HttpResponse::build(status);
+    if relocated.created {
+        answer.insert_header((header::LOCATION, if is_collection { to.to_collection_url() } else { to.to_url() }));
+    }
+    if let Some(tag) = &relocated.tag {
+        answer.insert_header((header::ETAG, tag.to_string()));
+    }
+    if relocated.is_dated_as_asked {
+        answer.insert_header(("x-oc-mtime", "accepted"));
+    }
+    answer.finish()
+}
+
 /// 204: done, and nothing to say.
 pub(super) fn done() -> HttpResponse {
     HttpResponse::build(StatusCode::NO_CONTENT).finish()
 }
 
-/// 204 with what is served here.
+/// 200 with what is served here: old clients take no 204 for it.
 pub(super) fn options(allowed: Allowed) -> HttpResponse {
-    let mut answer = HttpResponse::build(StatusCode::NO_CONTENT);
+    let mut answer = HttpResponse::build(StatusCode::OK);
+    answer.insert_header(("dav", CLASSES)).insert_header(("ms-author-via", "DAV"));
     answer.insert_header((header::ALLOW, allowed.methods())).insert_header((header::CACHE_CONTROL, "no-store"));
     answer.insert_header((header::ACCEPT_RANGES, "bytes")).finish()
 }
@@ -509,6 +727,7 @@ pub(super) fn outcome_word(status: StatusCode) -> &'static str {
         StatusCode::OK => "sent",
         StatusCode::PARTIAL_CONTENT => "sent-part",
         StatusCode::CREATED => "created",
+        StatusCode::MULTI_STATUS => "told",
         StatusCode::NO_CONTENT => "done",
         StatusCode::NOT_MODIFIED => "not-modified",
         StatusCode::PRECONDITION_FAILED => "stale",

@@ -9,24 +9,16 @@ use actix_http::RequestHead;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
+use crate::model::lock::{LockToken, Submitted};
 use crate::model::path::{PathError, SharePath};
-use crate::model::precondition::{ConditionalFields, Malformed, Precondition};
+use crate::model::precondition::{ConditionalFields, Header, Malformed, Precondition};
+use crate::model::principal::Principal;
+
+use super::dav_headers::{self, OwnHosts};
+use super::if_header;
 
 /// The methods of HTTP and WebDAV that exist but are not served.
-const KNOWN_METHODS: &[&str] = &[
-    "CONNECT",
-    "TRACE",
-    "PATCH",
-    "PROPFIND",
-    "PROPPATCH",
-    "COPY",
-    "MOVE",
-    "LOCK",
-    "UNLOCK",
-    "REPORT",
-    "SEARCH",
-    "ACL",
-];
+const KNOWN_METHODS: &[&str] = &["CONNECT", "TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
 
 /// What is asked to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +31,18 @@ pub(super) enum Verb {
     Delete,
     /// MKCOL.
     MakeCollection,
+    /// PROPFIND.
+    Propfind,
+    /// PROPPATCH.
+    Proppatch,
+    /// COPY.
+    Copy,
+    /// MOVE.
+    Move,
+    /// LOCK.
+    Lock,
+    /// UNLOCK.
+    Unlock,
     /// POST.
     Post,
     /// OPTIONS.
@@ -93,6 +97,12 @@ impl Verb {
             "PUT" => Self::Put,
             "DELETE" => Self::Delete,
             "MKCOL" => Self::MakeCollection,
+            "PROPFIND" => Self::Propfind,
+            "PROPPATCH" => Self::Proppatch,
+            "COPY" => Self::Copy,
+            "MOVE" => Self::Move,
+            "LOCK" => Self::Lock,
+            "UNLOCK" => Self::Unlock,
             "POST" => Self::Post,
             "OPTIONS" => Self::Options,
             other if KNOWN_METHODS.contains(&other) => Self::Unserved,
@@ -101,7 +111,7 @@ impl Verb {
     }
 
     fn changes_something(self) -> bool {
-        !matches!(self, Self::Get | Self::Options)
+        !matches!(self, Self::Get | Self::Options | Self::Propfind)
     }
 }
 
@@ -136,13 +146,38 @@ impl Query {
     }
 }
 
-/// The conditional headers, parsed from the raw field lines.
-pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Malformed> {
+/// The conditional headers of RFC 9110, parsed from the raw field lines.
+pub(super) fn conditional_headers(headers: &HeaderMap) -> Result<Precondition, Malformed> {
     Precondition::parse(&ConditionalFields {
         if_match: lines(headers, &header::IF_MATCH),
         if_none_match: lines(headers, &header::IF_NONE_MATCH),
         if_modified_since: lines(headers, &header::IF_MODIFIED_SINCE),
         if_unmodified_since: lines(headers, &header::IF_UNMODIFIED_SINCE),
+    })
+}
+
+/// Everything that a request demands of the state it is to find: the conditional headers, the `If` header, and the lock tokens in it and
+/// in `Lock-Token`, where Office puts the one it writes with.
+pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>) -> Result<Precondition, Malformed> {
+    let headers = &head.headers;
+    let conditions = conditional_headers(headers)?;
+    let token = dav_headers::lock_token(headers).map_err(|_| Malformed(Header::LockToken))?;
+    let ifs = lines(headers, &HeaderName::from_static("if"));
+    let held = match &token {
+        // Office names the lock that it writes with here and nowhere else. One that is no more would protect nothing: it has to be there.
+        Some(token) if ifs.is_empty() && matches!(Verb::of(&head.method), Verb::Put | Verb::Delete) => {
+            format!("(<{token}>)")
+        }
+        _ => String::new(),
+    };
+    let ifs = if held.is_empty() { ifs } else { vec![held.as_bytes()] };
+    let states = if_header::parse(&ifs, own).map_err(|_| Malformed(Header::If))?;
+    let in_states = states.iter().flat_map(|states| states.tokens());
+    let submitted = Submitted::new(Principal::Anonymous, in_states.chain(token.iter().map(LockToken::as_str)));
+    let conditions = conditions.with_submitted(submitted);
+    Ok(match states {
+        Some(states) => conditions.with_states(states, asked.path.clone()),
+        None => conditions,
     })
 }
 

@@ -310,7 +310,7 @@ impl AsyncRead for Connection {
             this.cut_off_excess();
             return Poll::Ready(Ok(()));
         }
-        if this.ended {
+        if this.ended || this.turn.had_enough() {
             return Poll::Ready(Ok(()));
         }
         if this.taken >= TAKE_MAX {

@@ -58,6 +58,9 @@ const LEFTOVER_BYTES_MAX: u64 = 64 * 1024;
 /// How long that may take.
 const LEFTOVER_TIME_MAX: Duration = Duration::from_millis(500);
 
+/// How much is thrown away of a body that is larger still, after the answer, so that the client can read that; in bytes.
+const THROWN_AWAY_BYTES_MAX: u64 = 4 << 20;
+
 /// How many threads of a worker may wait for the disk. Each holds memory of its own for a while, so a crowd of uploads must not make
 /// hundreds.
 const BLOCKING_THREADS_MAX: usize = 64;
@@ -368,7 +371,9 @@ async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResp
         Leftover::Nothing => response,
         // While the body is alive, actix sees that it was not read, and closes the connection after the answer.
         Leftover::More => {
-            turn.inspect(|turn| turn.is_over());
+            // Who uploads a file may send all of it before reading the answer. Other bodies are small, or meant to hurt.
+            let thrown_away = if *request.method() == Method::PUT { u64::MAX } else { THROWN_AWAY_BYTES_MAX };
+            turn.inspect(|turn| turn.is_over_after(thrown_away));
             response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: body }))
         }
     };

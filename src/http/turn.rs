@@ -42,8 +42,8 @@ enum State {
     Chunks,
     /// Ours: the head is complete, or the body too.
     Ours,
-    /// Nothing that comes is a request any more; it is read only to be thrown away.
-    Over,
+    /// Nothing that comes is a request any more; so many bytes of it are read, only to be thrown away.
+    Over(u64),
 }
 
 impl Default for State {
@@ -86,7 +86,11 @@ impl Turn {
                 self.0.state.set(if admitted == left { State::Ours } else { State::Body(left - admitted) });
                 admitted as usize
             }
-            State::Chunks | State::Over => bytes.len(),
+            State::Over(left) => {
+                self.0.state.set(State::Over(left.saturating_sub(bytes.len() as u64)));
+                bytes.len()
+            }
+            State::Chunks => bytes.len(),
             State::Ours => 0,
         }
     }
@@ -195,7 +199,7 @@ impl Turn {
     pub(crate) fn to_come(&self) -> u64 {
         match self.0.state.get() {
             State::Body(left) => left,
-            State::Head(_) | State::Chunks | State::Ours | State::Over => 0,
+            State::Head(_) | State::Chunks | State::Ours | State::Over(_) => 0,
         }
     }
 
@@ -211,13 +215,23 @@ impl Turn {
 
     /// The rest of this connection is no request: the answer that leaves now is its last.
     pub(crate) fn is_over(&self) {
+        self.is_over_after(u64::MAX);
+    }
+
+    /// The same, and no more than so many bytes of what still comes are worth reading: a client that sends on and on is cut off.
+    pub(crate) fn is_over_after(&self, bytes: u64) {
         self.goes_on(false);
-        self.give(State::Over);
+        self.give(State::Over(bytes));
+    }
+
+    /// Whether enough was read of what is only thrown away.
+    pub(crate) fn had_enough(&self) -> bool {
+        matches!(self.0.state.get(), State::Over(0))
     }
 
     /// The answer has left: the next request may come.
     fn next(&self) {
-        if !matches!(self.0.state.get(), State::Over) {
+        if !matches!(self.0.state.get(), State::Over(_)) {
             self.give(State::default());
         }
     }

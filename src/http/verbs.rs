@@ -8,9 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix_http::{Payload, Request, RequestHead, Response};
 use actix_web::body::{BodySize, BoxBody, MessageBody as _};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::access::{Action, Principal, authorize};
 use crate::log::escaped;
@@ -20,11 +23,14 @@ use crate::model::stamp::Timestamp;
 use crate::share::Share;
 use crate::share::outcome::{Outcome, Stop};
 
+use super::dav_headers::{BadHeader, OwnHosts};
 use super::hot::{HotCache, LastLook};
+use super::relocate::Act;
 use super::reply::{self, Allowed, Wrong};
 use super::request::{self, Asked, Verb};
 use super::transport::{Handler, Plain, Reads, Rejection, Say};
-use super::{change, get, put, versions};
+use super::xml::XmlError;
+use super::{change, get, lock, propfind, proppatch, put, relocate, versions, xml};
 
 /// What the verbs are told to do.
 #[derive(Clone, Debug)]
@@ -41,6 +47,8 @@ pub struct Settings {
     pub uploads_max: usize,
     /// How much of small files is kept in memory, in bytes.
     pub cache_bytes: u64,
+    /// Whether PROPFIND may ask for everything below a folder.
+    pub propfind_infinity: bool,
 }
 
 /// What all workers share.
@@ -82,6 +90,18 @@ impl From<Wrong> for Trouble {
     }
 }
 
+impl From<BadHeader> for Trouble {
+    fn from(bad: BadHeader) -> Self {
+        Self::Wrong(Wrong::Header(bad.0))
+    }
+}
+
+impl From<XmlError> for Trouble {
+    fn from(error: XmlError) -> Self {
+        Self::Wrong(Wrong::Xml(error))
+    }
+}
+
 impl From<Stop> for Trouble {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
@@ -109,8 +129,14 @@ impl Verbs {
             Verb::Get => get::get(self, request, &asked).await,
             Verb::Put => put::put(self, head, body, &asked).await,
             Verb::Delete => change::delete(self, head, &asked).await,
-            Verb::MakeCollection => change::make_collection(self, head, &asked).await,
+            Verb::MakeCollection => change::make_collection(self, head, body, &asked).await,
             Verb::Post if asked.query.restore.is_some() => versions::restore(self, head, &asked).await,
+            Verb::Propfind => propfind::propfind(self, request, body, &asked).await,
+            Verb::Proppatch => proppatch::proppatch(self, head, body, &asked).await,
+            Verb::Copy => relocate::relocate(self, head, &asked, Act::Copy).await,
+            Verb::Move => relocate::relocate(self, head, &asked, Act::Move).await,
+            Verb::Lock => lock::lock(self, head, body, &asked).await,
+            Verb::Unlock => lock::unlock(self, head, &asked).await,
             Verb::Options => change::options(self, &asked).await,
             Verb::Post | Verb::Unserved => Err(Wrong::Method(change::allowed(self, &asked).await).into()),
             Verb::Unknown => Err(Wrong::UnknownMethod.into()),
@@ -219,20 +245,62 @@ async fn explain(verbs: &Verbs, request: Option<&HttpRequest>, head: &RequestHea
 pub(super) fn parse(head: &RequestHead) -> Result<Asked, Trouble> {
     let asked = Asked::parse(head).map_err(Wrong::Path)?;
     let action = match Verb::of(&head.method) {
-        Verb::Get | Verb::Options => Action::Read,
+        Verb::Get | Verb::Options | Verb::Propfind => Action::Read,
         _ => Action::Write,
     };
     permit(action, &asked.path)?;
     Ok(asked)
 }
 
-fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
-    authorize(Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
+pub(super) fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
+    authorize(&Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
 }
 
-/// The conditional headers of a request.
-pub(super) fn precondition(head: &RequestHead) -> Result<Precondition, Trouble> {
-    request::precondition(&head.headers).map_err(|malformed| Wrong::Condition(malformed.0).into())
+/// The conditional headers of a request that changes nothing.
+pub(super) fn conditions(head: &RequestHead) -> Result<Precondition, Trouble> {
+    request::conditional_headers(&head.headers).map_err(|malformed| Wrong::Condition(malformed.0).into())
+}
+
+/// What a request demands of the state it is to find. Every place that it names has to be permitted.
+pub(super) fn precondition(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Precondition, Trouble> {
+    let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);
+    let precondition = request::precondition(head, asked, &own).map_err(|malformed| Wrong::Condition(malformed.0))?;
+    if let Some(states) = precondition.states() {
+        states.lists.paths(&states.asked).into_iter().try_for_each(|path| permit(Action::Read, path))?;
+    }
+    Ok(precondition)
+}
+
+/// The body of a request that is XML, whole; empty where there is none.
+pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<BytesMut, Trouble> {
+    let max = xml::BODY_BYTES_MAX;
+    if request::announced_length(&head.headers).is_some_and(|length| length > max as u64) {
+        return Err(Wrong::LargeBody.into());
+    }
+    let mut bytes = BytesMut::new();
+    loop {
+        let chunk = match timeout(verbs.settings.body_idle_max, body.next()).await {
+            Err(_) => return Err(Wrong::SlowBody.into()),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(Wrong::BrokenBody.into()),
+            Ok(Some(Ok(chunk))) => chunk,
+        };
+        if bytes.len() + chunk.len() > max {
+            return Err(Wrong::LargeBody.into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    // Libraries send the XML of a LOCK as text/plain. MKCOL alone asks for the type, since its body may be anything (RFC 4918 §9.3).
+    let media_type = request::text(&head.headers, header::CONTENT_TYPE).unwrap_or("application/xml");
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if head.method.as_str() == "MKCOL"
+        && !bytes.is_empty()
+        && !media_type.ends_with("/xml")
+        && !media_type.ends_with("+xml")
+    {
+        return Err(Wrong::NotXml.into());
+    }
+    Ok(bytes)
 }
 
 /// The clock.

@@ -50,7 +50,7 @@ pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) ->
         return Err(Wrong::Body.into());
     }
     let id = id(asked.query.restore.as_deref())?;
-    let precondition = precondition(head)?;
+    let precondition = precondition(verbs, head, asked)?;
     let path = asked.path.clone();
     if path.is_root() {
         return Err(Stop::from(Refusal::NotFound).into());

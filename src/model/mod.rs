@@ -1,8 +1,12 @@
 //! Floor 0: values. No input or output, no clock, nothing asynchronous, no HTTP library.
 
 pub mod content_hash;
+pub mod lock;
 pub mod path;
 pub mod precondition;
+pub mod principal;
+pub mod property;
 pub mod stamp;
+pub mod state_list;
 pub mod tag;
 pub mod version;

@@ -171,6 +171,15 @@ impl SharePath {
                 && matches!(self.joined.get(other.joined.len()), None | Some(b'/')))
     }
 
+    /// The bytes of this path and of each folder above it, from the bottom up; the last is the share itself, which is empty.
+    pub fn lineage(&self) -> impl Iterator<Item = &[u8]> {
+        let first = &*self.joined;
+        std::iter::successors(Some(first), |path| {
+            let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            (!path.is_empty()).then(|| &path[..above])
+        })
+    }
+
     /// The components joined by slashes; empty for the share itself.
     pub fn as_bytes(&self) -> &[u8] {
         &self.joined
@@ -272,6 +281,13 @@ mod tests {
             assert_eq!(SharePath::parse_url(url), Err(error), "{url}");
         }
         assert_eq!(SharePath::parse_url(&format!("/{}", "x".repeat(256))), Err(PathError::LongName));
+    }
+
+    #[test]
+    fn a_lineage_ends_at_the_share_itself() {
+        let path = SharePath::parse_disk(b"a/b b/c").expect("a clean path");
+        assert_eq!(path.lineage().collect::<Vec<_>>(), [&b"a/b b/c"[..], b"a/b b", b"a", b""]);
+        assert_eq!(SharePath::root().lineage().collect::<Vec<_>>(), [b""]);
     }
 
     #[test]

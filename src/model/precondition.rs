@@ -3,18 +3,35 @@
 //! Parsing works on the raw bytes of the field lines and fails closed: what cannot be understood never lets a write through
 //! that a right header would have stopped. Deciding is a pure function of the headers and of what is there.
 
+use std::sync::Arc;
+
+use super::lock::Submitted;
+use super::path::SharePath;
 use super::stamp::Timestamp;
+use super::state_list::StateLists;
 use super::tag::{EntityTag, TagForm};
 
-/// The conditional headers of one request.
+/// The conditional headers of one request, and the lock tokens that came with it.
 #[derive(Clone, Debug, Default)]
 pub struct Precondition {
+    states: Option<Arc<States>>,
+    submitted: Submitted,
+    only_creates: bool,
     if_match: Option<TagList>,
     if_none_match: Option<TagList>,
     /// Whole seconds.
     if_modified_since: Option<i64>,
     /// Whole seconds.
     if_unmodified_since: Option<i64>,
+}
+
+/// The `If` header of a request.
+#[derive(Clone, Debug)]
+pub struct States {
+    /// Its lists.
+    pub lists: StateLists,
+    /// What the request is for.
+    pub asked: SharePath,
 }
 
 /// The raw field lines of the conditional headers, in the order they came.
@@ -46,6 +63,12 @@ pub enum Header {
     IfModifiedSince,
     /// `If-Unmodified-Since`.
     IfUnmodifiedSince,
+    /// `If` (RFC 4918 §10.4).
+    If,
+    /// `Overwrite: F` (RFC 4918 §10.6).
+    Overwrite,
+    /// A lock token, whose lock was taken on one version.
+    LockToken,
 }
 
 impl std::fmt::Display for Header {
@@ -55,6 +78,9 @@ impl std::fmt::Display for Header {
             Self::IfNoneMatch => "If-None-Match",
             Self::IfModifiedSince => "If-Modified-Since",
             Self::IfUnmodifiedSince => "If-Unmodified-Since",
+            Self::If => "If",
+            Self::Overwrite => "Overwrite",
+            Self::LockToken => "Lock-Token",
         })
     }
 }
@@ -130,7 +156,46 @@ impl Precondition {
             if_none_match: TagList::parse(&fields.if_none_match).map_err(|()| Malformed(Header::IfNoneMatch))?,
             if_modified_since: parse_date(&fields.if_modified_since),
             if_unmodified_since: parse_date(&fields.if_unmodified_since),
+            ..Self::default()
         })
+    }
+
+    /// The same with the `If` header of a request for `asked`.
+    pub fn with_states(self, lists: StateLists, asked: SharePath) -> Self {
+        Self { states: Some(Arc::new(States { lists, asked })), ..self }
+    }
+
+    /// The same with the lock tokens that came with the request.
+    pub fn with_submitted(self, submitted: Submitted) -> Self {
+        Self { submitted, ..self }
+    }
+
+    /// The same, only for where nothing is (`Overwrite: F`).
+    pub fn that_only_creates(self) -> Self {
+        Self { only_creates: true, ..self }
+    }
+
+    /// What a COPY demands of its destination: the `If` header and the locks speak of that too, the conditional headers only of the
+    /// source.
+    pub fn for_the_target(&self, may_replace: bool) -> Self {
+        let (states, submitted) = (self.states.clone(), self.submitted.clone());
+        Self { states, submitted, only_creates: !may_replace, ..Self::default() }
+    }
+
+    /// The lock tokens that came with the request, and from whom.
+    pub fn submitted(&self) -> &Submitted {
+        &self.submitted
+    }
+
+    /// The `If` header.
+    pub fn states(&self) -> Option<&States> {
+        self.states.as_deref()
+    }
+
+    /// Whether it names, by its tag, the very version that a change is for: what is asked of a DELETE that follows a refused PUT.
+    pub fn names_a_tag(&self) -> bool {
+        let in_states = |states: &States| states.lists.names_a_tag(&states.asked);
+        matches!(self.if_match, Some(TagList::Tags(_))) || self.states().is_some_and(in_states)
     }
 
     /// The precondition that nothing is there (`If-None-Match: *`).
@@ -140,21 +205,24 @@ impl Precondition {
 
     /// Whether there is any conditional header that a change heeds.
     pub fn is_empty(&self) -> bool {
-        self.if_match.is_none() && self.if_none_match.is_none() && self.if_unmodified_since.is_none()
+        let no_header = self.if_match.is_none() && self.if_none_match.is_none() && self.if_unmodified_since.is_none();
+        no_header && self.states.is_none() && !self.only_creates && self.submitted.tokens().next().is_none()
     }
 
     /// Whether it can only hold where nothing is there.
     pub fn demands_nothing_there(&self) -> bool {
-        matches!(self.if_none_match, Some(TagList::Any))
+        self.only_creates || matches!(self.if_none_match, Some(TagList::Any))
     }
 
     /// Whether the content's hash has to be known to judge it.
     pub fn asks_for_content(&self) -> bool {
+        let in_states = |states: &States| states.lists.asks_for_content(&states.asked, &states.asked);
         let lists = [&self.if_match, &self.if_none_match];
-        lists.into_iter().flatten().any(|list| match list {
-            TagList::Any => false,
-            TagList::Tags(tags) => tags.iter().any(Listed::is_of_content),
-        })
+        self.states().is_some_and(in_states)
+            || lists.into_iter().flatten().any(|list| match list {
+                TagList::Any => false,
+                TagList::Tags(tags) => tags.iter().any(Listed::is_of_content),
+            })
     }
 
     /// Whether it names the version that a change would replace, so that a policy of required preconditions is content
@@ -163,10 +231,20 @@ impl Precondition {
         self.demands_nothing_there()
             || matches!(self.if_match, Some(TagList::Tags(_)))
             || (self.if_match.is_none() && self.if_unmodified_since.is_some())
+            || self.states().is_some_and(|states| states.lists.names_a_version(&states.asked, &states.asked))
     }
 
-    /// Decides, in the order of RFC 9110 §13.2.2.
+    /// Whether `If-Match`, if there is one, holds.
+    pub fn if_match_holds(&self, target: Target<'_>) -> bool {
+        self.if_match.as_ref().is_none_or(|list| list.matches(target, Listed::strongly_is))
+    }
+
+    /// Decides, in the order of RFC 9110 §13.2.2, as far as the target alone says. What the `If` header asks of other places is judged
+    /// beside it.
     pub fn decide(&self, target: Target<'_>, intent: Intent) -> Decision {
+        if self.only_creates && !matches!(target, Target::Nothing) {
+            return Decision::Refuse(Header::Overwrite);
+        }
         if let Some(list) = &self.if_match {
             if !list.matches(target, Listed::strongly_is) {
                 return Decision::Refuse(Header::IfMatch);

@@ -10,7 +10,7 @@ pub struct Timestamp(i64);
 ///
 /// The generation is the file's birth time, which one `statx` brings along with the rest; it is 0 where the file system
 /// keeps none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
     /// The inode number.
     pub inode: u64,

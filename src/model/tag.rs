@@ -37,7 +37,12 @@ impl EntityTag {
 
     /// The tag of a file whose content is not known, and whose stamp is quiet and settled.
     pub fn of_stamp(stamp: &Stamp) -> Self {
-        Self { weak: false, opaque: hex(b"s", &stamp.digest()) }
+        Self::of_stamp_digest(&stamp.digest())
+    }
+
+    /// As [`EntityTag::of_stamp`], for a stamp of which only the digest is remembered.
+    pub fn of_stamp_digest(digest: &[u8; 16]) -> Self {
+        Self { weak: false, opaque: hex(b"s", digest) }
     }
 
     /// The tag of a file that is being written just now.

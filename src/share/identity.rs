@@ -127,7 +127,7 @@ impl Share {
         let shown = match (before, hash) {
             (Some(before), _) => before.shown,
             (None, Some(_)) => ShownForm::Content,
-            (None, None) if is_settled => ShownForm::Stamp,
+            (None, None) if is_settled => ShownForm::Stamp(stamp.digest()),
             (None, None) => return Ok(self.being_written(stamp)),
         };
         let date = before.map_or(DateKnown::Unknown, |before| before.date);
@@ -145,7 +145,8 @@ impl Share {
     fn identity(&self, stamp: &Stamp, known: &Remembered, now: Timestamp) -> Identity {
         let shown = match (known.shown, &known.hash) {
             (ShownForm::Content, Some(hash)) => EntityTag::of_content(hash),
-            _ => EntityTag::of_stamp(stamp),
+            (ShownForm::Stamp(digest), _) => EntityTag::of_stamp_digest(&digest),
+            (ShownForm::Content, None) => EntityTag::of_stamp(stamp),
         };
         let date_is_exact = match known.date {
             DateKnown::Exact => true,

@@ -22,8 +22,27 @@ pub struct Listed {
     pub size: u64,
     /// When it was last changed.
     pub modified: Timestamp,
+    /// When it was made, where the file system knows.
+    pub born: Option<Timestamp>,
+    /// Whether its owner may execute it.
+    pub is_executable: bool,
     /// The tag of a file, if tags were asked for and one could be had.
     pub tag: Option<EntityTag>,
+}
+
+impl Listed {
+    pub(super) fn new(name: Name, status: &Status, tag: Option<EntityTag>) -> Self {
+        let is_file = status.kind == Kind::File;
+        Self {
+            name,
+            kind: status.kind,
+            size: if is_file { status.stamp.size } else { 0 },
+            modified: status.stamp.mtime,
+            born: status.born,
+            is_executable: is_file && status.mode & 0o100 != 0,
+            tag,
+        }
+    }
 }
 
 /// Whether a listing shows the tags of files.
@@ -45,6 +64,7 @@ impl Share {
     ) -> Outcome<()> {
         let disk = self.tree.disk();
         let root = disk.root().map_err(|_| Refusal::ShareGone)?;
+        let path = &*self.spelled(path)?;
         let dir = disk.open_dir(&root, path.as_bytes()).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let tags = if with_tags { Tags::Show } else { Tags::Omit };
         let before = self.tree.mutexes().all();
@@ -76,8 +96,7 @@ impl Share {
         let Entry { name, status } = entry;
         let is_file = status.kind == Kind::File;
         let tag = if is_file && tags == Tags::Show { self.tag_of(dir, &name, &status, now) } else { None };
-        let size = if is_file { status.stamp.size } else { 0 };
-        Listed { name, kind: status.kind, size, modified: status.stamp.mtime, tag }
+        Listed::new(name, &status, tag)
     }
 
     /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.

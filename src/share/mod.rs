@@ -5,13 +5,19 @@
 
 mod hashing;
 mod identity;
+mod judge;
 mod listing;
+mod locks;
 pub mod outcome;
+mod properties;
 mod read;
+mod refused;
+mod relocate;
 mod uploads;
 mod versions;
 mod write;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,15 +27,21 @@ use crate::store::commit::{Notice, Tree};
 use crate::store::disk::{Abilities, Cause, Disk, DiskError};
 use crate::store::history::{History, KeepLimits};
 use crate::store::index::{Index, IndexError};
+use crate::store::properties::Properties;
 
 use hashing::Slots;
+use locks::LockTable;
 use outcome::{Refusal, Stop};
+use refused::Refused;
 use uploads::Uploads;
 
 pub use crate::store::disk::Kind;
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
+pub use locks::{LockWish, Taken};
+pub use properties::{Amendment, Notes};
 pub use read::{Content, Spot, Target};
+pub use relocate::{Relocated, Relocation};
 pub use uploads::UploadWatch;
 pub use versions::KeptVersion;
 pub use write::{Removed, Stored, Upload};
@@ -45,6 +57,8 @@ pub struct Settings {
     pub tag_threshold: u64,
     /// How many large files are hashed at once.
     pub hashing_max: usize,
+    /// Whether what clients note on files is brought to the disk before it is answered.
+    pub syncs: bool,
 }
 
 /// The folder that is served, and all that the server knows about it.
@@ -52,6 +66,9 @@ pub struct Settings {
 pub struct Share {
     tree: Tree,
     index: Index,
+    properties: Properties,
+    locks: LockTable,
+    refused: Refused,
     uploads: Arc<Uploads>,
     hashing: Slots,
     settings: Settings,
@@ -72,6 +89,7 @@ impl Share {
     /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
     pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> outcome::Outcome<Self> {
         let share = Self::only_to_look(disk, index, settings);
+        share.take_up_locks(now);
         share.tree.recover(now)?;
         Ok(share)
     }
@@ -81,7 +99,10 @@ impl Share {
         let history = History::new(Arc::clone(&disk), settings.keep);
         Self {
             tree: Tree::new(disk, history),
+            properties: index.properties(settings.syncs),
             index,
+            locks: LockTable::new(),
+            refused: Refused::default(),
             uploads: Arc::default(),
             hashing: Slots::new(settings.hashing_max),
             settings,
@@ -106,6 +127,7 @@ impl Share {
     /// What is done now and then: second looks at what was displaced, and what is remembered is saved. Says what a person should hear of.
     pub fn tick(&self, now: Timestamp) -> Vec<Notice> {
         self.tree.second_look(now);
+        self.expire_locks(now);
         self.tree.notices()
     }
 
@@ -139,6 +161,11 @@ impl Share {
     /// Nothing is held while an upload is judged that a commit would wait for.
     fn tell_uploads(&self, hint: &Hint, effort: Effort, now: Timestamp) {
         self.uploads.recheck(hint, |path, precondition| self.gone_stale(path, precondition, effort, now));
+    }
+
+    /// The path as it is spelled on the disk.
+    fn spelled<'p>(&self, path: &'p SharePath) -> outcome::Outcome<Cow<'p, SharePath>> {
+        self.tree.spelled(path).map_err(|error| self.stop(error, Refusal::NotFound))
     }
 
     fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::disk::Status>, DiskError> {

@@ -2,6 +2,7 @@
 //!
 //! A refusal says what the state forbids and changes nothing; a fault says that the disk failed us. Neither knows a status code.
 
+use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
@@ -45,6 +46,38 @@ pub enum Refusal {
         /// What is there now.
         current: Option<Current>,
     },
+    /// Locks are in the way whose tokens did not come along.
+    #[error("it is locked")]
+    Locked {
+        /// What was locked.
+        by: Vec<LockRoot>,
+    },
+    /// Another lock is in the way of a new one.
+    #[error("another lock is in the way")]
+    LockConflict {
+        /// What was locked.
+        with: LockRoot,
+        /// Whether that lies below what was to be locked.
+        inside: bool,
+    },
+    /// No lock that covers this is refreshed by the tokens that came along.
+    #[error("there is no such lock here")]
+    UnknownToken,
+    /// The lock that is given back does not cover this.
+    #[error("that lock is not one of this")]
+    ForeignToken,
+    /// The lock is somebody else's.
+    #[error("the lock is somebody else's")]
+    NotYours,
+    /// There are as many locks as may be.
+    #[error("there are too many locks")]
+    TooManyLocks,
+    /// The two ends lie on different file systems.
+    #[error("it would come to another file system")]
+    OtherMount,
+    /// What is to be moved or copied would lie within itself, or is what it would replace.
+    #[error("it would lie within itself")]
+    WithinItself,
     /// The request names no version, and the share demands that.
     #[error("the request names no version")]
     PreconditionRequired {
@@ -78,6 +111,15 @@ pub enum Refusal {
     /// Too many files are open at the moment.
     #[error("too many files are open")]
     Overloaded,
+}
+
+/// What was locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockRoot {
+    /// Where it is.
+    pub path: SharePath,
+    /// Whether it is a folder.
+    pub is_collection: bool,
 }
 
 /// Why something is not allowed whatever the headers say.

@@ -1,5 +1,6 @@
 //! Reading: what is at a path, and the bytes of one version of it.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -111,6 +112,7 @@ impl Share {
 
     /// As [`Share::read`], if that needs no waiting and no hashing; `None` otherwise.
     pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
+        let path = &*self.spelled(path).ok()?;
         let opened = self.tree.steadily_now(self.tree.slot(path), || {
             let disk = self.tree.disk();
             disk.open_path(&disk.root()?, path.as_bytes())
@@ -126,7 +128,7 @@ impl Share {
 
     /// Whether a folder is at a path, and not a file.
     pub fn is_collection(&self, path: &SharePath) -> Outcome<bool> {
-        match self.status_of(path).map_err(|error| self.stop(error, Refusal::NotFound))? {
+        match self.status_of(&*self.spelled(path)?).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Some(status) if status.kind == Kind::Link => Err(Refusal::NotFound.into()),
             Some(status) => Ok(status.kind == Kind::Dir),
             None => Err(Refusal::NotFound.into()),
@@ -135,7 +137,8 @@ impl Share {
 
     /// A path that is going to be looked at again and again.
     pub fn spot(&self, path: &SharePath) -> Spot {
-        Spot { path: path.clone(), slot: self.tree.slot(path) }
+        let path = self.spelled(path).map_or_else(|_| path.clone(), Cow::into_owned);
+        Spot { slot: self.tree.slot(&path), path }
     }
 
     /// Whether the file at a path is still in exactly this state, and no change of it is under way. Nothing is opened.
@@ -155,6 +158,7 @@ impl Share {
     }
 
     fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Target> {
+        let path = &*self.spelled(path)?;
         let disk = self.tree.disk();
         let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
         self.answer(opened, effort, now)

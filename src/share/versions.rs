@@ -6,16 +6,17 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
-use crate::store::commit::{Seen, Swap};
+use crate::store::commit::Seen;
 use crate::store::disk::{Cause, Kind, Opened};
 use crate::store::history::Found;
 use crate::store::staging::Staging;
 
 use super::Share;
 use super::identity::Effort;
+use super::judge::Deed;
 use super::outcome::{Outcome, Refusal};
 use super::read::{Content, Target};
-use super::write::{Stored, date_after};
+use super::write::{Dating, Stored, date_after};
 
 /// A version that was kept.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct KeptVersion {
 impl Share {
     /// The versions of a path, the newest first.
     pub fn versions(&self, path: &SharePath) -> Outcome<Vec<KeptVersion>> {
+        let path = &*self.spelled(path)?;
         let versions = self.tree.history().versions(path).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let kept = |version| KeptVersion::new(path, version);
         Ok(versions.iter().map(kept).collect())
@@ -50,7 +52,12 @@ impl Share {
 
     /// Opens a version.
     pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<Target> {
-        match self.tree.history().open(path, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
+        match self
+            .tree
+            .history()
+            .open(&*self.spelled(path)?, id)
+            .map_err(|error| self.stop(error, Refusal::NotFound))?
+        {
             Opened::File(file, status) => {
                 let identity = self.identify(&file, &status, Effort::HashSmall, now)?;
                 let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
@@ -70,12 +77,13 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Option<Stored>> {
+        let path = &*self.spelled(path)?;
         let found = self.tree.history().find(path, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
         let stored = match found.version.status.kind {
             Kind::File => Some(self.restore_file(path, &found, precondition, now)?),
             _ => {
-                self.restore_collection(path, &found, precondition)?;
+                self.restore_collection(path, &found, precondition, now)?;
                 None
             }
         };
@@ -108,20 +116,21 @@ impl Share {
         let like = there.as_ref().map_or(&version, |(file, _)| file);
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);
-        self.put_staged(path, &mut staged, precondition, now)
+        self.put_staged(path, &mut staged, Dating::Ours, precondition, now)
     }
 
-    fn restore_collection(&self, path: &SharePath, found: &Found, precondition: &Precondition) -> Outcome<()> {
-        let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(claim) = claim else { return Err(Refusal::Exists.into()) };
-        if !matches!(claim.look()?, Seen::Nothing) {
-            return Err(Refusal::Exists.into());
-        }
-        self.judge_nothing_there(precondition)?;
-        match claim.bring_back(found)? {
-            Swap::Done(_) => Ok(()),
-            Swap::Lost | Swap::Busy | Swap::Spoilt => Err(Refusal::Exists.into()),
-        }
+    fn restore_collection(
+        &self,
+        path: &SharePath,
+        found: &Found,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        self.look_until_done(path, precondition, Deed::MakeCollection, now, |claim, seen| match seen {
+            Seen::Nothing => Ok((claim.bring_back(found)?, ())),
+            _ => Err(Refusal::Exists.into()),
+        })?;
+        Ok(())
     }
 }
 

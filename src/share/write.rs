@@ -2,23 +2,22 @@
 
 use std::time::Duration;
 
+use crate::model::lock::Touches;
 use crate::model::path::SharePath;
-use crate::model::precondition::{Decision, Intent, Precondition, Target};
+use crate::model::precondition::{Precondition, Target};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Claim, Seen, Site, Surprise, Swap};
+use crate::store::commit::{Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, DiskError, File, Opened};
 use crate::store::index::DateKnown;
 use crate::store::staging::{Staged, Staging};
 
 use super::identity::{Effort, Identity};
+use super::judge::Deed;
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
 use super::uploads::UploadWatch;
 use super::{Hint, Share};
-
-/// How often a change looks again before it gives up.
-const LOOKS_MAX: usize = 16;
 
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -30,6 +29,8 @@ const MTIME_AHEAD: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Upload {
     staging: Staging,
+    /// The mount it is written to.
+    mount: u64,
 }
 
 /// What an upload has become.
@@ -43,6 +44,17 @@ pub struct Stored {
     pub modified: Timestamp,
     /// The version that what it replaced has become.
     pub displaced: Option<VersionId>,
+    /// Whether it has the date that the client asked for.
+    pub is_dated_as_asked: bool,
+}
+
+/// Whose the date of a new version is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dating {
+    /// The client asks for it.
+    Asked,
+    /// Ours: later than that of what is replaced.
+    Ours,
 }
 
 /// What a removal has done.
@@ -50,21 +62,6 @@ pub struct Stored {
 pub struct Removed {
     /// The version that what was removed has become.
     pub displaced: Option<VersionId>,
-}
-
-/// What a change makes of a name that nothing has. A request that could not succeed whatever its conditions say is told so, and not that
-/// a condition failed (RFC 9110 §13.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
-    IsMade,
-    IsNotFound,
-}
-
-/// What a look and the headers together say.
-enum Judged {
-    Go(Seen),
-    /// A large file has to be hashed first, outside the mutex.
-    HashFirst,
 }
 
 impl Upload {
@@ -88,7 +85,7 @@ impl Share {
         if let Some(bytes) = announced
             && bytes > free(self)?
         {
-            self.make_room(bytes, now)?;
+            self.make_room(site.mount, bytes, now)?;
             if bytes > free(self)? {
                 return Err(Refusal::NoSpace.into());
             }
@@ -108,8 +105,10 @@ impl Share {
         let stop = self.judge_early(path, precondition, effort, Duration::ZERO, now).err()?;
         match &stop {
             Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
-            Stop::Refusal(Refusal::NoParent) => self.judge_nothing_there(precondition).err(),
-            Stop::Refusal(Refusal::IsCollection) => self.judge_conditions(precondition, Target::Collection, None).err(),
+            Stop::Refusal(Refusal::NoParent) => self.judge_nothing_there(path, precondition, now).err(),
+            Stop::Refusal(Refusal::IsCollection) => {
+                self.judge_conditions(path, precondition, Target::Collection, None, now).err()
+            }
             _ => None,
         }
     }
@@ -135,7 +134,8 @@ impl Share {
             Opened::Nothing if !name.may_be_made() => return Err(Refusal::BadName.into()),
             Opened::Nothing => None,
             Opened::File(file, status) => {
-                let effort = if precondition.asks_for_content() { effort } else { Effort::Recall };
+                let asks = precondition.asks_for_content() || self.pins_ask_for_content(&site.path, precondition, now);
+                let effort = if asks { effort } else { Effort::Recall };
                 Some(self.identify_patiently(&file, &status, effort, patience, now)?)
             }
         };
@@ -145,7 +145,13 @@ impl Share {
             }
             // Whether the content is the one that was named is found out in the commit.
             Some(known) if known.hash.is_none() && precondition.asks_for_content() => {}
-            known => self.decide(precondition, known.as_ref())?,
+            known => self.decide(&site.path, precondition, known.as_ref(), Deed::Put, now)?,
+        }
+        let touches = if identity.is_some() { Touches::Itself } else { Touches::Membership };
+        self.judge_locks(&site.path, precondition, touches, now)?;
+        match &identity {
+            Some(known) if known.hash.is_none() && self.pins_ask_for_content(&site.path, precondition, now) => {}
+            known => self.judge_pins(&site.path, precondition, known.as_ref(), now)?,
         }
         Ok(site)
     }
@@ -161,8 +167,8 @@ impl Share {
     ) -> Outcome<()> {
         match self.may_put(path, precondition, announced, now) {
             Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
-                self.judge_nothing_there(precondition)?;
-                self.make_parents(path, now)?;
+                self.judge_nothing_there(path, precondition, now)?;
+                self.make_parents(path, precondition, now)?;
                 self.may_put(path, precondition, announced, now)
             }
             judged => judged,
@@ -179,19 +185,19 @@ impl Share {
         };
         let staging = match begin() {
             Err(error) if error.cause == Cause::NoSpace => {
-                self.make_room(announced.unwrap_or(1 << 20), now)?;
+                self.make_room(site.mount, announced.unwrap_or(1 << 20), now)?;
                 begin()?
             }
             begun => begun?,
         };
-        Ok(Upload { staging })
+        Ok(Upload { staging, mount: site.mount })
     }
 
     /// Writes an upload on, making room in the history when the disk is full.
     pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
         match upload.staging.write(bytes) {
             Err(error) if error.cause == Cause::NoSpace => {
-                self.make_room(bytes.len() as u64, now)?;
+                self.make_room(upload.mount, bytes.len() as u64, now)?;
                 Ok(upload.staging.write(bytes)?)
             }
             written => Ok(written?),
@@ -211,29 +217,41 @@ impl Share {
         self.uploads.watch(path, precondition, wake)
     }
 
-    /// Makes a complete upload the file at a path.
+    /// Makes a complete upload the file at a path, dated as the client asks, if it does.
     pub fn put(
         &self,
         path: &SharePath,
         upload: Upload,
+        dated: Option<Timestamp>,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
+        let path = &*self.spelled(path)?;
         let like = self.like(path)?;
         let displaced = like.as_ref().map(|(_, modified)| *modified);
-        let (mtime, _) = date_after(displaced, now);
+        let mtime = dated.unwrap_or_else(|| date_after(displaced, now).0);
         let mut staged = upload.staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
         drop(like);
-        let stored = self.put_staged(path, &mut staged, precondition, now)?;
+        let dating = if dated.is_some() { Dating::Asked } else { Dating::Ours };
+        let stored = self.put_staged(path, &mut staged, dating, precondition, now)?;
+        self.upload_succeeded(path, precondition);
         self.changed(path, now);
         Ok(stored)
     }
 
     /// Removes a file or a folder with all that is in it.
     pub fn delete(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<Removed> {
-        let removed = self.look_until_done(path, precondition, Missing::IsNotFound, now, |claim, seen| match seen {
+        let path = &*self.spelled(path)?;
+        let removed = self.look_until_done(path, precondition, Deed::Remove, now, |claim, seen| match seen {
             Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            seen => Ok((claim.remove(seen, surprise(precondition), now)?, ())),
+            seen => {
+                let swap = claim.remove(seen, surprise(precondition), now)?;
+                if matches!(swap, Swap::Done(_)) {
+                    self.drop_locks_in(path);
+                    self.properties.forget(path)?;
+                }
+                Ok((swap, ()))
+            }
         });
         let removed = removed.map_err(|stop| if stop.is(Refusal::NoParent) { Refusal::NotFound.into() } else { stop });
         let displaced = removed?.0.displaced;
@@ -247,28 +265,30 @@ impl Share {
         if !name.may_be_made() {
             return Err(Refusal::BadName.into());
         }
-        let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(claim) = claim else { return Err(Refusal::Exists.into()) };
-        if !matches!(claim.look()?, Seen::Nothing) {
-            return Err(Refusal::Exists.into());
-        }
-        self.judge_nothing_there(precondition)?;
-        match claim.make_collection()? {
-            Swap::Done(_) => {}
-            _ => return Err(Refusal::Exists.into()),
-        }
-        drop(claim);
+        let path = &*self.spelled(path)?;
+        self.look_until_done(path, precondition, Deed::MakeCollection, now, |claim, seen| {
+            if !matches!(seen, Seen::Nothing) {
+                return Err(Refusal::Exists.into());
+            }
+            let swap = claim.make_collection()?;
+            if matches!(swap, Swap::Done(_)) {
+                // What another program removed here may have left notes behind.
+                self.properties.forget(path)?;
+            }
+            Ok((swap, ()))
+        })?;
         self.changed(path, now);
         Ok(())
     }
 
     /// Makes every folder above a path that is not there yet.
-    pub fn make_parents(&self, path: &SharePath, now: Timestamp) -> Outcome<()> {
+    pub fn make_parents(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let mine = Precondition::default().with_submitted(precondition.submitted().clone());
         let Some((parent, _)) = path.split() else { return Ok(()) };
         let mut above = SharePath::root();
         for name in parent.names() {
             above = above.join(&name);
-            match self.make_collection(&above, &Precondition::default(), now) {
+            match self.make_collection(&above, &mine, now) {
                 Err(stop) if stop.is(Refusal::Exists) => {}
                 made => made?,
             }
@@ -280,10 +300,12 @@ impl Share {
         &self,
         path: &SharePath,
         staged: &mut Staged,
+        dating: Dating,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
-        let (changed, created) = self.look_until_done(path, precondition, Missing::IsMade, now, |claim, seen| {
+        let path = &*self.spelled(path)?;
+        let (changed, created) = self.look_until_done(path, precondition, Deed::Put, now, |claim, seen| {
             if claim.site().folder != staged.folder() {
                 return Err(Refusal::FolderChanged.into());
             }
@@ -291,13 +313,18 @@ impl Share {
                 Seen::Nothing if !claim.site().name.may_be_made() => Err(Refusal::BadName.into()),
                 Seen::Nothing => {
                     let swap = claim.create(staged)?;
-                    self.remember_upload(&swap, staged, DateKnown::Exact);
+                    if matches!(swap, Swap::Done(_)) {
+                        // What another program removed here may have left notes behind.
+                        self.properties.forget(path)?;
+                    }
+                    let date = if dating == Dating::Asked { DateKnown::Unknown } else { DateKnown::Exact };
+                    self.has_stored(path, &swap, staged, date, precondition, now);
                     Ok((swap, true))
                 }
                 Seen::File(seen) => {
-                    let date = date_later(staged, seen.status.stamp.mtime, now)?;
+                    let date = dating.date(staged, seen.status.stamp.mtime, now)?;
                     let swap = claim.replace(seen, staged, surprise(precondition), now)?;
-                    self.remember_upload(&swap, staged, date);
+                    self.has_stored(path, &swap, staged, date, precondition, now);
                     Ok((swap, false))
                 }
                 Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
@@ -311,106 +338,29 @@ impl Share {
             tag: EntityTag::of_content(staged.hash()),
             modified: staged.sealed().mtime,
             displaced: changed.displaced.filter(|_| self.keeps_history()),
+            is_dated_as_asked: dating == Dating::Asked,
         })
     }
 
-    /// The loop of every change: look, decide, swap; if the swap lost, look again.
-    fn look_until_done<'a, T>(
-        &'a self,
-        path: &SharePath,
-        precondition: &Precondition,
-        missing: Missing,
-        now: Timestamp,
-        mut swap: impl FnMut(&Claim<'a>, Seen) -> Outcome<(Swap<'a>, T)>,
-    ) -> Outcome<(Changed<'a>, T)> {
-        let mut hashed_outside = false;
-        for _ in 0..LOOKS_MAX {
-            let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-            let Some(claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
-            let seen = claim.look()?;
-            if missing == Missing::IsNotFound && matches!(seen, Seen::Nothing | Seen::Link) {
-                return Err(Refusal::NotFound.into());
-            }
-            let seen = match self.judge(seen, precondition, hashed_outside, now)? {
-                Judged::Go(seen) => seen,
-                Judged::HashFirst => {
-                    drop(claim);
-                    self.read_hashed(path, now)?;
-                    hashed_outside = true;
-                    continue;
-                }
-            };
-            match swap(&claim, seen)? {
-                (Swap::Done(changed), also) => return Ok((changed, also)),
-                (Swap::Lost, _) => {}
-                (Swap::Busy, _) => return Err(Refusal::OpenForWriting.into()),
-                (Swap::Spoilt, _) => return Err(Refusal::ChangedMeanwhile.into()),
-            }
-        }
-        Err(Refusal::ChangedMeanwhile.into())
-    }
-
-    /// Judges what a look found. A file that a program is writing is refused before the headers are, since waiting may help.
-    fn judge(&self, seen: Seen, precondition: &Precondition, hashed_outside: bool, now: Timestamp) -> Outcome<Judged> {
-        match &seen {
-            Seen::File(file) => {
-                let large = file.status.stamp.size > self.settings.tag_threshold;
-                let effort = match (precondition.asks_for_content(), large && !hashed_outside) {
-                    (false, _) => Effort::Recall,
-                    (true, true) => Effort::HashSmall,
-                    (true, false) => Effort::Hash,
-                };
-                let identity = self.identify_seen(file, effort, now)?;
-                if precondition.asks_for_content() && identity.hash.is_none() && !hashed_outside && file.is_quiet() {
-                    return Ok(Judged::HashFirst);
-                }
-                self.decide(precondition, Some(&identity))?;
-            }
-            Seen::Nothing => self.decide(precondition, None)?,
-            Seen::Busy(_) if precondition.demands_nothing_there() => {
-                self.judge_conditions(precondition, Target::Collection, None)?;
-            }
-            Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
-            Seen::Collection(_) => self.judge_conditions(precondition, Target::Collection, None)?,
-            Seen::Link | Seen::Special => {}
-        }
-        Ok(Judged::Go(seen))
-    }
-
-    /// The conditional headers first, then the policy of required preconditions: 428 is for a header that is absent, 412 for one that
-    /// is false.
-    fn decide(&self, precondition: &Precondition, identity: Option<&Identity>) -> Outcome<()> {
-        let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
-        self.judge_conditions(precondition, target, identity)?;
-        if self.settings.require_preconditions && !precondition.names_a_version() {
-            return Err(Refusal::PreconditionRequired { current: identity.map(current) }.into());
-        }
+    fn make_room(&self, mount: u64, bytes: u64, now: Timestamp) -> Outcome<()> {
+        self.tree.history().make_room(mount, bytes, now)?;
         Ok(())
     }
 
-    /// Judges the conditional headers where nothing is there.
-    pub(super) fn judge_nothing_there(&self, precondition: &Precondition) -> Outcome<()> {
-        self.judge_conditions(precondition, Target::Nothing, None)
-    }
-
-    fn judge_conditions(
+    /// What is to be known of a new version before anybody else can ask for it.
+    pub(super) fn has_stored(
         &self,
+        path: &SharePath,
+        swap: &Swap<'_>,
+        staged: &Staged,
+        date: DateKnown,
         precondition: &Precondition,
-        target: Target<'_>,
-        identity: Option<&Identity>,
-    ) -> Outcome<()> {
-        match precondition.decide(target, Intent::Change) {
-            Decision::Proceed => Ok(()),
-            Decision::Refuse(header) => {
-                Err(Refusal::PreconditionFailed { header, current: identity.map(current) }.into())
-            }
-            Decision::NotModified => unreachable!("only a read is told that nothing has changed"),
+        now: Timestamp,
+    ) {
+        if matches!(swap, Swap::Done(_)) {
+            self.remember_upload(swap, staged, date);
+            self.repin(path, precondition, &EntityTag::of_content(staged.hash()), now);
         }
-    }
-
-    pub(super) fn make_room(&self, bytes: u64, now: Timestamp) -> Outcome<()> {
-        self.tree.history().make_room(bytes, now)?;
-        Ok(())
     }
 
     /// Tells the uploads in flight at once that something has changed here.
@@ -445,24 +395,35 @@ pub(super) fn date_after(displaced: Option<Timestamp>, now: Timestamp) -> (Times
     if later <= now.plus(MTIME_AHEAD) { (later, DateKnown::Exact) } else { (displaced, DateKnown::Shared) }
 }
 
-/// Moves the date of an upload to a later second than that of the version it is to replace, if it is not later already.
-fn date_later(staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
-    if staged.sealed().mtime.seconds() > displaced.seconds() {
-        return Ok(DateKnown::Exact);
+impl Dating {
+    /// Moves the date of an upload to a later second than that of the version it is to replace, if it is not later already and the client
+    /// has not asked for it. A date that an older version may have had is no validator.
+    pub(super) fn date(self, staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
+        if staged.sealed().mtime.seconds() > displaced.seconds() {
+            return Ok(DateKnown::Exact);
+        }
+        if self == Self::Asked {
+            return Ok(DateKnown::Shared);
+        }
+        let (mtime, date) = date_after(Some(displaced), now);
+        if staged.sealed().mtime.seconds() < mtime.seconds() {
+            staged.postpone(mtime)?;
+        }
+        Ok(date)
     }
-    let (mtime, date) = date_after(Some(displaced), now);
-    if staged.sealed().mtime.seconds() < mtime.seconds() {
-        staged.postpone(mtime)?;
-    }
-    Ok(date)
 }
 
 /// Only a client that names no version may find that it displaced another one than was seen.
-fn surprise(precondition: &Precondition) -> Surprise {
+pub(super) fn surprise(precondition: &Precondition) -> Surprise {
     if precondition.is_empty() { Surprise::Accept } else { Surprise::Undo }
 }
 
 impl Stop {
+    /// Whether a condition did not hold.
+    pub(super) fn is_failed_precondition(&self) -> bool {
+        matches!(self, Self::Refusal(Refusal::PreconditionFailed { .. }))
+    }
+
     /// Whether it is this refusal.
     pub(super) fn is(&self, refusal: Refusal) -> bool {
         matches!(self, Self::Refusal(mine) if *mine == refusal)

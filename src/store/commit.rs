@@ -4,6 +4,10 @@
 //! exactly that for something else, or says that it lost. What a change takes out of the tree becomes an entry of the history. It
 //! decides nothing: whether a change is wanted is for the share to say, between the look and the swap.
 
+mod copy;
+mod relocate;
+
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +16,21 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
-use super::history::{Found, History, Place};
+use super::history::{self, Found, History, Place, Version};
+use super::naming;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
-use super::staging::Staged;
+use super::spelling::spelled;
+use super::staging::{Staged, Staging};
+
+pub use copy::{Copying, FileCopy, Members, StagedCopy};
+pub use relocate::{Pair, Surprises};
 
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How often somebody who holds a mutex looks for a moment in which another name is not being changed, and how long between two looks.
+const TRIES_BESIDE_MAX: u32 = 5000;
+const PAUSE_BESIDE: Duration = Duration::from_millis(1);
 
 /// How often an exchange is undone before what is held is put beside the name.
 const UNDO_MAX: usize = 4;
@@ -39,6 +52,8 @@ pub struct Tree {
     mutexes: PathMutexes,
     held: Mutex<Vec<Held>>,
     notices: Mutex<Vec<Notice>>,
+    /// Paths whose folder in the history may be empty.
+    untidy: Mutex<Vec<SharePath>>,
 }
 
 /// Where a name is: its folder, resolved once, and what it is called in there.
@@ -61,7 +76,8 @@ pub struct Site {
 pub struct Claim<'a> {
     tree: &'a Tree,
     site: Site,
-    _guard: PathGuard<'a>,
+    /// `None` where the other name of a [`Pair`] has the same mutex.
+    _guard: Option<PathGuard<'a>>,
 }
 
 /// What a look found at a name.
@@ -121,7 +137,11 @@ pub struct Changed<'a> {
     pub displaced: Option<VersionId>,
     /// The state of the new file, if nobody can have written into it since.
     pub stamp: Option<Stamp>,
+    /// The state in which a file that was moved was seen, if `stamp` is the same content: what was remembered for the one holds for the
+    /// other.
+    pub was: Option<Stamp>,
     _under_way: Option<UnderWay<'a>>,
+    _under_way_too: Option<UnderWay<'a>>,
 }
 
 /// Something that happened in the tree and that a person should hear of.
@@ -169,6 +189,21 @@ enum HeldWhat {
     Kept,
     /// Our own upload, visible for an instant and then refused.
     Upload,
+    /// One name more of a file that was to be moved, visible for an instant and then taken back.
+    Link,
+    /// What an interrupted run without a history had displaced: it goes, whether there is a history now or not.
+    Left,
+}
+
+/// What became of a displaced file or folder since it was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    /// Somebody has it open for writing.
+    Busy,
+    /// Somebody has written into it.
+    Written,
+    /// Nothing; and whether that is certain, by a lease.
+    Quiet { leased: bool },
 }
 
 /// Why a swap is undone.
@@ -192,7 +227,14 @@ enum Back {
 impl Tree {
     /// The tree of a share on this disk.
     pub fn new(disk: Arc<dyn Disk>, history: History) -> Self {
-        Self { disk, history, mutexes: PathMutexes::default(), held: Mutex::default(), notices: Mutex::default() }
+        Self {
+            disk,
+            history,
+            mutexes: PathMutexes::default(),
+            held: Mutex::default(),
+            notices: Mutex::default(),
+            untidy: Mutex::default(),
+        }
     }
 
     /// The disk.
@@ -215,7 +257,16 @@ impl Tree {
         self.site_below(&self.disk.root()?, path)
     }
 
+    /// The path as it is spelled on the disk: composed and decomposed characters (NFC and NFD) find the same file.
+    pub fn spelled<'p>(&self, path: &'p SharePath) -> Result<Cow<'p, SharePath>> {
+        if path.as_bytes().is_ascii() {
+            return Ok(Cow::Borrowed(path));
+        }
+        spelled(&*self.disk, &self.disk.root()?, path)
+    }
+
     fn site_below(&self, root: &Dir, path: &SharePath) -> Result<Option<Site>> {
+        let path = &*spelled(&*self.disk, root, path)?;
         let Some((parent_path, name)) = path.split() else { return Ok(None) };
         let parent = self.disk.open_dir(root, parent_path.as_bytes())?;
         let status = self.disk.dir_status(&parent)?;
@@ -229,7 +280,7 @@ impl Tree {
             let guard = self.mutexes.take(PathKey::new(site.folder, &site.name));
             let Some(now) = self.site_below(&self.disk.root_afresh()?, path)? else { return Ok(None) };
             if now.folder == site.folder {
-                return Ok(Some(Claim { tree: self, site: now, _guard: guard }));
+                return Ok(Some(Claim { tree: self, site: now, _guard: Some(guard) }));
             }
             site = now;
         }
@@ -250,6 +301,19 @@ impl Tree {
         let before = self.mutexes.calm(slot)?;
         let got = read();
         self.mutexes.still_calm(slot, before).then_some(got)
+    }
+
+    /// As [`Tree::steadily`], for whoever holds a mutex already and must not wait for another.
+    pub fn steadily_beside<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 0..TRIES_BESIDE_MAX {
+            if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+                return got;
+            }
+            std::thread::sleep(PAUSE_BESIDE);
+        }
+        let name = path.split().map_or_else(String::new, |(_, name)| name.to_text().into_owned());
+        let message = "changes of this name would not end".to_owned();
+        Err(DiskError { operation: "look", name, cause: Cause::Failed, message })
     }
 
     /// The counter of a path; `None` for the share itself, which nothing changes.
@@ -287,6 +351,8 @@ impl Tree {
                 }
             }
         }
+        let untidy = std::mem::take(&mut *lock(&self.untidy));
+        untidy.iter().for_each(|path| self.history.remove_empty_folders(path));
     }
 
     /// Settles what an earlier process left when it was killed in the middle of commits.
@@ -312,37 +378,67 @@ impl Tree {
     /// Says whether it is settled.
     fn look_again(&self, held: &Held, now: Timestamp) -> Result<bool> {
         let name = held.entry.to_name();
-        let Opened::File(file, _) = self.disk.open(&held.dir, &name)? else { return Ok(true) };
-        let lease = match self.disk.lease(&file, Duration::ZERO)? {
-            Leased::Busy => return Ok(false),
-            Leased::Held(lease) => Some(lease),
-            Leased::Unavailable => None,
+        let (since, lease) = match self.disk.open(&held.dir, &name)? {
+            Opened::File(..) if held.what == HeldWhat::Link => {
+                return self.release_link(&held.dir, &held.entry).map(|()| true);
+            }
+            Opened::File(file, _) => self.since_first_sight(held, &file)?,
+            Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(&held.dir, name.as_bytes())?, held)?, None),
+            _ => return Ok(true),
         };
-        let status = self.disk.status(&file)?;
-        if !status.stamp.same_content_as(&held.first_sight) {
-            self.put_beside(&held.dir, &name, &held.path, now)?;
-        } else if held.what == HeldWhat::Upload && lease.is_none() {
-            self.rename_entry(&held.dir, &held.entry, Ending::Upload)?;
-        } else if held.what == HeldWhat::Kept && !self.history.keeps() {
-            self.put_beside(&held.dir, &name, &held.path, now)?;
-        } else if held.what == HeldWhat::Upload || !self.history.keeps() {
-            self.history.let_go(&held.dir, &name)?;
-        } else if held.entry.ending != Ending::Settled {
-            self.rename_entry(&held.dir, &held.entry, Ending::Settled)?;
+        match (since, held.what) {
+            (Since::Busy, _) => return Ok(false),
+            (Since::Written, _) => self.put_beside(&held.dir, &name, &held.path, now)?,
+            (Since::Quiet { leased: false }, HeldWhat::Upload) => {
+                self.rename_entry(&held.dir, &held.entry, Ending::Upload)?;
+            }
+            (_, HeldWhat::Kept) if !self.history.keeps() => self.put_beside(&held.dir, &name, &held.path, now)?,
+            (_, HeldWhat::Upload | HeldWhat::Left) => self.history.let_go(&held.dir, &name)?,
+            _ if !self.history.keeps() => self.history.let_go(&held.dir, &name)?,
+            _ if held.entry.ending != Ending::Settled => self.rename_entry(&held.dir, &held.entry, Ending::Settled)?,
+            _ => {}
         }
         drop(lease);
         Ok(true)
     }
 
+    fn since_first_sight(&self, held: &Held, file: &File) -> Result<(Since, Option<Box<dyn Lease>>)> {
+        let lease = match self.disk.lease(file, Duration::ZERO)? {
+            Leased::Busy => return Ok((Since::Busy, None)),
+            Leased::Held(lease) => Some(lease),
+            Leased::Unavailable => None,
+        };
+        let same = self.disk.status(file)?.stamp.same_content_as(&held.first_sight);
+        Ok((if same { Since::Quiet { leased: lease.is_some() } } else { Since::Written }, lease))
+    }
+
+    /// As [`Tree::since_first_sight`], for all that is in a folder. It is asked only of folders that are to go.
+    fn since_taken_out(&self, folder: &Dir, held: &Held) -> Result<Since> {
+        let taken_out = held.entry.id.time().plus(MTIME_AHEAD);
+        let mut since = Since::Quiet { leased: false };
+        history::each_file(&*self.disk, folder.clone(), &mut |dir, entry| {
+            if entry.status.kind != Kind::File || since == Since::Busy {
+                return Ok(());
+            }
+            if entry.status.stamp.mtime > taken_out {
+                since = Since::Written;
+            } else if self.history.is_busy(dir, &entry.name)? {
+                since = Since::Busy;
+            }
+            Ok(())
+        })?;
+        Ok(since)
+    }
+
     /// Step R of the protocol, for one entry with a tail.
     fn settle(&self, found: &Found, now: Timestamp) -> Result<&'static str> {
-        let Ending::Tail(tail) = &found.version.name.ending else { return Ok("nothing") };
         let dir = found.dir(&*self.disk)?;
+        let Ending::Tail(tail) = &found.version.name.ending else { return self.let_go_later(found, &dir, now) };
         let entry = &found.version.name;
         let private = entry.to_name();
         let digest = found.version.status.stamp.id.digest();
         if *digest == *tail.upload {
-            self.rename_entry(&dir, entry, Ending::Upload)?;
+            self.release_link(&dir, entry)?;
             return Ok("an upload that was not answered is kept in the history");
         }
         let site = match self.site(&found.path) {
@@ -354,11 +450,15 @@ impl Tree {
             Some(site) => self.disk.look(&site.parent, &site.name)?,
             None => None,
         };
+        if at_name.is_some_and(|status| status.stamp.id == found.version.status.stamp.id) {
+            self.history.let_go(&dir, &private)?;
+            return Ok("a second name of the file that is there is removed");
+        }
         let expected = *digest == *tail.expected;
         if let Some(site) = &site {
             let was_taken_out = tail.act == Act::TakeOut || (tail.act == Act::Remove && !expected);
             if at_name.is_none() && was_taken_out {
-                self.disk.rename_new((&dir, &private), (&site.parent, &site.name))?;
+                naming::take(&*self.disk, (&dir, &private), (&site.parent, &site.name))?;
                 self.sync_both(&dir, site)?;
                 return Ok("the file that a broken-off change had taken out is back");
             }
@@ -366,11 +466,24 @@ impl Tree {
             if let (false, Act::Exchange, Some(upload)) = (expected, tail.act, upload_is_there) {
                 let back = self.exchange_back(site, &dir, &private, upload.stamp.id)?;
                 if self.keep_what_is_held(site, &dir, entry, &back, upload.stamp.id, now)? {
-                    self.rename_entry(&dir, entry, Ending::Upload)?;
+                    self.release_link(&dir, entry)?;
                 }
                 self.sync_both(&dir, site)?;
                 return Ok("an upload that had not been answered is taken back");
             }
+        }
+        if found.is_in_swap() {
+            let upload_is_there = at_name.is_some_and(|status| *status.stamp.id.digest() == *tail.upload);
+            if found.version.status.kind == Kind::File && found.version.status.links > 1 {
+                self.history.let_go(&dir, &private)?;
+                return Ok("one name of a file that has another is removed");
+            }
+            let was_to_go = if tail.act == Act::Remove { at_name.is_none() } else { upload_is_there };
+            if expected && was_to_go {
+                return self.let_go_later(found, &dir, now);
+            }
+            self.put_beside(&dir, &private, &found.path, now)?;
+            return Ok("a file that nobody asked to go is put beside its name");
         }
         if self.was_written_late(found)? {
             self.put_beside(&dir, &private, &found.path, now)?;
@@ -380,6 +493,17 @@ impl Tree {
         Ok("a displaced version is kept in the history")
     }
 
+    /// What was displaced while there was no history is let go after a second look, as it would have been.
+    fn let_go_later(&self, found: &Found, dir: &Dir, now: Timestamp) -> Result<&'static str> {
+        if self.was_written_late(found)? {
+            self.put_beside(dir, &found.version.name.to_name(), &found.path, now)?;
+            return Ok("what a program wrote into a displaced file is put beside it");
+        }
+        let Version { name, status } = &found.version;
+        self.hold(dir, name.clone(), &found.path, status.stamp, HeldWhat::Left, now);
+        Ok("what was displaced while no history was kept is let go")
+    }
+
     fn was_written_late(&self, found: &Found) -> Result<bool> {
         if found.version.status.kind != Kind::File {
             return Ok(false);
@@ -387,11 +511,16 @@ impl Tree {
         if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
             return Ok(true);
         }
-        let dir = found.dir(&*self.disk)?;
-        let Opened::File(file, _) = self.disk.open(&dir, &found.version.name.to_name())? else {
-            return Ok(false);
-        };
-        Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
+        self.history.is_busy(&found.dir(&*self.disk)?, &found.version.name.to_name())
+    }
+
+    /// Removes one name of a file that has another, as one that was to be moved does; a file that has none is kept.
+    fn release_link(&self, dir: &Dir, entry: &EntryName) -> Result<()> {
+        match self.disk.look(dir, &entry.to_name())? {
+            Some(status) if status.links > 1 => self.history.let_go(dir, &entry.to_name()),
+            Some(_) => self.rename_entry(dir, entry, Ending::Upload),
+            None => Ok(()),
+        }
     }
 
     /// Exchanges back until what comes out is what was last put in.
@@ -437,11 +566,13 @@ impl Tree {
         }
     }
 
-    /// Makes an entry a settled version, to be looked at once more. If the rename fails the tail stays, and recovery settles it.
+    /// Makes an entry a settled version, to be looked at once more. If the rename fails the tail stays, and recovery settles it. Without
+    /// a history the tail tells recovery what nobody asked to go from what was to go.
     fn adopt(&self, dir: &Dir, entry: &EntryName, path: &SharePath, status: &Status, what: HeldWhat, now: Timestamp) {
-        let renamed = self.rename_entry(dir, entry, Ending::Settled);
-        let entry = if renamed.is_ok() { EntryName::settled(entry.id.clone()) } else { entry.clone() };
-        if status.kind == Kind::File {
+        let keeps_tail = what == HeldWhat::Kept && !self.history.keeps();
+        let renamed = !keeps_tail && self.rename_entry(dir, entry, Ending::Settled).is_ok();
+        let entry = if renamed { EntryName::settled(entry.id.clone()) } else { entry.clone() };
+        if status.kind == Kind::File || !self.history.keeps() {
             self.hold(dir, entry, path, status.stamp, what, now);
         }
     }
@@ -453,7 +584,7 @@ impl Tree {
 
     fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
         let to = EntryName { id: entry.id.clone(), ending };
-        self.disk.rename_new((dir, &entry.to_name()), (dir, &to.to_name()))
+        naming::move_within(&*self.disk, (dir, &entry.to_name()), (dir, &to.to_name()))
     }
 
     /// Puts an entry of the history beside the name it belongs to, as a conflict copy. Where its folder is gone it stays where it is.
@@ -466,7 +597,7 @@ impl Tree {
         };
         for attempt in 1..=COPIES_MAX {
             let name = conflict_name(&site.name, now, attempt);
-            match self.disk.rename_new((dir, private), (&site.parent, &name)) {
+            match naming::take(&*self.disk, (dir, private), (&site.parent, &name)) {
                 Err(error) if error.cause == Cause::Exists => continue,
                 renamed => renamed?,
             }
@@ -532,7 +663,12 @@ impl<'a> Claim<'a> {
             named => named?,
         }
         tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: None, stamp: self.stamp_if_calm(upload, calm), _under_way: Some(change) }))
+        Ok(Swap::Done(Changed {
+            displaced: None,
+            stamp: self.stamp_if_calm(upload, calm),
+            _under_way: Some(change),
+            ..Changed::default()
+        }))
     }
 
     /// Swaps the file that was seen for an upload.
@@ -541,7 +677,7 @@ impl<'a> Claim<'a> {
         let place = self.tree.history.place(&self.site.path, self.site.mount)?;
         if abilities.exchange && abilities.no_replace {
             self.exchange_in(&place, seen, upload, surprise, now)
-        } else if abilities.no_replace {
+        } else if abilities.takes_free_names() {
             self.take_out_put_in(&place, seen, upload, surprise, now)
         } else {
             self.rename_over(&place, seen, upload, now)
@@ -572,7 +708,12 @@ impl<'a> Claim<'a> {
         }
         drop(lease);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed {
+            displaced: Some(entry.id),
+            stamp: None,
+            _under_way: Some(change),
+            ..Changed::default()
+        }))
     }
 
     /// Makes a folder of this name, if it is free.
@@ -589,7 +730,7 @@ impl<'a> Claim<'a> {
     /// Brings a folder back from the history, if the name is free.
     pub fn bring_back(&self, version: &Found) -> Result<Swap<'a>> {
         let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.name.to_name());
-        match self.tree.disk.rename_new((&dir, &from), (&self.site.parent, &self.site.name)) {
+        match naming::take(&*self.tree.disk, (&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
         }
@@ -635,7 +776,7 @@ impl<'a> Claim<'a> {
         drop(lease);
         let stamp = self.stamp_if_calm(upload, calm);
         tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
@@ -723,50 +864,40 @@ impl<'a> Claim<'a> {
         self.sync(place).map_err(unsure)?;
         let stamp = self.stamp_if_calm(upload, None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change) }))
+        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
-    /// Where not even no-replace is to be had: the old file is linked into the history, or copied, and renamed over. What a program
-    /// saves between the last look and the rename is destroyed; the documentation names this window.
+    /// Tier D, where a name cannot be taken only if it is free. The version that was seen is copied into the history, and the upload is
+    /// renamed over it. What a program saves between the last look and the rename is destroyed; the documentation names this window.
     fn rename_over(&self, place: &Place<'_>, seen: SeenFile, upload: &mut Staged, now: Timestamp) -> Result<Swap<'a>> {
         let disk = &self.tree.disk;
-        let entry = self.free_entry(place, now, EntryName::settled)?;
-        let kept = entry.to_name();
-        if disk.link(&seen.file, &place.dir, &kept).is_err()
-            && let Err(error) = self.copy_into(place, &seen, &kept)
-        {
-            // Half a copy must not be taken for a version.
-            let _ = self.tree.history.let_go(&place.dir, &kept);
-            return Err(error);
-        }
-        // The rename destroys the old file's only name: what was kept of it has to be on the disk before.
-        place.sync(&**disk)?;
+        let kept = if self.tree.history.keeps() { Some(self.keep_copy(place, &seen, now)?) } else { None };
         let change = self.tree.mutexes.begin_change(&self.site.name);
-        let there = disk.look(&self.site.parent, &self.site.name)?;
-        if there.is_none_or(|status| {
-            status.stamp.id != seen.status.stamp.id || status.stamp.mtime != seen.status.stamp.mtime
-        }) {
-            self.tree.history.let_go(&place.dir, &kept)?;
-            return Ok(Swap::Lost);
+        let there = disk.look(&self.site.parent, &self.site.name);
+        if !matches!(&there, Ok(Some(status)) if status.stamp.same_content_as(&seen.status.stamp)) {
+            if let Some(kept) = kept {
+                self.tree.history.let_go(&place.dir, &kept.to_name())?;
+            }
+            return there.map(|_| Swap::Lost);
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
         self.sync(place).map_err(unsure)?;
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp: None, _under_way: Some(change) }))
+        let (displaced, stamp) = (kept.map(|entry| entry.id), self.stamp_if_calm(upload, None));
+        Ok(Swap::Done(Changed { displaced, stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
-    fn copy_into(&self, place: &Place<'_>, seen: &SeenFile, name: &Name) -> Result<()> {
-        let disk = &self.tree.disk;
-        let copy = disk.create_named(&place.dir, name)?;
-        let mut buffer = vec![0; 256 << 10];
-        let mut offset = 0;
-        loop {
-            let count = disk.read(&seen.file, offset, &mut buffer)?;
-            if count == 0 {
-                return disk.sync_file(&copy);
-            }
-            disk.write(&copy, offset, &buffer[..count])?;
-            offset += count as u64;
-        }
+    /// Copies a file into the history and brings the copy to the disk, since the rename destroys the only name of the original.
+    fn keep_copy(&self, place: &Place<'_>, seen: &SeenFile, now: Timestamp) -> Result<EntryName> {
+        let tree = self.tree;
+        let swap = || tree.history.swap(&self.site.path, self.site.mount);
+        let mut copy = Staging::begin(&tree.disk, &self.site.parent, Some(seen.status.stamp.size), swap)?;
+        copy.copy_from(&seen.file)?;
+        let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
+        let entry = self.free_entry(place, now, EntryName::settled)?;
+        copy.name_privately(&place.dir, &entry.to_name())?;
+        copy.gave_up_its_name();
+        place.sync(&*tree.disk)?;
+        Ok(entry)
     }
 
     /// Renames whatever is at the name to its entry in the history; `None` if there is nothing. What cannot be looked at afterwards is
@@ -792,9 +923,8 @@ impl<'a> Claim<'a> {
 
     /// Undoes [`Claim::take_out`], unless somebody has saved a newer file meanwhile: then what was taken out stays in the history.
     fn put_back(&self, place: &Place<'_>, entry: &EntryName, why: Why, now: Timestamp) -> Result<Swap<'a>> {
-        let disk = &self.tree.disk;
         let private = entry.to_name();
-        match disk.rename_new((&place.dir, &private), (&self.site.parent, &self.site.name)) {
+        match naming::take(&*self.tree.disk, (&place.dir, &private), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => {
                 let status = self.tree.must_look(&place.dir, &private)?;
                 self.tree.adopt(&place.dir, entry, &self.site.path, &status, HeldWhat::Kept, now);
@@ -870,6 +1000,17 @@ impl<'a> Claim<'a> {
             None => !self.tree.disk.abilities().lease,
         };
         (unbroken && status.stamp.same_content_as(upload.sealed())).then_some(status.stamp)
+    }
+}
+
+impl Seen {
+    /// Which file or folder it is, if it is one that may be changed.
+    fn id(&self) -> Option<FileId> {
+        match self {
+            Self::File(seen) => Some(seen.status.stamp.id),
+            Self::Collection(status) | Self::Busy(status) => Some(status.stamp.id),
+            Self::Nothing | Self::Link | Self::Special => None,
+        }
     }
 }
 

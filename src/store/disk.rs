@@ -127,8 +127,10 @@ pub struct Abilities {
     pub lease: bool,
     /// Two names can be exchanged in one step.
     pub exchange: bool,
-    /// A name can be taken only if it is free, by link or by rename.
+    /// A rename can be told to take a name only if it is free.
     pub no_replace: bool,
+    /// A file can be given one more name, if that is free.
+    pub link: bool,
     /// A file can be written before it has a name, and be given one.
     pub nameless: bool,
     /// How coarse the file system's clock is: zero if two states that were looked at never share a timestamp.
@@ -138,6 +140,8 @@ pub struct Abilities {
 /// How much a share on this file system can promise; see *Tiers* in the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
+    /// Not even a way to take a name only if it is free: replacing looks, and renames over.
+    D,
     /// No exchange: replacing takes the old file out, verifies it, and puts the new one in.
     C,
     /// Exchange, but no lease.
@@ -152,13 +156,27 @@ impl Abilities {
         match (self.exchange && self.no_replace, self.lease) {
             (true, true) => Tier::A,
             (true, false) => Tier::B,
-            (false, _) => Tier::C,
+            (false, _) if self.takes_free_names() => Tier::C,
+            (false, _) => Tier::D,
         }
+    }
+
+    /// Whether a file can be given a name only if that is free.
+    pub fn takes_free_names(&self) -> bool {
+        self.no_replace || self.link
     }
 
     /// The same with no more than `tier` needs.
     pub fn at_most(self, tier: Tier) -> Self {
-        Self { lease: self.lease && tier >= Tier::A, exchange: self.exchange && tier >= Tier::B, ..self }
+        Self {
+            lease: self.lease && tier >= Tier::A,
+            exchange: self.exchange && tier >= Tier::B,
+            no_replace: self.no_replace && tier >= Tier::C,
+            link: self.link && tier >= Tier::C,
+            // What has no name gets one by a link.
+            nameless: self.nameless && tier >= Tier::C,
+            ..self
+        }
     }
 }
 
@@ -283,8 +301,14 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// far as this user may. Not a single step, and done before anybody sees `to`.
     fn copy_attributes(&self, from: &File, to: &File) -> Result<()>;
 
+    /// As [`Disk::copy_attributes`], of one directory to another.
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()>;
+
     /// Sets the modification time.
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()>;
+
+    /// Sets the permissions, the lower nine mode bits.
+    fn set_permissions(&self, file: &File, bits: u32) -> Result<()>;
 
     /// Brings an open file's bytes and metadata to the disk. After an error the handle must not be synced again.
     fn sync_file(&self, file: &File) -> Result<()>;
@@ -296,10 +320,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// be had.
     fn finish_writing(&self, file: File) -> Result<File>;
 
-    /// Gives an open file one more name, if it is free; [`Cause::Exists`] if not.
+    /// Gives an open file one more name, if it is free; [`Cause::Exists`] if not. [`Cause::Unsupported`] where there are no links.
     fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()>;
 
-    /// Renames, if the new name is free; [`Cause::Exists`] if not (`RENAME_NOREPLACE`).
+    /// Renames, if the new name is free; [`Cause::Exists`] if not (`RENAME_NOREPLACE`). [`Cause::Unsupported`] where that is not to be
+    /// had.
     fn rename_new(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()>;
 
     /// Renames over whatever has the new name. Only for file systems that have no better.

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -12,14 +13,26 @@ use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName, KeepRule, Kept, VersionId};
 
-use super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Opened, Result, Status};
-use super::staging;
+use super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Leased, Opened, Result, Status};
+use super::{naming, staging};
 
 /// The file that stands in noclobber's own folder while a process may have commits under way.
 const RUNNING: &str = "running";
 
+/// The folder in there for what is kept.
+const HISTORY: &str = "history";
+
+/// The folder in there for unfinished uploads, and for what was displaced and is not kept.
+const SWAP: &str = "swap";
+
+/// The folder in there that notes, as folders of the same names, where other file systems in the share have a history.
+const MOUNTS: &str = "mounts";
+
 /// Versions younger than this are not let go: a second look is still to come.
 const YOUNG: Duration = Duration::from_secs(30);
+
+/// How long a refused upload is kept where there is no history.
+const UPLOADS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// What the history may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +52,24 @@ pub struct History {
     begun: Mutex<HashSet<SharePath>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
+    /// How many bytes the versions took that could be let go, when that was last counted.
+    bytes: AtomicU64,
+}
+
+/// What was let go, and what could have been.
+#[derive(Clone, Copy, Debug, Default)]
+struct Released {
+    count: usize,
+    /// How many bytes the versions take that stay.
+    stays: u64,
+}
+
+/// A file system in the share: where its topmost folder is.
+#[derive(Clone, Debug)]
+struct Top {
+    path: SharePath,
+    dir: Dir,
+    mount: u64,
 }
 
 /// The folder that holds the versions of one path.
@@ -47,7 +78,8 @@ pub struct Place<'a> {
     /// The folder.
     pub dir: Dir,
     made_in: Vec<Dir>,
-    _in_use: RwLockReadGuard<'a, ()>,
+    /// `None` where another place is held for longer.
+    _in_use: Option<RwLockReadGuard<'a, ()>>,
 }
 
 /// A version of a path, or an entry that recovery has to settle.
@@ -77,12 +109,17 @@ impl Found {
     pub fn dir(&self, disk: &dyn Disk) -> Result<Dir> {
         disk.open_dir(&self.top, &self.folder)
     }
+
+    /// Whether it was displaced while there was no history.
+    pub fn is_in_swap(&self) -> bool {
+        self.folder.starts_with(format!("{RESERVED}/{SWAP}").as_bytes())
+    }
 }
 
 impl History {
     /// The history of a share that keeps versions within `limits`; without limits nothing is kept.
     pub fn new(disk: Arc<dyn Disk>, limits: Option<KeepLimits>) -> Self {
-        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default() }
+        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default(), bytes: AtomicU64::new(0) }
     }
 
     /// Whether displaced files are kept.
@@ -92,9 +129,23 @@ impl History {
 
     /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet.
     pub fn place(&self, path: &SharePath, mount: u64) -> Result<Place<'_>> {
+        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+        self.make_place(path, mount, Some(in_use))
+    }
+
+    /// One more place, for as long as `beside` is held: whoever waited for the folders a second time could wait for himself.
+    pub fn place_beside<'a>(&'a self, _beside: &'a Place<'_>, path: &SharePath, mount: u64) -> Result<Place<'a>> {
+        self.make_place(path, mount, None)
+    }
+
+    fn make_place<'a>(
+        &'a self,
+        path: &SharePath,
+        mount: u64,
+        in_use: Option<RwLockReadGuard<'a, ()>>,
+    ) -> Result<Place<'a>> {
         let (top_path, top) = self.top_of(path, mount)?;
         self.begin(&top_path, &top)?;
-        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
         let below_top = relative(path, &top_path);
         if let Ok(dir) = self.disk.open_dir(&top, &self.inside(self.area(), below_top)) {
             return Ok(Place { dir, made_in: Vec::new(), _in_use: in_use });
@@ -116,8 +167,8 @@ impl History {
         self.begin(&top_path, &top)?;
         self.make_dir(&top, &own_name(RESERVED))?;
         let own = self.disk.open_dir(&top, RESERVED.as_bytes())?;
-        self.make_dir(&own, &own_name("swap"))?;
-        self.disk.open_dir(&own, b"swap")
+        self.make_dir(&own, &own_name(SWAP))?;
+        self.disk.open_dir(&own, SWAP.as_bytes())
     }
 
     /// The versions of `path`, the newest first.
@@ -152,7 +203,7 @@ impl History {
 
     /// Every path below `path` that has versions, with them.
     pub fn all(&self, below: &SharePath) -> Result<Vec<Found>> {
-        self.walk("history", below)
+        self.walk(HISTORY, below)
     }
 
     /// Removes an entry that is not wanted any more: a file, or a tree.
@@ -164,65 +215,95 @@ impl History {
         }
     }
 
-    /// Lets versions go by the keep rule; says how many.
+    /// Lets versions go by the keep rule; says how many. Without a history there are but refused uploads, which somebody may have seen for
+    /// an instant and opened: they go when nobody can be about to write any more.
     pub fn prune(&self, now: Timestamp) -> Result<usize> {
-        let Some(limits) = self.limits else { return Ok(0) };
-        let space = self.disk.space(&self.disk.root()?)?;
-        let bytes_max = space.total / 100 * u64::from(limits.percent_max);
-        let rule = KeepRule { age_max: limits.age_max, bytes_max };
-        self.release(now, |kept| rule.lets_go(kept, now))
+        let (mut gone, mut stays) = (0, 0);
+        for top in &self.tops()? {
+            let rule = match self.limits {
+                None => KeepRule { age_max: UPLOADS_KEPT, bytes_max: u64::MAX },
+                Some(KeepLimits { age_max, percent_max }) => {
+                    let total = self.disk.space(&top.dir)?.total;
+                    KeepRule { age_max, bytes_max: total / 100 * u64::from(percent_max) }
+                }
+            };
+            let released = self.release(top, now, |kept| rule.lets_go(kept, now))?;
+            gone += released.count;
+            // What other file systems give back is of no use to the share's own.
+            stays += if top.path.is_root() { released.stays } else { 0 };
+        }
+        self.bytes.store(stays, Ordering::Relaxed);
+        Ok(gone)
     }
 
-    /// Lets the oldest versions go until `bytes` are free where the share lies; says whether any was.
-    pub fn make_room(&self, bytes: u64, now: Timestamp) -> Result<bool> {
-        let free = self.disk.space(&self.disk.root()?)?.free;
-        let released = self.release(now, |kept| {
-            let mut gained = 0;
-            let enough = |version: &Kept| {
-                let already = free.saturating_add(gained) >= bytes;
-                gained += version.bytes;
-                already
-            };
-            kept.iter().position(enough).unwrap_or(kept.len())
-        })?;
+    /// Lets the oldest versions on a mount go until `bytes` are free there; says whether any was.
+    pub fn make_room(&self, mount: u64, bytes: u64, now: Timestamp) -> Result<bool> {
+        let mut released = 0;
+        for top in self.tops()?.iter().filter(|top| top.mount == mount) {
+            let free = self.disk.space(&top.dir)?.free;
+            let gone = self.release(top, now, |kept| {
+                let mut gained = 0;
+                let enough = |version: &Kept| {
+                    let already = free.saturating_add(gained) >= bytes;
+                    gained += version.bytes;
+                    already
+                };
+                kept.iter().position(enough).unwrap_or(kept.len())
+            })?;
+            released += gone.count;
+            if top.path.is_root() {
+                self.bytes.store(gone.stays, Ordering::Relaxed);
+            }
+        }
         Ok(released > 0)
+    }
+
+    /// How many bytes it would give back, as of when it was last walked.
+    pub fn gives_back(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether an earlier process may have left commits unfinished.
     pub fn was_left_running(&self) -> Result<bool> {
-        let own = match self.own_folder()? {
-            Some(own) => own,
-            None => return Ok(false),
-        };
-        Ok(self.disk.look(&own, &own_name(RUNNING))?.is_some())
+        for own in self.own_folders()? {
+            if self.disk.look(&own, &own_name(RUNNING))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    /// The entries that a commit left with a tail, wherever they are, and what unfinished uploads left: the latter are removed.
+    /// What is to be settled: the entries that a commit left with a tail, and all that was displaced while there was no history. What
+    /// unfinished uploads left is removed.
     pub fn left_behind(&self) -> Result<Vec<Found>> {
-        if let Some(own) = self.own_folder()? {
-            match self.disk.open_dir(&own, b"swap") {
+        for own in self.own_folders()? {
+            match self.disk.open_dir(&own, SWAP.as_bytes()) {
                 Ok(swap) => staging::sweep(&*self.disk, &swap)?,
                 Err(error) if error.cause == Cause::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        let mut left = self.walk("history", &SharePath::root())?;
-        left.extend(self.walk("swap", &SharePath::root())?);
+        let mut left = self.walk(HISTORY, &SharePath::root())?;
         left.retain(|found| matches!(found.version.name.ending, Ending::Tail(_)));
+        let mut displaced = self.walk(SWAP, &SharePath::root())?;
+        displaced.retain(|found| found.version.name.ending != Ending::Upload);
+        left.extend(displaced);
         Ok(left)
     }
 
     /// Says that no commit is under way any more: the next start need not look for any.
     pub fn ends_running(&self) -> Result<()> {
-        let Some(own) = self.own_folder()? else { return Ok(()) };
-        match self.disk.unlink(&own, &own_name(RUNNING)) {
-            Err(error) if error.cause != Cause::NotFound => Err(error),
-            _ => self.disk.sync_dir(&own),
+        for own in self.own_folders()? {
+            match self.disk.unlink(&own, &own_name(RUNNING)) {
+                Err(error) if error.cause != Cause::NotFound => return Err(error),
+                _ => self.disk.sync_dir(&own)?,
+            }
         }
+        Ok(())
     }
 
     fn area(&self) -> &'static str {
-        if self.keeps() { "history" } else { "swap" }
+        if self.keeps() { HISTORY } else { SWAP }
     }
 
     fn inside(&self, area: &str, below_top: &[u8]) -> Vec<u8> {
@@ -234,12 +315,56 @@ impl History {
         path
     }
 
-    fn own_folder(&self) -> Result<Option<Dir>> {
-        found(self.disk.open_dir(&self.disk.root()?, RESERVED.as_bytes()))
+    /// The folders of noclobber's own, on every file system of the share that has one.
+    fn own_folders(&self) -> Result<Vec<Dir>> {
+        let mut folders = Vec::new();
+        for top in self.tops()? {
+            folders.extend(found(self.disk.open_dir(&top.dir, RESERVED.as_bytes()))?);
+        }
+        Ok(folders)
     }
 
-    /// The top of the mount that `path` lies on, and from there the folder for its versions, which may not be there.
+    /// The top of the share, and the top of every other file system in it on which anything was ever displaced. What is not mounted now is
+    /// left out, and so is what is the same file system again.
+    fn tops(&self) -> Result<Vec<Top>> {
+        let root = self.disk.root()?;
+        let mount = self.disk.dir_status(&root)?.mount;
+        let mut tops = vec![Top { path: SharePath::root(), dir: root.clone(), mount }];
+        let mounts = format!("{RESERVED}/{MOUNTS}").into_bytes();
+        let Some(noted) = found(self.disk.open_dir(&root, &mounts))? else { return Ok(tops) };
+        let mut todo = vec![(SharePath::root(), mount, noted)];
+        while let Some((above, mount_above, noted)) = todo.pop() {
+            for entry in list(&*self.disk, &noted)? {
+                let path = above.join(&entry.name);
+                let Ok(dir) = self.disk.open_dir(&root, path.as_bytes()) else { continue };
+                let mount = self.disk.dir_status(&dir)?.mount;
+                if mount != mount_above {
+                    tops.push(Top { path: path.clone(), dir, mount });
+                }
+                todo.push((path, mount, self.disk.open_dir(&noted, entry.name.as_bytes())?));
+            }
+        }
+        Ok(tops)
+    }
+
+    /// Notes at the top of the share that another file system in it has a history, as folders of the same names.
+    fn note_mount(&self, path: &SharePath) -> Result<()> {
+        let mut dir = self.disk.root()?;
+        for name in [RESERVED, MOUNTS].map(own_name).into_iter().chain(path.names()) {
+            if self.make_dir(&dir, &name)? {
+                self.disk.sync_dir(&dir)?;
+            }
+            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+        }
+        Ok(())
+    }
+
     fn where_versions_lie(&self, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
+        self.where_entries_lie(HISTORY, path)
+    }
+
+    /// The top of the mount that `path` lies on, and from there the folder for its entries, which may not be there.
+    fn where_entries_lie(&self, area: &str, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
         let root = self.disk.root()?;
         let parent = path.split().map(|(parent, _)| self.disk.open_dir(&root, parent.as_bytes()));
         let lies_on = match parent {
@@ -247,7 +372,7 @@ impl History {
             None | Some(Err(_)) => self.disk.dir_status(&root)?.mount,
         };
         let (top_path, top) = self.top_of(path, lies_on)?;
-        Ok((top, self.inside("history", relative(path, &top_path)).into()))
+        Ok((top, self.inside(area, relative(path, &top_path)).into()))
     }
 
     /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
@@ -284,6 +409,10 @@ impl History {
         }
         self.disk.sync_dir(&own)?;
         self.disk.sync_dir(top)?;
+        if !top_path.is_root() {
+            // Where the top of the share cannot be written the rest can all the same; its history is then not pruned.
+            let _ = self.note_mount(top_path);
+        }
         begun.insert(top_path.clone());
         Ok(())
     }
@@ -297,11 +426,17 @@ impl History {
         }
     }
 
-    /// Lets as many of the oldest versions go as `count` says.
-    fn release(&self, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<usize> {
-        let mut versions = self.walk("history", &SharePath::root())?;
+    /// Lets as many of the oldest versions on a file system go as `count` says.
+    fn release(&self, top: &Top, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<Released> {
+        let mut versions = Vec::new();
+        self.walk_top(self.area(), top, &top.path, &mut versions)?;
         versions.retain(|found| {
-            !matches!(found.version.name.ending, Ending::Tail(_)) && now.since(found.version.name.id.time()) > YOUNG
+            let may_go = match found.version.name.ending {
+                Ending::Upload => true,
+                Ending::Settled => self.keeps(),
+                Ending::Tail(_) => false,
+            };
+            may_go && now.since(found.version.name.id.time()) > YOUNG
         });
         versions.sort_by(|one, other| one.version.name.id.cmp(&other.version.name.id));
         let mut kept = Vec::with_capacity(versions.len());
@@ -309,11 +444,25 @@ impl History {
             kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
         }
         let count = count(&kept);
-        for found in &versions[..count] {
-            self.let_go(&found.dir(&*self.disk)?, &found.version.name.to_name())?;
-            self.remove_empty_folders(&found.path);
+        let mut released = Released { stays: kept[count..].iter().map(|kept| kept.bytes).sum(), ..Released::default() };
+        for (found, kept) in versions[..count].iter().zip(&kept) {
+            let (dir, name) = (found.dir(&*self.disk)?, found.version.name.to_name());
+            // What a program writes into it now is nowhere else.
+            if self.is_busy(&dir, &name)? {
+                released.stays += kept.bytes;
+                continue;
+            }
+            self.let_go(&dir, &name)?;
+            self.remove_empty(&found.top, &found.folder);
+            released.count += 1;
         }
-        Ok(count)
+        Ok(released)
+    }
+
+    /// Whether it is a file that somebody has open for writing, as far as can be told.
+    pub fn is_busy(&self, dir: &Dir, name: &Name) -> Result<bool> {
+        let Opened::File(file, _) = self.disk.open(dir, name)? else { return Ok(false) };
+        Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
     }
 
     fn bytes_of(&self, found: &Found) -> Result<u64> {
@@ -327,40 +476,55 @@ impl History {
     }
 
     /// Removes the folders that held versions of `path` as far as they are empty. What cannot be removed stays, and does no harm.
-    fn remove_empty_folders(&self, path: &SharePath) {
-        let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
-        let mut at = Some(path.clone());
-        while let Some((parent, name)) = at.as_ref().and_then(SharePath::split) {
-            let Ok(root) = self.disk.root() else { return };
-            let Ok(dir) = self.disk.open_dir(&root, &self.inside("history", parent.as_bytes())) else { return };
-            if self.disk.remove_dir(&dir, &name).is_err() {
-                return;
-            }
-            at = Some(parent);
+    pub fn remove_empty_folders(&self, path: &SharePath) {
+        if let Ok((top, folder)) = self.where_entries_lie(self.area(), path) {
+            self.remove_empty(&top, &folder);
         }
     }
 
-    /// All entries of an area of the history at the top of the share, below a path.
+    fn remove_empty(&self, top: &Dir, folder: &[u8]) {
+        let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+        let mut folder = folder;
+        while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
+            let (above, name) = (&folder[..slash], &folder[slash + 1..]);
+            let (Ok(dir), Ok(name)) = (self.disk.open_dir(top, above), Name::new(name)) else { return };
+            if above == RESERVED.as_bytes() || self.disk.remove_dir(&dir, &name).is_err() {
+                return;
+            }
+            folder = above;
+        }
+    }
+
+    /// All entries of an area of the history below a path, on every file system.
     fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
         let mut all = Vec::new();
-        let root = self.disk.root()?;
-        let Some(top) = found(self.disk.open_dir(&root, &self.inside(area, below.as_bytes())))? else {
-            return Ok(all);
-        };
-        let mut todo = vec![(below.clone(), Pending::Open(top))];
+        for top in self.tops()? {
+            if below.is_within(&top.path) {
+                self.walk_top(area, &top, below, &mut all)?;
+            } else if top.path.is_within(below) {
+                self.walk_top(area, &top, &top.path, &mut all)?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// All entries of an area of the history of one file system, below a path that lies in it.
+    fn walk_top(&self, area: &str, top: &Top, below: &SharePath, all: &mut Vec<Found>) -> Result<()> {
+        let folder = |path: &SharePath| self.inside(area, relative(path, &top.path));
+        let Some(first) = found(self.disk.open_dir(&top.dir, &folder(below)))? else { return Ok(()) };
+        let mut todo = vec![(below.clone(), Pending::Open(first))];
         while let Some((path, pending)) = todo.pop() {
             let Some(dir) = found(pending.open(&*self.disk))? else { continue };
             for entry in list(&*self.disk, &dir)? {
                 if let Some(name) = EntryName::parse(&entry.name) {
                     let version = Version { name, status: entry.status };
-                    let folder = self.inside(area, path.as_bytes()).into();
-                    all.push(Found { top: root.clone(), folder, path: path.clone(), version });
+                    all.push(Found { top: top.dir.clone(), folder: folder(&path).into(), path: path.clone(), version });
                 } else if entry.status.kind == Kind::Dir {
                     todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name)));
                 }
             }
         }
-        Ok(all)
+        Ok(())
     }
 }
 
@@ -373,7 +537,7 @@ impl Place<'_> {
 }
 
 /// A name of noclobber's own.
-fn own_name(text: &str) -> Name {
+pub(super) fn own_name(text: &str) -> Name {
     Name::new(text.as_bytes()).expect("a plain word")
 }
 
@@ -382,7 +546,7 @@ fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
     parts.map(|part| Name::new(part).expect("a part of a path that is clean"))
 }
 
-fn relative<'a>(path: &'a SharePath, top: &SharePath) -> &'a [u8] {
+pub(super) fn relative<'a>(path: &'a SharePath, top: &SharePath) -> &'a [u8] {
     let below = &path.as_bytes()[top.as_bytes().len()..];
     below.strip_prefix(b"/").unwrap_or(below)
 }
@@ -426,22 +590,31 @@ impl Pending {
 
 fn tree_bytes(disk: &dyn Disk, top: Dir) -> Result<u64> {
     let mut bytes = 0;
+    each_file(disk, top, &mut |_, entry| {
+        bytes += entry.status.stamp.size;
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// Calls `each` for all in a tree that is no folder, with the folder it lies in.
+pub(super) fn each_file(disk: &dyn Disk, top: Dir, each: &mut dyn FnMut(&Dir, &Entry) -> Result<()>) -> Result<()> {
     let mut todo = vec![Pending::Open(top)];
     while let Some(pending) = todo.pop() {
         let dir = pending.open(disk)?;
         for entry in list(disk, &dir)? {
             match entry.status.kind {
                 Kind::Dir => todo.push(Pending::In(dir.clone(), entry.name)),
-                _ => bytes += entry.status.stamp.size,
+                _ => each(&dir, &entry)?,
             }
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Removes a tree however deep it is: every folder in it is first moved up to the top, so that neither the stack nor the number of open
 /// folders grows with the depth.
-fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
+pub(super) fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
     let top = disk.open_dir(at, name.as_bytes())?;
     let mut todo = Vec::new();
     let mut moved = 0_u64;
@@ -455,7 +628,7 @@ fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
             loop {
                 let higher = own_name(&format!("removed-{moved}"));
                 moved += 1;
-                match disk.rename_new((&dir, &inner), (&top, &higher)) {
+                match naming::move_within(disk, (&dir, &inner), (&top, &higher)) {
                     Err(error) if error.cause == Cause::Exists => continue,
                     renamed => renamed?,
                 }

@@ -1,18 +1,25 @@
-//! What is remembered of files: their hash, and which tag was shown for them.
+//! What is remembered of files: their hash, and which tag was shown for them; and the locks that clients hold.
 //!
-//! The index is a cache. An entry speaks of one stamp and of nothing else, so a file that has changed has none; and losing all of it costs
-//! time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and then.
+//! What is remembered of files is a cache. An entry speaks of one stamp and of nothing else, so a file that has changed has none; and losing
+//! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
+//! then. Locks are bytes here: what they mean is for the share to know. [`Properties`] lie in the same database.
+
+mod journal;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::sync::Cache;
-use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDefinition};
 
 use crate::model::content_hash::ContentHash;
 use crate::model::stamp::Stamp;
+
+use super::properties::Properties;
+use journal::{Journal, Record};
 
 /// How many entries are kept in memory.
 const IN_MEMORY: usize = 200_000;
@@ -21,7 +28,14 @@ const IN_MEMORY: usize = 200_000;
 const IN_DATABASE: u64 = 4_000_000;
 
 /// The inode number to the entry. The name carries the version of the format.
-const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-1");
+const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-2");
+
+/// The token of a lock to the lock.
+const LOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("locks-1");
+
+/// Which table a record of the journal belongs to.
+const OF_FILES: u8 = 0;
+const OF_LOCKS: u8 = 1;
 
 /// What is remembered of a file in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +66,26 @@ pub enum DateKnown {
 pub enum ShownForm {
     /// Made from the content.
     Content,
-    /// Made from the stamp.
-    Stamp,
+    /// Made from a stamp with this digest: that of the state in which it was first shown. What changes the stamp and not the content
+    /// (a date, a mode, a new name) changes no tag.
+    Stamp([u8; 16]),
 }
 
 /// The index of a share.
 pub struct Index {
     memory: Cache<u64, Remembered>,
-    database: Option<Database>,
-    unsaved: Mutex<HashMap<u64, Option<Remembered>>>,
+    database: Arc<Database>,
+    is_kept: bool,
+    unsaved: Mutex<Unsaved>,
+}
+
+/// What the database does not know yet; `None` is what is to be forgotten.
+#[derive(Debug, Default)]
+struct Unsaved {
+    files: HashMap<u64, Option<Remembered>>,
+    locks: HashMap<Box<str>, Option<Box<[u8]>>>,
+    /// The same on the disk, for a process that is killed before it is saved.
+    journal: Option<Journal>,
 }
 
 /// Why there is no database behind an index.
@@ -74,14 +99,30 @@ pub struct IndexError {
 impl Index {
     /// An index that is forgotten when the process ends.
     pub fn in_memory() -> Self {
-        Self { memory: Cache::new(IN_MEMORY), database: None, unsaved: Mutex::default() }
+        let database = Database::builder().create_with_backend(InMemoryBackend::new());
+        Self::on(database.expect("memory does not fail"), false)
     }
 
     /// Opens the index in this file, or begins one.
     pub fn open(file: &Path) -> Result<Self, IndexError> {
         let failed = |source| IndexError { file: file.to_owned(), source };
         let database = Database::create(file).map_err(|error| failed(error.into()))?;
-        Ok(Self { memory: Cache::new(IN_MEMORY), database: Some(database), unsaved: Mutex::default() })
+        let index = Self::on(database, true);
+        let (journal, records) = Journal::open(file);
+        let mut unsaved = index.lock();
+        records.into_iter().for_each(|record| unsaved.take_in(record));
+        unsaved.journal = Some(journal);
+        drop(unsaved);
+        Ok(index)
+    }
+
+    fn on(database: Database, is_kept: bool) -> Self {
+        Self { memory: Cache::new(IN_MEMORY), database: Arc::new(database), is_kept, unsaved: Mutex::default() }
+    }
+
+    /// The dead properties, in the same database.
+    pub fn properties(&self, syncs: bool) -> Properties {
+        Properties::new(Arc::clone(&self.database), syncs && self.is_kept)
     }
 
     /// What is remembered of a file in exactly this state.
@@ -112,23 +153,72 @@ impl Index {
         }
     }
 
+    /// Remembers a lock from now on, or forgets it.
+    pub fn note_lock(&self, token: &str, lock: Option<Box<[u8]>>) {
+        if self.is_kept {
+            let mut unsaved = self.lock();
+            unsaved.journal(OF_LOCKS, token.as_bytes(), lock.as_deref());
+            unsaved.locks.insert(token.into(), lock);
+        }
+    }
+
+    /// The locks that were remembered.
+    pub fn locks(&self) -> Result<Vec<Box<[u8]>>, redb::Error> {
+        self.save()?;
+        let reading = self.database.begin_read()?;
+        let table = match reading.open_table(LOCKS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            table => table?,
+        };
+        let mut locks = Vec::new();
+        for row in table.iter()? {
+            locks.push(row?.1.value().into());
+        }
+        Ok(locks)
+    }
+
     /// Writes what has changed to the database.
     pub fn save(&self) -> Result<(), redb::Error> {
-        let Some(database) = &self.database else { return Ok(()) };
-        let unsaved = std::mem::take(&mut *self.lock());
-        if unsaved.is_empty() {
-            return Ok(());
+        let (unsaved, journaled) = {
+            let mut lock = self.lock();
+            if !self.is_kept || lock.is_empty() {
+                return Ok(());
+            }
+            let journaled = lock.journal.as_mut().map(Journal::end_file);
+            let journal = lock.journal.take();
+            (std::mem::replace(&mut *lock, Unsaved { journal, ..Unsaved::default() }), journaled)
+        };
+        let written = self.write(&unsaved);
+        let mut lock = self.lock();
+        match (&written, &lock.journal, journaled) {
+            (Ok(()), Some(journal), Some(number)) => journal.remove_before(number),
+            (Ok(()), ..) => {}
+            // The next time may go better.
+            (Err(_), ..) => lock.put_back(unsaved),
         }
-        let transaction = database.begin_write()?;
-        {
+        written
+    }
+
+    fn write(&self, unsaved: &Unsaved) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        if !unsaved.files.is_empty() {
             let mut files = transaction.open_table(FILES)?;
             if files.len()? > IN_DATABASE {
                 files.retain(|_, _| false)?;
             }
-            for (inode, remembered) in &unsaved {
+            for (inode, remembered) in &unsaved.files {
                 match remembered {
                     Some(remembered) => files.insert(inode, remembered.to_bytes().as_slice())?,
                     None => files.remove(inode)?,
+                };
+            }
+        }
+        if !unsaved.locks.is_empty() {
+            let mut locks = transaction.open_table(LOCKS)?;
+            for (token, lock) in &unsaved.locks {
+                match lock {
+                    Some(lock) => locks.insert(&**token, &**lock)?,
+                    None => locks.remove(&**token)?,
                 };
             }
         }
@@ -137,45 +227,92 @@ impl Index {
     }
 
     fn load(&self, inode: u64) -> Option<Remembered> {
-        let database = self.database.as_ref()?;
-        if let Some(unsaved) = self.lock().get(&inode) {
+        if !self.is_kept {
+            return None;
+        }
+        if let Some(unsaved) = self.lock().files.get(&inode) {
             return *unsaved;
         }
-        let files = database.begin_read().ok()?.open_table(FILES).ok()?;
+        let files = self.database.begin_read().ok()?.open_table(FILES).ok()?;
         Remembered::from_bytes(files.get(inode).ok()??.value())
     }
 
     fn note(&self, inode: u64, remembered: Option<Remembered>) {
-        if self.database.is_some() {
-            self.lock().insert(inode, remembered);
+        if self.is_kept {
+            let mut unsaved = self.lock();
+            let bytes = remembered.map(Remembered::to_bytes);
+            unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; 89]>::as_slice));
+            unsaved.files.insert(inode, remembered);
         }
     }
 
-    /// The map is whole whatever thread panicked beside it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Option<Remembered>>> {
+    /// What is unsaved is whole whatever thread panicked beside it.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Unsaved> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Unsaved {
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.locks.is_empty()
+    }
+
+    /// What is newer stays.
+    fn put_back(&mut self, older: Self) {
+        for (inode, remembered) in older.files {
+            self.files.entry(inode).or_insert(remembered);
+        }
+        for (token, lock) in older.locks {
+            self.locks.entry(token).or_insert(lock);
+        }
+    }
+
+    fn journal(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+        if let Some(journal) = &mut self.journal {
+            journal.append(table, key, value);
+        }
+    }
+
+    /// Takes in what an earlier process did not come to save. What is of another format is left out.
+    fn take_in(&mut self, record: Record) {
+        let Record { table, key, value } = record;
+        if table == OF_LOCKS {
+            if let Ok(token) = str::from_utf8(&key) {
+                self.locks.insert(token.into(), value);
+            }
+        } else if let (OF_FILES, Ok(inode)) = (table, <[u8; 8]>::try_from(&*key)) {
+            let remembered = value.map(|bytes| Remembered::from_bytes(&bytes));
+            if remembered != Some(None) {
+                self.files.insert(u64::from_le_bytes(inode), remembered.flatten());
+            }
+        }
+    }
+}
+
 impl Remembered {
-    /// The stamp, the hash or zeros, and a byte of flags.
-    fn to_bytes(self) -> [u8; 73] {
-        let mut bytes = [0; 73];
+    /// The stamp, the hash or zeros, the digest that was shown or zeros, and a byte of flags.
+    fn to_bytes(self) -> [u8; 89] {
+        let mut bytes = [0; 89];
         bytes[..40].copy_from_slice(&self.stamp.to_bytes());
         bytes[40..72].copy_from_slice(self.hash.map_or([0; 32], |hash| *hash.as_bytes()).as_slice());
-        let stamp_is_shown = self.shown == ShownForm::Stamp;
-        bytes[72] = u8::from(self.hash.is_some()) | u8::from(stamp_is_shown) << 1 | (self.date as u8) << 2;
+        let (stamp_is_shown, digest) = match self.shown {
+            ShownForm::Content => (false, [0; 16]),
+            ShownForm::Stamp(digest) => (true, digest),
+        };
+        bytes[72..88].copy_from_slice(&digest);
+        bytes[88] = u8::from(self.hash.is_some()) | u8::from(stamp_is_shown) << 1 | (self.date as u8) << 2;
         bytes
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (stamp, rest) = bytes.split_first_chunk::<40>()?;
-        let (hash, flags) = rest.split_first_chunk::<32>()?;
+        let (hash, rest) = rest.split_first_chunk::<32>()?;
+        let (digest, flags) = rest.split_first_chunk::<16>()?;
         let [flags] = flags else { return None };
         Some(Self {
             stamp: Stamp::from_bytes(stamp),
             hash: (flags & 1 != 0).then(|| ContentHash::from_bytes(*hash)),
-            shown: if flags & 2 != 0 { ShownForm::Stamp } else { ShownForm::Content },
+            shown: if flags & 2 != 0 { ShownForm::Stamp(*digest) } else { ShownForm::Content },
             date: match flags >> 2 & 3 {
                 1 => DateKnown::Exact,
                 2 => DateKnown::Shared,
@@ -187,6 +324,6 @@ impl Remembered {
 
 impl fmt::Debug for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Index").field("in_memory", &self.memory.len()).field("kept", &self.database.is_some()).finish()
+        f.debug_struct("Index").field("in_memory", &self.memory.len()).field("kept", &self.is_kept).finish()
     }
 }

@@ -560,12 +560,21 @@ impl Disk for OsDisk {
         attributes::copy(fd(&from.0)?, fd(&to.0)?).map_err(|errno| failed("copy the attributes of", b"", errno))
     }
 
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()> {
+        attributes::copy(fd(&from.0)?, fd(&to.0)?).map_err(|errno| failed("copy the attributes of", b"", errno))
+    }
+
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.subsecond_nanoseconds()) },
         };
         rustix::fs::futimens(fd(&file.0)?, &times).map_err(|errno| failed("set the time of", b"", errno))
+    }
+
+    fn set_permissions(&self, file: &File, bits: u32) -> Result<()> {
+        let mode = Mode::from_raw_mode(bits & 0o777);
+        rustix::fs::fchmod(fd(&file.0)?, mode).map_err(|errno| failed("set the permissions of", b"", errno))
     }
 
     fn sync_file(&self, file: &File) -> Result<()> {
@@ -598,6 +607,9 @@ impl Disk for OsDisk {
     }
 
     fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()> {
+        if !self.abilities().link {
+            return Err(refused("link", name.as_bytes(), Cause::Unsupported, "not to be had here"));
+        }
         // By its place in /proc, since linking an open file by its descriptor alone needs a privilege (linkat(2)).
         let (file, at) = (DecInt::from_fd(fd(&file.0)?), fd(&at.0)?);
         rustix::fs::linkat(&self.handles, file.as_c_str(), at, name.as_bytes(), AtFlags::SYMLINK_FOLLOW)
@@ -605,6 +617,9 @@ impl Disk for OsDisk {
     }
 
     fn rename_new(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
+        if !self.abilities().no_replace {
+            return Err(refused("rename", from.1.as_bytes(), Cause::Unsupported, "not to be had here"));
+        }
         self.rename("rename", from, to, RenameFlags::NOREPLACE)
     }
 

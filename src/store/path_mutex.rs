@@ -20,7 +20,7 @@ const COUNTERS: usize = 4096;
 const UNDER_WAY: u64 = 0xffff;
 
 /// What a mutex belongs to: a folder and a folded name in it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathKey {
     folder: FileId,
     folded: Box<[u8]>,

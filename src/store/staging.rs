@@ -3,6 +3,8 @@
 //! A [`Staging`] has no name, or one that only noclobber knows, so a client that goes away leaves nothing: dropping it is enough.
 //! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
 
+mod tree;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +13,12 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::disk::{Dir, Disk, File, Lease, Leased, Result};
+use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Result};
+use super::history::remove_tree;
+use super::naming;
+
+pub use tree::StagedTree;
+pub(super) use tree::each_entry;
 
 /// What the names of unfinished uploads begin with, where they need one.
 pub const UNFINISHED: &str = "unfinished-";
@@ -191,10 +198,10 @@ impl Staged {
     /// Gives it a name that clients see, over whatever has it. Only for file systems that have no better.
     pub fn name_over(&mut self, dir: &Dir, name: &Name) -> Result<()> {
         if self.own_name.is_none() {
-            return Err(super::disk::DiskError {
+            return Err(DiskError {
                 operation: "rename",
                 name: name.to_text().into_owned(),
-                cause: super::disk::Cause::Unsupported,
+                cause: Cause::Unsupported,
                 message: "a file without a name cannot be renamed".to_owned(),
             });
         }
@@ -237,10 +244,16 @@ impl Staged {
     }
 
     fn give(&mut self, dir: &Dir, name: &Name) -> Result<()> {
+        let can = self.disk.abilities();
         match &mut self.own_name {
             None => self.disk.link(&self.file, dir, name)?,
+            Some(_) if can.link && !can.no_replace => {
+                self.disk.link(&self.file, dir, name)?;
+                // Dropping it removes the name; if that fails the next start does, since the upload has its place already.
+                self.own_name = None;
+            }
             Some(own) => {
-                self.disk.rename_new((&own.dir, &own.name), (dir, name))?;
+                naming::take(&*self.disk, (&own.dir, &own.name), (dir, name))?;
                 own.sweep = false;
                 self.own_name = None;
             }
@@ -268,11 +281,14 @@ pub fn sweep(disk: &dyn Disk, swap: &Dir) -> Result<()> {
     let mut left = Vec::new();
     disk.list(swap, &mut |entry| {
         if entry.name.as_bytes().starts_with(UNFINISHED.as_bytes()) {
-            left.push(entry.name);
+            left.push(entry);
         }
         std::ops::ControlFlow::Continue(())
     })?;
-    left.iter().try_for_each(|name| disk.unlink(swap, name))
+    left.iter().try_for_each(|entry| match entry.status.kind {
+        Kind::Dir => remove_tree(disk, swap, &entry.name),
+        _ => disk.unlink(swap, &entry.name),
+    })
 }
 
 /// Unique among the uploads of this process; those of an earlier one are swept before the first is begun.

@@ -6,6 +6,7 @@
 //! | name | broken when |
 //! |---|---|
 //! | I1 | something owed is lost |
+//! | window | as I1 to I3, by what was saved between the last look and a rename over it (tier D) |
 //! | I1s | a late write in place is only in the history: neither at the name nor beside it |
 //! | I2 | a conditional success displaced something else than the version it named |
 //! | I3 | after a refusal the name does not hold the strangers' newest content |
@@ -46,6 +47,10 @@ pub struct Asked {
     pub conditional: bool,
     /// Whether the name may be missing for an instant (tier C).
     pub takes_out: bool,
+    /// Where what is put there was before, if it is moved.
+    pub source: Option<&'static str>,
+    /// Whether what comes between the last look and the rename may be overridden (tier D).
+    pub renames_over: bool,
 }
 
 /// How a story ended.
@@ -100,8 +105,8 @@ pub fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
     };
     let everywhere = disk.contents_everywhere();
     let mut broken = Vec::new();
+    broken.extend(scene.lost(&everywhere));
     let mut check = |invariant, found: Option<String>| broken.extend(found.map(|found| Broken { invariant, found }));
-    check("I1", scene.lost(&everywhere));
     check("torn", everywhere.iter().find(|(_, bytes)| bytes.starts_with(TORN)).map(|(path, _)| path.clone()));
     if end.restarted || !end.failed {
         check("stray", everywhere.iter().map(|(path, _)| path).find(|path| is_stray(path)).cloned());
@@ -110,14 +115,14 @@ pub fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
     check("I4", scene.unlinked_in_use());
     if end.crash.is_none() {
         check("I1s", scene.hidden_in_the_history());
-        check("I2", scene.displaced_another());
         check("I8", scene.emptied());
         check("I9", scene.ignored_a_waiting_writer());
         check("whole", scene.not_as_answered());
+        broken.extend(scene.displaced_another());
         broken.extend(scene.not_the_newest());
     } else {
-        check("I3c", scene.unanswered_upload());
         check("I5", scene.missing_after_crash());
+        broken.extend(scene.unanswered_upload());
     }
     broken
 }
@@ -163,10 +168,18 @@ impl Scene<'_> {
     }
 
     /// A power cut also undoes what strangers had not synced: then only the client's own two contents are owed.
-    fn lost(&self, everywhere: &[(String, Vec<u8>)]) -> Option<String> {
+    fn lost(&self, everywhere: &[(String, Vec<u8>)]) -> Vec<Broken> {
         let kept = |bytes: &&Vec<u8>| everywhere.iter().any(|(_, kept)| kept == *bytes);
         let counts = |bytes: &&Vec<u8>| !self.was_cut() || self.is_before(Some(bytes)) || self.is_upload(Some(bytes));
-        self.owed().filter(counts).find(|bytes| !kept(bytes)).map(|bytes| text(Some(bytes)))
+        let lost = self.owed().filter(counts).filter(|bytes| !kept(bytes));
+        lost.map(|bytes| self.unless_unseen("I1", Some(bytes), text(Some(bytes)))).collect()
+    }
+
+    /// What no look could have seen before it was renamed over breaks nothing but what tier D cannot promise.
+    fn unless_unseen(&self, invariant: &'static str, bytes: Option<&Vec<u8>>, found: String) -> Broken {
+        let destroyed = |deed: &Deed| deed.unseen && Some(&deed.bytes) == bytes;
+        let unseen = self.asked.renames_over && self.account.overwritten.iter().any(destroyed);
+        Broken { invariant: if unseen { "window" } else { invariant }, found }
     }
 
     fn unlinked_in_use(&self) -> Option<String> {
@@ -188,12 +201,22 @@ impl Scene<'_> {
         (late && !shown && !known).then(|| text(Some(newest)))
     }
 
-    fn displaced_another(&self) -> Option<String> {
+    fn displaced_another(&self) -> Option<Broken> {
         if !self.is_done() || !self.asked.conditional {
             return None;
         }
-        let out = self.out().map(|deed| &deed.bytes).or(self.account.overwritten.last().map(|deed| &deed.bytes));
-        (!self.is_before(out)).then(|| format!("{} was displaced", text(out)))
+        let out = self.displaced();
+        let found = format!("{} was displaced", text(out));
+        if out.is_none() && self.name_was_removed() && self.asked.renames_over {
+            return Some(Broken { invariant: "window", found });
+        }
+        (!self.is_before(out)).then(|| self.unless_unseen("I2", out, found))
+    }
+
+    /// What the upload took the place of, in whatever way.
+    fn displaced(&self) -> Option<&Vec<u8>> {
+        let over = self.account.overwritten.iter().rev().find(|deed| deed.path == self.asked.path);
+        self.out().or(over).map(|deed| &deed.bytes)
     }
 
     fn emptied(&self) -> Option<String> {
@@ -234,7 +257,11 @@ impl Scene<'_> {
             return None;
         }
         let carried = self.visible.iter().any(|(path, bytes)| {
-            path != self.asked.path && !path.contains("(conflict ") && self.is_upload(Some(bytes))
+            // What is to be moved is not the server's: whoever carries it away has it from its own name.
+            path != self.asked.path
+                && self.asked.source.is_none()
+                && !path.contains("(conflict ")
+                && self.is_upload(Some(bytes))
         });
         let found = format!("{} is there, {} is the newest", text(self.at.as_ref()), text(self.newest.as_ref()));
         if self.at == self.newest {
@@ -254,11 +281,20 @@ impl Scene<'_> {
         } else {
             "I3"
         };
-        Some(Broken { invariant, found })
+        Some(if invariant == "I3" {
+            self.unless_unseen(invariant, self.newest.as_ref(), found)
+        } else {
+            Broken { invariant, found }
+        })
     }
 
-    fn unanswered_upload(&self) -> Option<String> {
-        let out = self.out().map(|deed| &deed.bytes);
+    fn unanswered_upload(&self) -> Option<Broken> {
+        let found = self.stands_unanswered()?;
+        Some(self.unless_unseen("I3c", self.displaced(), found))
+    }
+
+    fn stands_unanswered(&self) -> Option<String> {
+        let out = self.displaced();
         let other = out.is_some() && !self.is_before(out);
         let shows = self.is_upload(self.at.as_ref());
         if shows && self.is_refused() {
@@ -298,9 +334,11 @@ impl Scene<'_> {
     }
 }
 
-/// What recovery and the end of an upload leave in noclobber's own folder: versions, and nothing else.
+/// What recovery and the end of an upload leave in noclobber's own folder: versions, and nothing else. Where nothing is kept, a refused
+/// upload that somebody may have seen, and nothing else.
 fn is_stray(path: &str) -> bool {
-    path.starts_with(".noclobber/") && (path.contains('~') || path.contains("/unfinished-"))
+    let displaced = path.starts_with(".noclobber/swap/") && !path.ends_with(" (upload)");
+    displaced || path.starts_with(".noclobber/") && (path.contains('~') || path.contains("/unfinished-"))
 }
 
 fn text(bytes: Option<&Vec<u8>>) -> String {

@@ -5,9 +5,12 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod copies;
+pub mod dav;
 pub mod disk_images;
 pub mod explore;
 pub mod invariants;
+pub mod moves;
 pub mod server;
 pub mod sim_disk;
 pub mod stories;

@@ -113,6 +113,8 @@ struct State {
     now: Timestamp,
     next: u64,
     steps: usize,
+    /// When the last step was over.
+    stepped: Timestamp,
     /// For each step, whether it matters to no stranger.
     alone: Vec<bool>,
     trace: Vec<String>,
@@ -120,6 +122,7 @@ struct State {
     dead: bool,
     read_only: bool,
     vanished: bool,
+    links: bool,
     leases: Vec<LeaseRecord>,
     leased_handles: BTreeSet<u64>,
     hands: BTreeMap<Hand, OpenHand>,
@@ -190,6 +193,8 @@ pub struct Deed {
     pub path: String,
     /// What the file held then.
     pub bytes: Vec<u8>,
+    /// What the files in it held, if it is a folder.
+    pub inside: Vec<Vec<u8>>,
     /// Which file.
     pub inode: u64,
     /// Whether a stranger had written into it or has it open for writing.
@@ -198,6 +203,8 @@ pub struct Deed {
     pub last_name: bool,
     /// Whether nothing, or a file that the server made, took its place.
     pub for_upload: bool,
+    /// Whether it came there, or was written, after the server's step before this one: no look could have seen that.
+    pub unseen: bool,
 }
 
 /// What the invariants are judged by.
@@ -228,10 +235,23 @@ pub struct Account {
 // ---- what a test does with it ---------------------------------------------------------------------------------------------
 
 impl Features {
+    /// What a file system can do that has links, but neither exchanges names nor refuses to rename over one.
+    pub fn with_links_only() -> Self {
+        let mut features = Self::of(Tier::D);
+        features.abilities.link = true;
+        features
+    }
+
     /// What a file system of this tier can do.
     pub fn of(tier: Tier) -> Self {
-        let all =
-            Abilities { lease: true, exchange: true, no_replace: true, nameless: true, time_grain: Duration::ZERO };
+        let all = Abilities {
+            lease: true,
+            exchange: true,
+            no_replace: true,
+            link: true,
+            nameless: true,
+            time_grain: Duration::ZERO,
+        };
         Self {
             abilities: all.at_most(tier),
             reflinks: true,
@@ -264,12 +284,14 @@ impl SimDisk {
             now,
             next: ROOT,
             steps: 0,
+            stepped: now,
             alone: Vec::new(),
             trace: Vec::new(),
             plan: Plan::new(),
             dead: false,
             read_only: false,
             vanished: false,
+            links: true,
             leases: Vec::new(),
             leased_handles: BTreeSet::new(),
             hands: BTreeMap::new(),
@@ -295,6 +317,13 @@ impl SimDisk {
         }
         state.act(&Act::save(path, bytes));
         state.settle();
+    }
+
+    /// What the server is asked to move is the server's to name: strangers who replace it under its new name know what they do.
+    pub fn is_to_be_moved(&self, path: &str) {
+        let mut state = self.lock();
+        let inode = state.find(path).expect("the file is there");
+        state.inode_mut(inode).by_server = true;
     }
 
     /// Makes a folder, and those above it, before the story begins.
@@ -438,6 +467,11 @@ impl SimDisk {
         self.lock().vanished = vanished;
     }
 
+    /// Whether a file can be given a second name. The one that a nameless file is given is its first.
+    pub fn set_links(&self, links: bool) {
+        self.lock().links = links;
+    }
+
     /// Changes how much fits.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().features.capacity = bytes;
@@ -518,12 +552,20 @@ impl SimDisk {
         self.lock().account.disowned.insert(bytes.to_vec());
     }
 
-    /// A client replaced or removed what was taken out for it, and nobody keeps that.
+    /// A client replaced or removed what was taken out or renamed over for it, and nobody keeps that.
     pub fn disown_what_was_taken(&self) {
+        self.disown_what_was_taken_at(|_| true);
+    }
+
+    /// As [`SimDisk::disown_what_was_taken`], of some names only.
+    pub fn disown_what_was_taken_at(&self, counts: impl Fn(&str) -> bool) {
         let mut state = self.lock();
-        let taken: Vec<_> =
-            state.account.taken.iter().filter(|deed| deed.for_upload).map(|deed| deed.bytes.clone()).collect();
-        state.account.disowned.extend(taken);
+        let Account { taken, overwritten, .. } = &state.account;
+        let taken = taken.iter().filter(|deed| deed.for_upload && counts(&deed.path));
+        let overwritten = overwritten.iter().filter(|deed| !deed.unseen && counts(&deed.path));
+        let gone = taken.chain(overwritten).flat_map(|deed| [std::slice::from_ref(&deed.bytes), &deed.inside].concat());
+        let gone: Vec<_> = gone.collect();
+        state.account.disowned.extend(gone);
     }
 
     /// What the server itself did to a name before the story is what is there now.
@@ -590,6 +632,7 @@ impl SimDisk {
                 };
                 let end = failure.map_or(String::new(), |cause| format!(" -> {cause:?}"));
                 state.trace.push(format!("{step:4} {operation} {label}{end}"));
+                state.stepped = state.now;
                 state.strangers(step, When::After);
                 state.strangers_after(operation);
                 let crash = state.crashes(step, When::After);
@@ -855,6 +898,17 @@ impl Disk for SimDisk {
         })
     }
 
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()> {
+        let label = |state: &State| format!("{} -> {}", state.label(from, b""), state.label(to, b""));
+        self.change("copy_dir_attributes", "", label, |state| {
+            let mode = state.inodes[&id(&from.0)].mode & 0o1777;
+            let now = state.tick();
+            let to = state.inode_mut(id(&to.0));
+            (to.mode, to.ctime) = (mode, now);
+            Ok(())
+        })
+    }
+
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
         self.change(
             "set_mtime",
@@ -864,6 +918,21 @@ impl Disk for SimDisk {
                 let now = state.tick();
                 let file = state.inode_mut(id(&file.0));
                 (file.mtime, file.ctime) = (mtime, now);
+                Ok(())
+            },
+        )
+    }
+
+    fn set_permissions(&self, file: &File, bits: u32) -> Result<()> {
+        self.change(
+            "set_permissions",
+            "",
+            |state| state.file_label(file),
+            |state| {
+                let now = state.tick();
+                let file = state.inode_mut(id(&file.0));
+                file.mode = file.mode & !0o777 | bits & 0o777;
+                file.ctime = now;
                 Ok(())
             },
         )
@@ -912,10 +981,13 @@ impl Disk for SimDisk {
     fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()> {
         let label = |state: &State| format!("{} at {}", state.file_label(file), state.label(at, name.as_bytes()));
         self.change("link", &name.to_text(), label, |state| {
-            if !state.features.abilities.no_replace {
+            if !state.features.abilities.link {
                 return Err(Cause::Unsupported);
             }
             let inode = id(&file.0);
+            if !state.links && !state.inodes[&inode].linkable {
+                return Err(Cause::NotPermitted);
+            }
             let dir = state.free_place(at, name)?;
             if !state.inodes[&inode].linkable && state.links(inode) == 0 {
                 return Err(Cause::NotFound);
@@ -1388,10 +1460,12 @@ impl State {
             step: self.steps,
             path: path.to_owned(),
             bytes: file.bytes.clone(),
+            inside: self.files_below(inode).iter().map(|inode| self.inodes[inode].bytes.clone()).collect(),
             inode,
             used: file.by_stranger || self.is_open_for_writing(inode),
             last_name: self.links(inode) == 1,
             for_upload: true,
+            unseen: file.ctime > self.stepped,
         }
     }
 
@@ -1454,6 +1528,17 @@ impl State {
         }
         found.sort();
         found
+    }
+
+    fn files_below(&self, folder: u64) -> Vec<u64> {
+        let (mut files, mut todo) = (Vec::new(), vec![folder]);
+        while let Some(folder) = todo.pop() {
+            for inode in self.tree().get(&folder).into_iter().flat_map(BTreeMap::values) {
+                let found = if self.inodes[inode].kind == Kind::Dir { &mut todo } else { &mut files };
+                found.push(*inode);
+            }
+        }
+        files
     }
 
     fn make_folders(&mut self, path: &str) {
@@ -1698,10 +1783,9 @@ impl State {
         self.hands.values().any(|hand| hand.inode == Some(inode) && writes(hand))
     }
 
-    /// A stranger replaced or removed a name of this file himself. Our own second link of an upload does not keep it.
+    /// A stranger replaced or removed a name of this file himself. A second link of our own does not keep it.
     fn disown_unless_linked(&mut self, inode: u64) {
-        let ours = self.inodes[&inode].by_server;
-        let linked = self.walk().iter().any(|(path, it)| *it == inode && (!ours || is_visible(path)));
+        let linked = self.walk().iter().any(|(path, it)| *it == inode && is_visible(path));
         if !linked {
             self.account.disowned.insert(self.inodes[&inode].bytes.clone());
         }

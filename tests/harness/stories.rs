@@ -149,14 +149,38 @@ impl Asking {
         Self { request, features: Features::of(tier), keeps: true, short: false }
     }
 
-    /// The same, from the end of the body.
+    /// A request on every kind of disk.
+    pub fn everywhere(request: Request) -> [Self; 5] {
+        let [a, b, c, d] = [Tier::A, Tier::B, Tier::C, Tier::D].map(|tier| Self::of(request, tier));
+        [a, b, c, Self::with_links_only(request), d]
+    }
+
+    /// A request on a disk that has links, but can neither exchange names nor refuse to rename over one.
+    pub fn with_links_only(request: Request) -> Self {
+        Self { features: Features::with_links_only(), ..Self::of(request, Tier::C) }
+    }
+
+    /// As [`Asking::of`], from the end of the body.
     pub fn short(request: Request, tier: Tier) -> Self {
-        Self { short: true, ..Self::of(request, tier) }
+        Self::of(request, tier).shortened()
+    }
+
+    /// The same, from the end of the body.
+    pub fn shortened(self) -> Self {
+        Self { short: true, ..self }
     }
 
     /// The same with the history off.
     pub fn without_history(self) -> Self {
         Self { keeps: false, ..self }
+    }
+
+    /// A server on a disk of this tier, where nothing has happened yet.
+    pub fn set_up_for_moves(&self) -> (SimDisk, Server) {
+        let disk = SimDisk::new(self.features.clone());
+        disk.place_folder("d");
+        let server = self.server(&disk);
+        (disk, server)
     }
 
     fn asked(&self) -> Asked {
@@ -166,7 +190,13 @@ impl Asking {
             before: self.request.before(),
             conditional: !self.request.precondition().is_empty(),
             takes_out: self.tier() == Tier::C,
+            source: None,
+            renames_over: self.tier() == Tier::D,
         }
+    }
+
+    fn brings(&self) -> Option<&'static [u8]> {
+        self.request.brings().map(str::as_bytes)
     }
 
     fn tier(&self) -> Tier {
@@ -182,6 +212,7 @@ impl Asking {
             require_preconditions: false,
             tag_threshold: threshold,
             hashing_max: 1,
+            syncs: true,
         };
         let opened = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now());
         Server {
@@ -232,7 +263,7 @@ impl Asking {
                         self.upload(disk, server)?
                     }
                 };
-                share.put(&path, upload, &precondition, now).map(drop)
+                share.put(&path, upload, None, &precondition, now).map(drop)
             }
         }
     }
@@ -243,7 +274,8 @@ impl Story for Asking {
 
     fn name(&self) -> String {
         let history = if self.keeps { "" } else { ", no history" };
-        format!("{:?} on tier {}{history}", self.request, self.tier())
+        let links = if self.tier() == Tier::C && !self.features.abilities.no_replace { " by links" } else { "" };
+        format!("{:?} on tier {}{links}{history}", self.request, self.tier())
     }
 
     fn set_up(&self) -> (SimDisk, Server) {
@@ -264,7 +296,12 @@ impl Story for Asking {
     }
 
     fn start(&self, disk: &SimDisk) -> Server {
-        self.server(disk)
+        let server = self.server(disk);
+        if !self.keeps && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
+            // The upload stands, or the removal is done, although nobody may have been told: nobody is owed what it replaced.
+            disk.disown_what_was_taken();
+        }
+        server
     }
 
     fn operate(&self, disk: &SimDisk, server: &Server) -> Answer {
@@ -290,6 +327,10 @@ impl Story for Asking {
     }
 
     fn judge(&self, disk: &SimDisk, end: &End) -> Vec<Broken> {
+        let faulted = matches!(end.answer, Some(Answer::Fault(_)));
+        if !self.keeps && faulted && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
+            disk.disown_what_was_taken();
+        }
         let mut broken = judge(disk, &self.asked(), end);
         if self.request == Request::MakeFolder {
             let made = disk.folders().iter().any(|folder| folder == PATH);
@@ -305,7 +346,11 @@ impl Story for Asking {
         match (broken.invariant, self.tier()) {
             // A check that fails is as good as a second act: it makes the server undo a swap that was right.
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
-            ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
+            ("I1s", Tier::B | Tier::C | Tier::D) | ("I3", Tier::B) => in_place,
+            ("window", _) => !end.acts.is_empty(),
+            // Who keeps open what was renamed over, or deleted while nothing is kept, writes into nothing. The version that a request
+            // names is in the history all the same.
+            ("I1", Tier::D) => in_place && !(self.keeps && broken.found == format!("{BEFORE:?}")),
             // What a program writes in place into a folder that is being removed goes where the folder goes.
             ("I1s", Tier::A) => in_place && self.request == Request::DeleteFolder,
             ("I8", Tier::C) => true,

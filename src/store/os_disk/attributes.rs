@@ -3,7 +3,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, Gid, Mode, StatxFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, StatxFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 type Result<T> = std::result::Result<T, Errno>;
@@ -16,13 +16,16 @@ const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
 
 /// Copies what can be copied; what this user may not set is left, and the mode is narrowed to fit.
 pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
-    let asked = StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
+    let asked = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
     let source = rustix::fs::statx(from, c"", AtFlags::EMPTY_PATH, asked)?;
     let target = rustix::fs::statx(to, c"", AtFlags::EMPTY_PATH, asked)?;
-    let mode = u32::from(source.stx_mode) & 0o1777;
+    // What set-group-ID means for a folder is harmless: what is made in it has its group.
+    let is_folder = FileType::from_raw_mode(source.stx_mode.into()) == FileType::Directory;
+    let (kept, owners) = if is_folder { (0o3777, 0o700) } else { (0o1777, 0o600) };
+    let mode = u32::from(source.stx_mode) & kept;
 
     // The owner's alone until the end. User attributes come first: setting them takes the right to write.
-    set_mode(to, 0o600)?;
+    set_mode(to, owners)?;
     let names = names_of(from)?;
     for name in names.split(|byte| *byte == 0).filter(|name| name.starts_with(b"user.")) {
         copy_attribute(from, to, name)?;

@@ -50,13 +50,15 @@ pub(super) fn probe(root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abilities 
     if matches!(nameless, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOSPC | Errno::DQUOT)) {
         return guess(family, root, handles);
     }
-    let names = if family.does_everything() { Names::known(handles) } else { Names::tried(root, family) };
+    let mut names = if family.does_everything() { Names::known(handles) } else { Names::tried(root, family) };
     let has_nameless = nameless.is_ok();
-    let (time_grain, lease) = match nameless.ok().or(names.sample) {
+    let (time_grain, lease) = match nameless.ok().or(names.sample.take()) {
         Some(sample) => (family.grain(&sample), family.leases() && gives_lease(sample, handles)),
         None => (family.grain_untried(root), false),
     };
-    Abilities { lease, exchange: names.exchange, no_replace: names.no_replace, nameless: has_nameless, time_grain }
+    let Names { exchange, no_replace, link, .. } = names;
+    // What has no name gets one by a link.
+    Abilities { lease, exchange, no_replace, link, nameless: has_nameless && link, time_grain }
 }
 
 /// Whether a lease on this very file would see every writer.
@@ -141,6 +143,7 @@ fn guess(family: Family, root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abili
         lease: family.leases() && leases_are_enabled(),
         exchange: everything && knows_exchange(handles),
         no_replace: everything,
+        link: everything,
         nameless: everything,
         time_grain: family.grain_untried(root),
     }
@@ -150,18 +153,19 @@ fn guess(family: Family, root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abili
 struct Names {
     exchange: bool,
     no_replace: bool,
+    link: bool,
     /// A file that was made for trying, where there is more to try with it.
     sample: Option<OwnedFd>,
 }
 
 impl Names {
     fn known(handles: BorrowedFd<'_>) -> Self {
-        Self { exchange: knows_exchange(handles), no_replace: true, sample: None }
+        Self { exchange: knows_exchange(handles), no_replace: true, link: true, sample: None }
     }
 
     /// Tries them in a private folder, since the kernel asks the file system only for names that are there.
     fn tried(root: BorrowedFd<'_>, family: Family) -> Self {
-        let nothing = Self { exchange: false, no_replace: false, sample: None };
+        let nothing = Self { exchange: false, no_replace: false, link: false, sample: None };
         let Some(folder) = TrialFolder::make(root) else { return nothing };
         let at = folder.fd.as_fd();
         let made = OFlags::CREATE | OFlags::EXCL;
@@ -169,12 +173,12 @@ impl Names {
         let exchange = rustix::fs::renameat_with(at, c"one", at, c"other", RenameFlags::EXCHANGE).is_ok()
             && inode_at(at, c"one").is_some_and(|inode| inode_of(&other) == Some(inode))
             && inode_at(at, c"other").is_some_and(|inode| inode_of(&one) == Some(inode));
-        let no_replace = rustix::fs::renameat_with(at, c"one", at, c"third", RenameFlags::NOREPLACE).is_ok()
-            || rustix::fs::linkat(at, c"one", at, c"third", AtFlags::empty()).is_ok();
+        let no_replace = rustix::fs::renameat_with(at, c"one", at, c"third", RenameFlags::NOREPLACE).is_ok();
+        let link = rustix::fs::linkat(at, c"other", at, c"fourth", AtFlags::empty()).is_ok();
         drop(other);
         // Where files are removed by another machine or program, one that is still open would keep the folder from going.
         let sample = (family != Family::Foreign).then_some(one);
-        Self { exchange, no_replace, sample }
+        Self { exchange, no_replace, link, sample }
     }
 }
 
@@ -210,7 +214,7 @@ impl<'root> TrialFolder<'root> {
     }
 
     fn clear(&self) {
-        for name in [c"one", c"other", c"third"] {
+        for name in [c"one", c"other", c"third", c"fourth"] {
             let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
         }
     }

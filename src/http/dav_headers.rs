@@ -1,0 +1,537 @@
+//! The headers of WebDAV that are more than a word: `Depth`, `Overwrite`, `Destination`, `Timeout`, `Lock-Token`, and those that clients
+//! made up (`X-OC-Mtime`, `X-Expected-Entity-Length`, `Brief`). Each is read from the raw field lines into a value.
+//!
+//! What cannot be read is an error wherever a guess could change the wrong thing, and is left out where it is only a wish.
+
+use std::time::Duration;
+
+use actix_http::RequestHead;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+
+use super::request;
+use crate::model::lock::LockToken;
+use crate::model::path::{PathError, SharePath};
+use crate::model::stamp::Timestamp;
+
+/// How long a lock is granted where the client does not say: several builds of Office never refresh theirs, and give a file up after
+/// minutes.
+pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+
+/// The shortest time for which a lock is granted, whatever was asked: old builds of Office refresh no sooner.
+pub(super) const TIMEOUT_MIN: Duration = Duration::from_secs(180);
+
+/// The longest time for which a lock is granted: clients that are still there refresh it, and nobody waits for longer for one that is not.
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// The schemes by which clients name what is on a server like this.
+const SCHEMES: [&str; 6] = ["http", "https", "dav", "davs", "webdav", "webdavs"];
+
+/// A header that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the header {0} cannot be read")]
+pub(super) struct BadHeader(pub(super) &'static str);
+
+/// How far down a request reaches (RFC 4918 §10.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// `0`: the resource itself.
+    Zero,
+    /// `1`: and its members.
+    One,
+    /// `infinity`: and everything below.
+    Infinity,
+}
+
+/// The `Depth` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AskedDepth {
+    /// How far down.
+    pub(super) depth: Depth,
+    /// Whether the resource itself is left out (`1,noroot`, the older spelling of `Prefer: depth-noroot`).
+    pub(super) without_root: bool,
+}
+
+/// Whether what is at the destination may be replaced (RFC 4918 §10.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overwrite {
+    /// `T`, or nothing said.
+    Allow,
+    /// `F`.
+    Forbid,
+}
+
+/// Where a URL in a header leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Into this share.
+    Here {
+        /// Where.
+        path: SharePath,
+        /// Whether the URL ends in a slash.
+        names_a_collection: bool,
+    },
+    /// To another server.
+    Elsewhere,
+}
+
+/// Why a URL in a header leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadUrl {
+    /// There is no such header.
+    #[error("it is missing")]
+    Missing,
+    /// It is neither an absolute URI nor an absolute path, or carries a query or a fragment, or comes more than once.
+    #[error("it is not the URL of a file or a folder")]
+    Form,
+    /// It leads to this server, but its path is none of a share.
+    #[error("its path holds {0}")]
+    Path(#[from] PathError),
+}
+
+/// The names by which a request and its server know this host. Ports and schemes count for nothing: a proxy in front may have changed both.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnHosts<'a> {
+    names: Vec<&'a str>,
+}
+
+impl Depth {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "0" => Some(Self::Zero),
+            "1" => Some(Self::One),
+            other => other.eq_ignore_ascii_case("infinity").then_some(Self::Infinity),
+        }
+    }
+}
+
+/// `Depth`; `None` where there is none.
+pub(super) fn depth(headers: &HeaderMap) -> Result<Option<AskedDepth>, BadHeader> {
+    let Some(text) = only_text(headers, "Depth")? else { return Ok(None) };
+    let (depth, without_root) = match text.split_once(',') {
+        Some((depth, noroot)) if noroot.trim().eq_ignore_ascii_case("noroot") => (depth.trim_end(), true),
+        Some(_) => return Err(BadHeader("Depth")),
+        None => (text, false),
+    };
+    match Depth::parse(depth) {
+        None => Err(BadHeader("Depth")),
+        Some(Depth::Zero) if without_root => Err(BadHeader("Depth")),
+        Some(depth) => Ok(Some(AskedDepth { depth, without_root })),
+    }
+}
+
+/// `Overwrite`.
+pub(super) fn overwrite(headers: &HeaderMap) -> Result<Overwrite, BadHeader> {
+    match only_text(headers, "Overwrite")? {
+        None | Some("T" | "t") => Ok(Overwrite::Allow),
+        Some("F" | "f") => Ok(Overwrite::Forbid),
+        Some(_) => Err(BadHeader("Overwrite")),
+    }
+}
+
+/// `Destination`.
+///
+/// A `?` or `#` that is not escaped is an error: whoever forgot to escape it in a name would otherwise write over another file, the one
+/// whose name ends there.
+pub(super) fn destination(headers: &HeaderMap, own: &OwnHosts<'_>) -> Result<Place, BadUrl> {
+    match headers.get_all("destination").collect::<Vec<_>>()[..] {
+        [] => Err(BadUrl::Missing),
+        [value] => place(str::from_utf8(value.as_bytes()).map_err(|_| BadUrl::Form)?.trim_ascii(), own),
+        _ => Err(BadUrl::Form),
+    }
+}
+
+/// For how long a lock is granted: the first entry of `Timeout` that can be read, no less than [`TIMEOUT_MIN`] and no more than
+/// [`TIMEOUT_MAX`]. `Infinite` is granted the most there is; [`TIMEOUT_DEFAULT`] where nothing can be read.
+pub(super) fn timeout(headers: &HeaderMap) -> Duration {
+    let lines = headers.get_all("timeout").filter_map(|value| value.to_str().ok());
+    let asked = lines.flat_map(|line| line.split(',')).find_map(|entry| asked_timeout(entry.trim()));
+    asked.map_or(TIMEOUT_DEFAULT, |asked| asked.clamp(TIMEOUT_MIN, TIMEOUT_MAX))
+}
+
+/// `Lock-Token`, with and without the angle brackets that belong around it; `None` where there is none.
+pub(super) fn lock_token(headers: &HeaderMap) -> Result<Option<LockToken>, BadHeader> {
+    let Some(text) = only_text(headers, "Lock-Token")? else { return Ok(None) };
+    let bare = match text.strip_prefix('<') {
+        Some(rest) => rest.strip_suffix('>').ok_or(BadHeader("Lock-Token"))?,
+        None => text,
+    };
+    LockToken::parse(bare.trim_ascii()).map(Some).ok_or(BadHeader("Lock-Token"))
+}
+
+/// `X-OC-Mtime`: the date that an upload is to have, in seconds since 1970, with decimals or without. Anything else is as if it were not
+/// there, hexadecimal numbers too.
+pub(super) fn asked_mtime(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = only_text(headers, "X-OC-Mtime").ok()??;
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(decimals) {
+        return None;
+    }
+    let seconds: i64 = whole.parse().ok().filter(|seconds| *seconds < i64::MAX / 1_000_000_000)?;
+    let nanoseconds = format!("{decimals:0<9}")[..9].parse().ok()?;
+    Some(Timestamp::new(seconds, nanoseconds))
+}
+
+/// `X-Expected-Entity-Length`: how many bytes the body will have, from clients that send it in chunks. `None` where there is none.
+pub(super) fn expected_length(headers: &HeaderMap) -> Result<Option<u64>, BadHeader> {
+    let Some(text) = only_text(headers, "X-Expected-Entity-Length")? else { return Ok(None) };
+    let length = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    length.map(Some).ok_or(BadHeader("X-Expected-Entity-Length"))
+}
+
+/// Whether the client wants to hear of failures alone: `Prefer: return=minimal`, or `Brief: t` (RFC 8144 §2 and appendix A).
+pub(super) fn prefers_minimal(headers: &HeaderMap) -> bool {
+    request::prefers(headers, "return=minimal")
+        || only_text(headers, "Brief").is_ok_and(|brief| brief.is_some_and(|word| word.eq_ignore_ascii_case("t")))
+}
+
+/// Whether the resource itself is to be left out of what lies below it: `Prefer: depth-noroot`, or an older spelling of it.
+pub(super) fn prefers_no_root(headers: &HeaderMap, depth: Option<AskedDepth>) -> bool {
+    request::prefers(headers, "depth-noroot") || depth.is_some_and(|depth| depth.without_root)
+}
+
+impl<'a> OwnHosts<'a> {
+    /// The names that this request was sent to, those under which proxies in front say that they took it, and those that the server was
+    /// told of.
+    pub(super) fn of(head: &'a RequestHead, allowed_hosts: &'a [String]) -> Self {
+        let target = head.uri.authority().map(|authority| authority.as_str());
+        let of_headers = |name: HeaderName| head.headers.get_all(name).filter_map(|value| value.to_str().ok());
+        let forwarded = of_headers(HeaderName::from_static("x-forwarded-host")).flat_map(|line| line.split(','));
+        let named: Vec<&str> = target.into_iter().chain(of_headers(header::HOST)).chain(forwarded).collect();
+        if named.is_empty() {
+            // A client that does not say where it believes to be can only mean us.
+            return Self::default();
+        }
+        let names = named.into_iter().chain(allowed_hosts.iter().map(String::as_str));
+        Self { names: names.map(|name| host_name(name.trim())).filter(|name| !name.is_empty()).collect() }
+    }
+
+    /// Whether an authority names this host.
+    fn include(&self, authority: &str) -> bool {
+        let asked = host_name(authority);
+        self.names.is_empty() || self.names.iter().any(|name| name.eq_ignore_ascii_case(asked))
+    }
+}
+
+/// Where an absolute URI or an absolute path leads.
+pub(super) fn place(text: &str, own: &OwnHosts<'_>) -> Result<Place, BadUrl> {
+    if text.chars().any(char::is_control) {
+        return Err(BadUrl::Form);
+    }
+    if text.starts_with('/') {
+        return place_here(text);
+    }
+    let (scheme, rest) = text.split_once(':').ok_or(BadUrl::Form)?;
+    let begins_well = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !begins_well || !is_scheme || rest.is_empty() {
+        return Err(BadUrl::Form);
+    }
+    if !SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+        return Ok(Place::Elsewhere);
+    }
+    let rest = rest.strip_prefix("//").ok_or(BadUrl::Form)?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if host_name(authority).is_empty() {
+        return Err(BadUrl::Form);
+    }
+    if !own.include(authority) {
+        return Ok(Place::Elsewhere);
+    }
+    place_here(if path.is_empty() { "/" } else { path })
+}
+
+fn place_here(url_path: &str) -> Result<Place, BadUrl> {
+    if url_path.contains(['?', '#']) {
+        return Err(BadUrl::Form);
+    }
+    let path = SharePath::parse_url(url_path)?;
+    Ok(Place::Here { path, names_a_collection: SharePath::url_names_a_collection(url_path) })
+}
+
+/// The name or address in an authority, without the user, the port, and the dot that may end a full name.
+fn host_name(authority: &str) -> &str {
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let end = match host.starts_with('[') {
+        true => host.find(']').map_or(host.len(), |at| at + 1),
+        false => host.find(':').unwrap_or(host.len()),
+    };
+    host[..end].trim_end_matches('.')
+}
+
+fn asked_timeout(entry: &str) -> Option<Duration> {
+    if entry.eq_ignore_ascii_case("infinite") {
+        return Some(Duration::MAX);
+    }
+    let (word, digits) = entry.split_at_checked("Second-".len())?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_seconds = word.eq_ignore_ascii_case("Second-") && is_number;
+    // More than any number holds is a long time.
+    is_seconds.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
+}
+
+/// The only field line of a header as text; `None` where there is none.
+fn only_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, BadHeader> {
+    let mut values = headers.get_all(name);
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|_| values.next().is_none()).ok_or(BadHeader(name))?;
+    Ok(Some(text.trim_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("no line breaks in a row");
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    fn here(path: &str, names_a_collection: bool) -> Result<Place, BadUrl> {
+        let path = SharePath::parse_disk(path.as_bytes()).expect("a clean path");
+        Ok(Place::Here { path, names_a_collection })
+    }
+
+    #[test]
+    fn depths() {
+        let asked = |depth, without_root| Ok(Some(AskedDepth { depth, without_root }));
+        for (value, expected) in [
+            ("0", asked(Depth::Zero, false)),
+            ("1", asked(Depth::One, false)),
+            (" 1 ", asked(Depth::One, false)),
+            ("infinity", asked(Depth::Infinity, false)),
+            ("Infinity", asked(Depth::Infinity, false)),
+            ("1,noroot", asked(Depth::One, true)),
+            ("1, NoRoot", asked(Depth::One, true)),
+            ("infinity,noroot", asked(Depth::Infinity, true)),
+            ("0,noroot", Err(BadHeader("Depth"))),
+            ("2", Err(BadHeader("Depth"))),
+            ("01", Err(BadHeader("Depth"))),
+            ("", Err(BadHeader("Depth"))),
+            ("infinite", Err(BadHeader("Depth"))),
+            ("1,1", Err(BadHeader("Depth"))),
+        ] {
+            assert_eq!(depth(&headers(&[("depth", value)])), expected, "{value:?}");
+        }
+        assert_eq!(depth(&headers(&[])), Ok(None), "its absence can be told");
+        assert_eq!(depth(&headers(&[("depth", "0"), ("depth", "1")])), Err(BadHeader("Depth")), "two of them");
+    }
+
+    #[test]
+    fn overwrites() {
+        for (value, expected) in [
+            ("T", Ok(Overwrite::Allow)),
+            ("t", Ok(Overwrite::Allow)),
+            ("F", Ok(Overwrite::Forbid)),
+            ("f", Ok(Overwrite::Forbid)),
+            ("", Err(BadHeader("Overwrite"))),
+            ("true", Err(BadHeader("Overwrite"))),
+            ("T, F", Err(BadHeader("Overwrite"))),
+        ] {
+            assert_eq!(overwrite(&headers(&[("overwrite", value)])), expected, "{value:?}");
+        }
+        assert_eq!(overwrite(&headers(&[])), Ok(Overwrite::Allow));
+        assert_eq!(overwrite(&headers(&[("overwrite", "T"), ("overwrite", "F")])), Err(BadHeader("Overwrite")));
+    }
+
+    #[test]
+    fn destinations() {
+        let own = OwnHosts { names: vec!["files.example", "127.0.0.1", "[::1]"] };
+        for (value, expected) in [
+            ("/a", here("a", false)),
+            ("/a/", here("a", true)),
+            ("/", here("", true)),
+            ("/a%20b/%C3%A9", here("a b/é", false)),
+            ("/a b", here("a b", false)),
+            ("/é", here("é", false)),
+            ("/a%23b%3Fc", here("a#b?c", false)),
+            ("http://files.example/a", here("a", false)),
+            ("HTTP://Files.Example/a", here("a", false)),
+            ("https://files.example/a", here("a", false)),
+            ("http://files.example:8080/a", here("a", false)),
+            ("https://files.example.:443/a", here("a", false)),
+            ("http://me:secret@files.example/a/", here("a", true)),
+            ("dav://files.example/a", here("a", false)),
+            ("http://127.0.0.1:4918/a", here("a", false)),
+            ("http://[::1]:4918/a", here("a", false)),
+            ("http://files.example", here("", true)),
+            ("  /a  ", here("a", false)),
+            ("http://other.example/a", Ok(Place::Elsewhere)),
+            ("http://files.example@other.example/a", Ok(Place::Elsewhere)),
+            ("http://files.example.other/a", Ok(Place::Elsewhere)),
+            ("http://other.example/a?b#c", Ok(Place::Elsewhere)),
+            ("http://[::2]/a", Ok(Place::Elsewhere)),
+            ("ftp://files.example/a", Ok(Place::Elsewhere)),
+            ("urn:x", Ok(Place::Elsewhere)),
+            ("", Err(BadUrl::Form)),
+            ("a", Err(BadUrl::Form)),
+            ("a/b", Err(BadUrl::Form)),
+            ("http:/a", Err(BadUrl::Form)),
+            ("http:///a", Err(BadUrl::Form)),
+            ("http://:80/a", Err(BadUrl::Form)),
+            ("http:", Err(BadUrl::Form)),
+            ("1http://files.example/a", Err(BadUrl::Form)),
+            ("/a?b", Err(BadUrl::Form)),
+            ("/a#b", Err(BadUrl::Form)),
+            ("http://files.example?b", Err(BadUrl::Form)),
+            ("http://files.example/a#", Err(BadUrl::Form)),
+            ("/a\tb", Err(BadUrl::Form)),
+            ("//files.example/a", Err(BadUrl::Path(PathError::EmptySegment))),
+            ("/a//b", Err(BadUrl::Path(PathError::EmptySegment))),
+            ("/a/../b", Err(BadUrl::Path(PathError::DotSegment))),
+            ("http://files.example/%2e%2e/b", Err(BadUrl::Path(PathError::DotSegment))),
+            ("/a%2Fb", Err(BadUrl::Path(PathError::BadByte))),
+            ("/a%0", Err(BadUrl::Path(PathError::BadEscape))),
+            ("/.noclobber/history", Err(BadUrl::Path(PathError::Reserved))),
+        ] {
+            assert_eq!(destination(&headers(&[("destination", value)]), &own), expected, "{value:?}");
+        }
+        assert_eq!(destination(&headers(&[]), &own), Err(BadUrl::Missing));
+        assert_eq!(destination(&headers(&[("destination", "/a"), ("destination", "/a")]), &own), Err(BadUrl::Form));
+    }
+
+    #[test]
+    fn this_host_goes_by_many_names() {
+        let mut head = RequestHead::default();
+        head.headers = headers(&[("host", "10.0.0.2:4918")]);
+        head.headers.append(HeaderName::from_static("x-forwarded-host"), HeaderValue::from_static("a.example, b:8443"));
+        let allowed = ["nas:80".to_owned()];
+        let own = OwnHosts::of(&head, &allowed);
+        for ours in ["10.0.0.2", "10.0.0.2:1", "A.example", "b", "nas", "u@nas:2"] {
+            assert!(own.include(ours), "{ours}");
+        }
+        for foreign in ["10.0.0.3", "a.example.org", "", "a.example,"] {
+            assert!(!own.include(foreign), "{foreign}");
+        }
+        assert!(OwnHosts::of(&RequestHead::default(), &allowed).include("whatever"), "no Host at all");
+    }
+
+    #[test]
+    fn timeouts() {
+        let seconds = Duration::from_secs;
+        for (value, expected) in [
+            ("Second-1800", seconds(1800)),
+            ("second-600", seconds(600)),
+            ("Second-180", seconds(180)),
+            ("Second-1", TIMEOUT_MIN),
+            ("Second-0", TIMEOUT_MIN),
+            ("Second-3600", seconds(3600)),
+            ("Second-4100000000", TIMEOUT_MAX),
+            ("Second-99999999999999999999999999", TIMEOUT_MAX),
+            ("Infinite", TIMEOUT_MAX),
+            ("infinite", TIMEOUT_MAX),
+            ("Infinite, Second-4100000000", TIMEOUT_MAX),
+            ("Extend-1, Second-700, Infinite", seconds(700)),
+            ("Second-, Second--1, Second-+300, Second-400", seconds(400)),
+            (" , ,Second-500", seconds(500)),
+            ("Minute-5", TIMEOUT_DEFAULT),
+            ("", TIMEOUT_DEFAULT),
+            ("Second-0x200", TIMEOUT_DEFAULT),
+            ("é", TIMEOUT_DEFAULT),
+        ] {
+            assert_eq!(timeout(&headers(&[("timeout", value)])), expected, "{value:?}");
+        }
+        assert_eq!(timeout(&headers(&[])), TIMEOUT_DEFAULT);
+        assert_eq!(timeout(&headers(&[("timeout", "x"), ("timeout", "Second-900")])), seconds(900));
+    }
+
+    #[test]
+    fn lock_tokens() {
+        for (value, expected) in [
+            ("<urn:uuid:1>", Some("urn:uuid:1")),
+            ("urn:uuid:1", Some("urn:uuid:1")),
+            (" < opaquelocktoken:a-b > ", Some("opaquelocktoken:a-b")),
+            ("<urn:uuid:1", None),
+            ("urn:uuid:1>", None),
+            ("<>", None),
+            ("", None),
+            ("nothing", None),
+            ("<a:b> <a:c>", None),
+        ] {
+            let expected = expected.map(LockToken::parse).ok_or(BadHeader("Lock-Token"));
+            assert_eq!(lock_token(&headers(&[("lock-token", value)])), expected, "{value:?}");
+        }
+        assert_eq!(lock_token(&headers(&[])), Ok(None));
+    }
+
+    #[test]
+    fn dates_that_uploads_ask_for() {
+        for (value, expected) in [
+            ("1580702706", Some(Timestamp::new(1_580_702_706, 0))),
+            ("1580702706.5", Some(Timestamp::new(1_580_702_706, 500_000_000))),
+            ("1580702706.0123456789", Some(Timestamp::new(1_580_702_706, 12_345_678))),
+            ("0", Some(Timestamp::new(0, 0))),
+            ("0x5E37A6B2", None),
+            ("5E37A6B2", None),
+            ("1e9", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.", None),
+            (".5", None),
+            ("1.5.5", None),
+            ("", None),
+            ("99999999999999999999", None),
+            ("9223372036854775807", None),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ] {
+            assert_eq!(asked_mtime(&headers(&[("x-oc-mtime", value)])), expected, "{value:?}");
+        }
+        assert_eq!(asked_mtime(&headers(&[("x-oc-mtime", "1"), ("x-oc-mtime", "2")])), None);
+    }
+
+    #[test]
+    fn lengths_that_are_expected() {
+        let expected = |value| expected_length(&headers(&[("x-expected-entity-length", value)]));
+        assert_eq!(expected("5"), Ok(Some(5)));
+        assert_eq!(expected_length(&headers(&[])), Ok(None));
+        for bad in ["", "-5", "+5", "5 5", "0x5", "99999999999999999999"] {
+            assert_eq!(expected(bad), Err(BadHeader("X-Expected-Entity-Length")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn preferences_in_old_and_new_words() {
+        for (field, minimal, no_root) in [
+            (("prefer", "return=minimal"), true, false),
+            (("brief", "t"), true, false),
+            (("brief", "T"), true, false),
+            (("brief", "f"), false, false),
+            (("prefer", "respond-async, depth-noroot"), false, true),
+            (("depth", "1,noroot"), false, true),
+            (("prefer", "return=representation"), false, false),
+        ] {
+            let headers = headers(&[field]);
+            let depth = depth(&headers).expect("a right depth");
+            assert_eq!((prefers_minimal(&headers), prefers_no_root(&headers, depth)), (minimal, no_root), "{field:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_that_is_written_as_a_destination_comes_back(name in "[^/\\x00]{1,40}", slash: bool) {
+            let Ok(path) = SharePath::parse_disk(name.as_bytes()) else { return Ok(()) };
+            let url = if slash { path.to_collection_url() } else { path.to_url() };
+            let own = OwnHosts { names: vec!["files.example"] };
+            for written in [url.clone(), format!("https://files.example:81{url}")] {
+                prop_assert_eq!(place(&written, &own), Ok(Place::Here { path: path.clone(), names_a_collection: slash }));
+            }
+        }
+
+        #[test]
+        fn nothing_that_stands_in_a_header_makes_them_stumble(value in "\\PC{0,60}") {
+            let names = ["depth", "overwrite", "destination", "timeout", "lock-token", "x-oc-mtime", "brief"];
+            let fields: Vec<_> = names.into_iter().map(|name| (name, value.as_str())).collect();
+            let headers = headers(&fields);
+            prop_assert!((TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout(&headers)));
+            let _ = (depth(&headers), overwrite(&headers), lock_token(&headers), asked_mtime(&headers));
+            let _ = destination(&headers, &OwnHosts { names: vec!["a"] });
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! LOCK and UNLOCK (RFC 4918 §9.10, §9.11): parse, ask the share, tell of the locks.
+
+use actix_http::{Payload, RequestHead};
+use actix_web::HttpResponse;
+
+use crate::model::lock::{Lock, LockToken, Reach, Scope};
+use crate::model::stamp::Timestamp;
+use crate::share::LockWish;
+use crate::share::outcome::{LockRoot, Refusal, Stop};
+
+use super::dav_headers::{self, BadHeader, Depth};
+use super::reply::{self, Wrong};
+use super::request::{self, Asked};
+use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::xml::read::LockInfo;
+use super::xml::write::ActiveLock;
+
+/// The drives of Windows.
+pub(super) const WINDOWS: [&str; 2] = ["Microsoft-WebDAV-MiniRedir/", "DavClnt"];
+
+/// Old versions of Office stumble over the root of a lock.
+const STUMBLE_OVER_ROOTS: [&str; 2] = ["Microsoft Data Access", "Microsoft Office"];
+
+/// This client takes 409 for a file that is gone, and forgets it.
+const FORGETS_ON_CONFLICT: [&str; 2] = ["WebDAVFS/", "WebDAVLib/"];
+
+/// Answers LOCK: without a body it grants a lock more time, with one it takes a new lock.
+pub(super) async fn lock(
+    verbs: &Verbs,
+    head: &RequestHead,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    let precondition = precondition(verbs, head, asked)?;
+    let timeout = Some(dav_headers::timeout(&head.headers));
+    let body = xml_body(verbs, head, body).await?;
+    let path = asked.path.clone();
+    if body.is_empty() {
+        if precondition.submitted().tokens().next().is_none() {
+            return Err(Wrong::Header("If").into());
+        }
+        let (lock, root) = verbs
+            .ask(move |share| {
+                let lock = share.refresh_lock(&path, timeout, &precondition, now())?;
+                let root = share.root_of(&lock);
+                Ok((lock, root))
+            })
+            .await?;
+        return Ok(reply::locked(None, false, &[describe(&lock, &root, head, now())]));
+    }
+    let info = LockInfo::parse(&body)?;
+    let reach = match dav_headers::depth(&head.headers)?.map(|asked| asked.depth) {
+        Some(Depth::Zero) => Reach::Itself,
+        None | Some(Depth::Infinity) => Reach::Below,
+        Some(Depth::One) => return Err(BadHeader("Depth").into()),
+    };
+    let wish = LockWish { token: new_token(), scope: info.scope, reach, owner: info.owner, timeout };
+    let names_a_collection = asked.names_a_collection;
+    let taken = verbs.ask(move |share| {
+        if names_a_collection && !share.is_collection(&path).unwrap_or(false) {
+            return Err(Refusal::NotFound.into());
+        }
+        let taken = share.lock(&path, wish, &precondition, now())?;
+        let root = share.root_of(&taken.lock);
+        Ok((taken, root))
+    });
+    let (taken, root) = taken.await?;
+    Ok(reply::locked(Some(&taken.lock.token), taken.created, &[describe(&taken.lock, &root, head, now())]))
+}
+
+/// Answers UNLOCK.
+pub(super) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    if request::announces_a_body(&head.headers) {
+        return Err(Wrong::Body.into());
+    }
+    let token = dav_headers::lock_token(&head.headers)?.ok_or(BadHeader("Lock-Token"))?;
+    let precondition = precondition(verbs, head, asked)?;
+    let path = asked.path.clone();
+    match verbs.ask(move |share| share.unlock(&path, &token, &precondition, now())).await {
+        Err(Trouble::Stop(Stop::Refusal(Refusal::ForeignToken))) if is_one_of(head, &FORGETS_ON_CONFLICT) => {
+            Err(BadHeader("Lock-Token").into())
+        }
+        unlocked => unlocked.map(|()| reply::done()),
+    }
+}
+
+/// A lock, as an answer tells of it.
+pub(super) fn describe(lock: &Lock, root: &LockRoot, head: &RequestHead, now: Timestamp) -> ToldLock {
+    ToldLock {
+        scope: lock.scope,
+        is_deep: lock.reach == Reach::Below,
+        owner: lock.owner.clone(),
+        timeout: lock.timeout.map(|_| lock.remaining(now).as_secs()),
+        token: lock.token.clone(),
+        root: (!is_one_of(head, &STUMBLE_OVER_ROOTS)).then(|| href(root)),
+    }
+}
+
+/// The URL path of the root of a lock.
+pub(super) fn href(root: &LockRoot) -> String {
+    if root.is_collection { root.path.to_collection_url() } else { root.path.to_url() }
+}
+
+/// What an answer tells of a lock.
+#[derive(Clone, Debug)]
+pub(super) struct ToldLock {
+    scope: Scope,
+    is_deep: bool,
+    owner: Option<Box<str>>,
+    timeout: Option<u64>,
+    token: LockToken,
+    root: Option<String>,
+}
+
+impl ToldLock {
+    /// As the writer of XML takes it.
+    pub(super) fn active(&self) -> ActiveLock<'_> {
+        ActiveLock {
+            scope: self.scope,
+            is_deep: self.is_deep,
+            owner: self.owner.as_deref(),
+            timeout: self.timeout,
+            token: self.token.as_str(),
+            root: self.root.as_deref(),
+        }
+    }
+}
+
+/// Whether the client calls itself one of these.
+pub(super) fn is_one_of(head: &RequestHead, beginnings: &[&str]) -> bool {
+    let agent = request::text(&head.headers, "user-agent").unwrap_or_default();
+    beginnings.iter().any(|beginning| agent.starts_with(beginning))
+}
+
+/// A token that nobody can guess (RFC 4918 §20.7).
+fn new_token() -> LockToken {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    assert_eq!(filled, Ok(bytes.len()), "the kernel has random bytes");
+    LockToken::from_random(bytes)
+}

@@ -1,0 +1,313 @@
+//! PROPFIND (RFC 4918 §9.1): what resources are, streamed while the folder is read.
+//!
+//! No file is opened that is known already, memory does not grow with the folder, and a listing that breaks off never looks whole. The
+//! request itself comes first, then what lies below it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use actix_http::{Payload, RequestHead};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::model::path::SharePath;
+use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::stamp::Timestamp;
+use crate::share::outcome::{Outcome, Refusal};
+use crate::share::{Kind, Listed, Notes, Share};
+
+use super::dav_headers::{self, Depth};
+use super::listing::{Listing, Output};
+use super::live::{Facts, Live, OF_ALLPROP, OF_ALLPROP_ON_WINDOWS};
+use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
+use super::reply::{self, Wrong, of_property};
+use super::request::Asked;
+use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::xml::read::Propfind;
+use super::xml::write::{Multistatus, Response};
+
+/// How much of an answer is put together before it is handed over, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// How many folders may wait to be read when everything below one is asked for.
+const WAITING_MAX: usize = 100_000;
+
+/// Answers PROPFIND.
+pub(super) async fn propfind(
+    verbs: &Verbs,
+    request: &HttpRequest,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    let head = request.head();
+    let depth = dav_headers::depth(&head.headers)?;
+    let precondition = precondition(verbs, head, asked)?;
+    let what = Propfind::parse(&xml_body(verbs, head, body).await?)?;
+    let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
+    let names_a_collection = asked.names_a_collection;
+    let infinity_is_allowed = verbs.settings.propfind_infinity;
+    let question = Question {
+        wants: Wants::new(&what),
+        what,
+        path: asked.path.clone(),
+        reach,
+        without_root: dav_headers::prefers_no_root(&head.headers, depth),
+        is_minimal: dav_headers::prefers_minimal(&head.headers),
+        agent: Agent::of(head),
+    };
+    let (path, with_tag) = (asked.path.clone(), question.wants.tags);
+    let target = verbs.ask(move |share| {
+        let target = share.resource(&path, with_tag, now())?;
+        if names_a_collection && target.kind != Kind::Dir {
+            return Err(Refusal::NotFound.into());
+        }
+        share.judge_read(&path, &precondition, now())?;
+        Ok(target)
+    });
+    let target = target.await?;
+    let is_collection = target.kind == Kind::Dir;
+    if is_collection && reach == Depth::Infinity && !infinity_is_allowed {
+        return Err(Wrong::InfiniteDepth.into());
+    }
+    let share = Arc::clone(&verbs.share);
+    let minimal = question.is_minimal;
+    let listing = Listing::begin(move |output| question.answer(&share, target, output)).await?;
+    let mut answer = reply::multistatus();
+    if minimal {
+        answer.insert_header(("preference-applied", "return=minimal"));
+    }
+    if is_collection && !names_a_collection {
+        answer.insert_header((header::CONTENT_LOCATION, asked.path.to_collection_url()));
+    }
+    Ok(answer.body(listing))
+}
+
+/// Who asks, as far as the answer differs.
+#[derive(Clone, Debug)]
+struct Agent(RequestHead);
+
+/// A PROPFIND, parsed.
+struct Question {
+    path: SharePath,
+    what: Propfind,
+    wants: Wants,
+    reach: Depth,
+    without_root: bool,
+    is_minimal: bool,
+    agent: Agent,
+}
+
+/// What has to be found out for the answer.
+#[derive(Clone, Copy, Debug)]
+struct Wants {
+    tags: bool,
+    room: bool,
+    notes: bool,
+}
+
+/// The properties of one resource that are the same for all of them.
+struct Asking {
+    /// The live ones among those that were named, and the others.
+    live: Vec<(PropertyName, Option<Live>)>,
+    /// The live ones that are told where all are asked for.
+    of_all: &'static [Live],
+}
+
+impl Agent {
+    fn is_windows(&self) -> bool {
+        is_one_of(&self.0, &WINDOWS)
+    }
+
+    /// Only its name is looked at later.
+    fn of(head: &RequestHead) -> Self {
+        let mut kept = RequestHead::default();
+        if let Some(agent) = head.headers.get(header::USER_AGENT) {
+            kept.headers.insert(header::USER_AGENT, agent.clone());
+        }
+        Self(kept)
+    }
+}
+
+impl Wants {
+    fn new(what: &Propfind) -> Self {
+        let names = match what {
+            Propfind::AllProp { include } => include,
+            Propfind::PropName => return Self { tags: true, room: true, notes: true },
+            Propfind::Prop(names) => names,
+        };
+        let lives: Vec<_> = names.iter().map(Live::of).collect();
+        let has = |wanted: &[Live]| lives.iter().flatten().any(|live| wanted.contains(live));
+        let is_all = matches!(what, Propfind::AllProp { .. });
+        Self {
+            tags: is_all || has(&[Live::Etag, Live::Checksums]),
+            room: has(&[Live::QuotaAvailable, Live::QuotaUsed]),
+            notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName, Live::Checksums]),
+        }
+    }
+}
+
+impl Question {
+    /// Writes the whole answer.
+    fn answer(self, share: &Share, target: Listed, output: &mut Output) -> Outcome<()> {
+        let now = now();
+        let mut answer = Answer::new(&self, share, now)?;
+        let is_collection = target.kind == Kind::Dir;
+        if !(self.without_root && is_collection && self.reach != Depth::Zero) {
+            answer.tell(&self.path, &target)?;
+        }
+        if !is_collection || self.reach == Depth::Zero {
+            answer.finish(output);
+            return Ok(());
+        }
+        let mut waiting = vec![self.path.clone()];
+        while let Some(folder) = waiting.pop() {
+            let mut stop = None;
+            let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
+                let path = folder.join(&member.name);
+                if self.reach == Depth::Infinity && member.kind == Kind::Dir && waiting.len() < WAITING_MAX {
+                    waiting.push(path.clone());
+                }
+                if matches!(member.kind, Kind::Dir | Kind::File)
+                    && let Err(failed) = answer.tell(&path, &member)
+                {
+                    stop = Some(failed);
+                    return ControlFlow::Break(());
+                }
+                answer.pass_on(output)
+            });
+            match (walked, stop) {
+                (_, Some(stop)) => return Err(stop),
+                // A folder deeper down that cannot be read, or is gone by now, is left out (RFC 4918 §9.1).
+                (Err(_), None) if folder != self.path => {}
+                (walked, None) => walked?,
+            }
+        }
+        answer.finish(output);
+        Ok(())
+    }
+}
+
+/// An answer while it is written.
+struct Answer<'a> {
+    question: &'a Question,
+    share: &'a Share,
+    asking: Asking,
+    xml: Multistatus,
+    notes: Option<Notes>,
+    has_locks: bool,
+    room: Option<(u64, u64)>,
+    now: Timestamp,
+}
+
+impl<'a> Answer<'a> {
+    fn new(question: &'a Question, share: &'a Share, now: Timestamp) -> Outcome<Self> {
+        let room = match question.wants.room {
+            true => Some(share.space(&question.path)?).map(|space| (space.free, space.total - space.free)),
+            false => None,
+        };
+        let notes = if question.wants.notes { Some(share.notes()?).filter(|notes| !notes.is_empty()) } else { None };
+        let names = match &question.what {
+            Propfind::Prop(names) | Propfind::AllProp { include: names } => names.as_slice(),
+            Propfind::PropName => &[],
+        };
+        let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { &OF_ALLPROP };
+        let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
+        let has_locks = share.has_locks();
+        Ok(Self { question, share, asking, xml: Multistatus::new(names), notes, has_locks, room, now })
+    }
+
+    /// Tells of one resource.
+    fn tell(&mut self, path: &SharePath, resource: &Listed) -> Outcome<()> {
+        let notes = match &self.notes {
+            Some(notes) => notes.of(path)?,
+            None => Vec::new(),
+        };
+        let locks = if self.has_locks { self.locks_on(path) } else { Vec::new() };
+        let checksums = Notes::checksums(&notes, resource.tag.as_ref());
+        let notes: Vec<_> = notes.into_iter().filter(|note| !Notes::is_our_own(note)).collect();
+        let facts = Facts {
+            resource,
+            is_root: path.is_root(),
+            room: self.room,
+            locks: &locks,
+            has_noted_name: notes.iter().any(|note| Live::of(note.name()) == Some(Live::DisplayName)),
+            checksums: checksums.as_deref(),
+        };
+        let href = if resource.kind == Kind::Dir { path.to_collection_url() } else { path.to_url() };
+        let (what, asking, minimal) = (&self.question.what, &self.asking, self.question.is_minimal);
+        self.xml.response(&href, |response| match what {
+            Propfind::Prop(_) => asking.write_named(response, &facts, &notes, minimal),
+            Propfind::AllProp { .. } => asking.write_all(response, &facts, &notes, minimal),
+            Propfind::PropName => write_names(response, &facts, &notes),
+        });
+        Ok(())
+    }
+
+    fn locks_on(&self, path: &SharePath) -> Vec<ToldLock> {
+        let locks = self.share.locks_on(path, self.now);
+        locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), &self.question.agent.0, self.now)).collect()
+    }
+
+    fn pass_on(&mut self, output: &mut Output) -> ControlFlow<()> {
+        if self.xml.waiting() >= PIECE { output.append(self.xml.take()) } else { output.go_on() }
+    }
+
+    fn finish(self, output: &mut Output) {
+        // Whether anybody still reads is not asked any more: this is the end.
+        let _ = output.append(self.xml.finish());
+    }
+}
+
+impl Asking {
+    /// Those that were named: what there is, and what there is not (RFC 4918 §9.1).
+    fn write_named(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
+        response.propstat(of_property::DONE, |out| {
+            for (name, live) in &self.live {
+                match live.filter(|live| live.is_of(facts)) {
+                    Some(live) => live.write(out, facts),
+                    None => notes.iter().filter(|note| note.name() == name).for_each(|note| out.dead(note)),
+                }
+            }
+        });
+        if minimal {
+            return;
+        }
+        response.propstat(of_property::MISSING, |out| {
+            for (name, live) in &self.live {
+                let is_there =
+                    live.is_some_and(|live| live.is_of(facts)) || notes.iter().any(|note| note.name() == name);
+                if !is_there {
+                    out.name(name);
+                }
+            }
+        });
+    }
+
+    /// All dead ones, those of RFC 4918, and what was asked for besides.
+    fn write_all(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
+        let brought = |live: Live| self.of_all.contains(&live);
+        let mut missing = Vec::new();
+        response.propstat(of_property::DONE, |out| {
+            self.of_all.iter().filter(|live| live.is_of(facts)).for_each(|live| live.write(out, facts));
+            notes.iter().for_each(|note| out.dead(note));
+            for (name, live) in &self.live {
+                match live {
+                    Some(live) if brought(*live) => {}
+                    Some(live) if live.is_of(facts) => live.write(out, facts),
+                    _ if notes.iter().any(|note| note.name() == name) => {}
+                    _ => missing.push(name),
+                }
+            }
+        });
+        if !minimal {
+            response.propstat(of_property::MISSING, |out| missing.iter().for_each(|name| out.name(name)));
+        }
+    }
+}
+
+fn write_names(response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty]) {
+    response.propstat(of_property::DONE, |out| {
+        Live::all().filter(|live| live.is_of(facts)).for_each(|live| out.name(&live.name()));
+        notes.iter().for_each(|note| out.name(note.name()));
+    });
+}

@@ -1,0 +1,131 @@
+//! PROPPATCH (RFC 4918 §9.2), and the properties that an extended MKCOL begins with (RFC 5689): all instructions are carried out, or none.
+
+use actix_http::{Payload, RequestHead};
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+
+use crate::model::path::SharePath;
+use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::stamp::Timestamp;
+use crate::share::Amendment;
+use crate::share::outcome::Refusal;
+
+use super::dav_headers;
+use super::live::{Live, MICROSOFT};
+use super::reply::{self, of_property};
+use super::request::Asked;
+use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::xml::read::{Instruction, Proppatch};
+use super::xml::write::{Condition, Multistatus, Response};
+
+/// Why an instruction cannot be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Only the server sets this.
+    Protected,
+    /// This cannot be its value.
+    BadValue,
+}
+
+/// Answers PROPPATCH.
+pub(super) async fn proppatch(
+    verbs: &Verbs,
+    head: &RequestHead,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    let precondition = precondition(verbs, head, asked)?;
+    let Proppatch(instructions) = Proppatch::parse(&xml_body(verbs, head, body).await?)?;
+    let (path, names_a_collection) = (asked.path.clone(), asked.names_a_collection);
+    let is_collection = verbs.ask(move |share| {
+        let is_collection = share.is_collection(&path)?;
+        if names_a_collection && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
+    });
+    let is_collection = is_collection.await?;
+    let plans: Vec<_> = instructions.into_iter().map(|step| plan(step, is_collection)).collect();
+    let names: Vec<_> = plans.iter().map(|(name, _)| name.clone()).collect();
+    let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
+    let url = if is_collection { asked.path.to_collection_url() } else { asked.path.to_url() };
+    if faults.iter().any(Option::is_some) {
+        return Ok(multistatus(&url, &names, |response| tell_faults(response, &names, &faults)));
+    }
+    let amendments: Vec<_> = plans.into_iter().filter_map(|(_, plan)| plan.ok()).collect();
+    let path: SharePath = asked.path.clone();
+    // Windows sets the dates and attributes of files that others have locked, and gives the file up if it may not.
+    let is_of_windows = names.iter().all(|name| name.namespace() == MICROSOFT);
+    verbs.ask(move |share| share.amend(&path, &amendments, &precondition, is_of_windows, now())).await?;
+    if dav_headers::prefers_minimal(&head.headers) {
+        return Ok(reply::done_minimally());
+    }
+    Ok(multistatus(&url, &names, |response| tell(response, of_property::DONE, None, &names)))
+}
+
+/// What an instruction comes to for a file or a folder.
+pub(super) fn plan(instruction: Instruction, is_collection: bool) -> (PropertyName, Result<Amendment, Fault>) {
+    let (name, property) = match instruction {
+        Instruction::Set(property) => (property.name().clone(), Some(property)),
+        Instruction::Remove(name) => (name, None),
+    };
+    let plan = match (Live::of(&name), property) {
+        (Some(live), _) if live.is_protected() => Err(Fault::Protected),
+        (Some(Live::Executable | Live::WindowsModified | Live::SecondsModified), None) if !is_collection => {
+            Err(Fault::Protected)
+        }
+        (Some(live @ (Live::Executable | Live::WindowsModified | Live::SecondsModified)), Some(property))
+            if !is_collection =>
+        {
+            set_live(live, &property).ok_or(Fault::BadValue)
+        }
+        (_, Some(property)) => Ok(Amendment::Note(property)),
+        (_, None) => Ok(Amendment::Forget(name.clone())),
+    };
+    (name, plan)
+}
+
+fn set_live(live: Live, property: &DeadProperty) -> Option<Amendment> {
+    let text = property.text()?;
+    let text = text.trim();
+    match live {
+        Live::Executable => match text {
+            "T" => Some(Amendment::Executable(true)),
+            "F" => Some(Amendment::Executable(false)),
+            _ => None,
+        },
+        Live::WindowsModified => {
+            let time = httpdate::parse_http_date(text).ok()?;
+            Some(Amendment::Modified(Timestamp::from_system(time)))
+        }
+        _ => {
+            let seconds: i64 = text.parse().ok()?;
+            (0..=253_402_300_799).contains(&seconds).then(|| Amendment::Modified(Timestamp::new(seconds, 0)))
+        }
+    }
+}
+
+fn multistatus(url: &str, names: &[PropertyName], write: impl FnOnce(&mut Response<'_>)) -> HttpResponse {
+    let mut xml = Multistatus::new(names);
+    xml.response(url, write);
+    reply::multistatus().body(xml.finish())
+}
+
+/// Each property in the `propstat` of its fault, and every other as one that depended on them (RFC 4918 §9.2.1).
+pub(super) fn tell_faults(response: &mut Response<'_>, names: &[PropertyName], faults: &[Option<Fault>]) {
+    let with = |fault: Option<Fault>| -> Vec<_> {
+        let mine = names.iter().zip(faults).filter(|(_, other)| **other == fault);
+        mine.map(|(name, _)| name.clone()).collect()
+    };
+    let protected = Condition::CannotModifyProtectedProperty;
+    tell(response, of_property::PROTECTED, Some(&protected), &with(Some(Fault::Protected)));
+    tell(response, of_property::BAD_VALUE, None, &with(Some(Fault::BadValue)));
+    tell(response, of_property::DEPENDENT, None, &with(None));
+}
+
+fn tell(response: &mut Response<'_>, status: StatusCode, condition: Option<&Condition<'_>>, names: &[PropertyName]) {
+    response.propstat_because(status, condition, None, |out| {
+        for (at, name) in names.iter().enumerate() {
+            if !names[..at].contains(name) {
+                out.name(name);
+            }
+        }
+    });
+}

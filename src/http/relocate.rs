@@ -1,0 +1,56 @@
+//! COPY and MOVE (RFC 4918 §9.8, §9.9): parse, ask the share, reply.
+
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
+
+use crate::access::Action;
+use crate::share::Relocation;
+use crate::share::outcome::{Refusal, Stop};
+
+use super::change::{allowed, has_no_body};
+use super::dav_headers::{self, BadHeader, Depth, Overwrite, OwnHosts, Place};
+use super::reply::{self, Allowed, Wrong};
+use super::request::Asked;
+use super::verbs::{Trouble, Verbs, now, permit, precondition};
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Copy,
+    Move,
+}
+
+/// Answers COPY and MOVE.
+pub(super) async fn relocate(
+    verbs: &Verbs,
+    head: &RequestHead,
+    asked: &Asked,
+    act: Act,
+) -> Result<HttpResponse, Trouble> {
+    has_no_body(head)?;
+    let precondition = precondition(verbs, head, asked)?;
+    let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);
+    let place = dav_headers::destination(&head.headers, &own).map_err(Wrong::Destination)?;
+    let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
+    permit(Action::Write, &to)?;
+    let is_collection = match allowed(verbs, asked).await {
+        Allowed::OnCollections => true,
+        Allowed::OnFiles if !asked.names_a_collection => false,
+        _ => return Err(Stop::from(Refusal::NotFound).into()),
+    };
+    let depth = dav_headers::depth(&head.headers)?.map_or(Depth::Infinity, |asked| asked.depth);
+    if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
+        return Err(BadHeader("Depth").into());
+    }
+    let wanted = Relocation {
+        from: asked.path.clone(),
+        to: to.clone(),
+        may_replace: dav_headers::overwrite(&head.headers)? == Overwrite::Allow,
+        dated: dav_headers::asked_mtime(&head.headers),
+    };
+    let done = verbs.ask(move |share| match act {
+        Act::Move => share.relocate(&wanted, &precondition, now()),
+        Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &precondition, now()),
+    });
+    Ok(reply::relocated(&to, is_collection, &done.await?))
+}

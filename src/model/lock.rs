@@ -1,0 +1,1034 @@
+//! Locks (RFC 4918 §6, §7): one lock as a value that can be written down, and the table of all of them.
+//!
+//! A lock that has expired is gone for every question, and nothing here grows past [`LockLimits`]. Paths are compared byte by byte, and
+//! there is no clock: who asks says what time it is. The table writes nothing to a disk and never looks at a file.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::path::SharePath;
+use super::principal::Principal;
+use super::stamp::Timestamp;
+use super::tag::EntityTag;
+
+/// The longest lock token, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 1024;
+
+/// What one lock weighs on top of its texts, in bytes: the nodes and entries that hold it.
+const WEIGHT_OF_ONE: usize = 512;
+
+/// The first byte of a lock that is written down.
+const FORMAT: u8 = 1;
+
+/// The name of a lock: a URI, unique for ever (RFC 4918 §6.5).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LockToken(Arc<str>);
+
+/// Whether others may lock the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Nobody else may.
+    Exclusive,
+    /// Others may, by shared locks.
+    Shared,
+}
+
+/// How far down a lock reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Its root alone (`Depth: 0`). Of a collection: its properties, and which members it has.
+    Itself,
+    /// Its root and everything below (`Depth: infinity`).
+    Below,
+}
+
+/// A write lock.
+#[derive(Clone, Debug)]
+pub struct Lock {
+    /// Its name.
+    pub token: LockToken,
+    /// What was locked.
+    pub root: SharePath,
+    /// Whether others may lock the same.
+    pub scope: Scope,
+    /// How far down it reaches.
+    pub reach: Reach,
+    /// What its holder says about itself: the inside of the `owner` element, as XML.
+    pub owner: Option<Box<str>>,
+    /// To whom it belongs.
+    pub holder: Principal,
+    /// For how long it was granted, each time; `None` for ever.
+    pub timeout: Option<Duration>,
+    /// When it ends, unless it is refreshed.
+    pub expires: Timestamp,
+    /// The version of its root on which it was taken, or which was last written with it.
+    pub pin: Option<EntityTag>,
+}
+
+/// How many locks there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockLimits {
+    /// In all.
+    pub locks_max: usize,
+    /// Shared ones with one and the same root.
+    pub shared_max: usize,
+    /// The memory that all of them may take, in bytes.
+    pub bytes_max: usize,
+    /// The text about its holder in one, in bytes.
+    pub owner_bytes_max: usize,
+}
+
+/// What a change touches, as far as locks are asked (RFC 4918 §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touches {
+    /// The content or the properties of what is there: PUT over a file, PROPPATCH.
+    Itself,
+    /// A name that appears in its folder, or a single thing that goes: PUT, MKCOL and LOCK of something new, COPY and MOVE to where nothing is.
+    Membership,
+    /// Everything at and below a name, and the name itself: DELETE, the source of MOVE, and what COPY or MOVE replaces.
+    Tree,
+}
+
+/// Locks of which one at least must be submitted before a change may be made.
+#[derive(Clone, Debug)]
+pub struct Need {
+    /// Never empty. More than one only where they are shared.
+    pub any_of: Vec<Arc<Lock>>,
+}
+
+/// The tokens that came with a request, and who sent them.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    tokens: BTreeSet<LockToken>,
+    principal: Principal,
+}
+
+/// A lock that stands in the way of a new one (RFC 4918 §6.1, §9.10.5).
+#[derive(Clone, Debug)]
+pub enum Conflict {
+    /// It covers what is to be locked.
+    Covers(Arc<Lock>),
+    /// Its root lies below what is to be locked.
+    Inside(Arc<Lock>),
+}
+
+/// Why a lock is not added.
+#[derive(Clone, Debug)]
+pub enum NotAdded {
+    /// This one stands in the way.
+    Conflict(Conflict),
+    /// There are as many as may be, here or in all.
+    Full,
+    /// The text about its holder is too long.
+    LongOwner,
+    /// There is a lock of this name already.
+    KnownToken,
+}
+
+/// All locks of a share.
+#[derive(Debug)]
+pub struct Locks {
+    by_root: BTreeMap<Box<[u8]>, Vec<Arc<Lock>>>,
+    by_token: HashMap<LockToken, Arc<Lock>>,
+    by_expiry: BTreeSet<(Timestamp, LockToken)>,
+    weight: usize,
+    limits: LockLimits,
+}
+
+impl LockToken {
+    /// The token that is made of 16 random bytes: a version 4 UUID (RFC 9562 §5.4).
+    pub fn from_random(mut bytes: [u8; 16]) -> Self {
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let digits = format!("{:032x}", u128::from_be_bytes(bytes));
+        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+        Self(format!("urn:uuid:{}", parts.join("-")).into())
+    }
+
+    /// Parses a URI of any scheme, without angle brackets around it. `None` if it is none, or longer than [`TOKEN_BYTES_MAX`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once(':')?;
+        let begins_well = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+        let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let is_rest = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte));
+        let is_right = begins_well && is_scheme && is_rest && text.len() <= TOKEN_BYTES_MAX;
+        is_right.then(|| Self(text.into()))
+    }
+
+    /// The URI.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Lock {
+    /// Whether it still counts.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires > now
+    }
+
+    /// Whether `path` is its root, or lies within its reach.
+    pub fn covers(&self, path: &SharePath) -> bool {
+        match self.reach {
+            Reach::Itself => *path == self.root,
+            Reach::Below => path.is_within(&self.root),
+        }
+    }
+
+    /// How long it has still to go.
+    pub fn remaining(&self, now: Timestamp) -> Duration {
+        self.expires.since(now)
+    }
+
+    /// Whether both cannot hold over one thing.
+    fn excludes(&self, scope: Scope) -> bool {
+        self.scope == Scope::Exclusive || scope == Scope::Exclusive
+    }
+
+    fn weight(&self) -> usize {
+        // The path stands in the lock and in the order of roots.
+        let texts = self.token.0.len() + 2 * self.root.as_bytes().len() + self.owner.as_ref().map_or(0, |o| o.len());
+        WEIGHT_OF_ONE + texts
+    }
+
+    /// The lock, to remember it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        write_text(&mut bytes, self.token.0.as_bytes());
+        write_text(&mut bytes, self.root.as_bytes());
+        bytes.push(u8::from(self.scope == Scope::Shared));
+        bytes.push(u8::from(self.reach == Reach::Below));
+        write_option(&mut bytes, self.owner.as_deref(), |bytes, owner| write_text(bytes, owner.as_bytes()));
+        let name = match &self.holder {
+            Principal::Anonymous => None,
+            Principal::Named(name) => Some(&**name),
+        };
+        write_option(&mut bytes, name, |bytes, name| write_text(bytes, name.as_bytes()));
+        write_option(&mut bytes, self.timeout, |bytes, timeout| {
+            bytes.extend(timeout.as_secs().to_le_bytes());
+            bytes.extend(timeout.subsec_nanos().to_le_bytes());
+        });
+        bytes.extend(self.expires.seconds().to_le_bytes());
+        bytes.extend(self.expires.subsecond_nanoseconds().to_le_bytes());
+        write_option(&mut bytes, self.pin.as_ref(), |bytes, tag| {
+            bytes.push(u8::from(tag.is_weak()));
+            write_text(bytes, tag.opaque());
+        });
+        bytes
+    }
+
+    /// A lock that was remembered. `None` for bytes that are not exactly one.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest = Rest(bytes);
+        if rest.byte()? != FORMAT {
+            return None;
+        }
+        let lock = Self {
+            token: LockToken::parse(str::from_utf8(rest.text()?).ok()?)?,
+            root: SharePath::parse_disk(rest.text()?).ok()?,
+            scope: if rest.flag()? { Scope::Shared } else { Scope::Exclusive },
+            reach: if rest.flag()? { Reach::Below } else { Reach::Itself },
+            owner: rest.option(|rest| Some(str::from_utf8(rest.text()?).ok()?.into()))?,
+            holder: rest
+                .option(|rest| Some(Principal::named(str::from_utf8(rest.text()?).ok()?)))?
+                .unwrap_or(Principal::Anonymous),
+            timeout: rest.option(|rest| {
+                let (seconds, nanoseconds) = (u64::from_le_bytes(rest.array()?), rest.nanoseconds()?);
+                Some(Duration::new(seconds, nanoseconds))
+            })?,
+            expires: Timestamp::new(i64::from_le_bytes(rest.array()?), rest.nanoseconds()?),
+            pin: rest.option(|rest| {
+                let is_weak = rest.flag()?;
+                Some(EntityTag::received(is_weak, rest.text()?))
+            })?,
+        };
+        rest.0.is_empty().then_some(lock)
+    }
+}
+
+impl Default for LockLimits {
+    /// 20,000 locks, 100 shared ones on one thing, 32 MiB in all, 8 KiB about one holder.
+    fn default() -> Self {
+        Self { locks_max: 20_000, shared_max: 100, bytes_max: 32 << 20, owner_bytes_max: 8 << 10 }
+    }
+}
+
+impl Default for Submitted {
+    /// No tokens, from nobody.
+    fn default() -> Self {
+        Self { tokens: BTreeSet::new(), principal: Principal::Anonymous }
+    }
+}
+
+impl Submitted {
+    /// These tokens, sent by `principal`. What is no token of a lock is left out.
+    pub fn new<'a>(principal: Principal, tokens: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { tokens: tokens.into_iter().filter_map(LockToken::parse).collect(), principal }
+    }
+
+    /// The same, and this token too.
+    pub fn and(&self, token: &LockToken) -> Self {
+        let mut more = self.clone();
+        more.tokens.insert(token.clone());
+        more
+    }
+
+    /// The tokens, in the order of their text.
+    pub fn tokens(&self) -> impl Iterator<Item = &LockToken> {
+        self.tokens.iter()
+    }
+
+    /// Who sent them.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Whether this lock's token came, from the one to whom it belongs (RFC 4918 §6.4).
+    pub fn holds(&self, lock: &Lock) -> bool {
+        self.tokens.contains(&lock.token) && self.principal == lock.holder
+    }
+}
+
+impl Need {
+    /// Whether one of its locks was submitted by its holder.
+    pub fn is_met(&self, submitted: &Submitted) -> bool {
+        self.any_of.iter().any(|lock| submitted.holds(lock))
+    }
+}
+
+impl Conflict {
+    /// The lock that stands in the way.
+    pub fn lock(&self) -> &Arc<Lock> {
+        match self {
+            Self::Covers(lock) | Self::Inside(lock) => lock,
+        }
+    }
+}
+
+impl Locks {
+    /// No locks yet.
+    pub fn new(limits: LockLimits) -> Self {
+        let (by_root, by_token, by_expiry) = Default::default();
+        Self { by_root, by_token, by_expiry, weight: 0, limits }
+    }
+
+    /// How many there are, the expired ones among them that nobody has taken out yet.
+    pub fn len(&self) -> usize {
+        self.by_token.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_token.is_empty()
+    }
+
+    /// Adds a lock, unless another stands in its way or there are too many.
+    ///
+    /// Expired locks never stand in the way, but count against the limits until [`Locks::expire`] has taken them out: call it before.
+    pub fn add(&mut self, lock: Lock, now: Timestamp) -> Result<Arc<Lock>, NotAdded> {
+        if let Some(conflict) = self.conflict(&lock.root, lock.scope, lock.reach, now) {
+            return Err(NotAdded::Conflict(conflict));
+        }
+        if self.by_token.contains_key(&lock.token) {
+            return Err(NotAdded::KnownToken);
+        }
+        if lock.owner.as_ref().is_some_and(|owner| owner.len() > self.limits.owner_bytes_max) {
+            return Err(NotAdded::LongOwner);
+        }
+        let beside = self.by_root.get(lock.root.as_bytes()).map_or(0, Vec::len);
+        let is_full = self.by_token.len() >= self.limits.locks_max
+            || self.weight + lock.weight() > self.limits.bytes_max
+            || beside >= self.limits.shared_max;
+        if is_full {
+            return Err(NotAdded::Full);
+        }
+        let lock = Arc::new(lock);
+        self.put_in(&lock);
+        Ok(lock)
+    }
+
+    /// Grants a live lock another `timeout` from now on. `None` where there is no such lock.
+    pub fn refresh(&mut self, token: &LockToken, timeout: Option<Duration>, now: Timestamp) -> Option<Arc<Lock>> {
+        self.change(token, now, |lock| {
+            lock.timeout = timeout;
+            lock.expires = expiry(timeout, now);
+        })
+    }
+
+    /// Pins a live lock to another version of its root. `None` where there is no such lock.
+    pub fn pin(&mut self, token: &LockToken, pin: Option<EntityTag>, now: Timestamp) -> Option<Arc<Lock>> {
+        self.change(token, now, |lock| lock.pin = pin)
+    }
+
+    /// Takes a lock out. `None` where there is none of this name.
+    pub fn remove(&mut self, token: &LockToken) -> Option<Arc<Lock>> {
+        let lock = self.by_token.get(token)?.clone();
+        self.take_out(&lock);
+        Some(lock)
+    }
+
+    /// Takes out every lock whose root is `path` or lies below it: locks end where their root is no more (RFC 4918 §6.1, §7.6).
+    pub fn remove_tree(&mut self, path: &SharePath) -> Vec<Arc<Lock>> {
+        let gone: Vec<Arc<Lock>> = self.rooted_within(path).cloned().collect();
+        gone.iter().for_each(|lock| self.take_out(lock));
+        gone
+    }
+
+    /// Takes out what has expired.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Arc<Lock>> {
+        let tokens = self.by_expiry.iter().take_while(|(expires, _)| *expires <= now).map(|(_, token)| token);
+        let gone: Vec<Arc<Lock>> = tokens.map(|token| self.by_token[token].clone()).collect();
+        gone.iter().for_each(|lock| self.take_out(lock));
+        gone
+    }
+
+    /// All live locks, from the top.
+    pub fn all(&self, now: Timestamp) -> impl Iterator<Item = &Arc<Lock>> {
+        self.by_root.values().flatten().filter(move |lock| lock.is_live(now))
+    }
+
+    /// The live lock of this name.
+    pub fn named(&self, token: &LockToken, now: Timestamp) -> Option<&Arc<Lock>> {
+        self.by_token.get(token).filter(|lock| lock.is_live(now))
+    }
+
+    /// The live locks that cover `path`: rooted there, or above it and reaching down. From the top.
+    ///
+    /// Takes one look into the table for each folder above, however many locks there are.
+    pub fn covering(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut found: Vec<Arc<Lock>> = Vec::new();
+        for (up, place) in path.lineage().enumerate() {
+            let here = self.by_root.get(place).into_iter().flatten().rev();
+            found.extend(here.filter(|lock| (up == 0 || lock.reach == Reach::Below) && lock.is_live(now)).cloned());
+        }
+        found.reverse();
+        found
+    }
+
+    /// The live locks whose root is `path` or lies below it, from the top.
+    pub fn at_or_below(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
+        self.rooted_within(path).filter(|lock| lock.is_live(now)).cloned().collect()
+    }
+
+    /// The lock that stands in the way of a new one, if any does (RFC 4918 §6.1, §7.4).
+    pub fn conflict(&self, path: &SharePath, scope: Scope, reach: Reach, now: Timestamp) -> Option<Conflict> {
+        if let Some(lock) = self.covering(path, now).into_iter().find(|lock| lock.excludes(scope)) {
+            return Some(Conflict::Covers(lock));
+        }
+        if reach == Reach::Itself {
+            return None;
+        }
+        let mut below = self.rooted_within(path).filter(|lock| lock.is_live(now));
+        below.find(|lock| lock.excludes(scope)).cloned().map(Conflict::Inside)
+    }
+
+    /// What must be submitted before something that touches `path` may be done (RFC 4918 §7).
+    ///
+    /// Of the shared locks on one thing, one is enough: whoever holds another could not know it. The folder's lock and the
+    /// member's are both needed where the membership changes (§7.4).
+    pub fn needed_for(&self, path: &SharePath, touches: Touches, now: Timestamp) -> Vec<Need> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut needs = vec![self.covering(path, now)];
+        if touches != Touches::Itself
+            && let Some((folder, _)) = path.split()
+        {
+            needs.insert(0, self.covering(&folder, now));
+        }
+        if touches == Touches::Tree {
+            let of_one_root = |locks: &Vec<Arc<Lock>>| locks.iter().filter(|lock| lock.is_live(now)).cloned().collect();
+            needs.extend(self.roots_within(path).map(of_one_root));
+        }
+        needs.into_iter().filter(|locks| !locks.is_empty()).map(|any_of| Need { any_of }).collect()
+    }
+
+    /// The locks that are in the way of a change because nothing of what it needs was submitted, from the top, each once; empty where
+    /// the change may be made. What the answer 423 names.
+    pub fn missing_for(
+        &self,
+        path: &SharePath,
+        touches: Touches,
+        submitted: &Submitted,
+        now: Timestamp,
+    ) -> Vec<Arc<Lock>> {
+        let unmet = self.needed_for(path, touches, now).into_iter().filter(|need| !need.is_met(submitted));
+        let mut missing: Vec<Arc<Lock>> = unmet.flat_map(|need| need.any_of).collect();
+        missing.sort_by(|one, other| (&one.root, &one.token).cmp(&(&other.root, &other.token)));
+        missing.dedup_by(|one, other| one.token == other.token);
+        missing
+    }
+
+    fn change(&mut self, token: &LockToken, now: Timestamp, change: impl FnOnce(&mut Lock)) -> Option<Arc<Lock>> {
+        let old = self.named(token, now)?.clone();
+        let mut new = (*old).clone();
+        change(&mut new);
+        let new = Arc::new(new);
+        let here = self.by_root.get_mut(old.root.as_bytes()).into_iter().flatten();
+        here.filter(|lock| lock.token == *token).for_each(|lock| *lock = new.clone());
+        self.by_token.insert(token.clone(), new.clone());
+        self.by_expiry.remove(&(old.expires, token.clone()));
+        self.by_expiry.insert((new.expires, token.clone()));
+        Some(new)
+    }
+
+    fn put_in(&mut self, lock: &Arc<Lock>) {
+        self.by_root.entry(lock.root.as_bytes().into()).or_default().push(lock.clone());
+        self.by_token.insert(lock.token.clone(), lock.clone());
+        self.by_expiry.insert((lock.expires, lock.token.clone()));
+        self.weight += lock.weight();
+    }
+
+    fn take_out(&mut self, lock: &Arc<Lock>) {
+        if let Some(here) = self.by_root.get_mut(lock.root.as_bytes()) {
+            here.retain(|other| other.token != lock.token);
+            if here.is_empty() {
+                self.by_root.remove(lock.root.as_bytes());
+            }
+        }
+        self.by_token.remove(&lock.token);
+        self.by_expiry.remove(&(lock.expires, lock.token.clone()));
+        self.weight -= lock.weight();
+    }
+
+    fn rooted_within(&self, path: &SharePath) -> impl Iterator<Item = &Arc<Lock>> {
+        self.roots_within(path).flatten()
+    }
+
+    /// The locks of each root within `path`. What lies below a folder follows its name and a slash; `a-b` lies between `a` and `a/b`.
+    fn roots_within(&self, path: &SharePath) -> impl Iterator<Item = &Vec<Arc<Lock>>> {
+        let bytes = path.as_bytes();
+        let (itself, begin, end) = if path.is_root() {
+            (None, Bound::Unbounded, Bound::Unbounded)
+        } else {
+            let (begin, end) = ([bytes, b"/"].concat(), [bytes, &[b'/' + 1]].concat());
+            (self.by_root.get(bytes), Bound::Included(begin), Bound::Excluded(end))
+        };
+        let below = self.by_root.range::<[u8], _>((as_slice(&begin), as_slice(&end))).map(|(_, locks)| locks);
+        itself.into_iter().chain(below)
+    }
+}
+
+/// When a lock ends that is granted now. One for ever ends with the calendar.
+pub fn expiry(timeout: Option<Duration>, now: Timestamp) -> Timestamp {
+    now.plus(timeout.unwrap_or(Duration::MAX))
+}
+
+fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
+}
+
+/// What is left of the bytes of a lock.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn nanoseconds(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes).filter(|nanoseconds| *nanoseconds < 1_000_000_000)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_le_bytes(self.array()?);
+        self.take(length.try_into().ok()?)
+    }
+
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.flag()? { read(self).map(Some) } else { Some(None) }
+    }
+}
+
+fn write_text(bytes: &mut Vec<u8>, text: &[u8]) {
+    let length = u32::try_from(text.len()).expect("every text in a lock came through a bounded header or body");
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(text);
+}
+
+fn write_option<T>(bytes: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+    bytes.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        write(bytes, value);
+    }
+}
+
+impl fmt::Display for LockToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for LockToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use Reach::{Below, Itself};
+    use Scope::{Exclusive, Shared};
+
+    const AN_HOUR: Duration = Duration::from_secs(3600);
+
+    /// When all of these stories begin.
+    fn start() -> Timestamp {
+        Timestamp::new(0, 0)
+    }
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_disk(text.as_bytes()).expect(text)
+    }
+
+    fn token(number: u8) -> LockToken {
+        LockToken::from_random([number; 16])
+    }
+
+    fn lock(number: u8, root: &str, scope: Scope, reach: Reach) -> Lock {
+        Lock {
+            token: token(number),
+            root: path(root),
+            scope,
+            reach,
+            owner: None,
+            holder: Principal::Anonymous,
+            timeout: Some(AN_HOUR),
+            expires: expiry(Some(AN_HOUR), start()),
+            pin: None,
+        }
+    }
+
+    fn table(locks: &[(u8, &str, Scope, Reach)]) -> Locks {
+        let mut table = Locks::new(LockLimits::default());
+        for (number, root, scope, reach) in locks {
+            table.add(lock(*number, root, *scope, *reach), start()).expect("no conflict");
+        }
+        table
+    }
+
+    /// The numbers of locks that [`lock`] made.
+    fn numbers<'a>(locks: impl IntoIterator<Item = &'a Arc<Lock>>) -> Vec<u8> {
+        let number = |lock: &Lock| (0..=255).find(|number| token(*number) == lock.token).expect("made by a number");
+        locks.into_iter().map(|lock| number(lock)).collect()
+    }
+
+    fn submitted(numbers: &[u8], principal: Principal) -> Submitted {
+        let tokens: Vec<LockToken> = numbers.iter().map(|number| token(*number)).collect();
+        Submitted::new(principal, tokens.iter().map(LockToken::as_str))
+    }
+
+    #[test]
+    fn a_token_is_a_random_uuid() {
+        assert_eq!(LockToken::from_random([0; 16]).as_str(), "urn:uuid:00000000-0000-4000-8000-000000000000");
+        assert_eq!(LockToken::from_random([0xff; 16]).as_str(), "urn:uuid:ffffffff-ffff-4fff-bfff-ffffffffffff");
+        let counted = LockToken::from_random(std::array::from_fn(|at| at as u8));
+        assert_eq!(counted.as_str(), "urn:uuid:00010203-0405-4607-8809-0a0b0c0d0e0f");
+        assert_eq!(LockToken::parse(counted.as_str()), Some(counted));
+    }
+
+    #[test]
+    fn a_token_is_a_uri_of_any_scheme() {
+        for right in ["urn:uuid:1", "opaquelocktoken:a-b/c", "http://h/x?y#z", "a+b-c.d:e", "A:%20"] {
+            assert!(LockToken::parse(right).is_some(), "{right}");
+        }
+        let long = format!("a:{}", "b".repeat(TOKEN_BYTES_MAX));
+        for wrong in ["", "a", ":a", "a:", "1a:b", "a b:c", "a:b c", "a:<b>", "<a:b>", "a:\"b\"", "a:é", "a:\n", &long]
+        {
+            assert!(LockToken::parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_conflicts_with_what() {
+        // what is there; what is asked for; whether the lock that is there covers it, lies inside it, or neither
+        for (there, asked, expected) in [
+            (("a", Exclusive, Itself), ("a", Exclusive, Itself), "covers"),
+            (("a", Exclusive, Itself), ("a", Shared, Itself), "covers"),
+            (("a", Shared, Itself), ("a", Exclusive, Itself), "covers"),
+            (("a", Shared, Itself), ("a", Shared, Below), ""),
+            (("a", Exclusive, Below), ("a/b/c", Shared, Itself), "covers"),
+            (("a", Shared, Below), ("a/b/c", Exclusive, Itself), "covers"),
+            (("a", Shared, Below), ("a/b/c", Shared, Below), ""),
+            (("", Exclusive, Below), ("a/b", Shared, Itself), "covers"),
+            (("a", Exclusive, Itself), ("a/b", Exclusive, Below), ""),
+            (("a/b", Exclusive, Itself), ("a", Exclusive, Below), "inside"),
+            (("a/b", Exclusive, Itself), ("a", Shared, Below), "inside"),
+            (("a/b", Shared, Itself), ("a", Exclusive, Below), "inside"),
+            (("a/b", Shared, Itself), ("a", Shared, Below), ""),
+            (("a/b", Exclusive, Itself), ("", Exclusive, Below), "inside"),
+            (("a/b", Exclusive, Itself), ("a", Exclusive, Itself), ""),
+            (("a", Exclusive, Below), ("ab", Exclusive, Below), ""),
+            (("a", Exclusive, Below), ("a-b", Exclusive, Below), ""),
+            (("a-b", Exclusive, Below), ("a", Exclusive, Below), ""),
+            (("a0", Exclusive, Below), ("a", Exclusive, Below), ""),
+        ] {
+            let mut table = table(&[(1, there.0, there.1, there.2)]);
+            let found = match table.conflict(&path(asked.0), asked.1, asked.2, start()) {
+                Some(Conflict::Covers(_)) => "covers",
+                Some(Conflict::Inside(_)) => "inside",
+                None => "",
+            };
+            assert_eq!(found, expected, "{there:?} {asked:?}");
+            let added = table.add(lock(2, asked.0, asked.1, asked.2), start());
+            assert_eq!(added.is_ok(), expected.is_empty(), "{there:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_covers_and_what_lies_below() {
+        let table = table(&[
+            (1, "", Shared, Itself),
+            (2, "a", Shared, Below),
+            (3, "a", Shared, Itself),
+            (4, "a/b", Shared, Itself),
+            (5, "a/b/c", Shared, Itself),
+            (6, "a-z", Shared, Below),
+            (7, "a0", Shared, Below),
+        ]);
+        for (at, covering, below) in [
+            ("", &[1][..], &[1, 2, 3, 6, 4, 5, 7][..]),
+            ("a", &[2, 3], &[2, 3, 4, 5]),
+            ("a/b", &[2, 4], &[4, 5]),
+            ("a/b/c", &[2, 5], &[5]),
+            ("a/b/c/d", &[2], &[]),
+            ("a/x", &[2], &[]),
+            ("a-z/x", &[6], &[]),
+            ("x", &[], &[]),
+        ] {
+            assert_eq!(numbers(&table.covering(&path(at), start())), covering, "{at}");
+            assert_eq!(numbers(&table.at_or_below(&path(at), start())), below, "{at}");
+        }
+    }
+
+    #[test]
+    fn what_must_be_submitted() {
+        use Touches::{Itself as Content, Membership, Tree};
+        let locks: &[(u8, &str, Scope, Reach)] = &[
+            (1, "folder", Exclusive, Itself),
+            (2, "folder/file", Exclusive, Itself),
+            (3, "deep", Exclusive, Below),
+            (4, "team", Shared, Below),
+            (5, "team", Shared, Below),
+            (6, "team/mine", Shared, Itself),
+            (7, "top/one/file", Exclusive, Itself),
+            (8, "top/two", Shared, Itself),
+            (9, "top/two", Shared, Itself),
+        ];
+        let table = table(locks);
+        // where, what is touched, what was submitted, what is missing
+        for (at, touches, sent, missing) in [
+            ("free", Tree, &[][..], &[][..]),
+            ("folder", Content, &[], &[1]),
+            ("folder", Content, &[1], &[]),
+            ("folder/other", Content, &[], &[]),
+            ("folder/other", Membership, &[], &[1]),
+            ("folder/other", Membership, &[1], &[]),
+            ("folder/file", Content, &[1], &[2]),
+            ("folder/file", Content, &[2], &[]),
+            ("folder/file", Tree, &[2], &[1]),
+            ("folder/file", Tree, &[1], &[2]),
+            ("folder/file", Tree, &[1, 2], &[]),
+            ("folder/sub/file", Membership, &[], &[]),
+            ("folder", Tree, &[1], &[2]),
+            ("deep/a/b", Content, &[], &[3]),
+            ("deep/a/b", Membership, &[3], &[]),
+            ("deep/a/b", Tree, &[], &[3]),
+            ("team/file", Content, &[], &[4, 5]),
+            ("team/file", Content, &[5], &[]),
+            ("team/file", Membership, &[4], &[]),
+            ("team/mine", Content, &[6], &[]),
+            ("team/mine", Tree, &[6], &[4, 5]),
+            ("team/mine", Tree, &[4], &[6]),
+            ("team", Tree, &[4], &[6]),
+            ("team", Tree, &[4, 6], &[]),
+            ("top", Content, &[], &[]),
+            ("top", Tree, &[], &[7, 8, 9]),
+            ("top", Tree, &[7], &[8, 9]),
+            ("top", Tree, &[7, 9], &[]),
+            ("", Tree, &[1, 2, 3, 4, 6, 7], &[8, 9]),
+        ] {
+            let sent_by = |principal| table.missing_for(&path(at), touches, &submitted(sent, principal), start());
+            assert_eq!(numbers(&sent_by(Principal::Anonymous)), missing, "{at} {touches:?} {sent:?}");
+            let needs = !table.needed_for(&path(at), touches, start()).is_empty();
+            assert_eq!(!sent_by(Principal::named("eve")).is_empty(), needs, "somebody else's token counts for nothing");
+        }
+    }
+
+    #[test]
+    fn what_has_expired_is_gone_everywhere() {
+        let mut table = table(&[(1, "a", Exclusive, Below), (2, "b", Exclusive, Itself)]);
+        let end = start().plus(AN_HOUR);
+        let just_before = Timestamp::new(3599, 999_999_999);
+        assert!(table.conflict(&path("a/x"), Shared, Itself, just_before).is_some());
+        assert_eq!(table.named(&token(1), just_before).expect("live").remaining(just_before), Duration::from_nanos(1));
+        assert!(table.refresh(&token(2), Some(AN_HOUR * 2), just_before).is_some());
+        assert!(table.named(&token(1), end).is_none());
+        assert!(table.covering(&path("a/x"), end).is_empty());
+        assert!(table.at_or_below(&path("a"), end).is_empty());
+        assert!(table.conflict(&path("a"), Exclusive, Below, end).is_none());
+        assert!(table.needed_for(&path("a"), Touches::Tree, end).is_empty());
+        assert!(table.refresh(&token(1), Some(AN_HOUR), end).is_none());
+        assert!(table.pin(&token(1), None, end).is_none());
+        assert_eq!(numbers(table.all(end)), [2]);
+        assert_eq!(table.len(), 2);
+        assert_eq!(numbers(&table.expire(end)), [1]);
+        assert_eq!(table.len(), 1);
+        assert!(table.expire(end).is_empty());
+        assert_eq!(numbers(&table.expire(end.plus(AN_HOUR * 2))), [2]);
+        assert!(table.is_empty() && table.weight == 0 && table.by_root.is_empty() && table.by_expiry.is_empty());
+    }
+
+    #[test]
+    fn a_lock_for_ever_outlives_everything() {
+        let mut table = table(&[(1, "a", Exclusive, Itself)]);
+        table.refresh(&token(1), None, start()).expect("live");
+        assert!(table.named(&token(1), Timestamp::new(9_000_000_000, 0)).is_some());
+    }
+
+    #[test]
+    fn a_pin_moves_without_anything_else() {
+        let mut table = table(&[(1, "a", Exclusive, Itself)]);
+        let tag = EntityTag::received(false, b"v2");
+        let pinned = table.pin(&token(1), Some(tag.clone()), start().plus(Duration::from_secs(9))).expect("live");
+        assert!(pinned.pin.as_ref().is_some_and(|pin| pin.strong_eq(&tag)));
+        assert_eq!(pinned.expires, expiry(Some(AN_HOUR), start()), "using a lock does not refresh it");
+        let covering = table.covering(&path("a"), start());
+        assert!(covering[0].pin.as_ref().is_some_and(|pin| pin.strong_eq(&tag)), "seen on every way to it");
+    }
+
+    #[test]
+    fn locks_end_with_their_roots() {
+        let mut table = table(&[
+            (1, "a", Exclusive, Itself),
+            (2, "a/b", Exclusive, Itself),
+            (3, "a-b", Exclusive, Itself),
+            (4, "", Shared, Itself),
+        ]);
+        assert_eq!(numbers(&table.remove_tree(&path("a"))), [1, 2]);
+        assert_eq!(numbers(table.remove(&token(3)).as_ref()), [3]);
+        assert!(table.remove(&token(3)).is_none());
+        assert_eq!(numbers(&table.remove_tree(&SharePath::root())), [4]);
+        assert!(table.is_empty() && table.weight == 0);
+    }
+
+    #[test]
+    fn there_are_never_too_many() {
+        let limits = LockLimits { locks_max: 4, shared_max: 2, bytes_max: 1 << 20, owner_bytes_max: 10 };
+        let mut table = Locks::new(limits);
+        let mut add = |lock: Lock| match table.add(lock, start()) {
+            Ok(_) => "added",
+            Err(NotAdded::Conflict(_)) => "conflict",
+            Err(NotAdded::Full) => "full",
+            Err(NotAdded::LongOwner) => "long",
+            Err(NotAdded::KnownToken) => "known",
+        };
+        assert_eq!(add(lock(1, "a", Shared, Itself)), "added");
+        assert_eq!(add(lock(2, "a", Shared, Itself)), "added");
+        assert_eq!(add(lock(3, "a", Shared, Itself)), "full");
+        assert_eq!(add(lock(3, "a", Exclusive, Itself)), "conflict");
+        assert_eq!(add(lock(1, "b", Exclusive, Itself)), "known");
+        assert_eq!(add(Lock { owner: Some("01234567890".into()), ..lock(3, "b", Exclusive, Itself) }), "long");
+        assert_eq!(add(Lock { owner: Some("0123456789".into()), ..lock(3, "b", Exclusive, Itself) }), "added");
+        assert_eq!(add(lock(4, "c", Exclusive, Itself)), "added");
+        assert_eq!(add(lock(5, "d", Exclusive, Itself)), "full");
+        table.remove(&token(4));
+        assert!(table.add(lock(5, "d", Exclusive, Itself), start()).is_ok());
+    }
+
+    /// Somebody who asks for a million locks gets as many as there may be, whatever they are like, and no question takes longer for it.
+    #[test]
+    fn a_million_attempts_stay_within_the_bounds() {
+        let limits = LockLimits::default();
+        let mut table = Locks::new(limits);
+        let deep = "d/".repeat(100);
+        for attempt in 0..1_000_000_u32 {
+            let mut random = [0; 16];
+            random[..4].copy_from_slice(&attempt.to_le_bytes());
+            let lock = Lock {
+                token: LockToken::from_random(random),
+                owner: (attempt % 7 == 0).then(|| "x".repeat(5000).into()),
+                ..lock(
+                    0,
+                    &format!("f{}/{}{attempt}", attempt % 100, if attempt % 1000 == 0 { &deep } else { "" }),
+                    Exclusive,
+                    Itself,
+                )
+            };
+            let _ = table.add(lock, start());
+        }
+        assert!(table.len() <= limits.locks_max && table.weight <= limits.bytes_max);
+        assert!(table.len() > 10_000, "{}", table.len());
+        assert_eq!(table.weight, table.all(start()).map(|lock| lock.weight()).sum::<usize>());
+        assert!(table.covering(&path("f1/1/x"), start()).is_empty());
+    }
+
+    #[test]
+    fn junk_is_no_lock() {
+        let whole = lock(1, "a", Shared, Below).to_bytes();
+        assert!(Lock::from_bytes(&whole).is_some());
+        assert!(Lock::from_bytes(&[]).is_none());
+        for end in 0..whole.len() {
+            assert!(Lock::from_bytes(&whole[..end]).is_none(), "cut at {end}");
+        }
+        assert!(Lock::from_bytes(&[&whole[..], &[0]].concat()).is_none(), "something behind it");
+        assert!(Lock::from_bytes(&[&[FORMAT + 1], &whole[1..]].concat()).is_none(), "another format");
+    }
+
+    fn any_scope() -> impl Strategy<Value = Scope> {
+        prop_oneof![Just(Exclusive), Just(Shared)]
+    }
+
+    fn any_reach() -> impl Strategy<Value = Reach> {
+        prop_oneof![Just(Itself), Just(Below)]
+    }
+
+    prop_compose! {
+        fn any_lock()(
+            random: [u8; 16],
+            root in prop::sample::select(vec!["", "a", "a/b", "a-b/c", "é/\u{1f600}"]),
+            scope in any_scope(),
+            reach in any_reach(),
+            owner in prop::option::of("\\PC{0,20}"),
+            name in prop::option::of("\\PC{0,20}"),
+            timeout in prop::option::of((any::<u64>(), 0..1_000_000_000_u32)),
+            (seconds, nanoseconds) in (-9_000_000_000..9_000_000_000_i64, 0..1_000_000_000_u32),
+            pin in prop::option::of((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40))),
+        ) -> Lock {
+            Lock {
+                token: LockToken::from_random(random),
+                root: path(root),
+                scope,
+                reach,
+                owner: owner.map(Into::into),
+                holder: name.map_or(Principal::Anonymous, |name| Principal::named(&name)),
+                timeout: timeout.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds)),
+                expires: Timestamp::new(seconds, nanoseconds),
+                pin: pin.map(|(weak, opaque)| EntityTag::received(weak, &opaque)),
+            }
+        }
+    }
+
+    /// What happens to the table, and to a plain list that does the same the long way.
+    #[derive(Clone, Debug)]
+    enum Doing {
+        Add(u8, usize, Scope, Reach),
+        Refresh(u8),
+        Remove(u8),
+        RemoveTree(usize),
+        Pass,
+        Expire,
+    }
+
+    const PLACES: [&str; 9] = ["", "a", "a-b", "a/b", "a/b/c", "a0", "b", "a/bc", "a/b/d"];
+
+    fn doing() -> impl Strategy<Value = Doing> {
+        let place = 0..PLACES.len();
+        prop_oneof![
+            6 => (0..12_u8, place.clone(), any_scope(), any_reach()).prop_map(|(n, p, s, r)| Doing::Add(n, p, s, r)),
+            1 => (0..12_u8).prop_map(Doing::Refresh),
+            1 => (0..12_u8).prop_map(Doing::Remove),
+            1 => place.prop_map(Doing::RemoveTree),
+            1 => Just(Doing::Pass),
+            1 => Just(Doing::Expire),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_lock_comes_back_from_its_bytes(lock in any_lock()) {
+            let again = Lock::from_bytes(&lock.to_bytes());
+            prop_assert_eq!(format!("{again:?}"), format!("{:?}", Some(&lock)));
+            prop_assert_eq!(again.map(|again| again.to_bytes()), Some(lock.to_bytes()));
+        }
+
+        #[test]
+        fn no_bytes_make_it_stumble(bytes in prop::collection::vec(any::<u8>(), 0..80), lock in any_lock(), at: prop::sample::Index) {
+            let _ = Lock::from_bytes(&bytes);
+            let mut spoilt = lock.to_bytes();
+            let at = at.index(spoilt.len());
+            spoilt[at] ^= 0x41;
+            let _ = Lock::from_bytes(&spoilt);
+        }
+
+        #[test]
+        fn the_table_does_what_a_plain_list_does(doings in prop::collection::vec(doing(), 1..60)) {
+            let (mut table, mut plain, mut now) = (Locks::new(LockLimits::default()), Vec::<Lock>::new(), start());
+            for doing in doings {
+                match doing {
+                    Doing::Add(number, place, scope, reach) => {
+                        let new = Lock { expires: expiry(Some(AN_HOUR), now), ..lock(number, PLACES[place], scope, reach) };
+                        let stands_in_the_way = |old: &Lock| {
+                            let meet = old.covers(&new.root) || new.covers(&old.root);
+                            old.is_live(now) && meet && (old.scope == Exclusive || new.scope == Exclusive)
+                        };
+                        let may = !plain.iter().any(stands_in_the_way) && !plain.iter().any(|old| old.token == new.token);
+                        prop_assert_eq!(table.add(new.clone(), now).is_ok(), may);
+                        plain.extend(may.then_some(new));
+                    }
+                    Doing::Refresh(number) => {
+                        let live = plain.iter_mut().find(|lock| lock.token == token(number) && lock.is_live(now));
+                        prop_assert_eq!(table.refresh(&token(number), Some(AN_HOUR), now).is_some(), live.is_some());
+                        live.into_iter().for_each(|lock| lock.expires = expiry(Some(AN_HOUR), now));
+                    }
+                    Doing::Remove(number) => {
+                        let was = plain.len();
+                        plain.retain(|lock| lock.token != token(number));
+                        prop_assert_eq!(table.remove(&token(number)).is_some(), plain.len() < was);
+                    }
+                    Doing::RemoveTree(place) => {
+                        let was = plain.len();
+                        plain.retain(|lock| !lock.root.is_within(&path(PLACES[place])));
+                        prop_assert_eq!(table.remove_tree(&path(PLACES[place])).len(), was - plain.len());
+                    }
+                    Doing::Pass => now = now.plus(AN_HOUR / 3),
+                    Doing::Expire => {
+                        let was = plain.len();
+                        plain.retain(|lock| lock.is_live(now));
+                        prop_assert_eq!(table.expire(now).len(), was - plain.len());
+                    }
+                }
+                prop_assert_eq!(table.len(), plain.len());
+                prop_assert_eq!(table.weight, plain.iter().map(Lock::weight).sum::<usize>());
+                prop_assert_eq!(table.by_expiry.len(), plain.len());
+                for place in PLACES {
+                    let sorted = |mut tokens: Vec<LockToken>| { tokens.sort(); tokens };
+                    let tokens = |locks: &[Arc<Lock>]| sorted(locks.iter().map(|lock| lock.token.clone()).collect());
+                    let plainly = |is: &dyn Fn(&Lock) -> bool| {
+                        sorted(plain.iter().filter(|lock| lock.is_live(now) && is(lock)).map(|lock| lock.token.clone()).collect())
+                    };
+                    let place = path(place);
+                    prop_assert_eq!(tokens(&table.covering(&place, now)), plainly(&|lock| lock.covers(&place)));
+                    prop_assert_eq!(tokens(&table.at_or_below(&place, now)), plainly(&|lock| lock.root.is_within(&place)));
+                }
+            }
+        }
+    }
+}

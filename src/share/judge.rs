@@ -1,0 +1,389 @@
+//! Judging: what a look found, by the headers of the request and by the locks; and the loop of every change.
+//!
+//! The headers come first, then the policy of required preconditions, then the locks, and last the version that a lock was taken on. What is
+//! judged here before an upload is judged again under the mutex, in the instant before the swap.
+
+use crate::model::lock::Touches;
+use crate::model::path::SharePath;
+use crate::model::precondition::{Decision, Header, Intent, Precondition, Target};
+use crate::model::stamp::Timestamp;
+use crate::model::state_list::{Standing, There};
+use crate::store::commit::{Changed, Claim, Seen, Swap};
+use crate::store::disk::Opened;
+
+use super::Share;
+use super::identity::{Effort, Identity};
+use super::locks::Still;
+use super::outcome::{Forbidden, Outcome, Refusal};
+use super::write::current;
+
+/// How often a change looks again before it gives up.
+pub(super) const LOOKS_MAX: usize = 16;
+
+/// What kind of change is to be made, as far as judging it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// A file is made or replaced.
+    Put,
+    /// A copy takes the place of whatever is there.
+    Copy,
+    /// A file or folder is taken away.
+    Remove,
+    /// A folder is made.
+    MakeCollection,
+    /// Properties are changed.
+    Amend,
+    /// Properties are changed that a lock does not protect.
+    AmendDespiteLocks,
+    /// A lock is taken.
+    Lock,
+}
+
+/// What a look found and the headers and locks allow to be changed, for as long as this is held.
+pub(super) struct Looked<'a> {
+    pub(super) claim: Claim<'a>,
+    pub(super) seen: Seen,
+    _still: Still<'a>,
+}
+
+/// What a look and the headers together say.
+enum Judged {
+    Go(Seen),
+    /// A large file has to be hashed first, outside the mutex.
+    HashFirst,
+}
+
+impl Deed {
+    /// Whether it needs something to be there. A request that could not succeed whatever its conditions say is told so, and not that a
+    /// condition failed (RFC 9110 §13.2.1).
+    fn needs_something(self) -> bool {
+        matches!(self, Self::Remove | Self::Amend | Self::AmendDespiteLocks)
+    }
+
+    fn amends(self) -> bool {
+        matches!(self, Self::Amend | Self::AmendDespiteLocks)
+    }
+
+    /// Whether locks stand in its way by themselves. Whether they stand in the way of another lock, their table says.
+    fn asks_locks(self) -> bool {
+        !matches!(self, Self::Lock | Self::AmendDespiteLocks)
+    }
+
+    fn touches(self, seen: &Seen) -> Touches {
+        match (self, seen) {
+            (Self::Remove, _) => Touches::Tree,
+            (Self::Copy, seen) if !matches!(seen, Seen::Nothing) => Touches::Tree,
+            (Self::Put | Self::Copy | Self::MakeCollection | Self::Lock, Seen::Nothing) => Touches::Membership,
+            _ => Touches::Itself,
+        }
+    }
+}
+
+fn there(seen: &Seen, identity: Option<&Identity>) -> There {
+    match (seen, identity) {
+        (_, Some(known)) => There::File(known.validators.clone()),
+        (Seen::Nothing | Seen::Link, None) => There::Nothing,
+        _ => There::Collection,
+    }
+}
+
+impl Share {
+    /// The loop of every change: look, decide, swap; if the swap lost, look again.
+    pub(super) fn look_until_done<'a, T>(
+        &'a self,
+        path: &SharePath,
+        precondition: &Precondition,
+        deed: Deed,
+        now: Timestamp,
+        mut swap: impl FnMut(&Claim<'a>, Seen) -> Outcome<(Swap<'a>, T)>,
+    ) -> Outcome<(Changed<'a>, T)> {
+        for _ in 0..LOOKS_MAX {
+            let Looked { claim, seen, _still } = self.look_and_judge(path, precondition, deed, now)?;
+            match swap(&claim, seen)? {
+                (Swap::Done(changed), also) => return Ok((changed, also)),
+                (Swap::Lost, _) => {}
+                (Swap::Busy, _) => return Err(Refusal::OpenForWriting.into()),
+                (Swap::Spoilt, _) => return Err(Refusal::ChangedMeanwhile.into()),
+            }
+        }
+        Err(Refusal::ChangedMeanwhile.into())
+    }
+
+    /// Takes the mutex of a path, looks, and judges.
+    pub(super) fn look_and_judge<'a>(
+        &'a self,
+        path: &SharePath,
+        precondition: &Precondition,
+        deed: Deed,
+        now: Timestamp,
+    ) -> Outcome<Looked<'a>> {
+        let mut hashed_outside = false;
+        loop {
+            let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+            let Some(claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+            let seen = claim.look()?;
+            if deed.needs_something() && matches!(seen, Seen::Nothing | Seen::Link) {
+                return Err(Refusal::NotFound.into());
+            }
+            if deed == Deed::MakeCollection && !matches!(seen, Seen::Nothing) {
+                return Err(Refusal::Exists.into());
+            }
+            let still = self.locks.hold_still();
+            match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {
+                Judged::Go(seen) => return Ok(Looked { claim, seen, _still: still }),
+                Judged::HashFirst => {
+                    drop((still, claim));
+                    self.read_hashed(path, now)?;
+                    hashed_outside = true;
+                }
+            }
+        }
+    }
+
+    /// Judges what a look found. A file that a program is writing is refused before the headers are, since waiting may help.
+    fn judge(
+        &self,
+        path: &SharePath,
+        seen: Seen,
+        precondition: &Precondition,
+        deed: Deed,
+        hashed_outside: bool,
+        now: Timestamp,
+    ) -> Outcome<Judged> {
+        let mut identity = None;
+        match &seen {
+            Seen::File(file) => {
+                let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
+                let large = file.status.stamp.size > self.settings.tag_threshold;
+                let effort = match (asks, large && !hashed_outside) {
+                    (false, _) => Effort::Recall,
+                    (true, true) => Effort::HashSmall,
+                    (true, false) => Effort::Hash,
+                };
+                let known = self.identify_seen(file, effort, now)?;
+                if asks && known.hash.is_none() && !hashed_outside && file.is_quiet() {
+                    return Ok(Judged::HashFirst);
+                }
+                self.decide(path, precondition, Some(&known), deed, now)?;
+                identity = Some(known);
+            }
+            Seen::Nothing => self.decide(path, precondition, None, deed, now)?,
+            Seen::Busy(_) if precondition.demands_nothing_there() => {
+                self.judge_conditions(path, precondition, Target::Collection, None, now)?;
+            }
+            Seen::Busy(_) if deed.amends() => {
+                self.judge_conditions(path, precondition, Target::Collection, None, now)?
+            }
+            Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
+            Seen::Collection(_) => self.judge_conditions(path, precondition, Target::Collection, None, now)?,
+            Seen::Link | Seen::Special => return Ok(Judged::Go(seen)),
+        }
+        if deed.asks_locks() {
+            self.judge_locks(path, precondition, deed.touches(&seen), now)?;
+        }
+        if matches!((deed, &seen), (Deed::Put | Deed::Copy | Deed::Remove, Seen::File(_) | Seen::Nothing)) {
+            self.judge_pins(path, precondition, identity.as_ref(), now)?;
+        }
+        if deed == Deed::Remove && identity.is_some() && self.refused.holds(path, precondition, now) {
+            let current = identity.as_ref().map(current);
+            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, current }.into());
+        }
+        Ok(Judged::Go(seen))
+    }
+
+    /// Judges a change of the share's own folder, which is in no other.
+    pub(super) fn judge_root(&self, precondition: &Precondition, deed: Deed, now: Timestamp) -> Outcome<Still<'_>> {
+        let still = self.locks.hold_still();
+        let root = SharePath::root();
+        self.judge_conditions(&root, precondition, Target::Collection, None, now)?;
+        if deed.asks_locks() {
+            self.judge_locks(&root, precondition, Touches::Itself, now)?;
+        }
+        Ok(still)
+    }
+
+    /// The conditional headers first, then the policy of required preconditions: 428 is for a header that is absent, 412 for one that
+    /// is false. Properties and locks replace no version.
+    pub(super) fn decide(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        identity: Option<&Identity>,
+        deed: Deed,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
+        self.judge_conditions(path, precondition, target, identity, now)?;
+        let replaces = matches!(deed, Deed::Put | Deed::Copy | Deed::Remove);
+        if self.settings.require_preconditions && replaces && !precondition.names_a_version() {
+            return Err(Refusal::PreconditionRequired { current: identity.map(current) }.into());
+        }
+        Ok(())
+    }
+
+    /// Judges what two looks found, for a MOVE: the headers by the source, the locks of both, and the versions that submitted locks were
+    /// taken on. `If` may ask about both, and about anything else.
+    pub(super) fn judge_move(
+        &self,
+        (from, source): (&SharePath, &Seen),
+        (to, target): (&SharePath, &Seen),
+        precondition: &Precondition,
+        may_replace: bool,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let known_source = self.identify_for(from, source, precondition, now)?;
+        let known_target = self.identify_for(to, target, precondition, now)?;
+        let by_source = there(source, known_source.as_ref());
+        if let Decision::Refuse(header) = precondition.decide(by_source.target(), Intent::Change) {
+            let current = known_source.as_ref().map(current);
+            return Err(Refusal::PreconditionFailed { header, current }.into());
+        }
+        if let Some(states) = precondition.states() {
+            let holds = states.lists.hold(&states.asked, |place| {
+                let place = self.spelled(place)?;
+                let tokens = self.tokens_on(&place, now);
+                match &*place {
+                    place if place == from => Ok(Standing { tokens, there: by_source.clone() }),
+                    place if place == to => Ok(Standing { tokens, there: there(target, known_target.as_ref()) }),
+                    place => self.standing(place, states.lists.asks_for_content(&states.asked, place), now),
+                }
+            });
+            if !holds? {
+                let current = known_source.as_ref().map(current);
+                return Err(Refusal::PreconditionFailed { header: Header::If, current }.into());
+            }
+        }
+        if self.settings.require_preconditions && !precondition.names_a_version() && known_source.is_some() {
+            return Err(Refusal::PreconditionRequired { current: known_source.as_ref().map(current) }.into());
+        }
+        if !may_replace && !matches!(target, Seen::Nothing) {
+            let current = known_target.as_ref().map(current);
+            return Err(Refusal::PreconditionFailed { header: Header::Overwrite, current }.into());
+        }
+        self.judge_locks(from, precondition, Touches::Tree, now)?;
+        let touches = if matches!(target, Seen::Nothing) { Touches::Membership } else { Touches::Tree };
+        self.judge_locks(to, precondition, touches, now)?;
+        if matches!(source, Seen::File(_)) {
+            self.judge_pins(from, precondition, known_source.as_ref(), now)?;
+        }
+        if matches!(target, Seen::File(_)) {
+            self.judge_pins(to, precondition, known_target.as_ref(), now)?;
+        }
+        Ok(())
+    }
+
+    /// Which version a file is that a look found; hashed whatever its size if the headers or the locks ask for its content.
+    fn identify_for(
+        &self,
+        path: &SharePath,
+        seen: &Seen,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Option<Identity>> {
+        let Seen::File(file) = seen else { return Ok(None) };
+        let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
+        let effort = if asks { Effort::Hash } else { Effort::HashSmall };
+        Ok(Some(self.identify_seen(file, effort, now)?))
+    }
+
+    /// Judges the conditional headers where nothing is there.
+    pub(super) fn judge_nothing_there(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        self.judge_conditions(path, precondition, Target::Nothing, None, now)
+    }
+
+    pub(super) fn judge_conditions(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        target: Target<'_>,
+        identity: Option<&Identity>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let current = || identity.map(current);
+        match precondition.decide(target, Intent::Change) {
+            Decision::Proceed => {}
+            Decision::Refuse(header) => return Err(Refusal::PreconditionFailed { header, current: current() }.into()),
+            Decision::NotModified => unreachable!("only a read is told that nothing has changed"),
+        }
+        if self.states_hold(path, precondition, target, now)? {
+            return Ok(());
+        }
+        Err(Refusal::PreconditionFailed { header: Header::If, current: current() }.into())
+    }
+
+    /// Judges the conditional headers of a COPY by its source.
+    pub(super) fn judge_source(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let there = self.standing(path, precondition.asks_for_content(), now)?.there;
+        match precondition.decide(there.target(), Intent::Change) {
+            Decision::Refuse(header) => Err(Refusal::PreconditionFailed { header, current: None }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
+    pub fn judge_read(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let path = &*self.spelled(path)?;
+        let standing = self.standing(path, precondition.asks_for_content(), now)?;
+        if !precondition.if_match_holds(standing.there.target()) {
+            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, current: None }.into());
+        }
+        self.judge_states_alone(path, precondition, now)
+    }
+
+    /// Judges the `If` header of a request that replaces nothing.
+    pub(super) fn judge_states_alone(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let Some(states) = precondition.states() else { return Ok(()) };
+        let look = |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), now);
+        if states.lists.hold(path, look)? {
+            return Ok(());
+        }
+        Err(Refusal::PreconditionFailed { header: Header::If, current: None }.into())
+    }
+
+    /// Whether the `If` header holds: what it asks of the target is judged by what was just seen there, other places are looked at.
+    fn states_hold(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        target: Target<'_>,
+        now: Timestamp,
+    ) -> Outcome<bool> {
+        let Some(states) = precondition.states() else { return Ok(true) };
+        states.lists.hold(&states.asked, |place| {
+            let spelled = self.spelled(place)?;
+            if *spelled == *path {
+                return Ok(Standing { tokens: self.tokens_on(path, now), there: There::from(target) });
+            }
+            self.standing(&spelled, states.lists.asks_for_content(&states.asked, place), now)
+        })
+    }
+
+    /// What an `If` header can ask about a place that is not the target.
+    fn standing(&self, path: &SharePath, asks_for_content: bool, now: Timestamp) -> Outcome<Standing> {
+        let disk = self.tree.disk();
+        let opened = self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        let there = match opened {
+            Ok(Opened::Dir(_)) => There::Collection,
+            Ok(Opened::File(file, status)) => {
+                let effort = if asks_for_content { Effort::Hash } else { Effort::HashSmall };
+                There::File(self.identify(&file, &status, effort, now)?.validators)
+            }
+            _ => There::Nothing,
+        };
+        Ok(Standing { tokens: self.tokens_on(path, now), there })
+    }
+
+    fn tokens_on(&self, path: &SharePath, now: Timestamp) -> Vec<crate::model::lock::LockToken> {
+        self.locks_on(path, now).iter().map(|lock| lock.token.clone()).collect()
+    }
+}

@@ -1,0 +1,339 @@
+//! Locks: taken, refreshed and given back; and what they ask of every change (RFC 4918 §6, §7).
+//!
+//! A lock pins the version on which it was taken: whoever writes with its token writes over that version and no other. A change and a new lock
+//! never pass each other: from the moment the locks are judged until the swap is done, none is added.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use crate::model::lock::{Conflict, Lock, LockLimits, LockToken, Locks, NotAdded, Reach, Scope, Touches, expiry};
+use crate::model::path::SharePath;
+use crate::model::precondition::{Header, Precondition};
+use crate::model::stamp::Timestamp;
+use crate::model::tag::{EntityTag, TagForm};
+use crate::store::commit::Seen;
+use crate::store::disk::Kind;
+use crate::store::staging::Staging;
+
+use super::Share;
+use super::identity::{Effort, Identity};
+use super::judge::{Deed, Looked};
+use super::outcome::{Forbidden, LockRoot, Outcome, Refusal};
+use super::write::{Dating, current};
+
+/// How often LOCK tries again when what it is for comes or goes meanwhile.
+const TRIES_MAX: usize = 4;
+
+/// The locks of a share.
+#[derive(Debug)]
+pub(super) struct LockTable {
+    table: Mutex<Locks>,
+    gate: RwLock<()>,
+}
+
+/// No lock is added while this is held.
+pub(super) type Still<'a> = RwLockReadGuard<'a, ()>;
+
+/// What a client asks of a new lock.
+#[derive(Clone, Debug)]
+pub struct LockWish {
+    /// Its name.
+    pub token: LockToken,
+    /// Whether others may lock the same.
+    pub scope: Scope,
+    /// How far down it is to reach.
+    pub reach: Reach,
+    /// What its holder says about itself, as XML.
+    pub owner: Option<Box<str>>,
+    /// For how long; `None` for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// A lock that was taken.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The lock.
+    pub lock: Arc<Lock>,
+    /// Whether an empty file was made for it.
+    pub created: bool,
+}
+
+impl LockTable {
+    pub(super) fn new() -> Self {
+        Self { table: Mutex::new(Locks::new(LockLimits::default())), gate: RwLock::default() }
+    }
+
+    /// Keeps new locks out.
+    pub(super) fn hold_still(&self) -> Still<'_> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The table is whole whatever thread panicked beside it.
+    fn table(&self) -> MutexGuard<'_, Locks> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Share {
+    /// Takes up the locks that an earlier process remembered.
+    pub(super) fn take_up_locks(&self, now: Timestamp) {
+        let Ok(remembered) = self.index.locks() else { return };
+        let mut table = self.locks.table();
+        for lock in remembered.iter().filter_map(|bytes| Lock::from_bytes(bytes)) {
+            let token = lock.token.clone();
+            if !lock.is_live(now) || table.add(lock, now).is_err() {
+                self.index.note_lock(token.as_str(), None);
+            }
+        }
+    }
+
+    /// The locks that cover a path.
+    pub fn locks_on(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
+        match self.spelled(path) {
+            Ok(path) => self.locks.table().covering(&path, now),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Whether there is any lock at all.
+    pub fn has_locks(&self) -> bool {
+        !self.locks.table().is_empty()
+    }
+
+    /// Locks what is at a path. Where nothing is, an empty file is made (RFC 4918 §7.3).
+    pub fn lock(
+        &self,
+        path: &SharePath,
+        wish: LockWish,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Taken> {
+        let path = &*self.spelled(path)?;
+        if path.is_root() {
+            drop(self.judge_root(precondition, Deed::Lock, now)?);
+        } else {
+            let Looked { seen, .. } = self.look_and_judge(path, precondition, Deed::Lock, now)?;
+            match seen {
+                Seen::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),
+                Seen::Special => return Err(Refusal::NotAllowed(Forbidden::Special).into()),
+                Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
+                Seen::Nothing | Seen::Collection(_) | Seen::File(_) => {}
+            }
+        }
+        let lock = self.add_lock(path, wish, precondition, now)?;
+        let pinned =
+            if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
+        let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
+        let lock = self.locks.table().pin(&lock.token, pin, now).unwrap_or(lock);
+        self.note(&lock);
+        Ok(Taken { lock, created })
+    }
+
+    /// Grants a lock that covers a path more time.
+    pub fn refresh_lock(
+        &self,
+        path: &SharePath,
+        timeout: Option<Duration>,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Arc<Lock>> {
+        let path = &*self.spelled(path)?;
+        let covering = self.locks_on(path, now);
+        let mut submitted = covering.iter().filter(|lock| precondition.submitted().holds(lock));
+        let (Some(lock), None) = (submitted.next(), submitted.next()) else { return Err(Refusal::UnknownToken.into()) };
+        self.judge_states_alone(path, precondition, now)?;
+        let refreshed = self.locks.table().refresh(&lock.token, timeout, now);
+        let lock = refreshed.ok_or(Refusal::UnknownToken)?;
+        self.note(&lock);
+        Ok(lock)
+    }
+
+    /// Gives a lock back.
+    pub fn unlock(
+        &self,
+        path: &SharePath,
+        token: &LockToken,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let path = &*self.spelled(path)?;
+        self.judge_states_alone(path, precondition, now)?;
+        let lock = self.locks.table().named(token, now).cloned().filter(|lock| lock.covers(path));
+        let Some(lock) = lock else { return Err(Refusal::ForeignToken.into()) };
+        if lock.holder != *precondition.submitted().principal() {
+            return Err(Refusal::NotYours.into());
+        }
+        self.drop_lock(token);
+        Ok(())
+    }
+
+    /// Judges what the locks ask of a change: the tokens of those in its way, and that what is there is what they were taken on.
+    pub(super) fn judge_locks(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        touches: Touches,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let missing = self.locks.table().missing_for(path, touches, precondition.submitted(), now);
+        if missing.is_empty() { Ok(()) } else { Err(Refusal::Locked { by: self.roots(&missing) }.into()) }
+    }
+
+    /// Judges whether a file is the version that the submitted locks on it were taken on.
+    pub(super) fn judge_pins(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        identity: Option<&Identity>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let is_that = |pin: &EntityTag| identity.is_some_and(|known| known.validators.strongly_match(pin));
+        if self.pins(path, precondition, now).iter().all(is_that) {
+            return Ok(());
+        }
+        Err(Refusal::PreconditionFailed { header: Header::LockToken, current: identity.map(current) }.into())
+    }
+
+    /// Whether the content of a file has to be known to judge the locks that were submitted for it.
+    pub(super) fn pins_ask_for_content(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
+        self.pins(path, precondition, now).iter().any(|pin| matches!(pin.form(), TagForm::Content(_)))
+    }
+
+    /// After a change that was made with them, the locks on a path are pinned to the new version.
+    pub(super) fn repin(&self, path: &SharePath, precondition: &Precondition, tag: &EntityTag, now: Timestamp) {
+        let tokens: Vec<_> = self.submitted_on(path, precondition, now).iter().map(|lock| lock.token.clone()).collect();
+        for token in tokens {
+            let lock = self.locks.table().pin(&token, Some(tag.clone()), now);
+            lock.inspect(|lock| self.note(lock));
+        }
+    }
+
+    /// Locks end where their root is no more (RFC 4918 §6.1).
+    pub(super) fn drop_locks_in(&self, path: &SharePath) {
+        let gone = self.locks.table().remove_tree(path);
+        gone.iter().for_each(|lock| self.index.note_lock(lock.token.as_str(), None));
+    }
+
+    /// Locks end in what was replaced; one on its very name stays, since the name does.
+    pub(super) fn drop_locks_below(&self, path: &SharePath, now: Timestamp) {
+        let within = self.locks.table().at_or_below(path, now);
+        within.iter().filter(|lock| lock.root != *path).for_each(|lock| self.drop_lock(&lock.token));
+    }
+
+    /// Forgets the locks that have expired.
+    pub(super) fn expire_locks(&self, now: Timestamp) {
+        let gone = self.locks.table().expire(now);
+        gone.iter().for_each(|lock| self.index.note_lock(lock.token.as_str(), None));
+    }
+
+    fn add_lock(
+        &self,
+        path: &SharePath,
+        wish: LockWish,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Arc<Lock>> {
+        self.expire_locks(now);
+        let LockWish { token, scope, reach, owner, timeout } = wish;
+        let (root, holder) = (path.clone(), precondition.submitted().principal().clone());
+        let lock = Lock { token, root, scope, reach, owner, holder, timeout, expires: expiry(timeout, now), pin: None };
+        let _nothing_under_way = self.locks.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let added = self.locks.table().add(lock, now);
+        added.map_err(|why| match why {
+            NotAdded::Conflict(conflict) => self.conflict(&conflict).into(),
+            NotAdded::Full | NotAdded::LongOwner | NotAdded::KnownToken => Refusal::TooManyLocks.into(),
+        })
+    }
+
+    /// What the lock is pinned to, and whether it was made for it.
+    fn make_and_identify(
+        &self,
+        path: &SharePath,
+        lock: &Lock,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<(Option<EntityTag>, bool)> {
+        let submitted = precondition.submitted().and(&lock.token);
+        let creates = Precondition::nothing_there().with_submitted(submitted.clone());
+        let mine = Precondition::default().with_submitted(submitted);
+        for _ in 0..TRIES_MAX {
+            let Looked { claim, seen, .. } = self.look_and_judge(path, &mine, Deed::Lock, now)?;
+            match seen {
+                Seen::Collection(_) => return Ok((None, false)),
+                Seen::Nothing => {
+                    drop(claim);
+                    match self.put_nothing(path, &creates, now) {
+                        Err(stop) if stop.is_failed_precondition() => continue,
+                        stored => return Ok((Some(stored?), true)),
+                    }
+                }
+                Seen::File(file) => {
+                    let mut known = self.identify_seen(&file, Effort::HashSmall, now)?;
+                    if known.validators.shown.is_weak() {
+                        known = self.identify_seen(&file, Effort::Hash, now)?;
+                    }
+                    return if known.validators.shown.is_weak() {
+                        Err(Refusal::OpenForWriting.into())
+                    } else {
+                        Ok((Some(known.validators.shown), false))
+                    };
+                }
+                Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
+                Seen::Link | Seen::Special => return Err(Refusal::NotFound.into()),
+            }
+        }
+        Err(Refusal::ChangedMeanwhile.into())
+    }
+
+    /// Makes an empty file.
+    fn put_nothing(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<EntityTag> {
+        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
+        let swap = || self.tree.history().swap(path, site.mount);
+        let mut staged = Staging::begin(self.tree.disk(), &site.parent, None, swap)?.seal(None, now)?;
+        let stored = self.put_staged(path, &mut staged, Dating::Ours, precondition, now)?;
+        self.changed(path, now);
+        Ok(stored.tag)
+    }
+
+    fn submitted_on(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Vec<Arc<Lock>> {
+        if precondition.submitted().tokens().next().is_none() {
+            return Vec::new();
+        }
+        let covering = self.locks.table().covering(path, now);
+        covering.into_iter().filter(|lock| lock.root == *path && precondition.submitted().holds(lock)).collect()
+    }
+
+    fn pins(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Vec<EntityTag> {
+        self.submitted_on(path, precondition, now).iter().filter_map(|lock| lock.pin.clone()).collect()
+    }
+
+    fn conflict(&self, conflict: &Conflict) -> Refusal {
+        let root = self.root_of(conflict.lock());
+        match conflict {
+            Conflict::Covers(_) => Refusal::LockConflict { with: root, inside: false },
+            Conflict::Inside(_) => Refusal::LockConflict { with: root, inside: true },
+        }
+    }
+
+    fn roots(&self, locks: &[Arc<Lock>]) -> Vec<LockRoot> {
+        let mut roots: Vec<_> = locks.iter().map(|lock| self.root_of(lock)).collect();
+        roots.dedup();
+        roots
+    }
+
+    /// The root of a lock, for an answer.
+    pub fn root_of(&self, lock: &Lock) -> LockRoot {
+        let there = self.status_of(&lock.root).ok().flatten();
+        LockRoot { path: lock.root.clone(), is_collection: there.is_some_and(|status| status.kind == Kind::Dir) }
+    }
+
+    fn note(&self, lock: &Lock) {
+        self.index.note_lock(lock.token.as_str(), Some(lock.to_bytes().into()));
+    }
+
+    fn drop_lock(&self, token: &LockToken) {
+        self.locks.table().remove(token);
+        self.index.note_lock(token.as_str(), None);
+    }
+}

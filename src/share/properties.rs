@@ -1,0 +1,236 @@
+//! Properties: what a resource is, for PROPFIND, and what clients note on it and change about it, with PROPPATCH.
+//!
+//! A change of several properties is one change: all of it or nothing. None of them makes another version of a file, so no tag changes.
+
+use std::sync::Arc;
+
+use crate::model::path::{Name, SharePath};
+use crate::model::precondition::Precondition;
+use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
+use crate::store::commit::{Seen, SeenFile};
+use crate::store::disk::{Cause, File, Opened, Result, Space};
+use crate::store::index::{DateKnown, Remembered};
+use crate::store::properties::Snapshot;
+
+use super::Share;
+use super::identity::Effort;
+use super::judge::{Deed, Looked};
+use super::listing::Listed;
+use super::outcome::{Forbidden, Outcome, Refusal};
+
+/// How many bytes the dead properties of one resource may take together.
+const NOTES_BYTES_MAX: usize = 256 << 10;
+
+/// The namespace of noclobber's own notes.
+const OUR_OWN: &str = "urn:noclobber:note";
+
+/// The note of the checksums that came with an upload: the tag of the version, and the checksums.
+const CHECKSUMS: &str = "checksums";
+
+/// The permission bits that Apache's `executable` property stands for.
+const EXECUTABLE: u32 = 0o111;
+
+/// One change of a property.
+#[derive(Clone, Debug)]
+pub enum Amendment {
+    /// A dead property is noted, in place of the one of its name.
+    Note(DeadProperty),
+    /// A dead property is forgotten. That it is not there is no failure (RFC 4918 §14.23).
+    Forget(PropertyName),
+    /// The date of a file is set.
+    Modified(Timestamp),
+    /// Whether a file may be executed.
+    Executable(bool),
+}
+
+/// The dead properties of the share as they were at one moment.
+#[derive(Debug)]
+pub struct Notes(Snapshot);
+
+impl Notes {
+    /// Whether nothing is noted anywhere.
+    pub fn is_empty(&self) -> bool {
+        !self.0.has_any(&SharePath::root()).unwrap_or(true)
+    }
+
+    /// The dead properties of a resource, and what noclobber itself noted.
+    pub fn of(&self, path: &SharePath) -> Outcome<Vec<DeadProperty>> {
+        Ok(self.0.of(path)?)
+    }
+
+    /// Whether this is a note of noclobber's own, of which no client hears.
+    pub fn is_our_own(note: &DeadProperty) -> bool {
+        note.name().namespace() == OUR_OWN
+    }
+
+    /// The checksums that came with the upload of this very version, as the client wrote them.
+    pub fn checksums(notes: &[DeadProperty], tag: Option<&EntityTag>) -> Option<String> {
+        let note = notes.iter().find(|note| Self::is_our_own(note) && note.name().local() == CHECKSUMS)?;
+        let text = note.text()?;
+        let (of, checksums) = text.split_once(' ')?;
+        (of == tag?.to_string()).then(|| checksums.to_owned())
+    }
+}
+
+impl Share {
+    /// What is at a path. `None` for the name of the share itself, which has none. The tag is the one that a GET shows.
+    pub fn resource(&self, path: &SharePath, with_tag: bool, now: Timestamp) -> Outcome<Listed> {
+        let path = &*self.spelled(path)?;
+        let name = path.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
+        let disk = Arc::clone(self.tree.disk());
+        let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
+            Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
+            Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Opened::Dir(status) => Ok(Listed::new(name, &status, None)),
+            Opened::File(file, status) => {
+                let identity =
+                    if with_tag { Some(self.identify(&file, &status, Effort::HashSmall, now)?) } else { None };
+                Ok(Listed::new(name, &status, identity.map(|known| known.validators.shown)))
+            }
+        }
+    }
+
+    /// The dead properties of every resource, as they are now.
+    pub fn notes(&self) -> Outcome<Notes> {
+        Ok(Notes(self.properties.snapshot()?))
+    }
+
+    /// How much room there is, in bytes; what the history would give back counts as free.
+    pub fn space(&self, path: &SharePath) -> Outcome<Space> {
+        let disk = self.tree.disk();
+        let root = disk.root().map_err(|_| Refusal::ShareGone)?;
+        let path = &*self.spelled(path)?;
+        let dir = match disk.open_dir(&root, path.as_bytes()) {
+            Err(error) if error.cause == Cause::NotADirectory => {
+                let parent = path.split().map_or_else(SharePath::root, |(parent, _)| parent);
+                disk.open_dir(&root, parent.as_bytes())
+            }
+            opened => opened,
+        };
+        let dir = dir.map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let space = disk.space(&dir)?;
+        let free = space.free.saturating_add(self.tree.history().gives_back()).min(space.total);
+        Ok(Space { free, ..space })
+    }
+
+    /// Notes the checksums that came with an upload and were right. They are told for as long as this version is there.
+    pub fn note_checksums(&self, path: &SharePath, tag: &EntityTag, checksums: &str) -> Outcome<()> {
+        let path = self.spelled(path)?;
+        let xml = format!("<n:{CHECKSUMS} xmlns:n=\"{OUR_OWN}\">{tag} {checksums}</n:{CHECKSUMS}>");
+        let note = DeadProperty::new(PropertyName::new(OUR_OWN, CHECKSUMS), xml);
+        Ok(self.properties.note_soon(&path, note)?)
+    }
+
+    /// Changes properties: all of them, or none.
+    pub fn amend(
+        &self,
+        path: &SharePath,
+        amendments: &[Amendment],
+        precondition: &Precondition,
+        despite_locks: bool,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let deed = if despite_locks { Deed::AmendDespiteLocks } else { Deed::Amend };
+        let path = &*self.spelled(path)?;
+        if path.is_root() {
+            let _still = self.judge_root(precondition, deed, now)?;
+            return self.note_amendments(path, amendments);
+        }
+        match self.look_and_judge(path, precondition, deed, now)? {
+            Looked { seen: Seen::Nothing | Seen::Link, .. } => Err(Refusal::NotFound.into()),
+            Looked { seen: Seen::Special, .. } => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(Amendment::is_of_the_file) => {
+                Err(Refusal::OpenForWriting.into())
+            }
+            Looked { seen: Seen::Busy(_) | Seen::Collection(_), .. } => self.note_amendments(path, amendments),
+            Looked { seen: Seen::File(seen), .. } => {
+                let before = seen.status;
+                self.amend_file(&seen, amendments)?;
+                self.note_amendments(path, amendments).inspect_err(|_| {
+                    // What was changed about the file is changed back: all or nothing.
+                    let disk = self.tree.disk();
+                    let _ = disk.set_mtime(&seen.file, before.stamp.mtime);
+                    let _ = disk.set_permissions(&seen.file, before.mode);
+                })
+            }
+        }
+    }
+
+    fn note_amendments(&self, path: &SharePath, amendments: &[Amendment]) -> Outcome<()> {
+        let noted = |amendment: &&Amendment| matches!(amendment, Amendment::Note(_) | Amendment::Forget(_));
+        if !amendments.iter().any(|amendment| noted(&amendment)) {
+            return Ok(());
+        }
+        let mut notes = self.properties.snapshot()?.of(path)?;
+        for amendment in amendments.iter().filter(noted) {
+            match amendment {
+                Amendment::Note(property) => {
+                    notes.retain(|other| other.name() != property.name());
+                    notes.push(property.clone());
+                }
+                Amendment::Forget(name) => notes.retain(|other| other.name() != name),
+                Amendment::Modified(_) | Amendment::Executable(_) => {}
+            }
+        }
+        if notes.iter().map(|note| note.xml().len()).sum::<usize>() > NOTES_BYTES_MAX {
+            return Err(Refusal::NoSpace.into());
+        }
+        Ok(self.properties.set(path, &notes)?)
+    }
+
+    /// Changes what the file system keeps about a file. What was remembered of it is remembered of its new state, so that its tag stays.
+    fn amend_file(&self, seen: &SeenFile, amendments: &[Amendment]) -> Result<()> {
+        let mut changed = false;
+        let disk = self.tree.disk();
+        for amendment in amendments {
+            match amendment {
+                Amendment::Modified(date) => disk.set_mtime(&seen.file, *date)?,
+                Amendment::Executable(true) => disk.set_permissions(&seen.file, seen.status.mode | EXECUTABLE)?,
+                Amendment::Executable(false) => disk.set_permissions(&seen.file, seen.status.mode & !EXECUTABLE)?,
+                Amendment::Note(_) | Amendment::Forget(_) => continue,
+            }
+            changed = true;
+        }
+        if changed {
+            disk.sync_file(&seen.file)?;
+            self.carry_over(seen, &seen.file)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers of a file's new state what was remembered of the one that was seen, if only its attributes can have changed since.
+    pub(super) fn carry_over(&self, seen: &SeenFile, file: &File) -> Result<()> {
+        let Some(before) = self.index.recall(&seen.status.stamp) else { return Ok(()) };
+        let stamp = self.tree.disk().status(file)?.stamp;
+        let same_file = stamp.id == seen.status.stamp.id && stamp.size == seen.status.stamp.size;
+        if !same_file || !seen.is_leased() || !seen.is_quiet() || !self.is_dated_apart(stamp.mtime)? {
+            return Ok(());
+        }
+        let date = match stamp.mtime.seconds().cmp(&before.stamp.mtime.seconds()) {
+            std::cmp::Ordering::Equal => before.date,
+            std::cmp::Ordering::Greater => DateKnown::Exact,
+            std::cmp::Ordering::Less => DateKnown::Shared,
+        };
+        self.index.remember(Remembered { stamp, date, ..before });
+        Ok(())
+    }
+
+    /// Whether a write made from now on would show in this modification time.
+    fn is_dated_apart(&self, mtime: Timestamp) -> Result<bool> {
+        let disk = self.tree.disk();
+        let grain = disk.abilities().time_grain;
+        Ok(grain.is_zero() || {
+            let clock = disk.clock(&disk.root()?)?;
+            mtime > clock || clock.since(mtime) > grain
+        })
+    }
+}
+
+impl Amendment {
+    fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::Modified(_) | Self::Executable(_))
+    }
+}

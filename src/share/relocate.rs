@@ -1,0 +1,248 @@
+//! Moving and copying: what is at one path comes to another, and what was there becomes a version (RFC 4918 §9.8, §9.9).
+//!
+//! The conditional headers speak of the source, `Overwrite` and the locks of the destination too. A refusal or a fault leaves both ends as
+//! they were.
+
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
+use crate::model::version::VersionId;
+use crate::store::commit::{Changed, Copying, Members, Seen, StagedCopy, Surprises, Swap};
+use crate::store::disk::Cause;
+use crate::store::index::{DateKnown, Remembered};
+use crate::store::properties::Extent;
+
+use super::Share;
+use super::identity::Effort;
+use super::judge::{Deed, LOOKS_MAX};
+use super::outcome::{Forbidden, Outcome, Refusal};
+use super::write::{Dating, surprise};
+
+/// What is to be moved or copied, and where to.
+#[derive(Clone, Debug)]
+pub struct Relocation {
+    /// Where it is.
+    pub from: SharePath,
+    /// Where it is to be.
+    pub to: SharePath,
+    /// Whether what is there may be replaced (`Overwrite`).
+    pub may_replace: bool,
+    /// The date that the client asks for.
+    pub dated: Option<Timestamp>,
+}
+
+/// What a move or a copy has done.
+#[derive(Clone, Debug)]
+pub struct Relocated {
+    /// Whether nothing was at the destination before.
+    pub created: bool,
+    /// The version that what it replaced has become.
+    pub displaced: Option<VersionId>,
+    /// The tag of a file that was copied.
+    pub tag: Option<EntityTag>,
+    /// Whether it has the date that the client asked for.
+    pub is_dated_as_asked: bool,
+}
+
+impl Share {
+    /// Moves a file, or a folder with all that is in it: one rename, whatever its size.
+    pub fn relocate(&self, wanted: &Relocation, precondition: &Precondition, now: Timestamp) -> Outcome<Relocated> {
+        let (from, to) = self.two_places(wanted)?;
+        // Made only where a rename cannot do it: from one file system to another.
+        let mut copy = None;
+        for _ in 0..LOOKS_MAX {
+            let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
+            let Some(pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+            let source = must_be_there(pair.source().look()?)?;
+            let target = may_be_replaced(pair.target().look()?)?;
+            if matches!(target, Seen::Nothing) && !pair.target().site().name.may_be_made() {
+                return Err(Refusal::BadName.into());
+            }
+            let _still = self.locks.hold_still();
+            self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
+            let created = matches!(target, Seen::Nothing);
+            let displaced_date = date_of(&target);
+            let surprise = surprise(precondition);
+            let surprises = Surprises { source: surprise, target: surprise };
+            let is_file = matches!(source, Seen::File(_));
+            let moved = match &mut copy {
+                Some(copy) => pair.relocate_copy(source, target, copy, surprises, now),
+                None => pair.relocate(source, target, surprises, now),
+            };
+            match moved {
+                Ok(Swap::Done(changed)) => {
+                    self.has_moved(&from, &to, &changed, displaced_date, precondition, now)?;
+                    let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
+                    drop((changed, _still, pair));
+                    self.changed(&from, now);
+                    self.changed(&to, now);
+                    return Ok(Relocated { created, displaced, tag: None, is_dated_as_asked: false });
+                }
+                Ok(Swap::Lost) if copy.is_some() => {
+                    drop((_still, pair));
+                    copy = Some(self.stage_copy(&from, &to, true)?);
+                }
+                Ok(Swap::Lost) => {}
+                Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
+                Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
+                Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
+                    drop((_still, pair));
+                    copy = Some(self.stage_copy(&from, &to, true)?);
+                }
+                Err(error) if error.cause == Cause::OtherMount => return Err(Refusal::OtherMount.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Refusal::ChangedMeanwhile.into())
+    }
+
+    /// Copies a file, or a folder with all that is in it; the folder without its members if not `deep`. It appears whole.
+    pub fn copy(
+        &self,
+        wanted: &Relocation,
+        deep: bool,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Relocated> {
+        let (from, to) = self.two_places(wanted)?;
+        self.judge_source(&from, precondition, now)?;
+        let of_target = precondition.for_the_target(wanted.may_replace);
+        drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
+        let mut copy = self.stage_copy(&from, &to, deep)?;
+        let dating = self.date(&mut copy, wanted.dated)?;
+        let ((changed, created), tag) = self.put_copy(&to, &mut copy, dating, &of_target, now)?;
+        self.properties.copy(&from, &to, if deep { Extent::Tree } else { Extent::Itself })?;
+        self.drop_locks_below(&to, now);
+        let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
+        drop(changed);
+        self.changed(&to, now);
+        Ok(Relocated { created, displaced, tag, is_dated_as_asked: wanted.dated.is_some() })
+    }
+
+    fn put_copy<'a>(
+        &'a self,
+        to: &SharePath,
+        copy: &mut StagedCopy,
+        dating: Dating,
+        of_target: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<((Changed<'a>, bool), Option<EntityTag>)> {
+        let done = self.look_until_done(to, of_target, Deed::Copy, now, |claim, seen| {
+            if let StagedCopy::File(file) = &*copy
+                && claim.site().folder != file.staged.folder()
+            {
+                return Err(Refusal::FolderChanged.into());
+            }
+            let seen = may_be_replaced(seen)?;
+            let created = matches!(seen, Seen::Nothing);
+            if created && !claim.site().name.may_be_made() {
+                return Err(Refusal::BadName.into());
+            }
+            let displaced = date_of(&seen);
+            let swap = claim.put_copy(seen, copy, surprise(of_target), now)?;
+            if let StagedCopy::File(file) = &mut *copy {
+                let date = match displaced {
+                    Some(displaced) => dating.date(&mut file.staged, displaced, now)?,
+                    None => DateKnown::Unknown,
+                };
+                self.has_stored(to, &swap, &file.staged, date, of_target, now);
+            }
+            Ok((swap, created))
+        })?;
+        let tag = match copy {
+            StagedCopy::File(file) => Some(EntityTag::of_content(file.staged.hash())),
+            StagedCopy::Folder(_) => None,
+        };
+        Ok((done, tag))
+    }
+
+    fn stage_copy(&self, from: &SharePath, to: &SharePath, deep: bool) -> Outcome<StagedCopy> {
+        let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+        let members = if deep { Members::Copied } else { Members::LeftOut };
+        match self.tree.stage_copy(from, &site, members).map_err(|error| self.stop(error, Refusal::NotFound))? {
+            Copying::Ready(copy) => Ok(*copy),
+            Copying::Nothing | Copying::Link => Err(Refusal::NotFound.into()),
+            Copying::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Copying::Busy => Err(Refusal::OpenForWriting.into()),
+        }
+    }
+
+    /// A copy has the date of its source, unless the client asks for another.
+    fn date(&self, copy: &mut StagedCopy, dated: Option<Timestamp>) -> Outcome<Dating> {
+        if let (StagedCopy::File(file), Some(dated)) = (copy, dated) {
+            file.staged.postpone(dated)?;
+        }
+        Ok(Dating::Asked)
+    }
+
+    /// Both paths as they are spelled on the disk, if what is asked for can be at all.
+    fn two_places(&self, wanted: &Relocation) -> Outcome<(SharePath, SharePath)> {
+        let (from, to) = (self.spelled(&wanted.from)?.into_owned(), self.spelled(&wanted.to)?.into_owned());
+        if from.is_root() {
+            return Err(Refusal::NotAllowed(Forbidden::Root).into());
+        }
+        // A file that is being replaced may be missing for an instant.
+        let there = self.tree.steadily(&from, || self.status_of(&from));
+        if there.map_err(|error| self.stop(error, Refusal::NotFound))?.is_none() {
+            return Err(Refusal::NotFound.into());
+        }
+        if from.is_within(&to) || to.is_within(&from) {
+            return Err(Refusal::WithinItself.into());
+        }
+        self.tree.site(&to).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        Ok((from, to))
+    }
+
+    /// What is remembered and noted of what moved moves with it, before anybody else can ask.
+    fn has_moved(
+        &self,
+        from: &SharePath,
+        to: &SharePath,
+        changed: &Changed<'_>,
+        displaced_date: Option<Timestamp>,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        if let (Some(was), Some(stamp)) = (changed.was, changed.stamp)
+            && let Some(known) = self.index.recall(&was)
+        {
+            // A date that the displaced version had, or a later one than this, tells the two apart no more.
+            let is_later = displaced_date.is_none_or(|displaced| stamp.mtime.seconds() > displaced.seconds());
+            let date = if is_later { known.date } else { DateKnown::Shared };
+            self.index.remember(Remembered { stamp, date, ..known });
+            if let Some(known) = self.recall(&stamp, Effort::Recall, now) {
+                self.repin(to, precondition, &known.validators.shown, now);
+            }
+        }
+        self.drop_locks_in(from);
+        self.drop_locks_below(to, now);
+        Ok(self.properties.relocate(from, to)?)
+    }
+}
+
+fn must_be_there(seen: Seen) -> Outcome<Seen> {
+    match seen {
+        Seen::Nothing | Seen::Link => Err(Refusal::NotFound.into()),
+        Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+        Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
+        Seen::File(_) | Seen::Collection(_) => Ok(seen),
+    }
+}
+
+fn may_be_replaced(seen: Seen) -> Outcome<Seen> {
+    match seen {
+        Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
+        Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+        Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
+        Seen::Nothing | Seen::Collection(_) | Seen::File(_) => Ok(seen),
+    }
+}
+
+fn date_of(seen: &Seen) -> Option<Timestamp> {
+    match seen {
+        Seen::File(file) => Some(file.status.stamp.mtime),
+        _ => None,
+    }
+}

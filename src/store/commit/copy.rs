@@ -1,0 +1,271 @@
+//! The commit of copies: COPY, and MOVE of a file to another file system.
+//!
+//! [`Tree::stage_copy`] makes the copy where nobody sees it, with no mutex held, however long that takes; [`Claim::put_copy`] makes it appear,
+//! whole and in one step, in place of what was seen. What was changed while it was being copied is copied again, and then given up.
+
+use std::time::Duration;
+
+use crate::model::path::{Name, SharePath};
+use crate::model::stamp::{FileId, Stamp, Timestamp};
+
+use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Result, Status};
+use super::super::history::relative;
+use super::super::staging::{Staged, StagedTree, Staging, each_entry};
+use super::relocate::Entered;
+use super::{Changed, Claim, Pair, Seen, Site, Surprise, Surprises, Swap, Tree};
+
+/// How often a file is copied that changes meanwhile.
+const ATTEMPTS_MAX: usize = 3;
+
+/// How much the paths of folders that are still to be copied may take, in bytes.
+const PENDING_BYTES_MAX: usize = 16 << 20;
+
+/// Which part of a folder is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// The folder with all that is in it (`Depth: infinity`).
+    Copied,
+    /// The folder alone (`Depth: 0`).
+    LeftOut,
+}
+
+/// A copy that nobody sees yet.
+#[derive(Debug)]
+pub enum StagedCopy {
+    /// Of a file.
+    File(FileCopy),
+    /// Of a folder.
+    Folder(StagedTree),
+}
+
+/// A copy of a file, which is committed like an upload.
+#[derive(Debug)]
+pub struct FileCopy {
+    /// The copy.
+    pub staged: Staged,
+    /// The state of the file that it is a copy of.
+    pub of: Stamp,
+}
+
+/// What came of staging a copy.
+#[derive(Debug)]
+pub enum Copying {
+    /// It is complete, and on the disk.
+    Ready(Box<StagedCopy>),
+    /// Nothing is there to be copied.
+    Nothing,
+    /// A file was written again and again while it was being copied.
+    Busy,
+    /// A link that is not followed.
+    Link,
+    /// A pipe, a socket or a device.
+    Special,
+}
+
+/// What became of one file in a folder.
+#[derive(Debug, PartialEq, Eq)]
+enum Member {
+    Copied,
+    /// It has gone meanwhile, or is none that is served.
+    LeftOut,
+    Busy,
+}
+
+impl Tree {
+    /// Makes a copy of what is at `source` for the name `target`, on the file system of the latter.
+    ///
+    /// A copy has the content, the attributes and the date of its source. Of a folder everything that is served is copied: files, folders
+    /// with their attributes, and files that a followed link leads to; other links, pipes and devices, and noclobber's own folder are not.
+    /// It takes memory for the folders that are still to be copied, and no more than [`Cause::TooLarge`] allows.
+    pub fn stage_copy(&self, source: &SharePath, target: &Site, members: Members) -> Result<Copying> {
+        let root = self.disk.root()?;
+        let open = || match self.site_below(&root, source)? {
+            Some(site) => self.disk.open(&site.parent, &site.name),
+            None => self.disk.dir_status(&root).map(Opened::Dir),
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            match self.steadily(source, open)? {
+                Opened::Nothing => return Ok(Copying::Nothing),
+                Opened::Link => return Ok(Copying::Link),
+                Opened::Special => return Ok(Copying::Special),
+                Opened::Dir(_) => return self.stage_folder(source, target, members),
+                Opened::File(file, status) => {
+                    let swap = || self.history.swap(&target.path, target.mount);
+                    let mut staging = Staging::begin(&self.disk, &target.parent, Some(status.stamp.size), swap)?;
+                    self.let_settle(&status.stamp, &target.parent)?;
+                    staging.copy_from(&file)?;
+                    if self.was_steady(&file, &status.stamp)? {
+                        let staged = staging.seal(Some(&file), status.stamp.mtime)?;
+                        let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
+                        return Ok(Copying::Ready(Box::new(copy)));
+                    }
+                }
+            }
+        }
+        Ok(Copying::Busy)
+    }
+
+    fn stage_folder(&self, source: &SharePath, target: &Site, members: Members) -> Result<Copying> {
+        let disk = &self.disk;
+        let top = disk.open_dir(&disk.root()?, source.as_bytes())?;
+        let tree = StagedTree::begin(disk, self.history.swap(&target.path, target.mount)?)?;
+        let mut todo = vec![source.clone()];
+        let mut todo_bytes = 0;
+        while let Some(folder) = todo.pop() {
+            let inside = relative(&folder, source);
+            todo_bytes -= inside.len();
+            let from = match disk.open_dir(&top, inside) {
+                // It has gone meanwhile.
+                Err(error) if error.cause == Cause::NotFound && !inside.is_empty() => continue,
+                opened => opened?,
+            };
+            let to = tree.folder(inside, true)?;
+            let mut busy = false;
+            if members == Members::Copied {
+                each_entry(&**disk, &from, &mut |entry| {
+                    if busy || entry.name.is_reserved() {
+                        return Ok(());
+                    }
+                    let path = folder.join(&entry.name);
+                    if self.is_folder(&from, &entry)? {
+                        todo_bytes += relative(&path, source).len();
+                        if todo_bytes > PENDING_BYTES_MAX {
+                            return Err(too_many(&entry.name));
+                        }
+                        todo.push(path);
+                    } else {
+                        busy = self.copy_member(&tree, &path, (&from, &to), &entry.name)? == Member::Busy;
+                    }
+                    Ok(())
+                })?;
+            }
+            if busy {
+                return Ok(Copying::Busy);
+            }
+            tree.finish_folder(&from, &to)?;
+        }
+        Ok(Copying::Ready(Box::new(StagedCopy::Folder(tree))))
+    }
+
+    /// A link to a folder is none: it may lead back up.
+    fn is_folder(&self, dir: &Dir, entry: &Entry) -> Result<bool> {
+        let is = |status: Status| status.kind == Kind::Dir;
+        Ok(is(entry.status) && self.disk.look(dir, &entry.name)?.is_some_and(is))
+    }
+
+    fn copy_member(
+        &self,
+        tree: &StagedTree,
+        path: &SharePath,
+        (from, to): (&Dir, &Dir),
+        name: &Name,
+    ) -> Result<Member> {
+        for _ in 0..ATTEMPTS_MAX {
+            let opened = self.steadily(path, || self.disk.open(from, name))?;
+            let Opened::File(file, status) = opened else { return Ok(Member::LeftOut) };
+            self.let_settle(&status.stamp, to)?;
+            tree.copy_file(&file, &status, to, name)?;
+            if self.was_steady(&file, &status.stamp)? {
+                return Ok(Member::Copied);
+            }
+            tree.take_away(to, name)?;
+        }
+        Ok(Member::Busy)
+    }
+
+    /// Waits until a change made from now on would show in the stamp, where the file system's clock is coarse.
+    fn let_settle(&self, stamp: &Stamp, at: &Dir) -> Result<()> {
+        let grain = self.disk.abilities().time_grain;
+        if !grain.is_zero() && self.disk.clock(at)?.since(stamp.mtime.max(stamp.ctime)) <= grain {
+            std::thread::sleep(grain);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody has written into a file since it had this stamp, nor can have without being noticed.
+    fn was_steady(&self, file: &File, before: &Stamp) -> Result<bool> {
+        // Whoever has it mapped writable shows in the stamp late. A program that merely has it open does no harm.
+        let lease = self.disk.lease(file, Duration::ZERO)?;
+        let unchanged = self.disk.status(file)?.stamp == *before;
+        drop(lease);
+        Ok(unchanged)
+    }
+}
+
+impl<'a> Claim<'a> {
+    /// Gives a copy this name, in place of what was seen. A file over a file is an upload; anything else that is to be replaced is taken out
+    /// first, and put back if the copy cannot take its place.
+    pub fn put_copy(&self, seen: Seen, copy: &mut StagedCopy, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
+        match (seen, &mut *copy) {
+            (Seen::Nothing, StagedCopy::File(file)) => self.create(&mut file.staged),
+            (Seen::File(seen), StagedCopy::File(file)) => self.replace(seen, &mut file.staged, surprise, now),
+            (Seen::Nothing, StagedCopy::Folder(_)) => {
+                let change = self.tree.mutexes.begin_change(&self.site.name);
+                match self.enter_copy(copy)? {
+                    Entered::Done(dirs) => self.tree.sync_all(&dirs)?,
+                    _ => return Ok(Swap::Lost),
+                }
+                Ok(Swap::Done(Changed { _under_way: Some(change), ..Changed::default() }))
+            }
+            (seen, _) => {
+                let incoming = copy.id();
+                self.take_out_then(seen, incoming, surprise, now, &mut |_| self.enter_copy(copy))
+            }
+        }
+    }
+
+    fn enter_copy(&self, copy: &mut StagedCopy) -> Result<Entered> {
+        let (dir, name) = (&self.site.parent, &self.site.name);
+        let (named, dirs) = match copy {
+            StagedCopy::File(file) => (file.staged.name_publicly(dir, name), vec![dir.clone()]),
+            // First where it was made: a tree that is at both places after a power cut would be swept from both.
+            StagedCopy::Folder(tree) => (tree.name_publicly(dir, name), vec![tree.made_in().clone(), dir.clone()]),
+        };
+        match named {
+            Ok(()) => Ok(Entered::Done(dirs)),
+            Err(error) if error.cause == Cause::Exists => Ok(Entered::Lost),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<'a> Pair<'a> {
+    /// Moves a file to another file system: its copy takes the target's name, and then the source is removed like by a DELETE, so that it
+    /// is a version of the source's path. If it has changed since it was copied, [`Swap::Lost`]: copy it again.
+    pub fn relocate_copy(
+        &self,
+        source: Seen,
+        target: Seen,
+        copy: &mut StagedCopy,
+        surprises: Surprises,
+        now: Timestamp,
+    ) -> Result<Swap<'a>> {
+        let (Seen::File(seen), StagedCopy::File(file)) = (&source, &*copy) else { return Ok(Swap::Lost) };
+        if seen.status.stamp != file.of {
+            return Ok(Swap::Lost);
+        }
+        let at_source = self.source().tree.mutexes.begin_change(&self.source().site.name);
+        let mut changed = match self.target().put_copy(target, copy, surprises.target, now)? {
+            Swap::Done(changed) => changed,
+            swap => return Ok(swap),
+        };
+        // Whatever else has the source's name by now came later, and stays.
+        self.source().remove(source, Surprise::Undo, now)?;
+        changed._under_way_too = Some(at_source);
+        Ok(Swap::Done(changed))
+    }
+}
+
+impl StagedCopy {
+    fn id(&self) -> FileId {
+        match self {
+            Self::File(file) => file.staged.id(),
+            Self::Folder(tree) => tree.id(),
+        }
+    }
+}
+
+fn too_many(name: &Name) -> DiskError {
+    let message = "too many folders are in one folder to be copied at once".to_owned();
+    DiskError { operation: "copy", name: name.to_text().into_owned(), cause: Cause::TooLarge, message }
+}

@@ -1,0 +1,169 @@
+//! What the index has come to know since it was last saved, on the way to the database.
+//!
+//! Every change is appended to a file as soon as it is known, with one write and no sync: a process that is killed loses none of
+//! it, only a power cut may. It is read at the start and removed when the database has it. It never fails anybody: what
+//! cannot be written is forgotten with the process, as everything in the index may be.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// How many bytes of a record's hash stand behind it: a power cut may leave anything.
+const CHECK_BYTES: usize = 8;
+
+/// The journal of an index: numbered files beside the database, of which the last is written.
+#[derive(Debug)]
+pub(super) struct Journal {
+    database: PathBuf,
+    number: u64,
+    file: Option<File>,
+}
+
+/// One change: what became known of a key, or that it is to be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Which table it belongs to.
+    pub(super) table: u8,
+    /// The key.
+    pub(super) key: Box<[u8]>,
+    /// The value, or nothing.
+    pub(super) value: Option<Box<[u8]>>,
+}
+
+impl Journal {
+    /// Opens the journal of this database, and gives the changes that were not saved, oldest first.
+    pub(super) fn open(database: &Path) -> (Self, Vec<Record>) {
+        let mut journal = Self { database: database.to_owned(), number: 0, file: None };
+        let mut records = Vec::new();
+        for number in journal.numbers() {
+            let bytes = fs::read(journal.path(number)).unwrap_or_default();
+            let mut rest = &*bytes;
+            while let Some((record, behind)) = Record::first_of(rest) {
+                records.push(record);
+                rest = behind;
+            }
+            journal.number = number + 1;
+        }
+        (journal, records)
+    }
+
+    /// Appends a change.
+    pub(super) fn append(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+        if self.file.is_none() {
+            let open = OpenOptions::new().create(true).append(true).open(self.path(self.number));
+            self.file = open.ok();
+        }
+        let Some(file) = &mut self.file else { return };
+        if file.write_all(&encode(table, key, value)).is_err() {
+            // Half a record hides all behind it: what comes next goes into another file.
+            self.end_file();
+        }
+    }
+
+    /// Begins another file; all up to the number that is given back may be removed once the database has what is in them.
+    pub(super) fn end_file(&mut self) -> u64 {
+        self.file = None;
+        self.number += 1;
+        self.number
+    }
+
+    /// Removes the files before this number.
+    pub(super) fn remove_before(&self, number: u64) {
+        for old in self.numbers().into_iter().filter(|old| *old < number) {
+            let _ = fs::remove_file(self.path(old));
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        let mut name = self.database.clone().into_os_string();
+        name.push(format!(".journal-{number}"));
+        name.into()
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        let (Some(folder), Some(name)) = (self.database.parent(), self.database.file_name()) else { return Vec::new() };
+        let begins = format!("{}.journal-", name.to_string_lossy());
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut numbers: Vec<u64> =
+            entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&begins)?.parse().ok()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+impl Record {
+    /// The record at the beginning, and what is behind it; `None` if there is none that is whole.
+    fn first_of(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (head, rest) = bytes.split_first_chunk::<6>()?;
+        let [table, has_value, key_low, key_high, value_low, value_high] = *head;
+        let (key_length, value_length) =
+            (u16::from_le_bytes([key_low, key_high]), u16::from_le_bytes([value_low, value_high]));
+        let (key, rest) = rest.split_at_checked(key_length.into())?;
+        let (value, rest) = rest.split_at_checked(value_length.into())?;
+        let (check, rest) = rest.split_at_checked(CHECK_BYTES)?;
+        let record = &bytes[..6 + key.len() + value.len()];
+        (blake3::hash(record).as_bytes()[..CHECK_BYTES] == *check).then_some(())?;
+        Some((Self { table, key: key.into(), value: (has_value != 0).then(|| value.into()) }, rest))
+    }
+}
+
+/// A change as bytes. What is too long for its length to be written is not remembered; it never is.
+fn encode(table: u8, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
+    let of = value.unwrap_or_default();
+    let (Ok(key_length), Ok(value_length)) = (u16::try_from(key.len()), u16::try_from(of.len())) else {
+        return Vec::new();
+    };
+    let mut record = vec![table, u8::from(value.is_some())];
+    record.extend_from_slice(&key_length.to_le_bytes());
+    record.extend_from_slice(&value_length.to_le_bytes());
+    record.extend_from_slice(key);
+    record.extend_from_slice(of);
+    let check = blake3::hash(&record);
+    record.extend_from_slice(&check.as_bytes()[..CHECK_BYTES]);
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_saved_is_read_again_and_what_was_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("index.redb");
+        let (mut journal, records) = Journal::open(&database);
+        assert!(records.is_empty());
+        journal.append(0, b"one", Some(b"1"));
+        let saved = journal.end_file();
+        journal.append(1, b"two", None);
+        journal.append(0, b"three", Some(b""));
+        journal.remove_before(saved);
+        let (mut journal, records) = Journal::open(&database);
+        let record =
+            |table, key: &[u8], value: Option<&[u8]>| Record { table, key: key.into(), value: value.map(Into::into) };
+        assert_eq!(records, [record(1, b"two", None), record(0, b"three", Some(b""))]);
+        let all = journal.end_file();
+        journal.remove_before(all);
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn what_a_power_cut_left_ends_the_reading_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("index.redb");
+        let (mut journal, _) = Journal::open(&database);
+        journal.append(0, b"whole", Some(b"1"));
+        journal.append(0, b"torn", Some(b"2"));
+        let whole = fs::read(journal.path(0)).expect("the journal");
+        for length in 0..whole.len() {
+            fs::write(journal.path(0), &whole[..length]).expect("a write");
+            assert!(Journal::open(&database).1.len() < 2, "cut at {length}");
+        }
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(journal.path(0), &bytes).expect("a write");
+            assert!(Journal::open(&database).1.len() < 2, "another bit at {at}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Dead properties: what clients have noted on files and folders, by path, in the database of the index.
+//!
+//! They are no cache: what was noted is on the disk before it is answered, and stays until it is removed, over a restart, a PUT and a move.
+//! Each resource has one row with all of its properties, so that a change of several is one change.
+
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+
+use crate::model::path::SharePath;
+use crate::model::property::{DeadProperty, PropertyName};
+
+use super::disk::{Cause, DiskError, Result};
+
+/// The path of a resource to its properties. The name carries the version of the format.
+const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties-1");
+
+/// The dead properties of a share.
+pub struct Properties {
+    database: Arc<Database>,
+    syncs: bool,
+}
+
+/// The properties as they were at one moment, for whoever looks at many resources.
+pub struct Snapshot {
+    table: Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>,
+}
+
+/// Which rows a change of a path is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The resource alone.
+    Itself,
+    /// Everything below it, too.
+    Tree,
+}
+
+impl Properties {
+    /// The properties in this database.
+    pub(super) fn new(database: Arc<Database>, syncs: bool) -> Self {
+        Self { database, syncs }
+    }
+
+    /// What is noted now.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let reading = self.database.begin_read().map_err(failed)?;
+        match reading.open_table(PROPERTIES) {
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(Snapshot { table: None }),
+            table => Ok(Snapshot { table: Some(table.map_err(failed)?) }),
+        }
+    }
+
+    /// Replaces the properties of a resource.
+    pub fn set(&self, path: &SharePath, properties: &[DeadProperty]) -> Result<()> {
+        self.change(|table| {
+            match properties {
+                [] => table.remove(path.as_bytes())?,
+                properties => table.insert(path.as_bytes(), encode(properties).as_slice())?,
+            };
+            Ok(())
+        })
+    }
+
+    /// Notes one property in place of the one of its name. It comes to the disk with the next change that does: nobody waits for it.
+    pub fn note_soon(&self, path: &SharePath, property: DeadProperty) -> Result<()> {
+        let note = |table: &mut Table<'_>| {
+            let row = table.get(path.as_bytes())?.and_then(|row| decode(row.value()));
+            let mut properties = row.unwrap_or_default();
+            properties.retain(|other| other.name() != property.name());
+            properties.push(property);
+            table.insert(path.as_bytes(), encode(&properties).as_slice())?;
+            Ok(())
+        };
+        self.change_with(Durability::None, note)
+    }
+
+    /// Forgets what is noted on a resource and everything below it.
+    pub fn forget(&self, path: &SharePath) -> Result<()> {
+        if self.snapshot()?.has_any(path)? {
+            self.change(|table| remove(table, path))?;
+        }
+        Ok(())
+    }
+
+    /// Moves what is noted on a tree; what was noted on the tree that it replaces is forgotten.
+    pub fn relocate(&self, from: &SharePath, to: &SharePath) -> Result<()> {
+        self.transfer(from, to, Extent::Tree, |table| remove(table, from))
+    }
+
+    /// Notes on a copy what is noted on the original; what was noted on what it replaces is forgotten.
+    pub fn copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Result<()> {
+        self.transfer(from, to, extent, |_| Ok(()))
+    }
+
+    fn transfer(
+        &self,
+        from: &SharePath,
+        to: &SharePath,
+        extent: Extent,
+        also: impl FnOnce(&mut Table<'_>) -> Changed,
+    ) -> Result<()> {
+        let before = self.snapshot()?;
+        if !before.has_any(from)? && !before.has_any(to)? {
+            return Ok(());
+        }
+        self.change(|table| {
+            let rows = rows(table, from, extent)?;
+            also(table)?;
+            remove(table, to)?;
+            for (path, properties) in rows {
+                let there = [to.as_bytes(), &path[from.as_bytes().len()..]].concat();
+                table.insert(there.as_slice(), properties.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
+        self.change_with(if self.syncs { Durability::Immediate } else { Durability::None }, change)
+    }
+
+    fn change_with(&self, durability: Durability, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
+        let write = || {
+            let mut writing = self.database.begin_write()?;
+            writing.set_durability(durability)?;
+            change(&mut writing.open_table(PROPERTIES)?)?;
+            Ok::<_, redb::Error>(writing.commit()?)
+        };
+        write().map_err(failed)
+    }
+}
+
+type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
+type Changed = std::result::Result<(), redb::Error>;
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Removes the rows of a path and of everything below it.
+fn remove(table: &mut Table<'_>, path: &SharePath) -> Changed {
+    for (row, _) in rows(table, path, Extent::Tree)? {
+        table.remove(row.as_slice())?;
+    }
+    Ok(())
+}
+
+/// The rows of a path: its own, and with [`Extent::Tree`] those below it, which begin with it and a slash.
+fn rows(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    path: &SharePath,
+    extent: Extent,
+) -> std::result::Result<Rows, redb::Error> {
+    let mut rows = Vec::new();
+    if let Some(own) = table.get(path.as_bytes())? {
+        rows.push((path.as_bytes().to_vec(), own.value().to_vec()));
+    }
+    if extent == Extent::Tree {
+        for row in table.range::<&[u8]>(as_slices(&below(path)))? {
+            let (path, properties) = row?;
+            rows.push((path.value().to_vec(), properties.value().to_vec()));
+        }
+    }
+    Ok(rows)
+}
+
+/// Where the rows of what lies below a path begin and end. Below the share itself lies every path that is not empty.
+fn below(path: &SharePath) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    if path.is_root() {
+        return (Bound::Excluded(Vec::new()), Bound::Unbounded);
+    }
+    let and = |byte: u8| [path.as_bytes(), &[byte]].concat();
+    (Bound::Excluded(and(b'/')), Bound::Excluded(and(b'/' + 1)))
+}
+
+fn as_slices(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice))
+}
+
+impl Snapshot {
+    /// The properties of a resource, in the order of their names.
+    pub fn of(&self, path: &SharePath) -> Result<Vec<DeadProperty>> {
+        let Some(table) = &self.table else { return Ok(Vec::new()) };
+        let row = table.get(path.as_bytes()).map_err(failed)?;
+        Ok(row.and_then(|row| decode(row.value())).unwrap_or_default())
+    }
+
+    /// Whether anything is noted on a resource or below it.
+    pub fn has_any(&self, path: &SharePath) -> Result<bool> {
+        let Some(table) = &self.table else { return Ok(false) };
+        if table.get(path.as_bytes()).map_err(failed)?.is_some() {
+            return Ok(true);
+        }
+        let mut range = table.range::<&[u8]>(as_slices(&below(path))).map_err(failed)?;
+        Ok(range.next().is_some())
+    }
+}
+
+/// Each property as three texts, each behind its length: namespace, local name, element.
+fn encode(properties: &[DeadProperty]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for property in properties {
+        for text in [property.name().namespace(), property.name().local(), property.xml()] {
+            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+    }
+    bytes
+}
+
+fn decode(mut bytes: &[u8]) -> Option<Vec<DeadProperty>> {
+    let mut properties = Vec::new();
+    while !bytes.is_empty() {
+        let (namespace, local, xml) = (text(&mut bytes)?, text(&mut bytes)?, text(&mut bytes)?);
+        properties.push(DeadProperty::new(PropertyName::new(namespace, local), xml));
+    }
+    Some(properties)
+}
+
+fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    *bytes = rest;
+    str::from_utf8(text).ok()
+}
+
+fn failed(error: impl Into<redb::Error>) -> DiskError {
+    let error = error.into();
+    let is_full = matches!(&error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull);
+    DiskError {
+        operation: "properties",
+        name: String::new(),
+        cause: if is_full { Cause::NoSpace } else { Cause::Failed },
+        message: error.to_string(),
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Properties").field("syncs", &self.syncs).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("is_empty", &self.table.is_none()).finish()
+    }
+}

@@ -1,0 +1,152 @@
+//! A folder that is being made, with all that is in it, before anybody sees it.
+//!
+//! A [`StagedTree`] lies in noclobber's own folder on the file system it is for. Dropping it removes it; what a crash leaves of it is swept at
+//! the next start. It becomes visible whole, by one rename.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::model::path::Name;
+use crate::model::stamp::FileId;
+
+use super::super::disk::{Cause, Dir, Disk, DiskError, Entry, File, Result, Status};
+use super::super::history::remove_tree;
+use super::super::naming;
+use super::unfinished_name;
+
+/// How many bytes of a file are copied at once, where blocks cannot be shared.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// The right of a folder's owner to change what is in it.
+const OWNER_MAY_CHANGE: u32 = 0o300;
+
+/// A folder that nobody sees yet.
+#[derive(Debug)]
+pub struct StagedTree {
+    disk: Arc<dyn Disk>,
+    swap: Dir,
+    name: Name,
+    top: Dir,
+    id: FileId,
+    sweep: bool,
+}
+
+impl StagedTree {
+    /// Begins an empty folder in `swap`.
+    pub fn begin(disk: &Arc<dyn Disk>, swap: Dir) -> Result<Self> {
+        let name = loop {
+            let name = unfinished_name();
+            match disk.make_dir(&swap, &name, true) {
+                // Left by an earlier process that could not remove it.
+                Err(error) if error.cause == Cause::Exists => continue,
+                made => made?,
+            }
+            break name;
+        };
+        let opened = disk.open_dir(&swap, name.as_bytes()).and_then(|top| Ok((disk.dir_status(&top)?, top)));
+        match opened {
+            Ok((status, top)) => Ok(Self { disk: Arc::clone(disk), swap, name, top, id: status.stamp.id, sweep: true }),
+            Err(error) => {
+                let _ = disk.remove_dir(&swap, &name);
+                Err(error)
+            }
+        }
+    }
+
+    /// Which folder it is.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Opens the folder at `inside`, a path from its top; `make` says that its last name is new.
+    pub fn folder(&self, inside: &[u8], make: bool) -> Result<Dir> {
+        if make && !inside.is_empty() {
+            let (above, name) = match inside.iter().rposition(|byte| *byte == b'/') {
+                Some(at) => (&inside[..at], &inside[at + 1..]),
+                None => (&inside[..0], inside),
+            };
+            let name = Name::new(name).expect("the name of a folder that was listed");
+            self.disk.make_dir(&self.disk.open_dir(&self.top, above)?, &name, true)?;
+        }
+        self.disk.open_dir(&self.top, inside)
+    }
+
+    /// Copies an open file to a name in one of its folders, with its attributes and its date, and brings it to the disk.
+    pub fn copy_file(&self, source: &File, status: &Status, dir: &Dir, name: &Name) -> Result<()> {
+        let disk = &self.disk;
+        let copy = disk.create_named(dir, name)?;
+        if disk.share_blocks(source, &copy).is_err() {
+            self.copy_bytes(source, &copy)?;
+        }
+        disk.copy_attributes(source, &copy)?;
+        disk.set_mtime(&copy, status.stamp.mtime)?;
+        disk.sync_file(&copy)
+    }
+
+    /// Removes a copy that was not to be had whole.
+    pub fn take_away(&self, dir: &Dir, name: &Name) -> Result<()> {
+        self.disk.unlink(dir, name)
+    }
+
+    /// Gives one of its folders the attributes of the folder it is a copy of, and brings its names to the disk. A folder that its owner may
+    /// not change stays the server's alone.
+    pub fn finish_folder(&self, source: &Dir, dir: &Dir) -> Result<()> {
+        if self.disk.dir_status(source)?.mode & OWNER_MAY_CHANGE == OWNER_MAY_CHANGE {
+            self.disk.copy_dir_attributes(source, dir)?;
+        }
+        self.disk.sync_dir(dir)
+    }
+
+    /// Gives it a name that clients see, if that is free.
+    pub fn name_publicly(&mut self, dir: &Dir, name: &Name) -> Result<()> {
+        naming::take(&*self.disk, (&self.swap, &self.name), (dir, name))?;
+        self.sweep = false;
+        Ok(())
+    }
+
+    /// The folder it was made in.
+    pub fn made_in(&self) -> &Dir {
+        &self.swap
+    }
+
+    fn copy_bytes(&self, source: &File, copy: &File) -> Result<()> {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut offset = 0;
+        loop {
+            let count = self.disk.read(source, offset, &mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.disk.write(copy, offset, &buffer[..count])?;
+            offset += count as u64;
+        }
+    }
+}
+
+impl Drop for StagedTree {
+    /// What cannot be removed now is swept at a later start.
+    fn drop(&mut self) {
+        if self.sweep
+            && self.disk.look(&self.swap, &self.name).is_ok_and(|it| it.is_some_and(|it| it.stamp.id == self.id))
+        {
+            let _ = remove_tree(&*self.disk, &self.swap, &self.name);
+        }
+    }
+}
+
+/// Calls `each` for every entry of a folder until it fails.
+pub(in super::super) fn each_entry(
+    disk: &dyn Disk,
+    dir: &Dir,
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let mut failed: Option<DiskError> = None;
+    disk.list(dir, &mut |entry| match each(entry) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}

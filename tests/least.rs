@@ -1,0 +1,235 @@
+//! File systems that can do little: links and nothing more (bindfs), or not even those (exFAT through FUSE). Files are made, replaced,
+//! deleted, brought back and found whole after a kill, and the start-up lines say what is not promised. It takes root to mount them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::harness::client::tag_of;
+use crate::harness::disk_images::DiskImage;
+use crate::harness::{Dice, Server, has_program, is_root, left_out};
+
+/// A file system behind another program, unmounted when it is dropped.
+struct Mounted {
+    at: PathBuf,
+    loop_device: Option<String>,
+    // Holds the mount point, and the image or the folder behind it.
+    _place: tempfile::TempDir,
+}
+
+impl Mounted {
+    fn bindfs() -> Result<Self, String> {
+        Self::new("bindfs", |place, at| {
+            fs::create_dir(place.join("behind")).map_err(|error| error.to_string())?;
+            run("bindfs", &[&place.join("behind"), at])?;
+            Ok(None)
+        })
+    }
+
+    fn exfat() -> Result<Self, String> {
+        Self::new("mount.exfat-fuse", |place, at| {
+            let image = place.join("image");
+            fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).map_err(|error| error.to_string())?;
+            run("mkfs.exfat", &[&image])?;
+            let device = run("losetup", &[Path::new("--find"), Path::new("--show"), &image])?;
+            match run("mount.exfat-fuse", &[Path::new(&device), at]) {
+                Ok(_) => Ok(Some(device)),
+                Err(why) => {
+                    let _ = run("losetup", &[Path::new("--detach"), Path::new(&device)]);
+                    Err(why)
+                }
+            }
+        })
+    }
+
+    fn new(program: &str, mount: impl FnOnce(&Path, &Path) -> Result<Option<String>, String>) -> Result<Self, String> {
+        if !is_root() {
+            return Err("mounting takes root".to_owned());
+        }
+        if !has_program(program) {
+            return Err(format!("{program} is not installed"));
+        }
+        let place = tempfile::Builder::new().prefix("noclobber-least-").tempdir().map_err(|error| error.to_string())?;
+        let at = place.path().join("mounted");
+        fs::create_dir(&at).map_err(|error| error.to_string())?;
+        let loop_device = mount(place.path(), &at)?;
+        Ok(Self { at, loop_device, _place: place })
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // A process that is just ending may still hold it for a moment; lazily it goes in any case.
+        if run("umount", &[&self.at]).is_err() {
+            let _ = run("umount", &[Path::new("--lazy"), &self.at]);
+        }
+        if let Some(device) = &self.loop_device {
+            let _ = run("losetup", &[Path::new("--detach"), Path::new(device)]);
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&Path]) -> Result<String, String> {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let output = Command::new(program).args(arguments).env("PATH", path).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// What the tests of behaviour ask of every disk, in short.
+fn goes_through_its_life(mut server: Server, keeps: bool) {
+    let tag = server.put("/docs/a.txt?mkdirs").if_none_match("*").body("one").expect(201).tag();
+    server.put("/docs/a.txt").if_none_match("*").body("other").expect(412);
+    let tag = server.put("/docs/a.txt").if_match(tag).body("two").expect(204).tag();
+    server.put("/docs/a.txt").if_match(tag_of("one")).body("late").expect(412);
+    // A program saves behind the server's back, by rename and in place.
+    server.write("docs/saved", "hers");
+    fs::rename(server.local("docs/saved"), server.local("docs/a.txt")).unwrap();
+    server.put("/docs/a.txt").if_match(&tag).body("unseen").expect(412);
+    server.get("/docs/a.txt").expect_body("hers");
+    server.write("docs/a.txt", "hers, and more");
+    server.delete("/docs/a.txt").if_match(tag_of("hers")).expect(412);
+    server.put("/docs/a.txt").body("three").expect(204);
+    server.delete("/docs/a.txt").if_match(tag_of("three")).expect(204);
+    server.get("/docs/a.txt").expect(404);
+    if keeps {
+        let versions = server.versions("/docs/a.txt").expect(["three", "hers, and more", "one"]);
+        server.post(format!("/docs/a.txt?restore={}", versions.0[0].id)).expect(201);
+        server.get("/docs/a.txt").expect_body("three");
+        server.delete("/docs/").expect(204);
+        let folder = server.versions("/docs").0[0].id.clone();
+        server.post(format!("/docs?restore={folder}")).expect(201);
+        server.get("/docs/a.txt").expect_body("three");
+    }
+    // Killed in the middle of writes: each file is old or new, whole, and what was answered is there.
+    let mut dice = Dice::new(3);
+    for round in 0..3 {
+        let content = dice.bytes(300_000);
+        let tag = server.put("/big.bin").body(&content).expect_any(&[201, 204]).tag();
+        server.kill();
+        server.start_again();
+        assert!(server.get("/big.bin").expect(200).body == content, "round {round}");
+        assert_eq!(server.head("/big.bin").expect(200).tag(), tag, "round {round}: the tag is as before the kill");
+        let strange: Vec<_> = server.names("").into_iter().filter(|name| name != "docs" && name != "big.bin").collect();
+        assert!(strange.is_empty(), "round {round}: {strange:?}");
+    }
+}
+
+#[test]
+fn links_are_enough_for_tier_c() {
+    let mounted = match Mounted::bindfs() {
+        Ok(mounted) => mounted,
+        Err(why) => return left_out("links_are_enough_for_tier_c", &why),
+    };
+    let server = Server::on(&mounted.at);
+    assert!(server.greeting().contains("Tier C"), "{}", server.greeting());
+    goes_through_its_life(server, true);
+}
+
+#[test]
+fn a_file_system_that_can_do_nothing_is_tier_d() {
+    let mounted = match Mounted::exfat() {
+        Ok(mounted) => mounted,
+        Err(why) => return left_out("a_file_system_that_can_do_nothing_is_tier_d", &why),
+    };
+    let server = Server::on(&mounted.at);
+    assert!(server.greeting().contains("Tier D"), "{}", server.greeting());
+    goes_through_its_life(server, true);
+}
+
+/// The same code where it can be forced, with the history on and off.
+#[test]
+fn tier_d_can_be_forced() {
+    for keeps in [true, false] {
+        let options = Server::with("--force-tier=D");
+        let server = if keeps { options } else { options.option("--no-history") }.start();
+        assert!(server.greeting().contains("Tier D"), "{}", server.greeting());
+        goes_through_its_life(server, keeps);
+    }
+}
+
+#[test]
+fn one_can_refuse_to_start_on_tier_d() {
+    let (status, said) = Server::with("--force-tier=D").option("--require-tier=C").start_in_vain();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("tier D") && said.contains("tier C is required"), "{said}");
+}
+
+/// A copy in the history is the version as it was, with its date.
+#[test]
+fn what_tier_d_copies_keeps_its_date() {
+    let server = Server::with("--force-tier=D").start();
+    let path = server.write("a.txt", "old");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+    server.put("/a.txt").body("new").expect(204);
+    let (kept, content) = server.kept_files().pop().expect("a kept file");
+    assert_eq!(content, b"old");
+    assert_eq!(fs::metadata(kept).unwrap().modified().unwrap(), long_ago);
+}
+
+/// Another file system in the share has a history of its own, which is listed, settled and pruned like the first.
+#[test]
+fn the_history_of_a_mount_in_the_share_is_pruned_too() {
+    const TEST: &str = "the_history_of_a_mount_in_the_share_is_pruned_too";
+    let share = tempfile::Builder::new().prefix("noclobber-share-").tempdir().unwrap();
+    let inner = share.path().join("docs/inner");
+    fs::create_dir_all(&inner).unwrap();
+    let disk = match DiskImage::tmpfs("size=16m") {
+        Ok(disk) => disk,
+        Err(why) => return left_out(TEST, &why),
+    };
+    let bound = run("mount", &[Path::new("--bind"), disk.path(), &inner]);
+    if let Err(why) = bound {
+        return left_out(TEST, &why);
+    }
+    let _unmounted = Unmounted(inner.clone());
+    let mut server = Server::with("--history-percent=100").folder(share.path()).start();
+    for text in ["one", "two", "three"] {
+        server.put("/docs/inner/a.txt").body(text).expect_any(&[201, 204]);
+    }
+    server.versions("/docs/inner/a.txt").expect(["two", "one"]);
+    let folder = inner.join(".noclobber/history/a.txt");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    // What a killed process leaves there is settled at the next start, and an old version goes.
+    server.kill();
+    let aged = folder.join("2001-01-01T00-00-00.000000Z");
+    fs::write(&aged, "very old").unwrap();
+    let tail = folder.join("2026-11-22T10-00-00.000000Z~00-00");
+    fs::write(&tail, "left").unwrap();
+    let unfinished = inner.join(".noclobber/swap");
+    fs::create_dir_all(&unfinished).unwrap();
+    fs::write(unfinished.join("unfinished-7"), "half").unwrap();
+    server.start_again();
+    assert!(!tail.exists() && !unfinished.join("unfinished-7").exists(), "settled: {}", server.log());
+    crate::harness::eventually(std::time::Duration::from_secs(20), "the old version to go", || {
+        (!aged.exists()).then_some(())
+    });
+    // An upload that finds the inner disk full takes from the history there.
+    let mut dice = Dice::new(9);
+    for _ in 0..4 {
+        server.put("/docs/inner/b.bin").body(dice.bytes(3 << 20)).expect_any(&[201, 204]);
+    }
+    for entry in fs::read_dir(inner.join(".noclobber/history/b.bin")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        fs::rename(entry.path(), entry.path().with_file_name(format!("2026-10-01{}", &name[10..]))).unwrap();
+    }
+    server.put("/docs/inner/b.bin").body_when_asked(dice.bytes(6 << 20)).expect(204);
+    server.stop();
+    let own = fs::read_dir(inner.join(".noclobber")).unwrap().flatten();
+    let left: Vec<_> = own.map(|entry| entry.file_name()).filter(|name| name == "running").collect();
+    assert!(left.len() <= 1);
+}
+
+struct Unmounted(PathBuf);
+
+impl Drop for Unmounted {
+    fn drop(&mut self) {
+        if run("umount", &[&self.0]).is_err() {
+            let _ = run("umount", &[Path::new("--lazy"), &self.0]);
+        }
+    }
+}
