@@ -16,7 +16,7 @@ needed=(
     mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs bindfs:bindfs
     mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs
     setfattr:attr setfacl:acl mount:mount setpriv:util-linux
-    zsh:zsh fish:fish man:man-db
+    zsh:zsh fish:fish man:man-db apache2:apache2-bin
 )
 
 missing_packages() {
