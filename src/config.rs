@@ -17,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use toml::Spanned;
 
+use crate::mount_help::Address;
 use crate::store::disk::Tier;
 
 /// What every variable begins with; the rest is the option's name in capitals, with `_` for `-`.
@@ -37,6 +38,8 @@ pub enum Wanted {
     History(ShowHistory),
     /// Bring a kept version back.
     Restore(RestoreVersion),
+    /// Print how to connect to a server at this address.
+    MountHelp(Address),
     /// Print a completion script.
     Completions(clap_complete::Shell),
     /// Print the manual page.
@@ -351,6 +354,12 @@ enum Command {
     History(ShowHistory),
     /// Bring a kept version back; what it replaces is kept in its turn
     Restore(RestoreVersion),
+    /// Print how to connect from Windows, macOS, GNOME, KDE, davfs2, rclone, LibreOffice and phones
+    MountHelp {
+        /// Where the server is reached [default: http://127.0.0.1:4918/]
+        #[arg(value_name = "URL")]
+        address: Option<Address>,
+    },
     /// Print the completion script of a shell
     Completions {
         /// Which shell
@@ -373,6 +382,7 @@ pub fn read(
     match given.command {
         Some(Command::History(which)) => return Ok(Wanted::History(which)),
         Some(Command::Restore(which)) => return Ok(Wanted::Restore(which)),
+        Some(Command::MountHelp { address }) => return Ok(Wanted::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(Wanted::Completions(shell)),
         Some(Command::Man) => return Ok(Wanted::Man),
         None => {}

@@ -26,7 +26,7 @@
 //! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags and locks, [`store::properties`] keeps what clients note, [`store::path_mutex`] orders changes, all through the seam of [`store::disk`] |
 //! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`] |
 //!
-//! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together.
+//! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together, [`mount_help`] says how to connect.
 //!
 //! # The words
 //!
@@ -54,6 +54,7 @@ pub mod config;
 pub mod http;
 pub mod log;
 pub mod model;
+pub mod mount_help;
 pub mod server;
 pub mod share;
 pub mod store;

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Wanted::Serve(config) => serve(*config),
         Wanted::History(which) => noclobber::server::show_history(&which),
         Wanted::Restore(which) => noclobber::server::restore(&which),
+        Wanted::MountHelp(address) => print(noclobber::mount_help::text(&address).as_bytes()),
         Wanted::Completions(shell) => print_completions(shell),
         Wanted::Man => print_man(),
     };

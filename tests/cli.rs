@@ -20,6 +20,8 @@ fn the_help_reads_as_it_was_reviewed() {
     compare("help_short.txt", &text_of(&run(&["-h"]), 0));
     compare("help_history.txt", &text_of(&run(&["history", "--help"]), 0));
     compare("help_restore.txt", &text_of(&run(&["restore", "--help"]), 0));
+    compare("help_mount_help.txt", &text_of(&run(&["mount-help", "--help"]), 0));
+    compare("mount_help.txt", &text_of(&run(&["mount-help"]), 0));
 }
 
 #[test]
@@ -307,7 +309,7 @@ fn a_mistake_in_a_variable_names_the_variable() {
         ("NOCLOBBER_UPLOAD_BYTES_MAX", "1G", "invalid digit"),
         ("NOCLOBBER_NO_WATCH", "yes", "neither true nor false"),
         ("NOCLOBBER_LISTEN", "127.0.0.1:1,4918", "'4918'"),
-        ("NOCLOBBER_REQUIRE_TIER", "C", "[possible values: A, B]"),
+        ("NOCLOBBER_REQUIRE_TIER", "D", "[possible values: A, B, C]"),
     ] {
         let output = command().env(variable, value).output().unwrap();
         assert_told(&output, &format!("error: {variable}: "));
@@ -350,11 +352,13 @@ fn bad_usage_ends_with_2() {
         (&["--allow-host", "a.example:80"], "a.example:80"),
         (&["--allow-host", ""], "--allow-host"),
         (&["--history-percent", "0"], "--history-percent"),
-        (&["--require-tier", "C"], "C"),
+        (&["--require-tier", "D"], "D"),
         (&["--log-level", "loud"], "loud"),
         (&["restore", "a.txt"], "<VERSION>"),
         (&["history", "--workers", "3"], "--workers"),
         (&["completions", "csh"], "csh"),
+        (&["mount-help", "ftp://nas/"], "http://192.168.1.2:4918/"),
+        (&["mount-help", "http://nas/$(reboot)/"], "the address of a server is wanted"),
         (&["--no-watch", "history"], "history"),
     ] {
         assert_told(&run(words), told);
@@ -376,8 +380,40 @@ fn the_other_commands_take_their_words() {
         panic!("a version was asked for")
     };
     assert_eq!((which.path, which.version, which.folder), ("a".into(), "v".to_owned(), PathBuf::from("/s")));
+    let Wanted::MountHelp(address) = wanted(&["noclobber", "mount-help"]) else { panic!("help was asked for") };
+    assert_eq!(address, "http://127.0.0.1:4918/".parse().unwrap());
+    let config = serve(&["noclobber"], &[]);
+    assert_eq!(format!("http://{}/", config.listen[0]).parse(), Ok(address), "it is where a plain start listens");
     // A folder that is called like a command.
     assert_eq!(serve(&["noclobber", "./history"], &[]).folder, Path::new("./history"));
+}
+
+/// Whoever asks how to connect gets commands to copy, with the address in them; the README says in short what it says at length.
+#[test]
+fn the_steps_to_connect_have_the_address_in_them() {
+    let text = text_of(&run(&["mount-help", "https://files.example.org:8443/team/"]), 0);
+    for words in [
+        "net use N: https://files.example.org:8443/team\n",
+        "net use N: \\\\files.example.org@SSL@8443\\team\n",
+        "mount_webdav https://files.example.org:8443/team/ ~/noclobber\n",
+        "gio mount davs://files.example.org:8443/team/\n",
+        "webdavs://files.example.org:8443/team/\n",
+        "rclone config create noclobber webdav url=https://files.example.org:8443/team/ vendor=owncloud\n",
+        "FileSizeLimitInBytes",
+        "FileAttributesLimitInBytes",
+        "BasicAuthLevel",
+        "buf_size 256\n",
+    ] {
+        assert!(text.contains(words), "'{words}' is not in: {text}");
+    }
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## Connecting\n").expect("a section on connecting");
+    let section = section.split("\n## ").next().unwrap();
+    for words in
+        ["noclobber mount-help", "Windows", "macOS", "GNOME", "KDE", "davfs2", "rclone", "LibreOffice", "buf_size 256"]
+    {
+        assert!(section.contains(words), "the README does not say how to connect from {words}");
+    }
 }
 
 #[test]

@@ -301,6 +301,37 @@ fn a_body_that_stops_is_given_up() {
     eventually(Duration::from_secs(5), "its files to be closed", || (server.open_files() <= before + 1).then_some(()));
 }
 
+/// A body that arrives too slowly once it has had a minute is given up; one that is a little faster is stored.
+#[test]
+fn a_body_that_is_too_slow_for_a_minute_is_given_up() {
+    let server = Server::with("--body-rate-min=4").start();
+    server.put("/slow.txt").body("old").expect(201);
+    let send = |name: &str, each_second: &str| {
+        let mut connection = server.connect();
+        let length = (70 * each_second.len()).to_string();
+        connection.write(server.put(format!("/{name}")).header("Content-Length", length).head());
+        for _ in 0..70 {
+            if connection.try_write(each_second.as_bytes()).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        connection.try_answer("PUT")
+    };
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let fast = scope.spawn(|| send("fast.txt", "twelve bytes"));
+        // Where the rest of the body meets a closed connection, the answer may not arrive.
+        if let Ok(answer) = send("slow.txt", "xy") {
+            answer.expect(408);
+        }
+        fast.join().unwrap().expect("an answer").expect(201);
+    });
+    assert!(begun.elapsed() > Duration::from_secs(60));
+    assert_eq!(server.read("slow.txt"), "old");
+    assert_eq!(server.read("fast.txt").len(), 840);
+}
+
 /// A connection that is kept and not used is closed after a while.
 #[test]
 fn an_idle_connection_is_closed() {

@@ -82,6 +82,53 @@ fn a_replaced_file_is_kept_before_the_new_one_is_shown() {
     }
 }
 
+/// A moved file is at its new name for good before its old name is taken away, and that is for good before anybody is told.
+#[test]
+fn a_moved_file_is_never_nowhere() {
+    let prepare = |server: &Server| {
+        server.write("docs/a.txt", "old");
+        server.write("from/b.txt", "new");
+    };
+    let Some((server, calls)) = traced("a_moved_file_is_never_nowhere", prepare, |server| {
+        server.request("MOVE", "/from/b.txt").header("Destination", "/docs/a.txt").expect(204);
+    }) else {
+        return;
+    };
+    let target = format!("<{}>", server.local("docs").display());
+    let source = format!("<{}>", server.local("from").display());
+    let kept = format!("<{}>", server.local(".noclobber/history/docs/a.txt").display());
+    let linked = calls.find("the second name", |call| call.contains("linkat(") && call.contains('~'));
+    let exchanged = calls.find("the exchange", |call| call.contains("RENAME_EXCHANGE"));
+    let held = calls.find_after(exchanged, "the sync of the history", |call| is(call, &SYNCS) && call.contains(&kept));
+    let shown =
+        calls.find_after(exchanged, "the sync of the folder", |call| is(call, &SYNCS) && call.contains(&target));
+    let taken = calls.find("the old name", |call| call.contains("renameat2(") && call.contains("\"b.txt\""));
+    let gone = calls.find_after(taken, "the sync of the old folder", |call| is(call, &SYNCS) && call.contains(&source));
+    let answered = calls.find("the answer", |call| call.contains("HTTP/1.1 204"));
+    in_this_order(&[linked, exchanged, held, shown, taken, gone, answered]);
+}
+
+/// A folder that is moved is on the disk where it is now before the folder that it was in is.
+#[test]
+fn a_moved_folder_is_on_the_disk_before_the_answer() {
+    let prepare = |server: &Server| {
+        server.write("from/folder/x.txt", "x");
+        server.write("docs/other.txt", "y");
+    };
+    let Some((server, calls)) = traced("a_moved_folder_is_on_the_disk_before_the_answer", prepare, |server| {
+        server.request("MOVE", "/from/folder").header("Destination", "/docs/folder").expect(201);
+    }) else {
+        return;
+    };
+    let target = format!("<{}>", server.local("docs").display());
+    let source = format!("<{}>", server.local("from").display());
+    let moved = calls.find("the move", |call| call.contains("renameat2(") && call.contains("\"folder\""));
+    let shown = calls.find_after(moved, "the sync of the folder", |call| is(call, &SYNCS) && call.contains(&target));
+    let gone = calls.find_after(moved, "the sync of the old folder", |call| is(call, &SYNCS) && call.contains(&source));
+    let answered = calls.find("the answer", |call| call.contains("HTTP/1.1 201"));
+    in_this_order(&[moved, shown, gone, answered]);
+}
+
 /// A deleted file is in the history for good before anybody is told that it is gone.
 #[test]
 fn a_deleted_file_is_kept_before_the_answer() {

@@ -411,3 +411,30 @@ fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     }
     found
 }
+
+/// A program that has the file mapped for writing, and not open any more, counts as one that is writing it.
+#[test]
+fn a_program_that_has_the_file_mapped_is_waited_for() {
+    const TEST: &str = "a_program_that_has_the_file_mapped_is_waited_for";
+    let server = Server::start();
+    if !server.greeting().contains("Tier A") {
+        return left_out(TEST, "the disk gives no leases");
+    }
+    let path = server.write("a.txt", "one");
+    let script = "import mmap,sys\nf=open(sys.argv[1],'r+b')\nm=mmap.mmap(f.fileno(),0)\nf.close()\nprint('mapped',flush=True)\n\
+                  sys.stdin.readline()\nm[0:3]=b'two'\nm.flush()";
+    let pipe = std::process::Stdio::piped;
+    let program =
+        std::process::Command::new("python3").args(["-c", script]).arg(&path).stdin(pipe()).stdout(pipe()).spawn();
+    let Ok(mut program) = program else { return left_out(TEST, "python3 is not installed") };
+    std::io::Read::read_exact(program.stdout.as_mut().unwrap(), &mut [0; 6]).unwrap();
+    server.put("/a.txt").if_match(tag_of("one")).body("mine").expect(423);
+    server.put("/a.txt").body("mine").expect(423);
+    server.delete("/a.txt").expect(423);
+    server.get("/a.txt").expect_body("one");
+    program.stdin.take().unwrap().write_all(b"\n").unwrap();
+    program.wait().unwrap();
+    server.get("/a.txt").expect_body("two");
+    server.put("/a.txt").if_match(tag_of("one")).body("mine").expect(412);
+    server.put("/a.txt").if_match(tag_of("two")).body("mine").expect(204);
+}

@@ -2,6 +2,7 @@
 //! The bytes of one answer are of one version, and its tag is theirs.
 
 use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::harness::client::{Connection, percent_encode, tag_of};
@@ -220,4 +221,100 @@ fn changed(path: &std::path::Path) -> (i64, i64) {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(path).unwrap();
     (metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// A request on a connection that is kept may be answered before actix-web sees it, and the first of a connection never is. Whatever is asked,
+/// and in whatever words, both say the same.
+#[test]
+fn a_kept_connection_gets_the_answer_that_a_new_one_gets() {
+    let server = Server::with("--allow-host=files.example").start();
+    server.write("a.txt", "hello");
+    server.write("folder/b.html", "<p>");
+    server.write("empty", "");
+    server.write("large.bin", vec![b'x'; 200_000]);
+    let tag = tag_of("hello");
+    let targets = [
+        "/a.txt",
+        "/a.txt",
+        "/a.txt",
+        "/folder/b.html",
+        "/empty",
+        "/large.bin",
+        "/folder/",
+        "/none",
+        "/a%2Etxt",
+        "/a.txt?download",
+    ];
+    let hosts = ["127.0.0.1", "localhost:80", "files.example", "evil.example"];
+    let fields = [
+        ("If-None-Match", tag.as_str()),
+        ("If-None-Match", "\"other\""),
+        ("If-None-Match", "*"),
+        ("If-None-Match", "W/\"weak\""),
+        ("If-None-Match", "nonsense"),
+        ("If-Match", "\"other\""),
+        ("If-Modified-Since", "Sun, 22 Nov 2099 00:00:00 GMT"),
+        ("Range", "bytes=1-2"),
+        ("Want-Repr-Digest", "sha-256=1"),
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "gzip, br"),
+        ("User-Agent", "\u{e9}"),
+        ("Connection", "keep-alive"),
+        ("X-Anything", ""),
+    ];
+    let mut dice = Dice::new(22);
+    let mut below = |limit: usize| (dice.roll() % limit as u64) as usize;
+    let mut kept = server.connect();
+    kept.send(&server.get("/a.txt"));
+    for _ in 0..600 {
+        let method = ["GET", "GET", "HEAD", "OPTIONS"][below(4)];
+        let mut request = server.request(method, targets[below(targets.len())]).host(hosts[below(hosts.len())]);
+        for _ in 0..below(4) {
+            let (name, value) = fields[below(fields.len())];
+            request = request.header(name, value);
+        }
+        let said = |answer: Answer| {
+            let mut headers = answer.headers.clone();
+            headers.retain(|(name, _)| name != "date");
+            headers.sort();
+            (answer.status, headers, answer.body)
+        };
+        let alone = said(server.connect().send(&request));
+        match kept.try_send(&request) {
+            Ok(answer) => assert_eq!(said(answer), alone, "{}", request.head().escape_ascii()),
+            Err(error) => panic!("{error}: {}", request.head().escape_ascii()),
+        }
+    }
+}
+
+/// While a crowd asks for a file all the time, a program saves it again and again, and whoever asks after that gets what was saved: the looks
+/// that the server takes for the crowd are none for those who ask later.
+#[test]
+fn a_crowd_of_readers_does_not_hide_a_change() {
+    let server = Server::builder().value("--workers", 1).start();
+    server.write("a.txt", "0");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut connection = server.connect();
+                while !over.load(Ordering::Relaxed) {
+                    connection.send(&server.get("/a.txt")).expect(200);
+                }
+            });
+        }
+        let mut connection = server.connect();
+        for number in 1..=500 {
+            server.write("new", number.to_string());
+            std::fs::rename(server.local("new"), server.local("a.txt")).unwrap();
+            let answer = connection.send(&server.get("/a.txt"));
+            if answer.text() != number.to_string() {
+                over.store(true, Ordering::Relaxed);
+            }
+            assert_eq!(answer.text(), number.to_string());
+            // Once more, from memory.
+            assert_eq!(connection.send(&server.get("/a.txt")).text(), number.to_string());
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }

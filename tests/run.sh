@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test. Installs the Debian packages that the tests need where it may (root, and apt-get is there), and says what
-# is missing where it may not: a test that needs it is then left out, by name. Closes with every test that was left out and
+# Runs every test. Installs what the tests need where it may (Debian's packages as root, where apt-get is there; the clients of npm
+# and pip beside the build), and says what is missing where it may not: a test that needs it is then left out, by name. Closes with every test that was left out and
 # the count, "N passed, M failed, K skipped"; ends with 1 if anything failed.
 #
 #   tests/run.sh              everything
@@ -10,24 +10,33 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 minutes_max=18
 
-# What the tests call, and the Debian package that brings it.
+# What the tests call, a program or a file, and the Debian package that brings it.
 needed=(
     cc:gcc strace:strace curl:curl python3:python3 chromium:chromium
     mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs bindfs:bindfs
     mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs
     setfattr:attr setfacl:acl mount:mount setpriv:util-linux
     zsh:zsh fish:fish man:man-db apache2:apache2-bin
+    # The clients that people mount and copy with.
+    mount.davfs:davfs2 rclone:rclone fusermount3:fuse3 restic:restic cadaver:cadaver litmus:litmus
+    gio:libglib2.0-bin dbus-run-session:dbus-daemon /usr/libexec/gvfsd-dav:gvfs-backends
+    "/usr/lib/*/gio/modules/libgvfsdbus.so:gvfs" kioclient5:kde-cli-tools "/usr/lib/*/qt5/plugins/kf5/kio/kio_http.so:kio"
+    soffice:libreoffice-writer-nogui /usr/lib/libreoffice/program/pyuno.so:python3-uno
+    npm:npm "/usr/lib/python3*/ensurepip/__init__.py:python3-venv"
 )
 
 missing_packages() {
     local pair
     for pair in "${needed[@]}"; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
+        case "$pair" in
+            /*) compgen -G "${pair%%:*}" >/dev/null || echo "${pair##*:}" ;;
+            *) PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}" ;;
+        esac
     done
 }
 
 install() {
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" >/dev/null 2>&1
 }
 
 install_what_is_missing() {
@@ -46,6 +55,18 @@ install_what_is_missing() {
     [ ${#missing[@]} -eq 0 ] || echo "missing: ${missing[*]} (Debian packages; what needs them is left out)"
 }
 
+# The clients that are libraries go beside the build, where their tests look for them.
+install_libraries() {
+    local place="${CARGO_TARGET_DIR:-target}/clients"
+    mkdir -p "$place"
+    [ -d "$place/npm/node_modules/webdav" ] ||
+        timeout 120 npm install --prefix "$place/npm" --no-audit --no-fund --ignore-scripts webdav@5 >/dev/null 2>&1 ||
+        echo "missing: webdav, from npm (what needs it is left out)"
+    "$place/python/bin/python" -c 'import webdav4' 2>/dev/null ||
+        { timeout 120 /usr/bin/python3 -m venv "$place/python" && timeout 120 "$place/python/bin/pip" install -q webdav4; } >/dev/null 2>&1 ||
+        echo "missing: webdav4, from pip (what needs it is left out)"
+}
+
 run() {
     timeout --kill-after=10s "${minutes_max}m" cargo test --no-fail-fast "$@" 2>&1
     local code=$?
@@ -54,6 +75,7 @@ run() {
 }
 
 install_what_is_missing
+install_libraries
 command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
 if ! command -v cargo >/dev/null; then
     echo "missing: cargo (Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer, from rustup)"

@@ -5,11 +5,14 @@
 use noclobber::store::disk::Tier;
 
 use crate::harness::explore::{
-    crash_among_strangers, fail_among_strangers, finish, strangers_at_every_step, two_strangers_at_every_step,
+    Story as _, Tally, crash_among_strangers, fail_among_strangers, finish, strangers_at_every_step,
+    two_strangers_at_every_step,
 };
 use crate::harness::full;
+use crate::harness::invariants::Answer;
+use crate::harness::sim_disk::{Event, When};
 use crate::harness::stories::{Asking, Request};
-use crate::harness::stranger::{Script, knock, scripts, short_scripts};
+use crate::harness::stranger::{Act, Script, knock, scripts, short_scripts};
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
 
@@ -31,16 +34,14 @@ fn a_stranger_acts_at_every_step_on_tier_c() {
 /// As on tier C, by links: nothing is destroyed.
 #[test]
 fn a_stranger_acts_at_every_step_where_there_are_links_only() {
-    let of = |request: &Request| {
-        strangers_at_every_step(&Asking::with_links_only(*request).shortened(), &up_to(4, *request, "A"))
-    };
-    finish(Request::ALL.iter().map(of).collect());
+    finish(Request::ALL.map(|request| one_brief_stranger(&Asking::with_links_only(request).shortened())).into());
 }
 
-/// What the version that a request names is kept by, and what is destroyed between the last look and the rename and at no other step.
+/// The version that a request names is kept, and what a program saves is destroyed between the last look and the rename and at no other
+/// step.
 #[test]
 fn a_stranger_acts_at_every_step_on_tier_d() {
-    one_stranger(Tier::D);
+    finish(Request::ALL.map(|request| one_brief_stranger(&Asking::short(request, Tier::D))).into());
 }
 
 #[test]
@@ -60,18 +61,82 @@ fn two_strangers_act_at_every_step_on_tier_c() {
 
 #[test]
 fn two_strangers_act_at_every_step_where_there_are_links_only() {
-    let of = |request: &Request| {
-        let story = Asking::with_links_only(*request).shortened();
-        let scripts = |voice| short_scripts(request.judged_at(), voice);
-        let both = |one: &Script, other: &Script| full() || one.acts.len() + other.acts.len() < 6;
-        two_strangers_at_every_step(&story, (&scripts("A"), &scripts("B")), both)
-    };
-    finish([Request::PutNamed, Request::DeleteNamed].iter().map(of).collect());
+    let requests = [Request::PutNamed, Request::DeleteNamed];
+    finish(requests.map(|request| two_brief_strangers(&Asking::with_links_only(request).shortened())).into());
 }
 
 #[test]
 fn two_strangers_act_at_every_step_on_tier_d() {
-    two_strangers(Tier::D);
+    let requests = [Request::PutNamed, Request::DeleteNamed];
+    finish(requests.map(|request| two_brief_strangers(&Asking::short(request, Tier::D))).into());
+}
+
+/// The lease is had before the file is looked at, and asked after both folders are on the disk: a state that was seen before the one, and
+/// an answer that was got before the other, would prove nothing.
+#[test]
+fn the_lease_is_taken_at_the_look_and_asked_after_the_sync() {
+    for request in [Request::PutNamed] {
+        let story = Asking::short(request, Tier::A);
+        let (disk, server) = story.set_up();
+        let seen = disk.stamp_at(request.judged_at()).expect("the file is there").id.inode;
+        disk.begin(vec![]);
+        assert_eq!(story.operate(&disk, &server), Answer::Done);
+        let trace = disk.trace();
+        let steps = |call: &str| -> Vec<usize> {
+            let number = |line: &String| line.trim_start().split_once(' ')?.0.parse().ok();
+            trace.iter().filter(|line| line.contains(call)).filter_map(number).collect()
+        };
+        let lease = disk.leases().into_iter().rfind(|lease| lease.inode == seen).expect("a lease on what was seen");
+        let opened = steps(" open d/a").into_iter().rfind(|step| *step < lease.taken).expect("an open");
+        let looked = [steps(" status #"), steps(" read #")].concat();
+        assert!(
+            !looked.iter().any(|step| (opened..lease.taken).contains(step)),
+            "{request:?}: looked before the lease"
+        );
+        assert!(looked.iter().any(|step| *step > lease.taken), "{request:?}: looked with the lease");
+        let swapped = [steps(" exchange "), steps(" rename_new d/a")].concat()[0];
+        let synced = steps(" sync_dir ").into_iter().rfind(|step| *step < lease.dropped.unwrap()).expect("a sync");
+        assert!(lease.taken < swapped && swapped < synced, "{request:?}: {lease:?}");
+        assert!(lease.asked.is_some_and(|asked| asked > synced), "{request:?}: {lease:?}, synced at {synced}");
+    }
+}
+
+/// A program that opens the file at any moment from the look to the end of the last sync gets it: the write is refused, and his words are
+/// at the name.
+#[test]
+fn an_opener_before_the_end_of_the_sync_keeps_his_file() {
+    for request in [Request::PutNamed] {
+        let story = Asking::short(request, Tier::A);
+        let rehearsed = |plan| {
+            let (disk, server) = story.set_up();
+            disk.begin(plan);
+            let answer = story.operate(&disk, &server);
+            (disk, answer)
+        };
+        let trace = rehearsed(vec![]).0.trace();
+        let of = |call: &str| -> Vec<usize> {
+            let called = trace.iter().filter(|line| line.contains(call));
+            called.map(|line| line[..4].trim().parse().expect("a step")).collect()
+        };
+        let (leased, synced): (usize, usize) = (of(" lease #")[0], *of(" sync_dir ").last().expect("a sync"));
+        for at in leased + 1..=synced {
+            let stranger = |at, act| Event::Stranger { at, when: When::Before, act };
+            let open = [Act::Open { hand: 1 }, Act::write(1, "his words"), Act::Close { hand: 1 }];
+            let plan = std::iter::once(stranger(1, Act::find(1, request.judged_at())))
+                .chain(open.into_iter().map(|act| stranger(at, act)));
+            let (disk, answer) = rehearsed(plan.collect());
+            assert!(
+                matches!(answer, Answer::Refused(_)),
+                "{request:?}, step {at}: {answer:?}\n{}",
+                disk.trace().join("\n")
+            );
+            assert_eq!(
+                disk.bytes_at(request.judged_at()).as_deref(),
+                Some(&b"his words"[..]),
+                "{request:?}, step {at}"
+            );
+        }
+    }
 }
 
 /// The scripts of two writes in place, which are long: on the steps of one request of each kind.
@@ -101,17 +166,14 @@ fn a_stranger_acts_at_every_step_while_the_history_is_off() {
 #[test]
 fn a_stranger_acts_at_every_step_on_tier_d_while_the_history_is_off() {
     let requests = [Request::PutNamed, Request::Put, Request::PutNew, Request::Create, Request::DeleteNamed];
-    let of = |request: &Request| {
-        let story = Asking::short(*request, Tier::D).without_history();
-        strangers_at_every_step(&story, &up_to(4, *request, "A"))
-    };
+    let of = |request: &Request| one_brief_stranger(&Asking::short(*request, Tier::D).without_history());
     finish(requests.iter().map(of).collect());
 }
 
 /// Where nothing is kept, recovery lets go what was to go and nothing else.
 #[test]
 fn a_stranger_acts_and_the_server_dies_at_every_step_while_the_history_is_off() {
-    let requests = [Request::PutNamed, Request::Put, Request::DeleteNamed];
+    let requests = [Request::PutNamed, Request::DeleteNamed];
     let of = |request: Request| {
         let stories = Asking::everywhere(request).map(|story| story.shortened().without_history());
         stories.map(|story| crash_among_strangers(&story, &up_to(1, request, "A"), false))
@@ -159,6 +221,21 @@ fn a_stranger_acts_and_every_step_fails() {
 fn one_stranger(tier: Tier) {
     let of = |request: &Request| strangers_at_every_step(&Asking::short(*request, tier), &up_to(4, *request, "A"));
     finish(Request::ALL.iter().map(of).collect());
+}
+
+/// On disks where a request takes many steps: scripts of at most two acts, and a write in place in three.
+fn one_brief_stranger(story: &Asking) -> Tally {
+    let (request, acts) = (story.request, if full() { 4 } else { 2 });
+    let write = short_scripts(request.judged_at(), "A").into_iter().filter(|script| script.acts.len() > 1);
+    let scripts: Vec<_> = up_to(acts, request, "A").into_iter().chain(write).collect();
+    strangers_at_every_step(story, &scripts)
+}
+
+/// The same for two: one act each, unless there is time for more.
+fn two_brief_strangers(story: &Asking) -> Tally {
+    let scripts = |voice| short_scripts(story.request.judged_at(), voice);
+    let both = |one: &Script, other: &Script| full() || one.acts.len() + other.acts.len() < 3;
+    two_strangers_at_every_step(story, (&scripts("A"), &scripts("B")), both)
 }
 
 fn two_strangers(tier: Tier) {

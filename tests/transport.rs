@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use noclobber::http::body::{self, CopyBody, FileBytes, LengthOnly, Part};
-use noclobber::http::transport::{self, Handler, Listener, Rejection, Settings};
+use noclobber::http::transport::{self, Handler, Listener, Plain, Reads, Rejection, Say, Settings};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -87,7 +87,7 @@ struct Wanted {
 
 impl Wanted {
     fn some(random: &mut Random) -> Self {
-        let way = ["send", "copy", "memory", "later", "hot", "parts"][random.below(6) as usize];
+        let way = ["send", "copy", "memory", "later", "hot", "parts", "edge"][random.below(7) as usize];
         let length = match random.below(4) {
             0 => random.below(100),
             1 => random.below(20_000),
@@ -124,6 +124,97 @@ fn a_kept_connection_serves_one_answer_after_the_other() {
         client.ask(&wanted.line());
         wanted.check(&mut client, round);
     }
+}
+
+/// Only a plain request that comes alone, on a connection that is kept, is answered before actix-web sees it.
+#[test]
+fn a_plain_request_alone_is_answered_at_the_edge_and_no_other() {
+    let server = Server::start();
+    let at_the_edge = |request: &str, answers: usize| {
+        let mut client = server.connect();
+        client.ask("GET /edge/0/10 HTTP/1.1");
+        assert!(client.answer().header("x-way").is_none(), "the first of a connection");
+        client.send(request.as_bytes());
+        (0..answers).map(|_| client.answer()).map(|answer| answer.header("x-way").is_some()).collect::<Vec<_>>()
+    };
+    for plain in [
+        "Host: a",
+        "host: a\r\nConnection: Keep-Alive\r\nUser-Agent: b\r\nAccept: */*",
+        "If-None-Match: \"c\"\r\nHost: a",
+    ] {
+        assert_eq!(at_the_edge(&format!("GET /edge/0/10 HTTP/1.1\r\n{plain}\r\n\r\n"), 1), [true], "{plain}");
+    }
+    for head in [
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nConnection: close",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nHost: a",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"b\"\r\nIf-None-Match: \"c\"",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: Sun, 22 Nov 2026 19:24:24 GMT",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nCookie: b",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic b",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nContent-Length: 0",
+        "GET /edge/0/10 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive",
+        "GET /edge/0/10?x HTTP/1.1\r\nHost: a",
+        "GET http://a/edge/0/10 HTTP/1.1\r\nHost: a",
+        "POST /edge/0/10 HTTP/1.1\r\nHost: a",
+        "\r\nGET /edge/0/10 HTTP/1.1\r\nHost: a",
+    ] {
+        assert_eq!(at_the_edge(&format!("{head}\r\n\r\n"), 1), [false], "{head}");
+    }
+    let two = "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    assert_eq!(at_the_edge(&two, 2), [false, false], "requests that come together");
+    assert_eq!(at_the_edge("GET /edge/0/10 HTTP/1.1\r\nHost: a\r\n\r\nGET", 1), [false], "more than one");
+}
+
+/// After an answer with which the connection ends, nothing is answered, whatever the client sends behind it.
+#[test]
+fn nothing_is_answered_at_the_edge_of_a_connection_that_ends() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.ask_with("GET /send/0/900000 HTTP/1.1", "Connection: close");
+    client.ask("GET /edge/0/10 HTTP/1.1");
+    client.answer().expect_range(0, 900_000);
+    client.expect_end();
+}
+
+/// The answer is longer than the socket has room for, and the server is stopped while it is on its way.
+#[test]
+fn what_has_been_answered_at_the_edge_leaves_whole() {
+    let server = Server::start();
+    let mut client = server.connect_narrow(16 * 1024);
+    client.ask("GET /memory/0/10 HTTP/1.1");
+    client.answer().expect_range(0, 10);
+    for length in [900_000, 12 * MIB] {
+        client.slow = length < MIB;
+        client.ask(&format!("GET /edge/0/{length} HTTP/1.1"));
+        client.read_some();
+        if length > MIB {
+            server.ask_to_stop();
+            until("no connection is taken any more", || TcpStream::connect(server.address).is_err());
+        }
+        let answer = client.answer();
+        assert!(answer.header("x-way").is_some());
+        answer.expect_range(0, length);
+    }
+    client.expect_end();
+    server.wait();
+}
+
+/// A connection is kept while it is used, although actix-web sees nothing of it, and not for longer.
+#[test]
+fn a_connection_that_is_used_at_the_edge_is_kept() {
+    let settings = Settings { keep_alive: Duration::from_millis(600), ..Settings::default() };
+    let server = Server::start_with(settings, vec![]);
+    let mut client = server.connect();
+    for _ in 0..6 {
+        client.ask("GET /edge/0/10 HTTP/1.1");
+        client.answer().expect_range(0, 10);
+        client.expect_silence(Duration::from_millis(300));
+    }
+    let begun = Instant::now();
+    client.expect_end();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -316,10 +407,15 @@ fn requests_sent_far_ahead_wait_their_turn() {
 fn a_reader_that_takes_nothing_is_dropped() {
     let settings = Settings { write_stall: Duration::from_millis(400), ..Settings::default() };
     let server = Server::start_with(settings, vec![]);
-    for way in ["send", "copy"] {
+    for way in ["send", "copy", "edge"] {
         let mut client = server.connect_narrow(16 * 1024);
+        client.ask("GET /memory/0/10 HTTP/1.1");
+        client.answer().expect_range(0, 10);
         client.ask(&format!("GET /{way}/0/{} HTTP/1.1", SIZE));
         client.read_some();
+        if way == "edge" {
+            std::thread::sleep(Duration::from_millis(1500));
+        }
         until("the file is closed", || server.open_sources() == 0);
         let (_, body) = client.until_the_end();
         assert!((body.len() as u64) < SIZE);
@@ -633,6 +729,16 @@ fn words(path: &str) -> Option<(&str, u64, u64)> {
 }
 
 impl Handler for Words {
+    fn at_the_edge(&self, plain: &Plain<'_>, say: &mut Say<'_>) -> bool {
+        let Some(("edge", start, end)) = words(plain.path) else { return false };
+        let body = if plain.reads == Reads::Get { content(start, end) } else { b"" };
+        say(
+            format!("HTTP/1.1 200 OK\r\nx-way: edge\r\ncontent-length: {}\r\n", end - start).as_bytes(),
+            &Bytes::from_static(body),
+        );
+        true
+    }
+
     fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
         let ("hot", start, end) = words(request.path())? else { return None };
         Some(Response::with_body(StatusCode::OK, BoxBody::new(Bytes::from_static(content(start, end)))))
@@ -688,7 +794,7 @@ impl Handler for Words {
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 answer.body(Bytes::from_static(content(start, end)))
             }
-            "memory" => answer.body(Bytes::from_static(content(start, end))),
+            "memory" | "edge" => answer.body(Bytes::from_static(content(start, end))),
             _ => answer.status(StatusCode::NOT_FOUND).finish(),
         }
     }

@@ -220,8 +220,9 @@ fn keep(
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let (spot, stamp, headers) = (verbs.share.spot(&asked.path), *content.stamp(), describe.headers.clone());
-    verbs.hot.keep(head.uri.path(), HotFile { spot, stamp, bytes, headers, unmodified_headers, tag });
+    let at = (verbs.share.spot(&asked.path), *content.stamp());
+    let file = HotFile::new(head.uri.path(), at, bytes, describe.headers.clone(), unmodified_headers, tag);
+    verbs.hot.keep(file);
 }
 
 fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {

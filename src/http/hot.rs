@@ -1,14 +1,15 @@
 //! Small files that are asked for again and again: their bytes and headers in memory, confirmed by one look at the disk for every answer.
 //!
 //! The cache answers only what is plain: a GET or HEAD of a file with no range and at most an If-None-Match of one tag. Everything else goes
-//! to the verbs.
+//! to the verbs. There are two ways to it, at the edge of the connection and through actix-web, and both give the same answer.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use actix_http::{RequestHead, Response};
 use actix_web::body::BoxBody;
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
@@ -17,17 +18,24 @@ use crate::http::body::LengthOnly;
 use crate::model::stamp::Stamp;
 use crate::share::{Share, Spot};
 
+use super::edge::Plain;
 use super::reply;
 
 /// The largest file that is kept, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 128 * 1024;
 
 /// What an entry takes besides its bytes, roughly.
-const OVERHEAD_BYTES: u64 = 700;
+const OVERHEAD_BYTES: u64 = 1500;
 
 /// Headers that make a request more than plain.
-const NOT_PLAIN: [HeaderName; 5] =
-    [header::RANGE, header::IF_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE, header::EXPECT];
+const NOT_PLAIN: [HeaderName; 6] = [
+    header::RANGE,
+    header::IF_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::EXPECT,
+    HeaderName::from_static("want-repr-digest"),
+];
 
 /// The cache of small files, by the target of the request as it was sent.
 #[derive(Debug)]
@@ -35,21 +43,74 @@ pub(super) struct HotCache {
     files: Cache<Box<str>, Arc<HotFile>, ByBytes>,
 }
 
+/// The file that a worker has looked at last, and in which of its rounds.
+#[derive(Debug, Default)]
+pub(super) struct LastLook(RefCell<Option<(u64, Arc<HotFile>)>>);
+
 /// A small file.
 #[derive(Debug)]
 pub(super) struct HotFile {
+    /// The path that it was asked for by.
+    target: Box<str>,
     /// Where it is.
     pub(super) spot: Spot,
     /// The state in which its bytes were read.
-    pub(super) stamp: Stamp,
+    stamp: Stamp,
     /// Its bytes.
     pub(super) bytes: Bytes,
-    /// The headers of a 200.
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    /// The headers of a 304.
-    pub(super) unmodified_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Its tag.
-    pub(super) tag: HeaderValue,
+    /// What a 200 says, and a 304.
+    found: Heading,
+    unmodified: Heading,
+    tag: HeaderValue,
+}
+
+/// The head of an answer, as actix-web wants it and as it is on the wire, up to `Date`.
+#[derive(Debug)]
+struct Heading {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    wire: Box<[u8]>,
+}
+
+/// What is to be said of a small file.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The file.
+    pub(super) file: Arc<HotFile>,
+    /// Whether the client has not got it yet.
+    pub(super) modified: bool,
+}
+
+impl HotFile {
+    /// A file in this state, with the headers of its 200 and of its 304.
+    pub(super) fn new(
+        target: &str,
+        (spot, stamp): (Spot, Stamp),
+        bytes: Bytes,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        unmodified_headers: Vec<(HeaderName, HeaderValue)>,
+        tag: HeaderValue,
+    ) -> Self {
+        let found = Heading { wire: reply::hot_on_the_wire(Some(bytes.len()), &headers), headers };
+        let unmodified =
+            Heading { wire: reply::hot_on_the_wire(None, &unmodified_headers), headers: unmodified_headers };
+        Self { target: target.into(), spot, stamp, bytes, found, unmodified, tag }
+    }
+
+    fn heading(&self, modified: bool) -> &Heading {
+        if modified { &self.found } else { &self.unmodified }
+    }
+}
+
+impl Found {
+    fn new(file: Arc<HotFile>, if_none_match: Option<&[u8]>) -> Self {
+        let modified = if_none_match.is_none_or(|tag| tag != file.tag.as_bytes());
+        Self { file, modified }
+    }
+
+    /// The head of the answer as it is on the wire, up to `Date`.
+    pub(super) fn on_the_wire(&self) -> &[u8] {
+        &self.file.heading(self.modified).wire
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -74,8 +135,36 @@ impl HotCache {
     }
 
     /// Keeps a file.
-    pub(super) fn keep(&self, target: &str, file: HotFile) {
-        self.files.insert(target.into(), Arc::new(file));
+    pub(super) fn keep(&self, file: HotFile) {
+        self.files.insert(file.target.clone(), Arc::new(file));
+    }
+
+    /// Finds what to say to a plain request. A look at the file in the same round, for another request, is as good as one of its own.
+    pub(super) fn find(&self, share: &Share, plain: &Plain<'_>, last: &LastLook) -> Option<Found> {
+        if plain.if_none_match.is_some_and(|line| !is_one_tag(line)) {
+            return None;
+        }
+        if let Some((round, file)) = &*last.0.borrow()
+            && plain.round == Some(*round)
+            && *file.target == *plain.path
+        {
+            return Some(Found::new(Arc::clone(file), plain.if_none_match));
+        }
+        let file = self.look(share, plain.path)?;
+        if let Some(round) = plain.round {
+            last.0.replace(Some((round, Arc::clone(&file))));
+        }
+        Some(Found::new(file, plain.if_none_match))
+    }
+
+    /// A file that is kept, if it is still what it was.
+    fn look(&self, share: &Share, path: &str) -> Option<Arc<HotFile>> {
+        let file = self.files.get(path)?;
+        if !share.is_still(&file.spot, &file.stamp) {
+            self.files.remove(path);
+            return None;
+        }
+        Some(file)
     }
 
     /// Answers from memory, if the request is plain and the file is still what it was.
@@ -83,42 +172,26 @@ impl HotCache {
         if head.uri.query().is_some() || NOT_PLAIN.iter().any(|name| head.headers.contains_key(name)) {
             return None;
         }
-        let file = self.files.get(head.uri.path())?;
-        if !share.is_still(&file.spot, &file.stamp) {
-            self.files.remove(head.uri.path());
+        let mut if_none_match = head.headers.get_all(header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
+        let (if_none_match, None) = (if_none_match.next(), if_none_match.next()) else { return None };
+        if if_none_match.is_some_and(|line| !is_one_tag(line)) {
             return None;
         }
-        let modified = match if_none_match(&head.headers) {
-            Condition::None => true,
-            Condition::Tag(tag) => tag != file.tag.as_bytes(),
-            Condition::More => return None,
-        };
+        let Found { file, modified } = Found::new(self.look(share, head.uri.path())?, if_none_match);
         let body = match (modified, head.method == Method::HEAD) {
             (false, _) => BoxBody::new(()),
             (true, true) => BoxBody::new(LengthOnly(file.bytes.len() as u64)),
             (true, false) => BoxBody::new(file.bytes.clone()),
         };
         let mut answer = reply::hot(modified, body);
-        let headers = if modified { &file.headers } else { &file.unmodified_headers };
-        for (name, value) in headers {
+        for (name, value) in &file.heading(modified).headers {
             answer.headers_mut().insert(name.clone(), value.clone());
         }
         Some(answer)
     }
 }
 
-enum Condition<'a> {
-    None,
-    Tag(&'a [u8]),
-    More,
-}
-
-/// Only one line with one tag, or one that matches nothing by its looks, is plain; lists and `*` are for the verbs.
-fn if_none_match(headers: &HeaderMap) -> Condition<'_> {
-    let mut lines = headers.get_all(header::IF_NONE_MATCH);
-    match (lines.next().map(HeaderValue::as_bytes), lines.next()) {
-        (None, _) => Condition::None,
-        (Some(line @ [b'"', inner @ .., b'"']), None) if !inner.contains(&b'"') => Condition::Tag(line),
-        _ => Condition::More,
-    }
+/// Only a strong tag, alone, is plain; lists, weak tags and `*` are for the verbs.
+fn is_one_tag(line: &[u8]) -> bool {
+    matches!(line, [b'"', inner @ .., b'"'] if !inner.contains(&b'"'))
 }

@@ -12,8 +12,11 @@ use super::dav_headers::{self, BadHeader, Depth};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
-use super::xml::read::{LockInfo, LockScope};
+use super::xml::read::LockInfo;
 use super::xml::write::ActiveLock;
+
+/// The drives of Windows.
+pub(super) const WINDOWS: [&str; 2] = ["Microsoft-WebDAV-MiniRedir/", "DavClnt"];
 
 /// Old versions of Office stumble over the root of a lock.
 const STUMBLE_OVER_ROOTS: [&str; 2] = ["Microsoft Data Access", "Microsoft Office"];
@@ -51,11 +54,7 @@ pub(super) async fn lock(
         None | Some(Depth::Infinity) => Reach::Below,
         Some(Depth::One) => return Err(BadHeader("Depth").into()),
     };
-    let scope = match info.scope {
-        LockScope::Exclusive => Scope::Exclusive,
-        LockScope::Shared => Scope::Shared,
-    };
-    let wish = LockWish { token: new_token(), scope, reach, owner: info.owner, timeout };
+    let wish = LockWish { token: new_token(), scope: info.scope, reach, owner: info.owner, timeout };
     let names_a_collection = asked.names_a_collection;
     let taken = verbs.ask(move |share| {
         if names_a_collection && !share.is_collection(&path).unwrap_or(false) {
@@ -88,10 +87,7 @@ pub(super) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
 /// A lock, as an answer tells of it.
 pub(super) fn describe(lock: &Lock, root: &LockRoot, head: &RequestHead, now: Timestamp) -> ToldLock {
     ToldLock {
-        scope: match lock.scope {
-            Scope::Exclusive => LockScope::Exclusive,
-            Scope::Shared => LockScope::Shared,
-        },
+        scope: lock.scope,
         is_deep: lock.reach == Reach::Below,
         owner: lock.owner.clone(),
         timeout: lock.timeout.map(|_| lock.remaining(now).as_secs()),
@@ -108,7 +104,7 @@ pub(super) fn href(root: &LockRoot) -> String {
 /// What an answer tells of a lock.
 #[derive(Clone, Debug)]
 pub(super) struct ToldLock {
-    scope: LockScope,
+    scope: Scope,
     is_deep: bool,
     owner: Option<Box<str>>,
     timeout: Option<u64>,
@@ -130,7 +126,8 @@ impl ToldLock {
     }
 }
 
-fn is_one_of(head: &RequestHead, beginnings: &[&str]) -> bool {
+/// Whether the client calls itself one of these.
+pub(super) fn is_one_of(head: &RequestHead, beginnings: &[&str]) -> bool {
     let agent = request::text(&head.headers, "user-agent").unwrap_or_default();
     beginnings.iter().any(|beginning| agent.starts_with(beginning))
 }

@@ -1,10 +1,11 @@
 //! HTTP: what comes in over the wire, and what goes out. Knows the share, access and the model, never the disk.
-//! The transport (this module's [`transport`], [`stream`], `turn` and [`body`]) carries requests and answers; the verbs are plugged into it.
+//! The transport (this module's [`transport`], [`stream`], `turn`, `edge` and [`body`]) carries requests and answers; the verbs are plugged into it.
 
 pub mod body;
 mod change;
 mod dav_headers;
 mod digest;
+mod edge;
 #[doc(hidden)]
 pub mod fuzzing;
 mod get;
@@ -27,6 +28,4 @@ pub mod transport;
 mod turn;
 pub mod verbs;
 mod versions;
-// Nobody calls most of it before the methods of WebDAV do.
-#[allow(dead_code)]
 pub(crate) mod xml;

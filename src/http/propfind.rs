@@ -18,8 +18,8 @@ use crate::share::{Kind, Listed, Notes, Share};
 
 use super::dav_headers::{self, Depth};
 use super::listing::{Listing, Output};
-use super::live::{Facts, Live, OF_ALLPROP};
-use super::lock::{ToldLock, describe};
+use super::live::{Facts, Live, OF_ALLPROP, OF_ALLPROP_ON_WINDOWS};
+use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
 use super::reply::{self, Wrong, of_property};
 use super::request::Asked;
 use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
@@ -109,10 +109,16 @@ struct Wants {
 struct Asking {
     /// The live ones among those that were named, and the others.
     live: Vec<(PropertyName, Option<Live>)>,
+    /// The live ones that are told where all are asked for.
+    of_all: &'static [Live],
 }
 
 impl Agent {
-    /// Only what describes locks is looked at later.
+    fn is_windows(&self) -> bool {
+        is_one_of(&self.0, &WINDOWS)
+    }
+
+    /// Only its name is looked at later.
     fn of(head: &RequestHead) -> Self {
         let mut kept = RequestHead::default();
         if let Some(agent) = head.headers.get(header::USER_AGENT) {
@@ -204,7 +210,8 @@ impl<'a> Answer<'a> {
             Propfind::Prop(names) | Propfind::AllProp { include: names } => names.as_slice(),
             Propfind::PropName => &[],
         };
-        let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect() };
+        let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { &OF_ALLPROP };
+        let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
         let has_locks = share.has_locks();
         Ok(Self { question, share, asking, xml: Multistatus::new(names), notes, has_locks, room, now })
     }
@@ -278,10 +285,10 @@ impl Asking {
 
     /// All dead ones, those of RFC 4918, and what was asked for besides.
     fn write_all(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
-        let brought = |live: Live| OF_ALLPROP.contains(&live);
+        let brought = |live: Live| self.of_all.contains(&live);
         let mut missing = Vec::new();
         response.propstat(of_property::DONE, |out| {
-            OF_ALLPROP.iter().filter(|live| live.is_of(facts)).for_each(|live| live.write(out, facts));
+            self.of_all.iter().filter(|live| live.is_of(facts)).for_each(|live| live.write(out, facts));
             notes.iter().for_each(|note| out.dead(note));
             for (name, live) in &self.live {
                 match live {

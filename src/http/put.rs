@@ -13,10 +13,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
+use crate::model::principal::Principal;
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
@@ -27,15 +28,21 @@ use super::reply::{self, Wrong};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, parse, precondition};
 
-/// How much is written at once, in bytes. Larger pieces cost a little less, and hold more of the memory while an upload is slow.
+/// How much is written at once, in bytes. Larger pieces cost less, and hold more of the memory while an upload is slow.
 const PIECE: usize = 64 * 1024;
+
+/// How much is written at once of an upload that comes fast, in bytes.
+const LARGE_PIECE: usize = 256 * 1024;
+
+/// How much of an upload must have come before its pieces may grow, in bytes: what has come slowly by then is slow.
+const LARGE_FROM: u64 = 4 * 1024 * 1024;
+
+/// How long a piece may be collected before it is written as it is, and the next one is small again.
+const COLLECTED_IN: Duration = Duration::from_millis(500);
 
 /// A body up to this length, in bytes, is collected before anything is done about it: one crossing to the blocking pool, and the connection
 /// can be used again whatever the answer is.
 const SMALL: u64 = 256 * 1024;
-
-/// How large the buffer for a piece is at first, in bytes: what a slow upload holds grows with what it has sent.
-const PIECE_MIN: usize = PIECE;
 
 /// From when on the rate of an upload is judged.
 const RATE_FROM: Duration = Duration::from_secs(60);
@@ -59,26 +66,24 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
         return Ok(());
     }
     let asked = parse(head)?;
+    let trial = Trial::new(verbs, &asked);
     let plan = plan(verbs, head, &asked)?;
-    let trial = Trial::new(verbs, &plan);
     judge_early(verbs, &plan).await?;
     trial.is_over();
     Ok(())
 }
 
-/// An upload that has not been stored yet. However it ends otherwise, also if the client leaves, that is taken note of: clients that delete
-/// what they could not store must not delete what is there.
+/// An upload that has not been stored yet. However it ends otherwise, also if its head is wrong or the client leaves, that is taken note of:
+/// clients that delete what they could not store must not delete what is there.
 struct Trial {
     share: Arc<Share>,
     path: SharePath,
-    precondition: Precondition,
     is_over: bool,
 }
 
 impl Trial {
-    fn new(verbs: &Verbs, plan: &Plan) -> Self {
-        let (path, precondition) = (plan.path.clone(), plan.precondition.clone());
-        Self { share: Arc::clone(&verbs.share), path, precondition, is_over: false }
+    fn new(verbs: &Verbs, asked: &Asked) -> Self {
+        Self { share: Arc::clone(&verbs.share), path: asked.path.clone(), is_over: false }
     }
 
     fn is_over(mut self) {
@@ -89,7 +94,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if !self.is_over {
-            self.share.upload_failed(&self.path, &self.precondition, now());
+            self.share.upload_failed(Principal::Anonymous, &self.path, now());
         }
     }
 }
@@ -101,8 +106,8 @@ pub(super) async fn put(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
+    let trial = Trial::new(verbs, asked);
     let plan = plan(verbs, head, asked)?;
-    let trial = Trial::new(verbs, &plan);
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
     let _turn = turn(verbs).await?;
@@ -233,7 +238,7 @@ async fn put_large(
     });
     let mut writer = Writer::new(share, begun.await?, checker);
     let mut pace = Pace::new(verbs);
-    let mut piece = BytesMut::new();
+    let mut piece = Piece::default();
     loop {
         let chunk = tokio::select! {
             biased;
@@ -244,57 +249,101 @@ async fn put_large(
                 continue;
             }
             chunk = pace.next(body) => chunk?,
+            () = sleep(COLLECTED_IN), if piece.is_large() => {
+                writer.write(piece.take()).await?;
+                continue;
+            }
         };
         let Some(mut chunk) = chunk else { break };
         while !chunk.is_empty() {
-            let fits = chunk.len().min(PIECE - piece.len());
-            grow(&mut piece, fits);
-            piece.extend_from_slice(&chunk.split_to(fits));
-            if piece.len() == PIECE {
-                writer.write(std::mem::take(&mut piece)).await?;
+            piece.collect(&mut chunk);
+            if piece.is_full() {
+                let comes_fast = pace.received >= LARGE_FROM && piece.begun.elapsed() < COLLECTED_IN;
+                let spare = writer.write(piece.take()).await?;
+                piece = if comes_fast { Piece::large(spare) } else { Piece::default() };
             }
         }
     }
-    writer.write(piece).await?;
+    writer.write(piece.take()).await?;
     writer.commit(plan).await
 }
 
-/// Makes room for `more` bytes, doubling the buffer, but never beyond a piece.
-fn grow(piece: &mut BytesMut, more: usize) {
-    let needed = piece.len() + more;
-    if needed > piece.capacity() {
-        let capacity = needed.max(piece.capacity() * 2).clamp(PIECE_MIN, PIECE);
-        let mut larger = BytesMut::with_capacity(capacity);
-        larger.extend_from_slice(piece);
-        *piece = larger;
+/// What is collected of an upload before it is written.
+struct Piece {
+    bytes: BytesMut,
+    full: usize,
+    begun: Instant,
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), full: PIECE, begun: Instant::now() }
+    }
+}
+
+impl Piece {
+    /// A piece of an upload that comes fast, in the buffer of an earlier one if there is one.
+    fn large(buffer: BytesMut) -> Self {
+        Self { bytes: buffer, full: LARGE_PIECE, begun: Instant::now() }
+    }
+
+    /// Takes in what has room of these bytes.
+    fn collect(&mut self, chunk: &mut Bytes) {
+        let fits = chunk.len().min(self.full - self.bytes.len());
+        if self.bytes.capacity() < self.full {
+            self.bytes.reserve(self.full - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(&chunk.split_to(fits));
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() == self.full
+    }
+
+    fn is_large(&self) -> bool {
+        self.full > PIECE
+    }
+
+    /// What was collected; what is collected next is small.
+    fn take(&mut self) -> BytesMut {
+        std::mem::take(self).bytes
     }
 }
 
 /// Writes pieces one after the other on the blocking pool.
 struct Writer {
     share: Arc<Share>,
-    idle: Option<Writing>,
-    writing: Option<JoinHandle<Result<Writing, Trouble>>>,
+    idle: Option<Box<Writing>>,
+    writing: Option<JoinHandle<Result<Box<Writing>, Trouble>>>,
 }
 
-/// An upload, and the digests that it has come to so far.
-type Writing = Box<(Upload, Checker)>;
+/// An upload, the digests that it has come to so far, and the buffer that was written last.
+struct Writing {
+    upload: Upload,
+    checker: Checker,
+    spare: BytesMut,
+}
 
 impl Writer {
     fn new(share: Arc<Share>, upload: Upload, checker: Checker) -> Self {
-        Self { share, idle: Some(Box::new((upload, checker))), writing: None }
+        Self { share, idle: Some(Box::new(Writing { upload, checker, spare: BytesMut::new() })), writing: None }
     }
 
-    /// Begins to write a piece as soon as the one before it is written.
-    async fn write(&mut self, piece: BytesMut) -> Result<(), Trouble> {
-        let mut upload = self.upload().await?;
+    /// Begins to write a piece as soon as the one before it is written, and gives back the buffer of that one if it was large.
+    async fn write(&mut self, mut piece: BytesMut) -> Result<BytesMut, Trouble> {
+        let mut writing = self.upload().await?;
         let share = Arc::clone(&self.share);
+        let spare = std::mem::take(&mut writing.spare);
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            upload.1.update(&piece);
-            share.write(&mut upload.0, &piece, now())?;
-            Ok(upload)
+            writing.checker.update(&piece);
+            share.write(&mut writing.upload, &piece, now())?;
+            if piece.len() == LARGE_PIECE {
+                piece.clear();
+                writing.spare = piece;
+            }
+            Ok(writing)
         }));
-        Ok(())
+        Ok(spare)
     }
 
     /// Waits for the last piece, compares the digests and the length, and commits.
@@ -302,7 +351,7 @@ impl Writer {
         let upload = self.upload().await?;
         let share = self.share;
         crossed(tokio::task::spawn_blocking(move || {
-            let (upload, checker) = *upload;
+            let Writing { upload, checker, spare: _ } = *upload;
             if plan.announced.is_some_and(|length| length != upload.written()) {
                 return Err(Wrong::BrokenBody.into());
             }
@@ -312,7 +361,7 @@ impl Writer {
         .await
     }
 
-    async fn upload(&mut self) -> Result<Writing, Trouble> {
+    async fn upload(&mut self) -> Result<Box<Writing>, Trouble> {
         match self.idle.take() {
             Some(upload) => Ok(upload),
             None => crossed(self.writing.take().expect("what is not idle is being written")).await,

@@ -58,6 +58,8 @@ pub(super) enum Wrong {
     Unwelcome(Unwelcome),
     /// It has no permission.
     Denied,
+    /// A report that there is not (RFC 3253 §3.6).
+    NoReport,
     /// No server knows this method.
     UnknownMethod,
     /// This one does not serve it here.
@@ -411,8 +413,13 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         )
         .send(),
         Wrong::Denied => {
-            Problem::new(StatusCode::FORBIDDEN, "denied", "Not allowed", "This is not allowed to you.").send()
+            dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you.")
         }
+        Wrong::NoReport => dav_error(
+            StatusCode::FORBIDDEN,
+            &[Condition::SupportedReport],
+            "There are no reports about files and folders.",
+        ),
         Wrong::UnknownMethod => Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "unknown-method",
@@ -701,8 +708,24 @@ pub(super) fn precondition_failed_with_current() -> HttpResponseBuilder {
 
 /// 200 or 304 from the cache of small files.
 pub(super) fn hot<B>(modified: bool, body: B) -> actix_http::Response<B> {
-    let status = if modified { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
-    actix_http::Response::with_body(status, body)
+    actix_http::Response::with_body(hot_status(modified), body)
+}
+
+/// The head of the same answers as it is on the wire, up to `Date`: 200 for so many bytes, or 304.
+pub(super) fn hot_on_the_wire(length: Option<usize>, headers: &[(HeaderName, HeaderValue)]) -> Box<[u8]> {
+    let mut head = match length {
+        Some(length) => format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n").into_bytes(),
+        None => b"HTTP/1.1 304 Not Modified\r\n".to_vec(),
+    };
+    for (name, value) in headers {
+        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    head.into()
+}
+
+/// The status of an answer from the cache of small files.
+pub(super) fn hot_status(modified: bool) -> StatusCode {
+    if modified { StatusCode::OK } else { StatusCode::NOT_MODIFIED }
 }
 
 /// The word for the log.

@@ -43,6 +43,8 @@ pub(super) enum Verb {
     Lock,
     /// UNLOCK.
     Unlock,
+    /// REPORT, of which there is none.
+    Report,
     /// POST.
     Post,
     /// OPTIONS.
@@ -103,6 +105,7 @@ impl Verb {
             "MOVE" => Self::Move,
             "LOCK" => Self::Lock,
             "UNLOCK" => Self::Unlock,
+            "REPORT" => Self::Report,
             "POST" => Self::Post,
             "OPTIONS" => Self::Options,
             other if KNOWN_METHODS.contains(&other) => Self::Unserved,
@@ -111,7 +114,7 @@ impl Verb {
     }
 
     fn changes_something(self) -> bool {
-        !matches!(self, Self::Get | Self::Options | Self::Propfind)
+        !matches!(self, Self::Get | Self::Options | Self::Propfind | Self::Report)
     }
 }
 
@@ -161,9 +164,17 @@ pub(super) fn conditional_headers(headers: &HeaderMap) -> Result<Precondition, M
 pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>) -> Result<Precondition, Malformed> {
     let headers = &head.headers;
     let conditions = conditional_headers(headers)?;
-    let states =
-        if_header::parse(&lines(headers, &HeaderName::from_static("if")), own).map_err(|_| Malformed(Header::If))?;
     let token = dav_headers::lock_token(headers).map_err(|_| Malformed(Header::LockToken))?;
+    let ifs = lines(headers, &HeaderName::from_static("if"));
+    let held = match &token {
+        // Office names the lock that it writes with here and nowhere else. One that is no more would protect nothing: it has to be there.
+        Some(token) if ifs.is_empty() && matches!(Verb::of(&head.method), Verb::Put | Verb::Delete) => {
+            format!("(<{token}>)")
+        }
+        _ => String::new(),
+    };
+    let ifs = if held.is_empty() { ifs } else { vec![held.as_bytes()] };
+    let states = if_header::parse(&ifs, own).map_err(|_| Malformed(Header::If))?;
     let in_states = states.iter().flat_map(|states| states.tokens());
     let submitted = Submitted::new(Principal::Anonymous, in_states.chain(token.iter().map(LockToken::as_str)));
     let conditions = conditions.with_submitted(submitted);
@@ -223,7 +234,7 @@ pub(super) fn welcome(head: &RequestHead, allowed_hosts: &[String]) -> Result<()
 }
 
 /// An address needs no permission: a page cannot make a name of its own resolve to one and still send the address.
-fn is_allowed(host: &str, allowed_hosts: &[String]) -> bool {
+pub(super) fn is_allowed(host: &str, allowed_hosts: &[String]) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         return address.split_once(']').is_some_and(|(address, port)| {
             address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port.strip_prefix(':')))

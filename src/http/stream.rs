@@ -1,16 +1,19 @@
 //! The connection: a TCP or Unix socket under actix, which can also send a piece of a file by `sendfile`.
 //! A response body puts a `Job` in place, and the connection carries it out in `poll_flush`, which the dispatcher calls only when
-//! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it.
+//! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it. Where a plain request
+//! can be answered at the [`edge`](Edge), actix is not told of it.
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
 use crate::http::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
+use crate::http::edge::Edge;
 use crate::http::turn::Turn;
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags};
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use std::cell::RefCell;
-use std::io;
+use std::fmt;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
@@ -23,7 +26,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How much is handed to one `sendfile`, in bytes; also what is looked for in the page cache, and fetched, at once.
-const WINDOW: u64 = 512 * 1024;
+const WINDOW: u64 = 1024 * 1024;
 
 /// How much is taken from the socket before the dispatcher has to make something of it, in bytes. Its buffer grows with what it is given
 /// at once, and keeps that size for as long as the connection lives.
@@ -51,16 +54,25 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// How long the rest of a head that has begun may take.
     pub header_time: Duration,
+    /// How long nothing may be asked between two requests.
+    pub keep_alive: Duration,
     /// How long a reader may take nothing.
     pub write_stall: Duration,
 }
 
 /// A client's connection.
-#[derive(Debug)]
 pub struct Connection {
     socket: Socket,
+    peer: Option<SocketAddr>,
+    edge: Rc<dyn Edge>,
+    unsent: Unsent,
+    /// Whether the socket was empty when it was last read: what comes next is told by the worker's look at its sockets.
+    drained: bool,
+    /// Whether actix may have bytes in its buffer that have not left.
+    holds_bytes: bool,
     jobs: Jobs,
-    stall: Stall,
+    idle: Lull,
+    stall: Lull,
     turn: Turn,
     held: BytesMut,
     ended: bool,
@@ -70,22 +82,29 @@ pub struct Connection {
 
 impl Connection {
     /// Takes over a TCP connection, and switches Nagle's delay off.
-    pub fn tcp(socket: TcpStream, limits: Limits) -> Self {
+    pub(crate) fn tcp(socket: TcpStream, limits: Limits, edge: Rc<dyn Edge>) -> Self {
         // Without this an answer of several writes waits 40 ms for the client's acknowledgement. If it fails the client is gone.
         let _ = socket.set_nodelay(true);
-        Self::new(Socket::Tcp(socket), limits)
+        let peer = socket.peer_addr().ok();
+        Self::new(Socket::Tcp(socket), peer, limits, edge)
     }
 
     /// Takes over a connection on a Unix socket.
-    pub fn unix(socket: UnixStream, limits: Limits) -> Self {
-        Self::new(Socket::Unix(socket), limits)
+    pub(crate) fn unix(socket: UnixStream, limits: Limits, edge: Rc<dyn Edge>) -> Self {
+        Self::new(Socket::Unix(socket), None, limits, edge)
     }
 
-    fn new(socket: Socket, limits: Limits) -> Self {
+    fn new(socket: Socket, peer: Option<SocketAddr>, limits: Limits, edge: Rc<dyn Edge>) -> Self {
         Self {
             socket,
+            peer,
+            edge,
+            unsent: Unsent::default(),
+            drained: false,
+            holds_bytes: false,
+            idle: Lull::new(limits.keep_alive),
             jobs: Jobs::default(),
-            stall: Stall::new(limits.write_stall),
+            stall: Lull::new(limits.write_stall),
             turn: Turn::new(limits.head_bytes_max),
             held: BytesMut::new(),
             taken: 0,
@@ -106,10 +125,7 @@ impl Connection {
 
     /// The client's address; a Unix socket has none.
     pub fn peer(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.peer_addr().ok(),
-            Socket::Unix(_) => None,
-        }
+        self.peer
     }
 
     /// Sends until the job is done, the socket is full, the file is not in memory, or others have waited long enough.
@@ -225,11 +241,65 @@ impl Connection {
         self.held = end.as_slice().into();
         self.ended = true;
     }
+
+    /// Answers a request that has just come, if it can be done without actix.
+    ///
+    /// actix must have nothing on its way: its bytes come first. And it must not be about to close the connection.
+    fn answer_at_the_edge(&mut self, request: &[u8], was_drained: bool) -> io::Result<bool> {
+        let Self { edge, socket, unsent, peer, .. } = self;
+        let mut sent = Ok(());
+        let mut say = |head: &[u8], body: &Bytes| sent = unsent.send(socket, head, body);
+        let answered = edge.answer(request, *peer, was_drained, &mut say);
+        sent?;
+        if answered {
+            self.dawdle.head_complete();
+        }
+        Ok(answered)
+    }
+
+    /// Sends what is left of an answer from the edge.
+    fn send_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            match self.unsent.send_more(&self.socket) {
+                Ok(()) => self.stall.progress(),
+                Err(error) => ready!(self.wait_or_fail(error, cx))?,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the client: for the rest of a head, or for a request.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_idle() {
+            ready!(self.idle.poll(cx));
+            self.ended = true;
+            return Poll::Ready(Ok(()));
+        }
+        self.dawdle.poll(&self.turn, cx)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.dawdle.heads > 0 && self.turn.head_awaited()
+    }
+
+    /// Once an answer has left, nothing asks for the next request that could set the timer.
+    fn begin_idling(&mut self, cx: &mut Context<'_>) {
+        if self.is_idle() && self.idle.since.is_none() && self.idle.poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("socket", &self.socket).field("turn", &self.turn).finish_non_exhaustive()
+    }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.send_rest(cx))?;
         if this.turn.is_ours() {
             return this.hold(cx);
         }
@@ -249,14 +319,25 @@ impl AsyncRead for Connection {
             return Poll::Pending;
         }
         let before = into.filled().len();
-        let read = match &mut this.socket {
-            Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
-            Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
+        let read = loop {
+            let read = match &mut this.socket {
+                Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
+                Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
+            };
+            if read.is_pending() {
+                this.taken = 0;
+                this.drained = true;
+                return this.wait(cx);
+            }
+            this.idle.progress();
+            let was_drained = std::mem::take(&mut this.drained);
+            let edge = !this.holds_bytes && this.turn.may_be_skipped() && this.held.is_empty();
+            if !edge || !this.answer_at_the_edge(&into.filled()[before..], was_drained)? {
+                break read;
+            }
+            into.set_filled(before);
+            ready!(this.send_rest(cx))?;
         };
-        if read.is_pending() {
-            this.taken = 0;
-            return this.dawdle.poll(&this.turn, cx);
-        }
         this.taken += into.filled().len() - before;
         let admitted = before + this.turn.admit(&into.filled()[before..]);
         this.held.extend_from_slice(&into.filled()[admitted..]);
@@ -277,6 +358,8 @@ impl AsyncWrite for Connection {
         if this.dawdle.heads == 0 && this.turn.head_awaited() {
             return Poll::Ready(Ok(bytes.len()));
         }
+        ready!(this.send_rest(cx))?;
+        this.holds_bytes = true;
         // The header of a file that is about to follow waits for its first bytes, so that both leave in one segment.
         let more = if this.jobs.waiting() { SendFlags::MORE } else { SendFlags::empty() };
         loop {
@@ -292,8 +375,12 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.holds_bytes = false;
         // The job is taken out while it runs: nothing below can meet a cell that is already borrowed.
-        let Some(mut job) = this.jobs.take() else { return Poll::Ready(Ok(())) };
+        let Some(mut job) = this.jobs.take() else {
+            this.begin_idling(cx);
+            return Poll::Ready(Ok(()));
+        };
         let result = this.carry_out(&mut job, cx);
         match &result {
             Poll::Pending => this.jobs.put_back(job),
@@ -305,10 +392,50 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let this = self.get_mut();
+        ready!(this.send_rest(cx))?;
+        match &mut this.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
         }
+    }
+}
+
+/// What the socket did not take at once of an answer from the edge.
+#[derive(Debug, Default)]
+struct Unsent {
+    head: Bytes,
+    body: Bytes,
+}
+
+impl Unsent {
+    fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    /// Sends a head and a body, and keeps what the socket does not take.
+    fn send(&mut self, socket: &Socket, head: &[u8], body: &Bytes) -> io::Result<()> {
+        let sent = match socket.try_write_both(head, body) {
+            Ok(sent) => sent,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
+            Err(error) => return Err(error),
+        };
+        if sent < head.len() + body.len() {
+            self.head = Bytes::copy_from_slice(&head[sent.min(head.len())..]);
+            self.body = body.slice(sent.saturating_sub(head.len())..);
+        }
+        Ok(())
+    }
+
+    fn send_more(&mut self, socket: &Socket) -> io::Result<()> {
+        let sent = socket.try_write_both(&self.head, &self.body)?;
+        let of_head = sent.min(self.head.len());
+        self.head.advance(of_head);
+        self.body.advance(sent - of_head);
+        if self.is_empty() {
+            *self = Self::default();
+        }
+        Ok(())
     }
 }
 
@@ -333,6 +460,17 @@ impl Socket {
             Self::Tcp(socket) => socket.try_io(Interest::WRITABLE, write),
             Self::Unix(socket) => socket.try_io(Interest::WRITABLE, write),
         }
+    }
+
+    /// Writes two pieces by one call.
+    fn try_write_both(&self, one: &[u8], other: &[u8]) -> io::Result<usize> {
+        self.try_write(|socket| {
+            if other.is_empty() {
+                return rustix::net::send(socket, one, SendFlags::NOSIGNAL);
+            }
+            let pieces = [IoSlice::new(one), IoSlice::new(other)];
+            rustix::net::sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        })
     }
 
     fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
@@ -565,15 +703,16 @@ pub(crate) fn read_fully(source: &dyn FileBytes, position: u64, wanted: u64) -> 
     Ok(bytes.into())
 }
 
-/// Tells how long a reader has taken nothing. Progress costs nothing: the timer is looked at only while the socket is full.
+/// Tells how long nothing has happened. Progress costs nothing: the timer is looked at only while something is waited for, and set again only
+/// when it has gone off.
 #[derive(Debug)]
-struct Stall {
+struct Lull {
     limit: Duration,
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stall {
+impl Lull {
     fn new(limit: Duration) -> Self {
         Self { limit, since: None, timer: None }
     }

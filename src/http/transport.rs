@@ -7,6 +7,8 @@
 //! [`serve`]`(settings, listeners, make_handler, stop)`: `make_handler` is called once for each worker and listener, on the worker's thread; what
 //! all workers share goes in as an `Arc` that the closure holds. A request takes this way:
 //!
+//! 0. [`Handler::at_the_edge`], for a plain GET or HEAD that has come alone on a connection that is kept: may answer from memory, before
+//!    actix-web knows of it. All that follows is for what is left.
 //! 1. The head's limits (bytes of the header fields, length of the target, no fragment): [`Handler::reject`] answers.
 //! 2. [`Handler::early`], only if the client waits for `100 Continue`: an `Err` is the final answer and the body is never asked for.
 //! 3. [`Handler::hot`], for GET and HEAD without a body: may answer from memory, without actix-web's routing.
@@ -15,6 +17,9 @@
 //!
 //! A file is sent with [`body::file`](crate::http::body::file), pieces of one with [`body::parts`](crate::http::body::parts). HEAD goes through them too.
 
+pub use crate::http::edge::{Plain, Reads, Say};
+
+use crate::http::edge::{Bounds, Edge, Ending, Rounds};
 use crate::http::stream::{Connection, Limits};
 use crate::http::turn::{InTurn, Turn};
 use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
@@ -30,6 +35,7 @@ use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, Ready, ready};
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -61,6 +67,12 @@ const BLOCKING_THREADS_MAX: usize = 64;
 
 /// The verbs, as the transport sees them.
 pub trait Handler: 'static {
+    /// Says the answer to a plain GET or HEAD, from memory, or nothing. Must not wait for anything.
+    fn at_the_edge(&self, plain: &Plain<'_>, say: &mut Say<'_>) -> bool {
+        let _ = (plain, say);
+        false
+    }
+
     /// Answers a GET or HEAD without a body at once, from memory, or not at all. Must not wait for anything.
     fn hot(&self, request: &Request) -> Option<Response<BoxBody>>;
 
@@ -130,8 +142,13 @@ impl Settings {
         Limits {
             head_bytes_max: self.header_bytes_max.saturating_add(self.path_bytes_max).saturating_add(HEAD_ROOM),
             header_time: self.header_time,
+            keep_alive: self.keep_alive,
             write_stall: self.write_stall,
         }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { head_bytes_max: self.header_bytes_max, path_bytes_max: self.path_bytes_max }
     }
 }
 
@@ -194,23 +211,20 @@ pub async fn serve<H: Handler>(
     let stopping = builder.graceful_shutdown_signal();
     for listener in listeners {
         let (settings, make_handler, stopping) = (settings.clone(), make_handler.clone(), stopping.clone());
-        builder =
-            match listener {
-                Listener::Tcp(socket) => {
-                    builder.listen("tcp", socket, move || {
-                        let limits = settings.limits();
-                        fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, limits)))))
-                            .and_then(http(&settings, make_handler(), &stopping))
-                    })?
-                }
-                Listener::Unix(socket) => {
-                    builder.listen_uds("unix", socket, move || {
-                        let limits = settings.limits();
-                        fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, limits)))))
-                            .and_then(http(&settings, make_handler(), &stopping))
-                    })?
-                }
-            };
+        builder = match listener {
+            Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
+                let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
+                let edge = at_the_edge(&settings, &handler);
+                fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, limits, Rc::clone(&edge))))))
+                    .and_then(http(&settings, handler, &stopping))
+            })?,
+            Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
+                let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
+                let edge = at_the_edge(&settings, &handler);
+                fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, limits, Rc::clone(&edge))))))
+                    .and_then(http(&settings, handler, &stopping))
+            })?,
+        };
     }
 
     let mut server = pin!(builder.run());
@@ -259,11 +273,10 @@ fn accepted(connection: Connection) -> Accepted {
 /// Builds what serves the connections of one worker.
 fn http<H: Handler>(
     settings: &Settings,
-    handler: H,
+    handler: Rc<H>,
     stopping: &GracefulShutdownSignal,
 ) -> impl ServiceFactory<Accepted, Config = (), Response = (), Error = actix_http::error::DispatchError, InitError = ()>
 + use<H> {
-    let handler = Rc::new(handler);
     let stopping = stopping.clone();
     let gate = Gate {
         header_bytes_max: settings.header_bytes_max,
@@ -271,7 +284,8 @@ fn http<H: Handler>(
         handler: Rc::clone(&handler),
     };
     HttpService::build()
-        .keep_alive(KeepAlive::Timeout(settings.keep_alive))
+        // The connection itself ends when nothing has been asked of it for long enough: actix does not see every request.
+        .keep_alive(if settings.keep_alive.is_zero() { KeepAlive::Disabled } else { KeepAlive::Os })
         .client_request_timeout(settings.header_time)
         .client_disconnect_timeout(settings.linger_time)
         .h1_write_buffer_size(WRITE_BUFFER)
@@ -291,6 +305,35 @@ fn http<H: Handler>(
             }
         }))
         .finish(front(gate, handler))
+}
+
+/// The edge of the connections of one worker.
+struct AtEdge<H> {
+    handler: Rc<H>,
+    bounds: Bounds,
+    rounds: Rounds,
+    ending: Ending,
+    /// The head of the answer that is being said, kept for the room that it takes.
+    head: RefCell<Vec<u8>>,
+}
+
+fn at_the_edge<H: Handler>(settings: &Settings, handler: &Rc<H>) -> Rc<dyn Edge> {
+    let (handler, bounds) = (Rc::clone(handler), settings.bounds());
+    Rc::new(AtEdge { handler, bounds, rounds: Rounds::default(), ending: Ending::new(), head: RefCell::default() })
+}
+
+impl<H: Handler> Edge for AtEdge<H> {
+    fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, say: &mut Say<'_>) -> bool {
+        let Some(plain) = self.bounds.read(bytes) else { return false };
+        let plain = Plain { peer, round: was_drained.then(|| self.rounds.present()).flatten(), ..plain };
+        self.handler.at_the_edge(&plain, &mut |head, body| {
+            let mut whole = self.head.borrow_mut();
+            whole.clear();
+            whole.extend_from_slice(head);
+            self.ending.put(&mut whole);
+            say(&whole, body);
+        })
+    }
 }
 
 /// Builds the fast path, and actix-web behind it.
@@ -474,6 +517,9 @@ where
 
     fn call(&self, mut request: Request) -> Self::Future {
         let turn = begin(&mut request);
+        if let Some(turn) = &turn {
+            turn.goes_on(request.head().connection_type() == ConnectionType::KeepAlive);
+        }
         match self.gate.answer_at_once(request) {
             Ok(response) => Either::Left(ready(Ok(response.map_body(|_, body| InTurn::new(body, turn))))),
             Err(request) => Either::Right(Answering { answer: self.app.call(request), turn }),

@@ -28,6 +28,7 @@ struct Inner {
     state: Cell<State>,
     fragment: Cell<bool>,
     too_large: Cell<bool>,
+    goes_on: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -162,6 +163,17 @@ impl Turn {
         Some([line_end, &b"a:\r\n".repeat(FIELDS_TOO_MANY)].concat())
     }
 
+    /// Whether a request that comes now may be answered before the dispatcher sees it: one has been answered, after which the connection is
+    /// kept, and nothing of the next has come.
+    pub(crate) fn may_be_skipped(&self) -> bool {
+        self.0.goes_on.get() && matches!(self.0.state.get(), State::Head(Head { bytes: 0, .. }))
+    }
+
+    /// Says whether the connection is kept after the present request.
+    pub(crate) fn goes_on(&self, goes_on: bool) {
+        self.0.goes_on.set(goes_on);
+    }
+
     /// Remembers whom to wake when the client's turn comes.
     pub(crate) fn wait(&self, cx: &Context<'_>) {
         self.0.reader.replace(Some(cx.waker().clone()));
@@ -208,6 +220,7 @@ impl Turn {
 
     /// The same, and no more than so many bytes of what still comes are worth reading: a client that sends on and on is cut off.
     pub(crate) fn is_over_after(&self, bytes: u64) {
+        self.goes_on(false);
         self.give(State::Over(bytes));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Every request passes the wall of `request::welcome` and [`authorize`]; handlers parse, ask the share, and reply.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,7 +10,7 @@ use actix_http::{Payload, Request, RequestHead, Response};
 use actix_web::body::{BodySize, BoxBody, MessageBody as _};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -24,11 +24,11 @@ use crate::share::Share;
 use crate::share::outcome::{Outcome, Stop};
 
 use super::dav_headers::{BadHeader, OwnHosts};
-use super::hot::HotCache;
+use super::hot::{HotCache, LastLook};
 use super::relocate::Act;
 use super::reply::{self, Allowed, Wrong};
 use super::request::{self, Asked, Verb};
-use super::transport::{Handler, Rejection};
+use super::transport::{Handler, Plain, Reads, Rejection, Say};
 use super::xml::XmlError;
 use super::{change, get, lock, propfind, proppatch, put, relocate, versions, xml};
 
@@ -52,12 +52,27 @@ pub struct Settings {
 }
 
 /// What all workers share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Verbs {
     pub(super) share: Arc<Share>,
     pub(super) settings: Arc<Settings>,
     pub(super) uploads: Arc<Semaphore>,
     pub(super) hot: Arc<HotCache>,
+    last_look: LastLook,
+}
+
+impl Clone for Verbs {
+    /// The same verbs, for another worker: it has its own rounds, and so its own looks.
+    fn clone(&self) -> Self {
+        let Self { share, settings, uploads, hot, last_look: _ } = self;
+        Self {
+            share: Arc::clone(share),
+            settings: Arc::clone(settings),
+            uploads: Arc::clone(uploads),
+            hot: Arc::clone(hot),
+            last_look: LastLook::default(),
+        }
+    }
 }
 
 /// Why a request ends without having been carried out.
@@ -98,7 +113,7 @@ impl Verbs {
     pub fn new(share: Arc<Share>, settings: Settings) -> Self {
         let hot = Arc::new(HotCache::new(settings.cache_bytes));
         let uploads = Arc::new(Semaphore::new(settings.uploads_max));
-        Self { share, settings: Arc::new(settings), uploads, hot }
+        Self { share, settings: Arc::new(settings), uploads, hot, last_look: LastLook::default() }
     }
 
     async fn carry_out(&self, request: &HttpRequest, body: &mut Payload) -> Result<HttpResponse, Trouble> {
@@ -122,6 +137,7 @@ impl Verbs {
             Verb::Move => relocate::relocate(self, head, &asked, Act::Move).await,
             Verb::Lock => lock::lock(self, head, body, &asked).await,
             Verb::Unlock => lock::unlock(self, head, &asked).await,
+            Verb::Report => Err(Wrong::NoReport.into()),
             Verb::Options => change::options(self, &asked).await,
             Verb::Post | Verb::Unserved => Err(Wrong::Method(change::allowed(self, &asked).await).into()),
             Verb::Unknown => Err(Wrong::UnknownMethod.into()),
@@ -146,6 +162,26 @@ impl Verbs {
 }
 
 impl Handler for Verbs {
+    fn at_the_edge(&self, plain: &Plain<'_>, say: &mut Say<'_>) -> bool {
+        let logged = log_is_on().then(Instant::now);
+        if !request::is_allowed(plain.host, &self.settings.allowed_hosts) {
+            return false;
+        }
+        let Some(found) = self.hot.find(&self.share, plain, &self.last_look) else { return false };
+        if permit(Action::Read, found.file.spot.path()).is_err() {
+            return false;
+        }
+        let nothing = Bytes::new();
+        let sends = found.modified && plain.reads == Reads::Get;
+        say(found.on_the_wire(), if sends { &found.file.bytes } else { &nothing });
+        if let Some(begun) = logged {
+            let bytes = if found.modified { found.file.bytes.len() as u64 } else { 0 };
+            let asked = Asking { method: plain.reads.as_str(), path: plain.path, peer: plain.peer };
+            log(&asked, reply::hot_status(found.modified), bytes, begun);
+        }
+        true
+    }
+
     fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
         let begun = Instant::now();
         request::welcome(request.head(), &self.settings.allowed_hosts).ok()?;
@@ -155,7 +191,7 @@ impl Handler for Verbs {
                 BodySize::Sized(bytes) => bytes,
                 _ => 0,
             };
-            log(request.head(), answer.status(), bytes, begun);
+            log(&Asking::of(request.head()), answer.status(), bytes, begun);
         }
         Some(answer)
     }
@@ -255,9 +291,14 @@ pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Paylo
         }
         bytes.extend_from_slice(&chunk);
     }
+    // Libraries send the XML of a LOCK as text/plain. MKCOL alone asks for the type, since its body may be anything (RFC 4918 §9.3).
     let media_type = request::text(&head.headers, header::CONTENT_TYPE).unwrap_or("application/xml");
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !bytes.is_empty() && !media_type.ends_with("/xml") && !media_type.ends_with("+xml") {
+    if head.method.as_str() == "MKCOL"
+        && !bytes.is_empty()
+        && !media_type.ends_with("/xml")
+        && !media_type.ends_with("+xml")
+    {
         return Err(Wrong::NotXml.into());
     }
     Ok(bytes)
@@ -281,16 +322,29 @@ fn log_answer(head: &RequestHead, answer: &HttpResponse, begun: Instant) {
         BodySize::Sized(bytes) => bytes,
         _ => announced.unwrap_or(0),
     };
-    log(head, answer.status(), bytes, begun);
+    log(&Asking::of(head), answer.status(), bytes, begun);
+}
+
+/// What the log says of a request.
+struct Asking<'a> {
+    method: &'a str,
+    path: &'a str,
+    peer: Option<SocketAddr>,
+}
+
+impl<'a> Asking<'a> {
+    fn of(head: &'a RequestHead) -> Self {
+        Self { method: head.method.as_str(), path: head.uri.path(), peer: head.peer_addr }
+    }
 }
 
 /// One line a request: method, path, status, bytes, time, and a word for the outcome.
-fn log(head: &RequestHead, status: actix_web::http::StatusCode, bytes: u64, begun: Instant) {
-    let peer = head.peer_addr.map(|peer| peer.ip()).unwrap_or(IpAddr::from([0, 0, 0, 0]));
+fn log(asked: &Asking<'_>, status: actix_web::http::StatusCode, bytes: u64, begun: Instant) {
+    let peer = asked.peer.map(|peer| peer.ip()).unwrap_or(IpAddr::from([0, 0, 0, 0]));
     tracing::info!(
         target: "noclobber::request",
-        method = head.method.as_str(),
-        path = %escaped(head.uri.path()),
+        method = asked.method,
+        path = %escaped(asked.path),
         status = status.as_u16(),
         bytes,
         microseconds = begun.elapsed().as_micros() as u64,

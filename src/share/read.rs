@@ -30,6 +30,13 @@ pub struct Spot {
     slot: Option<Slot>,
 }
 
+impl Spot {
+    /// The path.
+    pub fn path(&self) -> &SharePath {
+        &self.path
+    }
+}
+
 /// The bytes of one version of a file: opened once, so that they cannot become another's.
 #[derive(Clone, Debug)]
 pub struct Content {

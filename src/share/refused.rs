@@ -58,9 +58,9 @@ impl Refused {
 
 impl Share {
     /// Takes note that an upload was not stored, for whatever reason.
-    pub fn upload_failed(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) {
+    pub fn upload_failed(&self, principal: Principal, path: &SharePath, now: Timestamp) {
         let Ok(path) = self.spelled(path) else { return };
-        self.refused.remember(precondition.submitted().principal().clone(), path.into_owned(), now);
+        self.refused.remember(principal, path.into_owned(), now);
     }
 
     /// Takes note that an upload was stored: what was refused before is over.

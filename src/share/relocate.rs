@@ -183,7 +183,9 @@ impl Share {
         if from.is_root() {
             return Err(Refusal::NotAllowed(Forbidden::Root).into());
         }
-        if self.status_of(&from).map_err(|error| self.stop(error, Refusal::NotFound))?.is_none() {
+        // A file that is being replaced may be missing for an instant.
+        let there = self.tree.steadily(&from, || self.status_of(&from));
+        if there.map_err(|error| self.stop(error, Refusal::NotFound))?.is_none() {
             return Err(Refusal::NotFound.into());
         }
         if from.is_within(&to) || to.is_within(&from) {

@@ -153,9 +153,7 @@ impl Request {
     /// Sends it and fails unless the answer is 200 with this content.
     #[track_caller]
     pub fn expect_body(self, body: impl AsRef<[u8]>) -> Answer {
-        let answer = self.expect(200);
-        assert!(answer.body == body.as_ref(), "{}: wanted {:?} but got {answer}", answer.request, text(body.as_ref()));
-        answer
+        self.send().expect_body(body)
     }
 
     /// The request line and the header fields, up to and with the empty line.
@@ -417,6 +415,14 @@ impl Answer {
     pub fn expect_any(self, statuses: &[u16]) -> Self {
         assert!(statuses.contains(&self.status), "wanted one of {statuses:?} but got {self}");
         self
+    }
+
+    /// Fails unless this is 200 with this content.
+    #[track_caller]
+    pub fn expect_body(self, body: impl AsRef<[u8]>) -> Self {
+        let answer = self.expect(200);
+        assert!(answer.body == body.as_ref(), "{}: wanted {:?} but got {answer}", answer.request, text(body.as_ref()));
+        answer
     }
 
     /// The first header field of this name.

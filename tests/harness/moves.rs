@@ -238,7 +238,9 @@ impl Moving {
         if matches!(end.answer, Some(Answer::Refused(_))) && here != newest {
             tell("I3 at the source", format!("{state}, {} is the newest", text(&newest)));
         }
-        let of_a_stranger = newest.as_ref().filter(|bytes| !is_moved(&Some(bytes.to_vec())));
+        let account = disk.account();
+        let owed = |bytes: &&Vec<u8>| account.owed.contains(*bytes) && !account.disowned.contains(*bytes);
+        let of_a_stranger = newest.as_ref().filter(|bytes| !is_moved(&Some(bytes.to_vec()))).filter(owed);
         if let Some(newest) = of_a_stranger
             && done
             && !visible.iter().any(|(_, bytes)| bytes == newest)
@@ -366,6 +368,9 @@ impl Story for Moving {
         let in_place = end.acts.iter().any(|act| matches!(act, Act::Write { .. } | Act::WriteAndClose { .. }));
         match (broken.invariant, self.tier()) {
             ("carried" | "I3p" | "raised", _) => end.acts.len() + usize::from(end.failed) >= 2,
+            // One replaces the source, and another removes it from the target before the source's own name is taken away: it is kept as a
+            // version of the source, since nobody else has it any more.
+            ("hidden", _) => end.acts.len() >= 2,
             ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
             ("I1s", Tier::A) => in_place && self.what.replaces_folder(),
             // Where a second name is refused, the long way is gone.

@@ -175,6 +175,14 @@ impl Asking {
         Self { keeps: false, ..self }
     }
 
+    /// A server on a disk of this tier, where nothing has happened yet.
+    pub fn set_up_for_moves(&self) -> (SimDisk, Server) {
+        let disk = SimDisk::new(self.features.clone());
+        disk.place_folder("d");
+        let server = self.server(&disk);
+        (disk, server)
+    }
+
     fn asked(&self) -> Asked {
         Asked {
             path: self.request.judged_at(),
@@ -319,6 +327,10 @@ impl Story for Asking {
     }
 
     fn judge(&self, disk: &SimDisk, end: &End) -> Vec<Broken> {
+        let faulted = matches!(end.answer, Some(Answer::Fault(_)));
+        if !self.keeps && faulted && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
+            disk.disown_what_was_taken();
+        }
         let mut broken = judge(disk, &self.asked(), end);
         if self.request == Request::MakeFolder {
             let made = disk.folders().iter().any(|folder| folder == PATH);

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use crate::model::lock::Scope;
 use crate::model::property::{DeadProperty, PropertyName};
 
 use super::XmlError::{self, TooLarge, Unexpected, Unprocessable};
@@ -43,20 +44,11 @@ pub(crate) enum Instruction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proppatch(pub(crate) Vec<Instruction>);
 
-/// Who else may hold a lock at the same time (RFC 4918 §14.13).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LockScope {
-    /// Nobody.
-    Exclusive,
-    /// Others that share it.
-    Shared,
-}
-
 /// What a LOCK with a body asks for (RFC 4918 §14.11). There are no locks but write locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LockInfo {
     /// Whether others may lock it too.
-    pub(crate) scope: LockScope,
+    pub(crate) scope: Scope,
     /// The `owner` element as it was sent, complete and self-contained: `<D:owner …>…</D:owner>`.
     pub(crate) owner: Option<Box<str>>,
 }
@@ -151,8 +143,8 @@ impl LockInfo {
             let scopes = scopes.ok_or(Unexpected("no lockscope"))?;
             let types = types.ok_or(Unexpected("no locktype"))?;
             let scope = match scopes[..] {
-                ["exclusive"] => LockScope::Exclusive,
-                ["shared"] => LockScope::Shared,
+                ["exclusive"] => Scope::Exclusive,
+                ["shared"] => Scope::Shared,
                 _ => return Err(Unprocessable("a lock that is neither exclusive nor shared")),
             };
             if types[..] == ["write"] {
@@ -526,15 +518,15 @@ mod tests {
         let nobody =
             "<lockinfo xmlns='DAV:'><locktype><write/></locktype><lockscope><exclusive/></lockscope></lockinfo>";
         for (body, scope, owner) in [
-            (windows, LockScope::Exclusive, Some("<D:owner xmlns:D=\"DAV:\"><D:href>PC\\us&amp;er</D:href></D:owner>")),
-            (davfs, LockScope::Exclusive, Some("<D:owner xmlns=\"DAV:\" xmlns:D=\"DAV:\">davfs2 1.6.1</D:owner>")),
+            (windows, Scope::Exclusive, Some("<D:owner xmlns:D=\"DAV:\"><D:href>PC\\us&amp;er</D:href></D:owner>")),
+            (davfs, Scope::Exclusive, Some("<D:owner xmlns=\"DAV:\" xmlns:D=\"DAV:\">davfs2 1.6.1</D:owner>")),
             (
                 shared,
-                LockScope::Shared,
+                Scope::Shared,
                 Some("<D:owner xmlns:x=\"DAV:\" xmlns:D=\"DAV:\" a=\"b\" xml:lang=\"de\">A<c/>B</D:owner>"),
             ),
-            (taken, LockScope::Shared, Some("<d:owner xmlns:d=\"DAV:\" xmlns:D=\"urn:x\"/>")),
-            (nobody, LockScope::Exclusive, None),
+            (taken, Scope::Shared, Some("<d:owner xmlns:d=\"DAV:\" xmlns:D=\"urn:x\"/>")),
+            (nobody, Scope::Exclusive, None),
         ] {
             let expected = LockInfo { scope, owner: owner.map(Into::into) };
             assert_eq!(LockInfo::parse(body.as_bytes()), Ok(expected), "{body}");

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 
+use crate::model::lock::Scope;
 use crate::model::property::{DAV, DeadProperty, PropertyName};
-
-use super::read::LockScope;
 
 /// What all answers say they are (RFC 4918 §8.2).
 pub(crate) const CONTENT_TYPE: &str = "application/xml; charset=utf-8";
@@ -63,24 +62,16 @@ pub(crate) enum Condition<'a> {
     LockTokenMatchesRequestUri,
     /// The body has a document type declaration.
     NoExternalEntities,
-    /// A copy could not keep its live properties.
-    PreservedLiveProperties,
     /// PROPFIND does not go down without end.
     PropfindFiniteDepth,
     /// Only the server sets this property.
     CannotModifyProtectedProperty,
-    /// The quota is used up (RFC 4331 §6).
-    QuotaNotExceeded,
     /// The disk is full (RFC 4331 §6).
     SufficientDiskSpace,
     /// There is no such type of resource (RFC 5689 §3.3).
     ValidResourceType,
     /// There is no such report (RFC 3253 §3.6).
     SupportedReport,
-    /// The token of the last sync is not known (RFC 6578 §3.2).
-    ValidSyncToken,
-    /// There is more than can be told (RFC 6578 §3.6).
-    NumberOfMatchesWithinLimits,
     /// The permission is missing (RFC 3744 §7.1.1).
     NeedPrivileges,
 }
@@ -89,7 +80,7 @@ pub(crate) enum Condition<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActiveLock<'a> {
     /// Whether others may lock it too.
-    pub(crate) scope: LockScope,
+    pub(crate) scope: Scope,
     /// Whether it reaches everything below its root.
     pub(crate) is_deep: bool,
     /// The complete `owner` element, as the reader gave it.
@@ -205,13 +196,6 @@ impl Properties<'_> {
         end_dav(self.out, local);
     }
 
-    /// A property of WebDAV that points somewhere: a path that is already encoded for a URL.
-    pub(crate) fn href(&mut self, local: &str, href: &str) {
-        begin_dav(self.out, local);
-        push_href(self.out, href);
-        end_dav(self.out, local);
-    }
-
     /// The name of any property, with nothing in it.
     pub(crate) fn name(&mut self, name: &PropertyName) {
         self.named(name, None);
@@ -287,15 +271,11 @@ impl Condition<'_> {
             Self::NoConflictingLock(roots) => ("no-conflicting-lock", roots),
             Self::LockTokenMatchesRequestUri => ("lock-token-matches-request-uri", &[]),
             Self::NoExternalEntities => ("no-external-entities", &[]),
-            Self::PreservedLiveProperties => ("preserved-live-properties", &[]),
             Self::PropfindFiniteDepth => ("propfind-finite-depth", &[]),
             Self::CannotModifyProtectedProperty => ("cannot-modify-protected-property", &[]),
-            Self::QuotaNotExceeded => ("quota-not-exceeded", &[]),
             Self::SufficientDiskSpace => ("sufficient-disk-space", &[]),
             Self::ValidResourceType => ("valid-resourcetype", &[]),
             Self::SupportedReport => ("supported-report", &[]),
-            Self::ValidSyncToken => ("valid-sync-token", &[]),
-            Self::NumberOfMatchesWithinLimits => ("number-of-matches-within-limits", &[]),
             Self::NeedPrivileges => ("need-privileges", &[]),
         }
     }
@@ -533,8 +513,8 @@ fn push_active_lock(out: &mut Vec<u8>, lock: &ActiveLock<'_>) {
     push(
         out,
         match lock.scope {
-            LockScope::Exclusive => "<D:lockscope><D:exclusive/></D:lockscope>",
-            LockScope::Shared => "<D:lockscope><D:shared/></D:lockscope>",
+            Scope::Exclusive => "<D:lockscope><D:exclusive/></D:lockscope>",
+            Scope::Shared => "<D:lockscope><D:shared/></D:lockscope>",
         },
     );
     push(out, if lock.is_deep { "<D:depth>infinity</D:depth>" } else { "<D:depth>0</D:depth>" });
@@ -576,7 +556,7 @@ mod tests {
     }
 
     const LOCK: ActiveLock<'_> = ActiveLock {
-        scope: LockScope::Exclusive,
+        scope: Scope::Exclusive,
         is_deep: false,
         owner: Some("<D:owner xmlns:D=\"DAV:\">A &amp; B</D:owner>"),
         timeout: Some(3600),
@@ -599,7 +579,7 @@ mod tests {
                 properties.resource_type(true);
                 properties.text("getetag", "\"1<2\"");
                 properties.number("getcontentlength", u64::MAX);
-                properties.href("current-user-principal", "/me&you");
+                properties.elements("current-user-principal", "<D:href>/me&amp;you</D:href>");
                 properties.elements("quota", "<D:x/>");
                 properties.dead(&DeadProperty::new(asked[2].clone(), "<b>c</b>"));
             });
@@ -648,8 +628,7 @@ mod tests {
 
     #[test]
     fn locks_are_told_in_full() {
-        let shared =
-            ActiveLock { scope: LockScope::Shared, is_deep: true, owner: None, timeout: None, root: None, ..LOCK };
+        let shared = ActiveLock { scope: Scope::Shared, is_deep: true, owner: None, timeout: None, root: None, ..LOCK };
         assert_answer(
             &lock_answer([LOCK, shared]),
             "<D:prop xmlns:D=\"DAV:\"><D:lockdiscovery><D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>\

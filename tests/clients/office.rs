@@ -1,0 +1,107 @@
+//! LibreOffice without a screen, told what to do by a script through its own interface (UNO). It locks what it opens and names
+//! the token when it saves, but never a version: what is saved outside meanwhile is for the server to notice.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::libraries::script;
+use super::scripted::Scripted;
+use super::{Scratch, Served, has_all, work_out_without};
+use crate::harness::heavy;
+
+/// Debian's own Python, the only one that has the module.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Its file access, which its dialogs use too. It names the destination of a move as it is, without encoding it, so a name that
+/// means something else then cannot be given.
+#[test]
+fn libreoffice_works() {
+    if !is_there("libreoffice_works") {
+        return;
+    }
+    let _turn = heavy();
+    let served = Served::start();
+    work_out_without(&mut start(&served), &served, &['#', '?', '%']);
+}
+
+#[test]
+fn libreoffice_opens_edits_and_saves() {
+    if !is_there("libreoffice_opens_edits_and_saves") {
+        return;
+    }
+    let _turn = heavy();
+    let served = Served::start();
+    let mut office = start(&served);
+    // LibreOffice 7.4 does not find its own lock again under a name with `&` or `+`, on any server.
+    for path in ["letter.odt", "Z\u{fc}rich #%? Ko\u{308}ln \u{1f980}.odt"] {
+        office.ask(&json!({"do": "save_as", "path": path, "text": "first"}));
+        assert!(text_in(&served, path).contains("first"));
+        let opened = office.ask(&json!({"do": "open", "path": path}));
+        assert_eq!((opened["text"].as_str(), opened["readonly"].as_bool()), (Some("first"), Some(false)), "{opened}");
+        let before = served.read(path);
+        for text in ["second", "third, saved again under the same lock"] {
+            office.ask(&json!({"do": "edit", "text": text}));
+            office.ask(&json!({"do": "save"}));
+            assert!(text_in(&served, path).contains(text));
+        }
+        served.expect_kept(path, &before);
+        office.ask(&json!({"do": "close"}));
+        let opened = office.ask(&json!({"do": "open", "path": path}));
+        assert_eq!(opened["text"], "third, saved again under the same lock");
+        office.ask(&json!({"do": "close"}));
+    }
+}
+
+/// It holds the lock, and somebody else wrote the file on the server's disk all the same. Its save is refused, and what the other
+/// wrote stays.
+#[test]
+fn libreoffice_does_not_save_over_an_outside_edit() {
+    if !is_there("libreoffice_does_not_save_over_an_outside_edit") {
+        return;
+    }
+    let _turn = heavy();
+    let served = Served::start();
+    let mut office = start(&served);
+    office.ask(&json!({"do": "save_as", "path": "other.odt", "text": "by somebody else"}));
+    let outside = served.read("other.odt");
+    office.ask(&json!({"do": "save_as", "path": "letter.odt", "text": "first"}));
+    office.ask(&json!({"do": "open", "path": "letter.odt"}));
+    office.ask(&json!({"do": "edit", "text": "mine"}));
+    served.write("letter.odt", &outside);
+    let saved = office.try_ask(&json!({"do": "save"}));
+    served.expect("letter.odt", &outside);
+    assert_eq!(saved["ok"], false, "it was told that it had saved: {saved}");
+    if let Some(server) = served.server() {
+        let log = server.log();
+        assert!(log.contains("412"), "the log tells of no refusal: {log}");
+    }
+}
+
+fn is_there(test: &str) -> bool {
+    if !has_all(test, &["soffice", PYTHON]) {
+        return false;
+    }
+    let has_module = Command::new(PYTHON).args(["-c", "import uno"]).output().is_ok_and(|said| said.status.success());
+    if !has_module {
+        crate::harness::left_out(test, "python3-uno is not installed");
+    }
+    has_module
+}
+
+#[track_caller]
+fn start(served: &Served) -> Scripted {
+    let scratch = Scratch::new("office");
+    let mut command = scratch.command(PYTHON);
+    command.arg(script("office.py")).arg(served.url()).arg(scratch.path("profile"));
+    Scripted::start(scratch, &mut command)
+}
+
+/// The text of a document, as it lies on the disk: the `content.xml` in it, unpacked.
+#[track_caller]
+fn text_in(served: &Served, path: &str) -> String {
+    let unpack = "import sys, zipfile; sys.stdout.write(zipfile.ZipFile(sys.argv[1]).read('content.xml').decode())";
+    let said = Command::new(PYTHON).args(["-c", unpack]).arg(served.local(path)).output().expect("Python runs");
+    assert!(said.status.success(), "{path} is no whole document: {}", String::from_utf8_lossy(&said.stderr));
+    String::from_utf8_lossy(&said.stdout).into_owned()
+}

@@ -1,0 +1,265 @@
+//! rclone, as a mount and as a copier with each vendor that changes what it sends. It sends no validator at all, and answers any
+//! failed upload with a DELETE of the file that it failed to replace.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::mounted::Mounted;
+use super::program::{Running, can_mount};
+use super::proxy::Proxy;
+use super::served::within;
+use super::{Drive, Scratch, Served, has_all, work_out};
+
+#[test]
+fn rclone_mounts() {
+    if !(has_all("rclone_mounts", &["rclone", "fusermount3"]) && can_mount("rclone_mounts")) {
+        return;
+    }
+    let served = Served::start();
+    let scratch = Scratch::new("rclone-mount");
+    work_out(&mut RcloneMount::start(&scratch, &served), &served);
+}
+
+#[test]
+fn rclone_copies_to_any_other_server() {
+    copies("rclone_copies_to_any_other_server", "other");
+}
+
+#[test]
+fn rclone_copies_as_to_nextcloud() {
+    copies("rclone_copies_as_to_nextcloud", "nextcloud");
+}
+
+#[test]
+fn rclone_copies_as_to_owncloud() {
+    copies("rclone_copies_as_to_owncloud", "owncloud");
+}
+
+#[test]
+fn rclone_copies_as_to_itself() {
+    copies("rclone_copies_as_to_itself", "rclone");
+}
+
+fn copies(test: &str, vendor: &'static str) {
+    if !has_all(test, &["rclone"]) {
+        return;
+    }
+    let served = Served::start();
+    work_out(&mut Rclone::new(served.url(), vendor), &served);
+}
+
+/// The vendors that say a time: it is the file's on the disk, and rclone finds nothing to do the second time.
+#[test]
+fn a_time_that_rclone_brings_is_kept() {
+    if !has_all("a_time_that_rclone_brings_is_kept", &["rclone"]) {
+        return;
+    }
+    for vendor in ["nextcloud", "owncloud"] {
+        let served = Served::start();
+        let rclone = Rclone::new(served.url(), vendor);
+        let source = rclone.scratch.folder("source");
+        std::fs::write(source.join("a.txt"), "from long ago").unwrap();
+        let file = std::fs::File::options().write(true).open(source.join("a.txt")).unwrap();
+        let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_580_702_706);
+        file.set_modified(long_ago).unwrap();
+        let sync =
+            || rclone.rclone(&["sync", "--stats-one-line", "-v", source.to_str().unwrap(), "dav:copy"], b"").well();
+        sync();
+        served.expect("copy/a.txt", b"from long ago");
+        let modified = std::fs::metadata(served.local("copy/a.txt")).unwrap().modified().unwrap();
+        assert_eq!(modified, long_ago, "{vendor}");
+        let again = sync();
+        assert!(again.errors.contains("There was nothing to transfer"), "{vendor}: {again}");
+    }
+}
+
+/// rclone takes any refusal of an upload for a broken file that it must clear away. What was refused was ours; what is there is
+/// the other's, and stays.
+#[test]
+fn rclone_refused_does_not_get_to_delete() {
+    if !has_all("rclone_refused_does_not_get_to_delete", &["rclone"]) {
+        return;
+    }
+    let served = Served::start();
+    served.write("keep.txt", b"the other's work");
+    // rclone sends no If-Match of its own, so one that is stale is put in on the way.
+    let proxy = Proxy::adding(served.authority(), "PUT", "If-Match: \"00000000000000000000000000000000\"");
+    let rclone = Rclone::new(&proxy.url(served.url()), "other");
+    let said = rclone.copy("keep.txt", b"mine");
+    let sent = proxy.sent();
+    assert!(sent.contains(&("PUT".to_owned(), 412)), "the upload was to be refused: {sent:?}");
+    let deletes: Vec<u16> = sent.iter().filter(|(method, _)| method == "DELETE").map(|(_, status)| *status).collect();
+    assert!(
+        !deletes.is_empty(),
+        "rclone no longer deletes after a refusal, so this test shows nothing: {sent:?} {said}"
+    );
+    assert!(deletes.iter().all(|status| *status == 412), "the DELETE was let through: {sent:?}");
+    served.expect("keep.txt", b"the other's work");
+    said.badly();
+}
+
+/// A DELETE that no refused upload went before is nobody's mistake.
+#[test]
+fn rclone_may_delete_what_it_was_not_refused() {
+    if !has_all("rclone_may_delete_what_it_was_not_refused", &["rclone"]) {
+        return;
+    }
+    let served = Served::start();
+    served.write("old.txt", b"no longer wanted");
+    Rclone::new(served.url(), "other").rclone(&["deletefile", "dav:old.txt"], b"").well();
+    served.expect_gone("old.txt");
+    served.expect_kept("old.txt", b"no longer wanted");
+    served.restore("old.txt", b"no longer wanted");
+}
+
+/// A local program has the file open for writing, so the upload is refused for another reason; the file is there afterwards all
+/// the same, with what that program wrote.
+#[test]
+fn rclone_does_not_get_to_delete_what_a_local_program_writes() {
+    if !has_all("rclone_does_not_get_to_delete_what_a_local_program_writes", &["rclone"]) {
+        return;
+    }
+    let served = Served::start();
+    served.write("busy.txt", b"being written");
+    let held = std::fs::File::options().append(true).open(served.local("busy.txt")).unwrap();
+    let rclone = Rclone::new(served.url(), "other");
+    let said = rclone.copy("busy.txt", b"mine, from elsewhere");
+    std::io::Write::write_all(&mut &held, b", and on").unwrap();
+    drop(held);
+    if said.status.success() {
+        // It was let in, so what it replaced is kept, with all that the other wrote into it.
+        served.expect("busy.txt", b"mine, from elsewhere");
+        served.expect_kept("busy.txt", b"being written, and on");
+    } else {
+        served.expect("busy.txt", b"being written, and on");
+    }
+}
+
+/// A mount by rclone.
+#[derive(Debug)]
+struct RcloneMount {
+    mounted: Mounted,
+    running: Running,
+}
+
+impl RcloneMount {
+    /// Starts one, and waits until it is there.
+    #[track_caller]
+    fn start(scratch: &Scratch, served: &Served) -> Self {
+        let point = scratch.folder("mount");
+        let mut command = scratch.command("rclone");
+        configure(&mut command, served.url(), "other");
+        command.args(["mount", "dav:"]).arg(&point).arg("--cache-dir").arg(scratch.folder("cache"));
+        command.args(["-vv", "--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1s"]);
+        let running = scratch.start("rclone", &mut command);
+        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let is_there = within(Duration::from_secs(30), || mounts().contains(&format!(" {} ", point.display())));
+        assert!(is_there, "rclone did not mount: {}", running.log());
+        Self { mounted: Mounted::new(&point, running.id(), Duration::from_secs(240)), running }
+    }
+}
+
+impl Drive for RcloneMount {
+    fn make_folder(&mut self, path: &str) {
+        self.mounted.make_folder(path);
+    }
+
+    fn write(&mut self, path: &str, content: &[u8]) {
+        let since = self.running.log_length();
+        self.mounted.write(path, content);
+        // It uploads later, and until it knows of the end itself it cannot bear that a folder above is renamed.
+        let uploaded = self.running.wait_for(since, &["writeback object to VFS layer"]);
+        uploaded.unwrap_or_else(|log| panic!("{path} was not uploaded: {log}"));
+    }
+
+    fn read(&mut self, path: &str) -> Vec<u8> {
+        self.mounted.read(path)
+    }
+
+    fn names(&mut self, path: &str) -> Vec<String> {
+        self.mounted.names(path)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        self.mounted.rename(from, to);
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.mounted.remove(path);
+    }
+
+    fn remove_folder(&mut self, path: &str) {
+        self.mounted.remove_folder(path);
+    }
+}
+
+/// rclone at its command line.
+#[derive(Debug)]
+pub struct Rclone {
+    scratch: Scratch,
+    url: String,
+    vendor: &'static str,
+}
+
+impl Rclone {
+    /// rclone for the server at this address.
+    pub fn new(url: &str, vendor: &'static str) -> Self {
+        Self { scratch: Scratch::new("rclone"), url: url.to_owned(), vendor }
+    }
+
+    /// Runs it with these words.
+    #[track_caller]
+    pub fn rclone(&self, words: &[&str], input: &[u8]) -> super::program::Said {
+        let mut command = self.scratch.command("rclone");
+        configure(&mut command, &self.url, self.vendor);
+        command.args(["--retries", "1", "--low-level-retries", "2"]).args(words);
+        self.scratch.run(&mut command, input)
+    }
+
+    /// Copies these bytes to a path.
+    #[track_caller]
+    pub fn copy(&self, path: &str, content: &[u8]) -> super::program::Said {
+        let file = self.scratch.file("upload", content);
+        let file = file.to_str().expect("plain").to_owned();
+        self.rclone(&["copyto", "--ignore-times", &file, &format!("dav:{path}")], b"")
+    }
+}
+
+/// The remote `dav:` by variables alone, so that no file of settings is read or written.
+pub fn configure(command: &mut Command, url: &str, vendor: &str) {
+    command.env("RCLONE_CONFIG", "/notfound").env("RCLONE_CONFIG_DAV_TYPE", "webdav");
+    command.env("RCLONE_CONFIG_DAV_URL", url).env("RCLONE_CONFIG_DAV_VENDOR", vendor);
+}
+
+impl Drive for Rclone {
+    fn make_folder(&mut self, path: &str) {
+        self.rclone(&["mkdir", &format!("dav:{path}")], b"").well();
+    }
+
+    fn write(&mut self, path: &str, content: &[u8]) {
+        self.copy(path, content).well();
+    }
+
+    fn read(&mut self, path: &str) -> Vec<u8> {
+        self.rclone(&["cat", &format!("dav:{path}")], b"").well().output
+    }
+
+    fn names(&mut self, path: &str) -> Vec<String> {
+        let said = self.rclone(&["lsf", &format!("dav:{path}")], b"").well();
+        said.text().lines().map(|name| name.trim_end_matches('/').to_owned()).collect()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        let what =
+            if self.rclone(&["lsf", &format!("dav:{from}")], b"").text().ends_with("/\n") { "move" } else { "moveto" };
+        self.rclone(&[what, "--ignore-times", &format!("dav:{from}"), &format!("dav:{to}")], b"").well();
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.rclone(&["deletefile", &format!("dav:{path}")], b"").well();
+    }
+
+    fn remove_folder(&mut self, path: &str) {
+        self.rclone(&["purge", &format!("dav:{path}")], b"").well();
+    }
+}
