@@ -363,7 +363,7 @@ fn a_copy_that_does_not_fit_changes_nothing() {
     server.put("/a.bin").body(vec![b'x'; 1 << 20]).expect(201);
     server.mkcol("/d").expect(201);
     server.put("/d/b.txt").body("small").expect(201);
-    server.put("/d/c.bin").body(vec![b'y'; 500 << 10]).expect(201);
+    server.put("/d/c.bin").body(vec![b'y'; 700 << 10]).expect(201);
     server.put("/to.txt").body("old").expect(201);
     for from in ["/a.bin", "/d"] {
         server.copying(from, "/to.txt").expect(507).dav_error("D:sufficient-disk-space");
