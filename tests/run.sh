@@ -16,7 +16,7 @@ needed=(
     mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs bindfs:bindfs
     mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs
     setfattr:attr setfacl:acl mount:mount setpriv:util-linux
-    zsh:zsh fish:fish man:man-db
+    zsh:zsh fish:fish man:man-db apache2:apache2-bin
     # The clients that people mount and copy with.
     mount.davfs:davfs2 rclone:rclone fusermount3:fuse3 restic:restic cadaver:cadaver litmus:litmus
     gio:libglib2.0-bin dbus-run-session:dbus-daemon /usr/libexec/gvfsd-dav:gvfs-backends

@@ -58,6 +58,8 @@ pub(super) enum Wrong {
     Unwelcome(Unwelcome),
     /// It has no permission.
     Denied,
+    /// A report that there is not (RFC 3253 §3.6).
+    NoReport,
     /// No server knows this method.
     UnknownMethod,
     /// This one does not serve it here.
@@ -410,9 +412,12 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "A page of another site made the browser send this. Changes are taken from pages of this server only.",
         )
         .send(),
-        Wrong::Denied => {
-            Problem::new(StatusCode::FORBIDDEN, "denied", "Not allowed", "This is not allowed to you.").send()
-        }
+        Wrong::Denied => dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you."),
+        Wrong::NoReport => dav_error(
+            StatusCode::FORBIDDEN,
+            &[Condition::SupportedReport],
+            "There are no reports about files and folders.",
+        ),
         Wrong::UnknownMethod => Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "unknown-method",

@@ -43,6 +43,8 @@ pub(super) enum Verb {
     Lock,
     /// UNLOCK.
     Unlock,
+    /// REPORT, of which there is none.
+    Report,
     /// POST.
     Post,
     /// OPTIONS.
@@ -103,6 +105,7 @@ impl Verb {
             "MOVE" => Self::Move,
             "LOCK" => Self::Lock,
             "UNLOCK" => Self::Unlock,
+            "REPORT" => Self::Report,
             "POST" => Self::Post,
             "OPTIONS" => Self::Options,
             other if KNOWN_METHODS.contains(&other) => Self::Unserved,
@@ -111,7 +114,7 @@ impl Verb {
     }
 
     fn changes_something(self) -> bool {
-        !matches!(self, Self::Get | Self::Options | Self::Propfind)
+        !matches!(self, Self::Get | Self::Options | Self::Propfind | Self::Report)
     }
 }
 

@@ -62,24 +62,16 @@ pub(crate) enum Condition<'a> {
     LockTokenMatchesRequestUri,
     /// The body has a document type declaration.
     NoExternalEntities,
-    /// A copy could not keep its live properties.
-    PreservedLiveProperties,
     /// PROPFIND does not go down without end.
     PropfindFiniteDepth,
     /// Only the server sets this property.
     CannotModifyProtectedProperty,
-    /// The quota is used up (RFC 4331 §6).
-    QuotaNotExceeded,
     /// The disk is full (RFC 4331 §6).
     SufficientDiskSpace,
     /// There is no such type of resource (RFC 5689 §3.3).
     ValidResourceType,
     /// There is no such report (RFC 3253 §3.6).
     SupportedReport,
-    /// The token of the last sync is not known (RFC 6578 §3.2).
-    ValidSyncToken,
-    /// There is more than can be told (RFC 6578 §3.6).
-    NumberOfMatchesWithinLimits,
     /// The permission is missing (RFC 3744 §7.1.1).
     NeedPrivileges,
 }
@@ -204,13 +196,6 @@ impl Properties<'_> {
         end_dav(self.out, local);
     }
 
-    /// A property of WebDAV that points somewhere: a path that is already encoded for a URL.
-    pub(crate) fn href(&mut self, local: &str, href: &str) {
-        begin_dav(self.out, local);
-        push_href(self.out, href);
-        end_dav(self.out, local);
-    }
-
     /// The name of any property, with nothing in it.
     pub(crate) fn name(&mut self, name: &PropertyName) {
         self.named(name, None);
@@ -286,15 +271,11 @@ impl Condition<'_> {
             Self::NoConflictingLock(roots) => ("no-conflicting-lock", roots),
             Self::LockTokenMatchesRequestUri => ("lock-token-matches-request-uri", &[]),
             Self::NoExternalEntities => ("no-external-entities", &[]),
-            Self::PreservedLiveProperties => ("preserved-live-properties", &[]),
             Self::PropfindFiniteDepth => ("propfind-finite-depth", &[]),
             Self::CannotModifyProtectedProperty => ("cannot-modify-protected-property", &[]),
-            Self::QuotaNotExceeded => ("quota-not-exceeded", &[]),
             Self::SufficientDiskSpace => ("sufficient-disk-space", &[]),
             Self::ValidResourceType => ("valid-resourcetype", &[]),
             Self::SupportedReport => ("supported-report", &[]),
-            Self::ValidSyncToken => ("valid-sync-token", &[]),
-            Self::NumberOfMatchesWithinLimits => ("number-of-matches-within-limits", &[]),
             Self::NeedPrivileges => ("need-privileges", &[]),
         }
     }
@@ -598,7 +579,7 @@ mod tests {
                 properties.resource_type(true);
                 properties.text("getetag", "\"1<2\"");
                 properties.number("getcontentlength", u64::MAX);
-                properties.href("current-user-principal", "/me&you");
+                properties.elements("current-user-principal", "<D:href>/me&amp;you</D:href>");
                 properties.elements("quota", "<D:x/>");
                 properties.dead(&DeadProperty::new(asked[2].clone(), "<b>c</b>"));
             });
