@@ -1112,7 +1112,7 @@ fn apache_answers_the_same_but_for_reasons() {
             }
             // From here on the two are no longer in the same state. A MOVE that fails there with 500 has given its locks up already.
             let is_done =
-                |step: &Step, status: u16| status < 300 && !(status == 207 && !matches!(step.op, Op::Patch(..)));
+                |step: &Step, status: u16| status < 300 && (status != 207 || matches!(step.op, Op::Patch(..)));
             if is_done(step, ours) != is_done(step, theirs) || theirs >= 500 || step.parts_them() {
                 break;
             }

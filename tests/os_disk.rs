@@ -228,7 +228,7 @@ fn no_more_is_shown_and_done_than_the_tier_that_was_asked_for() {
         let done = if free_names { Ok(()) } else { Err(Cause::Unsupported) };
         let linked = share.disk.link(&file, &root, &name("c")).map_err(|error| error.cause);
         let renamed = share.disk.rename_new((&root, &name("a")), (&root, &name("d"))).map_err(|error| error.cause);
-        assert_eq!((linked, renamed), (done.clone(), done));
+        assert_eq!((linked, renamed), (done, done));
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn make_collection(
         None => Vec::new(),
         Some(wanted) => match amendments(wanted) {
             Ok(amendments) => amendments,
-            Err(refused) => return Ok(refused),
+            Err(refused) => return Ok(*refused),
         },
     };
     let path = asked.path.clone();
@@ -71,7 +71,7 @@ pub(super) async fn make_collection(
 }
 
 /// What an extended MKCOL asks for, or the answer that says why it cannot be had: then nothing is made.
-fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, HttpResponse> {
+fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, Box<HttpResponse>> {
     let is_collection = wanted.is_plain_collection();
     let plans: Vec<_> =
         wanted.properties.into_iter().map(|property| proppatch::plan(Instruction::Set(property), true)).collect();
@@ -81,14 +81,14 @@ fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, HttpResponse> {
         return Ok(plans.into_iter().filter_map(|(_, plan)| plan.ok()).collect());
     }
     let resource_type = PropertyName::dav("resourcetype");
-    Err(reply::not_made(&names, |response| {
+    Err(Box::new(reply::not_made(&names, |response| {
         if !is_collection {
             let condition = Condition::ValidResourceType;
             let tell = |out: &mut Properties<'_>| out.name(&resource_type);
             response.propstat_because(of_property::PROTECTED, Some(&condition), None, tell);
         }
         proppatch::tell_faults(response, &names, &faults);
-    }))
+    })))
 }
 
 /// Answers OPTIONS.

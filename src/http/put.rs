@@ -69,7 +69,7 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
     let trial = Trial::new(verbs, &asked);
     let plan = plan(verbs, head, &asked)?;
     judge_early(verbs, &plan).await?;
-    trial.is_over();
+    trial.succeeded();
     Ok(())
 }
 
@@ -86,7 +86,7 @@ impl Trial {
         Self { share: Arc::clone(&verbs.share), path: asked.path.clone(), is_over: false }
     }
 
-    fn is_over(mut self) {
+    fn succeeded(mut self) {
         self.is_over = true;
     }
 }
@@ -116,7 +116,7 @@ pub(super) async fn put(
         Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
-    trial.is_over();
+    trial.succeeded();
     if let Some(checksums) = checksums {
         let tag = stored.tag.clone();
         // The upload is stored whether or not this can be noted; what is not noted is not told.

@@ -412,9 +412,7 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "A page of another site made the browser send this. Changes are taken from pages of this server only.",
         )
         .send(),
-        Wrong::Denied => {
-            dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you.")
-        }
+        Wrong::Denied => dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you."),
         Wrong::NoReport => dav_error(
             StatusCode::FORBIDDEN,
             &[Condition::SupportedReport],

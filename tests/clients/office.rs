@@ -7,14 +7,15 @@ use serde_json::json;
 
 use super::libraries::script;
 use super::scripted::Scripted;
-use super::{Scratch, Served, has_all, work_out_without};
+use super::workout::{NAMES, create_read_overwrite};
+use super::{Drive as _, Scratch, Served, has_all, work_out_without};
 use crate::harness::heavy;
 
 /// Debian's own Python, the only one that has the module.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Its file access, which its dialogs use too. It names the destination of a move as it is, without encoding it, so a name that
-/// means something else then cannot be given.
+/// Its file access, which its dialogs use too. It names the destination of a move in ASCII and without encoding it (`Z?rich`), so
+/// with other names it is asked for the rest only.
 #[test]
 fn libreoffice_works() {
     if !is_there("libreoffice_works") {
@@ -22,7 +23,30 @@ fn libreoffice_works() {
     }
     let _turn = heavy();
     let served = Served::start();
-    work_out_without(&mut start(&served), &served, &['#', '?', '%']);
+    let mut office = start(&served);
+    work_out_without(&mut office, &served, |letter| !letter.is_ascii() || "#?%".contains(letter));
+    office.make_folder("any");
+    for name in NAMES {
+        create_read_overwrite(&mut office, &served, &format!("any/{name}"));
+        office.remove(&format!("any/{name}"));
+        served.expect_gone(&format!("any/{name}"));
+    }
+}
+
+/// A destination that LibreOffice mangles is refused rather than taken for the name it has become.
+#[test]
+fn libreoffice_cannot_move_onto_a_mangled_name() {
+    if !is_there("libreoffice_cannot_move_onto_a_mangled_name") {
+        return;
+    }
+    let _turn = heavy();
+    let served = Served::start();
+    served.write("Z", b"another file");
+    served.write("letter.txt", b"text");
+    let moved = start(&served).try_ask(&json!({"do": "rename", "path": "letter.txt", "to": "Z\u{fc}rich.txt"}));
+    assert_eq!(moved["ok"], false, "{moved}");
+    served.expect("letter.txt", b"text");
+    served.expect("Z", b"another file");
 }
 
 #[test]

@@ -150,12 +150,22 @@ impl RcloneMount {
         let mut command = scratch.command("rclone");
         configure(&mut command, served.url(), "other");
         command.args(["mount", "dav:"]).arg(&point).arg("--cache-dir").arg(scratch.folder("cache"));
-        command.args(["-vv", "--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1s"]);
+        // It keeps its lists of folders: where it reads one anew, it asks for a file in a renamed folder under the old name.
+        command.args(["-vv", "--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1h"]);
         let running = scratch.start("rclone", &mut command);
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let is_there = within(Duration::from_secs(30), || mounts().contains(&format!(" {} ", point.display())));
         assert!(is_there, "rclone did not mount: {}", running.log());
         Self { mounted: Mounted::new(&point, running.id(), Duration::from_secs(240)), running }
+    }
+
+    /// Waits until rclone has let go of a file, which is after the system has told whoever closed it; it uploads in between, and
+    /// cannot bear that something is renamed meanwhile.
+    #[track_caller]
+    fn wait_for_release(&self, since: u64, path: &str) {
+        let words = ["r", "w", "rw"].map(|how| format!("{{{path} ({how})}}: >Release"));
+        let released = self.running.wait_for(since, &[&words[0], &words[1], &words[2]]);
+        released.unwrap_or_else(|log| panic!("{path} is still open: {log}"));
     }
 }
 
@@ -167,13 +177,14 @@ impl Drive for RcloneMount {
     fn write(&mut self, path: &str, content: &[u8]) {
         let since = self.running.log_length();
         self.mounted.write(path, content);
-        // It uploads later, and until it knows of the end itself it cannot bear that a folder above is renamed.
-        let uploaded = self.running.wait_for(since, &["writeback object to VFS layer"]);
-        uploaded.unwrap_or_else(|log| panic!("{path} was not uploaded: {log}"));
+        self.wait_for_release(since, path);
     }
 
     fn read(&mut self, path: &str) -> Vec<u8> {
-        self.mounted.read(path)
+        let since = self.running.log_length();
+        let content = self.mounted.read(path);
+        self.wait_for_release(since, path);
+        content
     }
 
     fn names(&mut self, path: &str) -> Vec<String> {

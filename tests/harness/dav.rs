@@ -157,7 +157,7 @@ impl Multistatus {
         let mut hrefs = BTreeSet::new();
         for response in &responses {
             assert!(hrefs.insert(&response.href), "{} comes twice: {text}", response.href);
-            assert!(response.status.is_some() != !response.propstats.is_empty(), "a status, or propstats: {text}");
+            assert!(response.status.is_some() == response.propstats.is_empty(), "a status, or propstats: {text}");
             let (mut names, mut statuses) = (BTreeSet::new(), BTreeSet::new());
             for propstat in &response.propstats {
                 assert!(statuses.insert(propstat.status), "two propstats of one status: {text}");
