@@ -3,6 +3,7 @@
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 
+use crate::model::precondition::Precondition;
 use crate::model::property::PropertyName;
 use crate::share::Amendment;
 use crate::share::outcome::{Refusal, Stop};
@@ -61,7 +62,9 @@ pub(super) async fn make_collection(
     verbs
         .ask(move |share| {
             share.make_collection(&path, &precondition, now())?;
-            if amendments.is_empty() { Ok(()) } else { share.amend(&path, &amendments, &precondition, true, now()) }
+            // What was demanded of the state before, as that nothing be there, was judged before.
+            let mine = Precondition::default().with_submitted(precondition.submitted().clone());
+            if amendments.is_empty() { Ok(()) } else { share.amend(&path, &amendments, &mine, true, now()) }
         })
         .await?;
     Ok(reply::made(&asked.path))

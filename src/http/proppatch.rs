@@ -46,13 +46,16 @@ pub(super) async fn proppatch(
     let names: Vec<_> = plans.iter().map(|(name, _)| name.clone()).collect();
     let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
     let url = if is_collection { asked.path.to_collection_url() } else { asked.path.to_url() };
+    // Windows sets the dates and attributes of files that others have locked, and gives the file up if it may not.
+    let is_of_windows = names.iter().all(|name| name.namespace() == MICROSOFT);
     if faults.iter().any(Option::is_some) {
+        // A condition that is false, or a lock in the way, is told before what could not have been changed anyway.
+        let path = asked.path.clone();
+        verbs.ask(move |share| share.amend(&path, &[], &precondition, is_of_windows, now())).await?;
         return Ok(multistatus(&url, &names, |response| tell_faults(response, &names, &faults)));
     }
     let amendments: Vec<_> = plans.into_iter().filter_map(|(_, plan)| plan.ok()).collect();
     let path: SharePath = asked.path.clone();
-    // Windows sets the dates and attributes of files that others have locked, and gives the file up if it may not.
-    let is_of_windows = names.iter().all(|name| name.namespace() == MICROSOFT);
     verbs.ask(move |share| share.amend(&path, &amendments, &precondition, is_of_windows, now())).await?;
     if dav_headers::prefers_minimal(&head.headers) {
         return Ok(reply::done_minimally());

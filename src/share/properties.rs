@@ -164,21 +164,20 @@ impl Share {
         if !amendments.iter().any(|amendment| noted(&amendment)) {
             return Ok(());
         }
-        let mut notes = self.properties.snapshot()?.of(path)?;
-        for amendment in amendments.iter().filter(noted) {
-            match amendment {
-                Amendment::Note(property) => {
-                    notes.retain(|other| other.name() != property.name());
-                    notes.push(property.clone());
+        let fits = self.properties.update(path, |notes| {
+            for amendment in amendments.iter().filter(noted) {
+                match amendment {
+                    Amendment::Note(property) => {
+                        notes.retain(|other| other.name() != property.name());
+                        notes.push(property.clone());
+                    }
+                    Amendment::Forget(name) => notes.retain(|other| other.name() != name),
+                    Amendment::Modified(_) | Amendment::Executable(_) => {}
                 }
-                Amendment::Forget(name) => notes.retain(|other| other.name() != name),
-                Amendment::Modified(_) | Amendment::Executable(_) => {}
             }
-        }
-        if notes.iter().map(|note| note.xml().len()).sum::<usize>() > NOTES_BYTES_MAX {
-            return Err(Refusal::NoSpace.into());
-        }
-        Ok(self.properties.set(path, &notes)?)
+            notes.iter().map(|note| note.xml().len()).sum::<usize>() <= NOTES_BYTES_MAX
+        });
+        if fits? { Ok(()) } else { Err(Refusal::NoSpace.into()) }
     }
 
     /// Changes what the file system keeps about a file. What was remembered of it is remembered of its new state, so that its tag stays.

@@ -52,28 +52,26 @@ impl Properties {
         }
     }
 
-    /// Replaces the properties of a resource.
-    pub fn set(&self, path: &SharePath, properties: &[DeadProperty]) -> Result<()> {
+    /// Changes the properties of a resource, in one step whoever else changes them; nothing is changed where `update` says no.
+    pub fn update(&self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>) -> bool) -> Result<bool> {
+        let mut is_kept = false;
         self.change(|table| {
-            match properties {
-                [] => table.remove(path.as_bytes())?,
-                properties => table.insert(path.as_bytes(), encode(properties).as_slice())?,
-            };
+            is_kept = update_row(table, path, update)?;
             Ok(())
-        })
+        })?;
+        Ok(is_kept)
     }
 
     /// Notes one property in place of the one of its name. It comes to the disk with the next change that does: nobody waits for it.
     pub fn note_soon(&self, path: &SharePath, property: DeadProperty) -> Result<()> {
-        let note = |table: &mut Table<'_>| {
-            let row = table.get(path.as_bytes())?.and_then(|row| decode(row.value()));
-            let mut properties = row.unwrap_or_default();
-            properties.retain(|other| other.name() != property.name());
-            properties.push(property);
-            table.insert(path.as_bytes(), encode(&properties).as_slice())?;
+        self.change_with(Durability::None, |table| {
+            update_row(table, path, |properties| {
+                properties.retain(|other| other.name() != property.name());
+                properties.push(property);
+                true
+            })?;
             Ok(())
-        };
-        self.change_with(Durability::None, note)
+        })
     }
 
     /// Forgets what is noted on a resource and everything below it.
@@ -135,6 +133,23 @@ impl Properties {
 type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
 type Changed = std::result::Result<(), redb::Error>;
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn update_row(
+    table: &mut Table<'_>,
+    path: &SharePath,
+    update: impl FnOnce(&mut Vec<DeadProperty>) -> bool,
+) -> std::result::Result<bool, redb::Error> {
+    let row = table.get(path.as_bytes())?.and_then(|row| decode(row.value()));
+    let mut properties = row.unwrap_or_default();
+    if !update(&mut properties) {
+        return Ok(false);
+    }
+    match properties.as_slice() {
+        [] => table.remove(path.as_bytes())?,
+        properties => table.insert(path.as_bytes(), encode(properties).as_slice())?,
+    };
+    Ok(true)
+}
 
 /// Removes the rows of a path and of everything below it.
 fn remove(table: &mut Table<'_>, path: &SharePath) -> Changed {

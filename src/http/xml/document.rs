@@ -106,6 +106,10 @@ impl<'x> Decoded<'x> {
         if has_forbidden_character(&text) {
             return Err(Malformed("a character that XML forbids"));
         }
+        // The reader would pass over it as over the first, and count from behind it.
+        if text.starts_with('\u{feff}') {
+            return Err(Malformed("two byte order marks"));
+        }
         Ok(Self { text, is_utf16 })
     }
 }
