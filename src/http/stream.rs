@@ -1,7 +1,7 @@
 //! The connection: a TCP or Unix socket under actix, which can also send a piece of a file by `sendfile`.
 //! A response body puts a `Job` in place, and the connection carries it out in `poll_flush`, which the dispatcher calls only when
 //! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it. Where a plain request
-//! can be answered at the [`edge`](Edge), actix is not told of it.
+//! can be answered at the edge (`http::edge`), actix is not told of it.
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
 use crate::http::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
