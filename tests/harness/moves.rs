@@ -168,6 +168,14 @@ impl Moving {
         Tree::new(disk, history)
     }
 
+    /// What moved stands at the target, although nobody may have been told: without a history nobody is owed what it replaced.
+    fn disown_if_moved(&self, disk: &SimDisk) {
+        if !self.keeps && disk.bytes_at(self.what.arrives()).as_deref() == Some(UPLOAD.as_bytes()) {
+            disk.disown(BEFORE.as_bytes());
+            disk.disown_what_was_taken_at(|path| path.starts_with("d/"));
+        }
+    }
+
     fn asked(&self) -> Asked {
         let arrives = self.what.target() == self.what.arrives();
         let exchanged =
@@ -333,6 +341,7 @@ impl Story for Moving {
     fn start(&self, disk: &SimDisk) -> Tree {
         let tree = self.tree(disk);
         tree.recover(disk.now()).expect("nothing fails at the start");
+        self.disown_if_moved(disk);
         tree
     }
 
@@ -359,6 +368,9 @@ impl Story for Moving {
     }
 
     fn judge(&self, disk: &SimDisk, end: &End) -> Vec<Broken> {
+        if matches!(end.answer, Some(Answer::Fault(_))) {
+            self.disown_if_moved(disk);
+        }
         let mut broken = if self.what == Move::FileOverItself { vec![] } else { judge(disk, &self.asked(), end) };
         broken.extend(self.judge_source(disk, end));
         broken

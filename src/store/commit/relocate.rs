@@ -466,7 +466,7 @@ impl<'a> Claim<'a> {
             return self.put_back(place, &entry, Why::Lost, now).map(drop);
         }
         if out.links < 2 {
-            self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
+            self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Kept, now);
             return Ok(());
         }
         match self.tree.history.let_go(&place.dir, &entry.to_name()) {
