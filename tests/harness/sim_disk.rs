@@ -557,6 +557,14 @@ impl SimDisk {
         self.disown_what_was_taken_at(|_| true);
     }
 
+    /// A client replaced what he named by a rename over it, and nobody keeps that: with the rename it is done, whatever comes after.
+    pub fn disown_what_was_renamed_over(&self) {
+        let mut state = self.lock();
+        let seen = state.account.overwritten.iter().filter(|deed| !deed.unseen);
+        let gone: Vec<_> = seen.flat_map(|deed| [std::slice::from_ref(&deed.bytes), &deed.inside].concat()).collect();
+        state.account.disowned.extend(gone);
+    }
+
     /// As [`SimDisk::disown_what_was_taken`], of some names only.
     pub fn disown_what_was_taken_at(&self, counts: impl Fn(&str) -> bool) {
         let mut state = self.lock();

@@ -301,6 +301,9 @@ impl Story for Asking {
             // The upload stands, or the removal is done, although nobody may have been told: nobody is owed what it replaced.
             disk.disown_what_was_taken();
         }
+        if !self.keeps {
+            disk.disown_what_was_renamed_over();
+        }
         server
     }
 
