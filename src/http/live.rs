@@ -47,24 +47,8 @@ pub(super) enum Live {
     Checksums,
 }
 
-/// The live properties that `allprop` brings: those of RFC 4918 (§9.1).
-pub(super) const OF_ALLPROP: [Live; 9] = [
-    Live::ResourceType,
-    Live::DisplayName,
-    Live::CreationDate,
-    Live::ContentLength,
-    Live::ContentType,
-    Live::Etag,
-    Live::LastModified,
-    Live::SupportedLock,
-    Live::LockDiscovery,
-];
-
-/// What `allprop` brings to Windows, which takes no more than a million bytes for a whole folder, and looks at nothing else.
-pub(super) const OF_ALLPROP_ON_WINDOWS: [Live; 6] =
-    [Live::ResourceType, Live::DisplayName, Live::CreationDate, Live::ContentLength, Live::Etag, Live::LastModified];
-
-const ALL: [Live; 18] = [
+/// All of them; first those that `allprop` brings.
+static ALL: [Live; 18] = [
     Live::ResourceType,
     Live::DisplayName,
     Live::CreationDate,
@@ -85,6 +69,13 @@ const ALL: [Live; 18] = [
     Live::Checksums,
 ];
 
+/// What `allprop` brings to Windows, which takes no more than a million bytes for a whole folder, and looks at nothing else.
+pub(super) const OF_ALLPROP_ON_WINDOWS: [Live; 6] =
+    [Live::ResourceType, Live::DisplayName, Live::CreationDate, Live::ContentLength, Live::Etag, Live::LastModified];
+
+/// How many `allprop` brings: those of RFC 4918 (§9.1).
+const OF_ALLPROP: usize = 9;
+
 /// What is known of a resource, for writing its properties.
 pub(super) struct Facts<'a> {
     /// What it is.
@@ -104,12 +95,17 @@ pub(super) struct Facts<'a> {
 impl Live {
     /// All of them.
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        ALL.into_iter()
+        ALL.iter().copied()
+    }
+
+    /// Those that `allprop` brings.
+    pub(super) fn of_allprop() -> &'static [Self] {
+        &ALL[..OF_ALLPROP]
     }
 
     /// The live property of this name.
     pub(super) fn of(name: &PropertyName) -> Option<Self> {
-        ALL.into_iter().find(|live| {
+        Self::all().find(|live| {
             let (namespace, local) = live.parts();
             name.local() == local && name.namespace() == namespace
         })
