@@ -18,7 +18,7 @@ use crate::share::{Kind, Listed, Notes, Share};
 
 use super::dav_headers::{self, Depth};
 use super::listing::{Listing, Output};
-use super::live::{Facts, Live, OF_ALLPROP, OF_ALLPROP_ON_WINDOWS};
+use super::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
 use super::reply::{self, Wrong, of_property};
 use super::request::Asked;
@@ -164,7 +164,12 @@ impl Question {
             let mut stop = None;
             let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
                 let path = folder.join(&member.name);
-                if self.reach == Depth::Infinity && member.kind == Kind::Dir && waiting.len() < WAITING_MAX {
+                if self.reach == Depth::Infinity && member.kind == Kind::Dir {
+                    if waiting.len() == WAITING_MAX {
+                        // An answer that leaves folders out must not look whole.
+                        stop = Some(Refusal::Overloaded.into());
+                        return ControlFlow::Break(());
+                    }
                     waiting.push(path.clone());
                 }
                 if matches!(member.kind, Kind::Dir | Kind::File)
@@ -210,7 +215,7 @@ impl<'a> Answer<'a> {
             Propfind::Prop(names) | Propfind::AllProp { include: names } => names.as_slice(),
             Propfind::PropName => &[],
         };
-        let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { &OF_ALLPROP };
+        let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
         let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
         let has_locks = share.has_locks();
         Ok(Self { question, share, asking, xml: Multistatus::new(names), notes, has_locks, room, now })
