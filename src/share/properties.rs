@@ -18,7 +18,7 @@ use super::Share;
 use super::identity::Effort;
 use super::judge::{Deed, Looked};
 use super::listing::Listed;
-use super::outcome::{Forbidden, Outcome, Refusal};
+use super::outcome::{Forbidden, Outcome, Refusal, Stop};
 
 /// How many bytes the dead properties of one resource may take together.
 const NOTES_BYTES_MAX: usize = 256 << 10;
@@ -75,7 +75,7 @@ impl Notes {
 }
 
 impl Share {
-    /// What is at a path. `None` for the name of the share itself, which has none. The tag is the one that a GET shows.
+    /// What is at a path. The share itself has no name, and a word in its place. The tag is the one that a GET shows.
     pub fn resource(&self, path: &SharePath, with_tag: bool, now: Timestamp) -> Outcome<Listed> {
         let path = &*self.spelled(path)?;
         let name = path.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
@@ -148,8 +148,8 @@ impl Share {
             Looked { seen: Seen::Busy(_) | Seen::Collection(_), .. } => self.note_amendments(path, amendments),
             Looked { seen: Seen::File(seen), .. } => {
                 let before = seen.status;
-                self.amend_file(&seen, amendments)?;
-                self.note_amendments(path, amendments).inspect_err(|_| {
+                let amended = self.amend_file(&seen, amendments).map_err(Stop::from);
+                amended.and_then(|()| self.note_amendments(path, amendments)).inspect_err(|_| {
                     // What was changed about the file is changed back: all or nothing.
                     let disk = self.tree.disk();
                     let _ = disk.set_mtime(&seen.file, before.stamp.mtime);
