@@ -9,6 +9,7 @@ use crate::harness::explore::{
 };
 use crate::harness::full;
 use crate::harness::moves::{Move, Moving};
+use crate::harness::sim_disk::Features;
 use crate::harness::stranger::{Script, scripts, short_scripts};
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
@@ -64,6 +65,12 @@ fn a_stranger_acts_at_the_source_of_a_move() {
 fn a_stranger_acts_at_either_name_of_a_move_while_the_history_is_off() {
     let stories = FILES[..4].iter().map(|what| Moving::short(*what, Tier::A).without_history());
     finish(stories.flat_map(at_both_names).collect());
+}
+
+#[test]
+fn a_stranger_acts_at_either_name_of_a_move_where_there_are_links_only() {
+    let links_only = |what: &Move| Moving { features: Features::with_links_only(), ..Moving::short(*what, Tier::C) };
+    finish(FILES[..4].iter().map(links_only).flat_map(at_both_names).collect());
 }
 
 #[test]

@@ -297,7 +297,7 @@ impl<'a> Pair<'a> {
             return self.enter_by_private_name(source, &place, surprise, now);
         }
         if moves_as_it_is {
-            return match naming::take(&**self.disk(), (&from.parent, &from.name), (&to.parent, &to.name)) {
+            return match self.disk().rename_new((&from.parent, &from.name), (&to.parent, &to.name)) {
                 Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => Ok(Entered::Lost),
                 Err(error) => Err(error),
                 Ok(()) => Ok(Entered::Done(self.both_folders())),
