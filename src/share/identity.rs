@@ -142,6 +142,13 @@ impl Share {
         Ok(identity)
     }
 
+    /// Which version a file in this state is, whose content was read just now.
+    pub(super) fn identity_with_hash(&self, stamp: &Stamp, hash: &ContentHash, now: Timestamp) -> Identity {
+        let unknown = Remembered { stamp: *stamp, hash: None, shown: ShownForm::Content, date: DateKnown::Unknown };
+        let known = self.index.recall(stamp).unwrap_or(unknown);
+        self.identity(stamp, &Remembered { hash: Some(*hash), ..known }, now)
+    }
+
     fn identity(&self, stamp: &Stamp, known: &Remembered, now: Timestamp) -> Identity {
         let shown = match (known.shown, &known.hash) {
             (ShownForm::Content, Some(hash)) => EntityTag::of_content(hash),

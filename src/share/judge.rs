@@ -3,13 +3,14 @@
 //! The headers come first, then the policy of required preconditions, then the locks, and last the version that a lock was taken on. What is
 //! judged here before an upload is judged again under the mutex, in the instant before the swap.
 
-use crate::model::lock::Touches;
+use crate::model::content_hash::ContentHash;
+use crate::model::lock::{LockToken, Touches};
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Header, Intent, Precondition, Target};
-use crate::model::stamp::Timestamp;
+use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::{Standing, There};
 use crate::store::commit::{Changed, Claim, Seen, Swap};
-use crate::store::disk::Opened;
+use crate::store::disk::{Cause, Opened};
 
 use super::Share;
 use super::identity::{Effort, Identity};
@@ -272,6 +273,14 @@ impl Share {
         Ok(())
     }
 
+    /// Hashes the large files whose content a MOVE asks for before any mutex is taken: what is remembered of them then is enough under it.
+    pub(super) fn hash_beforehand(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) {
+        if precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now) {
+            // Whatever is wrong with it is told by the look.
+            let _ = self.read_hashed(path, now);
+        }
+    }
+
     /// Which version a file is that a look found; hashed whatever its size if the headers or the locks ask for its content.
     fn identify_for(
         &self,
@@ -320,6 +329,21 @@ impl Share {
     pub(super) fn judge_source(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
         let there = self.standing(path, precondition.asks_for_content(), now)?.there;
         match precondition.decide(there.target(), Intent::Change) {
+            Decision::Refuse(header) => Err(Refusal::PreconditionFailed { header, current: None }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges the conditional headers of a COPY by what was copied: the source may have changed since it was judged.
+    pub(super) fn judge_copied(
+        &self,
+        of: &Stamp,
+        hash: &ContentHash,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let known = self.identity_with_hash(of, hash, now);
+        match precondition.decide(Target::File(&known.validators), Intent::Change) {
             Decision::Refuse(header) => Err(Refusal::PreconditionFailed { header, current: None }.into()),
             _ => Ok(()),
         }
@@ -378,12 +402,19 @@ impl Share {
                 let effort = if asks_for_content { Effort::Hash } else { Effort::HashSmall };
                 There::File(self.identify(&file, &status, effort, now)?.validators)
             }
-            _ => There::Nothing,
+            Ok(Opened::Nothing | Opened::Link) => There::Nothing,
+            // It is there, and has no tag.
+            Ok(Opened::Special) => There::Collection,
+            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => {
+                There::Nothing
+            }
+            // What cannot be looked at must not make a condition true that asks for nothing to be there.
+            Err(error) => return Err(error.into()),
         };
         Ok(Standing { tokens: self.tokens_on(path, now), there })
     }
 
-    fn tokens_on(&self, path: &SharePath, now: Timestamp) -> Vec<crate::model::lock::LockToken> {
+    fn tokens_on(&self, path: &SharePath, now: Timestamp) -> Vec<LockToken> {
         self.locks_on(path, now).iter().map(|lock| lock.token.clone()).collect()
     }
 }

@@ -8,8 +8,8 @@ use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Copying, Members, Seen, StagedCopy, Surprises, Swap};
-use crate::store::disk::Cause;
+use crate::store::commit::{Changed, Copying, Members, Seen, Site, StagedCopy, Surprises, Swap};
+use crate::store::disk::{Cause, Kind};
 use crate::store::index::{DateKnown, Remembered};
 use crate::store::properties::Extent;
 
@@ -49,6 +49,8 @@ impl Share {
     /// Moves a file, or a folder with all that is in it: one rename, whatever its size.
     pub fn relocate(&self, wanted: &Relocation, precondition: &Precondition, now: Timestamp) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted)?;
+        self.hash_beforehand(&from, precondition, now);
+        self.hash_beforehand(&to, precondition, now);
         // Made only where a rename cannot do it: from one file system to another.
         let mut copy = None;
         for _ in 0..LOOKS_MAX {
@@ -81,14 +83,14 @@ impl Share {
                 }
                 Ok(Swap::Lost) if copy.is_some() => {
                     drop((_still, pair));
-                    copy = Some(self.stage_copy(&from, &to, true)?);
+                    copy = Some(self.stage_copy(&from, &to, true, now)?);
                 }
                 Ok(Swap::Lost) => {}
                 Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
                 Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
                     drop((_still, pair));
-                    copy = Some(self.stage_copy(&from, &to, true)?);
+                    copy = Some(self.stage_copy(&from, &to, true, now)?);
                 }
                 Err(error) if error.cause == Cause::OtherMount => return Err(Refusal::OtherMount.into()),
                 Err(error) => return Err(error.into()),
@@ -109,9 +111,13 @@ impl Share {
         self.judge_source(&from, precondition, now)?;
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
-        let mut copy = self.stage_copy(&from, &to, deep)?;
-        let dating = self.date(&mut copy, wanted.dated)?;
-        let ((changed, created), tag) = self.put_copy(&to, &mut copy, dating, &of_target, now)?;
+        let mut copy = self.stage_copy(&from, &to, deep, now)?;
+        if let StagedCopy::File(file) = &mut copy {
+            self.judge_copied(&file.of, file.staged.hash(), precondition, now)?;
+            // A copy has the date of its source, unless the client asks for another.
+            wanted.dated.map_or(Ok(()), |dated| file.staged.postpone(dated))?;
+        }
+        let ((changed, created), tag) = self.put_copy(&to, &mut copy, &of_target, now)?;
         self.properties.copy(&from, &to, if deep { Extent::Tree } else { Extent::Itself })?;
         self.drop_locks_below(&to, now);
         let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
@@ -124,7 +130,6 @@ impl Share {
         &'a self,
         to: &SharePath,
         copy: &mut StagedCopy,
-        dating: Dating,
         of_target: &Precondition,
         now: Timestamp,
     ) -> Outcome<((Changed<'a>, bool), Option<EntityTag>)> {
@@ -143,7 +148,7 @@ impl Share {
             let swap = claim.put_copy(seen, copy, surprise(of_target), now)?;
             if let StagedCopy::File(file) = &mut *copy {
                 let date = match displaced {
-                    Some(displaced) => dating.date(&mut file.staged, displaced, now)?,
+                    Some(displaced) => Dating::Asked.date(&mut file.staged, displaced, now)?,
                     None => DateKnown::Unknown,
                 };
                 self.has_stored(to, &swap, &file.staged, date, of_target, now);
@@ -157,11 +162,17 @@ impl Share {
         Ok((done, tag))
     }
 
-    fn stage_copy(&self, from: &SharePath, to: &SharePath, deep: bool) -> Outcome<StagedCopy> {
+    fn stage_copy(&self, from: &SharePath, to: &SharePath, deep: bool, now: Timestamp) -> Outcome<StagedCopy> {
         let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
         let members = if deep { Members::Copied } else { Members::LeftOut };
-        match self.tree.stage_copy(from, &site, members).map_err(|error| self.stop(error, Refusal::NotFound))? {
+        let staged = match self.tree.stage_copy(from, &site, members) {
+            Err(error) if error.cause == Cause::NoSpace && self.make_room_for(from, &site, now)? => {
+                self.tree.stage_copy(from, &site, members)
+            }
+            staged => staged,
+        };
+        match staged.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Copying::Ready(copy) => Ok(*copy),
             Copying::Nothing | Copying::Link => Err(Refusal::NotFound.into()),
             Copying::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
@@ -169,12 +180,14 @@ impl Share {
         }
     }
 
-    /// A copy has the date of its source, unless the client asks for another.
-    fn date(&self, copy: &mut StagedCopy, dated: Option<Timestamp>) -> Outcome<Dating> {
-        if let (StagedCopy::File(file), Some(dated)) = (copy, dated) {
-            file.staged.postpone(dated)?;
+    /// Takes room for a file from the history; says whether it gave any. How much a folder takes is not known before.
+    fn make_room_for(&self, from: &SharePath, site: &Site, now: Timestamp) -> Outcome<bool> {
+        match self.status_of(from)? {
+            Some(status) if status.kind == Kind::File => {
+                Ok(self.tree.history().make_room(site.mount, status.stamp.size, now)?)
+            }
+            _ => Ok(false),
         }
-        Ok(Dating::Asked)
     }
 
     /// Both paths as they are spelled on the disk, if what is asked for can be at all.
