@@ -275,7 +275,7 @@ pub struct Cli {
     /// Answer to this host name besides localhost and IP addresses; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = host_name, help_heading = LISTENING)]
     allow_host: Vec<String>,
-    /// How many threads answer requests [default: one for each core]
+    /// How many threads answer requests [default: one for each core but one, which is left to the disk]
     #[arg(long, value_name = "N", help_heading = LISTENING)]
     workers: Option<NonZeroUsize>,
 
@@ -679,6 +679,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         )));
     }
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let all_but_one = NonZeroUsize::new(cores.get() - 1).unwrap_or(cores);
     let state = match (cli.no_state, cli.state, state_home) {
         (true, _, _) | (false, None, None) => State::Memory,
         (false, Some(folder), _) => State::In(folder),
@@ -716,7 +717,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         watch: !cli.no_watch,
         follow_symlinks: cli.follow_symlinks,
         propfind_infinity: cli.propfind_infinity,
-        workers: cli.workers.unwrap_or(cores),
+        workers: cli.workers.unwrap_or(all_but_one),
         limits,
         log: Log { level: cli.log_level.unwrap_or(LogLevel::Info), format: cli.log_format.unwrap_or(LogFormat::Text) },
         warnings,

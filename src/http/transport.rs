@@ -124,7 +124,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            workers: 2,
             connections_max: 4096,
             header_bytes_max: 32 * 1024,
             path_bytes_max: 4096,
