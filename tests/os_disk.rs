@@ -745,15 +745,21 @@ fn a_hundred_thousand_entries_are_listed_once_each() {
     for name in &wanted {
         fs::File::create(share.path(name)).unwrap();
     }
-    assert_eq!(share.names(), wanted);
-    let mut seen = 0;
-    let counted = share.disk.list(&share.root(), &mut |entry| {
-        assert_eq!(entry.status.kind, Kind::File);
-        seen += 1;
-        if seen == 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    // More listings at once than there are cores to help them.
+    thread::scope(|scope| {
+        let listings: Vec<_> = (0..3).map(|_| scope.spawn(|| share.names())).collect();
+        assert!(listings.into_iter().all(|listing| listing.join().unwrap() == wanted));
     });
-    counted.unwrap();
-    assert_eq!(seen, 10, "it stops when told to");
+    for until in [1, 10, 1_024, 2_000, 50_000] {
+        let mut seen = 0;
+        let counted = share.disk.list(&share.root(), &mut |entry| {
+            assert_eq!(entry.status.kind, Kind::File);
+            seen += 1;
+            if seen == until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        counted.unwrap();
+        assert_eq!(seen, until, "it stops when told to");
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@
 
 mod attributes;
 mod probe;
+mod walk;
 
 use std::any::Any;
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Statx,
+    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Statx,
     StatxAttributes, StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT,
 };
 use rustix::io::{Errno, retry_on_intr};
@@ -38,9 +38,6 @@ const NEVER: u64 = u64::MAX;
 
 /// How often a resolution that raced with a rename is tried (`EAGAIN`, openat2(2)).
 const RESOLVE_TRIES_MAX: usize = 128;
-
-/// The buffer that [`Disk::list`] reads names into, in bytes.
-const LIST_BYTES: usize = 64 * 1024;
 
 /// What is asked of every file: the mount tells a rename that cannot work, the birth tells an inode's reuse.
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
@@ -370,19 +367,20 @@ impl OsDisk {
     }
 
     /// Looks at one entry of a listing; `None` if it has vanished.
-    fn look_at_entry(&self, dir: &Dir, name: &CStr) -> Result<Option<Status>> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let status = match rustix::fs::statx(fd(&dir.0)?, name, flags, ASKED) {
-            Ok(found) => self.status_from(&found),
-            Err(Errno::NOENT | Errno::STALE) => return Ok(None),
-            Err(errno) => return Err(failed("look at", name.to_bytes(), errno)),
+    /// What a listing tells of a name; nothing if it has vanished meanwhile.
+    fn entry(&self, dir: &Dir, name: Name) -> Result<Option<Entry>> {
+        let status = match self.look(dir, &name) {
+            Ok(Some(status)) => status,
+            Ok(None) => return Ok(None),
+            Err(error) if error.cause == Cause::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
         if status.kind != Kind::Link || !self.follows() {
-            return Ok(Some(status));
+            return Ok(Some(Entry { name, status }));
         }
-        let target = self.resolve(dir, name.to_bytes(), OFlags::PATH);
+        let target = self.resolve(dir, name.as_bytes(), OFlags::PATH);
         let target = target.and_then(|target| self.status_of(target.as_fd()));
-        Ok(Some(target.unwrap_or(status)))
+        Ok(Some(Entry { name, status: target.unwrap_or(status) }))
     }
 
     fn rename(
@@ -479,24 +477,7 @@ impl Disk for OsDisk {
     }
 
     fn list(&self, dir: &Dir, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
-        let failed = |errno| failed("list", b"", errno);
-        // A description of its own: the place in the directory belongs to it, and the handle's clones are many.
-        let listed = openat_again(fd(&dir.0)?, c".", OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-        let mut buffer = vec![MaybeUninit::uninit(); LIST_BYTES];
-        let mut entries = RawDir::new(listed, &mut buffer);
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Err(Errno::INTR) => continue,
-                entry => entry.map_err(failed)?,
-            };
-            // `.` and `..` are no names, and neither is one longer than any client could send back.
-            let Ok(name) = Name::new(entry.file_name().to_bytes()) else { continue };
-            let Some(status) = self.look_at_entry(dir, entry.file_name())? else { continue };
-            if each(Entry { name, status }).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        walk::walk(self, dir, each)
     }
 
     fn create_nameless(&self, at: &Dir) -> Result<File> {
