@@ -276,7 +276,7 @@ impl Headers {
         let mut all = Self { headers };
         all.add("etag", &identity.validators.shown.to_string());
         if identity.validators.modified.seconds() <= now().seconds() {
-            all.add("last-modified", &reply::http_date(identity.validators.modified));
+            all.add("last-modified", &reply::http_date(identity.validators.modified).to_string());
         }
         all
     }

@@ -37,7 +37,7 @@ pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charse
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How much of a listing is handed over at once, in bytes.
-const PIECE_BYTES: usize = 64 * 1024;
+pub(super) const PIECE_BYTES: usize = 120 * 1024;
 
 /// How long a client may leave one piece lying before the reading of the folder ends.
 const STALL_TIME_MAX: Duration = Duration::from_secs(60);
@@ -178,6 +178,10 @@ impl Output {
 
     /// Takes over what was written elsewhere.
     pub(super) fn append(&mut self, bytes: Vec<u8>) -> ControlFlow<()> {
+        if self.ready.is_empty() && bytes.len() >= PIECE_BYTES {
+            self.hand_over(Message::Piece(bytes.into()));
+            return self.go_on();
+        }
         self.ready.extend_from_slice(&bytes);
         self.pass_on()
     }

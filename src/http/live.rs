@@ -80,6 +80,8 @@ const OF_ALLPROP: usize = 9;
 pub(super) struct Facts<'a> {
     /// What it is.
     pub(super) resource: &'a Listed,
+    /// When it was last changed, as an HTTP-date.
+    pub(super) modified: &'a str,
     /// Whether it is the share itself.
     pub(super) is_root: bool,
     /// How many bytes are free, and how many are used, if that was asked.
@@ -180,11 +182,8 @@ impl Live {
                 let media_type = media::media_type(resource.name.as_bytes());
                 out.text("getcontenttype", media_type.to_str().unwrap_or("application/octet-stream"));
             }
-            Self::Etag => {
-                let tag = resource.tag.as_ref().map(ToString::to_string);
-                out.text("getetag", &tag.unwrap_or_default());
-            }
-            Self::LastModified => out.text("getlastmodified", &reply::http_date(resource.modified)),
+            Self::Etag => resource.tag.iter().for_each(|tag| out.shown("getetag", tag)),
+            Self::LastModified => out.text("getlastmodified", facts.modified),
             Self::LockDiscovery => out.lock_discovery(facts.locks.iter().map(ToldLock::active)),
             Self::ResourceType => out.resource_type(is_collection),
             Self::SupportedLock => out.supported_lock(),
@@ -194,7 +193,7 @@ impl Live {
             Self::PrivilegeSet => out.elements("current-user-privilege-set", PRIVILEGES),
             Self::CurrentPrincipal => out.elements("current-user-principal", "<D:unauthenticated/>"),
             Self::Executable => out.named_text(&self.name(), if resource.is_executable { "T" } else { "F" }),
-            Self::WindowsModified => out.named_text(&self.name(), &reply::http_date(resource.modified)),
+            Self::WindowsModified => out.named_text(&self.name(), facts.modified),
             Self::SecondsModified => out.number("lastmodified", resource.modified.seconds().max(0) as u64),
             Self::Checksums => {
                 let checksum = PropertyName::new(OWNCLOUD, "checksum");

@@ -17,7 +17,7 @@ use crate::share::outcome::{Outcome, Refusal};
 use crate::share::{Kind, Listed, Notes, Share};
 
 use super::dav_headers::{self, Depth};
-use super::listing::{Listing, Output};
+use super::listing::{Listing, Output, PIECE_BYTES};
 use super::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
 use super::reply::{self, Wrong, of_property};
@@ -25,9 +25,6 @@ use super::request::Asked;
 use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
 use super::xml::read::Propfind;
 use super::xml::write::{Multistatus, Response};
-
-/// How much of an answer is put together before it is handed over, in bytes.
-const PIECE: usize = 32 * 1024;
 
 /// How many folders may wait to be read when everything below one is asked for.
 const WAITING_MAX: usize = 100_000;
@@ -153,7 +150,8 @@ impl Question {
         let mut answer = Answer::new(&self, share, now)?;
         let is_collection = target.kind == Kind::Dir;
         if !(self.without_root && is_collection && self.reach != Depth::Zero) {
-            answer.tell(&self.path, &target)?;
+            let href = if is_collection { self.path.to_collection_url() } else { self.path.to_url() };
+            answer.tell(&href, &target, || self.path.clone())?;
         }
         if !is_collection || self.reach == Depth::Zero {
             answer.finish(output);
@@ -162,18 +160,23 @@ impl Question {
         let mut waiting = vec![self.path.clone()];
         while let Some(folder) = waiting.pop() {
             let mut stop = None;
+            let mut href = folder.to_collection_url();
+            let place = href.len();
             let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
-                let path = folder.join(&member.name);
-                if self.reach == Depth::Infinity && member.kind == Kind::Dir {
+                let is_collection = member.kind == Kind::Dir;
+                if self.reach == Depth::Infinity && is_collection {
                     if waiting.len() == WAITING_MAX {
                         // An answer that leaves folders out must not look whole.
                         stop = Some(Refusal::Overloaded.into());
                         return ControlFlow::Break(());
                     }
-                    waiting.push(path.clone());
+                    waiting.push(folder.join(&member.name));
                 }
+                href.truncate(place);
+                href.extend(member.name.to_url());
+                href.push_str(if is_collection { "/" } else { "" });
                 if matches!(member.kind, Kind::Dir | Kind::File)
-                    && let Err(failed) = answer.tell(&path, &member)
+                    && let Err(failed) = answer.tell(&href, &member, || folder.join(&member.name))
                 {
                     stop = Some(failed);
                     return ControlFlow::Break(());
@@ -201,6 +204,8 @@ struct Answer<'a> {
     notes: Option<Notes>,
     has_locks: bool,
     room: Option<(u64, u64)>,
+    /// The date that was told last, in seconds and as text: members of one folder often share it.
+    date: (i64, String),
     now: Timestamp,
 }
 
@@ -218,29 +223,33 @@ impl<'a> Answer<'a> {
         let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
         let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
         let has_locks = share.has_locks();
-        Ok(Self { question, share, asking, xml: Multistatus::new(names), notes, has_locks, room, now })
+        let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
+        Ok(Self { question, share, asking, xml, notes, has_locks, room, date, now })
     }
 
-    /// Tells of one resource.
-    fn tell(&mut self, path: &SharePath, resource: &Listed) -> Outcome<()> {
+    /// Tells of one resource. Its path is asked for only if there are notes or locks to be looked for.
+    fn tell(&mut self, href: &str, resource: &Listed, path: impl Fn() -> SharePath) -> Outcome<()> {
         let notes = match &self.notes {
-            Some(notes) => notes.of(path)?,
+            Some(notes) => notes.of(&path())?,
             None => Vec::new(),
         };
-        let locks = if self.has_locks { self.locks_on(path) } else { Vec::new() };
+        let locks = if self.has_locks { self.locks_on(&path()) } else { Vec::new() };
         let checksums = Notes::checksums(&notes, resource.tag.as_ref());
         let notes: Vec<_> = notes.into_iter().filter(|note| !Notes::is_our_own(note)).collect();
+        if self.date.0 != resource.modified.seconds() {
+            self.date = (resource.modified.seconds(), reply::http_date(resource.modified).to_string());
+        }
         let facts = Facts {
             resource,
-            is_root: path.is_root(),
+            modified: &self.date.1,
+            is_root: href == "/",
             room: self.room,
             locks: &locks,
             has_noted_name: notes.iter().any(|note| Live::of(note.name()) == Some(Live::DisplayName)),
             checksums: checksums.as_deref(),
         };
-        let href = if resource.kind == Kind::Dir { path.to_collection_url() } else { path.to_url() };
         let (what, asking, minimal) = (&self.question.what, &self.asking, self.question.is_minimal);
-        self.xml.response(&href, |response| match what {
+        self.xml.response(href, |response| match what {
             Propfind::Prop(_) => asking.write_named(response, &facts, &notes, minimal),
             Propfind::AllProp { .. } => asking.write_all(response, &facts, &notes, minimal),
             Propfind::PropName => write_names(response, &facts, &notes),
@@ -254,7 +263,7 @@ impl<'a> Answer<'a> {
     }
 
     fn pass_on(&mut self, output: &mut Output) -> ControlFlow<()> {
-        if self.xml.waiting() >= PIECE { output.append(self.xml.take()) } else { output.go_on() }
+        if self.xml.waiting() >= PIECE_BYTES { output.append(self.xml.take()) } else { output.go_on() }
     }
 
     fn finish(self, output: &mut Output) {

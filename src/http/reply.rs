@@ -9,6 +9,7 @@ use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use httpdate::HttpDate;
 use serde_json::{Map, Value, json};
 
 use crate::http::body::LengthOnly;
@@ -151,7 +152,7 @@ impl Problem {
     fn describing(self, current: Option<&Current>) -> Self {
         let Some(current) = current else { return self };
         let described = self.with("current_etag", current.tag.to_string()).with("current_length", current.size);
-        described.with("current_last_modified", http_date(current.modified))
+        described.with("current_last_modified", http_date(current.modified).to_string())
     }
 
     fn answer(self) -> HttpResponseBuilder {
@@ -749,14 +750,14 @@ pub(super) fn outcome_word(status: StatusCode) -> &'static str {
 /// Adds Last-Modified, unless the date is still to come (RFC 9110 §8.8.2.1).
 pub(super) fn insert_date(answer: &mut HttpResponseBuilder, modified: Timestamp, now: Timestamp) {
     if modified.seconds() <= now.seconds() {
-        answer.insert_header((header::LAST_MODIFIED, http_date(modified)));
+        answer.insert_header((header::LAST_MODIFIED, http_date(modified).to_string()));
     }
 }
 
 /// An HTTP-date in whole seconds, rounded down. Dates that it cannot say are clamped to the epoch and the end of the year 9999.
-pub(super) fn http_date(time: Timestamp) -> String {
+pub(super) fn http_date(time: Timestamp) -> HttpDate {
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    httpdate::fmt_http_date(time.to_system().clamp(SystemTime::UNIX_EPOCH, last))
+    time.to_system().clamp(SystemTime::UNIX_EPOCH, last).into()
 }
 
 impl Allowed {
@@ -784,7 +785,7 @@ fn with_current(mut answer: HttpResponse, current: Option<&Current>) -> HttpResp
     if current.modified.seconds() > Timestamp::from_system(SystemTime::now()).seconds() {
         return answer;
     }
-    with_header(answer, header::LAST_MODIFIED, &http_date(current.modified))
+    with_header(answer, header::LAST_MODIFIED, &http_date(current.modified).to_string())
 }
 
 fn with_header(mut answer: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_encode};
 
 /// The folder at the top of the share that is noclobber's own. Reserved at every depth, in any case.
 pub const RESERVED: &str = ".noclobber";
@@ -16,6 +16,9 @@ pub const NAME_BYTES_MAX: usize = 255;
 
 /// What stays as it is in a generated URL: the unreserved characters of RFC 3986 §2.3.
 const KEPT_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The same, and the slashes between the names.
+const KEPT_IN_PATH: &AsciiSet = &KEPT_IN_URL.remove(b'/');
 
 /// One component of a path: not empty, no slash, no NUL, neither `.` nor `..`, at most [`NAME_BYTES_MAX`] bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,12 +86,12 @@ impl Name {
 
     /// The name as text for a person: bytes that are not UTF-8 become U+FFFD.
     pub fn to_text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+        str::from_utf8(&self.0).map_or_else(|_| String::from_utf8_lossy(&self.0), Cow::Borrowed)
     }
 
-    /// The name as one segment of a URL.
-    pub fn to_url(&self) -> String {
-        percent_encode(&self.0, KEPT_IN_URL).to_string()
+    /// The name as one segment of a URL, in pieces.
+    pub fn to_url(&self) -> PercentEncode<'_> {
+        percent_encode(&self.0, KEPT_IN_URL)
     }
 }
 
@@ -187,10 +190,7 @@ impl SharePath {
 
     /// The path of its URL, percent-encoded, without a slash at the end (the share itself is `/`).
     pub fn to_url(&self) -> String {
-        if self.is_root() {
-            return "/".to_owned();
-        }
-        self.names().map(|name| format!("/{}", name.to_url())).collect()
+        format!("/{}", percent_encode(&self.joined, KEPT_IN_PATH))
     }
 
     /// The path of its URL with a slash at the end.

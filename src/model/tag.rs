@@ -87,8 +87,12 @@ impl EntityTag {
 
 fn hex(prefix: &[u8], bytes: &[u8]) -> Box<[u8]> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    prefix.iter().copied().chain(digits).collect()
+    let mut opaque = Vec::with_capacity(prefix.len() + 2 * bytes.len());
+    opaque.extend_from_slice(prefix);
+    for byte in bytes {
+        opaque.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    opaque.into()
 }
 
 /// Lower case only: tags are compared octet by octet.

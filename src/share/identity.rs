@@ -87,6 +87,11 @@ impl Share {
         enough.then(|| self.identity(stamp, &known, now))
     }
 
+    /// The tag of a file in this state, if it is remembered.
+    pub(super) fn recall_tag(&self, stamp: &Stamp) -> Option<EntityTag> {
+        Some(shown(stamp, &self.index.recall(stamp)?))
+    }
+
     /// Remembers an upload that has become the file at its name: under the mutex, and before any reader of the name goes on, so that
     /// nobody shows another tag for it first.
     pub(super) fn remember_upload(&self, swap: &Swap<'_>, staged: &Staged, date: DateKnown) {
@@ -150,18 +155,13 @@ impl Share {
     }
 
     fn identity(&self, stamp: &Stamp, known: &Remembered, now: Timestamp) -> Identity {
-        let shown = match (known.shown, &known.hash) {
-            (ShownForm::Content, Some(hash)) => EntityTag::of_content(hash),
-            (ShownForm::Stamp(digest), _) => EntityTag::of_stamp_digest(&digest),
-            (ShownForm::Content, None) => EntityTag::of_stamp(stamp),
-        };
         let date_is_exact = match known.date {
             DateKnown::Exact => true,
             DateKnown::Shared => false,
             DateKnown::Unknown => now.since(stamp.mtime) >= DATE_SETTLES,
         };
         let validators = Validators {
-            shown,
+            shown: shown(stamp, known),
             content: known.hash.map(|hash| hash.short()),
             stamp: Some(stamp.digest()),
             modified: stamp.mtime,
@@ -210,5 +210,14 @@ impl Share {
         }
         let clock = disk.clock(&disk.root()?)?;
         Ok(clock.since(stamp.ctime.max(stamp.mtime)) > grain)
+    }
+}
+
+/// The tag that a version was first shown with, and is shown with ever after.
+fn shown(stamp: &Stamp, known: &Remembered) -> EntityTag {
+    match (known.shown, &known.hash) {
+        (ShownForm::Content, Some(hash)) => EntityTag::of_content(hash),
+        (ShownForm::Stamp(digest), _) => EntityTag::of_stamp_digest(&digest),
+        (ShownForm::Content, None) => EntityTag::of_stamp(stamp),
     }
 }

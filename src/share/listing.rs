@@ -101,8 +101,8 @@ impl Share {
 
     /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.
     fn tag_of(&self, dir: &Dir, name: &Name, status: &Status, now: Timestamp) -> Option<EntityTag> {
-        if let Some(known) = self.recall(&status.stamp, Effort::Recall, now) {
-            return Some(known.validators.shown);
+        if let Some(tag) = self.recall_tag(&status.stamp) {
+            return Some(tag);
         }
         let Ok(Opened::File(file, opened)) = self.tree.disk().open(dir, name) else { return None };
         if opened.stamp.id != status.stamp.id {

@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::model::path::Name;
+use crate::model::path::{NAME_BYTES_MAX, Name};
 use crate::model::stamp::FileId;
 
 const SHARDS: usize = 64;
@@ -31,6 +31,8 @@ pub struct PathKey {
 pub struct PathMutexes {
     shards: Box<[Shard]>,
     counters: Box<[AtomicU64]>,
+    /// The counter of all names together.
+    of_all: AtomicU64,
     hasher: RandomState,
 }
 
@@ -50,7 +52,7 @@ pub struct PathGuard<'a> {
 /// A change of a name that is under way: readers that look meanwhile look again. Dropping it ends the change.
 #[derive(Debug)]
 pub struct UnderWay<'a> {
-    counter: &'a AtomicU64,
+    counters: [&'a AtomicU64; 2],
 }
 
 /// Which counter belongs to a name.
@@ -61,10 +63,18 @@ pub struct Slot(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calm(u64);
 
+/// What a reader saw of all counters before it looked at many names.
+#[derive(Debug)]
+pub struct AllCalm {
+    /// As long as this is so nothing has to be asked of a single name.
+    of_all: Option<Calm>,
+    each: Box<[Calm]>,
+}
+
 impl PathKey {
     /// The key of `name` in the folder of this identity.
     pub fn new(folder: FileId, name: &Name) -> Self {
-        Self { folder, folded: fold(name) }
+        Self { folder, folded: with_folded(name, |folded| folded.into()) }
     }
 }
 
@@ -73,6 +83,7 @@ impl Default for PathMutexes {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             counters: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
+            of_all: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
     }
@@ -93,20 +104,21 @@ impl PathMutexes {
 
     /// The counter of `name`, whatever folder it is in. Several names may share one.
     pub fn slot(&self, name: &Name) -> Slot {
-        Slot(self.hash(&fold(name)) % COUNTERS)
+        Slot(with_folded(name, |folded| self.hash(&folded)) % COUNTERS)
     }
 
     /// Begins a change of `name`.
     pub fn begin_change(&self, name: &Name) -> UnderWay<'_> {
-        let counter = &self.counters[self.slot(name).0];
-        counter.fetch_add(1, Ordering::AcqRel);
-        UnderWay { counter }
+        let counters = [&self.counters[self.slot(name).0], &self.of_all];
+        counters.iter().for_each(|counter| {
+            counter.fetch_add(1, Ordering::AcqRel);
+        });
+        UnderWay { counters }
     }
 
     /// What a counter says, if no change is under way.
     pub fn calm(&self, slot: Slot) -> Option<Calm> {
-        let now = self.counters[slot.0].load(Ordering::Acquire);
-        (now & UNDER_WAY == 0).then_some(Calm(now))
+        calm(&self.counters[slot.0])
     }
 
     /// Whether no change was begun since `before` was seen.
@@ -115,14 +127,18 @@ impl PathMutexes {
     }
 
     /// All counters as they are now, for whoever looks at many names.
-    pub fn all(&self) -> Box<[Calm]> {
-        self.counters.iter().map(|counter| Calm(counter.load(Ordering::Acquire))).collect()
+    pub fn all(&self) -> AllCalm {
+        let of_all = calm(&self.of_all);
+        AllCalm { of_all, each: self.counters.iter().map(|counter| Calm(counter.load(Ordering::Acquire))).collect() }
     }
 
     /// Whether no change of `name` was under way when `before` was seen, and none was begun since.
-    pub fn is_calm_since(&self, name: &Name, before: &[Calm]) -> bool {
-        let slot = self.slot(name);
-        self.still_calm(slot, before[slot.0])
+    pub fn is_calm_since(&self, name: &Name, before: &AllCalm) -> bool {
+        let is_all_calm = before.of_all.is_some() && before.of_all == calm(&self.of_all);
+        is_all_calm || {
+            let slot = self.slot(name);
+            self.still_calm(slot, before.each[slot.0])
+        }
     }
 
     fn hash(&self, of: &impl Hash) -> usize {
@@ -140,8 +156,16 @@ impl Drop for PathGuard<'_> {
 impl Drop for UnderWay<'_> {
     /// One less under way, and one more that has been: the counter never comes back to what a reader saw.
     fn drop(&mut self) {
-        self.counter.fetch_add(UNDER_WAY, Ordering::AcqRel);
+        self.counters.iter().for_each(|counter| {
+            counter.fetch_add(UNDER_WAY, Ordering::AcqRel);
+        });
     }
+}
+
+/// What a counter says, if no change is under way.
+fn calm(counter: &AtomicU64) -> Option<Calm> {
+    let now = counter.load(Ordering::Acquire);
+    (now & UNDER_WAY == 0).then_some(Calm(now))
 }
 
 /// A set of keys is whole whatever thread panicked beside it.
@@ -149,11 +173,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn fold(name: &Name) -> Box<[u8]> {
-    match str::from_utf8(name.as_bytes()) {
-        Ok(text) if text.is_ascii() => text.to_ascii_lowercase().into_bytes().into(),
-        Ok(text) => text.nfkd().flat_map(char::to_lowercase).nfkc().collect::<String>().into_bytes().into(),
-        Err(_) => name.as_bytes().into(),
+/// Gives a name as all names are that some file system takes for it. Takes no memory for ASCII: a listing asks for every name.
+fn with_folded<T>(name: &Name, give: impl FnOnce(&[u8]) -> T) -> T {
+    let name = name.as_bytes();
+    if name.is_ascii() {
+        let folded = &mut [0; NAME_BYTES_MAX][..name.len()];
+        folded.copy_from_slice(name);
+        folded.make_ascii_lowercase();
+        return give(folded);
+    }
+    match str::from_utf8(name) {
+        Ok(text) => give(text.nfkd().flat_map(char::to_lowercase).nfkc().collect::<String>().as_bytes()),
+        Err(_) => give(name),
     }
 }
 
@@ -189,6 +220,23 @@ mod tests {
         drop(other);
         assert!(mutexes.calm(mutexes.slot(&name("a"))).is_some());
         assert!(!mutexes.still_calm(mutexes.slot(&name("a")), before));
+    }
+
+    #[test]
+    fn a_change_of_one_name_disturbs_no_listing_of_others() {
+        let mutexes = PathMutexes::default();
+        let names: Vec<_> = (0..8).map(|number| name(&number.to_string())).collect();
+        let is_calm =
+            |before: &AllCalm| names.iter().map(|name| mutexes.is_calm_since(name, before)).collect::<Vec<_>>();
+        let (quiet, changed) = (mutexes.all(), &names[3]);
+        let expected: Vec<_> = names.iter().map(|name| mutexes.slot(name) != mutexes.slot(changed)).collect();
+        assert!(is_calm(&quiet).iter().all(|calm| *calm));
+        let change = mutexes.begin_change(changed);
+        let during = mutexes.all();
+        assert_eq!((is_calm(&quiet), is_calm(&during)), (expected.clone(), expected.clone()));
+        drop(change);
+        assert_eq!((is_calm(&quiet), is_calm(&during)), (expected.clone(), expected));
+        assert!(is_calm(&mutexes.all()).iter().all(|calm| *calm));
     }
 
     #[test]

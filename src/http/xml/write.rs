@@ -3,6 +3,7 @@
 //! Whatever goes in, what comes out is well-formed. The prefix of WebDAV's own namespace is `D` everywhere and there is no space between
 //! elements, because some clients read nothing else. Which status something deserves is never decided here.
 
+use std::fmt::{self, Display, Write as _};
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -179,6 +180,13 @@ impl Properties<'_> {
     pub(crate) fn text(&mut self, local: &str, text: &str) {
         begin_dav(self.out, local);
         push_escaped(self.out, text, Place::Text);
+        end_dav(self.out, local);
+    }
+
+    /// A property of WebDAV with something in it that can be shown as text.
+    pub(crate) fn shown(&mut self, local: &str, what: &dyn Display) {
+        begin_dav(self.out, local);
+        write!(EscapingWriter(self.out), "{what}").expect("memory takes everything");
         end_dav(self.out, local);
     }
 
@@ -381,6 +389,16 @@ impl<'t> Iterator for Escaped<'t> {
             ('\0'..=' ' | '\u{FFFE}' | '\u{FFFF}', _) => "\u{FFFD}",
             _ => piece,
         })
+    }
+}
+
+/// Takes text, and escapes it on its way.
+struct EscapingWriter<'m>(&'m mut Vec<u8>);
+
+impl fmt::Write for EscapingWriter<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_escaped(self.0, text, Place::Text);
+        Ok(())
     }
 }
 
