@@ -3,7 +3,6 @@
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 
-use crate::model::precondition::Precondition;
 use crate::model::property::PropertyName;
 use crate::share::Amendment;
 use crate::share::outcome::{Refusal, Stop};
@@ -59,14 +58,7 @@ pub(super) async fn make_collection(
         },
     };
     let path = asked.path.clone();
-    verbs
-        .ask(move |share| {
-            share.make_collection(&path, &precondition, now())?;
-            // What was demanded of the state before, as that nothing be there, was judged before.
-            let mine = Precondition::default().with_submitted(precondition.submitted().clone());
-            if amendments.is_empty() { Ok(()) } else { share.amend(&path, &amendments, &mine, true, now()) }
-        })
-        .await?;
+    verbs.ask(move |share| share.make_collection(&path, &amendments, &precondition, now())).await?;
     Ok(reply::made(&asked.path))
 }
 

@@ -159,7 +159,7 @@ impl Share {
         }
     }
 
-    fn note_amendments(&self, path: &SharePath, amendments: &[Amendment]) -> Outcome<()> {
+    pub(super) fn note_amendments(&self, path: &SharePath, amendments: &[Amendment]) -> Outcome<()> {
         let noted = |amendment: &&Amendment| matches!(amendment, Amendment::Note(_) | Amendment::Forget(_));
         if !amendments.iter().any(|amendment| noted(&amendment)) {
             return Ok(());

@@ -17,7 +17,7 @@ use super::identity::{Effort, Identity};
 use super::judge::Deed;
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
 use super::uploads::UploadWatch;
-use super::{Hint, Share};
+use super::{Amendment, Hint, Share};
 
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -259,8 +259,14 @@ impl Share {
         Ok(Removed { displaced: displaced.filter(|_| self.keeps_history()) })
     }
 
-    /// Makes a folder.
-    pub fn make_collection(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+    /// Makes a folder, with these properties from the beginning: all of it or nothing.
+    pub fn make_collection(
+        &self,
+        path: &SharePath,
+        amendments: &[Amendment],
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
         let Some((_, name)) = path.split() else { return Err(Refusal::Exists.into()) };
         if !name.may_be_made() {
             return Err(Refusal::BadName.into());
@@ -270,12 +276,15 @@ impl Share {
             if !matches!(seen, Seen::Nothing) {
                 return Err(Refusal::Exists.into());
             }
-            let swap = claim.make_collection()?;
-            if matches!(swap, Swap::Done(_)) {
-                // What another program removed here may have left notes behind.
+            // What another program removed here may have left notes behind.
+            self.properties.forget(path)?;
+            // What is to be noted comes first: if it cannot be, nothing is made (RFC 5689 §3).
+            self.note_amendments(path, amendments)?;
+            let swap = claim.make_collection();
+            if !matches!(swap, Ok(Swap::Done(_))) && !amendments.is_empty() {
                 self.properties.forget(path)?;
             }
-            Ok((swap, ()))
+            Ok((swap?, ()))
         })?;
         self.changed(path, now);
         Ok(())
@@ -288,7 +297,7 @@ impl Share {
         let mut above = SharePath::root();
         for name in parent.names() {
             above = above.join(&name);
-            match self.make_collection(&above, &mine, now) {
+            match self.make_collection(&above, &[], &mine, now) {
                 Err(stop) if stop.is(Refusal::Exists) => {}
                 made => made?,
             }

@@ -249,7 +249,7 @@ impl Asking {
             Request::Delete | Request::DeleteNamed | Request::DeleteFolder => {
                 share.delete(&path, &precondition, now).map(drop)
             }
-            Request::MakeFolder => share.make_collection(&path, &precondition, now),
+            Request::MakeFolder => share.make_collection(&path, &[], &precondition, now),
             Request::Restore | Request::RestoreFolder => {
                 let version = server.version.lock().expect("whole").clone().expect("a version was kept");
                 share.restore(&path, &version, &precondition, now).map(drop)
