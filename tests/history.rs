@@ -217,6 +217,28 @@ fn old_versions_are_let_go() {
     server.versions("/a.txt").expect(["two", "one"]);
 }
 
+/// A drive makes a file first and fills it then: that it was empty is nothing to be kept for long. What was empty and was deleted is.
+#[test]
+fn an_empty_file_that_was_filled_is_let_go() {
+    let mut server = Server::start();
+    for name in ["a.txt", "gone.txt"] {
+        server.put(format!("/{name}")).body("").expect(201);
+    }
+    server.put("/a.txt").body("one").expect(204);
+    server.put("/a.txt").body("two").expect(204);
+    server.delete("/gone.txt").expect(204);
+    server.versions("/a.txt").expect(["one", ""]);
+    age(&server, "a.txt");
+    age(&server, "gone.txt");
+    server.stop();
+    server.start_again();
+    eventually(Duration::from_secs(20), "the empty version to be let go", || {
+        (server.versions("/a.txt").0.len() == 1).then_some(())
+    });
+    server.versions("/a.txt").expect(["one"]);
+    server.versions("/gone.txt").expect([""]);
+}
+
 /// The disk is full of history: an upload takes the room from it, oldest first, rather than fail.
 #[test]
 fn a_full_disk_takes_from_the_history_first() {

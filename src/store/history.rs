@@ -4,6 +4,7 @@
 //! sees; what it unlinks lies in the folder that is noclobber's own.
 
 use std::collections::HashSet;
+use std::iter;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -439,17 +440,19 @@ impl History {
             may_go && now.since(found.version.name.id.time()) > YOUNG
         });
         versions.sort_by(|one, other| one.version.name.id.cmp(&other.version.name.id));
+        let empty: Vec<_> = versions.extract_if(.., |found| self.was_only_begun(top, found)).collect();
         let mut kept = Vec::with_capacity(versions.len());
         for found in &versions {
             kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
         }
         let count = count(&kept);
         let mut released = Released { stays: kept[count..].iter().map(|kept| kept.bytes).sum(), ..Released::default() };
-        for (found, kept) in versions[..count].iter().zip(&kept) {
+        let bytes = kept[..count].iter().map(|kept| kept.bytes).chain(iter::repeat(0));
+        for (found, bytes) in versions[..count].iter().chain(&empty).zip(bytes) {
             let (dir, name) = (found.dir(&*self.disk)?, found.version.name.to_name());
             // What a program writes into it now is nowhere else.
             if self.is_busy(&dir, &name)? {
-                released.stays += kept.bytes;
+                released.stays += bytes;
                 continue;
             }
             self.let_go(&dir, &name)?;
@@ -457,6 +460,17 @@ impl History {
             released.count += 1;
         }
         Ok(released)
+    }
+
+    /// Whether it is an empty file, and there is a file again in its place. Drives make a file first and fill it then, so every file that comes
+    /// from them would have such a version, which tells nobody anything.
+    fn was_only_begun(&self, top: &Top, found: &Found) -> bool {
+        let Version { name, status } = &found.version;
+        let is_empty = name.ending == Ending::Settled && status.kind == Kind::File && status.stamp.size == 0;
+        is_empty && {
+            let there = self.disk.look_path(&top.dir, relative(&found.path, &top.path));
+            matches!(there, Ok(Some(Status { kind: Kind::File, .. })))
+        }
     }
 
     /// Whether it is a file that somebody has open for writing, as far as can be told.
