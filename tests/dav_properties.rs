@@ -616,6 +616,21 @@ fn the_root_can_be_left_out() {
     assert_eq!(hrefs(server.propfind("/d", "0").header("Prefer", "depth-noroot").expect(207)), ["/d/"]);
 }
 
+/// Links that are followed may lead in a circle, and in more than one.
+#[test]
+fn everything_below_a_folder_has_an_end_where_links_go_in_circles() {
+    let server = Server::with("--follow-symlinks").option("--propfind-infinity").start();
+    server.mkcol("/d").expect(201);
+    server.put("/d/a.txt").body("a").expect(201);
+    for (name, target) in [("here", "."), ("up", ".."), ("again", ".."), ("other", "../d")] {
+        std::os::unix::fs::symlink(target, server.local("d").join(name)).unwrap();
+    }
+    let told = server.propfind("/", "infinity").expect(207).multistatus();
+    let told = told.hrefs();
+    assert!(told.contains(&"/d/a.txt") && told.contains(&"/d/other/"), "{told:?}");
+    assert!(told.len() < 60, "{} resources, of which there are three", told.len());
+}
+
 /// 14.1.13, RFC 5689: a folder that begins with properties, or does not begin at all.
 #[test]
 fn a_folder_can_begin_with_properties() {
@@ -643,6 +658,13 @@ fn a_folder_can_begin_with_properties() {
     server.mkcol("/only-new").if_none_match("*").xml(&body).expect(201);
     assert_eq!(server.properties("/only-new", "<t:a/>").value("{urn:t}a"), "1");
     mkcol("/none/b", collection).expect(409);
+    // More than there is room for: nothing is made.
+    let large = "x".repeat(200 << 10);
+    mkcol("/b", &format!("{collection}<t:a>{large}</t:a><t:b>{large}</t:b>")).expect(507);
+    assert!(!server.local("b").exists());
+    server.mkcol("/b").expect(201);
+    assert_eq!(server.properties("/b", "<t:a/>").status_of("{urn:t}a"), Some(404));
+    std::fs::remove_dir(server.local("b")).unwrap();
     server.mkcol("/b").xml(format!("<D:propertyupdate {NAMESPACES}/>")).expect(415);
     server.mkcol("/b").xml("<D:mkcol").expect(400);
     assert!(!server.local("b").exists());

@@ -564,7 +564,16 @@ mod tests {
     fn member(name: &[u8], kind: Kind, size: u64) -> Listed {
         let modified = Timestamp::new(1_795_358_107, 123_456_789);
         let tag = (kind == Kind::File).then(|| EntityTag::received(false, b"s0"));
-        Listed { name: Name::new(name).expect("a name"), kind, size, modified, born: None, is_executable: false, tag }
+        Listed {
+            name: Name::new(name).expect("a name"),
+            kind,
+            size,
+            modified,
+            born: None,
+            is_executable: false,
+            tag,
+            linked: None,
+        }
     }
 
     fn file(name: &str) -> Listed {

@@ -3,6 +3,7 @@
 //! No file is opened that is known already, memory does not grow with the folder, and a listing that breaks off never looks whole. The
 //! request itself comes first, then what lies below it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -158,13 +159,16 @@ impl Question {
             return Ok(());
         }
         let mut waiting = vec![self.path.clone()];
+        let mut entered = HashSet::new();
         while let Some(folder) = waiting.pop() {
             let mut stop = None;
             let mut href = folder.to_collection_url();
             let place = href.len();
             let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
                 let is_collection = member.kind == Kind::Dir;
-                if self.reach == Depth::Infinity && is_collection {
+                // A folder that links lead to is entered by one of them: they may go in a circle.
+                let is_new = member.linked.is_none_or(|folder| entered.insert(folder));
+                if self.reach == Depth::Infinity && is_collection && is_new {
                     if waiting.len() == WAITING_MAX {
                         // An answer that leaves folders out must not look whole.
                         stop = Some(Refusal::Overloaded.into());

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::model::path::{Name, SharePath};
-use crate::model::stamp::Timestamp;
+use crate::model::stamp::{FileId, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::store::disk::{Dir, Entry, Kind, Opened, Status};
 
@@ -28,6 +28,8 @@ pub struct Listed {
     pub is_executable: bool,
     /// The tag of a file, if tags were asked for and one could be had.
     pub tag: Option<EntityTag>,
+    /// Which file or folder it is, if a link was followed to it.
+    pub linked: Option<FileId>,
 }
 
 impl Listed {
@@ -41,6 +43,7 @@ impl Listed {
             born: status.born,
             is_executable: is_file && status.mode & 0o100 != 0,
             tag,
+            linked: None,
         }
     }
 }
@@ -89,14 +92,14 @@ impl Share {
     fn look_steadily(&self, folder: &SharePath, dir: &Dir, name: &Name) -> Option<Entry> {
         let look = || self.tree.disk().look(dir, name);
         let status = self.tree.steadily(&folder.join(name), look).ok()??;
-        (status.kind != Kind::Link).then(|| Entry { name: name.clone(), status })
+        (status.kind != Kind::Link).then(|| Entry { name: name.clone(), status, is_linked: false })
     }
 
     fn listed(&self, dir: &Dir, entry: Entry, tags: Tags, now: Timestamp) -> Listed {
-        let Entry { name, status } = entry;
+        let Entry { name, status, is_linked } = entry;
         let is_file = status.kind == Kind::File;
         let tag = if is_file && tags == Tags::Show { self.tag_of(dir, &name, &status, now) } else { None };
-        Listed::new(name, &status, tag)
+        Listed { linked: is_linked.then_some(status.stamp.id), ..Listed::new(name, &status, tag) }
     }
 
     /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.

@@ -109,6 +109,8 @@ pub struct Entry {
     pub name: Name,
     /// What it is; of a link, the link itself unless links are followed.
     pub status: Status,
+    /// Whether a link was followed to it.
+    pub is_linked: bool,
 }
 
 /// How much room a file system has, in bytes.

@@ -376,11 +376,12 @@ impl OsDisk {
             Err(error) => return Err(error),
         };
         if status.kind != Kind::Link || !self.follows() {
-            return Ok(Some(Entry { name, status }));
+            return Ok(Some(Entry { name, status, is_linked: false }));
         }
         let target = self.resolve(dir, name.as_bytes(), OFlags::PATH);
         let target = target.and_then(|target| self.status_of(target.as_fd()));
-        Ok(Some(Entry { name, status: target.unwrap_or(status) }))
+        let is_linked = target.is_ok();
+        Ok(Some(Entry { name, status: target.unwrap_or(status), is_linked }))
     }
 
     fn rename(

@@ -799,7 +799,7 @@ impl Disk for SimDisk {
                 let names = state.tree().get(&id(&dir.0)).ok_or(Cause::NotFound)?;
                 let entry = |(name, inode): (&Vec<u8>, &u64)| {
                     let name = Name::new(name.as_slice()).expect("names are made from names");
-                    Entry { name, status: state.status(*inode) }
+                    Entry { name, status: state.status(*inode), is_linked: false }
                 };
                 Ok(names.iter().map(entry).collect::<Vec<_>>())
             },
