@@ -104,6 +104,7 @@ fn goes_through_its_life(mut server: Server, keeps: bool) {
         server.post(format!("/docs?restore={folder}")).expect(201);
         server.get("/docs/a.txt").expect_body("three");
     }
+    is_rearranged(&server);
     // Killed in the middle of writes: each file is old or new, whole, and what was answered is there.
     let mut dice = Dice::new(3);
     for round in 0..3 {
@@ -116,6 +117,29 @@ fn goes_through_its_life(mut server: Server, keeps: bool) {
         let strange: Vec<_> = server.names("").into_iter().filter(|name| name != "docs" && name != "big.bin").collect();
         assert!(strange.is_empty(), "round {round}: {strange:?}");
     }
+}
+
+/// Files and folders are copied and moved, to free names and over others, and to a name that differs in its letters' case only.
+fn is_rearranged(server: &Server) {
+    server.put("/from/deep/a.txt?mkdirs").body("a").expect(201);
+    server.put("/b.txt").body("b").expect(201);
+    server.copying("/from", "/copy").expect(201);
+    server.copying("/b.txt", "/copy/deep/a.txt").expect(204);
+    server.get("/copy/deep/a.txt").expect_body("b");
+    server.copying("/from", "/copy").header("Overwrite", "F").expect(412);
+    server.copying("/from", "/copy").expect(204);
+    server.get("/copy/deep/a.txt").expect_body("a");
+    server.moving("/copy", "/moved").expect(201);
+    server.get("/copy/").expect(404);
+    server.moving("/b.txt", "/moved/deep/a.txt").if_match(tag_of("other")).expect(412);
+    server.moving("/b.txt", "/moved/deep/a.txt").if_match(tag_of("b")).expect(204);
+    server.moving("/moved", "/from").expect(204);
+    // Where the letters' case makes no other name, the file has it already.
+    let respelled = server.moving("/from/deep/a.txt", "/from/deep/A.TXT").expect_any(&[201, 409]);
+    server.get(if respelled.status == 201 { "/from/deep/A.TXT" } else { "/from/deep/a.txt" }).expect_body("b");
+    assert_eq!(server.names("from/deep").len(), 1);
+    assert!(["b.txt", "copy", "moved"].iter().all(|name| !server.local(name).exists()));
+    server.delete("/from/").expect(204);
 }
 
 #[test]
@@ -169,6 +193,57 @@ fn what_tier_d_copies_keeps_its_date() {
     let (kept, content) = server.kept_files().pop().expect("a kept file");
     assert_eq!(content, b"old");
     assert_eq!(fs::metadata(kept).unwrap().modified().unwrap(), long_ago);
+}
+
+/// A file goes from one file system to another as a copy, which is made before the original goes; a folder does not.
+#[test]
+fn a_file_moves_to_another_file_system_and_a_folder_is_copied_there() {
+    const TEST: &str = "a_file_moves_to_another_file_system_and_a_folder_is_copied_there";
+    let share = tempfile::Builder::new().prefix("noclobber-share-").tempdir().unwrap();
+    let inner = share.path().join("inner");
+    fs::create_dir_all(&inner).unwrap();
+    let disk = match DiskImage::tmpfs("size=16m") {
+        Ok(disk) => disk,
+        Err(why) => return left_out(TEST, &why),
+    };
+    if let Err(why) = run("mount", &[Path::new("--bind"), disk.path(), &inner]) {
+        return left_out(TEST, &why);
+    }
+    let _unmounted = Unmounted(inner.clone());
+    for keeps in [true, false] {
+        let options = Server::builder().folder(share.path());
+        let server = if keeps { options } else { options.option("--no-history") }.start();
+        let tag = server.put("/a.txt").body("one").expect(201).tag();
+        server.note("/a.txt", "<t:a>noted</t:a>");
+        server.moving("/a.txt", "/inner/a.txt").if_match(tag_of("other")).expect(412);
+        assert_eq!((server.read("a.txt"), inner.join("a.txt").exists()), ("one".to_owned(), false));
+        server.moving("/a.txt", "/inner/a.txt").if_match(&tag).expect(201);
+        assert_eq!(server.head("/inner/a.txt").expect(200).tag(), tag);
+        assert!(!server.local("a.txt").exists());
+        server.get("/inner/a.txt").expect_body("one");
+        assert_eq!(server.properties("/inner/a.txt", "<t:a/>").value("{urn:t}a"), "noted");
+        // Back over another file, which is kept.
+        server.put("/b.txt").body("two").expect(201);
+        server.moving("/inner/a.txt", "/b.txt").header("Overwrite", "F").expect(412);
+        server.moving("/inner/a.txt", "/b.txt").expect(204);
+        server.get("/b.txt").expect_body("one");
+        assert!(!inner.join("a.txt").exists());
+        if keeps {
+            server.versions("/b.txt").expect(["two"]);
+        }
+        // A folder is not moved in pieces, and a refusal leaves both sides as they were.
+        server.put("/d/e/f.txt?mkdirs").body("f").expect(201);
+        let refused = server.moving("/d", "/inner/d").send();
+        assert_eq!(refused.status, 403, "{refused}");
+        assert_eq!((server.read("d/e/f.txt"), inner.join("d").exists()), ("f".to_owned(), false));
+        server.copying("/d", "/inner/d").expect(201);
+        server.get("/inner/d/e/f.txt").expect_body("f");
+        for path in ["/b.txt", "/d/", "/inner/d/"] {
+            server.delete(path).expect(204);
+        }
+        let left: Vec<_> = server.names("").into_iter().chain(server.names("inner")).collect();
+        assert_eq!(left, ["inner"], "nothing stray");
+    }
 }
 
 /// Another file system in the share has a history of its own, which is listed, settled and pruned like the first.
