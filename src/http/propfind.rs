@@ -167,8 +167,8 @@ impl Question {
             let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
                 let is_collection = member.kind == Kind::Dir;
                 // A folder that links lead to is entered by one of them: they may go in a circle.
-                let is_new = member.linked.is_none_or(|folder| entered.insert(folder));
-                if self.reach == Depth::Infinity && is_collection && is_new {
+                let mut is_new = || member.linked.is_none_or(|folder| entered.insert(folder));
+                if self.reach == Depth::Infinity && is_collection && is_new() {
                     if waiting.len() == WAITING_MAX {
                         // An answer that leaves folders out must not look whole.
                         stop = Some(Refusal::Overloaded.into());
