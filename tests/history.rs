@@ -239,6 +239,20 @@ fn an_empty_file_that_was_filled_is_let_go() {
     server.versions("/gone.txt").expect([""]);
 }
 
+/// What was displaced is looked at once more after a while. However much that is, no file is held open for it.
+#[test]
+fn what_waits_for_its_second_look_takes_no_handles() {
+    for options in [Server::builder(), Server::with("--no-history")] {
+        let server = options.start();
+        let names: Vec<_> = (0..300).map(|number| format!("/{number}.txt")).collect();
+        names.iter().for_each(|name| drop(server.put(name).body("one").expect(201)));
+        let before = server.open_files();
+        names.iter().for_each(|name| drop(server.put(name).body("two").expect(204)));
+        let after = server.open_files();
+        assert!(after < before + 50, "{before} files were open, and {after} after {} were replaced", names.len());
+    }
+}
+
 /// The disk is full of history: an upload takes the room from it, oldest first, rather than fail.
 #[test]
 fn a_full_disk_takes_from_the_history_first() {

@@ -173,7 +173,6 @@ pub enum Notice {
 /// A displaced file that is looked at once more, later.
 #[derive(Debug)]
 struct Held {
-    dir: Dir,
     entry: EntryName,
     path: SharePath,
     first_sight: Stamp,
@@ -378,24 +377,26 @@ impl Tree {
     /// Says whether it is settled.
     fn look_again(&self, held: &Held, now: Timestamp) -> Result<bool> {
         let name = held.entry.to_name();
-        let (since, lease) = match self.disk.open(&held.dir, &name)? {
+        // Thousands may be held at once, so none keeps its folder open.
+        let Some(dir) = &self.history.dir_of(&held.path, &name)? else { return Ok(true) };
+        let (since, lease) = match self.disk.open(dir, &name)? {
             Opened::File(..) if held.what == HeldWhat::Link => {
-                return self.release_link(&held.dir, &held.entry).map(|()| true);
+                return self.release_link(dir, &held.entry).map(|()| true);
             }
             Opened::File(file, _) => self.since_first_sight(held, &file)?,
-            Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(&held.dir, name.as_bytes())?, held)?, None),
+            Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(dir, name.as_bytes())?, held)?, None),
             _ => return Ok(true),
         };
         match (since, held.what) {
             (Since::Busy, _) => return Ok(false),
-            (Since::Written, _) => self.put_beside(&held.dir, &name, &held.path, now)?,
+            (Since::Written, _) => self.put_beside(dir, &name, &held.path, now)?,
             (Since::Quiet { leased: false }, HeldWhat::Upload) => {
-                self.rename_entry(&held.dir, &held.entry, Ending::Upload)?;
+                self.rename_entry(dir, &held.entry, Ending::Upload)?;
             }
-            (_, HeldWhat::Kept) if !self.history.keeps() => self.put_beside(&held.dir, &name, &held.path, now)?,
-            (_, HeldWhat::Upload | HeldWhat::Left) => self.history.let_go(&held.dir, &name)?,
-            _ if !self.history.keeps() => self.history.let_go(&held.dir, &name)?,
-            _ if held.entry.ending != Ending::Settled => self.rename_entry(&held.dir, &held.entry, Ending::Settled)?,
+            (_, HeldWhat::Kept) if !self.history.keeps() => self.put_beside(dir, &name, &held.path, now)?,
+            (_, HeldWhat::Upload | HeldWhat::Left) => self.history.let_go(dir, &name)?,
+            _ if !self.history.keeps() => self.history.let_go(dir, &name)?,
+            _ if held.entry.ending != Ending::Settled => self.rename_entry(dir, &held.entry, Ending::Settled)?,
             _ => {}
         }
         drop(lease);
@@ -500,7 +501,7 @@ impl Tree {
             return Ok("what a program wrote into a displaced file is put beside it");
         }
         let Version { name, status } = &found.version;
-        self.hold(dir, name.clone(), &found.path, status.stamp, HeldWhat::Left, now);
+        self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Left, now);
         Ok("what was displaced while no history was kept is let go")
     }
 
@@ -573,13 +574,13 @@ impl Tree {
         let renamed = !keeps_tail && self.rename_entry(dir, entry, Ending::Settled).is_ok();
         let entry = if renamed { EntryName::settled(entry.id.clone()) } else { entry.clone() };
         if status.kind == Kind::File || !self.history.keeps() {
-            self.hold(dir, entry, path, status.stamp, what, now);
+            self.hold(entry, path, status.stamp, what, now);
         }
     }
 
-    fn hold(&self, dir: &Dir, entry: EntryName, path: &SharePath, first_sight: Stamp, what: HeldWhat, now: Timestamp) {
+    fn hold(&self, entry: EntryName, path: &SharePath, first_sight: Stamp, what: HeldWhat, now: Timestamp) {
         let due = now.plus(SECOND_LOOK);
-        lock(&self.held).push(Held { dir: dir.clone(), entry, path: path.clone(), first_sight, what, due });
+        lock(&self.held).push(Held { entry, path: path.clone(), first_sight, what, due });
     }
 
     fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
@@ -810,7 +811,7 @@ impl<'a> Claim<'a> {
         let upload_is_out = tree.keep_what_is_held(&self.site, &place.dir, entry, &back, upload.id(), now)?;
         if upload_is_out {
             upload.took_back_its_name(&place.dir, &private);
-            tree.hold(&place.dir, entry.clone(), &self.site.path, *upload.sealed(), HeldWhat::Upload, now);
+            tree.hold(entry.clone(), &self.site.path, *upload.sealed(), HeldWhat::Upload, now);
         }
         self.sync(place)?;
         Ok(match why {

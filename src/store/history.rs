@@ -207,6 +207,19 @@ impl History {
         self.walk(HISTORY, below)
     }
 
+    /// The folder in which an entry of a path lies, if it is there still.
+    pub fn dir_of(&self, path: &SharePath, entry: &Name) -> Result<Option<Dir>> {
+        for area in [self.area(), HISTORY, SWAP] {
+            let (top, folder) = self.where_entries_lie(area, path)?;
+            if let Some(dir) = found(self.disk.open_dir(&top, &folder))?
+                && self.disk.look(&dir, entry)?.is_some()
+            {
+                return Ok(Some(dir));
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes an entry that is not wanted any more: a file, or a tree.
     pub fn let_go(&self, dir: &Dir, name: &Name) -> Result<()> {
         match self.disk.look(dir, name)? {

@@ -221,7 +221,7 @@ impl<'a> Pair<'a> {
         let (tree, site) = (self.tree, &self.target.site);
         let back = tree.exchange_back(site, &place.dir, &entry.to_name(), moved.id)?;
         if tree.keep_what_is_held(site, &place.dir, entry, &back, moved.id, now)? {
-            tree.hold(&place.dir, entry.clone(), &site.path, moved, HeldWhat::Link, now);
+            tree.hold(entry.clone(), &site.path, moved, HeldWhat::Link, now);
         }
         self.target.sync(place)?;
         Ok(if why == Why::Busy { Swap::Busy } else { Swap::Lost })
