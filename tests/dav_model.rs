@@ -896,6 +896,17 @@ const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        why: "If-Match is about the URL of the request (RFC 9110 §13.1.1); Apache asks `*` of a free destination too, where it cannot hold",
+        is_it: |step, theirs| {
+            let goes_somewhere_free = matches!(step.op, Op::Copy { .. } | Op::Move { .. })
+                && !step.before.tree.contains_key(step.places()[1]);
+            matches!(step.conditions.if_match, Some(Tag::Any))
+                && goes_somewhere_free
+                && theirs == 412
+                && step.status < 300
+        },
+    },
+    Difference {
         why: "a name that appears in a locked folder takes the folder's token (RFC 4918 §7.4); Apache asks none for a LOCK of one",
         is_it: |step, theirs| {
             let is_new =
