@@ -873,7 +873,10 @@ const DIFFERENCES: &[Difference] = &[
               Apache judges each place it passes by the lists that name it, and by those without a tag",
         is_it: |step, theirs| {
             let is_about_states = |status: u16| status < 300 || matches!(status, 412 | 423 | 424);
-            matches!(step.conditions.states, States::Lists { .. }) && (is_about_states(theirs) || theirs == 409)
+            // It passes the members of a folder when a lock on that is refreshed.
+            let judges_members = theirs == 207 && step.status == 200 && matches!(step.op, Op::Refresh(..));
+            let has_lists = matches!(step.conditions.states, States::Lists { .. });
+            judges_members || has_lists && (is_about_states(theirs) || theirs == 409)
         },
     },
     Difference {
