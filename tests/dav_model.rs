@@ -906,7 +906,7 @@ const DIFFERENCES: &[Difference] = &[
             matches!(step.conditions.if_match, Some(Tag::Any))
                 && goes_somewhere_free
                 && theirs == 412
-                && step.status < 300
+                && (step.status < 300 || step.status == 409)
         },
     },
     Difference {
