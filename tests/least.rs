@@ -231,6 +231,16 @@ fn a_file_moves_to_another_file_system_and_a_folder_is_copied_there() {
         if keeps {
             server.versions("/b.txt").expect(["two"]);
         }
+        // What was displaced is looked at again although its folder is gone meanwhile.
+        server.put("/inner/x/a.txt?mkdirs").body("one").expect(201);
+        server.put("/inner/x/a.txt").body("two").expect(204);
+        fs::remove_dir_all(inner.join("x")).unwrap();
+        if !keeps {
+            crate::harness::eventually(std::time::Duration::from_secs(40), "what was displaced to be let go", || {
+                let left = fs::read_dir(inner.join(".noclobber/swap/x/a.txt"));
+                left.map_or(true, |mut left| left.next().is_none()).then_some(())
+            });
+        }
         // A folder is not moved in pieces, and a refusal leaves both sides as they were.
         server.put("/d/e/f.txt?mkdirs").body("f").expect(201);
         let refused = server.moving("/d", "/inner/d").send();

@@ -209,8 +209,17 @@ impl History {
 
     /// The folder in which an entry of a path lies, if it is there still.
     pub fn dir_of(&self, path: &SharePath, entry: &Name) -> Result<Option<Dir>> {
-        for area in [self.area(), HISTORY, SWAP] {
-            let (top, folder) = self.where_entries_lie(area, path)?;
+        // The folder that the path names may be gone by now, so it does not tell on which file system the entry is.
+        let tops = self.tops()?.into_iter().filter(|top| path.is_within(&top.path));
+        let mut places: Vec<_> = tops
+            .flat_map(|top| {
+                let below_top = relative(path, &top.path);
+                [HISTORY, SWAP].map(|area| (top.dir.clone(), self.inside(area, below_top).into()))
+            })
+            .collect();
+        // Nor is every file system noted, where the top of the share cannot be written.
+        places.push(self.where_entries_lie(self.area(), path)?);
+        for (top, folder) in places {
             if let Some(dir) = found(self.disk.open_dir(&top, &folder))?
                 && self.disk.look(&dir, entry)?.is_some()
             {
