@@ -214,6 +214,13 @@ impl OsDisk {
         Ok(())
     }
 
+    /// Whether a file lies where the abilities were found out. Other file systems may be mounted inside the share.
+    fn is_on_root_mount(&self, file: BorrowedFd<'_>) -> bool {
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner).place.mount;
+        rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+            .is_ok_and(|found| found.stx_mask & StatxFlags::MNT_ID.bits() != 0 && found.stx_mnt_id == root)
+    }
+
     fn root_is_fresh(&self) -> bool {
         let looked = self.root_looked.load(Ordering::Relaxed);
         looked != NEVER && self.began.elapsed().saturating_sub(Duration::from_millis(looked)) < ROOT_LOOK_EVERY
@@ -638,8 +645,7 @@ impl Disk for OsDisk {
 
     fn lease(&self, file: &File, patience: Duration) -> Result<Leased> {
         let raw = fd(&file.0)?;
-        // Asked of each file, since other file systems may be mounted inside the share.
-        if !self.abilities().lease || !probe::leases_are_sound(raw) {
+        if !self.abilities().lease || !(self.is_on_root_mount(raw) || probe::leases_are_sound(raw)) {
             return Ok(Leased::Unavailable);
         }
         let handle = handle_of(&file.0)?;

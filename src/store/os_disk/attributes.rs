@@ -23,10 +23,15 @@ pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     let is_folder = FileType::from_raw_mode(source.stx_mode.into()) == FileType::Directory;
     let (kept, owners) = if is_folder { (0o3777, 0o700) } else { (0o1777, 0o600) };
     let mode = u32::from(source.stx_mode) & kept;
+    let names = names_of(from)?;
+    let is_the_same = u32::from(target.stx_mode) & 0o7777 == mode
+        && (target.stx_uid, target.stx_gid) == (source.stx_uid, source.stx_gid);
+    if is_the_same && names.is_empty() && names_of(to)?.is_empty() {
+        return Ok(());
+    }
 
     // The owner's alone until the end. User attributes come first: setting them takes the right to write.
     set_mode(to, owners)?;
-    let names = names_of(from)?;
     for name in names.split(|byte| *byte == 0).filter(|name| name.starts_with(b"user.")) {
         copy_attribute(from, to, name)?;
     }
