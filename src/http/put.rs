@@ -208,12 +208,11 @@ async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -
     }
     let share = Arc::clone(&verbs.share);
     crossed(tokio::task::spawn_blocking(move || {
-        let Plan { path, precondition, announced, expected, make_parents, dated } = plan;
+        let Plan { path, precondition, announced: _, expected, make_parents, dated } = plan;
         let mut checker = expected.checker();
         checker.update(&bytes);
         checker.finish().map_err(Wrong::Digest)?;
-        share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())?;
-        let mut upload = share.begin_upload(&path, None, now())?;
+        let mut upload = share.begin_short_upload(&path, &precondition, length, make_parents, now())?;
         share.write(&mut upload, &bytes, now())?;
         Ok(share.put(&path, upload, dated, &precondition, now())?)
     }))

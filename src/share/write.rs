@@ -81,16 +81,17 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<()> {
         let site = self.judge_early(path, precondition, Effort::HashSmall, PATIENCE, now)?;
-        let free = |share: &Self| Ok::<_, DiskError>(share.tree.disk().space(&site.parent)?.free);
-        if let Some(bytes) = announced
-            && bytes > free(self)?
-        {
-            self.make_room(site.mount, bytes, now)?;
-            if bytes > free(self)? {
-                return Err(Refusal::NoSpace.into());
-            }
+        announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
+    }
+
+    /// Refuses what there is no room for, even if the history makes some.
+    fn has_room(&self, site: &Site, bytes: u64, now: Timestamp) -> Outcome<()> {
+        let is_free = || Ok::<_, DiskError>(bytes <= self.tree.disk().space(&site.parent)?.free);
+        if is_free()? {
+            return Ok(());
         }
-        Ok(())
+        self.make_room(site.mount, bytes, now)?;
+        if is_free()? { Ok(()) } else { Err(Refusal::NoSpace.into()) }
     }
 
     /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
@@ -177,8 +178,40 @@ impl Share {
 
     /// Begins an upload, setting the announced room aside.
     pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
+        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, now)
+    }
+
+    /// Begins an upload whose body is there already, if it could succeed now: [`Share::may_put_or_make_parents`] and [`Share::begin_upload`]
+    /// in one. To judge early saves nothing any more, so one that has no condition is judged by the commit alone.
+    pub fn begin_short_upload(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        bytes: u64,
+        make_parents: bool,
+        now: Timestamp,
+    ) -> Outcome<Upload> {
+        if make_parents || !precondition.is_empty() {
+            self.may_put_or_make_parents(path, precondition, Some(bytes), make_parents, now)?;
+            return self.begin_upload(path, None, now);
+        }
+        let site = self.site_of_upload(path)?;
+        self.has_room(&site, bytes, now)?;
+        self.begin_upload_in(&site, path, None, now)
+    }
+
+    fn site_of_upload(&self, path: &SharePath) -> Outcome<Site> {
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
+        site.ok_or_else(|| Refusal::IsCollection.into())
+    }
+
+    fn begin_upload_in(
+        &self,
+        site: &Site,
+        path: &SharePath,
+        announced: Option<u64>,
+        now: Timestamp,
+    ) -> Outcome<Upload> {
         let begin = || {
             let swap = || self.tree.history().swap(path, site.mount);
             Staging::begin(self.tree.disk(), &site.parent, announced, swap)
