@@ -120,6 +120,7 @@ fn what_is_allowed_is_let_through() {
         ("src/store/history.rs", "//! A.\nfn a() { disk.unlink(b, c)?; disk.make_dir(f, g, true) }\n"),
         ("src/store/os_disk.rs", "//! A.\nuse std::fs;\nfn a() { fs::unlinkat(b, c) }\n"),
         ("src/store/lease.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
+        ("src/store/os_disk/write_out.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
         ("src/http/reply.rs", "//! A.\nfn a() -> StatusCode { StatusCode::OK }\n"),
         ("src/http/put.rs", "//! A.\nfn a() { task.notify_one(); atomic.compare_exchange(1, 200, b, c) }\n"),
         ("src/server.rs", "//! A.\nuse crate::{http, share, store, watch};\nfn a() { std::time::Instant::now() }\n"),
@@ -411,8 +412,14 @@ fn everywhere(path: &str, text: &str) -> Vec<String> {
         wrong.push(format!("{path}:1: a file opens with `//!` sentences on what lives here"));
     }
     for (number, line) in (1..).zip(code_of(text).lines()) {
-        for (word, only) in [("dbg!", ""), ("todo!", ""), ("unimplemented!", ""), ("unsafe", "src/store/lease.rs")] {
-            if path != only && words(line).any(|found| found == word.trim_end_matches('!')) && line.contains(word) {
+        let unsafe_here = ["src/store/lease.rs", "src/store/os_disk/write_out.rs"];
+        let unwanted: [(&str, &[&str]); 4] =
+            [("dbg!", &[]), ("todo!", &[]), ("unimplemented!", &[]), ("unsafe", &unsafe_here)];
+        for (word, only) in unwanted {
+            if !only.contains(&path)
+                && words(line).any(|found| found == word.trim_end_matches('!'))
+                && line.contains(word)
+            {
                 wrong.push(format!("{path}:{number}: {word} is not wanted here"));
             }
         }

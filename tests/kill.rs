@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -294,7 +295,10 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
     let folder = tempfile::Builder::new().prefix("noclobber-share-").tempdir_in(fast_place()).unwrap();
     fs::create_dir(folder.path().join("docs")).unwrap();
     if let Some(version) = operation.outcomes[0] {
-        fs::write(folder.path().join("docs/a.txt"), text(0, version)).unwrap();
+        let old = folder.path().join("docs/a.txt");
+        fs::write(&old, text(0, version)).unwrap();
+        // Not as an upload is made, so that it has to be given this mode.
+        fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
     }
     if operation.method == "MOVE" {
         fs::write(folder.path().join("docs/b.txt"), text(0, 2)).unwrap();

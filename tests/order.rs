@@ -30,6 +30,9 @@ pub struct Tracer {
 const WRITES: [&str; 4] = ["write(", "pwrite64(", "writev(", "pwritev"];
 const SYNCS: [&str; 2] = ["fsync(", "fdatasync("];
 
+/// As long as two stretches that are brought to the disk on the way, and the beginning of a third.
+const LONG: usize = 20 << 20;
+
 /// A new file: its bytes are synced before it has a name, the name before it is announced.
 #[test]
 fn a_created_file_is_on_the_disk_before_the_answer() {
@@ -51,6 +54,43 @@ fn a_created_file_is_on_the_disk_before_the_answer() {
     let shown = calls.find("the sync of the folder", |call| is(call, &SYNCS) && call.contains(&folder));
     let answered = calls.find("the answer", |call| call.contains("HTTP/1.1 201"));
     in_this_order(&[bytes, synced, named, shown, answered]);
+}
+
+/// A long upload is on its way to the disk before it is whole, so that the sync at its end has little left to do.
+#[test]
+fn a_long_upload_is_brought_to_the_disk_while_it_comes() {
+    let Some((_server, calls)) = traced(
+        "a_long_upload_is_brought_to_the_disk_while_it_comes",
+        |_| {},
+        |server| {
+            server.put("/new.bin").body(vec![7; LONG]).expect(201);
+        },
+    ) else {
+        return;
+    };
+    let on_the_way: Vec<_> = calls.0.iter().filter(|call| is(&call.text, &["sync_file_range("])).collect();
+    assert_eq!(on_the_way.len(), 2, "{on_the_way:#?}");
+    let synced = calls.find("the sync of the file", |call| is(call, &SYNCS) && call.contains("(deleted)"));
+    in_this_order(&[on_the_way[0], on_the_way[1], synced]);
+}
+
+/// What the disk refuses on the way is refused, and the old file is whole.
+#[test]
+fn a_disk_that_fails_on_the_way_ends_a_long_upload() {
+    let name = "a_disk_that_fails_on_the_way_ends_a_long_upload";
+    if !Tracer::can_trace() {
+        return left_out(name, "strace cannot be had");
+    }
+    for (error, times, status) in [("EIO", "1", 500), ("ENOSPC", "1+", 507)] {
+        let server = Server::start();
+        server.write("a.bin", "old");
+        let injection = format!("inject=sync_file_range:error={error}:when={times}");
+        let tracer = Tracer::attach(&server, &["-e", "trace=sync_file_range", "-e", &injection]);
+        server.put("/a.bin").body(vec![7; LONG]).expect(status);
+        assert!(tracer.stop().has_struck());
+        assert_eq!(server.get("/a.bin").expect(200).text(), "old");
+        assert_eq!(server.names(""), ["a.bin"]);
+    }
 }
 
 /// A replaced file: the old one has its name in the history, and that is synced, before the new one is shown.
@@ -174,10 +214,12 @@ fn without_syncs_there_are_none() {
         return left_out(name, "strace cannot be had");
     }
     let server = Server::with("--no-sync").start();
-    let tracer = Tracer::attach(&server, &["-e", "trace=fsync,fdatasync,sendto,write,writev,sendmsg"]);
+    let tracer = Tracer::attach(&server, &["-e", "trace=fsync,fdatasync,sync_file_range,sendto,write,writev,sendmsg"]);
     server.put("/new.txt").body("x").expect(201);
+    server.put("/new.bin").body(vec![7; LONG]).expect(201);
     let calls = tracer.stop();
     assert!(!calls.0.iter().any(|call| is(&call.text, &SYNCS)), "{calls:#?}");
+    assert!(!calls.0.iter().any(|call| is(&call.text, &["sync_file_range("])), "{calls:#?}");
     assert!(
         server.log().contains("sync") || server.greeting().contains("sync"),
         "{}{}",
@@ -193,8 +235,7 @@ fn traced(name: &str, prepare: impl Fn(&Server), act: impl Fn(&Server)) -> Optio
     }
     let server = Server::start();
     prepare(&server);
-    let calls =
-        "trace=write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,linkat,renameat2,fsync,fdatasync,mkdirat,fcntl";
+    let calls = "trace=write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,linkat,renameat2,fsync,fdatasync,sync_file_range,mkdirat,fcntl";
     let tracer = Tracer::attach(&server, &["-y", "-s", "64", "-e", calls]);
     act(&server);
     Some((server, tracer.stop()))

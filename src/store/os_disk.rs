@@ -6,6 +6,7 @@
 mod attributes;
 mod probe;
 mod walk;
+mod write_out;
 
 use std::any::Any;
 use std::ffi::CStr;
@@ -521,6 +522,7 @@ impl Disk for OsDisk {
 
     fn write(&self, file: &File, mut offset: u64, mut bytes: &[u8]) -> Result<()> {
         let file = fd(&file.0)?;
+        let whole = offset..offset + bytes.len() as u64;
         while !bytes.is_empty() {
             match retry_on_intr(|| rustix::io::pwrite(file, bytes, offset)) {
                 Ok(0) => return Err(failed("write", b"", Errno::IO)),
@@ -531,7 +533,10 @@ impl Disk for OsDisk {
                 Err(errno) => return Err(failed("write", b"", errno)),
             }
         }
-        Ok(())
+        match write_out::completed(whole).filter(|_| self.options.syncs) {
+            Some(stretch) => write_out::begin(file, stretch).map_err(|errno| failed("write", b"", errno)),
+            None => Ok(()),
+        }
     }
 
     fn share_blocks(&self, from: &File, to: &File) -> Result<()> {
