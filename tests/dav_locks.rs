@@ -214,6 +214,10 @@ fn a_shallow_lock_keeps_the_names() {
     ] {
         expect_locked(request, &["/d/"]);
     }
+    // What could not be done without the lock either is told as what it is, with a condition and without one (RFC 9110 13.2.1).
+    server.put("/d").body("x").expect(405);
+    server.put("/d").if_match(tag_of("text")).body("x").expect(405);
+    server.mkcol("/d").expect(405);
     server.lock("/d/a.txt", "exclusive", "0").expect(200);
     let member = server.tokens_on("/d/a.txt")[0].clone();
     expect_locked(server.delete("/d/a.txt").states(format!("</d/> (<{token}>)")), &["/d/a.txt"]);

@@ -5,7 +5,7 @@
 
 use crate::model::content_hash::ContentHash;
 use crate::model::lock::{LockToken, Touches};
-use crate::model::path::SharePath;
+use crate::model::path::{Name, SharePath};
 use crate::model::precondition::{Decision, Header, Intent, Precondition, Target};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::{Standing, There};
@@ -55,10 +55,18 @@ enum Judged {
 }
 
 impl Deed {
-    /// Whether it needs something to be there. A request that could not succeed whatever its conditions say is told so, and not that a
-    /// condition failed (RFC 9110 §13.2.1).
-    fn needs_something(self) -> bool {
-        matches!(self, Self::Remove | Self::Amend | Self::AmendDespiteLocks)
+    /// Why it could not be done whatever the conditions and locks say. That is told, and not that a condition failed (RFC 9110 §13.2.1).
+    fn refuses(self, seen: &Seen, name: &Name) -> Option<Refusal> {
+        match (self, seen) {
+            (Self::Remove | Self::Amend | Self::AmendDespiteLocks, Seen::Nothing | Seen::Link) => {
+                Some(Refusal::NotFound)
+            }
+            (Self::MakeCollection, Seen::Nothing) => None,
+            (Self::MakeCollection, _) => Some(Refusal::Exists),
+            (Self::Put, Seen::Collection(_)) => Some(Refusal::IsCollection),
+            (Self::Put, Seen::Nothing) if !name.may_be_made() => Some(Refusal::BadName),
+            _ => None,
+        }
     }
 
     fn amends(self) -> bool {
@@ -123,11 +131,8 @@ impl Share {
             let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
             let Some(claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let seen = claim.look()?;
-            if deed.needs_something() && matches!(seen, Seen::Nothing | Seen::Link) {
-                return Err(Refusal::NotFound.into());
-            }
-            if deed == Deed::MakeCollection && !matches!(seen, Seen::Nothing) {
-                return Err(Refusal::Exists.into());
+            if let Some(refusal) = deed.refuses(&seen, &claim.site().name) {
+                return Err(refusal.into());
             }
             let still = self.locks.hold_still();
             match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {

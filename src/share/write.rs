@@ -352,7 +352,6 @@ impl Share {
                 return Err(Refusal::FolderChanged.into());
             }
             match seen {
-                Seen::Nothing if !claim.site().name.may_be_made() => Err(Refusal::BadName.into()),
                 Seen::Nothing => {
                     let swap = claim.create(staged)?;
                     if matches!(swap, Swap::Done(_)) {
