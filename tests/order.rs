@@ -91,6 +91,14 @@ fn a_disk_that_fails_on_the_way_ends_a_long_upload() {
         assert_eq!(server.get("/a.bin").expect(200).text(), "old");
         assert_eq!(server.names(""), ["a.bin"]);
     }
+    // Where that cannot be asked for, the sync at the end is enough.
+    for error in ["EPERM", "ENOSYS"] {
+        let server = Server::start();
+        let injection = format!("inject=sync_file_range:error={error}");
+        let tracer = Tracer::attach(&server, &["-e", "trace=sync_file_range", "-e", &injection]);
+        server.put("/a.bin").body(vec![7; LONG]).expect(201);
+        assert!(tracer.stop().has_struck());
+    }
 }
 
 /// A replaced file: the old one has its name in the history, and that is synced, before the new one is shown.

@@ -15,11 +15,11 @@ pub(super) fn completed(written: Range<u64>) -> Option<Range<u64>> {
     (start < end).then_some(start..end)
 }
 
-/// Begins to write these bytes of a file to the disk, and waits for none of them. A file system that cannot has lost nothing: the sync
-/// at the end is what counts.
+/// Begins to write these bytes of a file to the disk, and waits for none of them. Where a file system cannot do so, or a container may not
+/// ask for it, nothing is lost: the sync at the end is what counts.
 pub(super) fn begin(file: BorrowedFd<'_>, bytes: Range<u64>) -> Result<(), Errno> {
     match sync_file_range(file, bytes) {
-        Ok(()) | Err(Errno::INVAL | Errno::SPIPE | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        Ok(()) | Err(Errno::INVAL | Errno::SPIPE | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
