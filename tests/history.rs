@@ -191,12 +191,18 @@ fn without_a_history_nothing_is_kept() {
     server.put("/a.txt").body("two").expect(204);
     server.put("/a.txt").if_match(tag_of("one")).body("three").expect(412);
     server.get("/a.txt").expect_body("two");
+    server.put("/docs/b.txt?mkdirs").body("one").expect(201);
+    server.put("/docs/b.txt").body("two").expect(204);
+    server.delete("/docs/").expect(204);
     assert!(!server.local(".noclobber/history").exists());
     let answer = server.get("/a.txt?versions").send();
     assert!(answer.status == 404 || answer.json()["versions"].as_array().is_some_and(Vec::is_empty), "{answer}");
-    eventually(Duration::from_secs(30), "what was displaced to be let go", || {
-        server.kept_files().is_empty().then_some(())
+    assert_eq!(server.kept_files().len(), 2 + 1, "all of it is still to be looked at once more");
+    eventually(Duration::from_secs(30), "what was displaced to be let go, and the folders that held it", || {
+        let swap = fs::read_dir(server.local(".noclobber/swap")).into_iter().flatten();
+        (swap.count() == 0).then_some(())
     });
+    assert!(server.kept_files().is_empty());
 }
 
 /// Versions older than the keep rule says are let go, and younger ones are not.

@@ -194,6 +194,17 @@ enum HeldWhat {
     Left,
 }
 
+/// How a second look ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// Somebody has it open for writing: it is looked at again.
+    Busy,
+    /// It is a version of the history.
+    Settled,
+    /// The entry is there no more.
+    Gone,
+}
+
 /// What became of a displaced file or folder since it was first seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Since {
@@ -339,19 +350,21 @@ impl Tree {
             *held = later;
             due
         };
+        let mut untidy = std::mem::take(&mut *lock(&self.untidy));
         for held in due {
-            let path = held.path.clone();
             match self.look_again(&held, now) {
-                Ok(true) => {}
-                Ok(false) => lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held }),
+                Ok(Sight::Settled) => {}
+                Ok(Sight::Gone) => untidy.push(held.path),
+                Ok(Sight::Busy) => lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held }),
                 Err(error) => {
-                    self.notice(Notice::Postponed { path, why: error.to_string() });
+                    self.notice(Notice::Postponed { path: held.path.clone(), why: error.to_string() });
                     lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held });
                 }
             }
         }
-        let untidy = std::mem::take(&mut *lock(&self.untidy));
-        untidy.iter().for_each(|path| self.history.remove_empty_folders(path));
+        untidy.sort_unstable();
+        untidy.dedup();
+        self.history.remove_empty_folders(&untidy);
     }
 
     /// Settles what an earlier process left when it was killed in the middle of commits.
@@ -374,33 +387,41 @@ impl Tree {
         if self.held() > 0 { Ok(()) } else { self.history.ends_running() }
     }
 
-    /// Says whether it is settled.
-    fn look_again(&self, held: &Held, now: Timestamp) -> Result<bool> {
+    fn look_again(&self, held: &Held, now: Timestamp) -> Result<Sight> {
         let name = held.entry.to_name();
         // Thousands may be held at once, so none keeps its folder open.
-        let Some(dir) = &self.history.dir_of(&held.path, &name)? else { return Ok(true) };
+        let Some(dir) = &self.history.dir_of(&held.path, &name)? else { return Ok(Sight::Gone) };
         let (since, lease) = match self.disk.open(dir, &name)? {
             Opened::File(..) if held.what == HeldWhat::Link => {
-                return self.release_link(dir, &held.entry).map(|()| true);
+                return self.release_link(dir, &held.entry).map(|()| Sight::Gone);
             }
             Opened::File(file, _) => self.since_first_sight(held, &file)?,
             Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(dir, name.as_bytes())?, held)?, None),
-            _ => return Ok(true),
+            _ => return Ok(Sight::Gone),
         };
-        match (since, held.what) {
-            (Since::Busy, _) => return Ok(false),
-            (Since::Written, _) => self.put_beside(dir, &name, &held.path, now)?,
+        let sight = match (since, held.what) {
+            (Since::Busy, _) => Sight::Busy,
             (Since::Quiet { leased: false }, HeldWhat::Upload) => {
                 self.rename_entry(dir, &held.entry, Ending::Upload)?;
+                Sight::Settled
             }
-            (_, HeldWhat::Kept) if !self.history.keeps() => self.put_beside(dir, &name, &held.path, now)?,
-            (_, HeldWhat::Upload | HeldWhat::Left) => self.history.let_go(dir, &name)?,
-            _ if !self.history.keeps() => self.history.let_go(dir, &name)?,
-            _ if held.entry.ending != Ending::Settled => self.rename_entry(dir, &held.entry, Ending::Settled)?,
-            _ => {}
-        }
+            (Since::Quiet { .. }, HeldWhat::Displaced | HeldWhat::Kept | HeldWhat::Link) if self.history.keeps() => {
+                if held.entry.ending != Ending::Settled {
+                    self.rename_entry(dir, &held.entry, Ending::Settled)?;
+                }
+                Sight::Settled
+            }
+            (Since::Written, _) | (_, HeldWhat::Kept) => {
+                self.put_beside(dir, &name, &held.path, now)?;
+                Sight::Gone
+            }
+            _ => {
+                self.history.let_go(dir, &name)?;
+                Sight::Gone
+            }
+        };
         drop(lease);
-        Ok(true)
+        Ok(sight)
     }
 
     fn since_first_sight(&self, held: &Held, file: &File) -> Result<(Since, Option<Box<dyn Lease>>)> {

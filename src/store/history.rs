@@ -35,6 +35,9 @@ const YOUNG: Duration = Duration::from_secs(30);
 /// How long a refused upload is kept where there is no history.
 const UPLOADS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
+/// How many empty folders are removed in one go, while commits wait.
+const REMOVED_AT_ONCE_MAX: usize = 256;
+
 /// What the history may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepLimits {
@@ -209,15 +212,8 @@ impl History {
 
     /// The folder in which an entry of a path lies, if it is there still.
     pub fn dir_of(&self, path: &SharePath, entry: &Name) -> Result<Option<Dir>> {
-        // The folder that the path names may be gone by now, so it does not tell on which file system the entry is.
-        let tops = self.tops()?.into_iter().filter(|top| path.is_within(&top.path));
-        let mut places: Vec<_> = tops
-            .flat_map(|top| {
-                let below_top = relative(path, &top.path);
-                [HISTORY, SWAP].map(|area| (top.dir.clone(), self.inside(area, below_top).into()))
-            })
-            .collect();
-        // Nor is every file system noted, where the top of the share cannot be written.
+        let mut places: Vec<_> = self.places_in(&self.tops()?, path).collect();
+        // Not every file system is noted, where the top of the share cannot be written.
         places.push(self.where_entries_lie(self.area(), path)?);
         for (top, folder) in places {
             if let Some(dir) = found(self.disk.open_dir(&top, &folder))?
@@ -227,6 +223,15 @@ impl History {
             }
         }
         Ok(None)
+    }
+
+    /// Every folder that may hold entries of a path. The folder that the path names may be gone, so it does not tell on which file system
+    /// they are.
+    fn places_in<'a>(&'a self, tops: &'a [Top], path: &'a SharePath) -> impl Iterator<Item = (Dir, Box<[u8]>)> + 'a {
+        tops.iter().filter(|top| path.is_within(&top.path)).flat_map(|top| {
+            let below_top = relative(path, &top.path);
+            [HISTORY, SWAP].map(|area| (top.dir.clone(), self.inside(area, below_top).into()))
+        })
     }
 
     /// Removes an entry that is not wanted any more: a file, or a tree.
@@ -478,6 +483,7 @@ impl History {
                 continue;
             }
             self.let_go(&dir, &name)?;
+            let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
             self.remove_empty(&found.top, &found.folder);
             released.count += 1;
         }
@@ -511,16 +517,33 @@ impl History {
         }
     }
 
-    /// Removes the folders that held versions of `path` as far as they are empty. What cannot be removed stays, and does no harm.
-    pub fn remove_empty_folders(&self, path: &SharePath) {
-        if let Ok((top, folder)) = self.where_entries_lie(self.area(), path) {
-            self.remove_empty(&top, &folder);
+    /// Removes the folders that held entries of these paths as far as they are empty. What cannot be removed stays, and does no harm.
+    pub fn remove_empty_folders(&self, paths: &[SharePath]) {
+        if paths.is_empty() {
+            return;
+        }
+        let Ok(tops) = self.tops() else { return };
+        let places = paths.iter().flat_map(|path| self.places_in(&tops, path));
+        // Commits wait while folders are removed, so those that are in use are told apart before.
+        let empty: Vec<_> = places.filter(|(top, folder)| self.is_empty(top, folder)).collect();
+        for some in empty.chunks(REMOVED_AT_ONCE_MAX) {
+            let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+            some.iter().for_each(|(top, folder)| self.remove_empty(top, folder));
         }
     }
 
-    fn remove_empty(&self, top: &Dir, folder: &[u8]) {
-        let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
-        let mut folder = folder;
+    fn is_empty(&self, top: &Dir, folder: &[u8]) -> bool {
+        let Ok(dir) = self.disk.open_dir(top, folder) else { return false };
+        let mut is_empty = true;
+        let listed = self.disk.list(&dir, &mut |_| {
+            is_empty = false;
+            ControlFlow::Break(())
+        });
+        listed.is_ok() && is_empty
+    }
+
+    /// Removes a folder and those above it, for as long as they are empty. Nobody else may be using one.
+    fn remove_empty(&self, top: &Dir, mut folder: &[u8]) {
         while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
             let (above, name) = (&folder[..slash], &folder[slash + 1..]);
             let (Ok(dir), Ok(name)) = (self.disk.open_dir(top, above), Name::new(name)) else { return };
