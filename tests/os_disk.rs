@@ -391,7 +391,9 @@ fn the_root_is_found_again_after_the_folder_was_replaced() {
     let second = OsDisk::open(&folder, Options::default()).unwrap();
     assert_eq!(cause(second.lock_share()), Cause::InUse, "the lock has moved with it");
     let old = OsDisk::open(&aside, Options::default()).unwrap();
-    assert!(old.lock_share().unwrap(), "and has left the old folder");
+    // A program that another test starts just now has every descriptor for an instant.
+    let is_locked = eventually(Duration::from_secs(5), "the lock to leave the old folder", || old.lock_share().ok());
+    assert!(is_locked);
 }
 
 #[test]

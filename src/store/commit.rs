@@ -728,6 +728,10 @@ impl<'a> Claim<'a> {
         if let Err(error) = self.sync(&place) {
             return undone(Why::Lost).and(Err(error));
         }
+        // The sync takes its time, and who came to write meanwhile keeps his file.
+        if is_broken(&lease) {
+            return undone(Why::Busy);
+        }
         drop(lease);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed {
