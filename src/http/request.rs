@@ -12,7 +12,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use crate::model::lock::{LockToken, Submitted};
 use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::{ConditionalFields, Header, Malformed, Precondition};
-use crate::model::principal::Principal;
+use crate::model::principal::{Client, Principal};
 
 use super::dav_headers::{self, OwnHosts};
 use super::if_header;
@@ -176,12 +176,18 @@ pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>
     let ifs = if held.is_empty() { ifs } else { vec![held.as_bytes()] };
     let states = if_header::parse(&ifs, own).map_err(|_| Malformed(Header::If))?;
     let in_states = states.iter().flat_map(|states| states.tokens());
-    let submitted = Submitted::new(Principal::Anonymous, in_states.chain(token.iter().map(LockToken::as_str)));
+    let submitted = Submitted::new(client(head), in_states.chain(token.iter().map(LockToken::as_str)));
     let conditions = conditions.with_submitted(submitted);
     Ok(match states {
         Some(states) => conditions.with_states(states, asked.path.clone()),
         None => conditions,
     })
+}
+
+/// Where a request comes from.
+pub(super) fn client(head: &RequestHead) -> Client {
+    let address = head.peer_addr.map(|peer| peer.ip());
+    Client::new(Principal::Anonymous, address, text(&head.headers, header::USER_AGENT))
 }
 
 /// The raw field lines of a header, in the order they came.

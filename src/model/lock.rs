@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::path::SharePath;
-use super::principal::Principal;
+use super::principal::{Client, Principal};
 use super::stamp::Timestamp;
 use super::tag::EntityTag;
 
@@ -100,10 +100,10 @@ pub struct Need {
 }
 
 /// The tokens that came with a request, and who sent them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Submitted {
     tokens: BTreeSet<LockToken>,
-    principal: Principal,
+    client: Client,
 }
 
 /// A lock that stands in the way of a new one (RFC 4918 §6.1, §9.10.5).
@@ -256,17 +256,10 @@ impl Default for LockLimits {
     }
 }
 
-impl Default for Submitted {
-    /// No tokens, from nobody.
-    fn default() -> Self {
-        Self { tokens: BTreeSet::new(), principal: Principal::Anonymous }
-    }
-}
-
 impl Submitted {
-    /// These tokens, sent by `principal`. What is no token of a lock is left out.
-    pub fn new<'a>(principal: Principal, tokens: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { tokens: tokens.into_iter().filter_map(LockToken::parse).collect(), principal }
+    /// These tokens, sent by `client`. What is no token of a lock is left out.
+    pub fn new<'a>(client: Client, tokens: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { tokens: tokens.into_iter().filter_map(LockToken::parse).collect(), client }
     }
 
     /// The same, and this token too.
@@ -281,14 +274,19 @@ impl Submitted {
         self.tokens.iter()
     }
 
-    /// Who sent them.
+    /// The client that sent them.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// For whom they were sent.
     pub fn principal(&self) -> &Principal {
-        &self.principal
+        &self.client.principal
     }
 
     /// Whether this lock's token came, from the one to whom it belongs (RFC 4918 §6.4).
     pub fn holds(&self, lock: &Lock) -> bool {
-        self.tokens.contains(&lock.token) && self.principal == lock.holder
+        self.tokens.contains(&lock.token) && *self.principal() == lock.holder
     }
 }
 
@@ -642,7 +640,8 @@ mod tests {
 
     fn submitted(numbers: &[u8], principal: Principal) -> Submitted {
         let tokens: Vec<LockToken> = numbers.iter().map(|number| token(*number)).collect();
-        Submitted::new(principal, tokens.iter().map(LockToken::as_str))
+        let client = Client { principal, ..Client::default() };
+        Submitted::new(client, tokens.iter().map(LockToken::as_str))
     }
 
     #[test]
