@@ -156,7 +156,7 @@ struct Model {
     tree: BTreeMap<String, Node>,
     properties: BTreeMap<(String, &'static str), String>,
     locks: Vec<ModelLock>,
-    /// Where an upload was refused, and none was stored since.
+    /// Where something could not be stored, other than for a condition of its client's own, and nothing was stored since.
     refused: BTreeSet<String>,
     /// What was replaced or removed, by its path.
     replaced: BTreeSet<(String, String)>,
@@ -298,13 +298,10 @@ impl Model {
                 }
             }
             Op::Put(at) => {
+                let holds =
+                    self.headers_hold(PATHS[*at], conditions) && self.states_hold(PATHS[*at], &conditions.states);
                 let status = self.put(PATHS[*at], conditions, &submitted);
-                if status >= 400 {
-                    self.refused.insert(PATHS[*at].to_owned());
-                } else {
-                    self.refused.remove(PATHS[*at]);
-                }
-                status
+                self.ended(PATHS[*at], status, holds)
             }
             Op::Delete(at, depth) => self.delete(PATHS[*at], *depth, conditions, &submitted),
             Op::MakeCollection(at) => {
@@ -325,10 +322,14 @@ impl Model {
                 201
             }
             Op::Copy { from, to, overwrite, deep } => {
-                self.relocate(PATHS[*from], PATHS[*to], *overwrite, *deep, false, conditions, &submitted)
+                let holds = self.lets_come(PATHS[*from], PATHS[*to], *overwrite, conditions);
+                let status = self.relocate(PATHS[*from], PATHS[*to], *overwrite, *deep, false, conditions, &submitted);
+                self.ended(PATHS[*to], status, holds)
             }
             Op::Move { from, to, overwrite } => {
-                self.relocate(PATHS[*from], PATHS[*to], *overwrite, true, true, conditions, &submitted)
+                let holds = self.lets_come(PATHS[*from], PATHS[*to], *overwrite, conditions);
+                let status = self.relocate(PATHS[*from], PATHS[*to], *overwrite, true, true, conditions, &submitted);
+                self.ended(PATHS[*to], status, holds)
             }
             Op::Patch(at, name, set) => {
                 let path = PATHS[*at];
@@ -361,6 +362,22 @@ impl Model {
                 _ => 409,
             },
         }
+    }
+
+    /// Whether the conditions of a COPY or MOVE hold, `Overwrite` among them.
+    fn lets_come(&self, from: &str, to: &str, overwrite: Option<bool>, conditions: &Conditions) -> bool {
+        let may_replace = overwrite != Some(false) || !self.tree.contains_key(to);
+        may_replace && self.headers_hold(from, conditions) && self.states_hold(from, &conditions.states)
+    }
+
+    /// Remembers how an attempt to store something ended. A 412 for a condition that did not hold is nobody's failure.
+    fn ended(&mut self, path: &str, status: u16, conditions_held: bool) -> u16 {
+        if status < 400 {
+            self.refused.remove(path);
+        } else if status != 412 || conditions_held {
+            self.refused.insert(path.to_owned());
+        }
+        status
     }
 
     fn put(&mut self, path: &str, conditions: &Conditions, submitted: &BTreeSet<usize>) -> u16 {
@@ -406,9 +423,8 @@ impl Model {
         if !self.pins_hold(path, submitted) {
             return 412;
         }
-        // What stands there may be somebody else's; a folder cannot be half an upload.
-        let is_file = matches!(self.tree.get(path), Some(Node::File(_)));
-        if is_file && self.refused.contains(path) && !names_a_tag(path, conditions) {
+        // What stands there may be somebody else's.
+        if self.refused.contains(path) && !names_a_tag(path, conditions) {
             return 412;
         }
         self.take_away(path);

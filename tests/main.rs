@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod after_refusals;
 mod architecture;
 mod at_once;
 mod cli;

@@ -1,6 +1,7 @@
 //! HTTP: what comes in over the wire, and what goes out. Knows the share, access and the model, never the disk.
 //! The transport (this module's [`transport`], [`stream`], `turn`, `edge` and [`body`]) carries requests and answers; the verbs are plugged into it.
 
+mod attempt;
 pub mod body;
 mod change;
 mod dav_headers;

@@ -17,11 +17,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
-use crate::model::principal::Principal;
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
 
+use super::attempt::Attempt;
 use super::dav_headers::{self, Overwrite};
 use super::digest::{Checker, Expected};
 use super::reply::{self, Wrong};
@@ -66,37 +66,8 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
         return Ok(());
     }
     let asked = parse(head)?;
-    let trial = Trial::new(verbs, &asked);
-    let plan = plan(verbs, head, &asked)?;
-    judge_early(verbs, &plan).await?;
-    trial.succeeded();
-    Ok(())
-}
-
-/// An upload that has not been stored yet. However it ends otherwise, also if its head is wrong or the client leaves, that is taken note of:
-/// clients that delete what they could not store must not delete what is there.
-struct Trial {
-    share: Arc<Share>,
-    path: SharePath,
-    is_over: bool,
-}
-
-impl Trial {
-    fn new(verbs: &Verbs, asked: &Asked) -> Self {
-        Self { share: Arc::clone(&verbs.share), path: asked.path.clone(), is_over: false }
-    }
-
-    fn succeeded(mut self) {
-        self.is_over = true;
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.share.upload_failed(Principal::Anonymous, &self.path, now());
-        }
-    }
+    let attempt = Attempt::new(verbs, head, &asked.path);
+    attempt.ends(judge_early(verbs, head, &asked).await)
 }
 
 /// Answers PUT.
@@ -106,7 +77,11 @@ pub(super) async fn put(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
-    let trial = Trial::new(verbs, asked);
+    let attempt = Attempt::new(verbs, head, &asked.path);
+    attempt.ends(store(verbs, head, body, asked).await)
+}
+
+async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &Asked) -> Result<HttpResponse, Trouble> {
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
@@ -116,7 +91,6 @@ pub(super) async fn put(
         Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
         _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
     };
-    trial.succeeded();
     if let Some(checksums) = checksums {
         let tag = stored.tag.clone();
         // The upload is stored whether or not this can be noted; what is not noted is not told.
@@ -159,9 +133,8 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
     })
 }
 
-async fn judge_early(verbs: &Verbs, plan: &Plan) -> Result<(), Trouble> {
-    let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
-    let make_parents = plan.make_parents;
+async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
+    let Plan { path, precondition, announced, make_parents, .. } = plan(verbs, head, asked)?;
     verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await
 }
 

@@ -4,9 +4,12 @@ use actix_http::RequestHead;
 use actix_web::HttpResponse;
 
 use crate::access::Action;
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
 use crate::share::Relocation;
 use crate::share::outcome::{Refusal, Stop};
 
+use super::attempt::Attempt;
 use super::change::{allowed, has_no_body};
 use super::dav_headers::{self, BadHeader, Depth, Overwrite, OwnHosts, Place};
 use super::reply::{self, Allowed, Wrong};
@@ -33,6 +36,18 @@ pub(super) async fn relocate(
     let place = dav_headers::destination(&head.headers, &own).map_err(Wrong::Destination)?;
     let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
     permit(Action::Write, &to)?;
+    let attempt = Attempt::new(verbs, head, &to);
+    attempt.ends(carry_out(verbs, head, asked, act, precondition, to).await)
+}
+
+async fn carry_out(
+    verbs: &Verbs,
+    head: &RequestHead,
+    asked: &Asked,
+    act: Act,
+    precondition: Precondition,
+    to: SharePath,
+) -> Result<HttpResponse, Trouble> {
     let is_collection = match allowed(verbs, asked).await {
         Allowed::OnCollections => true,
         Allowed::OnFiles if !asked.names_a_collection => false,

@@ -284,6 +284,7 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
         .send(),
         Refusal::PreconditionFailed { header, current } => precondition_failed(*header, current.as_ref()),
         Refusal::PreconditionRequired { current } => precondition_required(current.as_ref()),
+        Refusal::RefusedLately { current } => refused_lately(current.as_ref()),
         Refusal::OpenForWriting => later(plain(
             StatusCode::LOCKED,
             "open-for-writing",
@@ -365,6 +366,20 @@ fn precondition_failed(header: Header, current: Option<&Current>) -> HttpRespons
         format!("{header} does not hold: the file is not in the state that the request names. Nothing was changed.");
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
         .with("failed_header", header.to_string())
+        .with("retry", retry)
+        .describing(current);
+    with_current(problem.send(), current)
+}
+
+/// 412 for a DELETE that names no version, by a client that could not store something here a moment ago.
+fn refused_lately(current: Option<&Current>) -> HttpResponse {
+    let detail = "Less than a minute ago a PUT, MOVE or COPY of this client to this name was refused or broke off. Some programs \
+        then delete what they take for half of their own file. What is here is whole, and is not that. Nothing was deleted.";
+    let retry = match current {
+        Some(_) => "To delete it all the same, send If-Match with this current_etag, or wait a minute.",
+        None => "To delete it all the same, wait a minute.",
+    };
+    let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "refused-lately", "An upload was refused here", detail)
         .with("retry", retry)
         .describing(current);
     with_current(problem.send(), current)

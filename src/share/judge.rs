@@ -190,9 +190,8 @@ impl Share {
         if matches!((deed, &seen), (Deed::Put | Deed::Copy | Deed::Remove, Seen::File(_) | Seen::Nothing)) {
             self.judge_pins(path, precondition, identity.as_ref(), now)?;
         }
-        if deed == Deed::Remove && identity.is_some() && self.refused.holds(path, precondition, now) {
-            let current = identity.as_ref().map(current);
-            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, current }.into());
+        if deed == Deed::Remove && self.refused.holds(path, precondition, now) {
+            return Err(Refusal::RefusedLately { current: identity.as_ref().map(current) }.into());
         }
         Ok(Judged::Go(seen))
     }

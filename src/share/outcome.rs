@@ -46,6 +46,12 @@ pub enum Refusal {
         /// What is there now.
         current: Option<Current>,
     },
+    /// A client would remove what stands where it could not store something a moment ago, and does not name it.
+    #[error("something was refused here lately")]
+    RefusedLately {
+        /// What is there now; `None` for a folder.
+        current: Option<Current>,
+    },
     /// Locks are in the way whose tokens did not come along.
     #[error("it is locked")]
     Locked {

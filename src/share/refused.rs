@@ -1,7 +1,7 @@
-//! Refused uploads: for a while after an upload was not stored, a removal of the same name must name the version it removes.
+//! What was refused lately: for a while after a client could not store something at a name, its removals there must name the version.
 //!
-//! Some clients answer every failed PUT with a DELETE, to take back what they believe to be half of their own upload. What stands there is
-//! whole, and not theirs.
+//! Some clients answer every failed PUT, MOVE or COPY with a DELETE of the target, to take back what they believe to be half of their own
+//! file. What stands there is whole, and not theirs. Other clients are not concerned.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
-use crate::model::principal::Principal;
+use crate::model::principal::Client;
 use crate::model::stamp::Timestamp;
 
 use super::Share;
@@ -20,20 +20,20 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How many refusals are remembered at once. Beyond that the oldest go.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Which uploads were refused lately, and until when that is remembered.
+/// What was refused lately, to whom, and until when that is remembered.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    until: Mutex<HashMap<(Principal, SharePath), Timestamp>>,
+    until: Mutex<HashMap<(Client, SharePath), Timestamp>>,
 }
 
 impl Refused {
     /// Whether a removal has to wait, or name what it removes.
     pub(super) fn holds(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
-        let key = (precondition.submitted().principal().clone(), path.clone());
+        let key = (precondition.submitted().client().clone(), path.clone());
         !precondition.names_a_tag() && self.lock().get(&key).is_some_and(|until| *until > now)
     }
 
-    fn remember(&self, principal: Principal, path: SharePath, now: Timestamp) {
+    fn remember(&self, client: Client, path: SharePath, now: Timestamp) {
         let mut until = self.lock();
         if until.len() >= REMEMBERED_MAX {
             until.retain(|_, until| *until > now);
@@ -43,28 +43,28 @@ impl Refused {
         {
             until.remove(&oldest);
         }
-        until.insert((principal, path), now.plus(REMEMBERED));
+        until.insert((client, path), now.plus(REMEMBERED));
     }
 
-    fn forget(&self, principal: Principal, path: &SharePath) {
-        self.lock().remove(&(principal, path.clone()));
+    fn forget(&self, client: Client, path: &SharePath) {
+        self.lock().remove(&(client, path.clone()));
     }
 
     /// The map is whole whatever thread panicked beside it.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Principal, SharePath), Timestamp>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Client, SharePath), Timestamp>> {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Share {
-    /// Takes note that an upload was not stored, for whatever reason.
-    pub fn upload_failed(&self, principal: Principal, path: &SharePath, now: Timestamp) {
+    /// Takes note that a client could not store something at a path, for whatever reason.
+    pub fn not_stored(&self, client: Client, path: &SharePath, now: Timestamp) {
         let Ok(path) = self.spelled(path) else { return };
-        self.refused.remember(principal, path.into_owned(), now);
+        self.refused.remember(client, path.into_owned(), now);
     }
 
-    /// Takes note that an upload was stored: what was refused before is over.
-    pub(super) fn upload_succeeded(&self, path: &SharePath, precondition: &Precondition) {
-        self.refused.forget(precondition.submitted().principal().clone(), path);
+    /// Takes note that something was stored: what was refused before is over.
+    pub(super) fn was_stored(&self, path: &SharePath, precondition: &Precondition) {
+        self.refused.forget(precondition.submitted().client().clone(), path);
     }
 }

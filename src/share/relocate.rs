@@ -77,6 +77,7 @@ impl Share {
                     self.has_moved(&from, &to, &changed, displaced_date, precondition, now)?;
                     let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
                     drop((changed, _still, pair));
+                    self.was_stored(&to, precondition);
                     self.changed(&from, now);
                     self.changed(&to, now);
                     return Ok(Relocated { created, displaced, tag: None, is_dated_as_asked: false });
@@ -122,6 +123,7 @@ impl Share {
         self.drop_locks_below(&to, now);
         let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
         drop(changed);
+        self.was_stored(&to, precondition);
         self.changed(&to, now);
         Ok(Relocated { created, displaced, tag, is_dated_as_asked: wanted.dated.is_some() })
     }

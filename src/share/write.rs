@@ -267,7 +267,7 @@ impl Share {
         drop(like);
         let dating = if dated.is_some() { Dating::Asked } else { Dating::Ours };
         let stored = self.put_staged(path, &mut staged, dating, precondition, now)?;
-        self.upload_succeeded(path, precondition);
+        self.was_stored(path, precondition);
         self.changed(path, now);
         Ok(stored)
     }

@@ -1,0 +1,76 @@
+//! An attempt to store something at a path, by PUT, MOVE or COPY. However it fails, also if the head is wrong or the client leaves, that is
+//! taken note of, since some clients delete what they could not store. What a client's own condition refused is no failure.
+
+use std::sync::Arc;
+
+use actix_http::RequestHead;
+
+use crate::model::path::SharePath;
+use crate::model::precondition::Header;
+use crate::model::principal::Client;
+use crate::share::Share;
+use crate::share::outcome::{Refusal, Stop};
+
+use super::lock::{WINDOWS, is_one_of};
+use super::request::{Verb, client};
+use super::verbs::{Trouble, Verbs, now};
+
+/// rclone deletes after whatever goes wrong with a PUT, and so does the Explorer of Windows.
+const RCLONE: [&str; 1] = ["rclone/"];
+
+/// An attempt that has not ended yet.
+pub(super) struct Attempt {
+    share: Arc<Share>,
+    client: Client,
+    path: SharePath,
+    knows_conditions: bool,
+    is_over: bool,
+}
+
+impl Attempt {
+    /// An attempt to store something at `path`.
+    pub(super) fn new(verbs: &Verbs, head: &RequestHead, path: &SharePath) -> Self {
+        let deletes_anyway =
+            Verb::of(&head.method) == Verb::Put && (is_one_of(head, &WINDOWS) || is_one_of(head, &RCLONE));
+        Self {
+            share: Arc::clone(&verbs.share),
+            client: client(head),
+            path: path.clone(),
+            knows_conditions: !deletes_anyway,
+            is_over: false,
+        }
+    }
+
+    /// Ends it in this way.
+    pub(super) fn ends<T>(mut self, how: Result<T, Trouble>) -> Result<T, Trouble> {
+        self.is_over = match &how {
+            Ok(_) => true,
+            Err(trouble) => self.knows_conditions && is_own_condition(trouble),
+        };
+        how
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.share.not_stored(self.client.clone(), &self.path, now());
+        }
+    }
+}
+
+/// Whether a condition that the client sent does not hold. That a lock was taken on another version is none.
+fn is_own_condition(trouble: &Trouble) -> bool {
+    matches!(
+        trouble,
+        Trouble::Stop(Stop::Refusal(Refusal::PreconditionFailed {
+            header: Header::IfMatch
+                | Header::IfNoneMatch
+                | Header::IfModifiedSince
+                | Header::IfUnmodifiedSince
+                | Header::If
+                | Header::Overwrite,
+            ..
+        }))
+    )
+}

@@ -1,0 +1,169 @@
+//! What follows a change that was refused: some clients answer it with a DELETE of the name, for what they take to be half of their own file.
+//! What stands there stays for those, and for nobody else.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use noclobber::model::lock::Submitted;
+use noclobber::model::path::SharePath;
+use noclobber::model::precondition::Precondition;
+use noclobber::model::principal::{Client, Principal};
+use noclobber::model::stamp::Timestamp;
+use noclobber::share::outcome::{Refusal, Stop};
+use noclobber::share::{Settings, Share};
+use noclobber::store::disk::Tier;
+use noclobber::store::index::Index;
+
+use crate::harness::client::tag_of;
+use crate::harness::sim_disk::{Features, SimDisk};
+use crate::harness::{Request, Server};
+
+const LOCKINFO: &str = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+
+fn by(request: Request, program: &str) -> Request {
+    request.header("User-Agent", program)
+}
+
+/// Two programs agree on who works by making a file that must not be there yet. Whoever made it takes it away again, however often the other
+/// has tried meanwhile, also from the same machine and by the same program.
+#[test]
+fn who_made_a_lock_file_may_delete_it_although_others_were_refused() {
+    let server = Server::start();
+    let take = || by(server.put("/lock.json"), "node").if_none_match("*").body("{}");
+    for _ in 0..3 {
+        take().expect(201);
+        take().expect(412);
+        take().expect(412);
+        by(server.delete("/lock.json"), "node").expect(204);
+    }
+}
+
+/// A client that names its own condition knows what a 412 is: its DELETE is no mistake.
+#[test]
+fn a_condition_that_does_not_hold_is_followed_by_nothing() {
+    let server = Server::start();
+    let conditions = [
+        ("If-None-Match", "*".to_owned()),
+        ("If-None-Match", tag_of("theirs")),
+        ("If-Match", tag_of("older")),
+        ("If-Unmodified-Since", "Sat, 01 Jan 2000 00:00:00 GMT".to_owned()),
+        ("If", format!("([{}])", tag_of("older"))),
+        ("Overwrite", "F".to_owned()),
+    ];
+    for (name, value) in &conditions {
+        server.write("f", "theirs");
+        server.put("/f").header(name, value).body("mine").expect(412);
+        server.put("/f").header(name, value).body_when_asked("mine").expect(412);
+        server.delete("/f").expect(204);
+    }
+    // But for those that are known to delete after whatever goes wrong.
+    for program in ["rclone/v1.60.1-DEV", "Microsoft-WebDAV-MiniRedir/10.0.19045", "DavClnt"] {
+        for (name, value) in &conditions {
+            server.write("f", "theirs");
+            by(server.put("/f"), program).header(name, value).body("mine").expect(412);
+            by(server.delete("/f"), program).expect(412);
+            assert_eq!(server.read("f"), "theirs");
+        }
+    }
+}
+
+/// Whatever else an upload failed for, and whatever is there, a file or a folder: it is not deleted by the client whose upload it was. That is
+/// said as it is, with the way out.
+#[test]
+fn what_could_not_be_stored_is_not_taken_back() {
+    let server = Server::start();
+    server.write("f", "theirs");
+    server.write("folder/member", "theirs");
+    let wrong_digest = "SHA1:0000000000000000000000000000000000000000";
+    for (refused, target) in [
+        (server.put("/f").header("OC-Checksum", wrong_digest).body("mine"), "/f"),
+        (server.put("/f").header("Content-Range", "bytes 0-3/9").body("mine"), "/f"),
+        (server.put("/f").header("Content-Encoding", "gzip").body("mine"), "/f"),
+        (server.put("/folder").body("mine"), "/folder"),
+        (server.put("/folder/").body("mine"), "/folder/"),
+        (server.put("/folder").body_when_asked("mine"), "/folder"),
+        (server.request("MOVE", "/nothing").header("Destination", "/f"), "/f"),
+        (server.request("COPY", "/nothing").header("Destination", "/f"), "/f"),
+        (server.request("MOVE", "/nothing").header("Destination", "/folder"), "/folder/"),
+        (server.request("COPY", "/folder").header("Destination", "/f").header("Depth", "1"), "/f"),
+    ] {
+        let program = format!("{refused}");
+        assert!(by(refused, &program).send().status >= 400);
+        let kept = by(server.delete(target), &program).expect(412);
+        let problem = kept.problem();
+        assert_eq!(problem["type"], "urn:noclobber:problem:refused-lately", "{problem}");
+        assert!(problem.get("failed_header").is_none(), "no condition was sent: {problem}");
+        let told = problem["retry"].as_str().unwrap();
+        assert!(told.contains("minute") && (target != "/f" || told.contains("If-Match")), "{problem}");
+        assert_eq!((server.read("f"), server.read("folder/member")), ("theirs".to_owned(), "theirs".to_owned()));
+        // It is another program's business what was refused to this one.
+        by(server.delete("/other"), "another").expect(404);
+        if target == "/f" {
+            by(server.delete(target), &program).if_match(kept.tag()).expect(204);
+            server.write("f", "theirs");
+        }
+    }
+    let locked = server.request("LOCK", "/f").header("Depth", "0").body(LOCKINFO).expect(200);
+    by(server.put("/f"), "blind").body("mine").expect(423);
+    by(server.request("MOVE", "/folder/member").header("Destination", "/f"), "mover").expect(423);
+    server.request("UNLOCK", "/f").header("Lock-Token", locked.field("lock-token")).expect(204);
+    by(server.delete("/f"), "blind").expect(412);
+    by(server.delete("/f"), "mover").expect(412);
+    // A save that succeeds ends the matter, whichever way it comes; and the others never were concerned.
+    by(server.put("/f"), "blind").body("mine").expect(204);
+    by(server.request("COPY", "/folder/member").header("Destination", "/f"), "mover").expect(204);
+    by(server.delete("/f"), "mover").expect(204);
+    server.write("f", "theirs");
+    by(server.delete("/f"), "blind").expect(204);
+    by(server.delete("/folder"), "another").expect(204);
+}
+
+/// `Overwrite: F` on MOVE and COPY is a question, and the usual answer to a yes of the user is a DELETE.
+#[test]
+fn a_move_that_may_not_replace_is_followed_by_nothing() {
+    let server = Server::start();
+    for method in ["MOVE", "COPY"] {
+        server.write("a", "mine");
+        server.write("b", "theirs");
+        let go = || {
+            let go = server.request(method, "/a").header("Destination", "/b").header("Overwrite", "F");
+            by(go, "Microsoft-WebDAV-MiniRedir/10.0.19045")
+        };
+        go().expect(412);
+        by(server.delete("/b"), "Microsoft-WebDAV-MiniRedir/10.0.19045").expect(204);
+        go().expect(201);
+    }
+}
+
+/// What one client was refused is held against it alone: by address, by user and by program.
+#[test]
+fn a_refusal_is_held_against_one_client() {
+    let disk = SimDisk::new(Features::of(Tier::A));
+    disk.begin(vec![]);
+    let settings =
+        Settings { keep: None, require_preconditions: false, tag_threshold: 1 << 20, hashing_max: 1, syncs: true };
+    let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
+    let address = |last| Some(IpAddr::from([192, 0, 2, last]));
+    let one = Client::new(Principal::Anonymous, address(1), Some("a"));
+    let others = [
+        Client::new(Principal::Anonymous, address(2), Some("a")),
+        Client::new(Principal::named("eve"), address(1), Some("a")),
+        Client::new(Principal::Anonymous, address(1), Some("b")),
+        Client::new(Principal::Anonymous, None, Some("a")),
+    ];
+    let path = SharePath::parse_disk(b"f").unwrap();
+    let delete = |client: &Client, now: Timestamp| {
+        let from = Precondition::default().with_submitted(Submitted::new(client.clone(), []));
+        share.delete(&path, &from, now)
+    };
+    for other in &others {
+        disk.place("f", "theirs");
+        share.not_stored(one.clone(), &path, disk.now());
+        let kept = delete(&one, disk.now());
+        assert!(matches!(kept, Err(Stop::Refusal(Refusal::RefusedLately { .. }))), "{kept:?}");
+        delete(other, disk.now()).unwrap();
+    }
+    disk.place("f", "theirs");
+    delete(&one, disk.now().plus(Duration::from_secs(61))).unwrap();
+}
