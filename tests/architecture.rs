@@ -311,6 +311,7 @@ const CALLS: &[(&str, &[&str])] = &[
             "src/store/commit.rs",
             "src/store/commit/",
             "src/store/history.rs",
+            "src/store/history/",
             "src/store/staging.rs",
             "src/store/staging/",
         ],
@@ -321,12 +322,22 @@ const CALLS: &[(&str, &[&str])] = &[
             "src/store/commit.rs",
             "src/store/commit/",
             "src/store/history.rs",
+            "src/store/history/",
             "src/store/staging.rs",
             "src/store/staging/",
         ],
     ),
-    (".unlink(", &["src/store/history.rs", "src/store/naming.rs", "src/store/staging.rs", "src/store/staging/"]),
-    (".remove_dir(", &["src/store/history.rs", "src/store/staging.rs", "src/store/staging/"]),
+    (
+        ".unlink(",
+        &[
+            "src/store/history.rs",
+            "src/store/history/",
+            "src/store/naming.rs",
+            "src/store/staging.rs",
+            "src/store/staging/",
+        ],
+    ),
+    (".remove_dir(", &["src/store/history.rs", "src/store/history/", "src/store/staging.rs", "src/store/staging/"]),
 ];
 
 /// The system's own ways to change a name. The index and the sockets lie outside of the share.

@@ -1,0 +1,192 @@
+//! Where things lie in the folder of noclobber's own, and on which file system: each has a history of its own, since a rename works within one
+//! mount only. Folders are made here as they are needed.
+
+use std::sync::PoisonError;
+
+use crate::model::path::{Name, RESERVED, SharePath};
+
+use super::super::disk::{Cause, Dir, DiskError, Result};
+use super::History;
+use super::walk::list;
+
+/// The file that stands in noclobber's own folder while a process may have commits under way.
+pub(super) const RUNNING: &str = "running";
+
+/// The folder in there for what is kept.
+pub(super) const HISTORY: &str = "history";
+
+/// The folder in there for unfinished uploads, and for what was displaced and is not kept.
+pub(super) const SWAP: &str = "swap";
+
+/// The folder in there that notes, as folders of the same names, where other file systems in the share have a history.
+pub(super) const MOUNTS: &str = "mounts";
+
+/// A file system in the share: where its topmost folder is.
+#[derive(Clone, Debug)]
+pub(super) struct Top {
+    pub(super) path: SharePath,
+    pub(super) dir: Dir,
+    pub(super) mount: u64,
+}
+
+impl History {
+    pub(super) fn area(&self) -> &'static str {
+        if self.keeps() { HISTORY } else { SWAP }
+    }
+
+    pub(super) fn inside(&self, area: &str, below_top: &[u8]) -> Vec<u8> {
+        let mut path = format!("{RESERVED}/{area}").into_bytes();
+        if !below_top.is_empty() {
+            path.push(b'/');
+            path.extend_from_slice(below_top);
+        }
+        path
+    }
+
+    /// The folders of noclobber's own, on every file system of the share that has one.
+    pub(super) fn own_folders(&self) -> Result<Vec<Dir>> {
+        let mut folders = Vec::new();
+        for top in self.tops()? {
+            folders.extend(found(self.disk.open_dir(&top.dir, RESERVED.as_bytes()))?);
+        }
+        Ok(folders)
+    }
+
+    /// The top of the share, and the top of every other file system in it on which anything was ever displaced. What is not mounted now is
+    /// left out, and so is what is the same file system again.
+    pub(super) fn tops(&self) -> Result<Vec<Top>> {
+        let root = self.disk.root()?;
+        let mount = self.disk.dir_status(&root)?.mount;
+        let mut tops = vec![Top { path: SharePath::root(), dir: root.clone(), mount }];
+        let mounts = format!("{RESERVED}/{MOUNTS}").into_bytes();
+        let Some(noted) = found(self.disk.open_dir(&root, &mounts))? else { return Ok(tops) };
+        let mut todo = vec![(SharePath::root(), mount, noted)];
+        while let Some((above, mount_above, noted)) = todo.pop() {
+            for entry in list(&*self.disk, &noted)? {
+                let path = above.join(&entry.name);
+                let Ok(dir) = self.disk.open_dir(&root, path.as_bytes()) else { continue };
+                let mount = self.disk.dir_status(&dir)?.mount;
+                if mount != mount_above {
+                    tops.push(Top { path: path.clone(), dir, mount });
+                }
+                todo.push((path, mount, self.disk.open_dir(&noted, entry.name.as_bytes())?));
+            }
+        }
+        Ok(tops)
+    }
+
+    /// Notes at the top of the share that another file system in it has a history, as folders of the same names.
+    fn note_mount(&self, path: &SharePath) -> Result<()> {
+        let mut dir = self.disk.root()?;
+        for name in [RESERVED, MOUNTS].map(own_name).into_iter().chain(path.names()) {
+            if self.make_dir(&dir, &name)? {
+                self.disk.sync_dir(&dir)?;
+            }
+            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn where_versions_lie(&self, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
+        self.where_entries_lie(HISTORY, path)
+    }
+
+    /// The top of the mount that `path` lies on, and from there the folder for its entries, which may not be there.
+    pub(super) fn where_entries_lie(&self, area: &str, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
+        let root = self.disk.root()?;
+        let parent = path.split().map(|(parent, _)| self.disk.open_dir(&root, parent.as_bytes()));
+        let lies_on = match parent {
+            Some(Ok(parent)) => self.disk.dir_status(&parent)?.mount,
+            None | Some(Err(_)) => self.disk.dir_status(&root)?.mount,
+        };
+        let (top_path, top) = self.top_of(path, lies_on)?;
+        Ok((top, self.inside(area, relative(path, &top_path)).into()))
+    }
+
+    /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
+    /// its own.
+    pub(super) fn top_of(&self, path: &SharePath, mount: u64) -> Result<(SharePath, Dir)> {
+        let root = self.disk.root()?;
+        if self.disk.dir_status(&root)?.mount == mount {
+            return Ok((SharePath::root(), root));
+        }
+        let mut above = SharePath::root();
+        let mut dir = root.clone();
+        let names: Vec<_> = path.split().map(|(parent, _)| parent.names().collect()).unwrap_or_default();
+        for name in names {
+            above = above.join(&name);
+            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+            if self.disk.dir_status(&dir)?.mount == mount {
+                return Ok((above, dir));
+            }
+        }
+        Ok((SharePath::root(), root))
+    }
+
+    /// Notes on the disk, once a process and mount, that commits may be under way from now on.
+    pub(super) fn begin(&self, top_path: &SharePath, top: &Dir) -> Result<()> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.contains(top_path) {
+            return Ok(());
+        }
+        self.make_dir(top, &own_name(RESERVED))?;
+        let own = self.disk.open_dir(top, RESERVED.as_bytes())?;
+        match self.disk.create_named(&own, &own_name(RUNNING)) {
+            Err(error) if error.cause != Cause::Exists => return Err(error),
+            _ => {}
+        }
+        self.disk.sync_dir(&own)?;
+        self.disk.sync_dir(top)?;
+        if !top_path.is_root() {
+            // Where the top of the share cannot be written the rest can all the same; its history is then not pruned.
+            let _ = self.note_mount(top_path);
+        }
+        begun.insert(top_path.clone());
+        Ok(())
+    }
+
+    /// Says whether it was made, or was there already.
+    pub(super) fn make_dir(&self, at: &Dir, name: &Name) -> Result<bool> {
+        match self.disk.make_dir(at, name, true) {
+            Ok(()) => Ok(true),
+            Err(error) if error.cause == Cause::Exists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every folder that may hold entries of a path. The folder that the path names may be gone, so it does not tell on which file system
+    /// they are.
+    pub(super) fn places_in<'a>(
+        &'a self,
+        tops: &'a [Top],
+        path: &'a SharePath,
+    ) -> impl Iterator<Item = (Dir, Box<[u8]>)> + 'a {
+        tops.iter().filter(|top| path.is_within(&top.path)).flat_map(|top| {
+            let below_top = relative(path, &top.path);
+            [HISTORY, SWAP].map(|area| (top.dir.clone(), self.inside(area, below_top).into()))
+        })
+    }
+}
+
+/// A name of noclobber's own.
+pub(in super::super) fn own_name(text: &str) -> Name {
+    Name::new(text.as_bytes()).expect("a plain word")
+}
+
+pub(super) fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
+    let parts = joined.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    parts.map(|part| Name::new(part).expect("a part of a path that is clean"))
+}
+
+pub(in super::super) fn relative<'a>(path: &'a SharePath, top: &SharePath) -> &'a [u8] {
+    let below = &path.as_bytes()[top.as_bytes().len()..];
+    below.strip_prefix(b"/").unwrap_or(below)
+}
+
+pub(super) fn found(opened: Result<Dir>) -> Result<Option<Dir>> {
+    match opened {
+        Ok(dir) => Ok(Some(dir)),
+        Err(DiskError { cause: Cause::NotFound | Cause::NotADirectory, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

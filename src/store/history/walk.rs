@@ -1,0 +1,144 @@
+//! Walks over the history, and over a folder tree that is kept in it.
+
+use std::ops::ControlFlow;
+
+use crate::model::path::{Name, SharePath};
+use crate::model::version::EntryName;
+
+use super::super::disk::{Cause, Dir, Disk, Entry, Kind, Result};
+use super::super::naming;
+use super::layout::{Top, found, own_name, relative};
+use super::{Found, History, Version};
+
+impl History {
+    /// All entries of an area of the history below a path, on every file system.
+    pub(super) fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        for top in self.tops()? {
+            if below.is_within(&top.path) {
+                self.walk_top(area, &top, below, &mut all)?;
+            } else if top.path.is_within(below) {
+                self.walk_top(area, &top, &top.path, &mut all)?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// All entries of an area of the history of one file system, below a path that lies in it.
+    pub(super) fn walk_top(&self, area: &str, top: &Top, below: &SharePath, all: &mut Vec<Found>) -> Result<()> {
+        let folder = |path: &SharePath| self.inside(area, relative(path, &top.path));
+        let Some(first) = found(self.disk.open_dir(&top.dir, &folder(below)))? else { return Ok(()) };
+        let mut todo = vec![(below.clone(), Pending::Open(first))];
+        while let Some((path, pending)) = todo.pop() {
+            let Some(dir) = found(pending.open(&*self.disk))? else { continue };
+            for entry in list(&*self.disk, &dir)? {
+                if let Some(name) = EntryName::parse(&entry.name) {
+                    let version = Version { name, status: entry.status };
+                    all.push(Found { top: top.dir.clone(), folder: folder(&path).into(), path: path.clone(), version });
+                } else if entry.status.kind == Kind::Dir {
+                    todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn list(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    disk.list(dir, &mut |entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    })?;
+    Ok(entries)
+}
+
+pub(super) fn entries(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Version>> {
+    let parse = |entry: Entry| Some(Version { name: EntryName::parse(&entry.name)?, status: entry.status });
+    Ok(list(disk, dir)?.into_iter().filter_map(parse).collect())
+}
+
+/// A folder that is still to be walked. It is opened when it is its turn, so that a wide tree does not hold a handle for each folder.
+enum Pending {
+    Open(Dir),
+    In(Dir, Name),
+}
+
+impl Pending {
+    pub(super) fn open(self, disk: &dyn Disk) -> Result<Dir> {
+        match self {
+            Self::Open(dir) => Ok(dir),
+            Self::In(parent, name) => disk.open_dir(&parent, name.as_bytes()),
+        }
+    }
+}
+
+pub(super) fn tree_bytes(disk: &dyn Disk, top: Dir) -> Result<u64> {
+    let mut bytes = 0;
+    each_file(disk, top, &mut |_, entry| {
+        bytes += entry.status.stamp.size;
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// Calls `each` for all in a tree that is no folder, with the folder it lies in.
+pub(in super::super) fn each_file(
+    disk: &dyn Disk,
+    top: Dir,
+    each: &mut dyn FnMut(&Dir, &Entry) -> Result<()>,
+) -> Result<()> {
+    let mut todo = vec![Pending::Open(top)];
+    while let Some(pending) = todo.pop() {
+        let dir = pending.open(disk)?;
+        for entry in list(disk, &dir)? {
+            match entry.status.kind {
+                Kind::Dir => todo.push(Pending::In(dir.clone(), entry.name)),
+                _ => each(&dir, &entry)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes a tree however deep it is: every folder in it is first moved up to the top, so that neither the stack nor the number of open
+/// folders grows with the depth.
+pub(in super::super) fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
+    let top = disk.open_dir(at, name.as_bytes())?;
+    let mut todo = Vec::new();
+    let mut moved = 0_u64;
+    remove_files(disk, &top, &mut |folder| {
+        todo.push(folder);
+        Ok(())
+    })?;
+    while let Some(folder) = todo.pop() {
+        let dir = disk.open_dir(&top, folder.as_bytes())?;
+        remove_files(disk, &dir, &mut |inner| {
+            loop {
+                let higher = own_name(&format!("removed-{moved}"));
+                moved += 1;
+                match naming::move_within(disk, (&dir, &inner), (&top, &higher)) {
+                    Err(error) if error.cause == Cause::Exists => continue,
+                    renamed => renamed?,
+                }
+                todo.push(higher);
+                return Ok(());
+            }
+        })?;
+        drop(dir);
+        disk.remove_dir(&top, &folder)?;
+    }
+    drop(top);
+    disk.remove_dir(at, name)
+}
+
+/// Unlinks what is no folder, and hands the folders over.
+fn remove_files(disk: &dyn Disk, dir: &Dir, folder: &mut dyn FnMut(Name) -> Result<()>) -> Result<()> {
+    for entry in list(disk, dir)? {
+        match entry.status.kind {
+            Kind::Dir => folder(entry.name)?,
+            _ => disk.unlink(dir, &entry.name)?,
+        }
+    }
+    Ok(())
+}
