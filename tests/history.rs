@@ -64,7 +64,7 @@ fn the_history_is_readable_without_noclobber() {
     let server = Server::start();
     server.put("/docs/report.odt?mkdirs").body("old").expect(201);
     server.put("/docs/report.odt").body("new").expect(204);
-    let folder = server.local(".noclobber/history/docs/report.odt");
+    let folder = server.versions_of("docs/report.odt");
     let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(names.len(), 1, "{names:?}");
     assert_eq!(fs::read_to_string(&names[0]).unwrap(), "old");
@@ -164,7 +164,7 @@ fn the_history_is_not_part_of_the_share() {
     let server = Server::start();
     server.put("/a.txt").body("one").expect(201);
     server.put("/a.txt").body("two").expect(204);
-    let inside = format!("/.noclobber/history/a.txt/{}", server.versions("/a.txt").0[0].id);
+    let inside = format!("/.noclobber/history/a.txt/.noclobber/{}", server.versions("/a.txt").0[0].id);
     for target in
         ["/.noclobber", "/.noclobber/", "/.noclobber/history/", "/x/.noclobber/y", "/%2enoclobber/", inside.as_str()]
     {
@@ -212,7 +212,7 @@ fn old_versions_are_let_go() {
     server.put("/a.txt").body("one").expect(201);
     server.put("/a.txt").body("two").expect(204);
     server.stop();
-    let folder = server.local(".noclobber/history/a.txt");
+    let folder = server.versions_of("a.txt");
     let aged = folder.join("2001-01-01T00-00-00.000000Z");
     fs::write(&aged, "very old").unwrap();
     let date = SystemTime::UNIX_EPOCH + Duration::from_secs(978_307_200);
@@ -309,7 +309,7 @@ fn the_history_takes_no_more_than_its_share() {
 
 /// Makes the versions of a file as old as if they had been kept yesterday.
 fn age(server: &Server, path: &str) {
-    let folder = server.local(".noclobber/history").join(path);
+    let folder = server.versions_of(path);
     let day = |seconds: u64| {
         let date = SystemTime::now() - Duration::from_secs(seconds);
         let text = httpdate::fmt_http_date(date);
@@ -346,4 +346,136 @@ fn the_command_line_restores_a_version() {
     noclobber(&["restore", "docs/a.txt", &id]);
     assert_eq!(server.read("docs/a.txt"), "one");
     assert!(server.kept_files().iter().any(|(_, content)| content == b"two"), "what the restore displaced is kept");
+}
+
+/// A version that is copied out of the history by `cp` has a name like an identifier, and so may any other file or folder. Such names are
+/// names: nothing below them is taken for a version, moved out of the history, or let go by the date that the name speaks of.
+#[test]
+fn a_name_that_looks_like_a_version_is_a_name_like_any_other() {
+    const LIKE: [&str; 5] = [
+        "2020-01-01T00-00-00.000000Z",
+        "2020-01-01T00-00-00.000000Z (upload)",
+        "2030-01-01T00-00-00.000000Z~a-b",
+        "2030-01-01T00-00-00.000000Z~a+b",
+        "2030-01-01T00-00-00.000000Z~a!",
+    ];
+    let mut server = Server::start();
+    for name in LIKE {
+        for path in [format!("top {name}/{name}"), format!("{name}/report.txt"), format!("docs/{name}/{name}/a.txt")] {
+            let url = path.replace(' ', "%20");
+            server.put(format!("/{url}?mkdirs")).body("one").expect(201);
+            server.put(format!("/{url}")).body("two").expect(204);
+            server.versions(&format!("/{url}")).expect(["one"]);
+        }
+        let url = name.replace(' ', "%20");
+        assert!(server.versions(&format!("/docs/{url}")).0.is_empty());
+        // What stood there before does not hinder it either.
+        server.put(format!("/swapped-{url}")).body("a file").expect(201);
+        server.delete(format!("/swapped-{url}")).expect(204);
+        server.put(format!("/swapped-{url}/{url}?mkdirs")).body("a folder").expect(201);
+        server.put(format!("/swapped-{url}/{url}")).body("again").expect(204);
+    }
+    assert!(server.versions("/docs").0.is_empty());
+    let kept = server.kept_files().len();
+    server.moving("/docs", "/elsewhere").expect(201);
+    for is_killed in [true, false] {
+        let _ended = if is_killed { server.kill() } else { server.stop() };
+        server.start_again();
+    }
+    assert_eq!(server.kept_files().len(), kept, "{}", server.log());
+    assert!(!server.local("docs").exists());
+    for name in LIKE {
+        let url = name.replace(' ', "%20");
+        server.versions(&format!("/{url}/report.txt")).expect(["one"]);
+        server.versions(&format!("/docs/{url}/{url}/a.txt")).expect(["one"]);
+        server.versions(&format!("/swapped-{url}")).expect(["a file"]);
+        server.versions(&format!("/swapped-{url}/{url}")).expect(["a folder"]);
+    }
+}
+
+/// A folder that is kept is kept as it is: nothing in it is taken for a version, whatever it is called, and nothing is put into it.
+#[test]
+fn a_kept_folder_is_opaque() {
+    let mut server = Server::start();
+    let version = "2001-01-01T00-00-00.000000Z";
+    for inside in [format!("a/{version}"), format!("a/.noclobber/{version}"), format!(".noclobber/{version}~a+b")] {
+        server.write(format!("docs/{inside}"), "inside");
+    }
+    server.delete("/docs/").expect(204);
+    let id = server.versions("/docs").0.remove(0).id;
+    // The place of the versions of a file whose name is that of the kept folder.
+    server.put(format!("/docs/{id}/f?mkdirs")).body("one").expect(201);
+    server.put(format!("/docs/{id}/f")).body("two").expect(204);
+    server.delete(format!("/docs/{id}/")).expect(204);
+    server.delete("/docs/").expect(204);
+    server.kill();
+    server.start_again();
+    server.stop();
+    server.start_again();
+    let kept = server.versions_of("docs").join(&id);
+    for inside in [format!("a/{version}"), format!("a/.noclobber/{version}"), format!(".noclobber/{version}~a+b")] {
+        assert_eq!(fs::read_to_string(kept.join(inside)).unwrap(), "inside", "{}", server.log());
+    }
+    let mut names: Vec<_> = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [".noclobber", "a"]);
+}
+
+/// A file called like an unfinished upload is a file: what was displaced of it while no history is kept is not swept with those.
+#[test]
+fn a_name_that_looks_like_an_unfinished_upload_is_a_name_like_any_other() {
+    let mut server = Server::with("--no-history").start();
+    server.put("/unfinished-1/a.txt?mkdirs").body("one").expect(201);
+    server.put("/unfinished-1/a.txt").body("two").expect(204);
+    let entry = server.kept_files().pop().expect("what was displaced").0;
+    fs::write(&entry, "written on").unwrap();
+    server.kill();
+    server.start_again();
+    let beside = fs::read_dir(server.local("unfinished-1")).unwrap().flatten();
+    let texts: Vec<_> = beside.map(|entry| fs::read_to_string(entry.path()).unwrap()).collect();
+    assert!(texts.contains(&"written on".to_owned()) || entry.exists(), "{texts:?}");
+}
+
+/// A disk that folds case writes names in small letters. They are versions all the same.
+#[test]
+fn a_version_whose_name_was_written_in_small_letters_is_a_version() {
+    let mut server = Server::start();
+    server.put("/a.txt").body("one").expect(201);
+    server.put("/a.txt").body("two").expect(204);
+    server.stop();
+    let folder = server.versions_of("a.txt");
+    for entry in fs::read_dir(&folder).unwrap().flatten() {
+        let folded = entry.file_name().into_string().unwrap().to_lowercase();
+        fs::rename(entry.path(), folder.join(folded)).unwrap();
+    }
+    server.start_again();
+    let id = server.versions("/a.txt").expect(["one"]).0.remove(0).id;
+    server.post(format!("/a.txt?restore={}", id.to_lowercase())).expect(204);
+    server.get("/a.txt").expect_body("one");
+}
+
+/// The path of a file may be as long as the system takes in one call. Its versions lie deeper, and are kept, read, restored and let go all
+/// the same.
+#[test]
+fn versions_of_the_longest_paths_are_versions_like_any_other() {
+    let mut server = Server::start();
+    let names: Vec<String> = (0..20).map(|number| format!("{number:0>199}x")).collect();
+    let folder = format!("/{}", names.join("/"));
+    let path = format!("{folder}/{}", "r".repeat(4095 - folder.len() - 1));
+    assert_eq!(path.len(), 4095);
+    server.put(format!("{path}?mkdirs")).body("one").expect(201);
+    server.put(&path).body("two").expect(204);
+    let id = server.versions(&path).expect(["one"]).0.remove(0).id;
+    server.post(format!("{path}?restore={id}")).expect(204);
+    server.get(&path).expect_body("one");
+    server.delete(&path).expect(204);
+    server.post(format!("{path}?restore={id}")).expect(201);
+    server.delete(&folder).expect(204);
+    let id = server.versions(&folder).0.remove(0).id;
+    server.post(format!("{folder}?restore={id}")).expect(201);
+    server.get(&path).expect_body("one");
+    server.kill();
+    server.start_again();
+    server.versions(&path).expect(["one", "two", "one"]);
+    assert!(!server.log().contains("tried again") && !server.log().contains("cannot"), "{}", server.log());
 }

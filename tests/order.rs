@@ -111,7 +111,7 @@ fn a_replaced_file_is_kept_before_the_new_one_is_shown() {
         return;
     };
     let parent = format!("<{}>", server.local("docs").display());
-    let kept = format!("<{}>", server.local(".noclobber/history/docs/a.txt").display());
+    let kept = format!("<{}>", server.versions_of("docs/a.txt").display());
     let bytes = calls.find("the bytes", |call| is(call, &WRITES) && call.contains("BYTES-OF"));
     let synced = calls.find("the sync of the file", |call| is(call, &SYNCS) && call.contains("(deleted)"));
     let linked = calls.find("the link in the history", |call| call.contains("linkat(") && call.contains('~'));
@@ -123,7 +123,7 @@ fn a_replaced_file_is_kept_before_the_new_one_is_shown() {
     let answered = calls.find("the answer", |call| call.contains("HTTP/1.1 204"));
     in_this_order(&[bytes, synced, linked, exchanged, held, shown, lease, answered]);
     // Folders of the history that were made for this are on the disk too before anybody is told.
-    for above in [".noclobber", ".noclobber/history", ".noclobber/history/docs"] {
+    for above in [".noclobber", ".noclobber/history", ".noclobber/history/docs", ".noclobber/history/docs/a.txt"] {
         let above = format!("<{}>", server.local(above).display());
         let made = calls.find(&format!("the sync of {above}"), |call| is(call, &SYNCS) && call.contains(&above));
         in_this_order(&[made, answered]);
@@ -144,7 +144,7 @@ fn a_moved_file_is_never_nowhere() {
     };
     let target = format!("<{}>", server.local("docs").display());
     let source = format!("<{}>", server.local("from").display());
-    let kept = format!("<{}>", server.local(".noclobber/history/docs/a.txt").display());
+    let kept = format!("<{}>", server.versions_of("docs/a.txt").display());
     let linked = calls.find("the second name", |call| call.contains("linkat(") && call.contains('~'));
     let exchanged = calls.find("the exchange", |call| call.contains("RENAME_EXCHANGE"));
     let held = calls.find_after(exchanged, "the sync of the history", |call| is(call, &SYNCS) && call.contains(&kept));
@@ -187,7 +187,7 @@ fn a_deleted_file_is_kept_before_the_answer() {
         return;
     };
     let folder = format!("<{}>", server.folder().display());
-    let kept = format!("<{}>", server.local(".noclobber/history/a.txt").display());
+    let kept = format!("<{}>", server.versions_of("a.txt").display());
     let moved = calls.find("the move", |call| call.contains("renameat2(") && call.contains("\"a.txt\""));
     let held = calls.find_after(moved, "the sync of the history", |call| is(call, &SYNCS) && call.contains(&kept));
     let shown = calls.find_after(moved, "the sync of the folder", |call| is(call, &SYNCS) && call.contains(&folder));

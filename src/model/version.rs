@@ -60,9 +60,10 @@ impl VersionId {
         Self(format_time(now, "%Y-%m-%dT%H-%M-%S%.6fZ").into())
     }
 
-    /// Checks a text.
+    /// Checks a text, in whichever case it is: some file systems write every name in small letters.
     pub fn parse(text: &str) -> Option<Self> {
         let shape = b"dddd-dd-ddTdd-dd-dd.ddddddZ";
+        let text = &*text.to_ascii_uppercase();
         let fits = text.len() == shape.len()
             && text
                 .bytes()
@@ -99,9 +100,9 @@ impl EntryName {
         Self { id, ending: Ending::Upload }
     }
 
-    /// Takes a name in the history apart; `None` if it is no entry (the folder of a path, or a stranger's file).
+    /// Takes a name in the history apart, in whichever case it is; `None` if it is no entry but a stranger's file.
     pub fn parse(name: &Name) -> Option<Self> {
-        let text = str::from_utf8(name.as_bytes()).ok()?;
+        let text = &*str::from_utf8(name.as_bytes()).ok()?.to_ascii_lowercase();
         let (id, rest) = text.split_at_checked(27)?;
         let id = VersionId::parse(id)?;
         let ending = match rest {
@@ -221,14 +222,9 @@ mod tests {
         let id = VersionId::at(now);
         assert_eq!(id.as_str(), "2026-11-22T14-35-07.123456Z");
         assert_eq!(id.time(), Timestamp::new(1_795_358_107, 123_456_000));
-        assert_eq!(VersionId::parse(id.as_str()), Some(id));
-        for bad in [
-            "",
-            "2026-11-22",
-            "2026-13-22T14-35-07.123456Z",
-            "2026-11-22T14-35-07.123456z",
-            "2026-11-22T14-35-07.12345/Z",
-        ] {
+        assert_eq!(VersionId::parse(id.as_str()).as_ref(), Some(&id));
+        assert_eq!(VersionId::parse("2026-11-22t14-35-07.123456z"), Some(id));
+        for bad in ["", "2026-11-22", "2026-13-22T14-35-07.123456Z", "2026-11-22T14-35-07.12345/Z"] {
             assert_eq!(VersionId::parse(bad), None, "{bad}");
         }
     }
@@ -244,7 +240,11 @@ mod tests {
             EntryName::under_way(id(), Act::TakeOut, one, Some(other)),
             EntryName::under_way(id(), Act::Remove, one, None),
         ] {
-            assert_eq!(EntryName::parse(&entry.to_name()), Some(entry));
+            let written = entry.to_name();
+            for folded in [str::to_owned, str::to_ascii_lowercase, str::to_ascii_uppercase] {
+                let folded = name(&folded(&written.to_text()));
+                assert_eq!(EntryName::parse(&folded).as_ref(), Some(&entry), "{folded:?}");
+            }
         }
         for foreign in ["report.odt", "2026-11-22T14-35-07.123456Z.txt", "é026-11-22T14-35-07.123456Z"] {
             assert_eq!(EntryName::parse(&name(foreign)), None, "{foreign}");

@@ -100,7 +100,7 @@ impl Share {
     ) -> Outcome<Stored> {
         self.may_put(path, precondition, Some(found.version.status.stamp.size), now)?;
         let disk = self.tree.disk();
-        let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.name.to_name())? else {
+        let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
         };
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;

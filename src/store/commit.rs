@@ -457,7 +457,7 @@ impl Tree {
         let dir = found.dir(&*self.disk)?;
         let Ending::Tail(tail) = &found.version.name.ending else { return self.let_go_later(found, &dir, now) };
         let entry = &found.version.name;
-        let private = entry.to_name();
+        let private = found.version.entry.clone();
         let digest = found.version.status.stamp.id.digest();
         if *digest == *tail.upload {
             self.release_link(&dir, entry)?;
@@ -518,10 +518,10 @@ impl Tree {
     /// What was displaced while there was no history is let go after a second look, as it would have been.
     fn let_go_later(&self, found: &Found, dir: &Dir, now: Timestamp) -> Result<&'static str> {
         if self.was_written_late(found)? {
-            self.put_beside(dir, &found.version.name.to_name(), &found.path, now)?;
+            self.put_beside(dir, &found.version.entry, &found.path, now)?;
             return Ok("what a program wrote into a displaced file is put beside it");
         }
-        let Version { name, status } = &found.version;
+        let Version { name, status, .. } = &found.version;
         self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Left, now);
         Ok("what was displaced while no history was kept is let go")
     }
@@ -533,7 +533,7 @@ impl Tree {
         if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
             return Ok(true);
         }
-        self.history.is_busy(&found.dir(&*self.disk)?, &found.version.name.to_name())
+        self.history.is_busy(&found.dir(&*self.disk)?, &found.version.entry)
     }
 
     /// Removes one name of a file that has another, as one that was to be moved does; a file that has none is kept.
@@ -755,7 +755,7 @@ impl<'a> Claim<'a> {
 
     /// Brings a folder back from the history, if the name is free.
     pub fn bring_back(&self, version: &Found) -> Result<Swap<'a>> {
-        let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.name.to_name());
+        let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.entry.clone());
         match naming::take(&*self.tree.disk, (&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,

@@ -19,7 +19,7 @@ use crate::model::version::{Ending, EntryName, VersionId};
 use super::disk::{Cause, Dir, Disk, Kind, Leased, Opened, Result, Status};
 use super::staging;
 
-use layout::{HISTORY, RUNNING, SWAP, found, names};
+use layout::{HISTORY, RUNNING, SWAP, found};
 use walk::entries;
 
 pub(super) use layout::{own_name, relative};
@@ -62,6 +62,8 @@ pub struct Place<'a> {
 pub struct Version {
     /// Its name, taken apart.
     pub name: EntryName,
+    /// Its name as it stands on the disk, which may have folded its case.
+    pub entry: Name,
     /// What it is.
     pub status: Status,
 }
@@ -122,12 +124,12 @@ impl History {
         let (top_path, top) = self.top_of(path, mount)?;
         self.begin(&top_path, &top)?;
         let below_top = relative(path, &top_path);
-        if let Ok(dir) = self.disk.open_dir(&top, &self.inside(self.area(), below_top)) {
+        if let Ok(dir) = self.disk.open_dir(&top, &self.entries_of(self.area(), below_top)) {
             return Ok(Place { dir, made_in: Vec::new(), _in_use: in_use });
         }
         let mut made_in = Vec::new();
         let mut dir = top;
-        for name in [RESERVED, self.area()].map(own_name).into_iter().chain(names(below_top)) {
+        for name in Self::names_to(self.area(), below_top) {
             if self.make_dir(&dir, &name)? {
                 made_in.push(dir.clone());
             }
@@ -140,10 +142,12 @@ impl History {
     pub fn swap(&self, path: &SharePath, mount: u64) -> Result<Dir> {
         let (top_path, top) = self.top_of(path, mount)?;
         self.begin(&top_path, &top)?;
-        self.make_dir(&top, &own_name(RESERVED))?;
-        let own = self.disk.open_dir(&top, RESERVED.as_bytes())?;
-        self.make_dir(&own, &own_name(SWAP))?;
-        self.disk.open_dir(&own, SWAP.as_bytes())
+        let mut dir = top;
+        for name in Self::names_to(SWAP, b"") {
+            self.make_dir(&dir, &name)?;
+            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+        }
+        Ok(dir)
     }
 
     /// The versions of `path`, the newest first.
@@ -163,7 +167,7 @@ impl History {
     /// Opens one version of `path`.
     pub fn open(&self, path: &SharePath, id: &VersionId) -> Result<Opened> {
         let Some(found) = self.find(path, id)? else { return Ok(Opened::Nothing) };
-        self.disk.open(&found.dir(&*self.disk)?, &found.version.name.to_name())
+        self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)
     }
 
     /// One version of `path`.
@@ -223,11 +227,9 @@ impl History {
     /// What is to be settled: the entries that a commit left with a tail, and all that was displaced while there was no history. What
     /// unfinished uploads left is removed.
     pub fn left_behind(&self) -> Result<Vec<Found>> {
-        for own in self.own_folders()? {
-            match self.disk.open_dir(&own, SWAP.as_bytes()) {
-                Ok(swap) => staging::sweep(&*self.disk, &swap)?,
-                Err(error) if error.cause == Cause::NotFound => {}
-                Err(error) => return Err(error),
+        for top in self.tops()? {
+            if let Some(swap) = found(self.disk.open_dir(&top.dir, &self.entries_of(SWAP, b"")))? {
+                staging::sweep(&*self.disk, &swap)?;
             }
         }
         let mut left = self.walk(HISTORY, &SharePath::root())?;

@@ -40,6 +40,9 @@ const NEVER: u64 = u64::MAX;
 /// How often a resolution that raced with a rename is tried (`EAGAIN`, openat2(2)).
 const RESOLVE_TRIES_MAX: usize = 128;
 
+/// The longest path that the system takes in one call, in bytes (`PATH_MAX` without its NUL, path_resolution(7)).
+const PATH_BYTES_MAX: usize = 4095;
+
 /// What is asked of every file: the mount tells a rename that cannot work, the birth tells an inode's reuse.
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
@@ -268,6 +271,22 @@ impl OsDisk {
         Err(Errno::AGAIN)
     }
 
+    /// Goes down a path as far as it takes until one call reaches the rest; says from where, and which that is. A share's paths and those
+    /// of the history may be longer than the system takes at once.
+    fn within_reach<'p>(&self, from: &Dir, path: &'p [u8]) -> Result<(Dir, &'p [u8])> {
+        let (mut from, mut path) = (from.clone(), path);
+        while path.len() > PATH_BYTES_MAX {
+            let Some(slash) = path[..=PATH_BYTES_MAX].iter().rposition(|byte| *byte == b'/') else {
+                return Err(failed("open", path, Errno::NAMETOOLONG));
+            };
+            let (above, rest) = (&path[..slash], &path[slash + 1..]);
+            let opened = self.resolve(&from, above, OFlags::PATH | OFlags::DIRECTORY);
+            let opened = opened.map_err(|errno| failed_to_resolve("open", above, errno))?;
+            (from, path) = (Dir(self.handle(opened, &from, above)), rest);
+        }
+        Ok((from, path))
+    }
+
     /// Wraps what was opened at `path` beneath `from`.
     fn handle(&self, fd: OwnedFd, from: &Dir, path: &[u8]) -> Arc<Handle> {
         let place = self.follows().then(|| match place_of(from) {
@@ -435,10 +454,11 @@ impl Disk for OsDisk {
         if path.is_empty() {
             return Ok(from.clone());
         }
+        let (from, path) = self.within_reach(from, path)?;
         let opened = self
-            .resolve(from, path, OFlags::RDONLY | OFlags::DIRECTORY)
+            .resolve(&from, path, OFlags::RDONLY | OFlags::DIRECTORY)
             .map_err(|errno| failed_to_resolve("open", path, errno))?;
-        Ok(Dir(self.handle(opened, from, path)))
+        Ok(Dir(self.handle(opened, &from, path)))
     }
 
     fn dir_status(&self, dir: &Dir) -> Result<Status> {
@@ -458,6 +478,7 @@ impl Disk for OsDisk {
         if path.is_empty() {
             return self.dir_status(from).map(Some);
         }
+        let Some((from, path)) = reached(self.within_reach(from, path))? else { return Ok(None) };
         match rustix::fs::statx(fd(&from.0)?, path, self.leaf_flags(), ASKED) {
             Ok(found) => Ok(Some(self.status_from(&found))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -473,7 +494,10 @@ impl Disk for OsDisk {
         if path.is_empty() {
             return self.dir_status(from).map(Opened::Dir);
         }
-        self.open_at(from, path)
+        match reached(self.within_reach(from, path))? {
+            Some((from, path)) => self.open_at(&from, path),
+            None => Ok(Opened::Nothing),
+        }
     }
 
     fn status(&self, file: &File) -> Result<Status> {
@@ -766,6 +790,15 @@ fn failed(operation: &'static str, name: &[u8], errno: Errno) -> DiskError {
 fn failed_to_resolve(operation: &'static str, path: &[u8], errno: Errno) -> DiskError {
     let error = failed(operation, path, errno);
     if errno == Errno::XDEV { DiskError { cause: Cause::Escapes, ..error } } else { error }
+}
+
+/// Nothing lies at the end of a path whose beginning is not there.
+fn reached<T>(within_reach: Result<T>) -> Result<Option<T>> {
+    match within_reach {
+        Ok(reached) => Ok(Some(reached)),
+        Err(DiskError { cause: Cause::NotFound | Cause::NotADirectory, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// As [`failed`], for the share's own folder: a path to it that has broken off anywhere means that it is not there.

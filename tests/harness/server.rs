@@ -204,6 +204,11 @@ impl Server {
         found
     }
 
+    /// The folder in which the versions of a path are kept.
+    pub fn versions_of(&self, path: &str) -> PathBuf {
+        self.local(".noclobber/history").join(path).join(".noclobber")
+    }
+
     /// What it has printed to the terminal so far.
     pub fn greeting(&self) -> String {
         self.printed.lock().expect("nobody panics with the text").clone()

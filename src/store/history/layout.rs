@@ -1,11 +1,15 @@
 //! Where things lie in the folder of noclobber's own, and on which file system: each has a history of its own, since a rename works within one
 //! mount only. Folders are made here as they are needed.
+//!
+//! The entries of a path lie in a folder of the reserved name, below the folder that stands for the path:
+//! `.noclobber/history/docs/report.odt/.noclobber/ENTRY`. No member of a folder can have that name, so nothing that a client calls a file is
+//! ever taken for an entry, nor an entry for a folder of the share.
 
 use std::sync::PoisonError;
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
-use super::super::disk::{Cause, Dir, DiskError, Result};
+use super::super::disk::{Cause, Dir, DiskError, Kind, Result};
 use super::History;
 use super::walk::list;
 
@@ -15,7 +19,7 @@ pub(super) const RUNNING: &str = "running";
 /// The folder in there for what is kept.
 pub(super) const HISTORY: &str = "history";
 
-/// The folder in there for unfinished uploads, and for what was displaced and is not kept.
+/// The folder in there for what was displaced and is not kept, and, where entries of the share itself would lie, for unfinished uploads.
 pub(super) const SWAP: &str = "swap";
 
 /// The folder in there that notes, as folders of the same names, where other file systems in the share have a history.
@@ -34,13 +38,25 @@ impl History {
         if self.keeps() { HISTORY } else { SWAP }
     }
 
-    pub(super) fn inside(&self, area: &str, below_top: &[u8]) -> Vec<u8> {
+    /// The folder that stands for a path, from the top of its file system.
+    pub(super) fn folder_of(&self, area: &str, below_top: &[u8]) -> Vec<u8> {
         let mut path = format!("{RESERVED}/{area}").into_bytes();
         if !below_top.is_empty() {
             path.push(b'/');
             path.extend_from_slice(below_top);
         }
         path
+    }
+
+    /// The folder for the entries of a path, from the top of its file system.
+    pub(super) fn entries_of(&self, area: &str, below_top: &[u8]) -> Box<[u8]> {
+        [&*self.folder_of(area, below_top), b"/", RESERVED.as_bytes()].concat().into()
+    }
+
+    /// The names of the folders on the way to the entries of a path, from the top of its file system.
+    pub(super) fn names_to(area: &str, below_top: &[u8]) -> impl Iterator<Item = Name> {
+        let ends = [RESERVED, area].map(own_name);
+        ends.into_iter().chain(names(below_top)).chain([own_name(RESERVED)])
     }
 
     /// The folders of noclobber's own, on every file system of the share that has one.
@@ -63,6 +79,9 @@ impl History {
         let mut todo = vec![(SharePath::root(), mount, noted)];
         while let Some((above, mount_above, noted)) = todo.pop() {
             for entry in list(&*self.disk, &noted)? {
+                if entry.status.kind != Kind::Dir || entry.name.is_reserved() {
+                    continue;
+                }
                 let path = above.join(&entry.name);
                 let Ok(dir) = self.disk.open_dir(&root, path.as_bytes()) else { continue };
                 let mount = self.disk.dir_status(&dir)?.mount;
@@ -93,14 +112,21 @@ impl History {
 
     /// The top of the mount that `path` lies on, and from there the folder for its entries, which may not be there.
     pub(super) fn where_entries_lie(&self, area: &str, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
+        let (top_path, top) = self.top_of(path, self.mount_of(path)?)?;
+        Ok((top, self.entries_of(area, relative(path, &top_path))))
+    }
+
+    /// The mount of the folder that `path` is in, or of the nearest one above that is there.
+    fn mount_of(&self, path: &SharePath) -> Result<u64> {
         let root = self.disk.root()?;
-        let parent = path.split().map(|(parent, _)| self.disk.open_dir(&root, parent.as_bytes()));
-        let lies_on = match parent {
-            Some(Ok(parent)) => self.disk.dir_status(&parent)?.mount,
-            None | Some(Err(_)) => self.disk.dir_status(&root)?.mount,
-        };
-        let (top_path, top) = self.top_of(path, lies_on)?;
-        Ok((top, self.inside(area, relative(path, &top_path)).into()))
+        let mut above = path.split().map(|(parent, _)| parent);
+        while let Some(folder) = above {
+            if let Ok(dir) = self.disk.open_dir(&root, folder.as_bytes()) {
+                return Ok(self.disk.dir_status(&dir)?.mount);
+            }
+            above = folder.split().map(|(parent, _)| parent);
+        }
+        Ok(self.disk.dir_status(&root)?.mount)
     }
 
     /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
@@ -115,7 +141,8 @@ impl History {
         let names: Vec<_> = path.split().map(|(parent, _)| parent.names().collect()).unwrap_or_default();
         for name in names {
             above = above.join(&name);
-            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+            let Some(next) = found(self.disk.open_dir(&dir, name.as_bytes()))? else { break };
+            dir = next;
             if self.disk.dir_status(&dir)?.mount == mount {
                 return Ok((above, dir));
             }
@@ -163,7 +190,7 @@ impl History {
     ) -> impl Iterator<Item = (Dir, Box<[u8]>)> + 'a {
         tops.iter().filter(|top| path.is_within(&top.path)).flat_map(|top| {
             let below_top = relative(path, &top.path);
-            [HISTORY, SWAP].map(|area| (top.dir.clone(), self.inside(area, below_top).into()))
+            [HISTORY, SWAP].map(|area| (top.dir.clone(), self.entries_of(area, below_top)))
         })
     }
 }
@@ -173,7 +200,7 @@ pub(in super::super) fn own_name(text: &str) -> Name {
     Name::new(text.as_bytes()).expect("a plain word")
 }
 
-pub(super) fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
+fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
     let parts = joined.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     parts.map(|part| Name::new(part).expect("a part of a path that is clean"))
 }

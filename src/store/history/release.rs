@@ -93,13 +93,13 @@ impl History {
         let mut released = Released { stays: kept[count..].iter().map(|kept| kept.bytes).sum(), ..Released::default() };
         let bytes = kept[..count].iter().map(|kept| kept.bytes).chain(iter::repeat(0));
         for (found, bytes) in versions[..count].iter().chain(&empty).zip(bytes) {
-            let (dir, name) = (found.dir(&*self.disk)?, found.version.name.to_name());
+            let (dir, name) = (found.dir(&*self.disk)?, &found.version.entry);
             // What a program writes into it now is nowhere else.
-            if self.is_busy(&dir, &name)? {
+            if self.is_busy(&dir, name)? {
                 released.stays += bytes;
                 continue;
             }
-            self.let_go(&dir, &name)?;
+            self.let_go(&dir, name)?;
             let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
             self.remove_empty(&found.top, &found.folder);
             released.count += 1;
@@ -110,7 +110,7 @@ impl History {
     /// Whether it is an empty file, and there is a file again in its place. Drives make a file first and fill it then, so every file that comes
     /// from them would have such a version, which tells nobody anything.
     fn was_only_begun(&self, top: &Top, found: &Found) -> bool {
-        let Version { name, status } = &found.version;
+        let Version { name, status, .. } = &found.version;
         let is_empty = name.ending == Ending::Settled && status.kind == Kind::File && status.stamp.size == 0;
         is_empty && {
             let there = self.disk.look_path(&top.dir, relative(&found.path, &top.path));
@@ -120,10 +120,9 @@ impl History {
 
     fn bytes_of(&self, found: &Found) -> Result<u64> {
         match found.version.status.kind {
-            Kind::Dir => tree_bytes(
-                &*self.disk,
-                self.disk.open_dir(&found.dir(&*self.disk)?, found.version.name.to_name().as_bytes())?,
-            ),
+            Kind::Dir => {
+                tree_bytes(&*self.disk, self.disk.open_dir(&found.dir(&*self.disk)?, found.version.entry.as_bytes())?)
+            }
             _ => Ok(found.version.status.stamp.size),
         }
     }

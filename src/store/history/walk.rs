@@ -26,17 +26,25 @@ impl History {
 
     /// All entries of an area of the history of one file system, below a path that lies in it.
     pub(super) fn walk_top(&self, area: &str, top: &Top, below: &SharePath, all: &mut Vec<Found>) -> Result<()> {
-        let folder = |path: &SharePath| self.inside(area, relative(path, &top.path));
-        let Some(first) = found(self.disk.open_dir(&top.dir, &folder(below)))? else { return Ok(()) };
+        let folder = self.folder_of(area, relative(below, &top.path));
+        let Some(first) = found(self.disk.open_dir(&top.dir, &folder))? else { return Ok(()) };
         let mut todo = vec![(below.clone(), Pending::Open(first))];
         while let Some((path, pending)) = todo.pop() {
             let Some(dir) = found(pending.open(&*self.disk))? else { continue };
             for entry in list(&*self.disk, &dir)? {
-                if let Some(name) = EntryName::parse(&entry.name) {
-                    let version = Version { name, status: entry.status };
-                    all.push(Found { top: top.dir.clone(), folder: folder(&path).into(), path: path.clone(), version });
-                } else if entry.status.kind == Kind::Dir {
-                    todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name)));
+                match entry.status.kind {
+                    Kind::Dir if entry.name.is_reserved() => {
+                        let Some(place) = found(self.disk.open_dir(&dir, entry.name.as_bytes()))? else { continue };
+                        let folder = self.entries_of(area, relative(&path, &top.path));
+                        all.extend(entries(&*self.disk, &place)?.into_iter().map(|version| Found {
+                            top: top.dir.clone(),
+                            folder: folder.clone(),
+                            path: path.clone(),
+                            version,
+                        }));
+                    }
+                    Kind::Dir => todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name))),
+                    _ => {}
                 }
             }
         }
@@ -54,7 +62,7 @@ pub(super) fn list(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Entry>> {
 }
 
 pub(super) fn entries(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Version>> {
-    let parse = |entry: Entry| Some(Version { name: EntryName::parse(&entry.name)?, status: entry.status });
+    let parse = |it: Entry| Some(Version { name: EntryName::parse(&it.name)?, entry: it.name, status: it.status });
     Ok(list(disk, dir)?.into_iter().filter_map(parse).collect())
 }
 
