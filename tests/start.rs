@@ -52,12 +52,9 @@ fn a_large_tree_is_served_at_once() {
 #[test]
 fn the_terminal_says_what_there_is_to_know() {
     let server = Server::start();
-    let said = server.greeting() + &server.log();
-    assert!(said.contains(&format!("Listening on http://{}/", server.address())), "{said}");
+    server.wait_until_it_says(&format!("Listening on http://{}/", server.address()));
     for words in [server.folder().to_str().unwrap(), "ier A", "istory", "Ctrl-C"] {
-        eventually(Duration::from_secs(2), &format!("{words:?} in the greeting"), || {
-            (server.greeting() + &server.log()).contains(words).then_some(())
-        });
+        server.wait_until_it_says(words);
     }
 }
 
@@ -226,7 +223,7 @@ fn the_log_has_a_line_for_each_request() {
 fn the_lower_tiers_keep_the_promise_among_clients() {
     for tier in ["B", "C"] {
         let server = Server::builder().value("--force-tier", tier).start();
-        assert!((server.greeting() + &server.log()).contains(&format!("ier {tier}")));
+        server.wait_until_it_says(&format!("ier {tier}"));
         let tag = server.put("/a.txt").body("one").expect(201).tag();
         server.put("/a.txt").if_none_match("*").body("x").expect(412);
         server.put("/a.txt").if_match(&tag).body("two").expect(204);

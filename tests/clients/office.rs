@@ -97,8 +97,7 @@ fn libreoffice_does_not_save_over_an_outside_edit() {
     served.expect("letter.odt", &outside);
     assert_eq!(saved["ok"], false, "it was told that it had saved: {saved}");
     if let Some(server) = served.server() {
-        let log = server.log();
-        assert!(log.contains("412"), "the log tells of no refusal: {log}");
+        server.wait_for_log("status=412");
     }
 }
 

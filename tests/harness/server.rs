@@ -219,7 +219,15 @@ impl Server {
         self.log.lock().expect("nobody panics with the log").clone()
     }
 
-    /// Waits until the log has a line with these words.
+    /// Waits until these words stand in the log or among the start-up lines.
+    #[track_caller]
+    pub fn wait_until_it_says(&self, words: &str) {
+        eventually(Duration::from_secs(10), &format!("{words:?} to be said"), || {
+            (self.greeting() + &self.log()).contains(words).then_some(())
+        });
+    }
+
+    /// Waits until the log has a line with these words. Lines are written by a thread of their own, after the answer.
     #[track_caller]
     pub fn wait_for_log(&self, words: &str) {
         eventually(Duration::from_secs(10), &format!("{words:?} in the log"), || {
