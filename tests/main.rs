@@ -13,6 +13,7 @@ mod at_once;
 mod cli;
 mod clients;
 mod collections;
+mod commit_model;
 mod conditions;
 mod copying;
 mod crash;

@@ -3,7 +3,8 @@
 # and pip beside the build), and says what is missing where it may not: a test that needs it is then left out, by name. Closes with every test that was left out and
 # the count, "N passed, M failed, K skipped"; ends with 1 if anything failed.
 #
-#   tests/run.sh              everything
+#   tests/run.sh              everything that takes less than half an hour
+#   tests/run.sh slow         what takes longer
 #   tests/run.sh cli::        only the tests whose name holds these words
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -67,6 +68,13 @@ install_libraries() {
         echo "missing: webdav4, from pip (what needs it is left out)"
 }
 
+# The tests that take long are marked as ignored for the runner, and are left out by name unless they are asked for.
+if [ "${1:-}" = slow ]; then
+    shift
+    minutes_max=600
+    set -- "$@" -- --ignored
+fi
+
 run() {
     timeout --kill-after=10s "${minutes_max}m" cargo test --no-fail-fast "$@" 2>&1
     local code=$?
@@ -101,6 +109,11 @@ awk -v code="$code" '
         }
     }
     /^test .* \.\.\. / { tests[name_of($2)] }
+    /^test .* \.\.\. ignored/ {
+        line = $0
+        sub(/^.* \.\.\. ignored,? ?/, "", line)
+        ignored[++ignored_count] = "left out: " name_of($2) ": " (line == "" ? "it takes long" : line) " (tests/run.sh slow)"
+    }
     /^test result: / {
         for (i = 2; i <= NF; i++) {
             if ($i ~ /^passed/) passed += $(i - 1)
@@ -115,6 +128,7 @@ awk -v code="$code" '
             skipped++
             if (name_of(part[2]) in tests) passed--
         }
+        for (i = 1; i <= ignored_count; i++) print ignored[i]
         # What did not build, hung or fell over has no result of its own.
         if (code != 0 && failed == 0) failed = 1
         printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
