@@ -26,5 +26,9 @@ fn run(options: &[&str], last_line: &str) {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commit_model.py");
     let run = Command::new("python3").arg(model).args(options).output().expect("python3 runs");
     let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.trim_end().ends_with(last_line), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(
+        run.status.success() && said.trim_end().ends_with(last_line),
+        "{said}{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
 }

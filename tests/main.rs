@@ -42,6 +42,7 @@ mod race;
 mod ranges;
 mod reading;
 mod replays;
+mod sessions;
 mod sim_disk;
 mod start;
 mod strangers;
