@@ -38,6 +38,7 @@ mod moving_at_once;
 mod order;
 mod os_disk;
 mod outside_changes;
+mod query_words;
 mod race;
 mod ranges;
 mod reading;

@@ -85,6 +85,9 @@ fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, Box<HttpResponse
 
 /// Answers OPTIONS.
 pub(super) async fn options(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    if let Some(taken_by) = asked.query.taken_by {
+        return Ok(reply::options(Allowed::OnQuery(taken_by)));
+    }
     Ok(reply::options(allowed(verbs, asked).await))
 }
 

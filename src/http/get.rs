@@ -20,6 +20,7 @@ use crate::share::{Content, Identity, Target};
 
 use super::body::{self, FileBytes};
 use super::hot::{FILE_BYTES_MAX, HotFile};
+use super::query::Query;
 use super::range::{self, Ranges};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
@@ -202,7 +203,7 @@ async fn read_small(verbs: &Verbs, content: &Content) -> Result<Option<Bytes>, T
 }
 
 fn is_plain(request: &HttpRequest, asked: &Asked) -> bool {
-    request.uri().query().is_none() && asked.query == request::Query::default()
+    request.uri().query().is_none() && asked.query == Query::default()
 }
 
 fn keep(

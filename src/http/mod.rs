@@ -19,6 +19,7 @@ mod media;
 mod propfind;
 mod proppatch;
 mod put;
+mod query;
 mod range;
 mod relocate;
 mod reply;

@@ -4,7 +4,6 @@ use actix_http::RequestHead;
 use actix_web::HttpResponse;
 
 use crate::access::Action;
-use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::share::Relocation;
 use crate::share::outcome::{Refusal, Stop};
@@ -32,12 +31,9 @@ pub(super) async fn relocate(
 ) -> Result<HttpResponse, Trouble> {
     has_no_body(head)?;
     let precondition = precondition(verbs, head, asked)?;
-    let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);
-    let place = dav_headers::destination(&head.headers, &own).map_err(Wrong::Destination)?;
-    let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
-    permit(Action::Write, &to)?;
-    let attempt = Attempt::new(verbs, head, &to);
-    attempt.ends(carry_out(verbs, head, asked, act, precondition, to).await)
+    let wanted = wanted(verbs, head, asked)?;
+    let attempt = Attempt::new(verbs, head, &wanted.to);
+    attempt.ends(carry_out(verbs, head, asked, act, precondition, wanted).await)
 }
 
 async fn carry_out(
@@ -46,7 +42,7 @@ async fn carry_out(
     asked: &Asked,
     act: Act,
     precondition: Precondition,
-    to: SharePath,
+    wanted: Relocation,
 ) -> Result<HttpResponse, Trouble> {
     let is_collection = match allowed(verbs, asked).await {
         Allowed::OnCollections => true,
@@ -57,15 +53,24 @@ async fn carry_out(
     if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());
     }
-    let wanted = Relocation {
-        from: asked.path.clone(),
-        to: to.clone(),
-        may_replace: dav_headers::overwrite(&head.headers)? == Overwrite::Allow,
-        dated: dav_headers::asked_mtime(&head.headers),
-    };
+    let to = wanted.to.clone();
     let done = verbs.ask(move |share| match act {
         Act::Move => share.relocate(&wanted, &precondition, now()),
         Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &precondition, now()),
     });
     Ok(reply::relocated(&to, is_collection, &done.await?))
+}
+
+/// What is to be moved or copied, and where to, as the head says.
+pub(super) fn wanted(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Relocation, Trouble> {
+    let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);
+    let place = dav_headers::destination(&head.headers, &own).map_err(Wrong::Destination)?;
+    let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
+    permit(Action::Write, &to)?;
+    Ok(Relocation {
+        from: asked.path.clone(),
+        to,
+        may_replace: dav_headers::overwrite(&head.headers)? == Overwrite::Allow,
+        dated: dav_headers::asked_mtime(&head.headers),
+    })
 }

@@ -3,6 +3,7 @@
 //! The matches have no arm for the rest, so a new outcome does not compile until somebody decides its status. A refusal explains itself
 //! in a problem document (RFC 9457); a fault says nothing of the disk.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use actix_http::RequestHead;
@@ -24,8 +25,9 @@ use crate::share::{Relocated, Stored};
 use super::dav_headers::BadUrl;
 use super::digest::{Invalid, Mismatch};
 use super::lock::{self, ToldLock};
+use super::query::BadQuery;
 use super::range;
-use super::request::Unwelcome;
+use super::request::{Unwelcome, Verb};
 use super::transport::Rejection;
 use super::xml::XmlError;
 use super::xml::write::{self, Condition, Multistatus, Response};
@@ -39,11 +41,10 @@ const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#"
 /// When to try again, in seconds, where that may help.
 const RETRY_AFTER: &str = "2";
 
-const ALLOWED_ON_FILES: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
-const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
-const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, LOCK, POST";
-const ALLOWED_SOMEWHERE: &str =
-    "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+const ALLOWED_ON_FILES: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, LOCK";
+const ALLOWED_SOMEWHERE: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 
 /// The classes of WebDAV that are served (RFC 4918 §18), and the extended MKCOL of RFC 5689.
 const CLASSES: &str = "1, 2, 3, extended-mkcol";
@@ -53,6 +54,8 @@ const CLASSES: &str = "1, 2, 3, extended-mkcol";
 pub(super) enum Wrong {
     /// The path.
     Path(PathError),
+    /// A word in the query.
+    Query(BadQuery),
     /// A conditional header cannot be understood.
     Condition(Header),
     /// Its head turns it away.
@@ -112,6 +115,8 @@ pub(super) enum Allowed {
     OnCollections,
     OnNothing,
     Somewhere,
+    /// Where the path goes on with words that these methods take.
+    OnQuery(&'static [Verb]),
 }
 
 /// The statuses of single properties within an answer (RFC 4918 §9.1, §9.2.1).
@@ -411,6 +416,16 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
         Wrong::Path(error) => bad(&format!("The path is not one: {error}.")),
+        Wrong::Query(BadQuery::Method { word, taken_by }) => with_allow(
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                format!("This method does nothing with ?{word}; Allow lists those that do. Nothing was changed."),
+            ),
+            Allowed::OnQuery(taken_by),
+        ),
+        Wrong::Query(error) => bad(&format!("The query cannot be understood: {error}. Nothing was changed.")),
         Wrong::Condition(header) => {
             bad(&format!("{header} is malformed, and a condition that cannot be read never lets a change through."))
         }
@@ -694,7 +709,7 @@ pub(super) fn done() -> HttpResponse {
 pub(super) fn options(allowed: Allowed) -> HttpResponse {
     let mut answer = HttpResponse::build(StatusCode::OK);
     answer.insert_header(("dav", CLASSES)).insert_header(("ms-author-via", "DAV"));
-    answer.insert_header((header::ALLOW, allowed.methods())).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.insert_header((header::ALLOW, &*allowed.methods())).insert_header((header::CACHE_CONTROL, "no-store"));
     answer.insert_header((header::ACCEPT_RANGES, "bytes")).finish()
 }
 
@@ -776,18 +791,22 @@ pub(super) fn http_date(time: Timestamp) -> HttpDate {
 }
 
 impl Allowed {
-    fn methods(self) -> &'static str {
-        match self {
+    fn methods(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::OnFiles => ALLOWED_ON_FILES,
             Self::OnCollections => ALLOWED_ON_COLLECTIONS,
             Self::OnNothing => ALLOWED_ON_NOTHING,
             Self::Somewhere => ALLOWED_SOMEWHERE,
-        }
+            Self::OnQuery(taken_by) => {
+                let verbs = [Verb::Options].iter().chain(taken_by).map(|verb| verb.listed());
+                return Cow::Owned(verbs.collect::<Vec<_>>().join(", "));
+            }
+        })
     }
 }
 
 fn with_allow(problem: Problem, allowed: Allowed) -> HttpResponse {
-    with_header(problem.send(), header::ALLOW, allowed.methods())
+    with_header(problem.send(), header::ALLOW, &allowed.methods())
 }
 
 fn later(problem: Problem) -> HttpResponse {

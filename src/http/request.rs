@@ -10,12 +10,14 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use crate::model::lock::{LockToken, Submitted};
-use crate::model::path::{PathError, SharePath};
+use crate::model::path::SharePath;
 use crate::model::precondition::{ConditionalFields, Header, Malformed, Precondition};
 use crate::model::principal::{Client, Principal};
 
 use super::dav_headers::{self, OwnHosts};
 use super::if_header;
+use super::query::Query;
+use super::reply::Wrong;
 
 /// The methods of HTTP and WebDAV that exist but are not served.
 const KNOWN_METHODS: &[&str] = &["CONNECT", "TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
@@ -66,23 +68,6 @@ pub(super) struct Asked {
     pub(super) query: Query,
 }
 
-/// The options in a query.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query {
-    /// `?download`: to be saved, not shown.
-    pub(super) download: bool,
-    /// `?json`: a listing for programs.
-    pub(super) json: bool,
-    /// `?mkdirs`: PUT makes the folders above.
-    pub(super) make_parents: bool,
-    /// `?versions`: the history of the path.
-    pub(super) versions: bool,
-    /// `?version=ID`: a version from the history.
-    pub(super) version: Option<String>,
-    /// `?restore=ID`: the version to bring back.
-    pub(super) restore: Option<String>,
-}
-
 /// Why a request is turned away by its head alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unwelcome {
@@ -113,39 +98,39 @@ impl Verb {
         }
     }
 
+    /// How `Allow` lists it; nothing for what is not served.
+    pub(super) fn listed(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::MakeCollection => "MKCOL",
+            Self::Propfind => "PROPFIND",
+            Self::Proppatch => "PROPPATCH",
+            Self::Copy => "COPY",
+            Self::Move => "MOVE",
+            Self::Lock => "LOCK",
+            Self::Unlock => "UNLOCK",
+            Self::Post => "POST",
+            Self::Options => "OPTIONS",
+            Self::Report | Self::Unserved | Self::Unknown => "",
+        }
+    }
+
     fn changes_something(self) -> bool {
         !matches!(self, Self::Get | Self::Options | Self::Propfind | Self::Report)
     }
 }
 
 impl Asked {
-    pub(super) fn parse(head: &RequestHead) -> Result<Self, PathError> {
+    pub(super) fn parse(head: &RequestHead) -> Result<Self, Wrong> {
         let url_path = head.uri.path();
+        let query = head.uri.query().unwrap_or_default();
         Ok(Self {
-            path: SharePath::parse_url(url_path)?,
+            path: SharePath::parse_url(url_path).map_err(Wrong::Path)?,
             names_a_collection: SharePath::url_names_a_collection(url_path),
-            query: Query::parse(head.uri.query().unwrap_or_default()),
+            query: Query::parse(query, Verb::of(&head.method)).map_err(Wrong::Query)?,
         })
-    }
-}
-
-impl Query {
-    fn parse(text: &str) -> Self {
-        let mut query = Self::default();
-        for pair in text.split('&') {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = || percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-            match key {
-                "download" => query.download = true,
-                "json" => query.json = true,
-                "mkdirs" => query.make_parents = true,
-                "versions" => query.versions = true,
-                "version" => query.version = Some(value()),
-                "restore" => query.restore = Some(value()),
-                _ => {}
-            }
-        }
-        query
     }
 }
 
@@ -294,12 +279,5 @@ mod tests {
         ] {
             assert!(!is_allowed(host, &allowed), "{host}");
         }
-    }
-
-    #[test]
-    fn a_query_is_a_few_words() {
-        let query = Query::parse("download&version=2026-11-22T14-35-07.123456Z&junk=1&json=");
-        assert!(query.download && query.json && !query.versions);
-        assert_eq!(query.version.as_deref(), Some("2026-11-22T14-35-07.123456Z"));
     }
 }

@@ -133,6 +133,7 @@ impl Verbs {
             Verb::Post if asked.query.restore.is_some() => versions::restore(self, head, &asked).await,
             Verb::Propfind => propfind::propfind(self, request, body, &asked).await,
             Verb::Proppatch => proppatch::proppatch(self, head, body, &asked).await,
+            Verb::Copy if asked.query.version.is_some() => versions::copy(self, head, &asked).await,
             Verb::Copy => relocate::relocate(self, head, &asked, Act::Copy).await,
             Verb::Move => relocate::relocate(self, head, &asked, Act::Move).await,
             Verb::Lock => lock::lock(self, head, body, &asked).await,
@@ -244,7 +245,7 @@ async fn explain(verbs: &Verbs, request: Option<&HttpRequest>, head: &RequestHea
 
 /// The path, with the permission to use it.
 pub(super) fn parse(head: &RequestHead) -> Result<Asked, Trouble> {
-    let asked = Asked::parse(head).map_err(Wrong::Path)?;
+    let asked = Asked::parse(head)?;
     let action = match Verb::of(&head.method) {
         Verb::Get | Verb::Options | Verb::Propfind => Action::Read,
         _ => Action::Write,

@@ -1,4 +1,4 @@
-//! The history on the wire: `GET path?versions`, `GET path?version=ID`, `POST path?restore=ID`.
+//! The history on the wire: `GET path?versions`, `GET path?version=ID`, `COPY path?version=ID`, `POST path?restore=ID`.
 
 use actix_http::RequestHead;
 use actix_web::http::header;
@@ -10,9 +10,12 @@ use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{KeptVersion, Kind, Target};
 
+use super::change::has_no_body;
 use super::get::{self, CACHE, Remember};
+use super::query::Named;
+use super::relocate;
 use super::reply::{self, Wrong};
-use super::request::{self, Asked};
+use super::request::Asked;
 use super::verbs::{Trouble, Verbs, now, precondition};
 
 /// Lists the versions of a path, the newest first.
@@ -36,7 +39,7 @@ pub(super) async fn list(verbs: &Verbs, request: &HttpRequest, asked: &Asked) ->
 
 /// Sends one version of a file.
 pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let id = id(asked.query.version.as_deref())?;
+    let id = id(&asked.query.version)?;
     let path = asked.path.clone();
     match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
         Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
@@ -44,12 +47,23 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
     }
 }
 
+/// Copies one version of a file to another name, or back to its own.
+pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    has_no_body(head)?;
+    let id = id(&asked.query.version)?;
+    let precondition = precondition(verbs, head, asked)?;
+    let wanted = relocate::wanted(verbs, head, asked)?;
+    let to = wanted.to.clone();
+    match verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await? {
+        Some(copied) => Ok(reply::relocated(&to, false, &copied)),
+        None => Err(Wrong::VersionIsCollection.into()),
+    }
+}
+
 /// Brings a version back.
 pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    if request::announces_a_body(&head.headers) {
-        return Err(Wrong::Body.into());
-    }
-    let id = id(asked.query.restore.as_deref())?;
+    has_no_body(head)?;
+    let id = id(&asked.query.restore)?;
     let precondition = precondition(verbs, head, asked)?;
     let path = asked.path.clone();
     if path.is_root() {
@@ -61,8 +75,8 @@ pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) ->
     }
 }
 
-fn id(text: Option<&str>) -> Result<VersionId, Trouble> {
-    text.and_then(VersionId::parse).ok_or_else(|| Wrong::VersionId.into())
+fn id(named: &Option<Named>) -> Result<VersionId, Trouble> {
+    named.as_ref().and_then(|named| named.0.clone()).ok_or_else(|| Wrong::VersionId.into())
 }
 
 fn describe(asked: &Asked, version: &KeptVersion) -> serde_json::Value {

@@ -112,20 +112,34 @@ impl Share {
         self.judge_source(&from, precondition, now)?;
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
-        let mut copy = self.stage_copy(&from, &to, deep, now)?;
-        if let StagedCopy::File(file) = &mut copy {
-            self.judge_copied(&file.of, file.staged.hash(), precondition, now)?;
-            // A copy has the date of its source, unless the client asks for another.
-            wanted.dated.map_or(Ok(()), |dated| file.staged.postpone(dated))?;
-        }
-        let ((changed, created), tag) = self.put_copy(&to, &mut copy, &of_target, now)?;
+        let copy = self.stage_copy(&from, &to, deep, now)?;
+        let copied = self.commit_copy(copy, &to, wanted.dated, precondition, &of_target, now)?;
         self.properties.copy(&from, &to, if deep { Extent::Tree } else { Extent::Itself })?;
-        self.drop_locks_below(&to, now);
+        Ok(copied)
+    }
+
+    /// Judges a copy by what was copied, and puts it where it is to be.
+    pub(super) fn commit_copy(
+        &self,
+        mut copy: StagedCopy,
+        to: &SharePath,
+        dated: Option<Timestamp>,
+        of_source: &Precondition,
+        of_target: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Relocated> {
+        if let StagedCopy::File(file) = &mut copy {
+            self.judge_copied(&file.of, file.staged.hash(), of_source, now)?;
+            // A copy has the date of its source, unless the client asks for another.
+            dated.map_or(Ok(()), |dated| file.staged.postpone(dated))?;
+        }
+        let ((changed, created), tag) = self.put_copy(to, &mut copy, of_target, now)?;
+        self.drop_locks_below(to, now);
         let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
         drop(changed);
-        self.was_stored(&to, precondition);
-        self.changed(&to, now);
-        Ok(Relocated { created, displaced, tag, is_dated_as_asked: wanted.dated.is_some() })
+        self.was_stored(to, of_source);
+        self.changed(to, now);
+        Ok(Relocated { created, displaced, tag, is_dated_as_asked: dated.is_some() })
     }
 
     fn put_copy<'a>(

@@ -6,8 +6,8 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
-use crate::store::commit::Seen;
-use crate::store::disk::{Cause, Kind, Opened};
+use crate::store::commit::{FileCopy, Seen, StagedCopy};
+use crate::store::disk::{Cause, File, Kind, Opened};
 use crate::store::history::Found;
 use crate::store::staging::Staging;
 
@@ -16,6 +16,7 @@ use super::identity::Effort;
 use super::judge::Deed;
 use super::outcome::{Outcome, Refusal};
 use super::read::{Content, Target};
+use super::relocate::{Relocated, Relocation};
 use super::write::{Dating, Stored, date_after};
 
 /// A version that was kept.
@@ -91,6 +92,32 @@ impl Share {
         Ok(stored)
     }
 
+    /// Copies a version of a file to another path, or back to its own. The conditional headers speak of the version, as those of a COPY do
+    /// of its source. `None` where the version is a folder.
+    pub fn copy_version(
+        &self,
+        wanted: &Relocation,
+        id: &VersionId,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Option<Relocated>> {
+        let (from, to) = (self.spelled(&wanted.from)?, self.spelled(&wanted.to)?);
+        let opened = self.tree.history().open(&from, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let (version, status) = match opened {
+            Opened::File(version, status) => (version, status),
+            Opened::Dir(_) => return Ok(None),
+            Opened::Nothing | Opened::Link | Opened::Special => return Err(Refusal::NotFound.into()),
+        };
+        let of_target = precondition.for_the_target(wanted.may_replace);
+        drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
+        let staged = self.stage_version(&version, &to)?.seal(Some(&version), status.stamp.mtime)?;
+        let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
+        let copied = self.commit_copy(copy, &to, wanted.dated, precondition, &of_target, now)?;
+        // What was noted on what it replaced was not noted on this.
+        self.properties.forget(&to)?;
+        Ok(Some(copied))
+    }
+
     fn restore_file(
         &self,
         path: &SharePath,
@@ -103,20 +130,25 @@ impl Share {
         let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
         };
-        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
-        let swap = || self.tree.history().swap(path, site.mount);
-        let mut staging = Staging::begin(disk, &site.parent, None, swap)?;
-        match staging.copy_from(&version) {
-            Err(error) if error.cause == Cause::NoSpace => return Err(Refusal::NoSpace.into()),
-            copied => copied?,
-        }
+        let staging = self.stage_version(&version, path)?;
         let there = self.like(path)?;
         let (mtime, _) = date_after(there.as_ref().map(|(_, modified)| *modified), now);
         let like = there.as_ref().map_or(&version, |(file, _)| file);
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);
         self.put_staged(path, &mut staged, Dating::Ours, precondition, now)
+    }
+
+    /// The content of a version, for a file at a path.
+    fn stage_version(&self, version: &File, path: &SharePath) -> Outcome<Staging> {
+        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
+        let swap = || self.tree.history().swap(path, site.mount);
+        let mut staging = Staging::begin(self.tree.disk(), &site.parent, None, swap)?;
+        match staging.copy_from(version) {
+            Err(error) if error.cause == Cause::NoSpace => Err(Refusal::NoSpace.into()),
+            copied => Ok(copied.map(|()| staging)?),
+        }
     }
 
     fn restore_collection(

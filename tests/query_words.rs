@@ -1,0 +1,258 @@
+//! The words in a query: each means something to some methods. To the others it is no decoration but a mistake, and changes nothing.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Answer, Request, Server};
+
+const METHODS: [&str; 15] = [
+    "GET",
+    "HEAD",
+    "PUT",
+    "DELETE",
+    "MKCOL",
+    "POST",
+    "OPTIONS",
+    "PROPFIND",
+    "PROPPATCH",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "PATCH",
+];
+
+/// Every word, and the methods that take it.
+const WORDS: [(&str, &[&str]); 6] = [
+    ("download", &["GET", "HEAD"]),
+    ("json", &["GET", "HEAD"]),
+    ("versions", &["GET", "HEAD"]),
+    ("version=ID", &["GET", "HEAD", "COPY"]),
+    ("restore=ID", &["POST"]),
+    ("mkdirs", &["PUT", "POST"]),
+];
+
+/// Who asks to delete `/f?version=ID` does not mean the file that is at `/f` now.
+#[test]
+fn a_word_that_means_nothing_to_the_method_is_refused() {
+    let stage = Stage::set();
+    for (word, takers) in WORDS {
+        for spelling in spellings(word) {
+            for method in METHODS.into_iter().filter(|method| *method != "OPTIONS" && !takers.contains(method)) {
+                for (target, other) in [("/f", "/x"), ("/d/", "/x/"), ("/none", "/x"), ("/d/m", "/f")] {
+                    let answer = stage.request(method, &format!("{target}?{spelling}"), other).send();
+                    assert_eq!(answer.status, 405, "{answer}");
+                    if method != "HEAD" {
+                        answer.problem();
+                    }
+                    allows_exactly(&answer, takers);
+                    stage.is_as_before(&answer);
+                }
+            }
+        }
+    }
+}
+
+/// A PUT that cannot be is told so before its body is asked for.
+#[test]
+fn a_word_is_refused_before_the_body_is_asked_for() {
+    let stage = Stage::set();
+    let answer = stage.server.put(stage.with_id("/f?version=ID")).body_when_asked("new").send();
+    assert_eq!(answer.status, 405, "{answer}");
+    assert!(answer.interim.is_empty(), "{answer}");
+    stage.is_as_before(&answer);
+}
+
+/// The methods that take a word do what they do without it, or what the word asks for.
+#[test]
+fn a_word_is_taken_by_the_methods_it_is_for() {
+    for (word, takers) in WORDS {
+        for method in takers {
+            for spelling in spellings(word) {
+                let stage = Stage::set();
+                let target = if word == "json" { "/d/" } else { "/f" };
+                let answer = stage.request(method, &format!("{target}?{spelling}"), "/x").send();
+                let wanted: &[u16] = if word == "mkdirs" && *method == "POST" { &[405] } else { &[200, 201, 204] };
+                assert!(wanted.contains(&answer.status), "{answer}");
+            }
+        }
+    }
+}
+
+/// OPTIONS tells what is served at exactly this URL.
+#[test]
+fn options_lists_the_methods_that_take_the_word() {
+    let stage = Stage::set();
+    for (word, takers) in WORDS {
+        for target in ["/f", "/d/", "/none"] {
+            let answer = stage.request("OPTIONS", &format!("{target}?{word}"), "/x").expect(200);
+            allows_exactly(&answer, takers);
+            stage.is_as_before(&answer);
+        }
+    }
+}
+
+/// What contradicts itself, or cannot be read, is no wish that could be granted.
+#[test]
+fn words_that_contradict_each_other_are_refused() {
+    let stage = Stage::set();
+    for query in [
+        "version=ID&restore=ID",
+        "versions&version=ID",
+        "json&version=ID",
+        "mkdirs&version=ID",
+        "download&json",
+        "version=ID&version=2026-11-22T14-35-07.123456Z",
+        "restore=2026-11-22T14-35-07.123456Z&%72estore=ID",
+        "json=no",
+        "mkdirs=0",
+        "versions=ID",
+    ] {
+        for method in METHODS {
+            let answer = stage.request(method, &format!("/f?{query}"), "/x").send();
+            assert_eq!(answer.status, 400, "{answer}");
+            stage.is_as_before(&answer);
+        }
+    }
+    stage.server.get(stage.with_id("/f?version=ID&version=ID&download=1&download")).expect_body("old");
+}
+
+/// Programs add words of their own to get past caches.
+#[test]
+fn words_that_mean_nothing_here_are_ignored() {
+    let stage = Stage::set();
+    let server = &stage.server;
+    server.get("/f?_=1732&nocache").expect_body("now");
+    server.get("/f?").expect_body("now");
+    server.put("/f?t=5&versionsx=1").body("newer").expect(204);
+    server.propfind("/d/?cachebuster", "1").expect(207);
+    server.delete("/f?&&=&x=version=1").expect(204);
+}
+
+/// A destination is a place for something new: no version of anything, and no option goes with it.
+#[test]
+fn a_destination_has_no_words() {
+    let stage = Stage::set();
+    for method in ["COPY", "MOVE"] {
+        for (word, _) in WORDS {
+            let answer = stage.request(method, "/d/m", &format!("/f?{word}")).expect(400);
+            stage.is_as_before(&answer);
+        }
+    }
+}
+
+/// A version is copied like a file: under another name or over what is there, with the conditions of a COPY, which speak of its source.
+#[test]
+fn a_copy_of_a_version_copies_that_version() {
+    let stage = Stage::set();
+    let server = &stage.server;
+    let version = stage.with_id("/f?version=ID");
+    let tag = server.get(&version).expect_body("old").tag();
+    stage.copy(&version, "/x").expect(201);
+    server.get("/x").expect_body("old");
+    server.get("/f").expect_body("now");
+    stage.copy(&version, "/x").header("Overwrite", "F").expect(412);
+    stage.copy(&version, "/x").if_match("\"other\"").expect(412);
+    stage.copy(&version, "/x").if_none_match("*").expect(412);
+    stage.copy(&version, "/nowhere/x").expect(409);
+    stage.copy("/f?version=2001-01-01T00-00-00.000000Z", "/x").expect(404);
+    stage.copy("/none?version=2001-01-01T00-00-00.000000Z", "/x").expect(404);
+    stage.copy("/f?version=..", "/x").expect(404);
+    server.put("/x").body("other").expect(204);
+    stage.copy(&version, "/x").if_match(&tag).expect(204);
+    server.get("/x").expect_body("old");
+    assert_eq!(server.versions("/x").0[0].content, b"other", "what was there is kept");
+    // Back to where it came from: a restore by another name.
+    stage.copy(&version, "/f").expect(204);
+    server.get("/f").expect_body("old");
+    let folder = server.versions("/gone").0.remove(0);
+    assert_eq!(folder.kind, "folder");
+    stage.copy(&format!("/gone?version={}", folder.id), "/y").expect(400).problem();
+    assert!(!server.local("y").exists());
+}
+
+/// A share with a file that has a version, a folder, and a folder that was deleted.
+struct Stage {
+    server: Server,
+    id: String,
+    before: Vec<String>,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let server = Server::start();
+        server.put("/f").body("old").expect(201);
+        server.put("/f").body("now").expect(204);
+        server.put("/d/m?mkdirs").body("member").expect(201);
+        server.put("/gone/m?mkdirs").body("member").expect(201);
+        server.delete("/gone/").expect(204);
+        let id = server.versions("/f").0[0].id.clone();
+        let before = everything(server.folder());
+        Self { server, id, before }
+    }
+
+    fn with_id(&self, text: &str) -> String {
+        text.replace("ID", &self.id)
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Request {
+        self.server.request("COPY", from).header("Destination", to)
+    }
+
+    /// A request that would be carried out if the target had no query.
+    fn request(&self, method: &str, target: &str, other: &str) -> Request {
+        let request = self.server.request(method, self.with_id(target));
+        match method {
+            "PUT" => request.body("new"),
+            "COPY" | "MOVE" => request.header("Destination", self.with_id(other)),
+            "LOCK" => request.xml(
+                "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>",
+            ),
+            "UNLOCK" => request.header("Lock-Token", "<urn:uuid:00000000-0000-4000-8000-000000000000>"),
+            "PROPPATCH" => {
+                request.xml("<propertyupdate xmlns='DAV:'><set><prop><a xmlns='b'>c</a></prop></set></propertyupdate>")
+            }
+            "PROPFIND" => request.depth("1"),
+            _ => request,
+        }
+    }
+
+    #[track_caller]
+    fn is_as_before(&self, answer: &Answer) {
+        assert_eq!(everything(self.server.folder()), self.before, "changed by {answer}");
+    }
+}
+
+#[track_caller]
+fn allows_exactly(answer: &Answer, methods: &[&str]) {
+    let mut allowed: Vec<_> = answer.field("allow").split(", ").collect();
+    let mut wanted = [&["OPTIONS"], methods].concat();
+    allowed.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(allowed, wanted, "{answer}");
+}
+
+fn spellings(word: &str) -> [String; 4] {
+    let (name, value) = word.split_once('=').map_or((word, ""), |(name, _)| (name, "=ID"));
+    let first = format!("%{:02x}{}", name.as_bytes()[0], &name[1..]);
+    let upper = name.to_ascii_uppercase();
+    [word.to_owned(), format!("{first}{value}"), format!("{upper}{value}"), format!("x=1&{word}&y")]
+}
+
+/// All that is in a folder, noclobber's own too: paths and contents.
+fn everything(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![folder.to_owned()];
+    while let Some(folder) = todo.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let content = if path.is_dir() { "a folder".to_owned() } else { fs::read_to_string(&path).unwrap() };
+            found.push(format!("{}: {content}", path.display()));
+            if path.is_dir() {
+                todo.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
