@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::harness::client::tag_of;
 use crate::harness::disk_images::DiskImage;
-use crate::harness::{Dice, Server, eventually, left_out};
+use crate::harness::{Answer, Dice, Server, eventually, left_out};
 
 /// A mounted drive names no version and saves over the text of somebody else. The text is in the history, and comes back.
 #[test]
@@ -31,6 +31,66 @@ fn a_deleted_file_comes_back() {
     let versions = server.versions("/docs/a.txt").expect(["text"]);
     server.post(format!("/docs/a.txt?restore={}", versions.0[0].id)).expect(201);
     server.get("/docs/a.txt").expect_body("text");
+}
+
+/// Whoever displaces something is told what it has become, whatever the method and whatever the file system can do; who displaces
+/// nothing is told of nothing.
+#[test]
+fn an_answer_names_the_version_that_the_request_displaced() {
+    const NOTE: &str = "<D:set><D:prop><a xmlns='b'>c</a></D:prop></D:set>";
+    const LOCK: &str =
+        "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
+    for tier in ["A", "B", "C", "D"] {
+        let server = Server::with(format!("--force-tier={tier}")).start();
+        let to = |method: &str, from: &str, to: &str| server.request(method, from).header("Destination", to);
+        let displaced = |answer: &Answer| answer.header("noclobber-displaced").map(str::to_owned);
+        for path in ["file", "moved", "copied", "over/member", "source/member"] {
+            server.write(path, path);
+        }
+        for (request, path, was) in [
+            (server.put("/file").body("two"), "/file", "file"),
+            (server.put("/file").if_match(tag_of("two")).body("three"), "/file", "two"),
+            (to("MOVE", "/moved", "/file"), "/file", "three"),
+            (to("COPY", "/copied", "/file"), "/file", "moved"),
+            (server.delete("/file"), "/file", "copied"),
+            (to("MOVE", "/source/", "/copied"), "/copied", "copied"),
+        ] {
+            let said = request.to_string();
+            let id = displaced(&request.expect_any(&[201, 204])).unwrap_or_else(|| panic!("{tier}: {said}"));
+            server.get(format!("{path}?version={id}")).expect_body(was);
+        }
+        let id = server.versions("/file").0.pop().expect("the oldest").id;
+        assert_eq!(
+            displaced(&server.post(format!("/file?restore={id}")).expect(201)),
+            None,
+            "{tier}: nothing was there"
+        );
+        let id = displaced(&server.post(format!("/file?restore={id}")).expect(204)).expect("it was there");
+        server.get(format!("/file?version={id}")).expect_body("file");
+        for (request, path) in [(to("COPY", "/file", "/over/"), "/over"), (server.delete("/copied/"), "/copied")] {
+            let said = request.to_string();
+            let id = displaced(&request.expect(204)).unwrap_or_else(|| panic!("{tier}: {said}"));
+            server.delete(path).expect_any(&[204, 404]);
+            assert_eq!(displaced(&server.post(format!("{path}?restore={id}")).expect(201)), None);
+            server.get(format!("{path}/member")).expect(200);
+        }
+        for request in [
+            server.put("/new").body("new"),
+            server.mkcol("/folder"),
+            to("COPY", "/file", "/copy"),
+            to("MOVE", "/copy", "/moved"),
+            to("COPY", "/over/", "/tree/"),
+            server.proppatch("/file", NOTE),
+            server.request("LOCK", "/locked").xml(LOCK),
+        ] {
+            let said = request.to_string();
+            assert_eq!(displaced(&request.expect_any(&[200, 201, 207])), None, "{tier}: {said}");
+        }
+    }
+    let server = Server::with("--no-history").start();
+    for request in [server.put("/a"), server.put("/a"), server.delete("/a")] {
+        assert_eq!(request.body("").expect_any(&[201, 204]).header("noclobber-displaced"), None);
+    }
 }
 
 /// Versions come newest first, each under the time it was kept, and each can be fetched.

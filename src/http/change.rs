@@ -30,8 +30,8 @@ pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     if asked.names_a_collection && allowed(verbs, asked).await == Allowed::OnFiles {
         return Err(Stop::from(Refusal::NotFound).into());
     }
-    verbs.ask(move |share| share.delete(&path, &precondition, now())).await?;
-    Ok(reply::done())
+    let removed = verbs.ask(move |share| share.delete(&path, &precondition, now())).await?;
+    Ok(reply::removed(&removed))
 }
 
 /// Answers MKCOL, with properties for the folder to begin with if the body has some (RFC 5689).

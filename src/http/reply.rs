@@ -19,8 +19,9 @@ use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
+use crate::model::version::VersionId;
 use crate::share::outcome::{Current, Forbidden, LockRoot, Refusal, Stop};
-use crate::share::{Relocated, Stored};
+use crate::share::{Relocated, Removed, Stored};
 
 use super::dav_headers::BadUrl;
 use super::digest::{Invalid, Mismatch};
@@ -37,6 +38,9 @@ const PROBLEMS: &str = "urn:noclobber:problem:";
 
 /// The problem types that the draft on digest fields registers.
 const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#";
+
+/// Names the version that a change has displaced.
+const DISPLACED: HeaderName = HeaderName::from_static("noclobber-displaced");
 
 /// When to try again, in seconds, where that may help.
 const RETRY_AFTER: &str = "2";
@@ -641,6 +645,7 @@ pub(super) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpR
     if stored.is_dated_as_asked {
         answer.insert_header(("x-oc-mtime", "accepted"));
     }
+    name_displaced(&mut answer, stored.displaced.as_ref());
     answer.finish()
 }
 
@@ -697,12 +702,28 @@ pub(super) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocat
     if relocated.is_dated_as_asked {
         answer.insert_header(("x-oc-mtime", "accepted"));
     }
+    name_displaced(&mut answer, relocated.displaced.as_ref());
     answer.finish()
 }
 
 /// 204: done, and nothing to say.
 pub(super) fn done() -> HttpResponse {
     HttpResponse::build(StatusCode::NO_CONTENT).finish()
+}
+
+/// 204 for what was removed.
+pub(super) fn removed(removed: &Removed) -> HttpResponse {
+    let mut answer = HttpResponse::build(StatusCode::NO_CONTENT);
+    name_displaced(&mut answer, removed.displaced.as_ref());
+    answer.finish()
+}
+
+/// Names the version that what was there has become: it opens with `?version=` at the path that was changed, and comes back with
+/// `?restore=`.
+fn name_displaced(answer: &mut HttpResponseBuilder, displaced: Option<&VersionId>) {
+    if let Some(id) = displaced {
+        answer.insert_header((DISPLACED, id.as_str()));
+    }
 }
 
 /// 200 with what is served here: old clients take no 204 for it.
