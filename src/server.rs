@@ -98,7 +98,7 @@ pub fn restore(which: &RestoreVersion) -> anyhow::Result<()> {
     let Some(id) = VersionId::parse(&which.version) else {
         bail!("{} is not the name of a version", escaped(&which.version))
     };
-    let restored = share.restore(&path, &id, &Precondition::default(), now()).map_err(explain)?;
+    let restored = share.restore(&path, &id, true, &Precondition::default(), now()).map_err(explain)?;
     close(&share);
     match restored.and_then(|stored| stored.displaced) {
         Some(displaced) => {

@@ -1,10 +1,12 @@
 //! The history: what a write or a delete displaced is kept, can be read without noclobber, and comes back with one request.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::client::tag_of;
+use crate::harness::client::{percent_encode, tag_of};
 use crate::harness::disk_images::DiskImage;
 use crate::harness::{Answer, Dice, Server, eventually, left_out};
 
@@ -194,6 +196,106 @@ fn a_deleted_folder_comes_back() {
     server.post(format!("/folder?restore={}", versions.0[0].id)).expect(201);
     server.get("/folder/a.txt").expect_body("folder/a.txt");
     server.get("/folder/deep/b.txt").expect_body("folder/deep/b.txt");
+}
+
+/// The rule for new names is not for what returns: whatever it is called, it was there.
+#[test]
+fn what_was_deleted_comes_back_whatever_it_is_called() {
+    let server = Server::start();
+    let accents = "é".repeat(127);
+    let names: [&[u8]; 6] =
+        [b"back\\slash", b"con\ntrol\x07", b"\xffno utf-8\xfe", b"del\x7f", &[b'x'; 255], accents.as_bytes()];
+    let local = |bytes: &[u8]| server.folder().join(OsStr::from_bytes(bytes));
+    for name in names {
+        let file = format!("/{}", percent_encode(name));
+        fs::write(local(name), "a file").unwrap();
+        server.delete(&file).expect(204);
+        let id = server.versions(&file).0.remove(0).id;
+        server.post(format!("{file}?restore={id}")).expect(201);
+        assert_eq!(fs::read(local(name)).unwrap(), b"a file");
+        server.put(&file).body("newer").expect(204);
+        server.post(format!("{file}?restore={id}")).expect(204);
+        server.get(&file).expect_body("a file");
+        // In a folder that is called so, too, and with the folders above.
+        server.delete(&file).expect(204);
+        fs::create_dir_all(local(name).join("deep")).unwrap();
+        fs::write(local(name).join("deep").join(OsStr::from_bytes(name)), "inside").unwrap();
+        let inside = format!("{file}/deep{file}");
+        server.delete(&inside).expect(204);
+        server.delete(&file).expect(204);
+        let id = server.versions(&inside).0.remove(0).id;
+        server.post(format!("{inside}?restore={id}")).expect(409);
+        server.post(format!("{inside}?restore={id}&mkdirs")).expect(201);
+        server.get(&inside).expect_body("inside");
+        server.delete(&file).expect(204);
+        let id = server.versions(&file).0.into_iter().filter(|version| version.kind == "folder").last().unwrap().id;
+        server.post(format!("{file}?restore={id}")).expect(201);
+        assert!(local(name).join("deep").is_dir());
+        // What is moved or copied keeps its name, or gets a proper one.
+        server.request("COPY", &file).header("Destination", "/copy").expect(201);
+        server.mkcol("/other").expect(201);
+        for method in ["COPY", "MOVE"] {
+            server.request(method, &file).header("Destination", format!("/other{file}")).expect_any(&[201, 204]);
+        }
+        server.request("MOVE", format!("/other{file}")).header("Destination", "/proper").expect(201);
+        for folder in ["/copy", "/other", "/proper"] {
+            server.delete(folder).expect(204);
+        }
+    }
+}
+
+/// The same without a server.
+#[test]
+fn the_command_line_restores_whatever_it_is_called() {
+    let mut server = Server::start();
+    let name = b"a\\b\n\xff";
+    let url = format!("/{}", percent_encode(name));
+    fs::write(server.folder().join(OsStr::from_bytes(name)), "text").unwrap();
+    server.delete(&url).expect(204);
+    let id = server.versions(&url).0.remove(0).id;
+    server.stop();
+    let program = env!("CARGO_BIN_EXE_noclobber");
+    let mut restore = Command::new(program);
+    let output = restore.arg("restore").arg(OsStr::from_bytes(name)).arg(&id).arg("--folder").arg(server.folder());
+    let output = output.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read(server.folder().join(OsStr::from_bytes(name))).unwrap(), b"text");
+}
+
+/// Where the folder is gone too it is made, if that is asked for, and not for a restore that is refused anyway.
+#[test]
+fn a_restore_makes_the_folders_above() {
+    let server = Server::with("--require-preconditions").start();
+    server.put("/a/b/c.txt?mkdirs").if_none_match("*").body("text").expect(201);
+    server.delete("/a/b/c.txt").if_match("*").expect(204);
+    server.delete("/a/").expect(204);
+    let target = format!("/a/b/c.txt?restore={}", server.versions("/a/b/c.txt").0[0].id);
+    server.post(&target).if_none_match("*").expect(409).problem();
+    server.post(format!("{target}&mkdirs")).expect(428);
+    server.post(format!("{target}&mkdirs")).if_match("*").expect(412);
+    assert!(!server.local("a").exists());
+    server.post(format!("{target}&mkdirs")).if_none_match("*").expect(201);
+    server.get("/a/b/c.txt").expect_body("text");
+}
+
+/// A folder comes back where nothing is. What is there stays, and the answer says why.
+#[test]
+fn a_folder_is_not_restored_over_something() {
+    let server = Server::start();
+    server.write("folder/a.txt", "then");
+    server.delete("/folder").expect(204);
+    let target = format!("/folder?restore={}", server.versions("/folder").0[0].id);
+    server.write("folder/b.txt", "now");
+    let refused = server.post(&target).expect(409);
+    assert!(refused.problem()["detail"].as_str().unwrap().contains("only where nothing is"), "{refused}");
+    assert_eq!(server.names("folder"), ["b.txt"]);
+    server.delete("/folder").expect(204);
+    server.put("/folder").body("a file").expect(201);
+    server.post(&target).expect(409).problem();
+    server.get("/folder").expect_body("a file");
+    server.delete("/folder").expect(204);
+    server.post(&target).expect(201);
+    server.get("/folder/a.txt").expect_body("then");
 }
 
 /// What never was has no history, and reading the history makes none.

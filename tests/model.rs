@@ -185,7 +185,9 @@ impl World {
         let kept = self.replaced.get(path).cloned().unwrap_or_default();
         assert_eq!(versions.len(), kept.len(), "{path} has as many versions as were replaced");
         let (Some(newest), Some(bytes)) = (versions.first(), kept.last()) else { return };
-        self.share.restore(&share_path(path), &newest.id, &Precondition::default(), self.disk.now()).expect("restored");
+        self.share
+            .restore(&share_path(path), &newest.id, false, &Precondition::default(), self.disk.now())
+            .expect("restored");
         // The same content, and another version: a stamp tag of the first does not name it.
         self.tags.insert(bytes.clone(), tag_of(bytes));
         self.seen.remove(path);

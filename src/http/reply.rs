@@ -241,6 +241,13 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
             ),
             Allowed::OnFiles,
         ),
+        Refusal::NotFree => plain(
+            StatusCode::CONFLICT,
+            "not-free",
+            "Something is here already",
+            "A folder comes back from the history only where nothing is, and something is here. Move or delete that, and restore again.",
+        )
+        .send(),
         Refusal::Locked { by } => {
             let roots: Vec<_> = by.iter().map(lock::href).collect();
             let roots: Vec<_> = roots.iter().map(String::as_str).collect();

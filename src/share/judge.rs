@@ -26,12 +26,16 @@ pub(super) const LOOKS_MAX: usize = 16;
 pub(super) enum Deed {
     /// A file is made or replaced.
     Put,
+    /// A version becomes the file again that it was, whatever it is called.
+    Restore,
     /// A copy takes the place of whatever is there.
     Copy,
     /// A file or folder is taken away.
     Remove,
     /// A folder is made.
     MakeCollection,
+    /// A folder takes the place again that it had, whatever it is called.
+    BringBack,
     /// Properties are changed.
     Amend,
     /// Properties are changed that a lock does not protect.
@@ -61,12 +65,18 @@ impl Deed {
             (Self::Remove | Self::Amend | Self::AmendDespiteLocks, Seen::Nothing | Seen::Link) => {
                 Some(Refusal::NotFound)
             }
-            (Self::MakeCollection, Seen::Nothing) => None,
+            (Self::Put | Self::MakeCollection, Seen::Nothing) if !name.may_be_made() => Some(Refusal::BadName),
+            (Self::MakeCollection | Self::BringBack, Seen::Nothing) => None,
             (Self::MakeCollection, _) => Some(Refusal::Exists),
-            (Self::Put, Seen::Collection(_)) => Some(Refusal::IsCollection),
-            (Self::Put, Seen::Nothing) if !name.may_be_made() => Some(Refusal::BadName),
+            (Self::BringBack, _) => Some(Refusal::NotFree),
+            (Self::Put | Self::Restore, Seen::Collection(_)) => Some(Refusal::IsCollection),
             _ => None,
         }
+    }
+
+    /// Whether a file that is there makes way for another, or for nothing.
+    fn displaces(self) -> bool {
+        matches!(self, Self::Put | Self::Restore | Self::Copy | Self::Remove)
     }
 
     fn amends(self) -> bool {
@@ -82,7 +92,8 @@ impl Deed {
         match (self, seen) {
             (Self::Remove, _) => Touches::Tree,
             (Self::Copy, seen) if !matches!(seen, Seen::Nothing) => Touches::Tree,
-            (Self::Put | Self::Copy | Self::MakeCollection | Self::Lock, Seen::Nothing) => Touches::Membership,
+            (Self::Put | Self::Restore | Self::Copy | Self::Lock, Seen::Nothing) => Touches::Membership,
+            (Self::MakeCollection | Self::BringBack, Seen::Nothing) => Touches::Membership,
             _ => Touches::Itself,
         }
     }
@@ -187,7 +198,7 @@ impl Share {
         if deed.asks_locks() {
             self.judge_locks(path, precondition, deed.touches(&seen), now)?;
         }
-        if matches!((deed, &seen), (Deed::Put | Deed::Copy | Deed::Remove, Seen::File(_) | Seen::Nothing)) {
+        if deed.displaces() && matches!(seen, Seen::File(_) | Seen::Nothing) {
             self.judge_pins(path, precondition, identity.as_ref(), now)?;
         }
         if deed == Deed::Remove && self.refused.holds(path, precondition, now) {
@@ -219,8 +230,7 @@ impl Share {
     ) -> Outcome<()> {
         let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
         self.judge_conditions(path, precondition, target, identity, now)?;
-        let replaces = matches!(deed, Deed::Put | Deed::Copy | Deed::Remove);
-        if self.settings.require_preconditions && replaces && !precondition.names_a_version() {
+        if self.settings.require_preconditions && deed.displaces() && !precondition.names_a_version() {
             return Err(Refusal::PreconditionRequired { current: identity.map(current) }.into());
         }
         Ok(())

@@ -291,7 +291,7 @@ impl Share {
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let swap = || self.tree.history().swap(path, site.mount);
         let mut staged = Staging::begin(self.tree.disk(), &site.parent, None, swap)?.seal(None, now)?;
-        let stored = self.put_staged(path, &mut staged, Dating::Ours, precondition, now)?;
+        let stored = self.put_staged(path, &mut staged, Deed::Put, Dating::Ours, precondition, now)?;
         self.changed(path, now);
         Ok(stored.tag)
     }

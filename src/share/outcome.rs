@@ -38,6 +38,9 @@ pub enum Refusal {
     /// Something is there, and the request makes something new.
     #[error("something is there already")]
     Exists,
+    /// Something is there, and a folder comes back from the history only where nothing is.
+    #[error("something is there, and a folder comes back only where nothing is")]
+    NotFree,
     /// A conditional header does not hold.
     #[error("{header} does not hold")]
     PreconditionFailed {

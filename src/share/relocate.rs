@@ -3,7 +3,7 @@
 //! The conditional headers speak of the source, `Overwrite` and the locks of the destination too. A refusal or a fault leaves both ends as
 //! they were.
 
-use crate::model::path::SharePath;
+use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
@@ -58,7 +58,7 @@ impl Share {
             let Some(pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let source = must_be_there(pair.source().look()?)?;
             let target = may_be_replaced(pair.target().look()?)?;
-            if matches!(target, Seen::Nothing) && !pair.target().site().name.may_be_made() {
+            if matches!(target, Seen::Nothing) && !may_be_called(&pair.target().site().name, &from) {
                 return Err(Refusal::BadName.into());
             }
             let _still = self.locks.hold_still();
@@ -113,7 +113,7 @@ impl Share {
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
         let copy = self.stage_copy(&from, &to, deep, now)?;
-        let copied = self.commit_copy(copy, &to, wanted.dated, precondition, &of_target, now)?;
+        let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
         self.properties.copy(&from, &to, if deep { Extent::Tree } else { Extent::Itself })?;
         Ok(copied)
     }
@@ -122,7 +122,7 @@ impl Share {
     pub(super) fn commit_copy(
         &self,
         mut copy: StagedCopy,
-        to: &SharePath,
+        (from, to): (&SharePath, &SharePath),
         dated: Option<Timestamp>,
         of_source: &Precondition,
         of_target: &Precondition,
@@ -133,7 +133,7 @@ impl Share {
             // A copy has the date of its source, unless the client asks for another.
             dated.map_or(Ok(()), |dated| file.staged.postpone(dated))?;
         }
-        let ((changed, created), tag) = self.put_copy(to, &mut copy, of_target, now)?;
+        let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, now)?;
         self.drop_locks_below(to, now);
         let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
         drop(changed);
@@ -144,7 +144,7 @@ impl Share {
 
     fn put_copy<'a>(
         &'a self,
-        to: &SharePath,
+        (from, to): (&SharePath, &SharePath),
         copy: &mut StagedCopy,
         of_target: &Precondition,
         now: Timestamp,
@@ -157,7 +157,7 @@ impl Share {
             }
             let seen = may_be_replaced(seen)?;
             let created = matches!(seen, Seen::Nothing);
-            if created && !claim.site().name.may_be_made() {
+            if created && !may_be_called(&claim.site().name, from) {
                 return Err(Refusal::BadName.into());
             }
             let displaced = date_of(&seen);
@@ -249,6 +249,11 @@ impl Share {
         self.drop_locks_below(to, now);
         Ok(self.properties.relocate(from, to)?)
     }
+}
+
+/// Whether a copy of what is at `from`, or that itself, may have this name: one that it has already is not new.
+fn may_be_called(name: &Name, from: &SharePath) -> bool {
+    name.may_be_made() || from.split().is_some_and(|(_, own)| own == *name)
 }
 
 fn must_be_there(seen: Seen) -> Outcome<Seen> {

@@ -70,19 +70,29 @@ impl Share {
     }
 
     /// Makes a version the file at its path again: a change like any other, which displaces what is there now. The version stays in the
-    /// history. A folder comes back only where nothing is, and leaves the history. `None` for a folder, which has no tag.
+    /// history. A folder comes back only where nothing is, and leaves the history. `None` for a folder, which has no tag. The folders above
+    /// are made where they are missing, if that is asked for.
     pub fn restore(
         &self,
         path: &SharePath,
         id: &VersionId,
+        make_parents: bool,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Option<Stored>> {
         let path = &*self.spelled(path)?;
         let found = self.tree.history().find(path, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
-        let stored = match found.version.status.kind {
-            Kind::File => Some(self.restore_file(path, &found, precondition, now)?),
+        let deed = if found.version.status.kind == Kind::File { Deed::Restore } else { Deed::BringBack };
+        match self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent)) {
+            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+                self.decide(path, precondition, None, deed, now)?;
+                self.make_folders_above(path, Deed::BringBack, precondition, now)?;
+            }
+            site => drop(site?),
+        }
+        let stored = match deed {
+            Deed::Restore => Some(self.restore_file(path, &found, precondition, now)?),
             _ => {
                 self.restore_collection(path, &found, precondition, now)?;
                 None
@@ -112,7 +122,7 @@ impl Share {
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
         let staged = self.stage_version(&version, &to)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
-        let copied = self.commit_copy(copy, &to, wanted.dated, precondition, &of_target, now)?;
+        let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
         // What was noted on what it replaced was not noted on this.
         self.properties.forget(&to)?;
         Ok(Some(copied))
@@ -125,7 +135,9 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
-        self.may_put(path, precondition, Some(found.version.status.stamp.size), now)?;
+        let claim = self.look_and_judge(path, precondition, Deed::Restore, now)?.claim;
+        self.has_room(claim.site(), found.version.status.stamp.size, now)?;
+        drop(claim);
         let disk = self.tree.disk();
         let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
@@ -136,7 +148,7 @@ impl Share {
         let like = there.as_ref().map_or(&version, |(file, _)| file);
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);
-        self.put_staged(path, &mut staged, Dating::Ours, precondition, now)
+        self.put_staged(path, &mut staged, Deed::Restore, Dating::Ours, precondition, now)
     }
 
     /// The content of a version, for a file at a path.
@@ -158,9 +170,9 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<()> {
-        self.look_until_done(path, precondition, Deed::MakeCollection, now, |claim, seen| match seen {
+        self.look_until_done(path, precondition, Deed::BringBack, now, |claim, seen| match seen {
             Seen::Nothing => Ok((claim.bring_back(found)?, ())),
-            _ => Err(Refusal::Exists.into()),
+            _ => Err(Refusal::NotFree.into()),
         })?;
         Ok(())
     }

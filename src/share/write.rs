@@ -85,7 +85,7 @@ impl Share {
     }
 
     /// Refuses what there is no room for, even if the history makes some.
-    fn has_room(&self, site: &Site, bytes: u64, now: Timestamp) -> Outcome<()> {
+    pub(super) fn has_room(&self, site: &Site, bytes: u64, now: Timestamp) -> Outcome<()> {
         let is_free = || Ok::<_, DiskError>(bytes <= self.tree.disk().space(&site.parent)?.free);
         if is_free()? {
             return Ok(());
@@ -266,7 +266,7 @@ impl Share {
         let mut staged = upload.staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
         drop(like);
         let dating = if dated.is_some() { Dating::Asked } else { Dating::Ours };
-        let stored = self.put_staged(path, &mut staged, dating, precondition, now)?;
+        let stored = self.put_staged(path, &mut staged, Deed::Put, dating, precondition, now)?;
         self.was_stored(path, precondition);
         self.changed(path, now);
         Ok(stored)
@@ -300,12 +300,22 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<()> {
-        let Some((_, name)) = path.split() else { return Err(Refusal::Exists.into()) };
-        if !name.may_be_made() {
-            return Err(Refusal::BadName.into());
+        self.make_folder(path, amendments, Deed::MakeCollection, precondition, now)
+    }
+
+    fn make_folder(
+        &self,
+        path: &SharePath,
+        amendments: &[Amendment],
+        deed: Deed,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        if path.is_root() {
+            return Err(Refusal::Exists.into());
         }
         let path = &*self.spelled(path)?;
-        self.look_until_done(path, precondition, Deed::MakeCollection, now, |claim, seen| {
+        self.look_until_done(path, precondition, deed, now, |claim, seen| {
             if !matches!(seen, Seen::Nothing) {
                 return Err(Refusal::Exists.into());
             }
@@ -325,13 +335,24 @@ impl Share {
 
     /// Makes every folder above a path that is not there yet.
     pub fn make_parents(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        self.make_folders_above(path, Deed::MakeCollection, precondition, now)
+    }
+
+    /// As [`Share::make_parents`]; those above something that comes back come back too, whatever they are called.
+    pub(super) fn make_folders_above(
+        &self,
+        path: &SharePath,
+        deed: Deed,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
         let mine = Precondition::default().with_submitted(precondition.submitted().clone());
         let Some((parent, _)) = path.split() else { return Ok(()) };
         let mut above = SharePath::root();
         for name in parent.names() {
             above = above.join(&name);
-            match self.make_collection(&above, &[], &mine, now) {
-                Err(stop) if stop.is(Refusal::Exists) => {}
+            match self.make_folder(&above, &[], deed, &mine, now) {
+                Err(stop) if stop.is(Refusal::Exists) || stop.is(Refusal::NotFree) => {}
                 made => made?,
             }
         }
@@ -342,12 +363,13 @@ impl Share {
         &self,
         path: &SharePath,
         staged: &mut Staged,
+        deed: Deed,
         dating: Dating,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
         let path = &*self.spelled(path)?;
-        let (changed, created) = self.look_until_done(path, precondition, Deed::Put, now, |claim, seen| {
+        let (changed, created) = self.look_until_done(path, precondition, deed, now, |claim, seen| {
             if claim.site().folder != staged.folder() {
                 return Err(Refusal::FolderChanged.into());
             }
