@@ -16,6 +16,7 @@ use anyhow::{Context as _, bail};
 use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
 use crate::http::transport::{self, Listener};
 use crate::http::verbs::{self, Verbs};
+use crate::http::versions::Described;
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
@@ -72,22 +73,28 @@ pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
     let path = share_path(&which.folder, which.path.as_deref())?;
     let versions = share.all_versions(&path).map_err(explain)?;
     let mut out = io::stdout().lock();
-    for version in &versions {
-        if which.json {
-            writeln!(out, "{}", describe_json(version))?;
-        } else {
-            writeln!(
-                out,
-                "{}  {:>12}  {}",
-                version.id.as_str(),
-                describe_size(version),
-                escaped(&version.path.to_text())
-            )?;
-        }
+    if which.json {
+        return print_json(&mut out, &versions);
     }
-    if versions.is_empty() && !which.json {
+    for version in &versions {
+        let (id, path) = (version.id.as_str(), version.path.to_text());
+        writeln!(out, "{id}  {:>12}  {}", describe_size(version), escaped(&path))?;
+    }
+    if versions.is_empty() {
         writeln!(out, "Nothing is kept of {}.", escaped(&path.to_text()))?;
     }
+    Ok(())
+}
+
+/// One array, a version a line.
+fn print_json(out: &mut impl io::Write, versions: &[KeptVersion]) -> anyhow::Result<()> {
+    write!(out, "[")?;
+    let mut separator = "\n";
+    for version in versions {
+        write!(out, "{separator}{}", serde_json::to_string(&Described::with_path(version))?)?;
+        separator = ",\n";
+    }
+    writeln!(out, "{}]", if versions.is_empty() { "" } else { "\n" })?;
     Ok(())
 }
 
@@ -372,16 +379,6 @@ fn share_path(folder: &Path, path: Option<&Path>) -> anyhow::Result<SharePath> {
     let bytes = std::os::unix::ffi::OsStrExt::as_bytes(inside.as_os_str());
     let bytes = bytes.strip_suffix(b"/").unwrap_or(bytes);
     SharePath::parse_disk(bytes).with_context(|| format!("{} is not a path inside the share", path.display()))
-}
-
-fn describe_json(version: &KeptVersion) -> serde_json::Value {
-    let is_file = version.kind == Kind::File;
-    serde_json::json!({
-        "path": version.path.to_text(),
-        "id": version.id.as_str(),
-        "kind": if is_file { "file" } else { "folder" },
-        "size": version.size,
-    })
 }
 
 fn describe_size(version: &KeptVersion) -> String {

@@ -782,3 +782,53 @@ fn a_propfind_can_have_conditions() {
     server.propfind("/d/a.txt", "0").states("([\"stale\"])").expect(412);
     server.propfind("/d/a.txt", "0").states("(").expect(400);
 }
+
+/// What was noted on a file belongs to it: it goes into the history with it, waits there, and comes back with it.
+#[test]
+fn what_was_noted_comes_back_with_what_was_deleted() {
+    let mut server = Server::start();
+    let noted = |server: &Server, target: &str| {
+        let answer = server.ask(target, "0", "<a xmlns='urn:t'/>").expect(207).multistatus();
+        let only = answer.only();
+        (only.status_of("a") == Some(200)).then(|| only.value("a"))
+    };
+    for path in ["file", "plain", "tree/deep/member", "over"] {
+        server.write(path, path);
+    }
+    for (target, note) in [("/file", "of the file"), ("/tree/", "of the tree"), ("/tree/deep/member", "of the member")]
+    {
+        server.note(target, &format!("<a xmlns='urn:t'>{note}</a>"));
+    }
+    let id = |answer: &Answer| answer.field("noclobber-displaced").to_owned();
+    let file = id(&server.delete("/file").expect(204));
+    let tree = id(&server.delete("/tree/").expect(204));
+    // Another one of the name has no notes, and leaves none.
+    server.put("/file").body("another").expect(201);
+    assert_eq!(noted(&server, "/file"), None);
+    server.note("/file", "<a xmlns='urn:t'>of another</a>");
+    server.stop();
+    server.start_again();
+    let another = id(&server.post(format!("/file?restore={file}")).expect(204));
+    assert_eq!(noted(&server, "/file").as_deref(), Some("of the file"));
+    server.post(format!("/tree?restore={tree}")).expect(201);
+    assert_eq!(noted(&server, "/tree/").as_deref(), Some("of the tree"));
+    assert_eq!(noted(&server, "/tree/deep/member").as_deref(), Some("of the member"));
+    // What a restore, a move or a copy displaces keeps its notes in the same way, and a file can come back twice.
+    server.post(format!("/file?restore={another}")).expect(204);
+    assert_eq!(noted(&server, "/file").as_deref(), Some("of another"));
+    for method in ["COPY", "MOVE"] {
+        let over = id(&server.request(method, "/over").header("Destination", "/file").expect(204));
+        assert_eq!(noted(&server, "/file"), None, "{method}");
+        server.delete("/file").expect(204);
+        server.post(format!("/file?restore={over}")).expect(201);
+        assert_eq!(noted(&server, "/file").as_deref(), Some("of another"), "{method}");
+    }
+    // A copy of a version is one with its notes.
+    server.request("COPY", format!("/file?version={file}")).header("Destination", "/plain").expect(204);
+    assert_eq!(noted(&server, "/plain").as_deref(), Some("of the file"));
+    // What a PUT replaces leaves its notes to what replaces it, and so does what a restore of it replaces.
+    let before = id(&server.put("/plain").body("newer").expect(204));
+    server.note("/plain", "<a xmlns='urn:t'>later</a>");
+    server.post(format!("/plain?restore={before}")).expect(204);
+    assert_eq!(noted(&server, "/plain").as_deref(), Some("later"));
+}

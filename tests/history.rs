@@ -244,6 +244,33 @@ fn what_was_deleted_comes_back_whatever_it_is_called() {
     }
 }
 
+/// Programs read the history as one array, whatever is in it, with what `?versions` tells of each.
+#[test]
+fn the_command_line_prints_one_array() {
+    let mut server = Server::start();
+    let history = |server: &Server, words: &[&str]| -> serde_json::Value {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+        let output = program.args(["history", "--json"]).args(words).arg("--folder").arg(server.folder()).output();
+        serde_json::from_slice(&output.unwrap().stdout).expect("one array")
+    };
+    assert_eq!(history(&server, &[]), serde_json::json!([]));
+    for text in ["one", "two", "three"] {
+        server.put("/docs/a b.txt?mkdirs").body(text).expect_any(&[201, 204]);
+    }
+    server.write("folder/b.txt", "text");
+    server.delete("/folder").expect(204);
+    let mut wanted = server.get("/docs/a%20b.txt?versions").expect(200).json()["versions"].take();
+    wanted.as_array_mut().unwrap().iter_mut().for_each(|version| version["path"] = "/docs/a b.txt".into());
+    let mut folder = server.get("/folder?versions").expect(200).json()["versions"][0].take();
+    assert_eq!((&folder["kind"], &folder["size"]), (&"folder".into(), &serde_json::Value::Null));
+    folder["path"] = "/folder".into();
+    server.stop();
+    assert_eq!(history(&server, &["docs"]), wanted);
+    wanted.as_array_mut().unwrap().insert(0, folder);
+    assert_eq!(history(&server, &[]), wanted);
+    assert_eq!(history(&server, &["nothing"]), serde_json::json!([]));
+}
+
 /// The same without a server.
 #[test]
 fn the_command_line_restores_whatever_it_is_called() {

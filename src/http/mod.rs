@@ -29,5 +29,5 @@ mod structured;
 pub mod transport;
 mod turn;
 pub mod verbs;
-mod versions;
+pub(crate) mod versions;
 pub(crate) mod xml;

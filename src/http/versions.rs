@@ -3,6 +3,7 @@
 use actix_http::RequestHead;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::model::stamp::Timestamp;
@@ -26,7 +27,7 @@ pub(super) async fn list(verbs: &Verbs, request: &HttpRequest, asked: &Asked) ->
         let path = asked.path.clone();
         verbs.ask(move |share| share.is_collection(&path)).await?;
     }
-    let versions: Vec<_> = versions.iter().map(|version| describe(asked, version)).collect();
+    let versions: Vec<_> = versions.iter().map(Described::new).collect();
     let text = json!({ "path": asked.path.to_text(), "versions": versions }).to_string() + "\n";
     let mut answer = reply::found();
     answer.content_type("application/json").insert_header((header::CACHE_CONTROL, CACHE));
@@ -80,22 +81,40 @@ fn id(named: &Option<Named>) -> Result<VersionId, Trouble> {
     named.as_ref().and_then(|named| named.0.clone()).ok_or_else(|| Wrong::VersionId.into())
 }
 
-fn describe(asked: &Asked, version: &KeptVersion) -> serde_json::Value {
-    let id = version.id.as_str();
-    json!({
-        "id": id,
-        "kind": kind(version.kind),
-        "size": version.size,
-        "modified": time(version.modified),
-        "kept": time(version.id.time()),
-        "href": format!("{}?version={id}", asked.path.to_url()),
-    })
+/// A version, as JSON tells it, here and on the command line. Every version has every field.
+#[derive(Serialize)]
+pub(crate) struct Described {
+    /// The path it was at; left out where all are of one path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    id: String,
+    kind: &'static str,
+    /// In bytes; a folder has none.
+    size: Option<u64>,
+    modified: String,
+    kept: String,
+    href: String,
 }
 
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Dir => "folder",
-        _ => "file",
+impl Described {
+    /// One of the versions of a path.
+    fn new(version: &KeptVersion) -> Self {
+        let id = version.id.as_str();
+        let is_file = version.kind != Kind::Dir;
+        Self {
+            path: None,
+            id: id.to_owned(),
+            kind: if is_file { "file" } else { "folder" },
+            size: is_file.then_some(version.size),
+            modified: time(version.modified),
+            kept: time(version.id.time()),
+            href: format!("{}?version={id}", version.path.to_url()),
+        }
+    }
+
+    /// One among versions of many paths.
+    pub(crate) fn with_path(version: &KeptVersion) -> Self {
+        Self { path: Some(version.path.to_text()), ..Self::new(version) }
     }
 }
 

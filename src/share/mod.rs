@@ -138,7 +138,10 @@ impl Share {
 
     /// Lets versions go by the keep rule; says how many.
     pub fn prune(&self, now: Timestamp) -> outcome::Outcome<usize> {
-        Ok(self.tree.history().prune(now)?)
+        let history = self.tree.history();
+        let gone = history.prune(now)?;
+        self.properties.forget_versions(|path, version| Ok(history.find(path, version)?.is_some()))?;
+        Ok(gone)
     }
 
     /// Ends in good order.

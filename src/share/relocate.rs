@@ -75,7 +75,7 @@ impl Share {
             match moved {
                 Ok(Swap::Done(changed)) => {
                     self.has_moved(&from, &to, &changed, displaced_date, precondition, now)?;
-                    let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
+                    let displaced = self.kept(&changed).cloned();
                     drop((changed, _still, pair));
                     self.was_stored(&to, precondition);
                     self.changed(&from, now);
@@ -114,7 +114,8 @@ impl Share {
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
         let copy = self.stage_copy(&from, &to, deep, now)?;
         let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
-        self.properties.copy(&from, &to, if deep { Extent::Tree } else { Extent::Itself })?;
+        let extent = if deep { Extent::Tree } else { Extent::Itself };
+        self.properties.copy(&from, &to, extent, copied.displaced.as_ref())?;
         Ok(copied)
     }
 
@@ -135,7 +136,7 @@ impl Share {
         }
         let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, now)?;
         self.drop_locks_below(to, now);
-        let displaced = changed.displaced.clone().filter(|_| self.keeps_history());
+        let displaced = self.kept(&changed).cloned();
         drop(changed);
         self.was_stored(to, of_source);
         self.changed(to, now);
@@ -247,7 +248,7 @@ impl Share {
         }
         self.drop_locks_in(from);
         self.drop_locks_below(to, now);
-        Ok(self.properties.relocate(from, to)?)
+        Ok(self.properties.relocate(from, to, self.kept(changed))?)
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
-use crate::model::version::VersionId;
-use crate::store::commit::{FileCopy, Seen, StagedCopy};
+use crate::model::version::{Ending, VersionId};
+use crate::store::commit::{FileCopy, Seen, StagedCopy, Swap};
 use crate::store::disk::{Cause, File, Kind, Opened};
 use crate::store::history::Found;
 use crate::store::staging::Staging;
@@ -45,8 +45,9 @@ impl Share {
 
     /// The versions of every path below one, the newest first.
     pub fn all_versions(&self, below: &SharePath) -> Outcome<Vec<KeptVersion>> {
-        let mut all: Vec<_> =
-            self.tree.history().all(below)?.iter().map(|found| KeptVersion::new(&found.path, &found.version)).collect();
+        let found = self.tree.history().all(below)?;
+        let kept = found.iter().filter(|found| found.version.name.ending != Ending::Upload);
+        let mut all: Vec<_> = kept.map(|found| KeptVersion::new(&found.path, &found.version)).collect();
         all.sort_by(|one, other| other.id.cmp(&one.id));
         Ok(all)
     }
@@ -92,7 +93,11 @@ impl Share {
             site => drop(site?),
         }
         let stored = match deed {
-            Deed::Restore => Some(self.restore_file(path, &found, precondition, now)?),
+            Deed::Restore => {
+                let stored = self.restore_file(path, &found, precondition, now)?;
+                self.properties.bring_back((path, id), path, stored.displaced.as_ref(), true)?;
+                Some(stored)
+            }
             _ => {
                 self.restore_collection(path, &found, precondition, now)?;
                 None
@@ -123,8 +128,8 @@ impl Share {
         let staged = self.stage_version(&version, &to)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
-        // What was noted on what it replaced was not noted on this.
-        self.properties.forget(&to)?;
+        self.properties.displace(&to, copied.displaced.as_ref())?;
+        self.properties.bring_back((&from, id), &to, None, true)?;
         Ok(Some(copied))
     }
 
@@ -171,7 +176,15 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<()> {
         self.look_until_done(path, precondition, Deed::BringBack, now, |claim, seen| match seen {
-            Seen::Nothing => Ok((claim.bring_back(found)?, ())),
+            Seen::Nothing => {
+                let swap = claim.bring_back(found)?;
+                if matches!(swap, Swap::Done(_)) {
+                    // What another program removed here may have left notes behind.
+                    self.properties.forget(path)?;
+                    self.properties.bring_back((path, &found.version.name.id), path, None, false)?;
+                }
+                Ok((swap, ()))
+            }
             _ => Err(Refusal::NotFree.into()),
         })?;
         Ok(())

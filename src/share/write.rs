@@ -8,7 +8,7 @@ use crate::model::precondition::{Precondition, Target};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
-use crate::store::commit::{Seen, Site, Surprise, Swap};
+use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, DiskError, File, Opened};
 use crate::store::index::DateKnown;
 use crate::store::staging::{Staged, Staging};
@@ -279,9 +279,9 @@ impl Share {
             Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             seen => {
                 let swap = claim.remove(seen, surprise(precondition), now)?;
-                if matches!(swap, Swap::Done(_)) {
+                if let Swap::Done(changed) = &swap {
                     self.drop_locks_in(path);
-                    self.properties.forget(path)?;
+                    self.properties.displace(path, self.kept(changed))?;
                 }
                 Ok((swap, ()))
             }
@@ -424,6 +424,11 @@ impl Share {
             self.remember_upload(swap, staged, date);
             self.repin(path, precondition, &EntityTag::of_content(staged.hash()), now);
         }
+    }
+
+    /// The version that what a change displaced has become, if it is kept for longer than a while.
+    pub(super) fn kept<'c>(&self, changed: &'c Changed<'_>) -> Option<&'c VersionId> {
+        changed.displaced.as_ref().filter(|_| self.keeps_history())
     }
 
     /// Tells the uploads in flight at once that something has changed here.

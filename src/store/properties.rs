@@ -11,11 +11,16 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::version::VersionId;
 
 use super::disk::{Cause, DiskError, Result};
 
 /// The path of a resource to its properties. The name carries the version of the format.
 const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties-1");
+
+/// What was noted on a resource before it was displaced, for when it comes back: the path of what was displaced, the version it has
+/// become, and the path of the resource from there, with a NUL between them, which no path holds.
+const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties-1");
 
 /// The dead properties of a share.
 pub struct Properties {
@@ -82,14 +87,97 @@ impl Properties {
         Ok(())
     }
 
-    /// Moves what is noted on a tree; what was noted on the tree that it replaces is forgotten.
-    pub fn relocate(&self, from: &SharePath, to: &SharePath) -> Result<()> {
-        self.transfer(from, to, Extent::Tree, |table| remove(table, from))
+    /// Sets aside what is noted on a resource and everything below it, for when the version that it has become comes back; without a
+    /// version it is forgotten.
+    pub fn displace(&self, path: &SharePath, version: Option<&VersionId>) -> Result<()> {
+        if self.snapshot()?.has_any(path)? {
+            self.change_both(|noted, kept| displace(noted, kept, path, version))?;
+        }
+        Ok(())
     }
 
-    /// Notes on a copy what is noted on the original; what was noted on what it replaces is forgotten.
-    pub fn copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Result<()> {
-        self.transfer(from, to, extent, |_| Ok(()))
+    /// Notes on a version of `from` that has come to `to` what was noted on it. What is noted there gives way as in
+    /// [`Properties::displace`], if anything was noted on the version; else it is as after any other write, and stays. A version that stays in
+    /// the history keeps its notes there.
+    pub fn bring_back(
+        &self,
+        (from, version): (&SharePath, &VersionId),
+        to: &SharePath,
+        displaced: Option<&VersionId>,
+        stays: bool,
+    ) -> Result<()> {
+        let begin = kept_key(from, version);
+        let reading = self.database.begin_read().map_err(failed)?;
+        match reading.open_table(KEPT) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+            table => {
+                let mut range = table.map_err(failed)?.range::<&[u8]>(begin.as_slice()..).map_err(failed)?;
+                let first = range.next().transpose().map_err(failed)?;
+                if !first.is_some_and(|(key, _)| key.value().starts_with(&begin)) {
+                    return Ok(());
+                }
+            }
+        }
+        self.change_both(|noted, kept| {
+            let mut rows = Vec::new();
+            for row in kept.range::<&[u8]>(begin.as_slice()..)? {
+                let (key, properties) = row?;
+                let Some(below) = key.value().strip_prefix(begin.as_slice()) else { break };
+                rows.push((below.to_vec(), properties.value().to_vec()));
+            }
+            displace(noted, kept, to, displaced)?;
+            for (below, properties) in rows {
+                noted.insert([to.as_bytes(), &below].concat().as_slice(), properties.as_slice())?;
+                if !stays {
+                    kept.remove([begin.as_slice(), &below].concat().as_slice())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets what was noted on versions that are no more.
+    pub fn forget_versions(&self, mut is_kept: impl FnMut(&SharePath, &VersionId) -> Result<bool>) -> Result<()> {
+        let reading = self.database.begin_read().map_err(failed)?;
+        let table = match reading.open_table(KEPT) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+            table => table.map_err(failed)?,
+        };
+        let mut gone: Vec<Vec<u8>> = Vec::new();
+        let mut looked: Option<(Vec<u8>, bool)> = None;
+        for row in table.iter().map_err(failed)? {
+            let (key, _) = row.map_err(failed)?;
+            let key = key.value();
+            let end = key.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1).map_or(key.len(), |(at, _)| at + 1);
+            let (of, is_kept) = match looked.take() {
+                Some((of, is_kept)) if of == key[..end] => (of, is_kept),
+                _ => {
+                    let of = key[..end].to_vec();
+                    let is_kept = version_of(&of).map_or(Ok(false), |(path, version)| is_kept(&path, &version))?;
+                    (of, is_kept)
+                }
+            };
+            if !is_kept {
+                gone.push(key.to_vec());
+            }
+            looked = Some((of, is_kept));
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.change_both(|_, kept| {
+            gone.iter().try_for_each(|key| kept.remove(key.as_slice()).map(drop)).map_err(redb::Error::from)
+        })
+    }
+
+    /// Moves what is noted on a tree; what was noted on what it replaces is set aside for the version that that has become.
+    pub fn relocate(&self, from: &SharePath, to: &SharePath, displaced: Option<&VersionId>) -> Result<()> {
+        self.transfer(from, to, Extent::Tree, displaced, |table| remove(table, from))
+    }
+
+    /// Notes on a copy what is noted on the original; what was noted on what it replaces is set aside for the version that that has become.
+    pub fn copy(&self, from: &SharePath, to: &SharePath, extent: Extent, displaced: Option<&VersionId>) -> Result<()> {
+        self.transfer(from, to, extent, displaced, |_| Ok(()))
     }
 
     fn transfer(
@@ -97,19 +185,20 @@ impl Properties {
         from: &SharePath,
         to: &SharePath,
         extent: Extent,
+        displaced: Option<&VersionId>,
         also: impl FnOnce(&mut Table<'_>) -> Changed,
     ) -> Result<()> {
         let before = self.snapshot()?;
         if !before.has_any(from)? && !before.has_any(to)? {
             return Ok(());
         }
-        self.change(|table| {
-            let rows = rows(table, from, extent)?;
-            also(table)?;
-            remove(table, to)?;
+        self.change_both(|noted, kept| {
+            let rows = rows(noted, from, extent)?;
+            also(noted)?;
+            displace(noted, kept, to, displaced)?;
             for (path, properties) in rows {
                 let there = [to.as_bytes(), &path[from.as_bytes().len()..]].concat();
-                table.insert(there.as_slice(), properties.as_slice())?;
+                noted.insert(there.as_slice(), properties.as_slice())?;
             }
             Ok(())
         })
@@ -117,6 +206,16 @@ impl Properties {
 
     fn change(&self, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
         self.change_with(if self.syncs { Durability::Immediate } else { Durability::None }, change)
+    }
+
+    fn change_both(&self, change: impl FnOnce(&mut Table<'_>, &mut Table<'_>) -> Changed) -> Result<()> {
+        let write = || {
+            let mut writing = self.database.begin_write()?;
+            writing.set_durability(if self.syncs { Durability::Immediate } else { Durability::None })?;
+            change(&mut writing.open_table(PROPERTIES)?, &mut writing.open_table(KEPT)?)?;
+            Ok::<_, redb::Error>(writing.commit()?)
+        };
+        write().map_err(failed)
     }
 
     fn change_with(&self, durability: Durability, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
@@ -149,6 +248,30 @@ fn update_row(
         properties => table.insert(path.as_bytes(), encode(properties).as_slice())?,
     };
     Ok(true)
+}
+
+/// Moves the rows of a path and of everything below it to the version that it has become, if there is one.
+fn displace(noted: &mut Table<'_>, kept: &mut Table<'_>, path: &SharePath, version: Option<&VersionId>) -> Changed {
+    for (row, properties) in rows(noted, path, Extent::Tree)? {
+        noted.remove(row.as_slice())?;
+        if let Some(version) = version {
+            let key = [kept_key(path, version).as_slice(), &row[path.as_bytes().len()..]].concat();
+            kept.insert(key.as_slice(), properties.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+/// What the keys of all that was noted on a version begin with.
+fn kept_key(path: &SharePath, version: &VersionId) -> Vec<u8> {
+    [path.as_bytes(), b"\0", version.as_str().as_bytes(), b"\0"].concat()
+}
+
+/// What such a beginning stands for.
+fn version_of(begin: &[u8]) -> Option<(SharePath, VersionId)> {
+    let mut parts = begin.split(|byte| *byte == 0);
+    let (path, version) = (parts.next()?, parts.next()?);
+    Some((SharePath::parse_disk(path).ok()?, VersionId::parse(str::from_utf8(version).ok()?)?))
 }
 
 /// Removes the rows of a path and of everything below it.
