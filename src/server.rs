@@ -23,7 +23,7 @@ use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::Stop;
-use crate::share::{KeptVersion, Settings, Share};
+use crate::share::{KeptAt, KeptVersion, Settings, Share};
 use crate::store::commit::Notice;
 use crate::store::disk::{Kind, Tier};
 use crate::store::history::KeepLimits;
@@ -76,9 +76,8 @@ pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
     if which.json {
         return print_json(&mut out, &versions);
     }
-    for version in &versions {
-        let (id, path) = (version.id.as_str(), version.path.to_text());
-        writeln!(out, "{id}  {:>12}  {}", describe_size(version), escaped(&path))?;
+    for KeptAt { path, version } in &versions {
+        writeln!(out, "{}  {:>12}  {}", version.id.as_str(), describe_size(version), escaped(&path.to_text()))?;
     }
     if versions.is_empty() {
         writeln!(out, "Nothing is kept of {}.", escaped(&path.to_text()))?;
@@ -87,7 +86,7 @@ pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
 }
 
 /// One array, a version a line.
-fn print_json(out: &mut impl io::Write, versions: &[KeptVersion]) -> anyhow::Result<()> {
+fn print_json(out: &mut impl io::Write, versions: &[KeptAt]) -> anyhow::Result<()> {
     write!(out, "[")?;
     let mut separator = "\n";
     for version in versions {

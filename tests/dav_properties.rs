@@ -790,7 +790,7 @@ fn what_was_noted_comes_back_with_what_was_deleted() {
     let noted = |server: &Server, target: &str| {
         let answer = server.ask(target, "0", "<a xmlns='urn:t'/>").expect(207).multistatus();
         let only = answer.only();
-        (only.status_of("a") == Some(200)).then(|| only.value("a"))
+        (only.status_of("{urn:t}a") == Some(200)).then(|| only.value("{urn:t}a"))
     };
     for path in ["file", "plain", "tree/deep/member", "over"] {
         server.write(path, path);

@@ -43,7 +43,8 @@ fn an_answer_names_the_version_that_the_request_displaced() {
     const LOCK: &str =
         "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
     for tier in ["A", "B", "C", "D"] {
-        let server = Server::with(format!("--force-tier={tier}")).start();
+        let options = if tier == "A" { Server::builder() } else { Server::builder().value("--force-tier", tier) };
+        let server = options.start();
         let to = |method: &str, from: &str, to: &str| server.request(method, from).header("Destination", to);
         let displaced = |answer: &Answer| answer.header("noclobber-displaced").map(str::to_owned);
         for path in ["file", "moved", "copied", "over/member", "source/member"] {
@@ -255,7 +256,7 @@ fn the_command_line_prints_one_array() {
     };
     assert_eq!(history(&server, &[]), serde_json::json!([]));
     for text in ["one", "two", "three"] {
-        server.put("/docs/a b.txt?mkdirs").body(text).expect_any(&[201, 204]);
+        server.put("/docs/a%20b.txt?mkdirs").body(text).expect_any(&[201, 204]);
     }
     server.write("folder/b.txt", "text");
     server.delete("/folder").expect(204);
@@ -293,8 +294,8 @@ fn the_command_line_restores_whatever_it_is_called() {
 #[test]
 fn a_restore_makes_the_folders_above() {
     let server = Server::with("--require-preconditions").start();
-    server.put("/a/b/c.txt?mkdirs").if_none_match("*").body("text").expect(201);
-    server.delete("/a/b/c.txt").if_match("*").expect(204);
+    let tag = server.put("/a/b/c.txt?mkdirs").if_none_match("*").body("text").expect(201).tag();
+    server.delete("/a/b/c.txt").if_match(tag).expect(204);
     server.delete("/a/").expect(204);
     let target = format!("/a/b/c.txt?restore={}", server.versions("/a/b/c.txt").0[0].id);
     server.post(&target).if_none_match("*").expect(409).problem();
@@ -323,6 +324,173 @@ fn a_folder_is_not_restored_over_something() {
     server.delete("/folder").expect(204);
     server.post(&target).expect(201);
     server.get("/folder/a.txt").expect_body("then");
+}
+
+/// However many versions there are: they come a page at a time, in one order, and each page says where the next one is.
+#[test]
+fn versions_come_in_pages() {
+    let server = Server::start();
+    server.put("/docs/a%20b.txt?mkdirs").body("now").expect(201);
+    let ids = make_versions(&server, "docs/a b.txt", 25);
+    let mut found = Vec::new();
+    let mut next = Some("/docs/a%20b.txt?versions&limit=10".to_owned());
+    let mut pages = Vec::new();
+    while let Some(target) = next {
+        let page = server.get(&target).expect(200).json();
+        let versions = page["versions"].as_array().unwrap();
+        pages.push(versions.len());
+        found.extend(versions.iter().map(|version| version["id"].as_str().unwrap().to_owned()));
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(pages, [10, 10, 5]);
+    assert_eq!(found, ids);
+    for (query, wanted) in [
+        (format!("before={}", ids[20]), &ids[21..]),
+        (format!("before={}&limit=2&json", ids[20]), &ids[21..23]),
+        (format!("before={}", ids[24]), &[]),
+        ("limit=25".to_owned(), &ids[..]),
+    ] {
+        let page = server.get(format!("/docs/a%20b.txt?versions&{query}")).expect(200).json();
+        let versions = page["versions"].as_array().unwrap();
+        let found: Vec<_> = versions.iter().map(|version| version["id"].as_str().unwrap()).collect();
+        assert_eq!(found, wanted, "{query}");
+        assert_eq!(page["next"].is_string(), wanted.len() == 2, "{query}");
+    }
+    server.head("/docs/a%20b.txt?versions").expect(200);
+    server.get("/none?versions").expect(404).problem();
+}
+
+/// Many ask for the versions of a file that has very many, and do not read the answer. Nobody else waits for them, and what they take has
+/// a bound.
+#[test]
+fn very_many_versions_take_little_memory_and_nobody_waits() {
+    let server = Server::start();
+    server.put("/a.txt").body("now").expect(201);
+    server.put("/small").body("small").expect(201);
+    let ids = make_versions(&server, "a.txt", 30_000);
+    server.get("/a.txt?versions&limit=1").expect(200);
+    let before = server.memory("VmHWM");
+    let mut silent: Vec<_> = (0..16).map(|_| server.connect()).collect();
+    for connection in &mut silent {
+        connection.write("GET /a.txt?versions&limit=1000000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    server.get("/small").expect_body("small");
+    for connection in &mut silent {
+        assert!(connection.is_answered_within(Duration::from_secs(30)));
+        server.get("/small").expect_body("small");
+    }
+    let taken = server.memory("VmHWM") - before;
+    assert!(taken < 64 << 20, "{taken} bytes for sixteen lists");
+    // A version is opened by its name, whatever lies beside it.
+    server.get(format!("/a.txt?version={}", ids[20_000])).expect_body("");
+    let page = server.get("/a.txt?versions&limit=1000000").expect(200).json();
+    assert_eq!(page["versions"].as_array().unwrap().len(), 10_000, "a page has an end whatever was asked for");
+    assert_eq!(server.get("/a.txt?versions").expect(200).json()["versions"].as_array().unwrap().len(), 1000);
+}
+
+/// Puts so many empty versions of a file beside what is kept already, the newest a day old, and says what they are called, newest first.
+fn make_versions(server: &Server, path: &str, count: u32) -> Vec<String> {
+    let folder = server.local(".noclobber/history").join(path).join(".noclobber");
+    fs::create_dir_all(&folder).unwrap();
+    let make = |number: u32| {
+        let (minute, second) = (number / 60, number % 60);
+        let id =
+            format!("2026-01-{:02}T{:02}-{:02}-{second:02}.000000Z", 1 + minute / 1440, minute / 60 % 24, minute % 60);
+        fs::write(folder.join(&id), "").unwrap();
+        id
+    };
+    let mut ids: Vec<_> = (0..count).map(make).collect();
+    ids.reverse();
+    ids
+}
+
+/// What was in a folder and is no more can be found without knowing what it was called, and comes back from there.
+#[test]
+fn what_was_deleted_is_listed() {
+    let server = Server::start();
+    let deleted = |target: &str| -> Vec<serde_json::Value> {
+        let answer = server.get(target).expect(200);
+        assert_eq!(answer.field("content-type"), "application/x-ndjson");
+        answer.text().lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
+    };
+    let paths = |target: &str| -> Vec<String> {
+        deleted(target).iter().map(|line| line["path"].as_str().expect("a path").to_owned()).collect()
+    };
+    for path in ["a", "back", "d/x", "d/deep/y", "d/deep/stays", "gone/z", "moved", "stays", "we ird\u{e9}"] {
+        server.write(path, path);
+    }
+    assert!(deleted("/?deleted").is_empty());
+    server.put("/stays").body("newer").expect(204);
+    for target in ["/a", "/back", "/d/x", "/d/deep/y", "/gone/z", "/gone/", "/we%20ird%C3%A9"] {
+        server.delete(target).expect(204);
+    }
+    server.put("/back").body("again").expect(201);
+    server.request("MOVE", "/moved").header("Destination", "/there").expect(201);
+    assert_eq!(paths("/?deleted"), ["/a", "/gone", "/we ird\u{e9}"]);
+    let all = ["/a", "/d/deep/y", "/d/x", "/gone", "/gone/z", "/we ird\u{e9}"];
+    assert_eq!(paths("/?deleted&deep"), all);
+    assert_eq!(paths("/d?deleted"), ["/d/x"]);
+    assert_eq!(paths("/d/?deleted&deep"), ["/d/deep/y", "/d/x"]);
+    assert_eq!(paths("/gone/?deleted"), ["/gone/z"], "in a folder that is no more, too");
+    // A page at a time it is the same.
+    for (first, wanted) in
+        [("/?deleted&deep", &all[..]), ("/?deleted", &[all[0], all[3], all[5]]), ("/d/?deleted&deep", &all[1..3])]
+    {
+        let mut found = Vec::new();
+        let mut next = Some(format!("{first}&limit=1"));
+        while let Some(target) = next.take() {
+            for line in deleted(&target) {
+                match line["next"].as_str() {
+                    Some(more) => next = Some(more.to_owned()),
+                    None => found.push(line["path"].as_str().unwrap().to_owned()),
+                }
+            }
+        }
+        assert_eq!(found, wanted, "{first}");
+    }
+    for line in deleted("/?deleted&deep") {
+        let text = |field: &str| line[field].as_str().unwrap_or_else(|| panic!("{field} in {line}")).to_owned();
+        let (path, id) = (text("path"), text("id"));
+        let is_folder = path == "/gone";
+        assert_eq!(text("kind"), if is_folder { "folder" } else { "file" });
+        assert_eq!(line["size"].as_u64(), (!is_folder).then_some(path.len() as u64 - 1), "{line}");
+        assert!(text("restore").ends_with(&format!("?restore={id}")) && text("kept").starts_with(&id[..13]), "{line}");
+        if !is_folder {
+            server.get(text("href")).expect_body(path[1..].as_bytes());
+        }
+    }
+    for line in deleted("/?deleted&deep") {
+        server.post(format!("{}&mkdirs", line["restore"].as_str().unwrap())).expect_any(&[201, 409]);
+    }
+    assert!(deleted("/?deleted&deep").is_empty());
+    server.get("/stays?deleted").expect(405).problem();
+    server.get("/none/?deleted").expect(404).problem();
+    server.get("/.noclobber/?deleted").expect(404);
+    assert!(server.head("/?deleted").expect(200).body.is_empty());
+}
+
+/// Names are bytes: what cannot be shown as text is found and comes back all the same.
+#[test]
+fn deleted_names_that_are_no_text_are_listed() {
+    let server = Server::start();
+    for name in [&b"\xff\xfe"[..], b"a\nb", b"%41", b"?deleted&x", b"z#"] {
+        fs::write(server.folder().join(OsStr::from_bytes(name)), name).unwrap();
+        server.delete(format!("/{}", percent_encode(name))).expect(204);
+    }
+    let mut next = Some("/?deleted&limit=1".to_owned());
+    let mut count = 0;
+    while let Some(target) = next.take() {
+        for line in server.get(&target).expect(200).text().lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            next = next.or(line["next"].as_str().map(str::to_owned));
+            if let Some(restore) = line["restore"].as_str() {
+                server.post(restore).expect(201);
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 5);
+    assert_eq!(fs::read(server.folder().join(OsStr::from_bytes(b"\xff\xfe"))).unwrap(), b"\xff\xfe");
 }
 
 /// What never was has no history, and reading the history makes none.

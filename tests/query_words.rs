@@ -24,11 +24,12 @@ const METHODS: [&str; 15] = [
 ];
 
 /// Every word, and the methods that take it.
-const WORDS: [(&str, &[&str]); 6] = [
+const WORDS: [(&str, &[&str]); 7] = [
     ("download", &["GET", "HEAD"]),
     ("json", &["GET", "HEAD"]),
     ("versions", &["GET", "HEAD"]),
     ("version=ID", &["GET", "HEAD", "COPY"]),
+    ("deleted", &["GET", "HEAD"]),
     ("restore=ID", &["POST"]),
     ("mkdirs", &["PUT", "POST"]),
 ];
@@ -71,7 +72,7 @@ fn a_word_is_taken_by_the_methods_it_is_for() {
         for method in takers {
             for spelling in spellings(word) {
                 let stage = Stage::set();
-                let target = if word == "json" { "/d/" } else { "/f" };
+                let target = if matches!(word, "json" | "deleted") { "/d/" } else { "/f" };
                 let answer = stage.request(method, &format!("{target}?{spelling}"), "/x").send();
                 let wanted: &[u16] = if word == "mkdirs" && *method == "POST" { &[405] } else { &[200, 201, 204] };
                 assert!(wanted.contains(&answer.status), "{answer}");
@@ -108,6 +109,18 @@ fn words_that_contradict_each_other_are_refused() {
         "json=no",
         "mkdirs=0",
         "versions=ID",
+        "limit=3",
+        "before=ID",
+        "after=a",
+        "deep",
+        "versions&limit=0",
+        "versions&limit=many",
+        "versions&before=yesterday",
+        "versions&deep",
+        "deleted&before=ID",
+        "deleted&after=../x",
+        "deleted&versions",
+        "deleted&json",
     ] {
         for method in METHODS {
             let answer = stage.request(method, &format!("/f?{query}"), "/x").send();

@@ -3,6 +3,7 @@
 //! program saved, is lost; no tag ever stands for two contents; and a condition that held displaced exactly what it named.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -391,9 +392,9 @@ impl Session {
         self.plan();
         let precondition = Precondition::default();
         let outcome = self.with_share(|share, now, _| {
-            let versions = share.versions(&at)?;
+            let versions = share.versions(&at, None, usize::MAX, &mut || ControlFlow::Continue(()))?.items;
             let Some(version) = versions.get(which) else { return Ok(()) };
-            share.restore(&at, &version.id, &precondition, now).map(drop)
+            share.restore(&at, &version.id, false, &precondition, now).map(drop)
         });
         self.says_no_more_than_it_must(outcome);
     }

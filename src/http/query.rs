@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::model::path::SharePath;
 use crate::model::version::VersionId;
 
 use super::request::Verb;
@@ -26,6 +27,16 @@ pub(super) struct Query {
     pub(super) version: Option<Named>,
     /// `?restore=ID`: the version to bring back.
     pub(super) restore: Option<Named>,
+    /// `?deleted`: what was in a folder and is no more.
+    pub(super) deleted: bool,
+    /// `?deep`: everything below, too.
+    pub(super) deep: bool,
+    /// `?limit=N`: how many versions, or names, at most.
+    pub(super) limit: Option<usize>,
+    /// `?before=ID`: only versions that are older.
+    pub(super) before: Option<VersionId>,
+    /// `?after=PATH`: only what comes behind it in the order of the names.
+    pub(super) after: Option<SharePath>,
     /// The methods that take all of these; `None` where there is no such word, so that it is the path alone that tells.
     pub(super) taken_by: Option<&'static [Verb]>,
 }
@@ -37,9 +48,12 @@ pub(super) struct Named(pub(super) Option<VersionId>);
 /// Why a query is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadQuery {
-    /// A word that stands alone has a value.
-    #[error("?{0} stands alone, without a value")]
+    /// A word has a value that it cannot have, or none where it needs one.
+    #[error("what stands behind ?{0} is none of its values")]
     Value(&'static str),
+    /// A word is there without any that it belongs to.
+    #[error("?{0} means something only beside ?{1}")]
+    Alone(&'static str, &'static str),
     /// A word comes twice, and each time means something else.
     #[error("?{0} comes more than once")]
     Twice(&'static str),
@@ -61,9 +75,11 @@ struct Word {
     name: &'static str,
     /// The methods to which it means something.
     verbs: &'static [Verb],
+    /// The words of which it needs one beside it; none where it means something by itself.
+    belongs_to: &'static [&'static str],
     /// The other words that it goes together with.
     beside: &'static [&'static str],
-    /// Takes note of it; `false` where the value is none.
+    /// Takes note of it, as its value stands in the query; `false` where that is none.
     set: fn(&mut Query, &str) -> bool,
 }
 
@@ -72,49 +88,100 @@ const WORDS: &[Word] = &[
     Word {
         name: "download",
         verbs: &[Verb::Get],
+        belongs_to: &[],
         beside: &["version"],
         set: |query, value| stands_alone(value, &mut query.download),
     },
     Word {
         name: "json",
         verbs: &[Verb::Get],
-        beside: &["versions"],
+        belongs_to: &[],
+        beside: &["versions", "limit", "before"],
         set: |query, value| stands_alone(value, &mut query.json),
     },
     Word {
         name: "mkdirs",
         verbs: &[Verb::Put, Verb::Post],
+        belongs_to: &[],
         beside: &["restore"],
         set: |query, value| stands_alone(value, &mut query.make_parents),
     },
     Word {
         name: "versions",
         verbs: &[Verb::Get],
-        beside: &["json"],
+        belongs_to: &[],
+        beside: &["json", "limit", "before"],
         set: |query, value| stands_alone(value, &mut query.versions),
     },
     Word {
         name: "version",
         verbs: &[Verb::Get, Verb::Copy],
+        belongs_to: &[],
         beside: &["download"],
         set: |query, value| {
-            query.version = Some(Named(VersionId::parse(value)));
+            query.version = Some(Named(VersionId::parse(&decoded(value))));
             true
         },
     },
     Word {
         name: "restore",
         verbs: &[Verb::Post],
+        belongs_to: &[],
         beside: &["mkdirs"],
         set: |query, value| {
-            query.restore = Some(Named(VersionId::parse(value)));
+            query.restore = Some(Named(VersionId::parse(&decoded(value))));
             true
+        },
+    },
+    Word {
+        name: "deleted",
+        verbs: &[Verb::Get],
+        belongs_to: &[],
+        beside: &["deep", "limit", "after"],
+        set: |query, value| stands_alone(value, &mut query.deleted),
+    },
+    Word {
+        name: "deep",
+        verbs: &[Verb::Get],
+        belongs_to: &["deleted"],
+        beside: &["deleted", "limit", "after"],
+        set: |query, value| stands_alone(value, &mut query.deep),
+    },
+    Word {
+        name: "limit",
+        verbs: &[Verb::Get],
+        belongs_to: &["versions", "deleted"],
+        beside: &["versions", "deleted", "json", "before", "deep", "after"],
+        set: |query, value| {
+            query.limit = decoded(value).parse().ok().filter(|limit| *limit > 0);
+            query.limit.is_some()
+        },
+    },
+    Word {
+        name: "before",
+        verbs: &[Verb::Get],
+        belongs_to: &["versions"],
+        beside: &["versions", "json", "limit"],
+        set: |query, value| {
+            query.before = VersionId::parse(&decoded(value));
+            query.before.is_some()
+        },
+    },
+    Word {
+        name: "after",
+        verbs: &[Verb::Get],
+        belongs_to: &["deleted"],
+        beside: &["deleted", "deep", "limit"],
+        set: |query, value| {
+            // Decoded as a path is: names need not be UTF-8.
+            query.after = SharePath::parse_url(&format!("/{value}")).ok().filter(|after| !after.is_root());
+            query.after.is_some()
         },
     },
 ];
 
 fn stands_alone(value: &str, set: &mut bool) -> bool {
-    *set = matches!(value, "" | "1" | "true");
+    *set = matches!(&*decoded(value), "" | "1" | "true");
     *set
 }
 
@@ -122,19 +189,21 @@ impl Query {
     /// Reads a query, for a method that has to do something with every word of it that means something at all.
     pub(super) fn parse(text: &str, verb: Verb) -> Result<Self, BadQuery> {
         let mut query = Self::default();
-        let mut found: Vec<(&'static Word, String)> = Vec::new();
+        let mut words = Vec::new();
         for pair in text.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(word) = Word::named(&decoded(name)) else { continue };
-            let value = decoded(value).into_owned();
-            match found.iter().find(|(other, _)| other.name == word.name) {
-                Some((_, before)) if *before == value => continue,
-                Some(_) => return Err(BadQuery::Twice(word.name)),
-                None if !(word.set)(&mut query, &value) => return Err(BadQuery::Value(word.name)),
-                None => found.push((word, value)),
+            let mut with_it = query.clone();
+            if !(word.set)(&mut with_it, value) {
+                return Err(BadQuery::Value(word.name));
             }
+            if !words.iter().any(|other: &&Word| other.name == word.name) {
+                words.push(word);
+            } else if with_it != query {
+                return Err(BadQuery::Twice(word.name));
+            }
+            query = with_it;
         }
-        let words: Vec<_> = found.iter().map(|(word, _)| *word).collect();
         query.taken_by = taken_by(&words)?;
         let refuses = |word: &&&Word| !matches!(verb, Verb::Options | Verb::Unknown) && !word.verbs.contains(&verb);
         match (query.taken_by, words.iter().find(refuses)) {
@@ -160,6 +229,11 @@ fn taken_by(words: &[&'static Word]) -> Result<Option<&'static [Verb]>, BadQuery
         if let Some(other) = words.iter().find(|other| !word.goes_with(other)) {
             return Err(BadQuery::Contradiction(word.name, other.name));
         }
+        if let Some(needed) = word.belongs_to.first()
+            && !words.iter().any(|other| word.belongs_to.contains(&other.name))
+        {
+            return Err(BadQuery::Alone(word.name, needed));
+        }
     }
     Ok(words.iter().map(|word| word.verbs).min_by_key(|verbs| verbs.len()))
 }
@@ -178,6 +252,7 @@ mod tests {
     fn words_that_go_together_are_taken_by_what_the_narrower_is_taken_by() {
         for word in WORDS {
             assert!(!word.verbs.is_empty());
+            assert!(word.belongs_to.iter().all(|name| word.beside.contains(name)), "{}", word.name);
             for other in word.beside.iter().map(|name| Word::named(name).expect(name)) {
                 assert!(other.goes_with(word), "{} and {} agree on it", word.name, other.name);
                 let (few, many) = if word.verbs.len() < other.verbs.len() { (word, other) } else { (other, word) };
@@ -200,15 +275,24 @@ mod tests {
             (Verb::Delete, "_=1732", query(|_| {}, None)),
             (Verb::Get, "json", query(|query| query.json = true, GET)),
             (Verb::Get, "json=", query(|query| query.json = true, GET)),
-            (Verb::Get, "j%73on=1&JSON=1", query(|query| query.json = true, GET)),
+            (Verb::Get, "j%73on=1&JSON=1&json", query(|query| query.json = true, GET)),
             (Verb::Get, "json=0", Err(BadQuery::Value("json"))),
             (Verb::Get, "versions=2026-11-22", Err(BadQuery::Value("versions"))),
-            (Verb::Get, "version=a&version=b", Err(BadQuery::Twice("version"))),
+            (Verb::Get, "version=2026-11-22T14-35-07.123456Z&version=b", Err(BadQuery::Twice("version"))),
             (
                 Verb::Get,
                 "version=&version",
                 query(|query| query.version = Some(Named(None)), Some(&[Verb::Get, Verb::Copy])),
             ),
+            (Verb::Get, "limit=5", Err(BadQuery::Alone("limit", "versions"))),
+            (Verb::Put, "deep", Err(BadQuery::Alone("deep", "deleted"))),
+            (Verb::Get, "versions&limit=0", Err(BadQuery::Value("limit"))),
+            (Verb::Get, "versions&limit=-1", Err(BadQuery::Value("limit"))),
+            (Verb::Get, "versions&before=1", Err(BadQuery::Value("before"))),
+            (Verb::Get, "versions&after=a", Err(BadQuery::Contradiction("versions", "after"))),
+            (Verb::Get, "deleted&after=..", Err(BadQuery::Value("after"))),
+            (Verb::Get, "deleted&after=", Err(BadQuery::Value("after"))),
+            (Verb::Delete, "deleted&limit=5", Err(BadQuery::Method { word: "deleted", taken_by: &[Verb::Get] })),
             (Verb::Get, "json&version=a", Err(BadQuery::Contradiction("json", "version"))),
             (Verb::Delete, "restore=a&version=b", Err(BadQuery::Contradiction("restore", "version"))),
             (Verb::Options, "mkdirs", query(|query| query.make_parents = true, Some(&[Verb::Put, Verb::Post]))),
@@ -221,5 +305,8 @@ mod tests {
         let version = Query::parse(&format!("download&%76ersion={ID}"), Verb::Get).expect("the two go together");
         assert_eq!(version.version, Some(Named(VersionId::parse(ID))));
         assert!(version.download);
+        let deleted = Query::parse("deleted&after=a%ff/b&deep&limit=7", Verb::Get).expect("they go together");
+        assert_eq!(deleted.after, SharePath::parse_disk(b"a\xff/b").ok());
+        assert_eq!((deleted.deep, deleted.limit), (true, Some(7)));
     }
 }

@@ -124,7 +124,8 @@ impl Verbs {
         }
         let asked = parse(head)?;
         match Verb::of(&head.method) {
-            Verb::Get if asked.query.versions => versions::list(self, request, &asked).await,
+            Verb::Get if asked.query.versions => versions::list(self, &asked).await,
+            Verb::Get if asked.query.deleted => versions::deleted(self, &asked).await,
             Verb::Get if asked.query.version.is_some() => versions::get(self, request, &asked).await,
             Verb::Get => get::get(self, request, &asked).await,
             Verb::Put => put::put(self, head, body, &asked).await,

@@ -1,41 +1,64 @@
-//! The history on the wire: `GET path?versions`, `GET path?version=ID`, `COPY path?version=ID`, `POST path?restore=ID`.
+//! The history on the wire: `GET path?versions`, `GET path?version=ID`, `COPY path?version=ID`, `POST path?restore=ID`, and
+//! `GET folder?deleted`. Listings are streamed, and come in pages: what one takes does not depend on how much there is.
+
+use std::sync::Arc;
 
 use actix_http::RequestHead;
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
-use serde_json::json;
 
+use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{KeptVersion, Kind, Target};
+use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked};
 
+use super::attempt::Attempt;
 use super::change::has_no_body;
 use super::get::{self, CACHE, Remember};
+use super::listing::{self, Listing, Output};
 use super::query::Named;
-use super::relocate;
 use super::reply::{self, Wrong};
 use super::request::Asked;
 use super::verbs::{Trouble, Verbs, now, precondition};
+use super::{media, relocate};
 
-/// Lists the versions of a path, the newest first.
-pub(super) async fn list(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let path = asked.path.clone();
-    let versions = verbs.ask(move |share| share.versions(&path)).await?;
-    if versions.is_empty() {
-        let path = asked.path.clone();
-        verbs.ask(move |share| share.is_collection(&path)).await?;
-    }
-    let versions: Vec<_> = versions.iter().map(Described::new).collect();
-    let text = json!({ "path": asked.path.to_text(), "versions": versions }).to_string() + "\n";
-    let mut answer = reply::found();
-    answer.content_type("application/json").insert_header((header::CACHE_CONTROL, CACHE));
-    answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    if request.method() == actix_web::http::Method::HEAD {
-        return Ok(answer.body(super::body::LengthOnly(text.len() as u64)));
-    }
-    Ok(answer.body(text))
+/// How many versions or names one page tells where the client does not say, and at most.
+const PAGE_DEFAULT: usize = 1000;
+const PAGE_MAX: usize = 10_000;
+
+/// One object a line.
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+
+/// Lists the versions of a path, the newest first, a page at a time: as JSON, whose `next` is where the following page is.
+pub(super) async fn list(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let (share, path, before) = (Arc::clone(&verbs.share), asked.path.clone(), asked.query.before.clone());
+    let limit = limit(asked);
+    let listing = Listing::begin(move |output| {
+        let page = share.versions(&path, before.as_ref(), limit, &mut || output.go_on())?;
+        let next = page.items.last().filter(|_| page.goes_on).map(|last| next_versions(&path, limit, &last.id));
+        write_versions(output, &path, &page.items, next);
+        Ok(())
+    });
+    Ok(answer(listing::JSON).body(listing.await?))
+}
+
+/// Lists what was in a folder and is no more, one object a line; a last line with `next` alone says where the following page is.
+pub(super) async fn deleted(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let (share, path, deep) = (Arc::clone(&verbs.share), asked.path.clone(), asked.query.deep);
+    let wish = DeletedWish { deep, after: asked.query.after.clone(), count: limit(asked) };
+    let listing = Listing::begin(move |output| {
+        let walked = share.deleted(&path, &wish, &mut |version| match version {
+            Some(version) => output.append(line(&Deleted::new(&version))),
+            None => output.go_on(),
+        })?;
+        if let Walked::UpTo(last) = walked {
+            let _ = output.append(line(&Next { next: next_deleted(&path, &wish, &last) }));
+        }
+        Ok(())
+    });
+    Ok(answer(NDJSON).body(listing.await?))
 }
 
 /// Sends one version of a file.
@@ -44,6 +67,7 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
     let path = asked.path.clone();
     match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
         Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
+        Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
         Target::File(content, identity) => get::send(verbs, request, asked, *content, *identity, Remember::No).await,
     }
 }
@@ -55,7 +79,9 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
     let precondition = precondition(verbs, head, asked)?;
     let wanted = relocate::wanted(verbs, head, asked)?;
     let to = wanted.to.clone();
-    match verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await? {
+    let attempt = Attempt::new(verbs, head, &to);
+    let copied = verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await;
+    match attempt.ends(copied)? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
         None => Err(Wrong::VersionIsCollection.into()),
     }
@@ -81,6 +107,70 @@ fn id(named: &Option<Named>) -> Result<VersionId, Trouble> {
     named.as_ref().and_then(|named| named.0.clone()).ok_or_else(|| Wrong::VersionId.into())
 }
 
+fn answer(media_type: HeaderValue) -> HttpResponseBuilder {
+    let mut answer = reply::found();
+    answer.insert_header((header::CONTENT_TYPE, media_type)).insert_header((header::CACHE_CONTROL, CACHE));
+    answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, media::NOSNIFF));
+    answer
+}
+
+fn limit(asked: &Asked) -> usize {
+    asked.query.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX)
+}
+
+fn write_versions(output: &mut Output, path: &SharePath, versions: &[KeptVersion], next: Option<String>) {
+    let text = |text: &str| serde_json::to_string(text).expect("text is JSON");
+    let mut go_on = output.append(format!("{{\"path\":{},\"versions\":[", text(&path.to_text())).into_bytes());
+    let mut separator = "\n";
+    for version in versions {
+        if go_on.is_break() {
+            return;
+        }
+        let described = serde_json::to_string(&Described::new(path, version)).expect("texts and numbers are JSON");
+        go_on = output.append(format!("{separator}{described}").into_bytes());
+        separator = ",\n";
+    }
+    let next = next.map_or_else(|| "null".to_owned(), |next| text(&next));
+    let _ = output.append(format!("\n],\"next\":{next}}}\n").into_bytes());
+}
+
+fn next_versions(path: &SharePath, limit: usize, last: &VersionId) -> String {
+    format!("{}?versions&limit={limit}&before={}", path.to_url(), last.as_str())
+}
+
+fn next_deleted(path: &SharePath, wish: &DeletedWish, last: &SharePath) -> String {
+    let deep = if wish.deep { "&deep" } else { "" };
+    let (folder, count) = (path.to_collection_url(), wish.count);
+    format!("{folder}?deleted{deep}&limit={count}&after={}", &last.to_url()[1..])
+}
+
+fn line(object: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(object).expect("texts and numbers are JSON");
+    line.push(b'\n');
+    line
+}
+
+/// Where a listing goes on.
+#[derive(Serialize)]
+struct Next {
+    next: String,
+}
+
+/// What was and is no more: its newest version, and how it comes back.
+#[derive(Serialize)]
+struct Deleted {
+    #[serde(flatten)]
+    newest: Described,
+    restore: String,
+}
+
+impl Deleted {
+    fn new(kept: &KeptAt) -> Self {
+        let restore = format!("{}?restore={}", kept.path.to_url(), kept.version.id.as_str());
+        Self { newest: Described::with_path(kept), restore }
+    }
+}
+
 /// A version, as JSON tells it, here and on the command line. Every version has every field.
 #[derive(Serialize)]
 pub(crate) struct Described {
@@ -98,7 +188,7 @@ pub(crate) struct Described {
 
 impl Described {
     /// One of the versions of a path.
-    fn new(version: &KeptVersion) -> Self {
+    fn new(path: &SharePath, version: &KeptVersion) -> Self {
         let id = version.id.as_str();
         let is_file = version.kind != Kind::Dir;
         Self {
@@ -108,13 +198,13 @@ impl Described {
             size: is_file.then_some(version.size),
             modified: time(version.modified),
             kept: time(version.id.time()),
-            href: format!("{}?version={id}", version.path.to_url()),
+            href: format!("{}?version={id}", path.to_url()),
         }
     }
 
     /// One among versions of many paths.
-    pub(crate) fn with_path(version: &KeptVersion) -> Self {
-        Self { path: Some(version.path.to_text()), ..Self::new(version) }
+    pub(crate) fn with_path(kept: &KeptAt) -> Self {
+        Self { path: Some(kept.path.to_text()), ..Self::new(&kept.path, &kept.version) }
     }
 }
 

@@ -113,6 +113,11 @@ impl EntryName {
         Some(Self { id, ending })
     }
 
+    /// The name where the disk has written it in small letters.
+    pub fn to_lowercase_name(&self) -> Name {
+        Name::new(self.to_name().as_bytes().to_ascii_lowercase()).expect("as good as in capitals")
+    }
+
     /// The name on the disk.
     pub fn to_name(&self) -> Name {
         let ending = match &self.ending {

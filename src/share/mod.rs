@@ -3,6 +3,7 @@
 //! Every change is a compare-and-swap from a state that was just seen: look, decide, swap; if the swap loses, look again, a bounded number of
 //! times. Headers only decide whether we may try.
 
+mod deleted;
 mod hashing;
 mod identity;
 mod judge;
@@ -36,6 +37,8 @@ use refused::Refused;
 use uploads::Uploads;
 
 pub use crate::store::disk::Kind;
+pub use crate::store::history::{KeptVersion, Page};
+pub use deleted::{DeletedWish, Walked};
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
 pub use locks::{LockWish, Taken};
@@ -43,7 +46,7 @@ pub use properties::{Amendment, Notes};
 pub use read::{Content, Spot, Target};
 pub use relocate::{Relocated, Relocation};
 pub use uploads::UploadWatch;
-pub use versions::KeptVersion;
+pub use versions::KeptAt;
 pub use write::{Removed, Stored, Upload};
 
 /// What a share is told to do, apart from where it lies.

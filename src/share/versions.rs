@@ -1,5 +1,6 @@
 //! The history, as clients see it: what was kept of a path, and how to bring it back.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::model::path::SharePath;
@@ -8,7 +9,7 @@ use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, VersionId};
 use crate::store::commit::{FileCopy, Seen, StagedCopy, Swap};
 use crate::store::disk::{Cause, File, Kind, Opened};
-use crate::store::history::Found;
+use crate::store::history::{Found, KeptVersion, Page};
 use crate::store::staging::Staging;
 
 use super::Share;
@@ -19,36 +20,41 @@ use super::read::{Content, Target};
 use super::relocate::{Relocated, Relocation};
 use super::write::{Dating, Stored, date_after};
 
-/// A version that was kept.
+/// A version that is kept, and where it was.
 #[derive(Clone, Debug)]
-pub struct KeptVersion {
+pub struct KeptAt {
     /// The path it was at.
     pub path: SharePath,
-    /// What it is called.
-    pub id: VersionId,
-    /// Whether it is a file, or a folder with all that was in it.
-    pub kind: Kind,
-    /// Its size in bytes; 0 for a folder.
-    pub size: u64,
-    /// When it had last been changed before it was displaced.
-    pub modified: Timestamp,
+    /// The version.
+    pub version: KeptVersion,
 }
 
 impl Share {
-    /// The versions of a path, the newest first.
-    pub fn versions(&self, path: &SharePath) -> Outcome<Vec<KeptVersion>> {
+    /// The newest versions of a path that are older than `before`, at most so many, the newest first. Nobody waits for them any more if
+    /// `go_on` breaks.
+    pub fn versions(
+        &self,
+        path: &SharePath,
+        before: Option<&VersionId>,
+        count: usize,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Outcome<Page<KeptVersion>> {
         let path = &*self.spelled(path)?;
-        let versions = self.tree.history().versions(path).map_err(|error| self.stop(error, Refusal::NotFound))?;
-        let kept = |version| KeptVersion::new(path, version);
-        Ok(versions.iter().map(kept).collect())
+        let page = self.tree.history().versions(path, before, count, go_on);
+        let page = page.map_err(|error| self.stop(error, Refusal::NotFound))?;
+        if page.items.is_empty() && before.is_none() {
+            // What neither is nor was has no history.
+            self.is_collection(path)?;
+        }
+        Ok(page)
     }
 
     /// The versions of every path below one, the newest first.
-    pub fn all_versions(&self, below: &SharePath) -> Outcome<Vec<KeptVersion>> {
-        let found = self.tree.history().all(below)?;
-        let kept = found.iter().filter(|found| found.version.name.ending != Ending::Upload);
-        let mut all: Vec<_> = kept.map(|found| KeptVersion::new(&found.path, &found.version)).collect();
-        all.sort_by(|one, other| other.id.cmp(&one.id));
+    pub fn all_versions(&self, below: &SharePath) -> Outcome<Vec<KeptAt>> {
+        let found = self.tree.history().all(below)?.into_iter();
+        let kept = found.filter(|found| found.version.name.ending == Ending::Settled);
+        let mut all: Vec<_> = kept.map(|found| KeptAt { path: found.path, version: found.version.into() }).collect();
+        all.sort_by(|one, other| other.version.id.cmp(&one.version.id));
         Ok(all)
     }
 
@@ -179,8 +185,6 @@ impl Share {
             Seen::Nothing => {
                 let swap = claim.bring_back(found)?;
                 if matches!(swap, Swap::Done(_)) {
-                    // What another program removed here may have left notes behind.
-                    self.properties.forget(path)?;
                     self.properties.bring_back((path, &found.version.name.id), path, None, false)?;
                 }
                 Ok((swap, ()))
@@ -188,18 +192,5 @@ impl Share {
             _ => Err(Refusal::NotFree.into()),
         })?;
         Ok(())
-    }
-}
-
-impl KeptVersion {
-    fn new(path: &SharePath, version: &crate::store::history::Version) -> Self {
-        let is_file = version.status.kind == Kind::File;
-        Self {
-            path: path.clone(),
-            id: version.name.id.clone(),
-            kind: version.status.kind,
-            size: if is_file { version.status.stamp.size } else { 0 },
-            modified: version.status.stamp.mtime,
-        }
     }
 }

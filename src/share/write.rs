@@ -376,7 +376,7 @@ impl Share {
             match seen {
                 Seen::Nothing => {
                     let swap = claim.create(staged)?;
-                    if matches!(swap, Swap::Done(_)) {
+                    if matches!(swap, Swap::Done(_)) && deed != Deed::Restore {
                         // What another program removed here may have left notes behind.
                         self.properties.forget(path)?;
                     }

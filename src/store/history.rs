@@ -5,6 +5,7 @@
 
 mod empty_folders;
 mod layout;
+mod pages;
 mod release;
 mod walk;
 
@@ -20,7 +21,8 @@ use super::disk::{Cause, Dir, Disk, Kind, Leased, Opened, Result, Status};
 use super::staging;
 
 use layout::{HISTORY, RUNNING, SWAP, found};
-use walk::entries;
+
+pub use pages::{KeptVersion, Page};
 
 pub(super) use layout::{own_name, relative};
 pub(super) use walk::{each_file, remove_tree};
@@ -150,34 +152,26 @@ impl History {
         Ok(dir)
     }
 
-    /// The versions of `path`, the newest first.
-    pub fn versions(&self, path: &SharePath) -> Result<Vec<Version>> {
-        let (top, folder) = self.where_versions_lie(path)?;
-        let mut versions: Vec<_> = match found(self.disk.open_dir(&top, &folder))? {
-            None => Vec::new(),
-            Some(dir) => entries(&*self.disk, &dir)?
-                .into_iter()
-                .filter(|version| version.name.ending != Ending::Upload)
-                .collect(),
-        };
-        versions.sort_by(|one, other| other.name.id.cmp(&one.name.id));
-        Ok(versions)
-    }
-
     /// Opens one version of `path`.
     pub fn open(&self, path: &SharePath, id: &VersionId) -> Result<Opened> {
         let Some(found) = self.find(path, id)? else { return Ok(Opened::Nothing) };
         self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)
     }
 
-    /// One version of `path`.
+    /// One version of `path`. It is opened by its name, however many there are.
     pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
         let (top, folder) = self.where_versions_lie(path)?;
         let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(None) };
-        let version = entries(&*self.disk, &dir)?
-            .into_iter()
-            .find(|version| version.name.id == *id && version.name.ending != Ending::Upload);
-        Ok(version.map(|version| Found { top, folder, path: path.clone(), version }))
+        let name = EntryName::settled(id.clone());
+        for entry in [name.to_name(), name.to_lowercase_name()] {
+            if let Some(status) = self.disk.look(&dir, &entry)?
+                && matches!(status.kind, Kind::File | Kind::Dir)
+            {
+                let version = Version { name, entry, status };
+                return Ok(Some(Found { top, folder, path: path.clone(), version }));
+            }
+        }
+        Ok(None)
     }
 
     /// Every path below `path` that has versions, with them.
