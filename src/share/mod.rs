@@ -143,7 +143,9 @@ impl Share {
     pub fn prune(&self, now: Timestamp) -> outcome::Outcome<usize> {
         let history = self.tree.history();
         let gone = history.prune(now)?;
-        self.properties.forget_versions(|path, version| Ok(history.find(path, version)?.is_some()))?;
+        // What cannot be looked for may be there.
+        self.properties
+            .forget_versions(|path, version| history.find(path, version).map_or(true, |found| found.is_some()))?;
         Ok(gone)
     }
 

@@ -137,7 +137,7 @@ impl Properties {
     }
 
     /// Forgets what was noted on versions that are no more.
-    pub fn forget_versions(&self, mut is_kept: impl FnMut(&SharePath, &VersionId) -> Result<bool>) -> Result<()> {
+    pub fn forget_versions(&self, mut is_kept: impl FnMut(&SharePath, &VersionId) -> bool) -> Result<()> {
         let reading = self.database.begin_read().map_err(failed)?;
         let table = match reading.open_table(KEPT) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
@@ -153,7 +153,7 @@ impl Properties {
                 Some((of, is_kept)) if of == key[..end] => (of, is_kept),
                 _ => {
                     let of = key[..end].to_vec();
-                    let is_kept = version_of(&of).map_or(Ok(false), |(path, version)| is_kept(&path, &version))?;
+                    let is_kept = version_of(&of).is_some_and(|(path, version)| is_kept(&path, &version));
                     (of, is_kept)
                 }
             };
@@ -381,5 +381,63 @@ impl fmt::Debug for Properties {
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("is_empty", &self.table.is_none()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use crate::model::stamp::Timestamp;
+
+    use super::*;
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_disk(text.as_bytes()).expect(text)
+    }
+
+    fn noted(properties: &Properties, at: &str) -> Vec<String> {
+        let notes = properties.snapshot().and_then(|snapshot| snapshot.of(&path(at))).expect("read");
+        notes.iter().map(|note| note.xml().to_owned()).collect()
+    }
+
+    fn note(properties: &Properties, at: &str) {
+        let note = DeadProperty::new(PropertyName::new("urn:t", "a"), format!("<a>{at}</a>"));
+        properties.note_soon(&path(at), note).expect("noted");
+    }
+
+    /// What was noted on a version waits for it, and for no other; and it goes when the version does.
+    #[test]
+    fn what_was_noted_waits_for_the_version_and_goes_with_it() {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).expect("memory");
+        let properties = Properties::new(Arc::new(database), false);
+        let version = |seconds| VersionId::at(Timestamp::new(seconds, 0));
+        for (at, second) in [("d", 1), ("d/a", 1), ("d0", 2), ("da", 3)] {
+            note(&properties, at);
+            if at != "d" {
+                properties
+                    .displace(&path(at.split('/').next().expect("a name")), Some(&version(second)))
+                    .expect("set aside");
+            }
+            assert_eq!(noted(&properties, at).is_empty(), at != "d", "{at}");
+        }
+        let bring_back = |from: &str, second, to: &str, stays| {
+            let of = (&path(from), &version(second));
+            properties.bring_back(of, &path(to), None, stays).expect("brought back");
+        };
+        bring_back("d", 2, "x", true);
+        assert!(noted(&properties, "x").is_empty(), "nothing waits for that one");
+        bring_back("d", 1, "x", true);
+        assert_eq!(noted(&properties, "x"), ["<a>d</a>"]);
+        assert_eq!(noted(&properties, "x/a"), ["<a>d/a</a>"]);
+        properties.forget_versions(|of, _| *of != path("d0")).expect("forgotten");
+        bring_back("d0", 2, "y", false);
+        assert!(noted(&properties, "y").is_empty(), "it went with its version");
+        bring_back("d", 1, "d", false);
+        assert_eq!(noted(&properties, "d/a"), ["<a>d/a</a>"], "the others stay");
+        bring_back("d", 1, "z", false);
+        assert!(noted(&properties, "z").is_empty(), "what has left the history has left nothing behind");
+        bring_back("da", 3, "da", false);
+        assert_eq!(noted(&properties, "da"), ["<a>da</a>"]);
     }
 }
