@@ -229,7 +229,7 @@ fn what_was_deleted_comes_back_whatever_it_is_called() {
         server.post(format!("{inside}?restore={id}&mkdirs")).expect(201);
         server.get(&inside).expect_body("inside");
         server.delete(&file).expect(204);
-        let id = server.versions(&file).0.into_iter().filter(|version| version.kind == "folder").last().unwrap().id;
+        let id = server.versions(&file).0.into_iter().rfind(|version| version.kind == "folder").unwrap().id;
         server.post(format!("{file}?restore={id}")).expect(201);
         assert!(local(name).join("deep").is_dir());
         // What is moved or copied keeps its name, or gets a proper one.
@@ -456,7 +456,7 @@ fn what_was_deleted_is_listed() {
         assert_eq!(line["size"].as_u64(), (!is_folder).then_some(path.len() as u64 - 1), "{line}");
         assert!(text("restore").ends_with(&format!("?restore={id}")) && text("kept").starts_with(&id[..13]), "{line}");
         if !is_folder {
-            server.get(text("href")).expect_body(path[1..].as_bytes());
+            server.get(text("href")).expect_body(&path.as_bytes()[1..]);
         }
     }
     for line in deleted("/?deleted&deep") {

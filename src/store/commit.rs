@@ -594,6 +594,9 @@ impl Tree {
         let keeps_tail = what == HeldWhat::Kept && !self.history.keeps();
         let renamed = !keeps_tail && self.rename_entry(dir, entry, Ending::Settled).is_ok();
         let entry = if renamed { EntryName::settled(entry.id.clone()) } else { entry.clone() };
+        if !renamed && self.history.keeps() {
+            self.history.could_not_settle(&entry);
+        }
         if status.kind == Kind::File || !self.history.keeps() {
             self.hold(entry, path, status.stamp, what, now);
         }

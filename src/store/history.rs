@@ -9,9 +9,9 @@ mod pages;
 mod release;
 mod walk;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use crate::model::path::{Name, RESERVED, SharePath};
@@ -26,6 +26,9 @@ pub use pages::{KeptVersion, Page};
 
 pub(super) use layout::{own_name, relative};
 pub(super) use walk::{each_file, remove_tree};
+
+/// How many versions are remembered whose name could not be settled. Of more the oldest are found again after a restart.
+const UNSETTLED_MAX: usize = 10_000;
 
 /// What the history may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct History {
     limits: Option<KeepLimits>,
     /// The tops of the mounts on which this process has begun to displace files.
     begun: Mutex<HashSet<SharePath>>,
+    /// Versions whose name could not be settled, so that it is none that could be told from their identifier.
+    unsettled: Mutex<BTreeMap<VersionId, EntryName>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
     /// How many bytes the versions took that could be let go, when that was last counted.
@@ -98,7 +103,14 @@ impl Found {
 impl History {
     /// The history of a share that keeps versions within `limits`; without limits nothing is kept.
     pub fn new(disk: Arc<dyn Disk>, limits: Option<KeepLimits>) -> Self {
-        Self { disk, limits, begun: Mutex::default(), folders: RwLock::default(), bytes: AtomicU64::new(0) }
+        Self {
+            disk,
+            limits,
+            begun: Mutex::default(),
+            unsettled: Mutex::default(),
+            folders: RwLock::default(),
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// Whether displaced files are kept.
@@ -163,7 +175,8 @@ impl History {
         let (top, folder) = self.where_versions_lie(path)?;
         let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(None) };
         let name = EntryName::settled(id.clone());
-        for entry in [name.to_name(), name.to_lowercase_name()] {
+        let unsettled = self.unsettled().get(id).map(EntryName::to_name);
+        for entry in [name.to_name(), name.to_lowercase_name()].into_iter().chain(unsettled) {
             if let Some(status) = self.disk.look(&dir, &entry)?
                 && matches!(status.kind, Kind::File | Kind::Dir)
             {
@@ -172,6 +185,25 @@ impl History {
             }
         }
         Ok(None)
+    }
+
+    /// Takes note that an entry is a version although its name could not be settled. Recovery settles it.
+    pub fn could_not_settle(&self, entry: &EntryName) {
+        let mut unsettled = self.unsettled();
+        if unsettled.len() == UNSETTLED_MAX {
+            unsettled.pop_first();
+        }
+        unsettled.insert(entry.id.clone(), entry.clone());
+    }
+
+    /// The map is whole whatever thread panicked beside it.
+    fn unsettled(&self) -> MutexGuard<'_, BTreeMap<VersionId, EntryName>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an entry is a version, and not something that a commit is still about.
+    fn is_version(&self, entry: &EntryName) -> bool {
+        entry.ending == Ending::Settled || self.unsettled().get(&entry.id) == Some(entry)
     }
 
     /// Every path below `path` that has versions, with them.

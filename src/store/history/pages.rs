@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::model::version::{Ending, EntryName, VersionId};
+use crate::model::version::{EntryName, VersionId};
 
 use super::super::disk::{Kind, Result};
 use super::layout::{HISTORY, found, relative};
@@ -67,9 +67,8 @@ impl History {
                 return ControlFlow::Break(());
             }
             let status = entry.status;
-            let Some(EntryName { id, ending: Ending::Settled }) = EntryName::parse(&entry.name) else {
-                return ControlFlow::Continue(());
-            };
+            let parsed = EntryName::parse(&entry.name).filter(|parsed| self.is_version(parsed));
+            let Some(EntryName { id, .. }) = parsed else { return ControlFlow::Continue(()) };
             if !matches!(status.kind, Kind::File | Kind::Dir) || before.is_some_and(|before| id >= *before) {
                 return ControlFlow::Continue(());
             }
