@@ -321,8 +321,10 @@ fn a_folder_is_not_restored_over_something() {
     server.put("/folder").body("a file").expect(201);
     server.post(&target).expect(409).problem();
     server.get("/folder").expect_body("a file");
-    server.delete("/folder").expect(204);
+    let file = server.delete("/folder").expect(204).field("noclobber-displaced").to_owned();
     server.post(&target).expect(201);
+    server.get("/folder/a.txt").expect_body("then");
+    server.post(format!("/folder?restore={file}")).expect(409).problem();
     server.get("/folder/a.txt").expect_body("then");
 }
 

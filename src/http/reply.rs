@@ -245,7 +245,7 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
             StatusCode::CONFLICT,
             "not-free",
             "Something is here already",
-            "A folder comes back from the history only where nothing is, and something is here. Move or delete that, and restore again.",
+            "A folder comes back from the history only where nothing is, and a file only where nothing or a file is. Move or delete what is here, and restore again.",
         )
         .send(),
         Refusal::Locked { by } => {

@@ -68,8 +68,8 @@ impl Deed {
             (Self::Put | Self::MakeCollection, Seen::Nothing) if !name.may_be_made() => Some(Refusal::BadName),
             (Self::MakeCollection | Self::BringBack, Seen::Nothing) => None,
             (Self::MakeCollection, _) => Some(Refusal::Exists),
-            (Self::BringBack, _) => Some(Refusal::NotFree),
-            (Self::Put | Self::Restore, Seen::Collection(_)) => Some(Refusal::IsCollection),
+            (Self::BringBack, _) | (Self::Restore, Seen::Collection(_)) => Some(Refusal::NotFree),
+            (Self::Put, Seen::Collection(_)) => Some(Refusal::IsCollection),
             _ => None,
         }
     }

@@ -38,8 +38,8 @@ pub enum Refusal {
     /// Something is there, and the request makes something new.
     #[error("something is there already")]
     Exists,
-    /// Something is there, and a folder comes back from the history only where nothing is.
-    #[error("something is there, and a folder comes back only where nothing is")]
+    /// What is there is nothing that a version can take the place of.
+    #[error("a folder comes back only where nothing is, and a file only over a file")]
     NotFree,
     /// A conditional header does not hold.
     #[error("{header} does not hold")]
