@@ -127,7 +127,9 @@ pub struct Limits {
     pub body_rate_min: u64,
     /// The most connections at once.
     pub connections_max: NonZeroUsize,
-    /// The most uploads at once.
+    /// The most connections at once from one address beyond this machine.
+    pub connections_per_address: NonZeroUsize,
+    /// The most uploads that are written at once.
     pub uploads_max: NonZeroUsize,
     /// The most files hashed at once.
     pub hashing_max: NonZeroUsize,
@@ -311,7 +313,7 @@ pub struct Cli {
     /// How long a body may pause, in seconds [default: 30]
     #[arg(long, value_name = "N", value_parser = seconds(1), help_heading = LIMITS)]
     body_idle_seconds: Option<u64>,
-    /// How fast a body must arrive once it has had 60 seconds, in bytes a second; 0: no matter [default: 1024]
+    /// How fast a body must arrive, in bytes a second, judged over 60 seconds; 0: no matter [default: 1024]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     body_rate_min: Option<u64>,
     /// How long an idle connection is kept open, in seconds; 0: not at all [default: 75]
@@ -320,7 +322,10 @@ pub struct Cli {
     /// How many connections there may be at once [default: 4096]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     connections_max: Option<NonZeroUsize>,
-    /// How many uploads there may be at once [default: 64]
+    /// How many of them one client address may have; this machine, where a proxy may be, has them all [default: 1024]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    connections_per_address: Option<NonZeroUsize>,
+    /// How many uploads may be written to the disk at once; the others wait their turn [default: 64]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     uploads_max: Option<NonZeroUsize>,
     /// How many files may be hashed at once [default: one for each core]
@@ -695,6 +700,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         body_idle_max: Duration::from_secs(cli.body_idle_seconds.unwrap_or(30)),
         body_rate_min: cli.body_rate_min.unwrap_or(1024),
         connections_max: cli.connections_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
+        connections_per_address: cli.connections_per_address.unwrap_or(const { NonZeroUsize::new(1024).unwrap() }),
         uploads_max: cli.uploads_max.unwrap_or(const { NonZeroUsize::new(64).unwrap() }),
         hashing_max: cli.hashing_max.unwrap_or(cores),
         path_bytes_max: cli.path_bytes_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),

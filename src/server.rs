@@ -251,6 +251,7 @@ fn transport_settings(config: &Config) -> transport::Settings {
     transport::Settings {
         workers: config.workers.get(),
         connections_max: limits.connections_max.get(),
+        connections_per_address: limits.connections_per_address.get(),
         header_bytes_max: limits.header_bytes_max.get(),
         path_bytes_max: limits.path_bytes_max.get(),
         header_time: limits.header_time_max,

@@ -15,6 +15,7 @@ mod clients;
 mod collections;
 mod commit_model;
 mod conditions;
+mod connection;
 mod copying;
 mod crash;
 mod cross_site;

@@ -26,6 +26,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+use crate::harness::left_out;
+
 const MIB: u64 = 1024 * 1024;
 
 /// The size of the file that every server here serves.
@@ -199,6 +201,21 @@ fn what_has_been_answered_at_the_edge_leaves_whole() {
     }
     client.expect_end();
     server.wait();
+}
+
+/// Also where answering all of them has taken longer than a connection is kept.
+#[test]
+fn a_connection_on_which_much_was_asked_ahead_is_kept_no_longer() {
+    let settings = Settings { keep_alive: Duration::from_millis(100), ..Settings::default() };
+    let server = Server::start_with(settings, vec![]);
+    let mut client = server.connect();
+    client.send(&b"GET /later/0/10 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200));
+    for _ in 0..200 {
+        client.answer().expect_range(0, 10);
+    }
+    let begun = Instant::now();
+    client.expect_end();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 /// A connection is kept while it is used, although actix-web sees nothing of it, and not for longer.
@@ -432,6 +449,75 @@ fn a_slow_reader_is_not_dropped() {
         client.ask(&format!("GET /{way}/0/{} HTTP/1.1", 12 * MIB));
         client.answer().expect_range(0, 12 * MIB);
     }
+}
+
+/// A byte now and then is no reading: it has to come to something on the average.
+#[test]
+fn a_reader_that_takes_too_little_is_dropped() {
+    let patience = Duration::from_millis(600);
+    let settings = Settings { write_stall: patience, read_rate_min: MIB, ..Settings::default() };
+    let server = Server::start_with(settings, vec![]);
+    for way in ["send", "copy"] {
+        let mut client = server.connect_narrow(16 * 1024);
+        client.ask(&format!("GET /{way}/0/{} HTTP/1.1", SIZE));
+        let begun = Instant::now();
+        while server.open_sources() > 0 || client.buffer.is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{way}: it is still waited for");
+            client.read_a_little(2000);
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+}
+
+/// What was read fast enough before and after makes up for a pause.
+#[test]
+fn a_reader_that_pauses_is_waited_for() {
+    let patience = Duration::from_millis(1200);
+    let settings = Settings { write_stall: patience, read_rate_min: MIB, ..Settings::default() };
+    let server = Server::start_with(settings, vec![]);
+    let mut client = server.connect_narrow(64 * 1024);
+    client.ask(&format!("GET /send/0/{} HTTP/1.1", 40 * MIB));
+    for _ in 0..5 {
+        std::thread::sleep(patience / 2);
+        while client.buffer.len() % (6 << 20) < (5 << 20) {
+            client.read_some();
+        }
+        client.buffer.resize(client.buffer.len().next_multiple_of(6 << 20), 0);
+    }
+    assert!(server.open_sources() > 0);
+}
+
+/// Each client beyond this machine has as many connections as one may have; the next is closed as it comes, and others are served.
+#[test]
+fn an_address_has_no_more_connections_than_it_may() {
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let own = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()).map(|address| address.ip());
+    let Some(own) = own.ok().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()) else {
+        return left_out("an_address_has_no_more_connections_than_it_may", "this machine has no address but loopback");
+    };
+    let socket = TcpListener::bind((own, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    let settings = Settings { connections_per_address: 3, ..Settings::default() };
+    let server = Server::start_with(settings, vec![Listener::Tcp(socket)]);
+    let connect = || Client::new(Wire::Tcp(TcpStream::connect(address).unwrap()));
+    let ask = |client: &mut Client| {
+        client.ask("GET /memory/0/10 HTTP/1.1");
+        client.answer().expect_range(0, 10);
+    };
+    let mut crowd: Vec<Client> = (0..3).map(|_| connect()).collect();
+    crowd.iter_mut().for_each(ask);
+    connect().expect_end();
+    (0..5).for_each(|_| ask(&mut server.connect()));
+    crowd.iter_mut().for_each(ask);
+    drop(crowd.pop());
+    until("there is a place again", || {
+        let mut client = connect();
+        let asked = match &mut client.wire {
+            Wire::Tcp(wire) => wire.write_all(b"GET /memory/0/10 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Wire::Unix(_) => unreachable!(),
+        };
+        asked.is_ok() && client.more().is_ok_and(|more| more)
+    });
 }
 
 #[test]
@@ -803,7 +889,7 @@ impl Handler for Words {
         let status = match rejection {
             Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Rejection::FragmentInTarget => StatusCode::BAD_REQUEST,
+            Rejection::FragmentInTarget | Rejection::Malformed => StatusCode::BAD_REQUEST,
         };
         Response::with_body(status, BoxBody::new(()))
     }
@@ -965,6 +1051,16 @@ impl Client {
         };
         self.buffer.extend_from_slice(&piece[..read]);
         Ok(read > 0)
+    }
+
+    /// Reads at most so many bytes, if the connection still stands.
+    fn read_a_little(&mut self, bytes: usize) {
+        let mut piece = vec![0; bytes];
+        if let Wire::Tcp(wire) = &mut self.wire
+            && let Ok(read) = wire.read(&mut piece)
+        {
+            self.buffer.extend_from_slice(&piece[..read]);
+        }
     }
 
     #[track_caller]

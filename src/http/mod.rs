@@ -4,12 +4,15 @@
 mod attempt;
 pub mod body;
 mod change;
+mod chunks;
+mod crowd;
 mod dav_headers;
 mod digest;
 mod edge;
 #[doc(hidden)]
 pub mod fuzzing;
 mod get;
+mod heads;
 mod hot;
 mod if_header;
 mod listing;

@@ -104,6 +104,8 @@ pub(super) enum Wrong {
     LargeBody,
     /// Too many uploads at once.
     TooManyUploads,
+    /// Too many large bodies in memory at once.
+    TooManyBodies,
     /// A version that cannot be.
     VersionId,
     /// Not one range can be satisfied.
@@ -555,6 +557,12 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "Too many uploads",
             "As many uploads as this server takes at once are under way.",
         )),
+        Wrong::TooManyBodies => later(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-bodies",
+            "Too many large requests",
+            "As many large bodies as this server holds in memory are on their way.",
+        )),
         Wrong::VersionId => {
             Problem::new(StatusCode::NOT_FOUND, "no-version", "No such version", "No version is called like this.")
                 .send()
@@ -588,7 +596,7 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
             StatusCode::URI_TOO_LONG,
             "target-too-long",
             "Target too long",
-            "The path is longer than this server takes.",
+            "The target is longer than this server takes.",
         ),
         Rejection::FragmentInTarget => Problem::new(
             StatusCode::BAD_REQUEST,
@@ -596,6 +604,9 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
             "Bad request",
             "The target holds a #, behind which everything would be lost. Encode it as %23.",
         ),
+        Rejection::Malformed => {
+            Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "This is no request of HTTP/1.1.")
+        }
     };
     bodiless_for_head(head, answer.send())
 }

@@ -5,8 +5,9 @@
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
 use crate::http::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
+use crate::http::crowd::Place;
 use crate::http::edge::Edge;
-use crate::http::turn::Turn;
+use crate::http::turn::{Admitted, Turn};
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags};
@@ -47,8 +48,11 @@ const PIECE: u64 = 64 * 1024;
 /// How much of the requests that a client sends ahead is taken in before they have their turn, in bytes.
 const HELD_BYTES_MAX: usize = 16 * 1024;
 
-/// How much of what follows a head that is too large is read away before it is refused, in bytes.
-const EXCESS_BYTES_MAX: usize = 256 * 1024;
+/// How much is read away of what came ahead when a connection closes, in bytes.
+const THROWN_AWAY_BYTES_MAX: u64 = 256 * 1024;
+
+/// How long a request whose client has closed its side may neither say anything nor have anything to say.
+const GONE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What a connection bears of a client.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +65,10 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long a reader may take nothing.
     pub write_stall: Duration,
+    /// How fast it has to take what there is over that time, in bytes a second.
+    pub read_rate_min: u64,
+    /// How long a connection that is to close waits for the client to take the answer.
+    pub linger_time: Duration,
 }
 
 /// A client's connection.
@@ -75,12 +83,23 @@ pub struct Connection {
     holds_bytes: bool,
     jobs: Jobs,
     idle: Lull,
-    stall: Lull,
+    stall: Stall,
+    gone: Lull,
     turn: Turn,
+    /// What has come and was not handed on.
     held: BytesMut,
+    /// How much of that belongs to the present request.
+    admitted: usize,
+    /// Whether the client has closed its side.
     ended: bool,
+    /// Whether the next head waits until the answer before it has left actix's buffer.
+    waits_to_read: bool,
+    /// Whether actix has been woken to learn that nothing more comes.
+    end_announced: bool,
     taken: usize,
     dawdle: Dawdle,
+    farewell: Farewell,
+    _place: Option<Place>,
 }
 
 impl Connection {
@@ -110,13 +129,24 @@ impl Connection {
             holds_bytes: false,
             idle: Lull::new(limits.keep_alive),
             jobs: Jobs::default(),
-            stall: Lull::new(limits.write_stall),
+            stall: Stall::new(limits.write_stall, limits.read_rate_min),
+            gone: Lull::new(GONE_TIME_MAX),
             turn: Turn::new(limits.head_bytes_max),
             held: BytesMut::new(),
-            taken: 0,
+            admitted: 0,
             ended: false,
+            waits_to_read: false,
+            end_announced: false,
+            taken: 0,
             dawdle: Dawdle { heads: 0, limit: limits.header_time, timer: None },
+            farewell: Farewell::new(limits.linger_time),
+            _place: None,
         }
+    }
+
+    /// Keeps the place of its client until it is closed.
+    pub(crate) fn takes(&mut self, place: Place) {
+        self._place = Some(place);
     }
 
     /// The place where response bodies put their jobs; one for each connection.
@@ -162,7 +192,7 @@ impl Connection {
                         Ok(sent) => {
                             job.sent(sent as u64);
                             sent_max = sent_max.saturating_sub(sent as u64);
-                            self.stall.progress();
+                            self.has_sent(sent);
                         }
                         // A file system whose files the kernel cannot send by itself.
                         Err(error) if error.kind() == io::ErrorKind::InvalidInput => job.copy_instead(),
@@ -175,7 +205,7 @@ impl Connection {
                             piece.advance(sent);
                             job.sent(sent as u64);
                             sent_max = sent_max.saturating_sub(sent as u64);
-                            self.stall.progress();
+                            self.has_sent(sent);
                         }
                         Err(error) => ready!(self.wait_or_fail(error, cx))?,
                     }
@@ -199,6 +229,11 @@ impl Connection {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => self.stalled(cx),
         }
+    }
+
+    fn has_sent(&mut self, bytes: usize) {
+        self.stall.progress(bytes);
+        self.gone.progress();
     }
 
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -230,22 +265,41 @@ impl Connection {
         if self.ended || !self.held.is_empty() {
             self.turn.wait(cx);
         }
+        // Who has gone for good looks like who has only closed his side and waits for the answer; so it is not waited for ever.
+        if self.ended && !self.stall.has_begun() {
+            ready!(self.gone.poll(cx));
+            tracing::debug!(peer = ?self.peer, "gave up a request whose client is gone");
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Poll::Pending
     }
 
-    /// Refuses a head that has grown too large, and every request after it.
-    fn cut_off_excess(&mut self) {
-        let Some(end) = self.turn.cut_off() else { return };
-        // A connection that closes with something unread is reset, and that may take the answer with it.
-        let (mut excess, mut bytes) = (0, [0; 4096]);
-        while excess < EXCESS_BYTES_MAX {
-            match self.socket.try_read(&mut bytes) {
-                Ok(0) | Err(_) => break,
-                Ok(read) => excess += read,
-            }
+    /// Finds out what is to be done with what is held, if anything of it has not been looked at.
+    fn admit_held(&mut self) {
+        match self.turn.admit(&mut self.held) {
+            Admitted::Bytes(bytes) => self.admitted = bytes,
+            Admitted::Begun => {}
+            Admitted::Instead(head) => self.hand_on_instead(&head),
         }
-        self.held = end.as_slice().into();
-        self.ended = true;
+    }
+
+    fn hand_on_instead(&mut self, head: &[u8]) {
+        self.admitted = head.len();
+        self.held = head.into();
+    }
+
+    /// Hands on what belongs to the present request, as much as there is room for.
+    fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
+        let bytes = self.admitted.min(into.remaining());
+        into.put_slice(&self.held.split_to(bytes));
+        self.admitted -= bytes;
+        self.idle.progress();
+        if self.held.is_empty() {
+            self.held = BytesMut::new();
+        }
+        if self.admitted == 0 && self.turn.is_given() {
+            self.dawdle.head_complete();
+        }
     }
 
     /// Answers a request that has just come, if it can be done without actix.
@@ -267,7 +321,7 @@ impl Connection {
     fn send_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unsent.is_empty() {
             match self.unsent.send_more(&self.socket) {
-                Ok(()) => self.stall.progress(),
+                Ok(sent) => self.has_sent(sent),
                 Err(error) => ready!(self.wait_or_fail(error, cx))?,
             }
         }
@@ -306,26 +360,39 @@ impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.send_rest(cx))?;
-        if this.turn.is_ours() {
-            return this.hold(cx);
-        }
-        if !this.held.is_empty() {
-            let room = this.held.len().min(into.remaining());
-            let admitted = this.turn.admit(&this.held[..room]);
-            into.put_slice(&this.held.split_to(admitted));
-            this.cut_off_excess();
-            return Poll::Ready(Ok(()));
-        }
-        if this.ended || this.turn.had_enough() {
-            return Poll::Ready(Ok(()));
-        }
-        if this.taken >= TAKE_MAX {
-            this.taken = 0;
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
-            return Poll::Pending;
-        }
-        let before = into.filled().len();
-        let read = loop {
+        loop {
+            if this.admitted > 0 {
+                this.hand_on(into);
+                return Poll::Ready(Ok(()));
+            }
+            // What comes behind the last request is not for actix, which would take it for another.
+            if this.turn.to_throw_away().is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            if this.turn.is_ours() {
+                return this.hold(cx);
+            }
+            if this.holds_bytes && this.turn.is_at_a_head() {
+                this.waits_to_read = true;
+                return Poll::Pending;
+            }
+            if this.held.len() > this.turn.looked_at() {
+                this.admit_held();
+                continue;
+            }
+            if this.ended {
+                if !this.turn.is_at_a_head() {
+                    // The body has no end, and the connection no other request.
+                    this.turn.is_over_after(0);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if this.taken >= TAKE_MAX {
+                this.taken = 0;
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+            let before = into.filled().len();
             let read = match &mut this.socket {
                 Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
                 Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
@@ -335,24 +402,84 @@ impl AsyncRead for Connection {
                 this.drained = true;
                 return this.wait(cx);
             }
-            this.idle.progress();
+            ready!(read)?;
+            if into.filled().len() == before {
+                this.ended = true;
+                continue;
+            }
+            this.taken += into.filled().len() - before;
             let was_drained = std::mem::take(&mut this.drained);
             let edge = !this.holds_bytes && this.turn.may_be_skipped() && this.held.is_empty();
-            if !edge || !this.answer_at_the_edge(&into.filled()[before..], was_drained)? {
-                break read;
+            if edge && this.answer_at_the_edge(&into.filled()[before..], was_drained)? {
+                this.idle.progress();
+                into.set_filled(before);
+                ready!(this.send_rest(cx))?;
+                continue;
             }
-            into.set_filled(before);
-            ready!(this.send_rest(cx))?;
-        };
-        this.taken += into.filled().len() - before;
-        let admitted = before + this.turn.admit(&into.filled()[before..]);
-        this.held.extend_from_slice(&into.filled()[admitted..]);
-        into.set_filled(admitted);
-        this.cut_off_excess();
-        if this.turn.is_ours() {
-            this.dawdle.head_complete();
+            if this.take_in(into, before) {
+                return Poll::Ready(Ok(()));
+            }
         }
-        read
+    }
+}
+
+impl Connection {
+    /// Leaves there what belongs to the present request of the bytes that have just been read, and holds the rest. Tells whether anything
+    /// was left.
+    fn take_in(&mut self, into: &mut ReadBuf<'_>, before: usize) -> bool {
+        let mut left = 0;
+        let bytes = &mut into.filled_mut()[before..];
+        let admitted = if self.held.is_empty() { self.turn.admit(bytes) } else { Admitted::Begun };
+        if let Admitted::Bytes(admitted) = admitted {
+            left = admitted;
+        }
+        self.held.extend_from_slice(&bytes[left..]);
+        if let Admitted::Instead(head) = admitted {
+            self.hand_on_instead(&head);
+        }
+        into.set_filled(before + left);
+        if self.turn.is_given() && left > 0 {
+            self.dawdle.head_complete();
+        }
+        if !self.turn.head_awaited() {
+            self.idle.progress();
+        }
+        left > 0
+    }
+
+    /// Takes the answer that actix gives by itself to what it cannot parse, and lets it say that nothing follows.
+    fn refuse(&mut self, answer: &[u8]) {
+        const CLOSES: &[u8] = b"connection: close\r\n";
+        let says_so = answer.windows(CLOSES.len()).any(|window| window == CLOSES);
+        let (head, empty_line) = answer.split_at(answer.len().saturating_sub(2));
+        self.unsent.head = [head, if says_so { b"" } else { CLOSES }, empty_line].concat().into();
+        self.turn.is_over_after(THROWN_AWAY_BYTES_MAX);
+        self.farewell.is_from_the_parser = true;
+    }
+
+    /// Closes our side, and reads away what the client may still be sending: a connection that is closed with something unread is reset, and
+    /// that may take the answer with it.
+    fn take_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.farewell.has_begun() {
+            self.farewell.begin(self.turn.to_throw_away());
+            match &mut self.socket {
+                Socket::Tcp(socket) => ready!(Pin::new(socket).poll_shutdown(cx))?,
+                Socket::Unix(socket) => ready!(Pin::new(socket).poll_shutdown(cx))?,
+            }
+        }
+        let mut bytes = [0; 4096];
+        while !self.ended && !self.farewell.is_over(cx) {
+            if self.socket.poll_read_ready(cx)?.is_pending() {
+                return if self.farewell.waits { Poll::Pending } else { Poll::Ready(Ok(())) };
+            }
+            match self.socket.try_read(&mut bytes) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.farewell.has_thrown_away(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.ended = true,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -365,13 +492,23 @@ impl AsyncWrite for Connection {
             return Poll::Ready(Ok(bytes.len()));
         }
         ready!(this.send_rest(cx))?;
+        // Every answer before this head had left when it was handed on; so these bytes are the parser's.
+        if this.turn.is_given() {
+            this.refuse(bytes);
+        }
+        if this.farewell.is_from_the_parser {
+            // Once these bytes are taken actix drops the connection.
+            ready!(this.send_rest(cx))?;
+            ready!(this.take_leave(cx))?;
+            return Poll::Ready(Ok(bytes.len()));
+        }
         this.holds_bytes = true;
         // The header of a file that is about to follow waits for its first bytes, so that both leave in one segment.
         let more = if this.jobs.waiting() { SendFlags::MORE } else { SendFlags::empty() };
         loop {
             match this.socket.try_write(|socket| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | more)) {
                 Ok(sent) => {
-                    this.stall.progress();
+                    this.has_sent(sent);
                     return Poll::Ready(Ok(sent));
                 }
                 Err(error) => ready!(this.wait_or_fail(error, cx))?,
@@ -382,6 +519,15 @@ impl AsyncWrite for Connection {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.holds_bytes = false;
+        // A head of which actix made neither a request nor a refusal will never be answered.
+        if this.turn.is_given() && this.admitted == 0 {
+            this.turn.is_over_after(0);
+        }
+        let ends = this.turn.to_throw_away().is_some() && !this.end_announced;
+        this.end_announced |= ends;
+        if ends || std::mem::take(&mut this.waits_to_read) {
+            cx.waker().wake_by_ref();
+        }
         // The job is taken out while it runs: nothing below can meet a cell that is already borrowed.
         let Some(mut job) = this.jobs.take() else {
             this.begin_idling(cx);
@@ -400,10 +546,47 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.send_rest(cx))?;
-        match &mut this.socket {
-            Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-        }
+        this.take_leave(cx)
+    }
+}
+
+/// The end of a connection: our side is closed, and for a while the client's is still heard.
+#[derive(Debug)]
+struct Farewell {
+    /// Whether the last answer is the parser's own.
+    is_from_the_parser: bool,
+    begun: bool,
+    /// Whether the client may still be sending.
+    waits: bool,
+    bytes_left: u64,
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Farewell {
+    fn new(limit: Duration) -> Self {
+        Self { is_from_the_parser: false, begun: false, waits: false, bytes_left: 0, limit, timer: None }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Begins; so many bytes are worth reading if something was left unread, and what is there already otherwise.
+    fn begin(&mut self, to_throw_away: Option<u64>) {
+        self.begun = true;
+        self.waits = to_throw_away.is_some();
+        self.bytes_left = to_throw_away.unwrap_or(THROWN_AWAY_BYTES_MAX);
+    }
+
+    fn has_thrown_away(&mut self, bytes: usize) {
+        self.bytes_left = self.bytes_left.saturating_sub(bytes as u64);
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        self.bytes_left == 0 || timer.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -433,7 +616,7 @@ impl Unsent {
         Ok(())
     }
 
-    fn send_more(&mut self, socket: &Socket) -> io::Result<()> {
+    fn send_more(&mut self, socket: &Socket) -> io::Result<usize> {
         let sent = socket.try_write_both(&self.head, &self.body)?;
         let of_head = sent.min(self.head.len());
         self.head.advance(of_head);
@@ -441,7 +624,7 @@ impl Unsent {
         if self.is_empty() {
             *self = Self::default();
         }
-        Ok(())
+        Ok(sent)
     }
 }
 
@@ -731,6 +914,54 @@ impl Lull {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// Tells that a reader takes too little of what it asked for. It has some patience; every wait for it takes from that, and every byte that it
+/// takes gives some back. So a reader that pauses now and then, or has a slow line, is waited for; one that takes a byte now and then is not.
+#[derive(Debug)]
+struct Stall {
+    patience: Duration,
+    rate_min: u64,
+    lost: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn new(patience: Duration, rate_min: u64) -> Self {
+        Self { patience, rate_min: rate_min.max(1), lost: Duration::ZERO, since: None, timer: None }
+    }
+
+    /// Whether the reader is waited for.
+    fn has_begun(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn progress(&mut self, bytes: usize) {
+        if let Some(since) = self.since.take() {
+            self.lost += since.elapsed();
+        }
+        if !self.lost.is_zero() {
+            let milliseconds = (bytes as u64).saturating_mul(1000) / self.rate_min;
+            self.lost = self.lost.saturating_sub(Duration::from_millis(milliseconds));
+        }
+    }
+
+    /// Ready when there is no patience left.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + self.patience.saturating_sub(self.lost);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
         while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
                 return Poll::Ready(());

@@ -19,20 +19,21 @@
 
 pub use crate::http::edge::{Plain, Reads, Say};
 
+use crate::http::crowd::Crowd;
 use crate::http::edge::{Bounds, Edge, Ending, Rounds};
 use crate::http::stream::{Connection, Limits};
-use crate::http::turn::{InTurn, Turn};
+use crate::http::turn::{InTurn, Turn, UntilAnswered};
+use actix_http::error::DispatchError;
 use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
 use actix_rt::net::{TcpStream, UnixStream};
 use actix_server::{GracefulShutdownSignal, Server};
 use actix_service::{
     IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
 };
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, Ready, ready};
 use std::cell::RefCell;
@@ -42,6 +43,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -92,10 +94,12 @@ pub trait Handler: 'static {
 pub enum Rejection {
     /// The header fields together are larger than [`Settings::header_bytes_max`], or the whole head is far too large (431).
     HeadersTooLarge,
-    /// The path of the target is longer than [`Settings::path_bytes_max`] (414).
+    /// The path of the target is longer than [`Settings::path_bytes_max`], or the request line alone larger than a head may be (414).
     TargetTooLong,
     /// The target holds a `#`, after which the parser drops everything: what is left may name something else (400).
     FragmentInTarget,
+    /// What comes is no request (400).
+    Malformed,
 }
 
 /// The numbers of the transport.
@@ -105,6 +109,8 @@ pub struct Settings {
     pub workers: usize,
     /// Connections at once, over all workers; more wait in the kernel's queue.
     pub connections_max: usize,
+    /// Connections at once from one address; more are closed as they come. This machine is not counted.
+    pub connections_per_address: usize,
     /// Names and values of all header fields of a request together, in bytes.
     pub header_bytes_max: usize,
     /// The path of the request target, as it is on the wire, in bytes.
@@ -117,6 +123,8 @@ pub struct Settings {
     pub linger_time: Duration,
     /// How long a reader may take nothing before it is dropped.
     pub write_stall: Duration,
+    /// How fast a reader has to take an answer, in bytes a second, over the time of [`Settings::write_stall`]; only while it is waited for.
+    pub read_rate_min: u64,
     /// How long requests in flight have to end when the server is asked to stop; counted in whole seconds.
     pub stop_time: Duration,
 }
@@ -126,12 +134,14 @@ impl Default for Settings {
         Self {
             workers: 2,
             connections_max: 4096,
+            connections_per_address: 1024,
             header_bytes_max: 32 * 1024,
             path_bytes_max: 4096,
             header_time: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             linger_time: Duration::from_secs(5),
             write_stall: Duration::from_secs(60),
+            read_rate_min: 512,
             stop_time: Duration::from_secs(10),
         }
     }
@@ -144,6 +154,8 @@ impl Settings {
             header_time: self.header_time,
             keep_alive: self.keep_alive,
             write_stall: self.write_stall,
+            read_rate_min: self.read_rate_min,
+            linger_time: self.linger_time,
         }
     }
 
@@ -209,20 +221,24 @@ pub async fn serve<H: Handler>(
         .shutdown_timeout(stop_seconds)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
+    let crowd = Crowd::new(settings.connections_per_address);
     for listener in listeners {
         let (settings, make_handler, stopping) = (settings.clone(), make_handler.clone(), stopping.clone());
+        let crowd = Arc::clone(&crowd);
         builder = match listener {
             Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
                 let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let edge = at_the_edge(&settings, &handler);
-                fn_service(move |io: TcpStream| ready(Ok(accepted(Connection::tcp(io, limits, Rc::clone(&edge))))))
+                let (edge, crowd) = (at_the_edge(&settings, &handler), Arc::clone(&crowd));
+                fn_service(move |io: TcpStream| ready(accepted(Connection::tcp(io, limits, Rc::clone(&edge)), &crowd)))
                     .and_then(http(&settings, handler, &stopping))
             })?,
             Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
                 let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let edge = at_the_edge(&settings, &handler);
-                fn_service(move |io: UnixStream| ready(Ok(accepted(Connection::unix(io, limits, Rc::clone(&edge))))))
-                    .and_then(http(&settings, handler, &stopping))
+                let (edge, crowd) = (at_the_edge(&settings, &handler), Arc::clone(&crowd));
+                fn_service(move |io: UnixStream| {
+                    ready(accepted(Connection::unix(io, limits, Rc::clone(&edge)), &crowd))
+                })
+                .and_then(http(&settings, handler, &stopping))
             })?,
         };
     }
@@ -265,9 +281,15 @@ fn raise_open_files() {
 
 type Accepted = (Connection, actix_http::Protocol, Option<SocketAddr>);
 
-fn accepted(connection: Connection) -> Accepted {
+/// Takes a connection in, unless its client has as many as it may: then it closes.
+fn accepted(mut connection: Connection, crowd: &Arc<Crowd>) -> Result<Accepted, DispatchError> {
     let peer = connection.peer();
-    (connection, actix_http::Protocol::Http1, peer)
+    let Some(place) = crowd.enter(peer) else {
+        tracing::debug!(?peer, "closed a connection: its address has as many as it may");
+        return Err(DispatchError::Io(io::ErrorKind::ConnectionRefused.into()));
+    };
+    connection.takes(place);
+    Ok((connection, actix_http::Protocol::Http1, peer))
 }
 
 /// Builds what serves the connections of one worker.
@@ -275,8 +297,7 @@ fn http<H: Handler>(
     settings: &Settings,
     handler: Rc<H>,
     stopping: &GracefulShutdownSignal,
-) -> impl ServiceFactory<Accepted, Config = (), Response = (), Error = actix_http::error::DispatchError, InitError = ()>
-+ use<H> {
+) -> impl ServiceFactory<Accepted, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<H> {
     let stopping = stopping.clone();
     let gate = Gate {
         header_bytes_max: settings.header_bytes_max,
@@ -367,16 +388,11 @@ async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResp
     let turn = request.conn_data::<Turn>();
     let far = turn.is_some_and(|turn| turn.to_come() > LEFTOVER_BYTES_MAX);
     let leftover = if far { Leftover::More } else { read_away(&mut body).await };
-    let response = match leftover {
-        Leftover::Nothing => response,
-        // While the body is alive, actix sees that it was not read, and closes the connection after the answer.
-        Leftover::More => {
-            // Who uploads a file may send all of it before reading the answer. Other bodies are small, or meant to hurt.
-            let thrown_away = if *request.method() == Method::PUT { u64::MAX } else { THROWN_AWAY_BYTES_MAX };
-            turn.inspect(|turn| turn.is_over_after(thrown_away));
-            response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: body }))
-        }
-    };
+    if matches!(leftover, Leftover::More) {
+        // Who uploads a file may send all of it before reading the answer. Other bodies are small, or meant to hurt.
+        let thrown_away = if *request.method() == Method::PUT { u64::MAX } else { THROWN_AWAY_BYTES_MAX };
+        turn.inspect(|turn| turn.is_over_after(thrown_away));
+    }
     ServiceResponse::new(request, response)
 }
 
@@ -404,36 +420,22 @@ async fn read_away(body: &mut Payload) -> Leftover {
     tokio::time::timeout(LEFTOVER_TIME_MAX, reading).await.unwrap_or(Leftover::More)
 }
 
-/// A body that keeps the unread request alive until the answer has left.
-struct Holding {
-    inner: BoxBody,
-    _unread: Payload,
-}
-
-impl MessageBody for Holding {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.inner.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.inner).poll_next(cx)
-    }
-}
-
 /// Refuses a request for good: the body that was announced is neither asked for nor read.
 fn refuse(mut request: Request, response: Response<BoxBody>) -> Response<BoxBody> {
-    let unread = request.take_payload();
-    if matches!(unread, Payload::None) {
-        return response;
+    if !matches!(request.take_payload(), Payload::None)
+        && let Some(turn) = request.conn_data::<Turn>()
+    {
+        turn.is_over_after(THROWN_AWAY_BYTES_MAX);
     }
-    if let Some(turn) = request.conn_data::<Turn>() {
-        turn.is_over();
-    }
-    let mut response = response.map_body(|_, inner| BoxBody::new(Holding { inner, _unread: unread }));
-    response.head_mut().set_connection_type(ConnectionType::Close);
     response
+}
+
+/// An answer at whose end the turn goes to the client, and which says so if nothing follows it.
+fn in_turn(mut response: Response<BoxBody>, turn: Option<UntilAnswered>) -> Response<InTurn> {
+    if turn.as_ref().is_some_and(UntilAnswered::is_last) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response.map_body(|_, body| InTurn::new(body, turn))
 }
 
 /// What every request passes first.
@@ -451,11 +453,8 @@ impl<H> Clone for Gate<H> {
 
 impl<H: Handler> Gate<H> {
     fn rejects(&self, request: &Request) -> Option<Rejection> {
-        if request.conn_data::<Turn>().is_some_and(Turn::had_fragment) {
-            return Some(Rejection::FragmentInTarget);
-        }
-        if request.conn_data::<Turn>().is_some_and(Turn::was_too_large) {
-            return Some(Rejection::HeadersTooLarge);
+        if let Some(rejection) = request.conn_data::<Turn>().and_then(Turn::rejection) {
+            return Some(rejection);
         }
         if request.path().len() > self.path_bytes_max {
             return Some(Rejection::TargetTooLong);
@@ -466,15 +465,20 @@ impl<H: Handler> Gate<H> {
 
     /// Decides before `100 Continue` is sent.
     async fn before_continue(&self, mut request: Request) -> Result<Request, Response<BoxBody>> {
-        begin(&mut request);
-        if let Some(rejection) = self.rejects(&request) {
-            let response = self.handler.reject(&request, rejection);
-            return Err(refuse(request, response));
-        }
-        match self.handler.early(&request).await {
-            Ok(()) => Ok(request),
-            Err(response) => Err(refuse(request, response)),
-        }
+        let turn = begin(&mut request).map(|turn| turn.until_answered());
+        let refused = match self.rejects(&request) {
+            Some(rejection) => self.handler.reject(&request, rejection),
+            None => match self.handler.early(&request).await {
+                Ok(()) => {
+                    if let Some(turn) = turn {
+                        turn.keep();
+                    }
+                    return Ok(request);
+                }
+                Err(refused) => refused,
+            },
+        };
+        Err(in_turn(refuse(request, refused), turn).map_into_boxed_body())
     }
 
     /// Answers what needs no verb.
@@ -516,12 +520,12 @@ where
     }
 
     fn call(&self, mut request: Request) -> Self::Future {
-        let turn = begin(&mut request);
-        if let Some(turn) = &turn {
+        let turn = begin(&mut request).map(|turn| {
             turn.goes_on(request.head().connection_type() == ConnectionType::KeepAlive);
-        }
+            turn.until_answered()
+        });
         match self.gate.answer_at_once(request) {
-            Ok(response) => Either::Left(ready(Ok(response.map_body(|_, body| InTurn::new(body, turn))))),
+            Ok(response) => Either::Left(ready(Ok(in_turn(response, turn)))),
             Err(request) => Either::Right(Answering { answer: self.app.call(request), turn }),
         }
     }
@@ -530,7 +534,7 @@ where
 /// actix-web's answer, on its way to become the connection's.
 struct Answering<F> {
     answer: F,
-    turn: Option<Turn>,
+    turn: Option<UntilAnswered>,
 }
 
 impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> + Unpin> Future for Answering<F> {
@@ -538,7 +542,6 @@ impl<F: Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> + Un
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = std::task::ready!(Pin::new(&mut self.answer).poll(cx))?;
-        let turn = self.turn.take();
-        Poll::Ready(Ok(Response::from(answer).map_body(|_, body| InTurn::new(body, turn))))
+        Poll::Ready(Ok(in_turn(Response::from(answer), self.turn.take())))
     }
 }

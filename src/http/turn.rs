@@ -1,22 +1,25 @@
 //! One request at a time: a connection gives its dispatcher the bytes of one request, and holds back what follows until the answer has left.
 //! actix decodes ahead, and what it then knows of a later request (HEAD, the version, `Connection`) would shape the answer to an earlier one.
-//! On the way the request line is looked at for a `#`, which no handler would ever see, and a head that is too large is
-//! cut off. All other bytes are held, never changed and never dropped.
+//! So it is known here of every byte which request it belongs to, whatever its body is framed by; bytes that can belong to none are never
+//! handed on.
 
 use crate::http::body::broken_off;
+use crate::http::chunks::{Chunks, Followed};
+use crate::http::heads::{Head, Looked};
+use crate::http::transport::Rejection;
 use actix_http::{Payload, Request};
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::header::{CONTENT_LENGTH, UPGRADE};
+use actix_web::http::Method;
+use actix_web::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::io::BufRead as _;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// More fields than the parser takes of one head: 96.
-const FIELDS_TOO_MANY: usize = 100;
+/// How much of what follows a request that cannot be read to its end is read away, in bytes, so that the client can read why.
+const EXCESS_BYTES_MAX: u64 = 256 * 1024;
 
 /// Whose turn it is on a connection. Shared by the connection, which reads, and the service, which knows where a request ends.
 #[derive(Clone, Debug)]
@@ -26,8 +29,7 @@ pub struct Turn(Rc<Inner>);
 struct Inner {
     head_bytes_max: usize,
     state: Cell<State>,
-    fragment: Cell<bool>,
-    too_large: Cell<bool>,
+    rejection: Cell<Option<Rejection>>,
     goes_on: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
@@ -36,12 +38,14 @@ struct Inner {
 enum State {
     /// The client's: a head is expected, or has begun.
     Head(Head),
+    /// Ours: a whole head was handed on, and nobody has taken the request yet. After this one the connection ends, or not.
+    Given { last: bool },
     /// The client's: so many bytes of the body are still to come.
     Body(u64),
-    /// The client's until the answer has left: a body that says by itself where it ends.
-    Chunks,
-    /// Ours: the head is complete, or the body too.
-    Ours,
+    /// The client's: the body says by itself where it ends.
+    Chunks(Chunks),
+    /// Ours: the request is complete, and is being answered.
+    Answering,
     /// Nothing that comes is a request any more; so many bytes of it are read, only to be thrown away.
     Over(u64),
 }
@@ -52,23 +56,15 @@ impl Default for State {
     }
 }
 
-/// How far a head has come.
-#[derive(Clone, Copy, Debug, Default)]
-struct Head {
-    bytes: usize,
-    begun: bool,
-    request_line_ended: bool,
-    line: Line,
-}
-
-/// What is known of the line that is being read.
-#[derive(Clone, Copy, Debug, Default)]
-enum Line {
-    #[default]
-    Empty,
-    /// A carriage return and nothing else, which may be half of an empty line.
-    Return,
-    Filled,
+/// What is to be done with bytes that have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// So many of them belong to the present request and are handed on.
+    Bytes(usize),
+    /// They begin a head that is not complete: they are kept until it is.
+    Begun,
+    /// They begin a head that is refused: this one is handed on in its place, and nothing that follows.
+    Instead(Vec<u8>),
 }
 
 impl Turn {
@@ -77,96 +73,82 @@ impl Turn {
         Self(Rc::new(Inner { head_bytes_max, ..Inner::default() }))
     }
 
-    /// Says how many of these bytes belong to the present request.
-    pub(crate) fn admit(&self, bytes: &[u8]) -> usize {
+    /// Says what is to be done with these bytes. While a head is incomplete it is told of it from its beginning again.
+    pub(crate) fn admit(&self, bytes: &mut [u8]) -> Admitted {
         match self.0.state.get() {
             State::Head(head) => self.admit_head(head, bytes),
             State::Body(left) => {
                 let admitted = left.min(bytes.len() as u64);
-                self.0.state.set(if admitted == left { State::Ours } else { State::Body(left - admitted) });
-                admitted as usize
+                self.0.state.set(if admitted == left { State::Answering } else { State::Body(left - admitted) });
+                Admitted::Bytes(admitted as usize)
             }
-            State::Over(left) => {
-                self.0.state.set(State::Over(left.saturating_sub(bytes.len() as u64)));
-                bytes.len()
+            State::Chunks(mut chunks) => {
+                let (admitted, state) = match chunks.follow(bytes) {
+                    Followed::All => (bytes.len(), State::Chunks(chunks)),
+                    Followed::Complete(length) => (length, State::Answering),
+                    Followed::Malformed(length) => (length, State::Over(EXCESS_BYTES_MAX)),
+                };
+                self.0.state.set(state);
+                Admitted::Bytes(admitted)
             }
-            State::Chunks => bytes.len(),
-            State::Ours => 0,
+            State::Given { .. } | State::Answering | State::Over(_) => Admitted::Bytes(0),
         }
     }
 
-    fn admit_head(&self, mut head: Head, bytes: &[u8]) -> usize {
-        let (before, mut rest) = (head.bytes, bytes);
-        while !rest.is_empty() {
-            let mut after = rest;
-            let Ok(length) = after.skip_until(b'\n') else { break };
-            let line = &rest[..length];
-            rest = after;
-            head.bytes = before + bytes.len() - rest.len();
-            let ended = line.ends_with(b"\n");
-            let empty = match head.line {
-                Line::Empty => matches!(line, b"\n" | b"\r\n"),
-                Line::Return => line == b"\n",
-                Line::Filled => false,
-            };
-            if empty {
-                head.line = Line::Empty;
-                if head.request_line_ended {
-                    self.0.too_large.set(head.bytes > self.0.head_bytes_max);
-                    self.0.state.set(State::Ours);
-                    return bytes.len() - rest.len();
-                }
-                // An empty line before the request line is skipped (RFC 9112 §2.2).
-                continue;
+    fn admit_head(&self, mut head: Head, bytes: &mut [u8]) -> Admitted {
+        let looked = head.look(bytes, self.0.head_bytes_max);
+        let (state, admitted) = match looked {
+            Looked::Begun => (State::Head(head), Admitted::Begun),
+            Looked::Complete(length, rejection) => {
+                self.0.rejection.set(rejection);
+                (State::Given { last: false }, Admitted::Bytes(length))
             }
-            if !head.request_line_ended && line.contains(&b'#') {
-                self.0.fragment.set(true);
+            Looked::Refused(rejection) => {
+                self.0.rejection.set(Some(rejection));
+                (State::Given { last: true }, Admitted::Instead(head.stand_in(bytes)))
             }
-            head.begun = true;
-            head.request_line_ended |= ended;
-            head.line = match (ended, head.line, line) {
-                (true, _, _) => Line::Empty,
-                (false, Line::Empty, b"\r") => Line::Return,
-                (false, _, _) => Line::Filled,
-            };
+        };
+        self.0.state.set(state);
+        admitted
+    }
+
+    /// How many bytes of an incomplete head have been looked at.
+    pub(crate) fn looked_at(&self) -> usize {
+        match self.0.state.get() {
+            State::Head(head) => head.looked_at(),
+            _ => 0,
         }
-        self.0.state.set(State::Head(head));
-        bytes.len()
     }
 
     /// Whether the client's bytes are to be held back.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.0.state.get(), State::Ours)
+        matches!(self.0.state.get(), State::Given { .. } | State::Answering)
+    }
+
+    /// Whether a head was handed on of which nobody has made a request.
+    pub(crate) fn is_given(&self) -> bool {
+        matches!(self.0.state.get(), State::Given { .. })
+    }
+
+    /// Whether a head is expected, or has begun.
+    pub(crate) fn is_at_a_head(&self) -> bool {
+        matches!(self.0.state.get(), State::Head(_))
     }
 
     /// Whether a head has begun and is not complete.
     pub(crate) fn head_begun(&self) -> bool {
-        matches!(self.0.state.get(), State::Head(head) if head.begun)
+        matches!(self.0.state.get(), State::Head(head) if head.has_begun())
     }
 
     /// Whether nothing of a head has come.
     pub(crate) fn head_awaited(&self) -> bool {
-        matches!(self.0.state.get(), State::Head(head) if !head.begun)
-    }
-
-    /// Ends a head that has grown too large before it was complete: what the parser is to be given in place of all that follows.
-    ///
-    /// That never makes a request of it, for it has no empty line; it makes it a head with too many fields, which the parser answers with
-    /// 431, or with 400 where it cannot be a head at all. So the refusal leaves in its order, after the answers to earlier requests.
-    pub(crate) fn cut_off(&self) -> Option<Vec<u8>> {
-        let State::Head(head) = self.0.state.get() else { return None };
-        if head.bytes <= self.0.head_bytes_max {
-            return None;
-        }
-        self.is_over();
-        let line_end: &[u8] = if matches!(head.line, Line::Filled) { b":\r\n" } else { b"" };
-        Some([line_end, &b"a:\r\n".repeat(FIELDS_TOO_MANY)].concat())
+        matches!(self.0.state.get(), State::Head(head) if !head.has_begun())
     }
 
     /// Whether a request that comes now may be answered before the dispatcher sees it: one has been answered, after which the connection is
     /// kept, and nothing of the next has come.
     pub(crate) fn may_be_skipped(&self) -> bool {
-        self.0.goes_on.get() && matches!(self.0.state.get(), State::Head(Head { bytes: 0, .. }))
+        self.0.goes_on.get() && matches!(self.0.state.get(), State::Head(head) if head.looked_at() == 0)
     }
 
     /// Says whether the connection is kept after the present request.
@@ -181,17 +163,20 @@ impl Turn {
 
     /// The head has been parsed: lets its body through, if there is one. May be told twice of one request.
     pub(crate) fn begin(&self, request: &mut Request) {
-        if !matches!(self.0.state.get(), State::Ours | State::Head(_)) || matches!(request.payload(), Payload::None) {
-            return;
+        let State::Given { last } = self.0.state.get() else { return };
+        if last || request.method() == Method::CONNECT {
+            // What follows CONNECT is meant for somebody else (RFC 9110 §9.3.6).
+            return self.is_over_after(EXCESS_BYTES_MAX);
         }
-        // What is upgraded has no length, whatever it says.
-        let headers = request.headers();
-        let length = headers.get(CONTENT_LENGTH).filter(|_| !headers.contains_key(UPGRADE));
+        if matches!(request.payload(), Payload::None) {
+            return self.0.state.set(State::Answering);
+        }
+        let length = request.headers().get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
         self.give(match length {
-            Some(0) => State::Ours,
+            Some(0) => State::Answering,
             Some(length) => State::Body(length),
-            None => State::Chunks,
+            None => State::Chunks(Chunks::default()),
         });
     }
 
@@ -199,39 +184,38 @@ impl Turn {
     pub(crate) fn to_come(&self) -> u64 {
         match self.0.state.get() {
             State::Body(left) => left,
-            State::Head(_) | State::Chunks | State::Ours | State::Over(_) => 0,
+            _ => 0,
         }
     }
 
-    /// Whether the request line held a `#`; forgets it.
-    pub(crate) fn had_fragment(&self) -> bool {
-        self.0.fragment.take()
+    /// Why the present request is not given to a verb, if its bytes told; forgets it.
+    pub(crate) fn rejection(&self) -> Option<Rejection> {
+        self.0.rejection.take()
     }
 
-    /// Whether the complete head was too large all the same; forgets it.
-    pub(crate) fn was_too_large(&self) -> bool {
-        self.0.too_large.take()
-    }
-
-    /// The rest of this connection is no request: the answer that leaves now is its last.
-    pub(crate) fn is_over(&self) {
-        self.is_over_after(u64::MAX);
-    }
-
-    /// The same, and no more than so many bytes of what still comes are worth reading: a client that sends on and on is cut off.
+    /// The rest of this connection is no request: the answer that leaves now is its last. No more than so many bytes of what still comes are
+    /// worth reading: a client that sends on and on is cut off.
     pub(crate) fn is_over_after(&self, bytes: u64) {
         self.goes_on(false);
         self.give(State::Over(bytes));
     }
 
-    /// Whether enough was read of what is only thrown away.
-    pub(crate) fn had_enough(&self) -> bool {
-        matches!(self.0.state.get(), State::Over(0))
+    /// How many bytes of what still comes are to be thrown away, if nothing of it is a request any more.
+    pub(crate) fn to_throw_away(&self) -> Option<u64> {
+        match self.0.state.get() {
+            State::Over(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Gives the turn to the client when the request has been answered.
+    pub(crate) fn until_answered(&self) -> UntilAnswered {
+        UntilAnswered(Some(self.clone()))
     }
 
     /// The answer has left: the next request may come.
     fn next(&self) {
-        if !matches!(self.0.state.get(), State::Over(_)) {
+        if self.to_throw_away().is_none() {
             self.give(State::default());
         }
     }
@@ -244,16 +228,40 @@ impl Turn {
     }
 }
 
+/// The turn while it is ours. Dropped when the answer has left, or when there will be none: so it never stays with us.
+#[derive(Debug)]
+pub(crate) struct UntilAnswered(Option<Turn>);
+
+impl UntilAnswered {
+    /// Whether nothing that follows this answer is a request.
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.as_ref().is_some_and(|turn| turn.to_throw_away().is_some())
+    }
+
+    /// There is no answer yet: the turn stays ours, and whoever answers later gives it on.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for UntilAnswered {
+    fn drop(&mut self) {
+        if let Some(turn) = &self.0 {
+            turn.next();
+        }
+    }
+}
+
 /// The body of an answer, at whose end the turn goes to the client.
 #[derive(Debug)]
 pub(crate) struct InTurn {
     body: BoxBody,
-    turn: Option<Turn>,
+    _turn: Option<UntilAnswered>,
 }
 
 impl InTurn {
-    pub(crate) fn new(body: BoxBody, turn: Option<Turn>) -> Self {
-        Self { body, turn }
+    pub(crate) fn new(body: BoxBody, turn: Option<UntilAnswered>) -> Self {
+        Self { body, _turn: turn }
     }
 }
 
@@ -267,68 +275,5 @@ impl MessageBody for InTurn {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let next = std::task::ready!(Pin::new(&mut self.body).poll_next(cx));
         Poll::Ready(next.map(|next| next.inspect_err(broken_off)))
-    }
-}
-
-impl Drop for InTurn {
-    fn drop(&mut self) {
-        if let Some(turn) = &self.turn {
-            turn.next();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// However the bytes are cut, the same head is found.
-    #[test]
-    fn a_head_ends_at_its_empty_line() {
-        for (bytes, length, fragment) in [
-            (&b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b"[..], 27, false),
-            (b"GET / HTTP/1.1\nHost: a\n\nGET /b", 24, false),
-            (b"\r\n\r\nGET / HTTP/1.1\r\n\r\nrest", 22, false),
-            (b"\nGET / HTTP/1.1\n\r\nrest", 18, false),
-            (b"DELETE /a#b HTTP/1.1\r\n\r\nrest", 24, true),
-            (b"PUT /a HTTP/1.1\r\nX: #\r\n\r\n#", 25, false),
-            (b"GET / HTTP/1.1\r\nX: \r \r\r\n\r\nrest", 26, false),
-        ] {
-            for cut in 0..length {
-                let turn = Turn::new(100);
-                assert_eq!(turn.admit(&bytes[..cut]), cut);
-                assert!(!turn.is_ours(), "{cut}: {}", bytes.escape_ascii());
-                assert_eq!(turn.admit(&bytes[cut..]), length - cut, "{cut}: {}", bytes.escape_ascii());
-                assert!(turn.is_ours());
-                assert!(!turn.was_too_large());
-                assert_eq!(turn.had_fragment(), fragment, "{cut}: {}", bytes.escape_ascii());
-            }
-        }
-    }
-
-    /// Whether it is complete or not, and wherever it is cut; and never does its end make a request of it.
-    #[test]
-    fn a_head_that_is_too_large_is_known() {
-        let bytes = b"\r\nGET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
-        for max in [0, 1, 2, 10, 18, 19, 20, 28, 34, bytes.len() - 1] {
-            for cut in 0..bytes.len() {
-                let turn = Turn::new(max);
-                assert_eq!(turn.admit(&bytes[..cut]), cut);
-                let Some(end) = turn.cut_off() else {
-                    assert!(cut <= max, "{max}: nothing is said of {cut}");
-                    turn.admit(&bytes[cut..]);
-                    assert!(turn.was_too_large(), "{max}, {cut}");
-                    continue;
-                };
-                assert!(cut > max, "{max}: {cut} are not too many");
-                let head = String::from_utf8([&bytes[..cut], &end].concat()).expect("only ASCII");
-                assert!(!head.trim_start().contains("\n\r\n") && !head.contains("\n\n"), "{max}, {cut}: {head:?}");
-                assert_eq!(turn.admit(b"GET /b"), 6, "what follows is no request");
-                assert!(turn.cut_off().is_none() && !turn.is_ours());
-            }
-        }
-        let turn = Turn::new(bytes.len());
-        turn.admit(bytes);
-        assert!(turn.is_ours() && !turn.was_too_large());
     }
 }
