@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::harness::disk_images::{DiskImage, Kind};
-use crate::harness::{Connection, Dice, Server, eventually, has_program, is_root, left_out};
+use crate::harness::{Connection, Dice, Server, eventually, has_program, heavy, is_root, left_out};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -205,13 +205,13 @@ fn a_head_that_is_too_large_is_refused() {
     let server = Server::with("--header-bytes-max=8192").start();
     server.get("/").header("X-Filler", "x".repeat(4000)).expect(200);
     server.get("/").header("X-Filler", "x".repeat(9000)).expect(431).problem();
-    server.get(format!("/?{}", "x".repeat(20_000))).expect(431).problem();
+    server.get(format!("/?{}", "x".repeat(20_000))).expect(414).problem();
     let begun = Instant::now();
     let fields = format!("X-Filler: {}\r\n", "x".repeat(1000)).repeat(64);
     let line = format!("GET / HTTP/1.1\r\nHost: {}\r\nX-Filler: {}", server.address(), "x".repeat(64_000));
     let fields = format!("GET / HTTP/1.1\r\nHost: {}\r\n{fields}", server.address());
     let target = format!("GET /{}", "x".repeat(64_000));
-    for (head, status) in [(fields, 431), (line, 431), (target, 400), ("\r\n".repeat(32_000), 400)] {
+    for (head, status) in [(fields, 431), (line, 431), (target, 414), ("\r\n".repeat(32_000), 400)] {
         for asked_before in [false, true] {
             let mut connection = server.connect();
             if asked_before {
@@ -341,28 +341,148 @@ fn an_idle_connection_is_closed() {
     assert!(connection.is_closed_within(Duration::from_secs(10)));
 }
 
-/// No more uploads at once than the server was told to take; the next one may come back later.
+/// As many uploads are written at once as the server was told; who sends nothing, or little, has no part in that.
 #[test]
-fn uploads_beyond_the_limit_come_back_later() {
+fn uploads_that_do_not_go_on_hold_up_no_other() {
     let server = Server::with("--uploads-max=2").start();
-    let mut uploads: Vec<Connection> = (0..2)
-        .map(|number| {
+    let lengths = [8, 100_000, 8_000_000];
+    let begin = |number: usize, length: usize, sends: &str| {
+        let mut connection = server.connect();
+        connection.write(server.put(format!("/{number}")).header("Content-Length", length.to_string()).head());
+        connection.write(sends);
+        connection
+    };
+    let _silent: Vec<Connection> = (100..164).map(|number| begin(number, 1_000_000, "")).collect();
+    let mut begun: Vec<(usize, Connection)> =
+        (0..30).map(|number| (lengths[number % 3], begin(number, lengths[number % 3], "half"))).collect();
+    let others = Instant::now();
+    for _ in 0..3 {
+        server.put("/small").body("x").expect_any(&[201, 204]);
+        server.put("/large").body(vec![b'x'; 3_000_000]).expect_any(&[201, 204]);
+        server.put("/chunks").chunks([vec![b'y'; 600_000], vec![b'y'; 600_000]]).expect_any(&[201, 204]);
+    }
+    assert!(others.elapsed() < Duration::from_secs(10), "{:?}", others.elapsed());
+    for (length, upload) in &mut begun {
+        upload.write(vec![b'z'; *length - 4]);
+        upload.answer("PUT").expect(201);
+    }
+    assert_eq!(server.read("0"), "halfzzzz");
+    for (number, length) in [(1, lengths[1]), (2, lengths[2])] {
+        assert_eq!(fs::metadata(server.local(number.to_string())).unwrap().len(), length as u64);
+    }
+}
+
+/// More clients than there are walks ask for a long listing and do not read it. Others are told what they ask for all the same.
+#[test]
+fn listings_that_are_not_read_hold_up_no_other() {
+    let _turn = heavy();
+    let server = Server::with("--no-watch").start();
+    fs::create_dir(server.local("folder")).unwrap();
+    for number in 0..6000 {
+        server.write(format!("folder/a-file-with-a-name-that-takes-some-room-{number}"), "");
+    }
+    let ask = |path: &str, depth: &str| server.request("PROPFIND", path).header("Depth", depth);
+    ask("/folder/", "1").expect(207);
+    let mut slow: Vec<Connection> = (0..200).map(|_| server.connect()).collect();
+    for connection in &mut slow {
+        connection.write(ask("/folder/", "1").head());
+    }
+    for _ in 0..3 {
+        for (path, depth, limit) in [("/", "0", 8), ("/folder/", "0", 8), ("/", "1", 10), ("/folder/", "1", 20)] {
+            let begun = Instant::now();
+            ask(path, depth).expect(207);
+            assert!(begun.elapsed() < Duration::from_secs(limit), "{path} {depth}: {:?}", begun.elapsed());
+        }
+        server.get("/?json").expect(200);
+        server.get("/folder/").expect(200);
+    }
+}
+
+/// Many clients begin large bodies of XML and do not end them. They have a part of the memory together, and small bodies need none of it.
+#[test]
+fn bodies_of_xml_have_a_bound_together() {
+    let _turn = heavy();
+    let server = Server::start();
+    let small = || {
+        let body = r#"<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/></D:prop></D:propfind>"#;
+        server.request("PROPFIND", "/").header("Depth", "0").body(body).expect(207)
+    };
+    small();
+    let before = server.memory("Pss");
+    let crowd: Vec<Connection> = (0..400)
+        .map(|_| {
             let mut connection = server.connect();
-            connection.write(server.put(format!("/{number}")).header("Content-Length", "8").head());
-            connection.write("half");
+            let ask = server.request("PROPFIND", "/").header("Depth", "0").header("Content-Length", "520000");
+            let _ = connection.try_write(&ask.head());
+            let _ = connection.try_write(&b" ".repeat(500_000));
             connection
         })
         .collect();
-    let refused = eventually(Duration::from_secs(5), "an upload to be refused", || {
-        Some(server.put("/third").body_when_asked("x").send()).filter(|answer| answer.status == 503)
+    let begun = Instant::now();
+    small();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let grown = server.memory("Pss").saturating_sub(before);
+    // Besides, each connection has buffers of its own.
+    assert!(grown < 150 * MEBIBYTE as u64, "{grown} bytes for 400 bodies of half a megabyte");
+    drop(crowd);
+    eventually(Duration::from_secs(10), "room for a large body", || {
+        let body =
+            format!(r#"<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/></D:prop>{}</D:propfind>"#, " ".repeat(100_000));
+        let answer = server.request("PROPFIND", "/").header("Depth", "0").body(body).send();
+        (answer.status == 207).then_some(())
     });
-    assert!(refused.header("retry-after").is_some(), "{refused}");
-    server.get("/").expect(200);
-    for upload in &mut uploads {
-        upload.write("half");
-        upload.answer("PUT").expect(201);
+}
+
+/// A refusal before the body, of a request that has none: the connection goes on, and when the client is gone nothing is left of it.
+#[test]
+fn a_refusal_that_came_instead_of_a_hundred_leaves_nothing_behind() {
+    let server = Server::start();
+    server.put("/a.txt").body("old").expect(201);
+    let before = server.open_files();
+    let refused = |length: &str| {
+        let head = server.put("/a.txt").if_match("\"stale\"").header("Expect", "100-continue");
+        if length.is_empty() { head } else { head.header("Content-Length", length) }
+    };
+    for length in ["", "0"] {
+        let mut connection = server.connect();
+        for _ in 0..3 {
+            connection.write(refused(length).head());
+            connection.answer("PUT").expect(412);
+            connection.send(&server.get("/a.txt")).expect_body("old");
+        }
+        for _ in 0..50 {
+            let mut connection = server.connect();
+            connection.write(refused(length).head());
+            connection.answer("PUT").expect(412);
+        }
+        let mut connection = server.connect();
+        connection.write(server.delete("/a.txt").host("elsewhere.example").header("Expect", "100-continue").head());
+        connection.answer("DELETE").expect(421);
     }
-    server.put("/third").body("x").expect_any(&[201, 204]);
+    eventually(Duration::from_secs(10), "its files to be closed", || (server.open_files() <= before + 1).then_some(()));
+}
+
+/// What is no body in chunks is told so, by the verbs that read bodies and by those that do not, and the connection ends.
+#[test]
+fn a_malformed_body_is_refused_and_stores_nothing() {
+    let server = Server::start();
+    server.put("/a.txt").body("old").expect(201);
+    for method in ["PUT", "PROPFIND", "PROPPATCH", "LOCK", "MKCOL", "GET", "OPTIONS"] {
+        for chunks in
+            ["5;\r\nhello\r\n0\r\n\r\n", "2\r\nxxx\r\n0\r\n\r\n", "0\r\nno colon\r\n\r\n", "1 \r\nx\r\n0\r\n\r\n"]
+        {
+            let path = if method == "MKCOL" { "/folder/" } else { "/a.txt" };
+            let mut connection = server.connect();
+            connection.write(server.request(method, path).header("Transfer-Encoding", "chunked").head());
+            connection.write(chunks);
+            connection.write(server.delete("/a.txt").head());
+            let answer = connection.answer(method).expect(400);
+            assert_eq!(answer.field("connection"), "close", "{method} {chunks:?}");
+            assert!(connection.is_closed_within(Duration::from_secs(2)), "{method} {chunks:?}");
+        }
+    }
+    assert_eq!(server.names(""), ["a.txt"]);
+    assert_eq!(server.read("a.txt"), "old");
 }
 
 /// An upload that is larger than allowed is refused before its body, and where no length was announced, on the way.

@@ -21,14 +21,15 @@ use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
-use crate::share::outcome::{Outcome, Stop};
+use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Kind, Listed, Share};
+
+use super::walks::Walk;
 
 /// For `Content-Type` of [`html`].
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -42,9 +43,6 @@ pub(super) const PIECE_BYTES: usize = 120 * 1024;
 /// How long a client may leave one piece lying before the reading of the folder ends.
 const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How many folders are read at once for listings. Each holds a thread for as long as its client takes, so the others wait.
-const WALKS_MAX: usize = 32;
-
 /// How many members a page shows in order. They have to be held for that; a larger folder is shown as the disk gives it.
 const SORTED_MAX: usize = 20_000;
 
@@ -52,8 +50,6 @@ const SORTED_MAX: usize = 20_000;
 const SORTED_NAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 const STYLE: &str = include_str!("../../static/listing.css");
-
-static WALKS: Semaphore = Semaphore::const_new(WALKS_MAX);
 
 /// A folder as a page that needs no script. Goes out with [`html_policy`].
 pub(super) async fn html(share: Arc<Share>, path: SharePath, now: Timestamp) -> Outcome<Listing> {
@@ -103,13 +99,12 @@ impl Listing {
         stall_time_max: Duration,
         write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static,
     ) -> Outcome<Self> {
-        let permit = WALKS.acquire().await.expect("it is never closed");
-        let (sender, mut rest) = mpsc::channel(2);
+        let Some(walk) = Walk::begin().await else { return Err(Refusal::Overloaded.into()) };
+        let (sender, mut rest) = mpsc::channel(1);
         let runtime = Handle::current();
-        spawn_blocking(move || {
-            let _permit = permit;
+        walk.carry_out(move |walk| {
             let ready = Vec::with_capacity(PIECE_BYTES + 4096);
-            let mut output = Output { ready, sender, runtime, stall_time_max, is_open: true };
+            let mut output = Output { ready, sender, runtime, walk: Some(walk), stall_time_max, is_open: true };
             match write(&mut output) {
                 Ok(()) => output.finish(),
                 Err(stop) => output.hand_over(Message::Failed(stop)),
@@ -119,6 +114,30 @@ impl Listing {
             Some(Message::Failed(stop)) => Err(stop),
             first => Ok(Self { first, rest, is_over: false }),
         }
+    }
+
+    /// Writes a listing of one resource in the blocking pool. It is short: it waits for no other, and is held as a whole.
+    pub(super) async fn of_one(write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static) -> Outcome<Self> {
+        let (sender, mut rest) = mpsc::channel(1);
+        let runtime = Handle::current();
+        let written = spawn_blocking(move || {
+            let mut output = Output {
+                ready: Vec::new(),
+                sender,
+                runtime,
+                walk: None,
+                stall_time_max: Duration::ZERO,
+                is_open: true,
+            };
+            write(&mut output)?;
+            output.finish();
+            Outcome::Ok(())
+        });
+        match written.await {
+            Ok(written) => written?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+        Ok(Self { first: rest.recv().await, rest, is_over: false })
     }
 }
 
@@ -156,6 +175,8 @@ pub(super) struct Output {
     ready: Vec<u8>,
     sender: mpsc::Sender<Message>,
     runtime: Handle,
+    /// `None`: the listing is held as a whole.
+    walk: Option<Walk>,
     stall_time_max: Duration,
     is_open: bool,
 }
@@ -168,7 +189,7 @@ impl Output {
 
     /// Hands over what is ready, if it is enough for a piece.
     pub(super) fn pass_on(&mut self) -> ControlFlow<()> {
-        if self.ready.len() >= PIECE_BYTES {
+        if self.ready.len() >= PIECE_BYTES && self.walk.is_some() {
             let piece = Bytes::copy_from_slice(&self.ready);
             self.ready.clear();
             self.hand_over(Message::Piece(piece));
@@ -178,7 +199,7 @@ impl Output {
 
     /// Takes over what was written elsewhere.
     pub(super) fn append(&mut self, bytes: Vec<u8>) -> ControlFlow<()> {
-        if self.ready.is_empty() && bytes.len() >= PIECE_BYTES {
+        if self.ready.is_empty() && bytes.len() >= PIECE_BYTES && self.walk.is_some() {
             self.hand_over(Message::Piece(bytes.into()));
             return self.go_on();
         }
@@ -195,8 +216,9 @@ impl Output {
 
     fn hand_over(&mut self, message: Message) {
         let Err(mpsc::error::TrySendError::Full(message)) = self.sender.try_send(message) else { return };
-        let sent = self.runtime.block_on(timeout(self.stall_time_max, self.sender.send(message)));
-        self.is_open = matches!(sent, Ok(Ok(())));
+        let Some(walk) = &mut self.walk else { return };
+        let sent = self.runtime.block_on(walk.wait(self.stall_time_max, self.sender.send(message)));
+        self.is_open = matches!(sent, Some(Ok(())));
     }
 
     fn write(&mut self, text: fmt::Arguments<'_>) {

@@ -69,7 +69,9 @@ pub(super) async fn propfind(
     }
     let share = Arc::clone(&verbs.share);
     let minimal = question.is_minimal;
-    let listing = Listing::begin(move |output| question.answer(&share, target, output)).await?;
+    let is_one = !is_collection || reach == Depth::Zero;
+    let write = move |output: &mut Output| question.answer(&share, target, output);
+    let listing = if is_one { Listing::of_one(write).await } else { Listing::begin(write).await }?;
     let mut answer = reply::multistatus();
     if minimal {
         answer.insert_header(("preference-applied", "return=minimal"));

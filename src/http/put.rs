@@ -1,7 +1,7 @@
 //! PUT: judged from the head, streamed into a nameless file, and committed, where it is judged again.
 //!
-//! Everything that touches the disk runs on the blocking pool, a piece at a time, so that an upload that sends nothing holds no thread. Once the
-//! commit has begun it runs to its end. An upload whose condition turns false on the way is told then.
+//! Everything that touches the disk runs on the blocking pool, a piece at a time, so that an upload that sends nothing holds no thread, and no
+//! turn that another could have. Once the commit has begun it runs to its end. An upload whose condition turns false on the way is told then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +10,9 @@ use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
@@ -24,6 +23,7 @@ use crate::share::{Share, Stored, Upload, UploadWatch};
 use super::attempt::Attempt;
 use super::dav_headers::{self, Overwrite};
 use super::digest::{Checker, Expected};
+use super::pace::Pace;
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, now, parse, precondition};
@@ -37,15 +37,12 @@ const LARGE_PIECE: usize = 256 * 1024;
 /// How much of an upload must have come before its pieces may grow, in bytes: what has come slowly by then is slow.
 const LARGE_FROM: u64 = 4 * 1024 * 1024;
 
-/// How long a piece may be collected before it is written as it is, and the next one is small again.
+/// How long nothing may come before what was collected is written as it is, and others have their turn; the next piece is small again.
 const COLLECTED_IN: Duration = Duration::from_millis(500);
 
 /// A body up to this length, in bytes, is collected before anything is done about it: one crossing to the blocking pool, and the connection
 /// can be used again whatever the answer is.
 const SMALL: u64 = 256 * 1024;
-
-/// From when on the rate of an upload is judged.
-const RATE_FROM: Duration = Duration::from_secs(60);
 
 /// How long an upload waits for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(5);
@@ -85,11 +82,11 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
-    let _turn = turn(verbs).await?;
+    let source = Source { verbs, body, pace: Pace::of_upload(&verbs.settings), watch, changed };
     let (path, checksums) = (plan.path.clone(), plan.expected.checksums());
     let stored = match plan.announced {
-        Some(length) if length <= SMALL => put_small(verbs, body, plan, length).await?,
-        _ => put_large(verbs, body, plan, watch.as_ref(), &changed).await?,
+        Some(length) if length <= SMALL => put_small(source, plan, length).await?,
+        _ => put_large(source, plan, BytesMut::new(), None).await?,
     };
     if let Some(checksums) = checksums {
         let tag = stored.tag.clone();
@@ -169,18 +166,65 @@ async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
     }
 }
 
-/// A short body: it is collected, and everything else is one crossing to the blocking pool.
-async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -> Result<Stored, Trouble> {
-    let mut pace = Pace::new(verbs);
+/// The body of an upload while it comes, and what makes it worthless meanwhile.
+struct Source<'a> {
+    verbs: &'a Verbs,
+    body: &'a mut Payload,
+    pace: Pace,
+    watch: Option<UploadWatch>,
+    changed: Arc<Notify>,
+}
+
+impl Source<'_> {
+    /// The next piece of the body; `None` only at its proper end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.changed.notified() => {
+                    if let Some(stop) = self.watch.as_ref().and_then(UploadWatch::told) {
+                        return Err(stop.into());
+                    }
+                }
+                chunk = self.pace.next(self.body) => return Ok(chunk?),
+            }
+        }
+    }
+
+    /// The next piece, while a turn is held: `None` where nothing comes, and others may wait for the turn.
+    async fn next_soon(&mut self) -> Result<Option<Option<Bytes>>, Trouble> {
+        let patience = if self.others_may_wait() { Duration::ZERO } else { COLLECTED_IN };
+        match timeout(patience, self.next()).await {
+            Ok(next) => next.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether no turn is free.
+    fn others_may_wait(&self) -> bool {
+        self.verbs.uploads.available_permits() == 0
+    }
+}
+
+/// A short body: it is collected, and everything else is one crossing to the blocking pool. One that does not come at once is an upload like
+/// any other.
+async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Stored, Trouble> {
+    let mut next = source.next().await?;
+    let turn = turn(source.verbs).await?;
     let mut bytes = BytesMut::with_capacity(length as usize);
-    while let Some(chunk) = pace.next(body).await? {
+    while let Some(chunk) = next {
         bytes.extend_from_slice(&chunk);
+        next = match source.next_soon().await? {
+            Some(next) => next,
+            None => return put_large(source, plan, bytes, Some(turn)).await,
+        };
     }
     if bytes.len() as u64 != length {
         return Err(Wrong::BrokenBody.into());
     }
-    let share = Arc::clone(&verbs.share);
+    let share = Arc::clone(&source.verbs.share);
     crossed(tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let Plan { path, precondition, announced: _, expected, make_parents, dated } = plan;
         let mut checker = expected.checker();
         checker.update(&bytes);
@@ -192,52 +236,57 @@ async fn put_small(verbs: &Verbs, body: &mut Payload, plan: Plan, length: u64) -
     .await
 }
 
-/// A body of any length: while one piece is being written, the next is collected.
+/// A body of any length, of which some may have come: while one piece is being written, the next is collected. A turn is held only while bytes
+/// come, and never while the client is waited for.
 async fn put_large(
-    verbs: &Verbs,
-    body: &mut Payload,
+    mut source: Source<'_>,
     plan: Plan,
-    watch: Option<&UploadWatch>,
-    changed: &Notify,
+    come: BytesMut,
+    mut held: Option<OwnedSemaphorePermit>,
 ) -> Result<Stored, Trouble> {
-    let share = Arc::clone(&verbs.share);
-    let checker = plan.expected.clone().checker();
+    let verbs = source.verbs;
     let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
     let make_parents = plan.make_parents;
-    let begun = verbs.ask(move |share| {
-        share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())?;
-        share.begin_upload(&path, announced, now())
-    });
-    let mut writer = Writer::new(share, begun.await?, checker);
-    let mut pace = Pace::new(verbs);
+    verbs.ask(move |share| share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())).await?;
+    let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
+    if held.is_none() {
+        held = Some(turn(verbs).await?);
+    }
+    let path = plan.path.clone();
+    let upload = verbs.ask(move |share| share.begin_upload(&path, announced, now())).await?;
+    let mut writer = Writer::new(Arc::clone(&verbs.share), upload, plan.expected.clone().checker());
     let mut piece = Piece::default();
-    loop {
-        let chunk = tokio::select! {
-            biased;
-            () = changed.notified() => {
-                if let Some(stop) = watch.and_then(UploadWatch::told) {
-                    return Err(stop.into());
-                }
-                continue;
-            }
-            chunk = pace.next(body) => chunk?,
-            () = sleep(COLLECTED_IN), if piece.is_large() => {
-                writer.write(piece.take()).await?;
-                continue;
-            }
-        };
-        let Some(mut chunk) = chunk else { break };
+    while let Some(mut chunk) = next {
+        if held.is_none() {
+            held = Some(again(verbs).await);
+        }
         while !chunk.is_empty() {
             piece.collect(&mut chunk);
             if piece.is_full() {
-                let comes_fast = pace.received >= LARGE_FROM && piece.begun.elapsed() < COLLECTED_IN;
+                let comes_fast = source.pace.received() >= LARGE_FROM && piece.begun.elapsed() < COLLECTED_IN;
                 let spare = writer.write(piece.take()).await?;
                 piece = if comes_fast { Piece::large(spare) } else { Piece::default() };
             }
         }
+        next = match source.next_soon().await? {
+            Some(next) => next,
+            None => {
+                writer.rest(piece.take(), held.take()).await?;
+                source.next().await?
+            }
+        };
     }
+    let _turn = match held {
+        Some(turn) => turn,
+        None => again(verbs).await,
+    };
     writer.write(piece.take()).await?;
     writer.commit(plan).await
+}
+
+/// Waits for another turn, however long it takes: what has come is on the disk.
+async fn again(verbs: &Verbs) -> OwnedSemaphorePermit {
+    Arc::clone(&verbs.uploads).acquire_owned().await.expect("it is never closed")
 }
 
 /// What is collected of an upload before it is written.
@@ -270,10 +319,6 @@ impl Piece {
 
     fn is_full(&self) -> bool {
         self.bytes.len() == self.full
-    }
-
-    fn is_large(&self) -> bool {
-        self.full > PIECE
     }
 
     /// What was collected; what is collected next is small.
@@ -318,6 +363,20 @@ impl Writer {
         Ok(spare)
     }
 
+    /// Writes what there is, and keeps nothing meanwhile: no buffer, and the turn no longer than the disk takes.
+    async fn rest(&mut self, piece: BytesMut, turn: Option<OwnedSemaphorePermit>) -> Result<(), Trouble> {
+        let mut writing = self.upload().await?;
+        let share = Arc::clone(&self.share);
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            writing.spare = BytesMut::new();
+            writing.checker.update(&piece);
+            share.write(&mut writing.upload, &piece, now())?;
+            Ok(writing)
+        }));
+        Ok(())
+    }
+
     /// Waits for the last piece, compares the digests and the length, and commits.
     async fn commit(mut self, plan: Plan) -> Result<Stored, Trouble> {
         let upload = self.upload().await?;
@@ -338,48 +397,6 @@ impl Writer {
             Some(upload) => Ok(upload),
             None => crossed(self.writing.take().expect("what is not idle is being written")).await,
         }
-    }
-}
-
-/// Takes the body at the pace that the limits ask for.
-struct Pace {
-    idle_max: Duration,
-    rate_min: u64,
-    bytes_max: u64,
-    begun: Instant,
-    received: u64,
-}
-
-impl Pace {
-    fn new(verbs: &Verbs) -> Self {
-        let settings = &verbs.settings;
-        let bytes_max = settings.upload_bytes_max.unwrap_or(u64::MAX);
-        Self {
-            idle_max: settings.body_idle_max,
-            rate_min: settings.body_rate_min,
-            bytes_max,
-            begun: Instant::now(),
-            received: 0,
-        }
-    }
-
-    /// The next piece of the body; `None` only at its proper end.
-    async fn next(&mut self, body: &mut Payload) -> Result<Option<Bytes>, Trouble> {
-        let chunk = match timeout(self.idle_max, body.next()).await {
-            Err(_) => return Err(Wrong::SlowBody.into()),
-            Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) => return Err(Wrong::BrokenBody.into()),
-            Ok(Some(Ok(chunk))) => chunk,
-        };
-        self.received += chunk.len() as u64;
-        if self.received > self.bytes_max {
-            return Err(Wrong::LargeBody.into());
-        }
-        let elapsed = self.begun.elapsed();
-        if elapsed > RATE_FROM && self.received < self.rate_min.saturating_mul(elapsed.as_secs()) {
-            return Err(Wrong::SlowBody.into());
-        }
-        Ok(Some(chunk))
     }
 }
 

@@ -12,7 +12,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::access::{Action, Principal, authorize};
@@ -25,6 +25,7 @@ use crate::share::outcome::{Outcome, Stop};
 
 use super::dav_headers::{BadHeader, OwnHosts};
 use super::hot::{HotCache, LastLook};
+use super::pace::Pace;
 use super::relocate::Act;
 use super::reply::{self, Allowed, Wrong};
 use super::request::{self, Asked, Verb};
@@ -43,7 +44,7 @@ pub struct Settings {
     pub body_rate_min: u64,
     /// How large an upload may be, in bytes.
     pub upload_bytes_max: Option<u64>,
-    /// How many uploads there may be at once.
+    /// How many uploads may be written at once.
     pub uploads_max: usize,
     /// How much of small files is kept in memory, in bytes.
     pub cache_bytes: u64,
@@ -124,6 +125,7 @@ impl Verbs {
         }
         let asked = parse(head)?;
         match Verb::of(&head.method) {
+            Verb::Get | Verb::Options | Verb::Post if reads_away(body).await.is_err() => Err(Wrong::BrokenBody.into()),
             Verb::Get if asked.query.versions => versions::list(self, &asked).await,
             Verb::Get if asked.query.deleted => versions::deleted(self, &asked).await,
             Verb::Get if asked.query.version.is_some() => versions::get(self, request, &asked).await,
@@ -274,22 +276,69 @@ pub(super) fn precondition(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     Ok(precondition)
 }
 
+/// How much is read of a body where none is expected, in bytes, and for how long; the rest is the transport's affair.
+const UNEXPECTED_BYTES_MAX: usize = 32 * 1024;
+const UNEXPECTED_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// How long a body that is XML may take.
+const XML_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How large such a body may be before it needs room, in bytes. Programs send less, so they never lack it.
+const XML_BYTES_FREE: usize = 16 * 1024;
+
+/// The room that all the larger ones have together, in KiB.
+static XML_ROOM: Semaphore = Semaphore::const_new(32 * 1024);
+
+/// A body that is XML, and its room.
+#[derive(Debug)]
+pub(super) struct XmlBody {
+    bytes: BytesMut,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+impl std::ops::Deref for XmlBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads away a short body where none is expected: it may be there, but what is no body makes a request malformed.
+async fn reads_away(body: &mut Payload) -> Result<(), Wrong> {
+    if matches!(body, Payload::None) {
+        return Ok(());
+    }
+    let reading = async {
+        let mut left = UNEXPECTED_BYTES_MAX;
+        while let Some(chunk) = body.next().await {
+            left = left.saturating_sub(chunk.map_err(|_| Wrong::BrokenBody)?.len());
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(())
+    };
+    timeout(UNEXPECTED_TIME_MAX, reading).await.unwrap_or(Ok(()))
+}
+
 /// The body of a request that is XML, whole; empty where there is none.
-pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<BytesMut, Trouble> {
+pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<XmlBody, Trouble> {
     let max = xml::BODY_BYTES_MAX;
     if request::announced_length(&head.headers).is_some_and(|length| length > max as u64) {
         return Err(Wrong::LargeBody.into());
     }
+    let mut pace = Pace::of_short_body(&verbs.settings, max as u64, XML_TIME_MAX);
     let mut bytes = BytesMut::new();
-    loop {
-        let chunk = match timeout(verbs.settings.body_idle_max, body.next()).await {
-            Err(_) => return Err(Wrong::SlowBody.into()),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(Wrong::BrokenBody.into()),
-            Ok(Some(Ok(chunk))) => chunk,
-        };
-        if bytes.len() + chunk.len() > max {
-            return Err(Wrong::LargeBody.into());
+    let mut room = None;
+    while let Some(chunk) = pace.next(body).await? {
+        let length = bytes.len() + chunk.len();
+        if length > bytes.capacity() {
+            let capacity = length.max(2 * bytes.capacity()).min(max);
+            if capacity > XML_BYTES_FREE {
+                take_room(&mut room, capacity)?;
+            }
+            bytes.reserve(capacity - bytes.len());
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -303,7 +352,18 @@ pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Paylo
     {
         return Err(Wrong::NotXml.into());
     }
-    Ok(bytes)
+    Ok(XmlBody { bytes, _room: room })
+}
+
+/// Takes as much of the room for XML as there is to be.
+fn take_room(room: &mut Option<SemaphorePermit<'static>>, bytes: usize) -> Result<(), Trouble> {
+    let wanted = bytes.div_ceil(1024) - room.as_ref().map_or(0, SemaphorePermit::num_permits);
+    let more = XML_ROOM.try_acquire_many(wanted as u32).map_err(|_| Wrong::TooManyBodies)?;
+    match room {
+        Some(room) => room.merge(more),
+        None => *room = Some(more),
+    }
+    Ok(())
 }
 
 /// The clock.
