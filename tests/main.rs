@@ -46,6 +46,7 @@ mod reading;
 mod replays;
 mod sessions;
 mod sim_disk;
+mod soak;
 mod start;
 mod strangers;
 mod transport;
