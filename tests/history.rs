@@ -471,6 +471,22 @@ fn what_was_deleted_is_listed() {
     assert!(server.head("/?deleted").expect(200).body.is_empty());
 }
 
+/// However many names the history knows, a page ends after some work, and the next one goes on there.
+#[test]
+fn a_search_among_very_many_names_ends_and_goes_on() {
+    let server = Server::start();
+    server.put("/z.txt").body("text").expect(201);
+    server.delete("/z.txt").expect(204);
+    for number in 0..5100 {
+        fs::create_dir(server.local(format!(".noclobber/history/{number:05}"))).unwrap();
+    }
+    let first = server.get("/?deleted&deep").expect(200).text();
+    let next: serde_json::Value = serde_json::from_str(&first).expect("one line");
+    let second = server.get(next["next"].as_str().expect("where it goes on")).expect(200).text();
+    let found: serde_json::Value = serde_json::from_str(&second).expect("one line, and no more to come");
+    assert_eq!(found["path"], "/z.txt");
+}
+
 /// Names are bytes: what cannot be shown as text is found and comes back all the same.
 #[test]
 fn deleted_names_that_are_no_text_are_listed() {

@@ -14,10 +14,10 @@ use super::outcome::{Outcome, Refusal};
 use super::versions::KeptAt;
 
 /// How many names are looked at before the walk ends for now.
-const LOOKED_AT_MAX: usize = 20_000;
+const LOOKED_AT_MAX: usize = 5000;
 
 /// How many names are held at once, all folders on the way down together, and how many of one folder at least.
-const HELD_MAX: usize = 20_000;
+const HELD_MAX: usize = 10_000;
 const HELD_OF_ONE_MIN: usize = 16;
 
 /// What is asked of the names in a folder that are no more.
