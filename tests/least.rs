@@ -2,82 +2,10 @@
 //! deleted, brought back and found whole after a kill, and the start-up lines say what is not promised. It takes root to mount them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use crate::harness::client::tag_of;
-use crate::harness::disk_images::DiskImage;
-use crate::harness::{Dice, Server, has_program, is_root, left_out};
-
-/// A file system behind another program, unmounted when it is dropped.
-struct Mounted {
-    at: PathBuf,
-    loop_device: Option<String>,
-    // Holds the mount point, and the image or the folder behind it.
-    _place: tempfile::TempDir,
-}
-
-impl Mounted {
-    fn bindfs() -> Result<Self, String> {
-        Self::new("bindfs", |place, at| {
-            fs::create_dir(place.join("behind")).map_err(|error| error.to_string())?;
-            run("bindfs", &[&place.join("behind"), at])?;
-            Ok(None)
-        })
-    }
-
-    fn exfat() -> Result<Self, String> {
-        Self::new("mount.exfat-fuse", |place, at| {
-            let image = place.join("image");
-            fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).map_err(|error| error.to_string())?;
-            run("mkfs.exfat", &[&image])?;
-            let device = run("losetup", &[Path::new("--find"), Path::new("--show"), &image])?;
-            match run("mount.exfat-fuse", &[Path::new(&device), at]) {
-                Ok(_) => Ok(Some(device)),
-                Err(why) => {
-                    let _ = run("losetup", &[Path::new("--detach"), Path::new(&device)]);
-                    Err(why)
-                }
-            }
-        })
-    }
-
-    fn new(program: &str, mount: impl FnOnce(&Path, &Path) -> Result<Option<String>, String>) -> Result<Self, String> {
-        if !is_root() {
-            return Err("mounting takes root".to_owned());
-        }
-        if !has_program(program) {
-            return Err(format!("{program} is not installed"));
-        }
-        let place = tempfile::Builder::new().prefix("noclobber-least-").tempdir().map_err(|error| error.to_string())?;
-        let at = place.path().join("mounted");
-        fs::create_dir(&at).map_err(|error| error.to_string())?;
-        let loop_device = mount(place.path(), &at)?;
-        Ok(Self { at, loop_device, _place: place })
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // A process that is just ending may still hold it for a moment; lazily it goes in any case.
-        if run("umount", &[&self.at]).is_err() {
-            let _ = run("umount", &[Path::new("--lazy"), &self.at]);
-        }
-        if let Some(device) = &self.loop_device {
-            let _ = run("losetup", &[Path::new("--detach"), Path::new(device)]);
-        }
-    }
-}
-
-fn run(program: &str, arguments: &[&Path]) -> Result<String, String> {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let output = Command::new(program).args(arguments).env("PATH", path).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    }
-    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
-}
+use crate::harness::disk_images::{Bound, DiskImage, FuseDisk};
+use crate::harness::{Dice, Server, left_out};
 
 /// What the tests of behaviour ask of every disk, in short.
 fn goes_through_its_life(mut server: Server, keeps: bool) {
@@ -144,22 +72,22 @@ fn is_rearranged(server: &Server) {
 
 #[test]
 fn links_are_enough_for_tier_c() {
-    let mounted = match Mounted::bindfs() {
+    let mounted = match FuseDisk::bindfs() {
         Ok(mounted) => mounted,
         Err(why) => return left_out("links_are_enough_for_tier_c", &why),
     };
-    let server = Server::on(&mounted.at);
+    let server = Server::on(mounted.path());
     assert!(server.greeting().contains("Tier C"), "{}", server.greeting());
     goes_through_its_life(server, true);
 }
 
 #[test]
 fn a_file_system_that_can_do_nothing_is_tier_d() {
-    let mounted = match Mounted::exfat() {
+    let mounted = match FuseDisk::exfat() {
         Ok(mounted) => mounted,
         Err(why) => return left_out("a_file_system_that_can_do_nothing_is_tier_d", &why),
     };
-    let server = Server::on(&mounted.at);
+    let server = Server::on(mounted.path());
     assert!(server.greeting().contains("Tier D"), "{}", server.greeting());
     goes_through_its_life(server, true);
 }
@@ -206,10 +134,10 @@ fn a_file_moves_to_another_file_system_and_a_folder_is_copied_there() {
         Ok(disk) => disk,
         Err(why) => return left_out(TEST, &why),
     };
-    if let Err(why) = run("mount", &[Path::new("--bind"), disk.path(), &inner]) {
-        return left_out(TEST, &why);
-    }
-    let _unmounted = Unmounted(inner.clone());
+    let _bound = match Bound::at(&inner, disk.path()) {
+        Ok(bound) => bound,
+        Err(why) => return left_out(TEST, &why),
+    };
     for keeps in [true, false] {
         let options = Server::builder().folder(share.path());
         let server = if keeps { options } else { options.option("--no-history") }.start();
@@ -267,11 +195,10 @@ fn the_history_of_a_mount_in_the_share_is_pruned_too() {
         Ok(disk) => disk,
         Err(why) => return left_out(TEST, &why),
     };
-    let bound = run("mount", &[Path::new("--bind"), disk.path(), &inner]);
-    if let Err(why) = bound {
-        return left_out(TEST, &why);
-    }
-    let _unmounted = Unmounted(inner.clone());
+    let _bound = match Bound::at(&inner, disk.path()) {
+        Ok(bound) => bound,
+        Err(why) => return left_out(TEST, &why),
+    };
     let mut server = Server::with("--history-percent=100").folder(share.path()).start();
     for text in ["one", "two", "three"] {
         server.put("/docs/inner/a.txt").body(text).expect_any(&[201, 204]);
@@ -307,14 +234,4 @@ fn the_history_of_a_mount_in_the_share_is_pruned_too() {
     let own = fs::read_dir(inner.join(".noclobber")).unwrap().flatten();
     let left: Vec<_> = own.map(|entry| entry.file_name()).filter(|name| name == "running").collect();
     assert!(left.len() <= 1);
-}
-
-struct Unmounted(PathBuf);
-
-impl Drop for Unmounted {
-    fn drop(&mut self) {
-        if run("umount", &[&self.0]).is_err() {
-            let _ = run("umount", &[Path::new("--lazy"), &self.0]);
-        }
-    }
 }

@@ -8,6 +8,7 @@
 mod harness;
 
 mod after_refusals;
+mod aliases;
 mod architecture;
 mod at_once;
 mod cli;

@@ -15,7 +15,7 @@ minutes_max=45
 needed=(
     cc:gcc strace:strace curl:curl python3:python3 chromium:chromium
     mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs bindfs:bindfs
-    mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs
+    mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs lowntfs-3g:ntfs-3g mkntfs:ntfs-3g
     setfattr:attr setfacl:acl mount:mount setpriv:util-linux
     zsh:zsh fish:fish man:man-db apache2:apache2-bin
     # The clients that people mount and copy with.

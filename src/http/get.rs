@@ -221,7 +221,8 @@ fn keep(
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let at = (verbs.share.spot(&asked.path), *content.stamp());
+    let Some(spot) = verbs.share.spot(&asked.path) else { return };
+    let at = (spot, *content.stamp());
     let file = HotFile::new(head.uri.path(), at, bytes, describe.headers.clone(), unmodified_headers, tag);
     verbs.hot.keep(file);
 }

@@ -154,7 +154,7 @@ impl Question {
         let is_collection = target.kind == Kind::Dir;
         if !(self.without_root && is_collection && self.reach != Depth::Zero) {
             let href = if is_collection { self.path.to_collection_url() } else { self.path.to_url() };
-            answer.tell(&href, &target, || self.path.clone())?;
+            answer.tell(&href, &target, || share.place_of(&self.path))?;
         }
         if !is_collection || self.reach == Depth::Zero {
             answer.finish(output);
@@ -166,6 +166,7 @@ impl Question {
             let mut stop = None;
             let mut href = folder.to_collection_url();
             let place = href.len();
+            let kept_at = share.place_of(&folder);
             let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
                 let is_collection = member.kind == Kind::Dir;
                 // A folder that links lead to is entered by one of them: they may go in a circle.
@@ -182,7 +183,7 @@ impl Question {
                 href.extend(member.name.to_url());
                 href.push_str(if is_collection { "/" } else { "" });
                 if matches!(member.kind, Kind::Dir | Kind::File)
-                    && let Err(failed) = answer.tell(&href, &member, || folder.join(&member.name))
+                    && let Err(failed) = answer.tell(&href, &member, || kept_at.join(&member.name))
                 {
                     stop = Some(failed);
                     return ControlFlow::Break(());

@@ -363,7 +363,7 @@ fn forbidden(why: Forbidden) -> &'static str {
     match why {
         Forbidden::Root => "This is the shared folder itself.",
         Forbidden::Special => "This is a pipe, a socket or a device, which is never opened.",
-        Forbidden::Link => "This is a symbolic link, which is not followed.",
+        Forbidden::Link => "This is a symbolic link: it is never changed, nor is anything put in its place.",
         Forbidden::ReadOnly => "The server may not do that here: the folder or the file system is read-only for it.",
     }
 }
@@ -709,6 +709,9 @@ pub(super) fn made(path: &SharePath) -> HttpResponse {
 
 /// 201 or 204 for what was moved or copied.
 pub(super) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocated) -> HttpResponse {
+    if !relocated.left_out.is_empty() {
+        return left_out(&relocated.left_out);
+    }
     let status = if relocated.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     let mut answer = HttpResponse::build(status);
     if relocated.created {
@@ -722,6 +725,16 @@ pub(super) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocat
     }
     name_displaced(&mut answer, relocated.displaced.as_ref());
     answer.finish()
+}
+
+/// 207 for a folder that was copied without some of its members (RFC 4918 §9.8.5): which, and why.
+fn left_out(members: &[SharePath]) -> HttpResponse {
+    let mut xml = Multistatus::new([]);
+    let why = "A symbolic link leads to this folder, so it was left out. Everything else was copied.";
+    for member in members {
+        xml.status(&[&member.to_collection_url()], StatusCode::FORBIDDEN, None, Some(why));
+    }
+    multistatus().body(xml.finish())
 }
 
 /// 204: done, and nothing to say.

@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_encode};
+use unicode_normalization::UnicodeNormalization as _;
 
-/// The folder at the top of the share that is noclobber's own. Reserved at every depth, in any case.
+/// The folder at the top of the share that is noclobber's own. Reserved at every depth, in every spelling that some file system takes for it.
 pub const RESERVED: &str = ".noclobber";
 
 /// The longest name of one file or folder, in bytes (`NAME_MAX`).
@@ -71,9 +72,28 @@ impl Name {
         &self.0
     }
 
-    /// Whether this is the folder of noclobber's own.
+    /// Whether this is the folder of noclobber's own, or some file system would take it for that.
     pub fn is_reserved(&self) -> bool {
-        self.0.eq_ignore_ascii_case(RESERVED.as_bytes())
+        self.folded(|folded| folded == RESERVED.as_bytes())
+    }
+
+    /// Gives the name as all names are that some file system takes for this one: small letters, composed and in their plain form, without
+    /// what is not seen and without dots and blanks at the end. Two names that merely look alike may be one here.
+    ///
+    /// Takes no memory for ASCII: a listing asks for every name.
+    pub fn folded<T>(&self, give: impl FnOnce(&[u8]) -> T) -> T {
+        let Ok(text) = str::from_utf8(&self.0) else { return give(&self.0) };
+        let text = text.trim_end_matches(is_dropped_at_the_end);
+        if text.is_ascii() {
+            let folded = &mut [0; NAME_BYTES_MAX][..text.len()];
+            folded.copy_from_slice(text.as_bytes());
+            folded.make_ascii_lowercase();
+            return give(folded);
+        }
+        // By way of the capitals, which more letters share: the two small sigmas, the sharp s and two of them.
+        let seen = text.nfkd().filter(|c| !is_ignorable(*c));
+        let folded: String = seen.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().collect();
+        give(folded.trim_end_matches(is_dropped_at_the_end).as_bytes())
     }
 
     /// Whether a client may make something of this name: UTF-8, no control characters, no backslash.
@@ -208,6 +228,22 @@ impl SharePath {
     }
 }
 
+/// What FAT and its kin leave out at the end of a name.
+fn is_dropped_at_the_end(c: char) -> bool {
+    matches!(c, '.' | ' ')
+}
+
+/// What file systems that fold leave out of a name: the code points that Unicode calls `Default_Ignorable_Code_Point`.
+fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 fn decode_once(segment: &str) -> Result<Vec<u8>, PathError> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes().iter();
@@ -277,10 +313,36 @@ mod tests {
             ("/%+1a", PathError::BadEscape),
             ("/.noclobber", PathError::Reserved),
             ("/a/.NoClobber/b", PathError::Reserved),
+            ("/.noclobber.", PathError::Reserved),
+            ("/.noclobber%20.%20", PathError::Reserved),
+            ("/.noclob%E2%80%8Cber", PathError::Reserved),
+            ("/%EF%BB%BF.noclobber", PathError::Reserved),
+            ("/.n%EF%BD%8Fclobber", PathError::Reserved),
         ] {
             assert_eq!(SharePath::parse_url(url), Err(error), "{url}");
         }
         assert_eq!(SharePath::parse_url(&format!("/{}", "x".repeat(256))), Err(PathError::LongName));
+    }
+
+    #[test]
+    fn names_that_some_file_system_takes_for_one_fold_to_one() {
+        let folded = |text: &str| Name::new(text.as_bytes()).expect(text).folded(<[u8]>::to_vec);
+        for (one, other) in [
+            ("a.TXT", "A.txt"),
+            ("\u{e9}", "e\u{301}"),
+            ("\u{212a}", "k"),
+            ("Å", "a\u{30a}"),
+            ("Straße", "STRASSE"),
+            ("ὀδός", "ὈΔΌΣ"),
+            ("a", "a.. "),
+            ("a\u{200c}b", "AB"),
+            ("ａ", "a"),
+        ] {
+            assert_eq!(folded(one), folded(other), "{one} {other}");
+        }
+        for (one, other) in [("a", "b"), ("a.b", "ab"), (".a", "a"), ("e", "é")] {
+            assert_ne!(folded(one), folded(other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::model::path::{Name, SharePath};
 use crate::model::precondition::{Decision, Header, Intent, Precondition, Target};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::{Standing, There};
-use crate::store::commit::{Changed, Claim, Seen, Swap};
+use crate::store::commit::{Changed, Claim, LastLink, Seen, Swap};
 use crate::store::disk::{Cause, Opened};
 
 use super::Share;
@@ -62,9 +62,7 @@ impl Deed {
     /// Why it could not be done whatever the conditions and locks say. That is told, and not that a condition failed (RFC 9110 §13.2.1).
     fn refuses(self, seen: &Seen, name: &Name) -> Option<Refusal> {
         match (self, seen) {
-            (Self::Remove | Self::Amend | Self::AmendDespiteLocks, Seen::Nothing | Seen::Link) => {
-                Some(Refusal::NotFound)
-            }
+            (Self::Remove | Self::Amend | Self::AmendDespiteLocks, Seen::Nothing) => Some(Refusal::NotFound),
             (Self::Put | Self::MakeCollection, Seen::Nothing) if !name.may_be_made() => Some(Refusal::BadName),
             (Self::MakeCollection | Self::BringBack, Seen::Nothing) => None,
             (Self::MakeCollection, _) => Some(Refusal::Exists),
@@ -142,6 +140,9 @@ impl Share {
             let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
             let Some(claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let seen = claim.look()?;
+            if matches!((deed, &seen), (Deed::Remove | Deed::Amend | Deed::AmendDespiteLocks, Seen::Link)) {
+                return Err(self.refusal_of_link(&claim.site().path).into());
+            }
             if let Some(refusal) = deed.refuses(&seen, &claim.site().name) {
                 return Err(refusal.into());
             }
@@ -255,7 +256,7 @@ impl Share {
         }
         if let Some(states) = precondition.states() {
             let holds = states.lists.hold(&states.asked, |place| {
-                let place = self.spelled(place)?;
+                let place = self.spelled_to_read(place)?;
                 let tokens = self.tokens_on(&place, now);
                 match &*place {
                     place if place == from => Ok(Standing { tokens, there: by_source.clone() }),
@@ -365,7 +366,7 @@ impl Share {
 
     /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
     pub fn judge_read(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
-        let path = &*self.spelled(path)?;
+        let path = &*self.spelled_to_read(path)?;
         let standing = self.standing(path, precondition.asks_for_content(), now)?;
         if !precondition.if_match_holds(standing.there.target()) {
             return Err(Refusal::PreconditionFailed { header: Header::IfMatch, current: None }.into());
@@ -398,18 +399,25 @@ impl Share {
     ) -> Outcome<bool> {
         let Some(states) = precondition.states() else { return Ok(true) };
         states.lists.hold(&states.asked, |place| {
-            let spelled = self.spelled(place)?;
-            if *spelled == *path {
+            let spelled = self.spelled_to_read(place)?;
+            let asks_for_content = states.lists.asks_for_content(&states.asked, place);
+            // Named by another path, it was looked at without knowing what would be asked of its content.
+            if *spelled == *path && (*place == states.asked || !asks_for_content) {
                 return Ok(Standing { tokens: self.tokens_on(path, now), there: There::from(target) });
             }
-            self.standing(&spelled, states.lists.asks_for_content(&states.asked, place), now)
+            self.standing(&spelled, asks_for_content, now)
         })
     }
 
     /// What an `If` header can ask about a place that is not the target.
     fn standing(&self, path: &SharePath, asks_for_content: bool, now: Timestamp) -> Outcome<Standing> {
         let disk = self.tree.disk();
-        let opened = self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        let place = self.tree.spelled(path, LastLink::Followed);
+        let path = place.as_deref().unwrap_or(path);
+        let opened = match &place {
+            Ok(path) => self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes())),
+            Err(error) => Err(error.clone()),
+        };
         let there = match opened {
             Ok(Opened::Dir(_)) => There::Collection,
             Ok(Opened::File(file, status)) => {
@@ -419,7 +427,9 @@ impl Share {
             Ok(Opened::Nothing | Opened::Link) => There::Nothing,
             // It is there, and has no tag.
             Ok(Opened::Special) => There::Collection,
-            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => {
+            Err(error)
+                if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes | Cause::Reserved) =>
+            {
                 There::Nothing
             }
             // What cannot be looked at must not make a condition true that asks for nothing to be there.

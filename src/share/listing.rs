@@ -67,12 +67,17 @@ impl Share {
     ) -> Outcome<()> {
         let disk = self.tree.disk();
         let root = disk.root().map_err(|_| Refusal::ShareGone)?;
-        let path = &*self.spelled(path)?;
+        let path = &*self.spelled_to_read(path)?;
         let dir = disk.open_dir(&root, path.as_bytes()).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let tags = if with_tags { Tags::Show } else { Tags::Omit };
+        let mount = disk.dir_status(&dir)?.mount;
         let before = self.tree.mutexes().all();
         disk.list(&dir, &mut |entry| {
-            if entry.name.is_reserved() || entry.status.kind == Kind::Link {
+            let is_elsewhere = entry.is_linked || entry.status.mount != mount;
+            if entry.name.is_reserved()
+                || entry.status.kind == Kind::Link
+                || is_elsewhere && self.spelled_to_read(&path.join(&entry.name)).is_err()
+            {
                 return ControlFlow::Continue(());
             }
             let entry = if self.tree.mutexes().is_calm_since(&entry.name, &before) {

@@ -87,12 +87,9 @@ impl Share {
         }
     }
 
-    /// The locks that cover a path.
+    /// The locks that cover a path, as [`Share::place_of`] has it.
     pub fn locks_on(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
-        match self.spelled(path) {
-            Ok(path) => self.locks.table().covering(&path, now),
-            Err(_) => Vec::new(),
-        }
+        self.locks.table().covering(path, now)
     }
 
     /// Whether there is any lock at all.
@@ -125,6 +122,7 @@ impl Share {
             if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
         let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
         let lock = self.locks.table().pin(&lock.token, pin, now).unwrap_or(lock);
+        let lock = if created { self.follow_to_what_was_made(lock, now)? } else { lock };
         self.note(&lock);
         Ok(Taken { lock, created })
     }
@@ -243,6 +241,19 @@ impl Share {
             NotAdded::Conflict(conflict) => self.conflict(&conflict).into(),
             NotAdded::Full | NotAdded::LongOwner | NotAdded::KnownToken => Refusal::TooManyLocks.into(),
         })
+    }
+
+    /// The lock on a file that was made for it goes by the name that the disk has given the file.
+    fn follow_to_what_was_made(&self, lock: Arc<Lock>, now: Timestamp) -> Outcome<Arc<Lock>> {
+        let root = self.as_made(&lock.root);
+        if *root == lock.root {
+            return Ok(lock);
+        }
+        let moved = Lock { root: root.into_owned(), ..(*lock).clone() };
+        let _nothing_under_way = self.locks.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.locks.table();
+        table.remove(&lock.token);
+        table.add(moved, now).map_err(|_| Refusal::TooManyLocks.into())
     }
 
     /// What the lock is pinned to, and whether it was made for it.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
-use crate::store::commit::{Notice, Tree};
+use crate::store::commit::{LastLink, Notice, Tree};
 use crate::store::disk::{Abilities, Cause, Disk, DiskError};
 use crate::store::history::{History, KeepLimits};
 use crate::store::index::{Index, IndexError};
@@ -171,9 +171,33 @@ impl Share {
         self.uploads.recheck(hint, |path, precondition| self.gone_stale(path, precondition, effort, now));
     }
 
-    /// The path as it is spelled on the disk.
+    /// The path that the disk has for what is to be changed: all that is kept by path goes by it. A link at its end is meant itself.
     fn spelled<'p>(&self, path: &'p SharePath) -> outcome::Outcome<Cow<'p, SharePath>> {
-        self.tree.spelled(path).map_err(|error| self.stop(error, Refusal::NotFound))
+        self.tree.spelled(path, LastLink::Itself).map_err(|error| self.stop(error, Refusal::NotFound))
+    }
+
+    /// As [`Share::spelled`], for what is to be read: what a link at its end leads to.
+    fn spelled_to_read<'p>(&self, path: &'p SharePath) -> outcome::Outcome<Cow<'p, SharePath>> {
+        self.tree.spelled(path, LastLink::Followed).map_err(|error| self.stop(error, Refusal::NotFound))
+    }
+
+    /// The path by which all is kept that belongs to what is read at a path; that path itself where nothing is.
+    pub fn place_of(&self, path: &SharePath) -> SharePath {
+        self.spelled_to_read(path).map_or_else(|_| path.clone(), Cow::into_owned)
+    }
+
+    /// The path of what was just made there: some disks write a name in their own way, all in small letters or decomposed.
+    fn as_made<'p>(&self, path: &'p SharePath) -> Cow<'p, SharePath> {
+        self.spelled(path).unwrap_or(Cow::Borrowed(path))
+    }
+
+    /// Why a link is not changed: it is served as what it leads to, or it is not there for anybody.
+    fn refusal_of_link(&self, link: &SharePath) -> Refusal {
+        let is_served = self.spelled_to_read(link).is_ok_and(|path| {
+            let there = if *path == *link { Ok(None) } else { self.status_of(&path) };
+            matches!(there, Ok(Some(status)) if matches!(status.kind, Kind::File | Kind::Dir))
+        });
+        if is_served { Refusal::NotAllowed(outcome::Forbidden::Link) } else { Refusal::NotFound }
     }
 
     fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::disk::Status>, DiskError> {
@@ -184,6 +208,7 @@ impl Share {
     /// What an error of the disk means to a client. A missing name is told apart from a missing share.
     fn stop(&self, error: DiskError, missing: Refusal) -> Stop {
         match error.cause {
+            Cause::Reserved => Refusal::NotFound.into(),
             Cause::NotFound | Cause::NotADirectory | Cause::Escapes => {
                 if self.tree.disk().root_afresh().is_err() {
                     Refusal::ShareGone.into()

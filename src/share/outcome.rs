@@ -171,7 +171,7 @@ impl From<Refusal> for Stop {
 impl From<DiskError> for Stop {
     fn from(error: DiskError) -> Self {
         Self::Refusal(match error.cause {
-            Cause::NotFound | Cause::Escapes => Refusal::NotFound,
+            Cause::NotFound | Cause::Escapes | Cause::Reserved => Refusal::NotFound,
             Cause::NotADirectory => Refusal::NotFound,
             Cause::NoSpace => Refusal::NoSpace,
             Cause::TooLarge => Refusal::TooLarge,

@@ -77,8 +77,9 @@ impl Notes {
 impl Share {
     /// What is at a path. The share itself has no name, and a word in its place. The tag is the one that a GET shows.
     pub fn resource(&self, path: &SharePath, with_tag: bool, now: Timestamp) -> Outcome<Listed> {
-        let path = &*self.spelled(path)?;
-        let name = path.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
+        let asked = path;
+        let path = &*self.spelled_to_read(path)?;
+        let name = asked.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
         let disk = Arc::clone(self.tree.disk());
         let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
@@ -102,7 +103,7 @@ impl Share {
     pub fn space(&self, path: &SharePath) -> Outcome<Space> {
         let disk = self.tree.disk();
         let root = disk.root().map_err(|_| Refusal::ShareGone)?;
-        let path = &*self.spelled(path)?;
+        let path = &*self.spelled_to_read(path)?;
         let dir = match disk.open_dir(&root, path.as_bytes()) {
             Err(error) if error.cause == Cause::NotADirectory => {
                 let parent = path.split().map_or_else(SharePath::root, |(parent, _)| parent);
@@ -140,7 +141,8 @@ impl Share {
             return self.note_amendments(path, amendments);
         }
         match self.look_and_judge(path, precondition, deed, now)? {
-            Looked { seen: Seen::Nothing | Seen::Link, .. } => Err(Refusal::NotFound.into()),
+            Looked { seen: Seen::Nothing, .. } => Err(Refusal::NotFound.into()),
+            Looked { seen: Seen::Link, .. } => Err(self.refusal_of_link(path).into()),
             Looked { seen: Seen::Special, .. } => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(Amendment::is_of_the_file) => {
                 Err(Refusal::OpenForWriting.into())

@@ -1,6 +1,5 @@
 //! Reading: what is at a path, and the bytes of one version of it.
 
-use std::borrow::Cow;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -112,11 +111,13 @@ impl Share {
 
     /// As [`Share::read`], if that needs no waiting and no hashing; `None` otherwise.
     pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
-        let path = &*self.spelled(path).ok()?;
-        let opened = self.tree.steadily_now(self.tree.slot(path), || {
-            let disk = self.tree.disk();
-            disk.open_path(&disk.root()?, path.as_bytes())
-        })?;
+        let disk = self.tree.disk();
+        // Where one file may have several paths, finding the right one takes its time.
+        if !disk.has_one_path(&disk.dir_status(&disk.root().ok()?).ok()?) {
+            return None;
+        }
+        let path = &*self.spelled_to_read(path).ok()?;
+        let opened = self.tree.steadily_now(self.tree.slot(path), || disk.open_path(&disk.root()?, path.as_bytes()))?;
         match opened {
             Ok(Opened::File(file, status)) => {
                 let identity = self.recall(&status.stamp, Effort::HashSmall, now)?;
@@ -128,17 +129,17 @@ impl Share {
 
     /// Whether a folder is at a path, and not a file.
     pub fn is_collection(&self, path: &SharePath) -> Outcome<bool> {
-        match self.status_of(&*self.spelled(path)?).map_err(|error| self.stop(error, Refusal::NotFound))? {
+        match self.status_of(&*self.spelled_to_read(path)?).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Some(status) if status.kind == Kind::Link => Err(Refusal::NotFound.into()),
             Some(status) => Ok(status.kind == Kind::Dir),
             None => Err(Refusal::NotFound.into()),
         }
     }
 
-    /// A path that is going to be looked at again and again.
-    pub fn spot(&self, path: &SharePath) -> Spot {
-        let path = self.spelled(path).map_or_else(|_| path.clone(), Cow::into_owned);
-        Spot { slot: self.tree.slot(&path), path }
+    /// A path that is going to be looked at again and again. `None` if what it leads to has another one: that may come to be another file's.
+    pub fn spot(&self, path: &SharePath) -> Option<Spot> {
+        let is_its_own = self.spelled_to_read(path).is_ok_and(|own| *own == *path);
+        is_its_own.then(|| Spot { slot: self.tree.slot(path), path: path.clone() })
     }
 
     /// Whether the file at a path is still in exactly this state, and no change of it is under way. Nothing is opened.
@@ -158,7 +159,7 @@ impl Share {
     }
 
     fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Target> {
-        let path = &*self.spelled(path)?;
+        let path = &*self.spelled_to_read(path)?;
         let disk = self.tree.disk();
         let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
         self.answer(opened, effort, now)

@@ -32,6 +32,13 @@ pub struct Relocation {
     pub dated: Option<Timestamp>,
 }
 
+/// Whether what is at a path may come to the same path, in another spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Respelling {
+    Allowed,
+    Refused,
+}
+
 /// What a move or a copy has done.
 #[derive(Clone, Debug)]
 pub struct Relocated {
@@ -43,12 +50,14 @@ pub struct Relocated {
     pub tag: Option<EntityTag>,
     /// Whether it has the date that the client asked for.
     pub is_dated_as_asked: bool,
+    /// Folders that links lead to, which were in what was copied and are not in the copy.
+    pub left_out: Vec<SharePath>,
 }
 
 impl Share {
     /// Moves a file, or a folder with all that is in it: one rename, whatever its size.
     pub fn relocate(&self, wanted: &Relocation, precondition: &Precondition, now: Timestamp) -> Outcome<Relocated> {
-        let (from, to) = self.two_places(wanted)?;
+        let (from, to) = self.two_places(wanted, Respelling::Allowed)?;
         self.hash_beforehand(&from, precondition, now);
         self.hash_beforehand(&to, precondition, now);
         // Made only where a rename cannot do it: from one file system to another.
@@ -56,8 +65,8 @@ impl Share {
         for _ in 0..LOOKS_MAX {
             let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
             let Some(pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
-            let source = must_be_there(pair.source().look()?)?;
-            let target = may_be_replaced(pair.target().look()?)?;
+            let source = self.must_be_there(&from, pair.source().look()?)?;
+            let target = if pair.is_one_name() { Seen::Nothing } else { may_be_replaced(pair.target().look()?)? };
             if matches!(target, Seen::Nothing) && !may_be_called(&pair.target().site().name, &from) {
                 return Err(Refusal::BadName.into());
             }
@@ -80,7 +89,13 @@ impl Share {
                     self.was_stored(&to, precondition);
                     self.changed(&from, now);
                     self.changed(&to, now);
-                    return Ok(Relocated { created, displaced, tag: None, is_dated_as_asked: false });
+                    return Ok(Relocated {
+                        created,
+                        displaced,
+                        tag: None,
+                        is_dated_as_asked: false,
+                        left_out: Vec::new(),
+                    });
                 }
                 Ok(Swap::Lost) if copy.is_some() => {
                     drop((_still, pair));
@@ -108,14 +123,14 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Relocated> {
-        let (from, to) = self.two_places(wanted)?;
+        let (from, to) = self.two_places(wanted, Respelling::Refused)?;
         self.judge_source(&from, precondition, now)?;
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
         let copy = self.stage_copy(&from, &to, deep, now)?;
         let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
         let extent = if deep { Extent::Tree } else { Extent::Itself };
-        self.properties.copy(&from, &to, extent, copied.displaced.as_ref())?;
+        self.properties.copy(&from, &self.as_made(&to), extent, copied.displaced.as_ref())?;
         Ok(copied)
     }
 
@@ -138,9 +153,13 @@ impl Share {
         self.drop_locks_below(to, now);
         let displaced = self.kept(&changed).cloned();
         drop(changed);
+        let left_out = match copy {
+            StagedCopy::Folder(folder) => folder.left_out,
+            StagedCopy::File(_) => Vec::new(),
+        };
         self.was_stored(to, of_source);
         self.changed(to, now);
-        Ok(Relocated { created, displaced, tag, is_dated_as_asked: dated.is_some() })
+        Ok(Relocated { created, displaced, tag, is_dated_as_asked: dated.is_some(), left_out })
     }
 
     fn put_copy<'a>(
@@ -207,9 +226,16 @@ impl Share {
         }
     }
 
-    /// Both paths as they are spelled on the disk, if what is asked for can be at all.
-    fn two_places(&self, wanted: &Relocation) -> Outcome<(SharePath, SharePath)> {
-        let (from, to) = (self.spelled(&wanted.from)?.into_owned(), self.spelled(&wanted.to)?.into_owned());
+    /// Both paths as the disk has them, if what is asked for can be at all. What is moved may be given another spelling of its name.
+    fn two_places(&self, wanted: &Relocation, respelling: Respelling) -> Outcome<(SharePath, SharePath)> {
+        let (from, mut to) = (self.spelled(&wanted.from)?.into_owned(), self.spelled(&wanted.to)?.into_owned());
+        if respelling == Respelling::Allowed
+            && from == to
+            && wanted.from != wanted.to
+            && let (Some((folder, _)), Some((_, name))) = (from.split(), wanted.to.split())
+        {
+            to = folder.join(&name);
+        }
         if from.is_root() {
             return Err(Refusal::NotAllowed(Forbidden::Root).into());
         }
@@ -225,6 +251,16 @@ impl Share {
         Ok((from, to))
     }
 
+    fn must_be_there(&self, path: &SharePath, seen: Seen) -> Outcome<Seen> {
+        match seen {
+            Seen::Nothing => Err(Refusal::NotFound.into()),
+            Seen::Link => Err(self.refusal_of_link(path).into()),
+            Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
+            Seen::File(_) | Seen::Collection(_) => Ok(seen),
+        }
+    }
+
     /// What is remembered and noted of what moved moves with it, before anybody else can ask.
     fn has_moved(
         &self,
@@ -235,6 +271,7 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<()> {
+        let to = &*self.as_made(to);
         if let (Some(was), Some(stamp)) = (changed.was, changed.stamp)
             && let Some(known) = self.index.recall(&was)
         {
@@ -255,15 +292,6 @@ impl Share {
 /// Whether a copy of what is at `from`, or that itself, may have this name: one that it has already is not new.
 fn may_be_called(name: &Name, from: &SharePath) -> bool {
     name.may_be_made() || from.split().is_some_and(|(_, own)| own == *name)
-}
-
-fn must_be_there(seen: Seen) -> Outcome<Seen> {
-    match seen {
-        Seen::Nothing | Seen::Link => Err(Refusal::NotFound.into()),
-        Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-        Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
-        Seen::File(_) | Seen::Collection(_) => Ok(seen),
-    }
 }
 
 fn may_be_replaced(seen: Seen) -> Outcome<Seen> {

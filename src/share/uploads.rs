@@ -4,17 +4,20 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::path::SharePath;
+use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
 
 use super::Hint;
 use super::outcome::Stop;
 
-/// All uploads in flight that name a version.
+/// All uploads in flight that name a version. What some file system takes for one name is one here: who is told for nothing looks once.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    by_path: Mutex<HashMap<SharePath, Vec<Arc<InFlight>>>>,
+    by_path: Mutex<HashMap<Folded, Vec<Arc<InFlight>>>>,
 }
+
+/// The names of a path, folded.
+type Folded = Vec<Box<[u8]>>;
 
 /// An upload in flight, as the share sees it; dropping it takes it off the list.
 pub struct UploadWatch {
@@ -46,7 +49,7 @@ impl Uploads {
     ) -> UploadWatch {
         let (path, precondition) = (path.clone(), precondition.clone());
         let upload = Arc::new(InFlight { path, precondition, told: Mutex::default(), wake });
-        lock(&self.by_path).entry(upload.path.clone()).or_default().push(Arc::clone(&upload));
+        lock(&self.by_path).entry(folded(&upload.path)).or_default().push(Arc::clone(&upload));
         UploadWatch { uploads: Arc::clone(self), upload }
     }
 
@@ -54,7 +57,11 @@ impl Uploads {
     pub(super) fn recheck(&self, hint: &Hint, judge: impl Fn(&SharePath, &Precondition) -> Option<Stop>) {
         let concerned: Vec<_> = {
             let by_path = lock(&self.by_path);
-            let all = by_path.iter().filter(|(path, _)| hint.concerns(path)).flat_map(|(_, uploads)| uploads);
+            if by_path.is_empty() {
+                return;
+            }
+            let top = hint.top().map(folded).unwrap_or_default();
+            let all = by_path.iter().filter(|(path, _)| hint.concerns(&top, path)).flat_map(|(_, uploads)| uploads);
             all.filter(|upload| lock(&upload.told).is_none()).map(Arc::clone).collect()
         };
         for upload in concerned {
@@ -67,22 +74,35 @@ impl Uploads {
 }
 
 impl Hint {
-    fn concerns(&self, path: &SharePath) -> bool {
+    fn top(&self) -> Option<&SharePath> {
         match self {
-            Self::Path(changed) => path == changed,
-            Self::Subtree(top) => path.is_within(top),
+            Self::Path(path) | Self::Subtree(path) => Some(path),
+            Self::Anywhere => None,
+        }
+    }
+
+    /// Whether it speaks of a path. `top` is its own, folded.
+    fn concerns(&self, top: &Folded, path: &Folded) -> bool {
+        match self {
+            Self::Path(_) => path == top,
+            Self::Subtree(_) => path.starts_with(top),
             Self::Anywhere => true,
         }
     }
 }
 
+fn folded(path: &SharePath) -> Folded {
+    path.names().map(|name: Name| name.folded(|folded| folded.into())).collect()
+}
+
 impl Drop for UploadWatch {
     fn drop(&mut self) {
         let mut by_path = lock(&self.uploads.by_path);
-        if let Some(uploads) = by_path.get_mut(&self.upload.path) {
+        let path = folded(&self.upload.path);
+        if let Some(uploads) = by_path.get_mut(&path) {
             uploads.retain(|other| !Arc::ptr_eq(other, &self.upload));
             if uploads.is_empty() {
-                by_path.remove(&self.upload.path);
+                by_path.remove(&path);
             }
         }
     }

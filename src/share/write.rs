@@ -1,5 +1,6 @@
 //! Changing: uploads, removals, new folders. Each is look, decide, swap, and look again if the swap lost.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::lock::Touches;
@@ -247,7 +248,8 @@ impl Share {
         precondition: &Precondition,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> UploadWatch {
-        self.uploads.watch(path, precondition, wake)
+        let place = self.spelled(path).map_or_else(|_| path.clone(), Cow::into_owned);
+        self.uploads.watch(&place, precondition, wake)
     }
 
     /// Makes a complete upload the file at a path, dated as the client asks, if it does.
@@ -324,6 +326,10 @@ impl Share {
             // What is to be noted comes first: if it cannot be, nothing is made (RFC 5689 §3).
             self.note_amendments(path, amendments)?;
             let swap = claim.make_collection();
+            let made = self.as_made(path);
+            if matches!(swap, Ok(Swap::Done(_))) && *made != *path && !amendments.is_empty() {
+                self.properties.relocate(path, &made, None)?;
+            }
             if !matches!(swap, Ok(Swap::Done(_))) && !amendments.is_empty() {
                 self.properties.forget(path)?;
             }

@@ -22,7 +22,8 @@ use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
 use super::spelling::spelled;
 use super::staging::{Staged, Staging};
 
-pub use copy::{Copying, FileCopy, Members, StagedCopy};
+pub use super::spelling::LastLink;
+pub use copy::{Copying, FileCopy, FolderCopy, Members, StagedCopy};
 pub use relocate::{Pair, Surprises};
 
 /// How long a look waits for a program that has the file open for writing.
@@ -69,6 +70,14 @@ pub struct Site {
     pub mount: u64,
     /// The name in it.
     pub name: Name,
+}
+
+impl Site {
+    /// The same place, with the name in another spelling.
+    fn called(self, name: &Name) -> Self {
+        let folder = self.path.split().map_or_else(SharePath::root, |(folder, _)| folder);
+        Self { path: folder.join(name), name: name.clone(), ..self }
+    }
 }
 
 /// A site whose mutex is held.
@@ -267,20 +276,37 @@ impl Tree {
         self.site_below(&self.disk.root()?, path)
     }
 
-    /// The path as it is spelled on the disk: composed and decomposed characters (NFC and NFD) find the same file.
-    pub fn spelled<'p>(&self, path: &'p SharePath) -> Result<Cow<'p, SharePath>> {
-        if path.as_bytes().is_ascii() {
-            return Ok(Cow::Borrowed(path));
-        }
-        spelled(&*self.disk, &self.disk.root()?, path)
+    /// The path that the disk itself has for what a path leads to: by it alone a file is known. [`Cause::Reserved`] if that is noclobber's own.
+    pub fn spelled<'p>(&self, path: &'p SharePath, last: LastLink) -> Result<Cow<'p, SharePath>> {
+        self.spelled_below(&self.disk.root()?, path, last)
+    }
+
+    fn spelled_below<'p>(&self, root: &Dir, path: &'p SharePath, last: LastLink) -> Result<Cow<'p, SharePath>> {
+        spelled(&*self.disk, root, path, last, || self.history.own_folder_ids())
     }
 
     fn site_below(&self, root: &Dir, path: &SharePath) -> Result<Option<Site>> {
-        let path = &*spelled(&*self.disk, root, path)?;
+        let Some((parent_path, name)) = path.split() else { return Ok(None) };
+        if path.as_bytes().is_ascii() {
+            let parent = self.disk.open_dir(root, parent_path.as_bytes());
+            let site = parent.and_then(|parent| self.site_in(parent, path, name));
+            match site {
+                Ok((site, true)) => return Ok(Some(site)),
+                Err(error) if error.cause != Cause::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let path = self.spelled_below(root, path, LastLink::Itself)?;
         let Some((parent_path, name)) = path.split() else { return Ok(None) };
         let parent = self.disk.open_dir(root, parent_path.as_bytes())?;
+        Ok(Some(self.site_in(parent, &path, name)?.0))
+    }
+
+    /// The name in its folder, and whether no other path can lead there.
+    fn site_in(&self, parent: Dir, path: &SharePath, name: Name) -> Result<(Site, bool)> {
         let status = self.disk.dir_status(&parent)?;
-        Ok(Some(Site { path: path.clone(), parent, folder: status.stamp.id, mount: status.mount, name }))
+        let site = Site { path: path.clone(), parent, folder: status.stamp.id, mount: status.mount, name };
+        Ok((site, self.disk.has_one_path(&status)))
     }
 
     /// Takes the mutex of a path. `None` for the share itself, which nothing may change.

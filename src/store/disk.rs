@@ -57,6 +57,8 @@ pub struct Status {
     pub links: u32,
     /// Which mount it lies on: a rename works within one only.
     pub mount: u64,
+    /// Which device it lies on, of which there may be several mounts: with the inode number, what it is whatever leads to it.
+    pub device: u64,
     /// When it was made, where the file system knows.
     pub born: Option<Timestamp>,
 }
@@ -111,6 +113,18 @@ pub struct Entry {
     pub status: Status,
     /// Whether a link was followed to it.
     pub is_linked: bool,
+}
+
+/// Whether a folder takes names for one that are written in different ways: capitals for small letters, composed characters for
+/// decomposed ones, short names for long ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    /// It never does.
+    Never,
+    /// It may: other spellings of a name have to be tried.
+    Perhaps,
+    /// Its file system does, and may know more spellings than one can think of.
+    Always,
 }
 
 /// How much room a file system has, in bytes.
@@ -203,6 +217,8 @@ pub enum Cause {
     NotEmpty,
     /// The path leads out of the share, or over a link that is not to be followed.
     Escapes,
+    /// The path leads into noclobber's own folder.
+    Reserved,
     /// The two ends lie on different mounts.
     OtherMount,
     /// No room is left, on the disk or in the quota.
@@ -263,9 +279,22 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Looks at one name, not following a link; `None` where nothing has it.
     fn look(&self, at: &Dir, name: &Name) -> Result<Option<Status>>;
 
-    /// Looks at what a whole path beneath `from` names, following links only where the share does; `None` where nothing has it.
-    /// Nothing is opened; it only confirms what is known already.
+    /// Looks at what a whole path beneath `from` names, by the walk of [`Disk::open_path`]; `None` where that finds nothing, or leads out
+    /// of the share or over a link that is not to be followed. Nothing is opened.
     fn look_path(&self, from: &Dir, path: &[u8]) -> Result<Option<Status>>;
+
+    /// Whether what a path leads to has no other path: it lies on the mount of the share's top, which takes names as they are, and no links
+    /// are followed.
+    fn has_one_path(&self, found: &Status) -> bool;
+
+    /// Whether a folder takes names for one that are written in different ways.
+    fn folding(&self, dir: &Dir) -> Folding;
+
+    /// Where a link leads that is to be followed, as it is written; `None` where none is followed, or this is none.
+    fn link_target(&self, at: &Dir, name: &Name) -> Result<Option<Box<[u8]>>>;
+
+    /// Calls `each` for every name in a directory, in no order, until it breaks. Nothing is looked at. Not a single step.
+    fn names(&self, dir: &Dir, each: &mut dyn FnMut(Name) -> std::ops::ControlFlow<()>) -> Result<()>;
 
     /// Opens a regular file for reading, without waiting and without touching anything that is not a regular file.
     fn open(&self, at: &Dir, name: &Name) -> Result<Opened>;

@@ -18,9 +18,10 @@ use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::version::{Ending, EntryName, VersionId};
 
 use super::disk::{Cause, Dir, Disk, Kind, Leased, Opened, Result, Status};
+use super::spelling::FolderId;
 use super::staging;
 
-use layout::{HISTORY, RUNNING, SWAP, found};
+use layout::{HISTORY, MOUNTS, RUNNING, SWAP, found};
 
 pub use pages::{KeptVersion, Page};
 
@@ -275,6 +276,20 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// Which folders are noclobber's own, on every file system of the share: whatever name leads to them.
+    pub(super) fn own_folder_ids(&self) -> Result<Vec<FolderId>> {
+        let mut ids = Vec::new();
+        for own in self.own_folders()? {
+            let status = self.disk.dir_status(&own)?;
+            ids.push((status.device, status.stamp.id));
+            for inside in [HISTORY, SWAP, MOUNTS] {
+                let status = self.disk.look(&own, &own_name(inside))?;
+                ids.extend(status.map(|status| (status.device, status.stamp.id)));
+            }
+        }
+        Ok(ids)
     }
 
     /// Whether it is a file that somebody has open for writing, as far as can be told.

@@ -25,10 +25,11 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
 
 use super::disk::{
-    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Kind, Leased, Opened, RawHandle, Result, Space, Status, Tier,
+    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Folding, Kind, Leased, Opened, RawHandle, Result, Space,
+    Status, Tier,
 };
 use super::lease;
-use crate::model::path::Name;
+use crate::model::path::{Name, PathError};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
 /// How long [`Disk::root`] goes on without looking whether the folder is still there.
@@ -42,6 +43,10 @@ const RESOLVE_TRIES_MAX: usize = 128;
 
 /// The longest path that the system takes in one call, in bytes (`PATH_MAX` without its NUL, path_resolution(7)).
 const PATH_BYTES_MAX: usize = 4095;
+
+/// How often a folder above the share is tried to be locked, and how long between two tries.
+const LOCK_TRIES_MAX: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is asked of every file: the mount tells a rename that cannot work, the birth tells an inode's reuse.
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
@@ -96,8 +101,17 @@ struct Root {
     dir: Dir,
     place: Place,
     abilities: Abilities,
+    folding: Folding,
     /// Keeps a second process off, while it is open.
-    lock: Option<OwnedFd>,
+    lock: Option<ShareLock>,
+}
+
+/// The locks of a share: one on its top that nobody else may have, and one on every folder above it that other shares below those may have
+/// too. So neither a folder in it nor one above it is served by another process at the same time.
+#[derive(Debug)]
+struct ShareLock {
+    _top: OwnedFd,
+    _above: Vec<OwnedFd>,
 }
 
 /// Which directory a path leads to.
@@ -146,14 +160,15 @@ impl OsDisk {
             is_mount: place.is_mount,
             handles,
             subvolumes: AtomicBool::new(probe::has_subvolumes(fd(&dir.0)?)),
-            root: RwLock::new(Root { dir, place, abilities, lock: None }),
+            root: RwLock::new(Root { folding: probe::folding(fd(&dir.0)?), dir, place, abilities, lock: None }),
             began: Instant::now(),
             root_looked: AtomicU64::new(0),
         };
         Ok(disk)
     }
 
-    /// Locks the folder, so that only one process serves it. Fails with [`Cause::InUse`] if another one does already.
+    /// Locks the folder, so that only one process serves it. Fails with [`Cause::InUse`] if another one does already, or serves a folder in
+    /// it or above it. What is above a folder that may not be read is not found out, nor is another place where a part of it is mounted.
     ///
     /// Whether it is locked is given back: some network file systems have no such locks. The lock ends with this value.
     pub fn lock_share(&self) -> Result<bool> {
@@ -164,18 +179,45 @@ impl OsDisk {
         Ok(root.lock.is_some())
     }
 
-    fn lock(&self, dir: &Dir) -> Result<Option<OwnedFd>> {
+    fn lock(&self, dir: &Dir) -> Result<Option<ShareLock>> {
         let name = self.folder.as_os_str().as_encoded_bytes();
         let failed = |errno| failed("lock", name, errno);
-        let lock = openat_again(fd(&dir.0)?, c".", OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
-        match retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => Ok(Some(lock)),
+        let top = openat_again(fd(&dir.0)?, c".", OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+        match retry_on_intr(|| rustix::fs::flock(&top, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                Err(refused("lock", name, Cause::InUse, "another process is serving this folder already"))
+                let message = "another process is serving this folder already, or a folder in it";
+                return Err(refused("lock", name, Cause::InUse, message));
             }
-            Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF | Errno::INVAL) => Ok(None),
-            Err(errno) => Err(failed(errno)),
+            Err(errno) if has_no_locks(errno) => return Ok(None),
+            Err(errno) => return Err(failed(errno)),
         }
+        let mut above = Vec::new();
+        let mut below = folder_id(top.as_fd()).map_err(failed)?;
+        // What may not be read ends the way up; at the very top the folder above is the folder itself.
+        while let Ok(folder) =
+            openat_again(above.last().unwrap_or(&top).as_fd(), c"..", OFlags::RDONLY | OFlags::DIRECTORY)
+        {
+            let id = folder_id(folder.as_fd()).map_err(failed)?;
+            if id == below {
+                break;
+            }
+            below = id;
+            match lock_patiently(&folder) {
+                Ok(()) => above.push(folder),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(refused(
+                        "lock",
+                        name,
+                        Cause::InUse,
+                        "another process is serving a folder above it already",
+                    ));
+                }
+                Err(errno) if has_no_locks(errno) => above.push(folder),
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Ok(Some(ShareLock { _top: top, _above: above }))
     }
 
     /// Looks where the path of the share leads now, and opens it again if that is another directory than before.
@@ -214,7 +256,8 @@ impl OsDisk {
             probe::probe(fd(&dir.0)?, self.handles.as_fd())
         };
         self.subvolumes.store(probe::has_subvolumes(fd(&dir.0)?), Ordering::Relaxed);
-        *root = Root { dir, place, abilities, lock };
+        let folding = probe::folding(fd(&dir.0)?);
+        *root = Root { dir, place, abilities, folding, lock };
         Ok(())
     }
 
@@ -232,11 +275,6 @@ impl OsDisk {
 
     fn follows(&self) -> bool {
         self.options.links == FollowLinks::Inside
-    }
-
-    /// The flag that keeps the last link of a path from being followed, where links are not.
-    fn leaf_flags(&self) -> AtFlags {
-        if self.follows() { AtFlags::NO_AUTOMOUNT } else { AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW }
     }
 
     /// Opens what `path` leads to, never leaving the share: `EXDEV` if it would, `ELOOP` over a link that is not followed.
@@ -300,8 +338,10 @@ impl OsDisk {
     /// the place of a regular file in between; that one is not waited for, and is closed untouched.
     fn open_at(&self, from: &Dir, path: &[u8]) -> Result<Opened> {
         let failed = |errno| failed_to_resolve("open", path, errno);
-        let guard = rustix::fs::statx(fd(&from.0)?, path, self.leaf_flags(), StatxFlags::TYPE);
-        if guard.is_ok_and(|found| kind_of(&found) == Kind::File) {
+        // A link on the way may lead anywhere, so that only a name in this very folder is looked at without a walk.
+        let guard =
+            |at| rustix::fs::statx(at, path, AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+        if !path.contains(&b'/') && guard(fd(&from.0)?).is_ok_and(|found| kind_of(&found) == Kind::File) {
             match self.resolve(from, path, self.reading_flags()) {
                 Ok(opened) => {
                     let status = self.status_of(opened.as_fd()).map_err(failed)?;
@@ -361,16 +401,17 @@ impl OsDisk {
     }
 
     fn status_of(&self, fd: BorrowedFd<'_>) -> std::result::Result<Status, Errno> {
-        rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, ASKED).map(|found| self.status_from(&found))
+        // Another program or machine may keep the files: what the kernel remembers of them may be a second old.
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+        rustix::fs::statx(fd, c"", flags, ASKED).map(|found| self.status_from(&found))
     }
 
     fn status_from(&self, found: &Statx) -> Status {
         let has = |flag: StatxFlags| found.stx_mask & flag.bits() != 0;
         let born = has(StatxFlags::BTIME).then(|| timestamp(found.stx_btime));
-        let device = u64::from(found.stx_dev_major) << 52 ^ u64::from(found.stx_dev_minor) << 32;
+        let device = device_of((found.stx_dev_major, found.stx_dev_minor));
         let mount = match has(StatxFlags::MNT_ID) {
-            true if self.subvolumes.load(Ordering::Relaxed) => found.stx_mnt_id ^ device,
-            true => found.stx_mnt_id,
+            true => self.mount_of(found.stx_mnt_id, device),
             false => device,
         };
         Status {
@@ -389,14 +430,19 @@ impl OsDisk {
             gid: found.stx_gid,
             links: found.stx_nlink,
             mount,
+            device,
             born,
         }
     }
 
-    /// Looks at one entry of a listing; `None` if it has vanished.
+    /// What counts as one mount.
+    fn mount_of(&self, mount: u64, device: u64) -> u64 {
+        if self.subvolumes.load(Ordering::Relaxed) { mount ^ device } else { mount }
+    }
+
     /// What a listing tells of a name; nothing if it has vanished meanwhile.
     fn entry(&self, dir: &Dir, name: Name) -> Result<Option<Entry>> {
-        let status = match self.look(dir, &name) {
+        let status = match self.look_with(dir, &name, AtFlags::empty()) {
             Ok(Some(status)) => status,
             Ok(None) => return Ok(None),
             Err(error) if error.cause == Cause::NotFound => return Ok(None),
@@ -409,6 +455,15 @@ impl OsDisk {
         let target = target.and_then(|target| self.status_of(target.as_fd()));
         let is_linked = target.is_ok();
         Ok(Some(Entry { name, status: target.unwrap_or(status), is_linked }))
+    }
+
+    fn look_with(&self, at: &Dir, name: &Name, also: AtFlags) -> Result<Option<Status>> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | also;
+        match rustix::fs::statx(fd(&at.0)?, name.as_bytes(), flags, ASKED) {
+            Ok(found) => Ok(Some(self.status_from(&found))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed("look at", name.as_bytes(), errno)),
+        }
     }
 
     fn rename(
@@ -466,24 +521,59 @@ impl Disk for OsDisk {
     }
 
     fn look(&self, at: &Dir, name: &Name) -> Result<Option<Status>> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        match rustix::fs::statx(fd(&at.0)?, name.as_bytes(), flags, ASKED) {
-            Ok(found) => Ok(Some(self.status_from(&found))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(failed("look at", name.as_bytes(), errno)),
-        }
+        self.look_with(at, name, AtFlags::STATX_FORCE_SYNC)
     }
 
     fn look_path(&self, from: &Dir, path: &[u8]) -> Result<Option<Status>> {
         if path.is_empty() {
             return self.dir_status(from).map(Some);
         }
-        let Some((from, path)) = reached(self.within_reach(from, path))? else { return Ok(None) };
-        match rustix::fs::statx(fd(&from.0)?, path, self.leaf_flags(), ASKED) {
-            Ok(found) => Ok(Some(self.status_from(&found))),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        let (from, path) = match self.within_reach(from, path) {
+            Ok(reached) => reached,
+            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // No link can be on the way to a name in this very folder.
+        if !self.follows() && !path.contains(&b'/') {
+            return self.look_with(
+                &from,
+                &Name::new(path).map_err(|error| no_name(path, error))?,
+                AtFlags::STATX_FORCE_SYNC,
+            );
+        }
+        let flags = if self.follows() { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
+        match self.resolve(&from, path, flags).and_then(|found| self.status_of(found.as_fd())) {
+            Ok(status) => Ok(Some(status)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
             Err(errno) => Err(failed_to_resolve("look at", path, errno)),
         }
+    }
+
+    fn has_one_path(&self, found: &Status) -> bool {
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
+        let mount = self.mount_of(root.place.mount, device_of(root.place.device));
+        !self.follows() && root.folding == Folding::Never && found.mount == mount
+    }
+
+    fn folding(&self, dir: &Dir) -> Folding {
+        fd(&dir.0).map_or(Folding::Perhaps, probe::folding)
+    }
+
+    fn link_target(&self, at: &Dir, name: &Name) -> Result<Option<Box<[u8]>>> {
+        if !self.follows() {
+            return Ok(None);
+        }
+        match rustix::fs::readlinkat(fd(&at.0)?, name.as_bytes(), Vec::new()) {
+            Ok(target) => Ok(Some(target.into_bytes().into())),
+            Err(Errno::INVAL | Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed("read the link", name.as_bytes(), errno)),
+        }
+    }
+
+    fn names(&self, dir: &Dir, each: &mut dyn FnMut(Name) -> ControlFlow<()>) -> Result<()> {
+        walk::names(dir, each)
     }
 
     fn open(&self, at: &Dir, name: &Name) -> Result<Opened> {
@@ -767,6 +857,37 @@ fn place_of(dir: &Dir) -> Option<&(Dir, Box<[u8]>)> {
 
 fn join(place: &[u8], path: &[u8]) -> Box<[u8]> {
     [place, b"/", path].concat().into()
+}
+
+/// Takes a lock that others may have too. Programs that tidy up (systemd-tmpfiles) keep a folder for themselves for a moment.
+fn lock_patiently(folder: &OwnedFd) -> std::result::Result<(), Errno> {
+    let lock = || retry_on_intr(|| rustix::fs::flock(folder, FlockOperation::NonBlockingLockShared));
+    for _ in 1..LOCK_TRIES_MAX {
+        match lock() {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            locked => return locked,
+        }
+    }
+    lock()
+}
+
+/// Network file systems that have no such locks say so in several ways.
+fn has_no_locks(errno: Errno) -> bool {
+    matches!(errno, Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF | Errno::INVAL)
+}
+
+/// Which folder, on which mount.
+fn folder_id(folder: BorrowedFd<'_>) -> std::result::Result<(u32, u32, u64, u64), Errno> {
+    let found = rustix::fs::statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::MNT_ID)?;
+    Ok((found.stx_dev_major, found.stx_dev_minor, found.stx_ino, found.stx_mnt_id))
+}
+
+fn device_of((major, minor): (u32, u32)) -> u64 {
+    u64::from(major) << 52 ^ u64::from(minor) << 32
+}
+
+fn no_name(path: &[u8], error: PathError) -> DiskError {
+    refused("look at", path, Cause::LongName, error)
 }
 
 fn kind_of(found: &Statx) -> Kind {

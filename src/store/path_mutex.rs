@@ -8,9 +8,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use unicode_normalization::UnicodeNormalization;
-
-use crate::model::path::{NAME_BYTES_MAX, Name};
+use crate::model::path::Name;
 use crate::model::stamp::FileId;
 
 const SHARDS: usize = 64;
@@ -74,7 +72,7 @@ pub struct AllCalm {
 impl PathKey {
     /// The key of `name` in the folder of this identity.
     pub fn new(folder: FileId, name: &Name) -> Self {
-        Self { folder, folded: with_folded(name, |folded| folded.into()) }
+        Self { folder, folded: name.folded(|folded| folded.into()) }
     }
 }
 
@@ -104,7 +102,7 @@ impl PathMutexes {
 
     /// The counter of `name`, whatever folder it is in. Several names may share one.
     pub fn slot(&self, name: &Name) -> Slot {
-        Slot(with_folded(name, |folded| self.hash(&folded)) % COUNTERS)
+        Slot(name.folded(|folded| self.hash(&folded)) % COUNTERS)
     }
 
     /// Begins a change of `name`.
@@ -171,21 +169,6 @@ fn calm(counter: &AtomicU64) -> Option<Calm> {
 /// A set of keys is whole whatever thread panicked beside it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Gives a name as all names are that some file system takes for it. Takes no memory for ASCII: a listing asks for every name.
-fn with_folded<T>(name: &Name, give: impl FnOnce(&[u8]) -> T) -> T {
-    let name = name.as_bytes();
-    if name.is_ascii() {
-        let folded = &mut [0; NAME_BYTES_MAX][..name.len()];
-        folded.copy_from_slice(name);
-        folded.make_ascii_lowercase();
-        return give(folded);
-    }
-    match str::from_utf8(name) {
-        Ok(text) => give(text.nfkd().flat_map(char::to_lowercase).nfkc().collect::<String>().as_bytes()),
-        Err(_) => give(name),
-    }
 }
 
 #[cfg(test)]

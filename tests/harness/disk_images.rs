@@ -1,4 +1,4 @@
-//! File systems to try things on: images of ext4, xfs and btrfs in a loop device, and tmpfs. It takes root.
+//! File systems to try things on: images of ext4, xfs and btrfs in a loop device, tmpfs, and those behind another program (FUSE). It takes root.
 //! Each is unmounted and its image removed when it is dropped; nothing else on the machine is touched.
 
 use std::fs;
@@ -121,23 +121,134 @@ impl DiskImage {
     }
 }
 
+/// A file system behind another program, unmounted when it is dropped.
+#[derive(Debug)]
+pub struct FuseDisk {
+    mounted: PathBuf,
+    loop_device: Option<String>,
+    // Holds the mount point, and the image or the folder behind it.
+    _place: TempDir,
+}
+
+impl FuseDisk {
+    /// A folder of this machine once more: links and nothing more.
+    pub fn bindfs() -> Result<Self, String> {
+        Self::new("bindfs", |place, mounted| {
+            let behind = place.join("behind");
+            fs::create_dir(&behind).map_err(|error| error.to_string())?;
+            run("bindfs", &[&behind.display().to_string(), mounted]).map(|()| None)
+        })
+    }
+
+    /// exFAT: not even links, and names that differ in the letters' case are one.
+    pub fn exfat() -> Result<Self, String> {
+        Self::on_loop_device("mount.exfat-fuse", ("mkfs.exfat", &[]), 64, &[])
+    }
+
+    /// NTFS, told that names which differ in the letters' case are one.
+    pub fn ntfs_that_folds() -> Result<Self, String> {
+        Self::on_loop_device("lowntfs-3g", ("mkntfs", &["-Q", "-F"]), 64, &["-o", "ignore_case"])
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.mounted
+    }
+
+    fn on_loop_device(
+        program: &str,
+        (maker, arguments): (&str, &[&str]),
+        mebibytes: u64,
+        options: &[&str],
+    ) -> Result<Self, String> {
+        Self::new(program, |place, mounted| {
+            let image = place.join("image");
+            fs::File::create(&image)
+                .and_then(|file| file.set_len(mebibytes << 20))
+                .map_err(|error| error.to_string())?;
+            let image = image.display().to_string();
+            run(maker, &[arguments, &[image.as_str()]].concat())?;
+            let device = tell("losetup", &["--find", "--show", &image])?;
+            match run(program, &[options, &[device.as_str(), mounted]].concat()) {
+                Ok(()) => Ok(Some(device)),
+                Err(why) => {
+                    let _ = run("losetup", &["--detach", &device]);
+                    Err(why)
+                }
+            }
+        })
+    }
+
+    fn new(program: &str, mount: impl FnOnce(&Path, &str) -> Result<Option<String>, String>) -> Result<Self, String> {
+        if !is_root() {
+            return Err("mounting takes root".to_owned());
+        }
+        if !has_program(program) {
+            return Err(format!("{program} is not installed"));
+        }
+        let place = tempfile::Builder::new().prefix("noclobber-fuse-").tempdir().map_err(|error| error.to_string())?;
+        let mounted = place.path().join("mounted");
+        fs::create_dir(&mounted).map_err(|error| error.to_string())?;
+        let loop_device = mount(place.path(), &mounted.display().to_string())?;
+        Ok(Self { mounted, loop_device, _place: place })
+    }
+}
+
+/// A folder that is mounted at another place too; it goes when it is dropped.
+#[derive(Debug)]
+pub struct Bound(PathBuf);
+
+impl Bound {
+    /// Mounts `folder` at `place`, which is there.
+    pub fn at(place: &Path, folder: &Path) -> Result<Self, String> {
+        if !is_root() {
+            return Err("mounting takes root".to_owned());
+        }
+        run("mount", &["--bind", &folder.display().to_string(), &place.display().to_string()])?;
+        Ok(Self(place.to_owned()))
+    }
+}
+
 impl Drop for DiskImage {
     fn drop(&mut self) {
-        let target = self.mounted.display().to_string();
-        // A process that is just ending may still hold it for a moment; lazily it goes in any case.
-        if run("umount", &[&target]).is_err() {
-            let _ = run("umount", &["-l", &target]);
+        unmount(&self.mounted);
+    }
+}
+
+impl Drop for FuseDisk {
+    fn drop(&mut self) {
+        unmount(&self.mounted);
+        if let Some(device) = &self.loop_device {
+            let _ = run("losetup", &["--detach", device]);
         }
     }
 }
 
+impl Drop for Bound {
+    fn drop(&mut self) {
+        unmount(&self.0);
+    }
+}
+
+/// A process that is just ending may still hold it for a moment; lazily it goes in any case.
+fn unmount(place: &Path) {
+    let place = place.display().to_string();
+    if run("umount", &[&place]).is_err() {
+        let _ = run("umount", &["-l", &place]);
+    }
+}
+
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    tell(program, arguments).map(drop)
+}
+
+fn tell(program: &str, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(program);
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     command.args(arguments).env("PATH", path).stdin(Stdio::null());
     let output = command.output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     Err(format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use noclobber::model::path::Name;
 use noclobber::model::stamp::{FileId, Stamp, Timestamp};
 use noclobber::store::disk::{
-    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Kind, Lease, Leased, Opened, RawHandle, Result, Space, Status,
-    Tier,
+    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Folding, Kind, Lease, Leased, Opened, RawHandle, Result,
+    Space, Status, Tier,
 };
 
 use super::stranger::{Act, Hand};
@@ -40,6 +40,8 @@ pub struct Features {
     pub reflinks: bool,
     /// Whether files have a birth time, which tells a reused inode number apart.
     pub births: bool,
+    /// Whether names that differ in the case of letters are one.
+    pub folds: bool,
     /// How many bytes of files fit.
     pub capacity: u64,
     /// How far the clock moves at every change and every step.
@@ -256,6 +258,7 @@ impl Features {
             abilities: all.at_most(tier),
             reflinks: true,
             births: true,
+            folds: false,
             capacity: 1 << 20,
             tick: Duration::from_micros(1),
         }
@@ -754,6 +757,22 @@ impl Disk for SimDisk {
         )
     }
 
+    fn has_one_path(&self, _: &Status) -> bool {
+        !self.lock().features.folds
+    }
+
+    fn folding(&self, _: &Dir) -> Folding {
+        if self.lock().features.folds { Folding::Perhaps } else { Folding::Never }
+    }
+
+    fn link_target(&self, _: &Dir, _: &Name) -> Result<Option<Box<[u8]>>> {
+        Ok(None)
+    }
+
+    fn names(&self, dir: &Dir, each: &mut dyn FnMut(Name) -> ControlFlow<()>) -> Result<()> {
+        self.list(dir, &mut |entry| each(entry.name))
+    }
+
     fn open(&self, at: &Dir, name: &Name) -> Result<Opened> {
         self.open_path(at, name.as_bytes())
     }
@@ -1033,7 +1052,7 @@ impl Disk for SimDisk {
                 let inode = state.at(from)?;
                 let dir = state.live_dir(to.0)?;
                 state.not_into_itself(inode, dir)?;
-                let old = state.tree()[&dir].get(to.1.as_bytes()).copied();
+                let old = state.named(dir, to.1.as_bytes());
                 match old {
                     Some(old) if old == inode => return Ok(()),
                     Some(old) => state.may_replace(inode, old)?,
@@ -1066,9 +1085,10 @@ impl Disk for SimDisk {
                     let for_upload = state.inodes[&in_].by_server;
                     state.note_taken(out, (dir, name), to, for_upload);
                 }
+                let (one, other) = (state.spelling(here, one.1.as_bytes()), state.spelling(there, other.1.as_bytes()));
                 state.change(|tree| {
-                    tree.entry(here).or_default().insert(one.1.as_bytes().to_vec(), second);
-                    tree.entry(there).or_default().insert(other.1.as_bytes().to_vec(), first);
+                    tree.entry(here).or_default().insert(one, second);
+                    tree.entry(there).or_default().insert(other, first);
                 });
                 state.touch(&[first, second], &[here, there]);
                 Ok(())
@@ -1350,6 +1370,7 @@ impl State {
             gid: inode.gid,
             links: if inode.kind == Kind::Dir { 2 } else { self.links(number) as u32 },
             mount: 1,
+            device: 1,
             born: self.features.births.then_some(inode.born),
         }
     }
@@ -1378,8 +1399,8 @@ impl State {
                 Kind::Link => return Err(Cause::Escapes),
                 _ => return Err(Cause::NotADirectory),
             }
-            let Some(next) = self.tree().get(&inode).and_then(|names| names.get(name)) else { return Ok(None) };
-            inode = *next;
+            let Some(next) = self.named(inode, name) else { return Ok(None) };
+            inode = next;
         }
         Ok(Some(inode))
     }
@@ -1395,7 +1416,19 @@ impl State {
     }
 
     fn at(&self, (dir, name): (&Dir, &Name)) -> std::result::Result<u64, Cause> {
-        self.tree().get(&id(&dir.0)).and_then(|names| names.get(name.as_bytes())).copied().ok_or(Cause::NotFound)
+        self.named(id(&dir.0), name.as_bytes()).ok_or(Cause::NotFound)
+    }
+
+    /// What has a name in a directory, in whatever spelling.
+    fn named(&self, dir: u64, name: &[u8]) -> Option<u64> {
+        self.tree().get(&dir)?.get(&self.spelling(dir, name)).copied()
+    }
+
+    /// A name as it stands in a directory.
+    fn spelling(&self, dir: u64, name: &[u8]) -> Vec<u8> {
+        let alike = |other: &&Vec<u8>| self.features.folds && other.eq_ignore_ascii_case(name);
+        let other = self.tree().get(&dir).and_then(|names| names.keys().find(alike));
+        other.map_or_else(|| name.to_vec(), Clone::clone)
     }
 
     /// A directory that was removed takes no more names.
@@ -1406,7 +1439,7 @@ impl State {
 
     fn free_place(&self, dir: &Dir, name: &Name) -> std::result::Result<u64, Cause> {
         let number = self.live_dir(dir)?;
-        if self.tree()[&number].contains_key(name.as_bytes()) { Err(Cause::Exists) } else { Ok(number) }
+        if self.named(number, name.as_bytes()).is_some() { Err(Cause::Exists) } else { Ok(number) }
     }
 
     fn not_into_itself(&self, inode: u64, dir: u64) -> std::result::Result<(), Cause> {
@@ -1435,7 +1468,8 @@ impl State {
     }
 
     fn remove(&mut self, dir: u64, name: &[u8]) {
-        self.change(|tree| tree.entry(dir).or_default().remove(name));
+        let name = self.spelling(dir, name);
+        self.change(|tree| tree.entry(dir).or_default().remove(&name));
     }
 
     /// The server renames: the deed is told to the judge.
@@ -1447,8 +1481,10 @@ impl State {
             let deed = self.deed(&path, inode);
             self.account.emptied.push(deed);
         }
+        let (here, there) = (self.spelling(dir, from.1.as_bytes()), self.spelling(to, name.as_bytes()));
         self.change(|tree| {
-            tree.entry(dir).or_default().remove(from.1.as_bytes());
+            tree.entry(dir).or_default().remove(&here);
+            tree.entry(to).or_default().remove(&there);
             tree.entry(to).or_default().insert(name.as_bytes().to_vec(), inode);
         });
         self.touch(&[inode], &[dir, to]);

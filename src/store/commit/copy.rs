@@ -12,13 +12,16 @@ use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Resul
 use super::super::history::relative;
 use super::super::staging::{Staged, StagedTree, Staging, each_entry};
 use super::relocate::Entered;
-use super::{Changed, Claim, Pair, Seen, Site, Surprise, Surprises, Swap, Tree};
+use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree};
 
 /// How often a file is copied that changes meanwhile.
 const ATTEMPTS_MAX: usize = 3;
 
 /// How much the paths of folders that are still to be copied may take, in bytes.
 const PENDING_BYTES_MAX: usize = 16 << 20;
+
+/// How many folders that were left out are told of.
+const LEFT_OUT_MAX: usize = 1000;
 
 /// Which part of a folder is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,15 @@ pub enum StagedCopy {
     /// Of a file.
     File(FileCopy),
     /// Of a folder.
-    Folder(StagedTree),
+    Folder(FolderCopy),
+}
+
+/// A copy of a folder with what is in it.
+#[derive(Debug)]
+pub struct FolderCopy {
+    tree: StagedTree,
+    /// Folders that are served and were not copied, since links lead to them, perhaps back up: at most [`LEFT_OUT_MAX`] of them.
+    pub left_out: Vec<SharePath>,
 }
 
 /// A copy of a file, which is committed like an upload.
@@ -76,6 +87,7 @@ impl Tree {
     ///
     /// A copy has the content, the attributes and the date of its source. Of a folder everything that is served is copied: files, folders
     /// with their attributes, and files that a followed link leads to; other links, pipes and devices, and noclobber's own folder are not.
+    /// Which folders links lead to is told.
     /// It takes memory for the folders that are still to be copied, and no more than [`Cause::TooLarge`] allows.
     pub fn stage_copy(&self, source: &SharePath, target: &Site, members: Members) -> Result<Copying> {
         let root = self.disk.root()?;
@@ -110,7 +122,7 @@ impl Tree {
         let top = disk.open_dir(&disk.root()?, source.as_bytes())?;
         let tree = StagedTree::begin(disk, self.history.swap(&target.path, target.mount)?)?;
         let mut todo = vec![source.clone()];
-        let mut todo_bytes = 0;
+        let (mut todo_bytes, mut left_out) = (0, Vec::new());
         while let Some(folder) = todo.pop() {
             let inside = relative(&folder, source);
             todo_bytes -= inside.len();
@@ -120,6 +132,7 @@ impl Tree {
                 opened => opened?,
             };
             let to = tree.folder(inside, true)?;
+            let mount = disk.dir_status(&from)?.mount;
             let mut busy = false;
             if members == Members::Copied {
                 each_entry(&**disk, &from, &mut |entry| {
@@ -127,7 +140,13 @@ impl Tree {
                         return Ok(());
                     }
                     let path = folder.join(&entry.name);
-                    if self.is_folder(&from, &entry)? {
+                    let is_elsewhere = entry.is_linked || entry.status.mount != mount;
+                    if is_elsewhere && self.spelled(&path, LastLink::Followed).is_err() {
+                        return Ok(());
+                    }
+                    if entry.is_linked && entry.status.kind == Kind::Dir {
+                        left_out.extend((left_out.len() < LEFT_OUT_MAX).then_some(path));
+                    } else if self.is_folder(&from, &entry)? {
                         todo_bytes += relative(&path, source).len();
                         if todo_bytes > PENDING_BYTES_MAX {
                             return Err(too_many(&entry.name));
@@ -144,7 +163,7 @@ impl Tree {
             }
             tree.finish_folder(&from, &to)?;
         }
-        Ok(Copying::Ready(Box::new(StagedCopy::Folder(tree))))
+        Ok(Copying::Ready(Box::new(StagedCopy::Folder(FolderCopy { tree, left_out }))))
     }
 
     /// A link to a folder is none: it may lead back up.
@@ -214,12 +233,33 @@ impl<'a> Claim<'a> {
         }
     }
 
+    /// Fails if nothing may be changed where this is. It is asked before the first of two steps, so that the second does not fail.
+    fn must_be_removable(&self) -> Result<()> {
+        let (disk, history) = (&self.tree.disk, &self.tree.history);
+        if disk.abilities().nameless {
+            disk.create_nameless(&self.site.parent)?;
+        }
+        history.place(&self.site.path, self.site.mount).map(drop)
+    }
+
+    /// Undoes a copy that was put here: it becomes a version, and what it had displaced comes back.
+    fn take_back(&self, changed: &Changed<'_>, now: Timestamp) -> Result<()> {
+        self.remove(self.look()?, Surprise::Undo, now)?;
+        let displaced = match &changed.displaced {
+            Some(id) => self.tree.history.find(&self.site.path, id)?,
+            None => None,
+        };
+        displaced.map_or(Ok(()), |version| self.bring_back(&version).map(drop))
+    }
+
     fn enter_copy(&self, copy: &mut StagedCopy) -> Result<Entered> {
         let (dir, name) = (&self.site.parent, &self.site.name);
         let (named, dirs) = match copy {
             StagedCopy::File(file) => (file.staged.name_publicly(dir, name), vec![dir.clone()]),
             // First where it was made: a tree that is at both places after a power cut would be swept from both.
-            StagedCopy::Folder(tree) => (tree.name_publicly(dir, name), vec![tree.made_in().clone(), dir.clone()]),
+            StagedCopy::Folder(FolderCopy { tree, .. }) => {
+                (tree.name_publicly(dir, name), vec![tree.made_in().clone(), dir.clone()])
+            }
         };
         match named {
             Ok(()) => Ok(Entered::Done(dirs)),
@@ -244,13 +284,16 @@ impl<'a> Pair<'a> {
         if seen.status.stamp != file.of {
             return Ok(Swap::Lost);
         }
+        self.source().must_be_removable()?;
         let at_source = self.source().tree.mutexes.begin_change(&self.source().site.name);
         let mut changed = match self.target().put_copy(target, copy, surprises.target, now)? {
             Swap::Done(changed) => changed,
             swap => return Ok(swap),
         };
         // Whatever else has the source's name by now came later, and stays.
-        self.source().remove(source, Surprise::Undo, now)?;
+        if let Err(error) = self.source().remove(source, Surprise::Undo, now) {
+            return self.target().take_back(&changed, now).and(Err(error));
+        }
         changed._under_way_too = Some(at_source);
         Ok(Swap::Done(changed))
     }
@@ -260,7 +303,7 @@ impl StagedCopy {
     fn id(&self) -> FileId {
         match self {
             Self::File(file) => file.staged.id(),
-            Self::Folder(tree) => tree.id(),
+            Self::Folder(folder) => folder.tree.id(),
         }
     }
 }

@@ -24,6 +24,7 @@ pub struct Pair<'a> {
     tree: &'a Tree,
     source: Claim<'a>,
     target: Claim<'a>,
+    is_one_name: bool,
 }
 
 /// What to do when something else was at one of two names than was seen.
@@ -62,6 +63,7 @@ impl Tree {
     /// Takes the mutexes of two paths, in the order of their keys. `None` if one of them is the share itself, which nothing may change.
     pub fn claim_two(&self, source: &SharePath, target: &SharePath) -> Result<Option<Pair<'_>>> {
         let (Some(mut at), Some(mut to)) = (self.site(source)?, self.site(target)?) else { return Ok(None) };
+        let Some((_, wanted)) = target.split() else { return Ok(None) };
         loop {
             let (one, other) = (PathKey::new(at.folder, &at.name), PathKey::new(to.folder, &to.name));
             let (source_guard, target_guard) = match one.cmp(&other) {
@@ -78,10 +80,15 @@ impl Tree {
             };
             let root = self.disk.root_afresh()?;
             let now = (self.site_below(&root, source)?, self.site_below(&root, target)?);
-            let (Some(at_now), Some(to_now)) = now else { return Ok(None) };
+            let (Some(at_now), Some(mut to_now)) = now else { return Ok(None) };
             if at_now.folder == at.folder && to_now.folder == to.folder {
+                let is_one_name = at_now.path == to_now.path;
+                if is_one_name {
+                    to_now = to_now.called(&wanted);
+                }
                 return Ok(Some(Pair {
                     tree: self,
+                    is_one_name,
                     source: Claim { tree: self, site: at_now, _guard: source_guard },
                     target: Claim { tree: self, site: to_now, _guard: target_guard },
                 }));
@@ -105,6 +112,11 @@ impl<'a> Pair<'a> {
     /// The name that it is moved to.
     pub fn target(&self) -> &Claim<'a> {
         &self.target
+    }
+
+    /// Whether both are one name, in two spellings.
+    pub fn is_one_name(&self) -> bool {
+        self.is_one_name
     }
 
     /// Whether both names lie on one mount, within which alone something can be moved.
@@ -292,7 +304,8 @@ impl<'a> Pair<'a> {
     ) -> Result<Entered> {
         let (from, to) = (&self.source.site, &self.target.site);
         let moves_as_it_is = surprise == Surprise::Accept || source.status.kind != Kind::File;
-        if moves_as_it_is && !self.disk().abilities().no_replace {
+        // Its own name would be in the way.
+        if self.is_one_name || moves_as_it_is && !self.disk().abilities().no_replace {
             let place = self.source_place(taken_out)?;
             return self.enter_by_private_name(source, &place, surprise, now);
         }

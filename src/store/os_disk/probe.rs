@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatxFla
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
-use super::super::disk::Abilities;
+use super::super::disk::{Abilities, Folding};
 use super::super::lease;
 use crate::model::path::RESERVED;
 
@@ -69,6 +69,25 @@ pub(super) fn leases_are_sound(file: BorrowedFd<'_>) -> bool {
 /// Whether one mount of this file system may hold several trees, between which nothing can be renamed or linked.
 pub(super) fn has_subvolumes(root: BorrowedFd<'_>) -> bool {
     rustix::fs::fstatfs(root).is_ok_and(|found| matches!(found.f_type as u32, BTRFS | BCACHEFS))
+}
+
+/// Whether the folder takes names for one that are written in different ways, as far as its file system's type tells.
+pub(super) fn folding(dir: BorrowedFd<'_>) -> Folding {
+    let Ok(found) = rustix::fs::fstatfs(dir) else { return Folding::Perhaps };
+    match found.f_type as u32 {
+        XFS | BTRFS => Folding::Never,
+        EXT if !kernel_folds("ext4") => Folding::Never,
+        TMPFS if !kernel_folds("tmpfs") => Folding::Never,
+        F2FS if !kernel_folds("f2fs") => Folding::Never,
+        FAT | EXFAT | NTFS3 => Folding::Always,
+        _ => Folding::Perhaps,
+    }
+}
+
+/// Whether this file system can be told to fold, which is said of single folders (`chattr +F`).
+fn kernel_folds(file_system: &str) -> bool {
+    let path = format!("/sys/fs/{file_system}/features/casefold");
+    rustix::fs::access(path, rustix::fs::Access::EXISTS).is_ok()
 }
 
 const EXT: u32 = 0xEF53;

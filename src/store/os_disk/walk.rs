@@ -39,9 +39,7 @@ type Course = Result<ControlFlow<()>>;
 
 /// Calls `each` for every entry of a directory, in no order, until it breaks.
 pub(super) fn walk(disk: &OsDisk, dir: &Dir, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
-    // A description of its own: the place in the directory belongs to it, and the handle's clones are many.
-    let listed = openat_again(fd(&dir.0)?, c".", OFlags::RDONLY | OFlags::DIRECTORY)
-        .map_err(|errno| failed("list", b"", errno))?;
+    let listed = open_to_list(dir)?;
     let mut buffer = vec![MaybeUninit::uninit(); NAME_BYTES];
     let mut entries = RawDir::new(listed, &mut buffer);
     let mut tell = |looked: &mut dyn Iterator<Item = Result<Option<Entry>>>| -> Course {
@@ -86,6 +84,25 @@ pub(super) fn walk(disk: &OsDisk, dir: &Dir, each: &mut dyn FnMut(Entry) -> Cont
         }
         Ok(())
     })
+}
+
+/// Calls `each` for every name in a directory, in no order, until it breaks.
+pub(super) fn names(dir: &Dir, each: &mut dyn FnMut(Name) -> ControlFlow<()>) -> Result<()> {
+    let mut buffer = vec![MaybeUninit::uninit(); NAME_BYTES];
+    let mut entries = RawDir::new(open_to_list(dir)?, &mut buffer);
+    loop {
+        let names = next_names(&mut entries)?;
+        let was_last = names.len() < BATCH;
+        if names.into_iter().try_for_each(&mut *each).is_break() || was_last {
+            return Ok(());
+        }
+    }
+}
+
+/// A description of its own: the place in the directory belongs to it, and the handle's clones are many.
+fn open_to_list(dir: &Dir) -> Result<OwnedFd> {
+    let listed = openat_again(fd(&dir.0)?, c".", OFlags::RDONLY | OFlags::DIRECTORY);
+    listed.map_err(|errno| failed("list", b"", errno))
 }
 
 /// The next batch of names; a smaller one is the last.

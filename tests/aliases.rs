@@ -1,0 +1,551 @@
+//! One file, one key: by whatever spelling or link a client comes, locks, properties, conditions and versions are those of the file that the
+//! disk takes it for. A link that is not followed is a wall, one that is followed is a second path, and noclobber's own folder is reached by
+//! none.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use noclobber::model::path::SharePath;
+use noclobber::store::commit::{LastLink, Seen, Surprise, Surprises, Swap, Tree};
+use noclobber::store::disk::{Disk, Tier};
+use noclobber::store::history::{History, KeepLimits};
+
+use crate::harness::client::tag_of;
+use crate::harness::dav::lock_info;
+use crate::harness::disk_images::{Bound, DiskImage, FuseDisk};
+use crate::harness::sim_disk::{Features, SimDisk};
+use crate::harness::{Answer, Request, Server, eventually, left_out};
+
+/// Every request that can be made of a path, and what it is called.
+fn everything(server: &Server, path: &str) -> Vec<(String, Request)> {
+    let named = |method: &str, query: &str| server.request(method, format!("{path}{query}"));
+    let version = "2026-11-22T10-00-00.000000Z";
+    let patch = "<D:set><D:prop><t:a>1</t:a></D:prop></D:set>";
+    [
+        ("GET", named("GET", "")),
+        ("GET ?json", named("GET", "?json")),
+        ("GET ?versions", named("GET", "?versions")),
+        ("GET ?version", named("GET", &format!("?version={version}"))),
+        ("HEAD", named("HEAD", "")),
+        ("OPTIONS", named("OPTIONS", "")),
+        ("POST ?restore", named("POST", &format!("?restore={version}"))),
+        ("PROPFIND 0", server.propfind(path, "0")),
+        ("PROPFIND 1", server.propfind(path, "1")),
+        ("PROPPATCH", server.proppatch(path, patch)),
+        ("PUT", named("PUT", "").body("written")),
+        ("PUT If-None-Match", named("PUT", "").if_none_match("*").body("written")),
+        ("PUT If", named("PUT", "").states(format!("<{path}> ([\"{}\"])", "0".repeat(32))).body("written")),
+        ("MKCOL", named("MKCOL", "")),
+        ("LOCK", named("LOCK", "").depth("0").xml(lock_info("exclusive", ""))),
+        ("UNLOCK", server.unlock(path, "urn:uuid:00000000-0000-4000-8000-000000000000")),
+        ("COPY from", server.copying(path, "/copied")),
+        ("COPY to", server.copying("/source", path)),
+        ("MOVE from", server.moving(path, "/moved")),
+        ("MOVE to", server.moving("/source", path)),
+        ("DELETE", named("DELETE", "")),
+        ("TRACE", named("TRACE", "")),
+    ]
+    .map(|(name, request)| (name.to_owned(), request))
+    .into()
+}
+
+/// What of an answer tells one place from another, the path itself apart.
+fn told(answer: &Answer, path: &str) -> (u16, Option<String>, String) {
+    (answer.status, answer.header("allow").map(str::to_owned), answer.text().replace(path, "PATH"))
+}
+
+/// The folder that is not there and the one behind a link that is not followed cannot be told apart.
+#[test]
+fn behind_a_link_is_nothing() {
+    for words in [&[][..], &["--follow-symlinks"]] {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir_all(place.path().join("outside/folder/deep")).unwrap();
+        fs::write(place.path().join("outside/file"), "secret").unwrap();
+        fs::create_dir(place.path().join("share")).unwrap();
+        let options = words.iter().fold(Server::builder(), |options, word| options.option(*word));
+        let server = options.folder(place.path().join("share")).start();
+        symlink("../outside", server.local("x")).unwrap();
+        symlink(place.path().join("outside"), server.local("absolute")).unwrap();
+        server.write("source", "source");
+        for link in ["x", "absolute"] {
+            for below in ["file", "folder", "folder/", "folder/deep", "nothing", "file/below"] {
+                let (behind, nowhere) = (format!("/{link}/{below}"), format!("/none/{below}"));
+                for (one, other) in everything(&server, &behind).into_iter().zip(everything(&server, &nowhere)) {
+                    let (name, mine) = (one.0, told(&one.1.send(), &behind));
+                    assert_eq!(mine, told(&other.1.send(), &nowhere), "{name} {behind} {words:?}");
+                    assert!(mine.0 >= 400 || name == "OPTIONS", "{name} {behind}");
+                }
+            }
+        }
+        assert_eq!(fs::read_to_string(place.path().join("outside/file")).unwrap(), "secret");
+        assert_eq!(fs::read_dir(place.path().join("outside")).unwrap().count(), 2);
+        assert_eq!(server.read("source"), "source");
+    }
+}
+
+/// What was read before is served from memory only for as long as its path leads to it.
+#[test]
+fn a_file_in_memory_goes_when_a_link_takes_the_place_of_its_folder() {
+    for words in [&[][..], &["--follow-symlinks"]] {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("share")).unwrap();
+        let options = words.iter().fold(Server::builder(), |options, word| options.option(*word));
+        let server = options.folder(place.path().join("share")).start();
+        server.put("/dir/deep/f.txt?mkdirs").body("inside").expect(201);
+        for _ in 0..3 {
+            server.get("/dir/deep/f.txt").expect_body("inside");
+        }
+        fs::rename(server.local("dir"), place.path().join("dir")).unwrap();
+        symlink("../dir", server.local("dir")).unwrap();
+        for target in ["/dir/deep/f.txt", "/dir/deep/f.txt?"] {
+            server.get(target).expect(404);
+            server.head(target).if_none_match(tag_of("inside")).expect(404);
+        }
+    }
+}
+
+/// The file that is spelt just as it was asked for comes before one that is spelt otherwise, in memory too.
+#[test]
+fn a_file_in_memory_is_the_one_of_this_spelling() {
+    let server = Server::start();
+    server.write("caf\u{e9}.txt", "composed");
+    for _ in 0..3 {
+        server.get("/cafe%CC%81.txt").expect_body("composed");
+    }
+    server.write("cafe\u{301}.txt", "decomposed");
+    server.get("/cafe%CC%81.txt").expect_body("decomposed");
+    server.get("/caf%C3%A9.txt").expect_body("composed");
+    // The other way of spelling is the one that is on the disk from now on.
+    server.moving("/cafe%CC%81.txt", "/other").expect(201);
+    server.moving("/cafe%CC%81.txt", "/cafe%CC%81.txt").expect(403);
+    server.moving("/caf%C3%A9.txt", "/cafe%CC%81.txt").header("Overwrite", "F").expect(201);
+    assert_eq!(server.names(""), ["cafe\u{301}.txt", "other"]);
+}
+
+/// A link is read through. Nothing changes it, nor what it leads to, and the answer says why.
+#[test]
+fn a_link_itself_is_not_changed() {
+    let server = Server::with("--follow-symlinks").start();
+    server.write("real.txt", "real");
+    server.write("folder/f.txt", "f");
+    server.write("source", "source");
+    symlink("real.txt", server.local("link")).unwrap();
+    symlink("folder", server.local("alias")).unwrap();
+    symlink("nowhere", server.local("dangling")).unwrap();
+    server.get("/link").expect_body("real");
+    server.propfind("/alias/", "1").expect(207);
+    for link in ["/link", "/alias"] {
+        for (name, request) in everything(&server, link) {
+            let is_read = ["GET", "GET ?json", "GET ?versions", "HEAD", "OPTIONS", "PROPFIND 0", "PROPFIND 1"];
+            if is_read.contains(&name.as_str()) || name == "COPY from" {
+                request.expect_any(&[200, 201, 207]);
+                let _ = fs::remove_file(server.local("copied"));
+                let _ = fs::remove_dir_all(server.local("copied"));
+                continue;
+            }
+            let answer = request.send();
+            assert!(answer.status >= 400, "{name} {link}: {answer}");
+            if ["DELETE", "MOVE from", "PROPPATCH", "LOCK"].contains(&name.as_str()) {
+                assert_eq!(answer.status, 403, "{name} {link}: {answer}");
+                assert!(answer.text().contains("symbolic link"), "{name} {link}: {answer}");
+            }
+        }
+    }
+    for method in ["DELETE", "PROPFIND", "GET"] {
+        server.request(method, "/dangling").expect(404);
+    }
+    assert!(["link", "alias", "dangling"].iter().all(|link| server.local(link).is_symlink()));
+    assert_eq!((server.read("real.txt"), server.read("folder/f.txt")), ("real".to_owned(), "f".to_owned()));
+}
+
+/// A folder with two paths has one set of locks, properties, versions and uploads.
+#[test]
+fn what_is_kept_of_a_file_is_the_same_by_every_link() {
+    let server = Server::with("--follow-symlinks").start();
+    server.write("dir/f.txt", "one");
+    server.write("dir/deep/g.txt", "g");
+    server.write("source", "source");
+    symlink("dir", server.local("alias")).unwrap();
+    symlink("../dir/deep", server.local("dir/again")).unwrap();
+    server.note("/alias/f.txt", "<t:a>noted</t:a>");
+    assert_eq!(server.properties("/dir/f.txt", "<t:a/>").value("{urn:t}a"), "noted");
+    let listed = server.ask("/alias/", "1", "<t:a/>").expect(207).multistatus();
+    assert_eq!(listed.of("/alias/f.txt").value("{urn:t}a"), "noted");
+    let token = server.locked("/dir/f.txt", "0");
+    let deep = server.locked("/alias/deep/", "infinity");
+    assert_eq!(server.tokens_on("/alias/f.txt").concat(), token);
+    for (path, token) in [("/alias/f.txt", &token), ("/dir/again/g.txt", &deep), ("/alias/again/g.txt", &deep)] {
+        server.put(path).body("blind").expect(423);
+        server.delete(path).expect(423);
+        server.moving(path, "/moved").expect(423);
+        server.moving("/source", path).expect(423);
+        server.copying("/source", path).expect(423);
+        server.lock(path, "exclusive", "0").expect(423);
+        server.proppatch(path, "<D:set><D:prop><t:a>2</t:a></D:prop></D:set>").expect(423);
+        server.put(path).holding(token).body("two").expect(204);
+    }
+    server.put("/alias/deep/new").body("x").expect(423);
+    server.mkcol("/dir/again/new/").expect(423);
+    server.delete("/alias/deep/").expect(423);
+    server.put("/source").states(format!("</alias/f.txt> (<{token}>)")).body("named by the other path").expect(204);
+    assert_eq!(server.versions("/alias/f.txt").0.len(), server.versions("/dir/f.txt").0.len());
+    assert_eq!(server.versions("/dir/f.txt").0.len(), 1);
+    server.unlock("/alias/f.txt", &token).expect(204);
+    server.put("/dir/f.txt").body("three").expect(204);
+}
+
+/// An upload is under way by the one path when somebody saves by the other: it is told.
+#[test]
+fn an_upload_in_flight_is_told_by_whatever_path_its_target_changes() {
+    let server = Server::with("--follow-symlinks").option("--no-watch").start();
+    server.write("dir/f.txt", "one");
+    symlink("dir", server.local("alias")).unwrap();
+    for (mine, other) in [("/alias/f.txt", "/dir/f.txt"), ("/dir/f.txt", "/alias/f.txt")] {
+        let tag = server.head(mine).expect(200).tag();
+        let mut upload = server.connect();
+        upload.write(server.put(mine).if_match(&tag).header("Content-Length", "1000000000").head());
+        upload.write(vec![b'x'; 100_000]);
+        assert!(!upload.is_answered_within(Duration::from_millis(300)), "{mine}: answered before the change");
+        server.put(other).body(format!("saved by {other}")).expect(204);
+        assert!(upload.is_answered_within(Duration::from_secs(8)), "{mine}: not told while the upload is under way");
+        upload.answer("PUT").expect(412);
+    }
+}
+
+/// MOVE and COPY see through a link where the folder would come to.
+#[test]
+fn a_folder_comes_to_no_place_within_itself_by_a_link() {
+    let server = Server::with("--follow-symlinks").start();
+    server.write("dir/deep/f.txt", "f");
+    symlink("dir", server.local("alias")).unwrap();
+    symlink("../dir/deep", server.local("dir/again")).unwrap();
+    for to in ["/alias/deep/dir", "/alias/dir", "/dir/again/dir", "/alias/again/new"] {
+        for method in ["MOVE", "COPY"] {
+            server.request(method, "/dir/").header("Destination", to).expect(403);
+        }
+    }
+    server.moving("/dir/deep/", "/alias/deep/").expect(403);
+    assert_eq!(server.read("dir/deep/f.txt"), "f");
+}
+
+/// A folder is copied with the files that links lead to. Folders that links lead to are left out, which the answer says.
+#[test]
+fn a_copy_says_what_it_left_out() {
+    let server = Server::with("--follow-symlinks").start();
+    server.write("dir/f.txt", "f");
+    server.write("other/g.txt", "g");
+    symlink("../other", server.local("dir/linked")).unwrap();
+    symlink("../other/g.txt", server.local("dir/g.txt")).unwrap();
+    symlink("..", server.local("dir/up")).unwrap();
+    symlink("nowhere", server.local("dir/dangling")).unwrap();
+    let told = server.copying("/dir/", "/copy").expect(207).multistatus();
+    let mut left_out = told.hrefs();
+    left_out.sort_unstable();
+    assert_eq!(left_out, ["/dir/linked/", "/dir/up/"]);
+    assert_eq!(server.names("copy"), ["f.txt", "g.txt"]);
+    assert!(!server.local("copy/g.txt").is_symlink() && server.read("copy/g.txt") == "g");
+    fs::remove_file(server.local("dir/linked")).unwrap();
+    fs::remove_file(server.local("dir/up")).unwrap();
+    server.copying("/dir/", "/copy").expect(204);
+}
+
+/// Whatever leads into noclobber's own folder leads to nothing, and is in no list.
+#[test]
+fn noclobbers_own_folder_is_reached_by_nothing() {
+    let server = Server::with("--follow-symlinks").start();
+    server.put("/a").body("one").expect(201);
+    server.put("/a").body("two").expect(204);
+    server.write("source", "source");
+    let (kept, _) = server.kept_files().pop().expect("a version");
+    let kept = kept.strip_prefix(server.folder()).unwrap_or(&kept).to_owned();
+    let inside = kept.parent().unwrap().to_owned();
+    let before = server.kept_files();
+    symlink(".noclobber", server.local("n")).unwrap();
+    symlink(&inside, server.local("v")).unwrap();
+    symlink(&kept, server.local("file")).unwrap();
+    symlink("n/history", server.local("twice")).unwrap();
+    fs::create_dir(server.local("sub")).unwrap();
+    symlink("../.noclobber/history/..", server.local("sub/up")).unwrap();
+    let id = kept.file_name().unwrap().to_str().unwrap();
+    let below = inside.strip_prefix(".noclobber").unwrap().to_str().unwrap();
+    let paths = ["/n", "/n/history", "/v", "/file", "/twice", "/sub/up", "/sub/up/history"].map(str::to_owned);
+    let deep = [format!("/n/{below}/{id}"), format!("/v/{id}"), format!("/sub/up/{below}/{id}"), "/v/new".to_owned()];
+    for path in paths.iter().chain(&deep) {
+        for (name, request) in everything(&server, path) {
+            let answer = request.send();
+            let is_refused = matches!(answer.status, 403 | 404 | 405 | 409 | 412) || name == "OPTIONS";
+            assert!(is_refused, "{name} {path}: {answer}");
+            let is_there = ["GET", "PROPFIND 0", "PUT", "DELETE", "MKCOL"].contains(&name.as_str());
+            assert!(!is_there || matches!(answer.status, 403..=405), "{name} {path}: {answer}");
+        }
+    }
+    assert_eq!(server.kept_files(), before);
+    let listed = server.get("/?json").expect(200).text();
+    assert!(
+        ["n", "v", "file", "twice"].iter().all(|name| !listed.contains(&format!("\"name\":\"{name}\""))),
+        "{listed}"
+    );
+    assert_eq!(server.propfind("/sub/", "1").expect(207).multistatus().hrefs(), ["/sub/"]);
+    server.copying("/sub/", "/copy").expect(201);
+    assert_eq!(server.names("copy"), [""; 0]);
+    server.versions("/a").expect(["one"]);
+}
+
+/// A place where it is mounted once more is noclobber's own folder, too.
+#[test]
+fn noclobbers_own_folder_is_reached_by_no_mount() {
+    const TEST: &str = "noclobbers_own_folder_is_reached_by_no_mount";
+    let server = Server::start();
+    server.put("/a").body("one").expect(201);
+    server.put("/a").body("two").expect(204);
+    server.write("source", "source");
+    let mut bound = Vec::new();
+    for (place, folder) in [("m", ".noclobber"), ("h", ".noclobber/history"), ("sub/m", ".noclobber")] {
+        fs::create_dir_all(server.local(place)).unwrap();
+        match Bound::at(&server.local(place), &server.local(folder)) {
+            Ok(mount) => bound.push(mount),
+            Err(why) => return left_out(TEST, &why),
+        }
+    }
+    let before = server.kept_files();
+    for path in ["/m", "/m/history", "/m/history/a", "/h", "/h/a", "/sub/m", "/sub/m/history/a", "/h/new"] {
+        for (name, request) in everything(&server, path) {
+            let answer = request.send();
+            let is_refused = matches!(answer.status, 403 | 404 | 405 | 409 | 412) || name == "OPTIONS";
+            assert!(is_refused, "{name} {path}: {answer}");
+        }
+        server.get(path).expect(404);
+        server.propfind(path, "1").expect(404);
+        server.get(format!("{path}?versions")).expect(404);
+    }
+    let listed = server.propfind("/", "1").expect(207).multistatus();
+    assert!(!listed.hrefs().iter().any(|href| ["/m/", "/h/"].contains(href)), "{:?}", listed.hrefs());
+    server.copying("/sub/", "/copy").expect(201);
+    assert_eq!(server.names("copy"), [""; 0]);
+    drop(bound);
+    assert_eq!(server.kept_files(), before);
+}
+
+/// Where names that differ in the letters' case are one, everything that is kept of a file is kept once.
+#[test]
+fn what_is_kept_of_a_file_is_the_same_in_every_case() {
+    const TEST: &str = "what_is_kept_of_a_file_is_the_same_in_every_case";
+    for disk in [FuseDisk::exfat(), FuseDisk::ntfs_that_folds()] {
+        let disk = match disk {
+            Ok(disk) => disk,
+            Err(why) => {
+                left_out(TEST, &why);
+                continue;
+            }
+        };
+        let server = Server::on(disk.path());
+        server.put("/Docs/Report.txt?mkdirs").body("one").expect(201);
+        server.put("/source").body("source").expect(201);
+        let token = server.locked("/Docs/Report.txt", "0");
+        server.note_with("/DOCS/REPORT.TXT", &token);
+        assert_eq!(server.properties("/docs/report.TXT", "<t:a/>").value("{urn:t}a"), "noted");
+        assert_eq!(server.tokens_on("/docs/report.txt").concat(), token);
+        for path in ["/Docs/Report.txt", "/DOCS/REPORT.TXT", "/docs/report.txt", "/Docs/REPORT.txt"] {
+            server.put(path).body("blind").expect(423);
+            server.delete(path).expect(423);
+            server.moving(path, "/moved").expect(423);
+            server.moving("/source", path).expect(423);
+            server.copying("/source", path).expect(423);
+            server.lock(path, "exclusive", "0").expect(423);
+            server.proppatch(path, "<D:set><D:prop><t:a>2</t:a></D:prop></D:set>").expect(423);
+        }
+        for folder in ["/DOCS/", "/docs/"] {
+            server.delete(folder).expect(423);
+            server.moving(folder, "/moved").expect(423);
+        }
+        // The lock on a name that was free, and the guard after a refusal, go by what the disk has made of the name.
+        let made = server.locked("/Made.txt", "0");
+        server.put("/MADE.TXT").body("blind").expect(423);
+        server.delete("/made.txt").expect(423);
+        server.unlock("/made.TXT", &made).expect(204);
+        server.delete("/Made.TXT").expect(412);
+        let tag = server.put("/docs/REPORT.TXT").holding(&token).body("two").expect(204).tag();
+        server.get("/Docs/Report.txt").expect_body("two");
+        server.put("/Docs/Report.txt").holding(&token).if_match(tag_of("one")).body("stale").expect(412);
+        server.put("/source").states(format!("</DOCS/report.txt> ([{tag}])")).body("by the other").expect(204);
+        server.unlock("/docs/report.txt", &token).expect(204);
+        assert_eq!(kept(&server), ["one", "source"]);
+        server.put("/docs/report.txt").if_none_match("*").body("three").expect(412);
+        server.mkcol("/DOCS/").expect(405);
+        server.copying("/Docs/Report.txt", "/Docs/REPORT.txt").expect(403);
+        assert_eq!(server.names("Docs").len(), 1, "{:?}", server.names("Docs"));
+        assert_eq!(server.properties("/docs/report.TXT", "<t:a/>").value("{urn:t}a"), "noted");
+        is_spelt_anew(&server);
+    }
+}
+
+/// The commit goes by the name on the disk, on every tier, and a MOVE by case alone displaces nothing.
+#[test]
+fn a_name_is_found_as_it_stands_in_its_folder() {
+    let path = |text: &str| SharePath::parse_disk(text.as_bytes()).unwrap();
+    for tier in [Tier::A, Tier::B, Tier::C, Tier::D] {
+        let sim = SimDisk::new(Features { folds: true, ..Features::of(tier) });
+        sim.place("Docs/Report.txt", "one");
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let limits = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 100 };
+        let tree = Tree::new(Arc::clone(&disk), History::new(disk, Some(limits)));
+        for (asked, there) in [
+            ("DOCS/REPORT.TXT", "Docs/Report.txt"),
+            ("docs", "Docs"),
+            ("Docs/Report.txt", "Docs/Report.txt"),
+            ("docs/New.txt", "Docs/New.txt"),
+            ("None/A", "None/A"),
+        ] {
+            assert_eq!(*tree.spelled(&path(asked), LastLink::Itself).unwrap(), path(there), "{asked} on tier {tier}");
+        }
+        assert_eq!(tree.claim(&path("docs/report.TXT")).unwrap().unwrap().site().path, path("Docs/Report.txt"));
+        let pair = tree.claim_two(&path("docs/report.txt"), &path("docs/REPORT.txt")).unwrap().unwrap();
+        assert!(pair.is_one_name());
+        let source = pair.source().look().unwrap();
+        let surprises = Surprises { source: Surprise::Undo, target: Surprise::Undo };
+        let done = pair.relocate(source, Seen::Nothing, surprises, sim.now()).unwrap();
+        assert!(matches!(done, Swap::Done(_)), "on tier {tier}: {done:?}");
+        drop((done, pair));
+        let everywhere = sim.contents_everywhere().into_iter().filter(|(path, _)| path != ".noclobber/running");
+        let is_there = [("Docs/REPORT.txt".to_owned(), b"one".to_vec())];
+        assert_eq!(everywhere.collect::<Vec<_>>(), is_there, "on tier {tier}");
+    }
+}
+
+impl Server {
+    fn note_with(&self, target: &str, token: &str) {
+        let set = "<D:set><D:prop><t:a>noted</t:a></D:prop></D:set>";
+        self.proppatch(target, set).expect(423);
+        self.proppatch(target, set).holding(token).expect(207);
+    }
+}
+
+/// MOVE to a name that differs in the letters' case alone: the file is called so from then on, and nothing else has happened.
+fn is_spelt_anew(server: &Server) {
+    let tag = server.put("/Docs/plain.txt").body("plain").expect(201).tag();
+    server.note("/Docs/plain.txt", "<t:a>noted</t:a>");
+    let kept_before = server.kept_files().len();
+    server.moving("/Docs/plain.txt", "/Docs/plain.txt").expect(403);
+    server.moving("/Docs/plain.txt", "/Docs/Plain.TXT").header("Overwrite", "F").expect(201);
+    server.moving("/docs/PLAIN.txt", "/DOCS/PLAIN.TXT").if_match(&tag).expect(201);
+    server.moving("/docs/plain.txt", "/Docs/Plain.txt").if_match(tag_of("other")).expect(412);
+    server.get("/Docs/plain.txt").expect_body("plain");
+    assert_eq!(server.head("/Docs/Plain.txt").expect(200).tag(), tag);
+    assert_eq!(server.properties("/docs/plain.TXT", "<t:a/>").value("{urn:t}a"), "noted");
+    assert_eq!(server.kept_files().len(), kept_before, "nothing was displaced");
+    server.moving("/docs/", "/DOCS/").expect(201);
+    server.get("/Docs/plain.txt").expect_body("plain");
+    server.delete("/Docs/Plain.txt").if_match(&tag).expect(204);
+    server.get("/docs/plain.txt").expect(404);
+    assert!(kept(server).contains(&"plain".to_owned()));
+}
+
+/// The contents of all versions that have any.
+fn kept(server: &Server) -> Vec<String> {
+    let mut kept: Vec<_> =
+        server.kept_files().into_iter().map(|(_, bytes)| String::from_utf8(bytes).expect("a text")).collect();
+    kept.retain(|content| !content.is_empty());
+    kept.sort_unstable();
+    kept
+}
+
+/// A write that was answered is there, or in the history, whatever spelling it and the next one came by, and however soon.
+#[test]
+fn no_write_is_nowhere_where_names_have_two_spellings() {
+    const TEST: &str = "no_write_is_nowhere_where_names_have_two_spellings";
+    for disk in [FuseDisk::exfat(), FuseDisk::ntfs_that_folds()] {
+        let disk = match disk {
+            Ok(disk) => disk,
+            Err(why) => {
+                left_out(TEST, &why);
+                continue;
+            }
+        };
+        let server = Server::on(disk.path());
+        for round in 0..5 {
+            let names = [format!("Doc{round}.txt"), format!("DOC{round}.TXT")];
+            let [one, other] = names.clone().map(|name| format!("/{name}"));
+            let tag = server.put(&one).body("one").expect(201).tag();
+            let second = server.put(&other).if_match(&tag).body("two: Ben's work").expect(204).tag();
+            server.get(&one).expect_body("two: Ben's work");
+            server.put(&one).if_match(&tag).body("three").expect(412);
+            // A program saves by the other spelling, in place and by rename.
+            fs::write(server.local(&names[1]), format!("hers, in place, {round}")).unwrap();
+            server.put(&one).if_match(&second).body("stale").expect(412);
+            server.write("saved", format!("hers, by rename, {round}"));
+            fs::rename(server.local("saved"), server.local(&names[1])).unwrap();
+            server.put(&one).if_match(&second).body("stale").expect(412);
+            server.put(&one).body("last").expect_any(&[201, 204]);
+            let kept = kept(&server);
+            for owed in ["one".to_owned(), format!("hers, by rename, {round}")] {
+                assert!(kept.contains(&owed), "{owed}: {kept:?}");
+            }
+            server.get(&other).expect_body("last");
+        }
+    }
+}
+
+/// A MOVE to another file system whose source cannot be taken away leaves both ends as they were.
+#[test]
+fn a_move_off_a_read_only_file_system_leaves_nothing_behind() {
+    const TEST: &str = "a_move_off_a_read_only_file_system_leaves_nothing_behind";
+    let share = tempfile::Builder::new().prefix("noclobber-share-").tempdir().unwrap();
+    let inner = share.path().join("inner");
+    fs::create_dir_all(&inner).unwrap();
+    let disk = match DiskImage::tmpfs("size=16m") {
+        Ok(disk) => disk,
+        Err(why) => return left_out(TEST, &why),
+    };
+    fs::write(disk.path().join("a.txt"), "inner").unwrap();
+    let _bound = match Bound::at(&inner, disk.path()) {
+        Ok(bound) => bound,
+        Err(why) => return left_out(TEST, &why),
+    };
+    for keeps in [true, false] {
+        let options = Server::builder().folder(share.path());
+        let server = if keeps { options } else { options.option("--no-history") }.start();
+        // A version there, so that its folder in the history is there already.
+        server.put("/inner/a.txt").body("inner").expect(204);
+        server.write("b.txt", "there");
+        disk.remount("ro");
+        for condition in [None, Some(tag_of("inner"))] {
+            for (to, is_there) in [("/new.txt", false), ("/b.txt", true)] {
+                let request = server.moving("/inner/a.txt", to);
+                let request = condition.iter().fold(request, |request, tag| request.if_match(tag));
+                request.expect(403);
+                assert_eq!(server.local(&to[1..]).exists(), is_there, "{to}");
+            }
+        }
+        disk.remount("rw");
+        assert_eq!((server.read("b.txt"), server.read("inner/a.txt")), ("there".to_owned(), "inner".to_owned()));
+        server.moving("/inner/a.txt", "/new.txt").header("Overwrite", "F").expect(201);
+        server.moving("/new.txt", "/inner/a.txt").expect(201);
+    }
+}
+
+/// What one process serves no other does, nor a part of it, nor what it is a part of.
+#[test]
+fn one_process_serves_a_folder_and_all_that_is_in_it() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir_all(place.path().join("share/sub/deep")).unwrap();
+    fs::create_dir_all(place.path().join("beside")).unwrap();
+    let folder = |path: &str| place.path().join(path);
+    let is_refused = |path: &Path| {
+        let (status, said) = Server::builder().folder(path).start_in_vain();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("another process is serving"), "{said}");
+    };
+    let mut server = Server::on(folder("share/sub"));
+    for other in ["share/sub/deep", "share/sub", "share", ""] {
+        is_refused(&folder(other));
+    }
+    let beside = Server::on(folder("beside"));
+    server.put("/a").body("a").expect(201);
+    beside.put("/a").body("a").expect(201);
+    server.stop();
+    // What ended keeps nobody off.
+    eventually(Duration::from_secs(5), "the lock to go", || Some(Server::on(folder("share"))));
+}
