@@ -5,8 +5,10 @@ use actix_http::RequestHead;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 
+use super::chunks::{Chunks, Followed};
 use super::dav_headers::{self, OwnHosts, Place, TIMEOUT_MAX, TIMEOUT_MIN};
 use super::digest::{self, Expected};
+use super::heads::{Head, Looked};
 use super::if_header;
 use super::range::{self, Ranges};
 use super::xml::XmlError;
@@ -31,6 +33,32 @@ pub fn range(bytes: &[u8], size: u64) {
     if range::if_range_holds(Some(bytes), &validators, Timestamp::new(784_111_778, 0)) {
         let text = String::from_utf8_lossy(bytes);
         assert!(text.trim() == "\"cur\"" || text.contains("08:49:37"), "{text}");
+    }
+}
+
+/// A head, and a body in chunks, that come in two pieces: the first byte says where they are cut, and that changes nothing.
+pub fn framing(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let cut = usize::from(*cut).min(bytes.len());
+    let (mut chunks, mut in_two) = (Chunks::default(), Chunks::default());
+    let followed = match in_two.follow(&bytes[..cut]) {
+        Followed::All => match in_two.follow(&bytes[cut..]) {
+            Followed::All => Followed::All,
+            Followed::Complete(length) => Followed::Complete(cut + length),
+            Followed::Malformed(length) => Followed::Malformed(cut + length),
+        },
+        followed => followed,
+    };
+    assert_eq!(followed, chunks.follow(bytes));
+    let (mut text, mut head) = (bytes.to_vec(), Head::default());
+    let looked = match head.look(&mut text[..cut], 1000) {
+        Looked::Begun => head.look(&mut text, 1000),
+        looked => looked,
+    };
+    match (looked, Head::default().look(&mut bytes.to_vec(), 1000)) {
+        // What the parser would refuse is known earlier where it comes in pieces.
+        (Looked::Refused(_), Looked::Complete(..) | Looked::Refused(_)) => {}
+        (in_two, in_one) => assert_eq!(in_two, in_one),
     }
 }
 

@@ -276,4 +276,23 @@ mod tests {
             }
         }
     }
+
+    /// Bytes at random, of those that heads and chunks are made of.
+    #[test]
+    fn no_cut_changes_what_is_found() {
+        let pieces =
+            ["0", "1", "a", ";", "=", "\"", " ", "\r\n", "\n", "\r", ":", "GET / HTTP/1.1", "Host: a", "#", "\\"];
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            let mut text = Vec::new();
+            for _ in 0..state % 12 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.extend_from_slice(pieces[(state >> 33) as usize % pieces.len()].as_bytes());
+            }
+            state = state.wrapping_add(1);
+            for cut in 0..=text.len() {
+                crate::http::fuzzing::framing(&[&[cut as u8], &text[..]].concat());
+            }
+        }
+    }
 }
