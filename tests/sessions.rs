@@ -26,6 +26,9 @@ const PATHS: [&str; 7] = ["a", "b", "d/a", "d/b", "d/e/a", "e", "e/a"];
 const CAUSES: [Cause; 6] =
     [Cause::Failed, Cause::NoSpace, Cause::NotPermitted, Cause::TooManyOpen, Cause::ReadOnly, Cause::Unsupported];
 
+/// How many of the last steps are shown when something breaks; of the earlier ones those of clients and programs.
+const TRACED: usize = 60;
+
 /// How many sessions the normal run has, and for how long the slow one goes on.
 const SESSIONS: u64 = 1500;
 const FOR_LONG: Duration = Duration::from_secs(30 * 60);
@@ -146,8 +149,10 @@ impl Session {
     #[track_caller]
     fn broken(&self, what: &str) -> ! {
         let trace = self.disk.trace();
-        let tail = trace.len().saturating_sub(150);
-        panic!("seed {}: {what}\n{}", self.seed, trace[tail..].join("\n"))
+        let tail = trace.len().saturating_sub(TRACED);
+        let is_act = |line: &String| line.starts_with("     ");
+        let before: Vec<_> = trace[..tail].iter().filter(|line| is_act(line)).map(String::as_str).collect();
+        panic!("seed {}: {what}\n{}\n...\n{}", self.seed, before.join("\n"), trace[tail..].join("\n"))
     }
 
     fn fresh(&mut self) -> Vec<u8> {
@@ -177,6 +182,10 @@ impl Session {
     fn time_passes(&mut self) {
         let seconds = self.dice.pick(&[0, 1, 11, 60, 3_600, 86_400 * 40]);
         self.disk.note(format!("     -- {seconds} s pass"));
+        // Whoever walks a path has opened the file long before a second look is due.
+        if self.disk.somebody_is_on_his_way() {
+            (0..2).for_each(|hand| self.disk.act(&Act::Open { hand }));
+        }
         self.disk.advance(Duration::from_secs(seconds));
         self.plan();
         self.with_share(|share, now, _| {
@@ -467,7 +476,9 @@ impl Session {
     }
 
     fn nothing_is_lost(&self) {
-        let lost = self.disk.lost();
+        let (mut lost, written) = (self.disk.lost(), self.disk.account().written);
+        // What a program writes into a file that a program has replaced or removed is theirs to lose.
+        lost.retain(|bytes| !written.contains(bytes) || self.disk.server_took_the_last_name_of(bytes));
         if !lost.is_empty() {
             self.broken(&format!("lost: {:?}", lost.iter().map(|bytes| text(bytes)).collect::<Vec<_>>()));
         }

@@ -591,6 +591,14 @@ impl SimDisk {
         account.owed.difference(&account.disowned).filter(|bytes| !kept.contains(*bytes)).cloned().collect()
     }
 
+    /// Whether it was the server that took the last name of a file with these bytes away, and not a program by an act of its own.
+    pub fn server_took_the_last_name_of(&self, bytes: &[u8]) -> bool {
+        let state = self.lock();
+        let deeds = state.account.unlinked.iter().chain(&state.account.overwritten);
+        let taken: BTreeSet<u64> = deeds.filter(|deed| deed.last_name).map(|deed| deed.inode).collect();
+        state.inodes.iter().any(|(number, inode)| inode.bytes == bytes && taken.contains(number))
+    }
+
     fn from_state(state: State) -> Self {
         Self(Arc::new(Shared { state: Mutex::new(state), pace: Mutex::new(None) }))
     }
