@@ -67,6 +67,8 @@ pub struct Config {
     pub require_tier: Option<Tier>,
     /// The most that is made of the disk's abilities; for tests.
     pub force_tier: Option<Tier>,
+    /// The grain that the disk's clock is taken to have; for tests.
+    pub force_time_grain: Option<Duration>,
     /// A write is on the disk before it is answered. Only a measurement turns this off.
     pub sync: bool,
     /// The folder is watched for changes by other programs.
@@ -290,6 +292,9 @@ pub struct Cli {
     /// Promise no more than this tier, whatever the disk can do; for tests
     #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["B", "C", "D"], help_heading = SAFETY, hide = true)]
     force_tier: Option<String>,
+    /// Keep times no finer than this many milliseconds, whatever the disk can do; for tests
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000), help_heading = SAFETY, hide = true)]
+    force_time_grain: Option<u64>,
     /// Answer before the bytes are on the disk: a power cut then loses what was confirmed. For measuring only
     #[arg(long, help_heading = SAFETY)]
     no_sync: bool,
@@ -719,6 +724,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         require_preconditions: cli.require_preconditions,
         require_tier: cli.require_tier.as_deref().map(tier),
         force_tier: cli.force_tier.as_deref().map(tier),
+        force_time_grain: cli.force_time_grain.map(Duration::from_millis),
         sync: !cli.no_sync,
         watch: !cli.no_watch,
         follow_symlinks: cli.follow_symlinks,

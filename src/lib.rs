@@ -23,8 +23,8 @@
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
 //! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; [`share::outcome`] says how it ended |
-//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags and locks, [`store::properties`] keeps what clients note, [`store::path_mutex`] orders changes, all through the seam of [`store::disk`] |
-//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`] |
+//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags and locks, [`store::properties`] keeps what clients note, [`store::path_mutex`] orders changes, [`store::touched`] tells what the server did from what programs did, all through the seam of [`store::disk`] |
+//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::dating`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`] |
 //!
 //! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together, [`mount_help`] says how to connect.
 //!
@@ -38,6 +38,8 @@
 //! | [`Stamp`](model::stamp::Stamp) | the cheap identity of a file's state |
 //! | [`EntityTag`](model::tag::EntityTag) | the validator on the wire |
 //! | [`Seen`](store::commit::Seen) | what a look found at a name |
+//! | exact date | one that no other version of the name can have been told with ([`model::dating`]) |
+//! | settled | of a stamp: a change made from now on would show in it |
 //! | [`Precondition`](model::precondition::Precondition) | the parsed conditional headers of one request |
 //! | [`Decision`](model::precondition::Decision) | proceed, not modified, or refuse |
 //! | [`StateLists`](model::state_list::StateLists) | the parsed `If` header of one request |

@@ -124,7 +124,8 @@ enum Lock {
 fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
     let folder = &config.folder;
     let links = if config.follow_symlinks { FollowLinks::Inside } else { FollowLinks::Never };
-    let options = Options { links, at_most: config.force_tier, syncs: config.sync };
+    let (at_most, time_grain) = (config.force_tier, config.force_time_grain);
+    let options = Options { links, at_most, time_grain, syncs: config.sync };
     let disk = OsDisk::open(folder, options).with_context(|| format!("cannot share {}", folder.display()))?;
     if lock == Lock::Needed && !disk.lock_share()? {
         bail!("another noclobber serves {} already; a share has one server", folder.display());
@@ -266,6 +267,11 @@ fn say_what_is_served(config: &Config, share: &Share) {
     say(&format!("noclobber {} shares {}", env!("CARGO_PKG_VERSION"), escaped(&folder.to_string_lossy())));
     let tier = share.abilities().tier();
     say(&format!("Tier {tier}: {}", meaning(tier)));
+    if share.abilities().time_grain >= COARSE_GRAIN {
+        say(
+            "Times: this file system keeps them to the second or coarser, so small files are read again until that is over, and dates of what other programs save name no version",
+        );
+    }
     match config.history {
         Some(keep) => say(&format!(
             "History: on, in .noclobber/history; kept for {} days, in at most {} % of the disk",
@@ -278,6 +284,9 @@ fn say_what_is_served(config: &Config, share: &Share) {
         say("Preconditions: required; a change must name the version it replaces");
     }
 }
+
+/// From this grain of the disk's clock on a person is told of it.
+const COARSE_GRAIN: Duration = Duration::from_secs(1);
 
 fn meaning(tier: Tier) -> &'static str {
     match tier {

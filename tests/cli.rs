@@ -83,6 +83,8 @@ fn every_option_arrives() {
             "a",
             "--force-tier",
             "C",
+            "--force-time-grain",
+            "4",
             "--no-watch",
             "--follow-symlinks",
             "--workers",
@@ -125,6 +127,7 @@ fn every_option_arrives() {
     assert_eq!(config.state, State::In("s".into()));
     assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(7 * 86_400), percent_max: 20 }));
     assert_eq!((config.require_tier, config.force_tier), (Some(Tier::A), Some(Tier::C)));
+    assert_eq!(config.force_time_grain, Some(Duration::from_millis(4)));
     assert_eq!((config.require_preconditions, config.watch, config.follow_symlinks), (true, false, true));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));
     assert_eq!(config.workers.get(), 3);

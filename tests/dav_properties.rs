@@ -531,7 +531,7 @@ fn modes_and_dates_are_set_by_properties() {
     for wrong in [
         "<A:executable>yes</A:executable>",
         "<D:lastmodified>soon</D:lastmodified>",
-        "<D:lastmodified>-1</D:lastmodified>",
+        "<D:lastmodified>1 January 1970</D:lastmodified>",
     ] {
         let told = server.proppatch("/d/a.txt", &set(wrong)).expect(207).multistatus();
         assert_eq!(told.only().propstats[0].status, 409, "{wrong}");

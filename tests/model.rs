@@ -87,8 +87,10 @@ struct World {
 }
 
 impl World {
-    fn new(tier: Tier) -> Self {
-        let disk = SimDisk::new(Features::of(tier));
+    fn new(tier: Tier, time_grain: Duration) -> Self {
+        let mut features = Features::of(tier);
+        features.abilities.time_grain = time_grain;
+        let disk = SimDisk::new(features);
         disk.place_folder("d");
         disk.begin(vec![]);
         let share = open(&disk);
@@ -274,8 +276,8 @@ fn open(disk: &SimDisk) -> Share {
     Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened")
 }
 
-fn run(tier: Tier, story: &[Doing]) {
-    let mut world = World::new(tier);
+fn run(tier: Tier, time_grain: Duration, story: &[Doing]) {
+    let mut world = World::new(tier, time_grain);
     for doing in story {
         world.step(doing);
     }
@@ -291,8 +293,10 @@ proptest! {
     #[test]
     fn the_share_is_a_map_that_forgets_nothing(story in prop::collection::vec(doing(), 1..40)) {
         for tier in [Tier::A, Tier::B, Tier::C] {
-            run(tier, &story);
+            run(tier, Duration::ZERO, &story);
         }
+        let time_grain = Duration::from_millis([4, 10, 1000][story.len() % 3]);
+        run(Tier::A, time_grain, &story);
     }
 }
 

@@ -108,7 +108,7 @@ fn a_name_is_created_once() {
 
 /// Thirty-two writers hold one tag. One of them writes; the others are told.
 #[test]
-fn one_winner_per_tag() {
+pub fn one_winner_per_tag() {
     let server = Server::start();
     let mut tag = server.put("/a.txt").body("first").expect(201).tag();
     for round in 0..10 {

@@ -104,12 +104,13 @@ fn session(seed: u64) {
 impl Session {
     fn begin(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        let features = match dice.roll(8) {
+        let mut features = match dice.roll(8) {
             0 => Features::of(Tier::B),
             1 => Features::of(Tier::C),
             2 => Features::with_links_only(),
             _ => Features::of(Tier::A),
         };
+        features.abilities.time_grain = Duration::from_millis(dice.pick(&[0, 0, 0, 4, 10, 1000]));
         let disk = SimDisk::new(features);
         for folder in ["d", "d/e", "e"] {
             disk.place_folder(folder);

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use noclobber::model::dating::VersionDate;
 use noclobber::model::precondition::{ConditionalFields, Decision, Intent, Precondition, Target, Validators};
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::tag::EntityTag;
@@ -25,8 +26,12 @@ fuzz_target!(|input: (Field<'_>, Field<'_>, Field<'_>, Field<'_>)| {
         shown: EntityTag::received(false, TAG),
         content: None,
         stamp: None,
-        modified: Timestamp::new(784_111_777, 0),
-        date_is_exact: true,
+        date: VersionDate {
+            modified: Timestamp::new(784_111_777, 0),
+            is_exact: true,
+            last_arrival: Some(784_111_777),
+            now: 800_000_000,
+        },
     };
     for target in [Target::Nothing, Target::Collection, Target::File(&file)] {
         for intent in [Intent::Read, Intent::Change] {

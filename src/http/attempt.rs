@@ -11,9 +11,10 @@ use crate::model::principal::Client;
 use crate::share::Share;
 use crate::share::outcome::{Refusal, Stop};
 
+use super::clock::now;
 use super::lock::{WINDOWS, is_one_of};
 use super::request::{Verb, client};
-use super::verbs::{Trouble, Verbs, now};
+use super::verbs::{Trouble, Verbs};
 
 /// rclone deletes after whatever goes wrong with a PUT, and so does the Explorer of Windows.
 const RCLONE: [&str; 1] = ["rclone/"];

@@ -7,10 +7,11 @@ use crate::model::property::PropertyName;
 use crate::share::Amendment;
 use crate::share::outcome::{Refusal, Stop};
 
+use super::clock::now;
 use super::proppatch;
 use super::reply::{self, Allowed, Wrong, of_property};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, precondition, xml_body};
 use super::xml::XmlError;
 use super::xml::read::{Instruction, MakeCollection};
 use super::xml::write::{Condition, Properties};
@@ -65,12 +66,15 @@ pub(super) async fn make_collection(
 /// What an extended MKCOL asks for, or the answer that says why it cannot be had: then nothing is made.
 fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, Box<HttpResponse>> {
     let is_collection = wanted.is_plain_collection();
-    let plans: Vec<_> =
-        wanted.properties.into_iter().map(|property| proppatch::plan(Instruction::Set(property), true)).collect();
+    let plans: Vec<_> = wanted
+        .properties
+        .into_iter()
+        .map(|property| proppatch::plan(Instruction::Set(property), true, now()))
+        .collect();
     let names: Vec<_> = plans.iter().map(|(name, _)| name.clone()).collect();
     let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
     if is_collection && faults.iter().all(Option::is_none) {
-        return Ok(plans.into_iter().filter_map(|(_, plan)| plan.ok()).collect());
+        return Ok(plans.into_iter().filter_map(|(_, plan)| plan.ok().flatten()).collect());
     }
     let resource_type = PropertyName::dav("resourcetype");
     Err(Box::new(reply::not_made(&names, |response| {

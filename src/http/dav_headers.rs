@@ -158,18 +158,20 @@ pub(super) fn lock_token(headers: &HeaderMap) -> Result<Option<LockToken>, BadHe
     LockToken::parse(bare.trim_ascii()).map(Some).ok_or(BadHeader("Lock-Token"))
 }
 
-/// `X-OC-Mtime`: the date that an upload is to have, in seconds since 1970, with decimals or without. Anything else is as if it were not
-/// there, hexadecimal numbers too.
+/// `X-OC-Mtime`: the date that an upload is to have, in seconds since 1970, or before it with a minus sign, with decimals or without.
+/// Anything else is as if it were not there, hexadecimal numbers too, and so is what no disk can keep.
 pub(super) fn asked_mtime(headers: &HeaderMap) -> Option<Timestamp> {
     let text = only_text(headers, "X-OC-Mtime").ok()??;
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let (digits, is_before) = text.strip_prefix('-').map_or((text, false), |digits| (digits, true));
+    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(whole) || !is_number(decimals) {
         return None;
     }
     let seconds: i64 = whole.parse().ok().filter(|seconds| *seconds < i64::MAX / 1_000_000_000)?;
-    let nanoseconds = format!("{decimals:0<9}")[..9].parse().ok()?;
-    Some(Timestamp::new(seconds, nanoseconds))
+    let nanoseconds: i64 = format!("{decimals:0<9}")[..9].parse().ok()?;
+    let distance = seconds * 1_000_000_000 + nanoseconds;
+    Timestamp::from_nanoseconds(if is_before { -distance } else { distance }).that_a_disk_keeps()
 }
 
 /// `X-Expected-Entity-Length`: how many bytes the body will have, from clients that send it in chunks. `None` where there is none.
@@ -471,7 +473,12 @@ mod tests {
             ("0x5E37A6B2", None),
             ("5E37A6B2", None),
             ("1e9", None),
-            ("-1", None),
+            ("-1", Some(Timestamp::new(-1, 0))),
+            ("-1.5", Some(Timestamp::new(-2, 500_000_000))),
+            ("-2147483648", Some(Timestamp::new(-2_147_483_648, 0))),
+            ("-2147483649", None),
+            ("--1", None),
+            ("-", None),
             ("+1", None),
             ("1.", None),
             (".5", None),

@@ -9,11 +9,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Wake, Waker};
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use httparse::{Header, Request, Status};
 use tokio::runtime::Handle;
+
+use crate::model::http_date;
+use crate::model::stamp::Timestamp;
+
+use super::clock;
 
 /// More fields than this are not plain. Browsers send about fifteen.
 const FIELDS_MAX: usize = 24;
@@ -187,21 +191,21 @@ impl Rounds {
 /// The fields that end the head of an answer: `Date` and the empty line. Written anew once a second.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    second: Cell<u64>,
+    second: Cell<i64>,
     text: RefCell<Vec<u8>>,
 }
 
 impl Ending {
     pub(crate) fn new() -> Self {
-        Self { second: Cell::new(u64::MAX), text: RefCell::default() }
+        Self { second: Cell::new(i64::MIN), text: RefCell::default() }
     }
 
     /// Puts the ending behind a head.
     pub(crate) fn put(&self, head: &mut Vec<u8>) {
-        let second = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let second = clock::second();
         let mut text = self.text.borrow_mut();
         if self.second.replace(second) != second {
-            let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            let date = http_date::format(Timestamp::new(second, 0));
             *text = format!("date: {date}\r\n\r\n").into_bytes();
         }
         head.extend_from_slice(&text);

@@ -14,6 +14,7 @@ use super::range::{self, Ranges};
 use super::xml::XmlError;
 use super::xml::read::{self, Instruction, LockInfo, MakeCollection, Propfind, Proppatch};
 use super::xml::write::Multistatus;
+use crate::model::dating::VersionDate;
 use crate::model::path::SharePath;
 use crate::model::precondition::Validators;
 use crate::model::property::{DeadProperty, PropertyName};
@@ -30,7 +31,7 @@ pub fn range(bytes: &[u8], size: u64) {
         assert!(parts.iter().map(|part| u128::from(part.end - part.start)).sum::<u128>() <= u128::from(size));
     }
     let validators = a_file();
-    if range::if_range_holds(Some(bytes), &validators, Timestamp::new(784_111_778, 0)) {
+    if range::if_range_holds(Some(bytes), &validators) {
         let text = String::from_utf8_lossy(bytes);
         assert!(text.trim() == "\"cur\"" || text.contains("08:49:37"), "{text}");
     }
@@ -142,8 +143,8 @@ pub fn timeout(bytes: &[u8]) {
     if let Ok(Some(token)) = dav_headers::lock_token(&headers) {
         assert!(text.contains(token.as_str()) && token.as_str().contains(':'));
     }
-    if let Some(mtime) = dav_headers::asked_mtime(&headers) {
-        assert!(text.trim().starts_with(|c: char| c.is_ascii_digit()) && mtime >= Timestamp::new(0, 0));
+    if dav_headers::asked_mtime(&headers).is_some() {
+        assert!(text.trim().starts_with(|c: char| c.is_ascii_digit() || c == '-'));
     }
     if let Ok(Some(length)) = dav_headers::expected_length(&headers) {
         assert!(text.trim().trim_start_matches('0').is_empty() && length == 0 || text.contains(&length.to_string()));
@@ -162,8 +163,12 @@ fn a_file() -> Validators {
         shown: EntityTag::received(false, b"cur"),
         content: None,
         stamp: None,
-        modified: Timestamp::new(784_111_777, 0),
-        date_is_exact: true,
+        date: VersionDate {
+            modified: Timestamp::new(784_111_777, 0),
+            is_exact: true,
+            last_arrival: Some(784_111_777),
+            now: 800_000_000,
+        },
     }
 }
 

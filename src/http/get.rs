@@ -13,18 +13,22 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
 
+use crate::model::dating::told;
+use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition, Target as Judged};
+use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{Content, Identity, Target};
 
 use super::body::{self, FileBytes};
+use super::clock::now;
 use super::hot::{FILE_BYTES_MAX, HotFile};
 use super::query::Query;
 use super::range::{self, Ranges};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, conditions, now};
+use super::verbs::{Trouble, Verbs, conditions};
 use super::{digest, listing, media};
 
 /// The answer may be kept, but is to be confirmed each time: another may replace it at any moment.
@@ -83,9 +87,12 @@ pub(super) async fn send(
     match ranges {
         Ranges::Unsatisfiable => Err(Wrong::Range(content.size()).into()),
         Ranges::Whole => {
+            // Asked before it is read: what a program writes later shows in the stamp.
+            let may_be_kept = || verbs.share.is_settled(content.stamp(), now()).unwrap_or(false);
             if remember == Remember::IfSmall
                 && is_plain(request, asked)
                 && content.size() <= FILE_BYTES_MAX
+                && may_be_kept()
                 && let Some(bytes) = read_small(verbs, &content).await?
             {
                 keep(verbs, head, asked, &content, &identity, &describe, bytes.clone());
@@ -157,7 +164,7 @@ fn ranges(head: &RequestHead, identity: &Identity, size: u64) -> Ranges {
         return Ranges::Whole;
     }
     let condition = head.headers.get(header::IF_RANGE).map(HeaderValue::as_bytes);
-    if !range::if_range_holds(condition, &identity.validators, now()) {
+    if !range::if_range_holds(condition, &identity.validators) {
         return Ranges::Whole;
     }
     range::parse(&lines, size)
@@ -217,7 +224,9 @@ fn keep(
 ) {
     let tag = identity.validators.shown.to_string();
     let (false, Ok(tag)) = (identity.validators.shown.is_weak(), HeaderValue::from_str(&tag)) else { return };
-    if describe.headers.iter().any(|(name, _)| name == "repr-digest") || !describe.is_dated() {
+    // What lies ahead of the clock is told with another date each time.
+    let is_ahead = identity.stamp.mtime.seconds() > identity.validators.date.now;
+    if describe.headers.iter().any(|(name, _)| name == "repr-digest") || is_ahead {
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
@@ -277,9 +286,8 @@ impl Headers {
         }
         let mut all = Self { headers };
         all.add("etag", &identity.validators.shown.to_string());
-        if identity.validators.modified.seconds() <= now().seconds() {
-            all.add("last-modified", &reply::http_date(identity.validators.modified).to_string());
-        }
+        let date = &identity.validators.date;
+        all.add("last-modified", &http_date::format(told(date.modified, Timestamp::new(date.now, 0))));
         all
     }
 
@@ -297,10 +305,6 @@ impl Headers {
     fn media_type(&self) -> HeaderValue {
         let found = self.headers.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
         found.map_or(HeaderValue::from_static("application/octet-stream"), |(_, value)| value.clone())
-    }
-
-    fn is_dated(&self) -> bool {
-        self.headers.iter().any(|(name, _)| *name == header::LAST_MODIFIED)
     }
 
     fn into(self, mut answer: HttpResponseBuilder) -> HttpResponseBuilder {

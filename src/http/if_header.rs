@@ -167,6 +167,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::dating::VersionDate;
     use crate::model::lock::LockToken;
     use crate::model::path::SharePath;
     use crate::model::precondition::Validators;
@@ -194,8 +195,7 @@ mod tests {
             shown: EntityTag::received(false, b"e"),
             content: Some([0xab; 16]),
             stamp: None,
-            modified: Timestamp::new(0, 0),
-            date_is_exact: true,
+            date: VersionDate::unknown(Timestamp::new(0, 0), Timestamp::new(0, 0)),
         };
         Ok(match path.as_bytes() {
             b"F" => Standing { tokens: vec![live], there: There::File(file) },

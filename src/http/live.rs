@@ -194,7 +194,7 @@ impl Live {
             Self::CurrentPrincipal => out.elements("current-user-principal", "<D:unauthenticated/>"),
             Self::Executable => out.named_text(&self.name(), if resource.is_executable { "T" } else { "F" }),
             Self::WindowsModified => out.named_text(&self.name(), facts.modified),
-            Self::SecondsModified => out.number("lastmodified", resource.modified.seconds().max(0) as u64),
+            Self::SecondsModified => out.text("lastmodified", &resource.modified.seconds().to_string()),
             Self::Checksums => {
                 let checksum = PropertyName::new(OWNCLOUD, "checksum");
                 out.nested(&self.name(), &checksum, facts.checksums.unwrap_or_default());

@@ -8,10 +8,11 @@ use crate::model::stamp::Timestamp;
 use crate::share::LockWish;
 use crate::share::outcome::{LockRoot, Refusal, Stop};
 
+use super::clock::now;
 use super::dav_headers::{self, BadHeader, Depth};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, precondition, xml_body};
 use super::xml::read::LockInfo;
 use super::xml::write::ActiveLock;
 

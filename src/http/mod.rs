@@ -5,6 +5,7 @@ mod attempt;
 pub mod body;
 mod change;
 mod chunks;
+mod clock;
 mod crowd;
 mod dav_headers;
 mod digest;

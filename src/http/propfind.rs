@@ -11,19 +11,21 @@ use actix_http::{Payload, RequestHead};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal};
 use crate::share::{Kind, Listed, Notes, Share};
 
+use super::clock::now;
 use super::dav_headers::{self, Depth};
 use super::listing::{Listing, Output, PIECE_BYTES};
 use super::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
 use super::reply::{self, Wrong, of_property};
 use super::request::Asked;
-use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, precondition, xml_body};
 use super::xml::read::Propfind;
 use super::xml::write::{Multistatus, Response};
 
@@ -244,7 +246,7 @@ impl<'a> Answer<'a> {
         let checksums = Notes::checksums(&notes, resource.tag.as_ref());
         let notes: Vec<_> = notes.into_iter().filter(|note| !Notes::is_our_own(note)).collect();
         if self.date.0 != resource.modified.seconds() {
-            self.date = (resource.modified.seconds(), reply::http_date(resource.modified).to_string());
+            self.date = (resource.modified.seconds(), http_date::format(resource.modified));
         }
         let facts = Facts {
             resource,

@@ -4,17 +4,20 @@ use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
+use crate::model::dating::ASKED_AHEAD_MAX;
+use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::share::Amendment;
 use crate::share::outcome::Refusal;
 
+use super::clock::now;
 use super::dav_headers;
 use super::live::{Live, MICROSOFT};
 use super::reply::{self, of_property};
 use super::request::Asked;
-use super::verbs::{Trouble, Verbs, now, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, precondition, xml_body};
 use super::xml::read::{Instruction, Proppatch};
 use super::xml::write::{Condition, Multistatus, Response};
 
@@ -42,7 +45,8 @@ pub(super) async fn proppatch(
         if names_a_collection && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
     });
     let is_collection = is_collection.await?;
-    let plans: Vec<_> = instructions.into_iter().map(|step| plan(step, is_collection)).collect();
+    let asked_at = now();
+    let plans: Vec<_> = instructions.into_iter().map(|step| plan(step, is_collection, asked_at)).collect();
     let names: Vec<_> = plans.iter().map(|(name, _)| name.clone()).collect();
     let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
     let url = if is_collection { asked.path.to_collection_url() } else { asked.path.to_url() };
@@ -54,7 +58,7 @@ pub(super) async fn proppatch(
         verbs.ask(move |share| share.amend(&path, &[], &precondition, is_of_windows, now())).await?;
         return Ok(multistatus(&url, &names, |response| tell_faults(response, &names, &faults)));
     }
-    let amendments: Vec<_> = plans.into_iter().filter_map(|(_, plan)| plan.ok()).collect();
+    let amendments: Vec<_> = plans.into_iter().filter_map(|(_, plan)| plan.ok().flatten()).collect();
     let path: SharePath = asked.path.clone();
     verbs.ask(move |share| share.amend(&path, &amendments, &precondition, is_of_windows, now())).await?;
     if dav_headers::prefers_minimal(&head.headers) {
@@ -63,8 +67,13 @@ pub(super) async fn proppatch(
     Ok(multistatus(&url, &names, |response| tell(response, of_property::DONE, None, &names)))
 }
 
-/// What an instruction comes to for a file or a folder.
-pub(super) fn plan(instruction: Instruction, is_collection: bool) -> (PropertyName, Result<Amendment, Fault>) {
+/// What an instruction comes to for a file or a folder; nothing, where it asks for a date that cannot be kept: who copies a file would give all
+/// of it up for that.
+pub(super) fn plan(
+    instruction: Instruction,
+    is_collection: bool,
+    now: Timestamp,
+) -> (PropertyName, Result<Option<Amendment>, Fault>) {
     let (name, property) = match instruction {
         Instruction::Set(property) => (property.name().clone(), Some(property)),
         Instruction::Remove(name) => (name, None),
@@ -77,32 +86,28 @@ pub(super) fn plan(instruction: Instruction, is_collection: bool) -> (PropertyNa
         (Some(live @ (Live::Executable | Live::WindowsModified | Live::SecondsModified)), Some(property))
             if !is_collection =>
         {
-            set_live(live, &property).ok_or(Fault::BadValue)
+            set_live(live, &property, now)
         }
-        (_, Some(property)) => Ok(Amendment::Note(property)),
-        (_, None) => Ok(Amendment::Forget(name.clone())),
+        (_, Some(property)) => Ok(Some(Amendment::Note(property))),
+        (_, None) => Ok(Some(Amendment::Forget(name.clone()))),
     };
     (name, plan)
 }
 
-fn set_live(live: Live, property: &DeadProperty) -> Option<Amendment> {
-    let text = property.text()?;
+fn set_live(live: Live, property: &DeadProperty, now: Timestamp) -> Result<Option<Amendment>, Fault> {
+    let text = property.text().ok_or(Fault::BadValue)?;
     let text = text.trim();
-    match live {
-        Live::Executable => match text {
-            "T" => Some(Amendment::Executable(true)),
-            "F" => Some(Amendment::Executable(false)),
-            _ => None,
-        },
-        Live::WindowsModified => {
-            let time = httpdate::parse_http_date(text).ok()?;
-            Some(Amendment::Modified(Timestamp::from_system(time)))
-        }
-        _ => {
-            let seconds: i64 = text.parse().ok()?;
-            (0..=253_402_300_799).contains(&seconds).then(|| Amendment::Modified(Timestamp::new(seconds, 0)))
-        }
+    if live == Live::Executable {
+        return match text {
+            "T" => Ok(Some(Amendment::Executable(true))),
+            "F" => Ok(Some(Amendment::Executable(false))),
+            _ => Err(Fault::BadValue),
+        };
     }
+    let seconds = http_date::parse(text.as_bytes()).or_else(|| text.parse().ok()).ok_or(Fault::BadValue)?;
+    let can_be_kept = |date: &Timestamp| *date <= now.plus(ASKED_AHEAD_MAX);
+    let date = Timestamp::new(seconds, 0).that_a_disk_keeps().filter(can_be_kept);
+    Ok(date.map(Amendment::Modified))
 }
 
 fn multistatus(url: &str, names: &[PropertyName], write: impl FnOnce(&mut Response<'_>)) -> HttpResponse {

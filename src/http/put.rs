@@ -21,12 +21,13 @@ use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
 
 use super::attempt::Attempt;
+use super::clock::now;
 use super::dav_headers::{self, Overwrite};
 use super::digest::{Checker, Expected};
 use super::pace::Pace;
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, now, parse, precondition};
+use super::verbs::{Trouble, Verbs, parse, precondition};
 
 /// How much is written at once, in bytes. Larger pieces cost less, and hold more of the memory while an upload is slow.
 const PIECE: usize = 64 * 1024;

@@ -10,8 +10,8 @@ use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
 
 use crate::http::body::Part;
+use crate::model::http_date;
 use crate::model::precondition::Validators;
-use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 
 /// The most parts of one answer. A request that would need more gets the whole file (RFC 9110 §14.2, §17.15).
@@ -51,16 +51,13 @@ pub(super) fn parse(lines: &[&[u8]], size: u64) -> Ranges {
 ///
 /// A tag is compared strongly. A date has to be equal, and its second has to be over, so that no other version can have had it
 /// (RFC 9110 §8.8.2.2, §13.1.5).
-pub(super) fn if_range_holds(value: Option<&[u8]>, validators: &Validators, now: Timestamp) -> bool {
+pub(super) fn if_range_holds(value: Option<&[u8]>, validators: &Validators) -> bool {
     let Some(value) = value else { return true };
     let value = value.trim_ascii();
     if value.iter().take(3).any(|byte| *byte == b'"') {
         return strong_tag(value).is_some_and(|tag| validators.strongly_match(&tag));
     }
-    let date = str::from_utf8(value).ok().and_then(|text| httpdate::parse_http_date(text).ok());
-    let Some(date) = date else { return false };
-    let modified = validators.modified.seconds();
-    validators.date_is_exact && modified < now.seconds() && Timestamp::from_system(date).seconds() == modified
+    http_date::parse(value).is_some_and(|date| validators.date.is_strongly_named_by(date))
 }
 
 /// `Content-Range` for a part that is sent.
@@ -206,6 +203,8 @@ fn ascii(text: String) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::dating::VersionDate;
+    use crate::model::stamp::Timestamp;
     use proptest::prelude::*;
 
     fn parts(parts: &[(u64, u64)]) -> Ranges {
@@ -310,19 +309,15 @@ mod tests {
     }
 
     fn version(tag: &[u8], seconds: i64) -> Validators {
-        Validators {
-            shown: EntityTag::received(false, tag),
-            content: None,
-            stamp: None,
-            modified: Timestamp::new(seconds, 900_000_000),
-            date_is_exact: true,
-        }
+        let modified = Timestamp::new(seconds, 900_000_000);
+        let date = VersionDate { modified, is_exact: true, last_arrival: Some(seconds), now: seconds + 1 };
+        Validators { shown: EntityTag::received(false, tag), content: None, stamp: None, date }
     }
 
     #[test]
     fn if_range_holds_for_exactly_this_version() {
         const AT: i64 = 784_111_777;
-        let (current, later) = (version(b"cur", AT), Timestamp::new(AT + 1, 0));
+        let current = version(b"cur", AT);
         for (value, expected) in [
             ("\"cur\"", true),
             (" \"cur\" ", true),
@@ -343,17 +338,18 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT", false),
             ("yesterday", false),
         ] {
-            assert_eq!(if_range_holds(Some(value.as_bytes()), &current, later), expected, "{value}");
+            assert_eq!(if_range_holds(Some(value.as_bytes()), &current), expected, "{value}");
         }
-        assert!(if_range_holds(None, &current, later));
-        assert!(!if_range_holds(Some(b"\"cur\xff"), &current, later));
+        assert!(if_range_holds(None, &current));
+        assert!(!if_range_holds(Some(b"\"cur\xff"), &current));
 
         let date = Some(&b"Sun, 06 Nov 1994 08:49:37 GMT"[..]);
-        assert!(!if_range_holds(date, &current, Timestamp::new(AT, 999_999_999)), "its second is not over");
-        let shared = Validators { date_is_exact: false, ..current.clone() };
-        assert!(!if_range_holds(date, &shared, later), "another version had this date");
+        let young = Validators { date: VersionDate { now: AT, ..current.date }, ..current.clone() };
+        assert!(!if_range_holds(date, &young), "its second is not over");
+        let shared = Validators { date: VersionDate { is_exact: false, ..current.date }, ..current.clone() };
+        assert!(!if_range_holds(date, &shared), "another version had this date");
         let unsettled = Validators { shown: EntityTag::received(true, b"cur"), ..current };
-        assert!(!if_range_holds(Some(b"\"cur\""), &unsettled, later), "a file that is being written");
+        assert!(!if_range_holds(Some(b"\"cur\""), &unsettled), "a file that is being written");
     }
 
     #[test]

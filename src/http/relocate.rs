@@ -10,10 +10,11 @@ use crate::share::outcome::{Refusal, Stop};
 
 use super::attempt::Attempt;
 use super::change::{allowed, has_no_body};
+use super::clock::now;
 use super::dav_headers::{self, BadHeader, Depth, Overwrite, OwnHosts, Place};
 use super::reply::{self, Allowed, Wrong};
 use super::request::Asked;
-use super::verbs::{Trouble, Verbs, now, permit, precondition};
+use super::verbs::{Trouble, Verbs, permit, precondition};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,16 +4,15 @@
 //! in a problem document (RFC 9457); a fault says nothing of the disk.
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime};
 
 use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use httpdate::HttpDate;
 use serde_json::{Map, Value, json};
 
 use crate::http::body::LengthOnly;
+use crate::model::http_date;
 use crate::model::lock::LockToken;
 use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
@@ -163,7 +162,7 @@ impl Problem {
     fn describing(self, current: Option<&Current>) -> Self {
         let Some(current) = current else { return self };
         let described = self.with("current_etag", current.tag.to_string()).with("current_length", current.size);
-        described.with("current_last_modified", http_date(current.modified).to_string())
+        described.with("current_last_modified", http_date::format(current.modified))
     }
 
     fn answer(self) -> HttpResponseBuilder {
@@ -656,7 +655,10 @@ pub(super) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpR
     let status = if stored.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     let mut answer = HttpResponse::build(status);
     answer.insert_header((header::ETAG, stored.tag.to_string()));
-    insert_date(&mut answer, stored.modified, now);
+    // The very date, or none: the client is to find what it was told when it reads.
+    if stored.modified.seconds() <= now.seconds() {
+        answer.insert_header((header::LAST_MODIFIED, http_date::format(stored.modified)));
+    }
     if stored.created {
         answer.insert_header((header::LOCATION, path.to_url()));
     }
@@ -829,19 +831,6 @@ pub(super) fn outcome_word(status: StatusCode) -> &'static str {
     }
 }
 
-/// Adds Last-Modified, unless the date is still to come (RFC 9110 §8.8.2.1).
-pub(super) fn insert_date(answer: &mut HttpResponseBuilder, modified: Timestamp, now: Timestamp) {
-    if modified.seconds() <= now.seconds() {
-        answer.insert_header((header::LAST_MODIFIED, http_date(modified).to_string()));
-    }
-}
-
-/// An HTTP-date in whole seconds, rounded down. Dates that it cannot say are clamped to the epoch and the end of the year 9999.
-pub(super) fn http_date(time: Timestamp) -> HttpDate {
-    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    time.to_system().clamp(SystemTime::UNIX_EPOCH, last).into()
-}
-
 impl Allowed {
     fn methods(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -868,10 +857,7 @@ fn later(problem: Problem) -> HttpResponse {
 fn with_current(mut answer: HttpResponse, current: Option<&Current>) -> HttpResponse {
     let Some(current) = current else { return answer };
     answer = with_header(answer, header::ETAG, &current.tag.to_string());
-    if current.modified.seconds() > Timestamp::from_system(SystemTime::now()).seconds() {
-        return answer;
-    }
-    with_header(answer, header::LAST_MODIFIED, &http_date(current.modified).to_string())
+    with_header(answer, header::LAST_MODIFIED, &http_date::format(current.modified))
 }
 
 fn with_header(mut answer: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {

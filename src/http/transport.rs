@@ -19,6 +19,7 @@
 
 pub use crate::http::edge::{Plain, Reads, Say};
 
+use crate::http::clock;
 use crate::http::crowd::Crowd;
 use crate::http::edge::{Bounds, Edge, Ending, Rounds};
 use crate::http::stream::{Connection, Limits};
@@ -32,7 +33,7 @@ use actix_service::{
 };
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::http::{Method, header};
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, Ready, ready};
@@ -430,11 +431,13 @@ fn refuse(mut request: Request, response: Response<BoxBody>) -> Response<BoxBody
     response
 }
 
-/// An answer at whose end the turn goes to the client, and which says so if nothing follows it.
+/// An answer at whose end the turn goes to the client, and which says so if nothing follows it. It says when it was given, since actix-web
+/// would say that by another clock, which lags.
 fn in_turn(mut response: Response<BoxBody>, turn: Option<UntilAnswered>) -> Response<InTurn> {
     if turn.as_ref().is_some_and(UntilAnswered::is_last) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
+    response.headers_mut().insert(header::DATE, clock::date());
     response.map_body(|_, body| InTurn::new(body, turn))
 }
 

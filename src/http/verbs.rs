@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use actix_http::{Payload, Request, RequestHead, Response};
 use actix_web::body::{BodySize, BoxBody, MessageBody as _};
@@ -19,7 +19,6 @@ use crate::access::{Action, Principal, authorize};
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
-use crate::model::stamp::Timestamp;
 use crate::share::Share;
 use crate::share::outcome::{Outcome, Stop};
 
@@ -364,11 +363,6 @@ fn take_room(room: &mut Option<SemaphorePermit<'static>>, bytes: usize) -> Resul
         None => *room = Some(more),
     }
     Ok(())
-}
-
-/// The clock.
-pub(super) fn now() -> Timestamp {
-    Timestamp::from_system(SystemTime::now())
 }
 
 fn log_is_on() -> bool {

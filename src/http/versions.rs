@@ -16,12 +16,13 @@ use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked};
 
 use super::attempt::Attempt;
 use super::change::has_no_body;
+use super::clock::now;
 use super::get::{self, CACHE, Remember};
 use super::listing::{self, Listing, Output};
 use super::query::Named;
 use super::reply::{self, Wrong};
 use super::request::Asked;
-use super::verbs::{Trouble, Verbs, now, precondition};
+use super::verbs::{Trouble, Verbs, precondition};
 use super::{media, relocate};
 
 /// How many versions or names one page tells where the client does not say, and at most.

@@ -1,6 +1,8 @@
 //! Floor 0: values. No input or output, no clock, nothing asynchronous, no HTTP library.
 
 pub mod content_hash;
+pub mod dating;
+pub mod http_date;
 pub mod lock;
 pub mod path;
 pub mod precondition;

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use super::dating::VersionDate;
+use super::http_date;
 use super::lock::Submitted;
 use super::path::SharePath;
 use super::stamp::Timestamp;
@@ -19,10 +21,17 @@ pub struct Precondition {
     only_creates: bool,
     if_match: Option<TagList>,
     if_none_match: Option<TagList>,
-    /// Whole seconds.
-    if_modified_since: Option<i64>,
-    /// Whole seconds.
-    if_unmodified_since: Option<i64>,
+    if_modified_since: Option<DateField>,
+    if_unmodified_since: Option<DateField>,
+}
+
+/// A header that holds a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DateField {
+    /// In whole seconds.
+    At(i64),
+    /// It is no HTTP-date, or not alone.
+    Malformed,
 }
 
 /// The `If` header of a request.
@@ -105,10 +114,8 @@ pub struct Validators {
     pub content: Option<[u8; 16]>,
     /// The digest of its stamp, where the stamp is quiet and settled.
     pub stamp: Option<[u8; 16]>,
-    /// When it was last changed.
-    pub modified: Timestamp,
-    /// Whether no other version of this file has been there with the same date in whole seconds, as far as the server knows.
-    pub date_is_exact: bool,
+    /// Its date, and what that proves.
+    pub date: VersionDate,
 }
 
 /// Whether a request reads or changes.
@@ -148,14 +155,14 @@ impl Precondition {
     /// Parses the raw field lines.
     ///
     /// A list whose quotes or commas are broken, or that mixes `*` with tags, is malformed. A member without quotes is kept: it
-    /// matches only if its text equals the current tag's. A date that is not an HTTP-date, or not alone, is ignored
-    /// (RFC 9110 §13.1.3, §13.1.4).
+    /// matches only if its text equals the current tag's. A date that is not an HTTP-date, or not alone, is ignored by a read
+    /// (RFC 9110 §13.1.3, §13.1.4); in `If-Unmodified-Since` it never lets a change through.
     pub fn parse(fields: &ConditionalFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             if_match: TagList::parse(&fields.if_match).map_err(|()| Malformed(Header::IfMatch))?,
             if_none_match: TagList::parse(&fields.if_none_match).map_err(|()| Malformed(Header::IfNoneMatch))?,
-            if_modified_since: parse_date(&fields.if_modified_since),
-            if_unmodified_since: parse_date(&fields.if_unmodified_since),
+            if_modified_since: DateField::parse(&fields.if_modified_since),
+            if_unmodified_since: DateField::parse(&fields.if_unmodified_since),
             ..Self::default()
         })
     }
@@ -226,11 +233,12 @@ impl Precondition {
     }
 
     /// Whether it names the version that a change would replace, so that a policy of required preconditions is content
-    /// (RFC 6585 §3): a list of tags, a date, or that nothing is there. `If-Match: *` names none.
-    pub fn names_a_version(&self) -> bool {
+    /// (RFC 6585 §3): a list of tags, a date that does not lie ahead of the clock, or that nothing is there. `If-Match: *` names none.
+    pub fn names_a_version(&self, now: Timestamp) -> bool {
+        let is_past = |date: DateField| matches!(date, DateField::At(date) if date <= now.seconds());
         self.demands_nothing_there()
             || matches!(self.if_match, Some(TagList::Tags(_)))
-            || (self.if_match.is_none() && self.if_unmodified_since.is_some())
+            || (self.if_match.is_none() && self.if_unmodified_since.is_some_and(is_past))
             || self.states().is_some_and(|states| states.lists.names_a_version(&states.asked, &states.asked))
     }
 
@@ -249,12 +257,10 @@ impl Precondition {
             if !list.matches(target, Listed::strongly_is) {
                 return Decision::Refuse(Header::IfMatch);
             }
-        } else if let (Some(since), Target::File(file)) = (self.if_unmodified_since, target) {
-            let later = file.modified.seconds() > since;
-            let ambiguous = intent == Intent::Change && file.modified.seconds() == since && !file.date_is_exact;
-            if later || ambiguous {
-                return Decision::Refuse(Header::IfUnmodifiedSince);
-            }
+        } else if let Some(since) = self.if_unmodified_since
+            && !since.holds_since(target, intent)
+        {
+            return Decision::Refuse(Header::IfUnmodifiedSince);
         }
         if let Some(list) = &self.if_none_match {
             if list.matches(target, Listed::weakly_is) {
@@ -263,14 +269,38 @@ impl Precondition {
                     Intent::Change => Decision::Refuse(Header::IfNoneMatch),
                 };
             }
-        } else if let (Some(since), Target::File(file), Intent::Read) = (self.if_modified_since, target, intent) {
-            let later = file.modified.seconds() > since;
-            let ambiguous = file.modified.seconds() == since && !file.date_is_exact;
-            if !later && !ambiguous {
-                return Decision::NotModified;
-            }
+        } else if let (Some(DateField::At(since)), Target::File(file), Intent::Read) =
+            (self.if_modified_since, target, intent)
+            && file.date.is_named_by(since)
+        {
+            return Decision::NotModified;
         }
         Decision::Proceed
+    }
+}
+
+impl DateField {
+    /// `None` where there is no such header.
+    fn parse(lines: &[&[u8]]) -> Option<Self> {
+        match lines {
+            [] => None,
+            [line] => Some(http_date::parse(line).map_or(Self::Malformed, Self::At)),
+            _ => Some(Self::Malformed),
+        }
+    }
+
+    /// Whether a request may go on by `If-Unmodified-Since`. A folder has no date that tells its versions apart. Where nothing is, nothing
+    /// has been modified (RFC 9110 §13.1.4).
+    fn holds_since(self, target: Target<'_>, intent: Intent) -> bool {
+        match (self, target, intent) {
+            (Self::Malformed, _, intent) => intent == Intent::Read,
+            (Self::At(_), Target::Nothing, _) => true,
+            (Self::At(_), Target::Collection, intent) => intent == Intent::Read,
+            (Self::At(date), Target::File(file), Intent::Read) => file.date.is_unmodified_since(date),
+            (Self::At(date), Target::File(file), Intent::Change) => {
+                date <= file.date.now && file.date.is_unmodified_since(date)
+            }
+        }
     }
 }
 
@@ -377,13 +407,6 @@ impl Listed {
     }
 }
 
-/// An HTTP-date (RFC 9110 §5.6.7) in whole seconds; `None` where there is none, more than one, or none that is right.
-fn parse_date(lines: &[&[u8]]) -> Option<i64> {
-    let [line] = lines else { return None };
-    let text = str::from_utf8(line).ok()?.trim_ascii();
-    Some(Timestamp::from_system(httpdate::parse_http_date(text).ok()?).seconds())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -407,7 +430,9 @@ mod tests {
     }
 
     fn file(tag: EntityTag) -> Validators {
-        Validators { shown: tag, content: None, stamp: None, modified: Timestamp::new(DAY, 9), date_is_exact: true }
+        let date =
+            VersionDate { modified: Timestamp::new(DAY, 9), is_exact: true, last_arrival: Some(DAY), now: DAY + 100 };
+        Validators { shown: tag, content: None, stamp: None, date }
     }
 
     fn decide(headers: &[(&str, &str)], target: Target<'_>, intent: Intent) -> Decision {
@@ -416,7 +441,9 @@ mod tests {
 
     const AT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const BEFORE: &str = "Sunday, 06-Nov-94 08:49:36 GMT";
-    const AFTER: &str = "Sun Nov  6 08:49:38 1994";
+    const SOON: &str = "Sun Nov  6 08:49:38 1994";
+    const AFTER: &str = "Sun Nov  6 08:49:39 1994";
+    const AHEAD: &str = "Fri, 31 Dec 9999 23:59:59 GMT";
 
     #[test]
     fn the_table_of_decisions() {
@@ -443,10 +470,18 @@ mod tests {
             (&[("us", AT)], Proceed, Proceed, Proceed),
             (&[("us", AFTER)], Proceed, Proceed, Proceed),
             (&[("us", BEFORE)], Refuse(IfUnmodifiedSince), Proceed, Refuse(IfUnmodifiedSince)),
-            (&[("us", "garbage")], Proceed, Proceed, Proceed),
-            (&[("us", BEFORE), ("us", BEFORE)], Proceed, Proceed, Proceed),
+            (&[("us", SOON)], Refuse(IfUnmodifiedSince), Proceed, Refuse(IfUnmodifiedSince)),
+            (&[("us", AHEAD)], Refuse(IfUnmodifiedSince), Proceed, Proceed),
+            (&[("us", "garbage")], Refuse(IfUnmodifiedSince), Refuse(IfUnmodifiedSince), Proceed),
+            (&[("us", "")], Refuse(IfUnmodifiedSince), Refuse(IfUnmodifiedSince), Proceed),
+            (&[("us", "Mon, 06 Nov 1994 08:49:37 GMT")], Refuse(IfUnmodifiedSince), Refuse(IfUnmodifiedSince), Proceed),
+            (&[("us", AT), ("us", AT)], Refuse(IfUnmodifiedSince), Refuse(IfUnmodifiedSince), Proceed),
+            (&[("m", "\"cur\""), ("us", "garbage")], Proceed, Refuse(IfMatch), Proceed),
             (&[("ms", AT)], Proceed, Proceed, NotModified),
             (&[("ms", BEFORE)], Proceed, Proceed, Proceed),
+            (&[("ms", AFTER)], Proceed, Proceed, Proceed),
+            (&[("ms", AHEAD)], Proceed, Proceed, Proceed),
+            (&[("ms", "garbage")], Proceed, Proceed, Proceed),
             (&[("m", "\"cur\""), ("us", BEFORE)], Proceed, Refuse(IfMatch), Proceed),
             (&[("m", "\"cur\""), ("n", "\"cur\"")], Refuse(IfNoneMatch), Refuse(IfMatch), NotModified),
             (&[("n", "\"old\""), ("ms", AT)], Proceed, Proceed, Proceed),
@@ -498,11 +533,24 @@ mod tests {
 
     #[test]
     fn a_date_that_two_versions_share_is_no_validator() {
-        let current = Validators { date_is_exact: false, ..file(EntityTag::received(false, b"cur")) };
+        let mut current = file(EntityTag::received(false, b"cur"));
+        current.date.is_exact = false;
         let refused = Decision::Refuse(Header::IfUnmodifiedSince);
         assert_eq!(decide(&[("us", AT)], Target::File(&current), Intent::Change), refused);
         assert_eq!(decide(&[("ms", AT)], Target::File(&current), Intent::Read), Decision::Proceed);
         assert_eq!(decide(&[("us", AFTER)], Target::File(&current), Intent::Change), Decision::Proceed);
+    }
+
+    #[test]
+    fn a_date_names_no_state_of_a_folder() {
+        for (headers, expected) in [
+            (&[("us", AT)][..], Decision::Refuse(Header::IfUnmodifiedSince)),
+            (&[("us", "garbage")], Decision::Refuse(Header::IfUnmodifiedSince)),
+            (&[("ms", AT)], Decision::Proceed),
+        ] {
+            assert_eq!(decide(headers, Target::Collection, Intent::Change), expected, "{headers:?}");
+            assert_eq!(decide(headers, Target::Collection, Intent::Read), Decision::Proceed, "{headers:?}");
+        }
     }
 
     #[test]
@@ -514,11 +562,12 @@ mod tests {
             (&[("n", "*")], true),
             (&[("us", AT)], true),
             (&[("us", "garbage")], false),
+            (&[("us", AHEAD)], false),
             (&[("m", "*"), ("us", AT)], false),
             (&[], false),
         ] {
             let parsed = Precondition::parse(&fields(headers)).expect("parses");
-            assert_eq!(parsed.names_a_version(), protects, "{headers:?}");
+            assert_eq!(parsed.names_a_version(Timestamp::new(DAY + 100, 0)), protects, "{headers:?}");
         }
     }
 }

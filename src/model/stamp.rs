@@ -38,6 +38,16 @@ impl Timestamp {
         Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.into()))
     }
 
+    /// From nanoseconds since the epoch.
+    pub fn from_nanoseconds(nanoseconds: i64) -> Self {
+        Self(nanoseconds)
+    }
+
+    /// The same, unless it is older than what the disks of Linux can keep (13 December 1901).
+    pub fn that_a_disk_keeps(self) -> Option<Self> {
+        (self.seconds() >= i64::from(i32::MIN)).then_some(self)
+    }
+
     /// The clock's time.
     pub fn from_system(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {

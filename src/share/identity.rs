@@ -6,18 +6,26 @@
 use std::time::Duration;
 
 use crate::model::content_hash::ContentHash;
+use crate::model::dating::VersionDate;
+use crate::model::path::SharePath;
 use crate::model::precondition::Validators;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
-use crate::store::commit::{Changed, SeenFile, Swap};
+use crate::store::commit::{Changed, SeenFile};
 use crate::store::disk::{File, Leased, Result, Status};
 use crate::store::index::{DateKnown, Remembered, ShownForm};
 use crate::store::staging::Staged;
 
 use super::Share;
 
-/// A date younger than this may be shared by another version that a program wrote in the same second.
-const DATE_SETTLES: Duration = Duration::from_secs(2);
+/// The grain of a clock that ticks: it is waited out. One that is coarser is not.
+const TICK_MAX: Duration = Duration::from_millis(10);
+
+/// How long it takes to be past a tick, after its grain.
+const TICK_OVER: Duration = Duration::from_millis(1);
+
+/// After so long a tick is over whatever the disk's clock says.
+const LONG_SETTLED: Duration = Duration::from_secs(1);
 
 /// How much may be done to know the content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,47 +52,74 @@ pub struct Identity {
 }
 
 impl Share {
-    /// Identifies an open file. Asks for a lease only if nothing is remembered of it.
-    pub(super) fn identify(&self, file: &File, status: &Status, effort: Effort, now: Timestamp) -> Result<Identity> {
-        self.identify_patiently(file, status, effort, Duration::ZERO, now)
+    /// Identifies the open file at a path. Asks for a lease only if nothing is remembered of it.
+    pub(super) fn identify(
+        &self,
+        path: &SharePath,
+        file: &File,
+        status: &Status,
+        effort: Effort,
+        now: Timestamp,
+    ) -> Result<Identity> {
+        self.identify_patiently(path, file, status, effort, Duration::ZERO, now)
     }
 
     /// As [`Share::identify`], but waits for a program that has the file open for writing.
     pub(super) fn identify_patiently(
         &self,
+        path: &SharePath,
         file: &File,
         status: &Status,
         effort: Effort,
         patience: Duration,
         now: Timestamp,
     ) -> Result<Identity> {
-        if let Some(known) = self.recall(&status.stamp, effort, now) {
+        if let Some(known) = self.recall(path, &status.stamp, effort, now) {
             return Ok(known);
         }
         let disk = self.tree.disk();
         let lease = match disk.lease(file, patience)? {
-            Leased::Busy => return Ok(Identity { is_busy: true, ..self.being_written(&status.stamp) }),
+            Leased::Busy => return Ok(Identity { is_busy: true, ..self.being_written(path, &status.stamp, now) }),
             Leased::Held(lease) => Some(lease),
             Leased::Unavailable => None,
         };
         let status = disk.status(file)?;
         let is_quiet = || lease.as_ref().is_none_or(|lease| lease.is_unbroken());
-        self.find_out(file, &status.stamp, effort, now, is_quiet)
+        self.find_out(path, file, &status.stamp, effort, now, is_quiet)
     }
 
     /// Identifies a file on which the commit holds a lease.
-    pub(super) fn identify_seen(&self, seen: &SeenFile, effort: Effort, now: Timestamp) -> Result<Identity> {
-        if let Some(known) = self.recall(&seen.status.stamp, effort, now) {
+    pub(super) fn identify_seen(
+        &self,
+        path: &SharePath,
+        seen: &SeenFile,
+        effort: Effort,
+        now: Timestamp,
+    ) -> Result<Identity> {
+        if let Some(known) = self.recall(path, &seen.status.stamp, effort, now) {
             return Ok(known);
         }
-        self.find_out(&seen.file, &seen.status.stamp, effort, now, || seen.is_quiet())
+        self.find_out(path, &seen.file, &seen.status.stamp, effort, now, || seen.is_quiet())
+    }
+
+    /// Identifies a version in the history: nothing comes to its name any more.
+    pub(super) fn identify_version(
+        &self,
+        path: &SharePath,
+        file: &File,
+        status: &Status,
+        now: Timestamp,
+    ) -> Result<Identity> {
+        let mut identity = self.identify(path, file, status, Effort::HashSmall, now)?;
+        identity.validators.date.is_exact = true;
+        Ok(identity)
     }
 
     /// What is remembered of a file in this state, if it is enough.
-    pub(super) fn recall(&self, stamp: &Stamp, effort: Effort, now: Timestamp) -> Option<Identity> {
+    pub(super) fn recall(&self, path: &SharePath, stamp: &Stamp, effort: Effort, now: Timestamp) -> Option<Identity> {
         let known = self.index.recall(stamp)?;
         let enough = effort != Effort::Hash || known.hash.is_some();
-        enough.then(|| self.identity(stamp, &known, now))
+        enough.then(|| self.identity(path, stamp, &known, now))
     }
 
     /// The tag of a file in this state, if it is remembered.
@@ -94,16 +129,37 @@ impl Share {
 
     /// Remembers an upload that has become the file at its name: under the mutex, and before any reader of the name goes on, so that
     /// nobody shows another tag for it first.
-    pub(super) fn remember_upload(&self, swap: &Swap<'_>, staged: &Staged, date: DateKnown) {
-        let Swap::Done(Changed { stamp: Some(stamp), .. }) = swap else { return };
-        if self.is_settled(stamp).unwrap_or(false) {
-            let hash = Some(*staged.hash());
-            self.index.remember(Remembered { stamp: *stamp, hash, shown: ShownForm::Content, date });
+    ///
+    /// What is small is hashed again until its stamp is settled. A large one is waited for where the clock ticks; where that would take too
+    /// long its hash is remembered to be confirmed.
+    pub(super) fn remember_upload(&self, changed: &Changed<'_>, staged: &Staged, date: DateKnown) {
+        let Some(stamp) = changed.stamp else { return };
+        if stamp.size > self.settings.tag_threshold {
+            self.let_tick();
+        }
+        let is_settled = self.is_settled(&stamp, Timestamp::default()).unwrap_or(false) && changed.is_calm();
+        let hash = Some(*staged.hash());
+        self.index.remember(Remembered { stamp, hash, shown: ShownForm::Content, date, is_settled });
+    }
+
+    /// What was remembered of a file in one state is remembered of it in another, which its content did not change with.
+    pub(super) fn remember_in(&self, stamp: Stamp, date: DateKnown, known: &Remembered, is_calm: impl Fn() -> bool) {
+        let is_large = stamp.size > self.settings.tag_threshold;
+        if known.hash.is_none() || is_large {
+            self.let_tick();
+        }
+        // What was never hashed cannot be confirmed. A write would have moved its date, which lies apart from the clock's time.
+        let is_apart = || known.hash.is_none() && self.is_dated_apart(stamp.mtime).unwrap_or(false);
+        let is_past = self.is_settled(&stamp, Timestamp::default()).unwrap_or(false) || is_apart();
+        let is_settled = known.is_settled && is_past && is_calm();
+        if is_settled || known.hash.is_some() {
+            self.index.remember(Remembered { stamp, date, is_settled, ..*known });
         }
     }
 
     fn find_out(
         &self,
+        path: &SharePath,
         file: &File,
         stamp: &Stamp,
         effort: Effort,
@@ -111,36 +167,47 @@ impl Share {
         is_quiet: impl Fn() -> bool,
     ) -> Result<Identity> {
         // Another request may have found it out meanwhile: the tag that it was shown with is the one that stays.
-        if let Some(known) = self.recall(stamp, effort, now) {
+        if let Some(known) = self.recall(path, stamp, effort, now) {
             return Ok(known);
         }
-        let before = self.index.recall(stamp);
+        let before = self.index.recall_unsettled(stamp);
+        let is_to_be_confirmed = before.is_some_and(|before| !before.is_settled);
+        let is_large = stamp.size > self.settings.tag_threshold;
+        if is_large && effort != Effort::Recall {
+            self.let_tick_after(stamp, now)?;
+        }
+        // Before anything is read: what is written from now on shows.
+        let is_settled = before.is_some_and(|before| before.is_settled) || self.is_settled(stamp, now)?;
         let hashes = match effort {
-            Effort::Recall => false,
-            Effort::HashSmall => stamp.size <= self.settings.tag_threshold,
+            // Without its hash nothing could be said of it but that it may be being written.
+            Effort::Recall => is_to_be_confirmed || !(is_settled || is_large),
+            Effort::HashSmall => is_to_be_confirmed || !is_large,
             Effort::Hash => true,
         };
         let hash = if hashes { Some(self.hash(file, stamp.size, &is_quiet)?) } else { None };
         let unchanged = self.tree.disk().status(file)?.stamp == *stamp && is_quiet();
         let hash = match hash {
-            Some(None) => return Ok(self.being_written(stamp)),
+            Some(None) => return Ok(self.being_written(path, stamp, now)),
             Some(Some(hash)) if unchanged => Some(hash),
             None if unchanged => None,
-            _ => return Ok(self.being_written(stamp)),
+            _ => return Ok(self.being_written(path, stamp, now)),
         };
-        let is_settled = self.is_settled(stamp)?;
-        let shown = match (before, hash) {
-            (Some(before), _) => before.shown,
-            (None, Some(_)) => ShownForm::Content,
-            (None, None) if is_settled => ShownForm::Stamp(stamp.digest()),
-            (None, None) => return Ok(self.being_written(stamp)),
+        let (shown, date) = match (before, hash) {
+            // Somebody has written in the very instant after: another version of the same date.
+            (Some(before), Some(hash)) if is_to_be_confirmed && before.hash != Some(hash) => {
+                (ShownForm::Content, DateKnown::Shared)
+            }
+            (Some(before), Some(_)) => (before.shown, before.date),
+            (Some(before), None) if before.is_settled => (before.shown, before.date),
+            (None, Some(_)) => (ShownForm::Content, DateKnown::Unknown),
+            (None, None) if is_settled => (ShownForm::Stamp(stamp.digest()), DateKnown::Unknown),
+            (_, None) => return Ok(self.being_written(path, stamp, now)),
         };
-        let date = before.map_or(DateKnown::Unknown, |before| before.date);
-        let known = Remembered { stamp: *stamp, hash, shown, date };
-        if is_settled {
+        let known = Remembered { stamp: *stamp, hash, shown, date, is_settled };
+        if before != Some(known) {
             self.index.remember(known);
         }
-        let mut identity = self.identity(stamp, &known, now);
+        let mut identity = self.identity(path, stamp, &known, now);
         if !is_settled {
             identity.validators.stamp = None;
         }
@@ -148,37 +215,34 @@ impl Share {
     }
 
     /// Which version a file in this state is, whose content was read just now.
-    pub(super) fn identity_with_hash(&self, stamp: &Stamp, hash: &ContentHash, now: Timestamp) -> Identity {
-        let unknown = Remembered { stamp: *stamp, hash: None, shown: ShownForm::Content, date: DateKnown::Unknown };
+    pub(super) fn identity_with_hash(
+        &self,
+        path: &SharePath,
+        stamp: &Stamp,
+        hash: &ContentHash,
+        now: Timestamp,
+    ) -> Identity {
+        let (shown, date) = (ShownForm::Content, DateKnown::Unknown);
+        let unknown = Remembered { stamp: *stamp, hash: None, shown, date, is_settled: false };
         let known = self.index.recall(stamp).unwrap_or(unknown);
-        self.identity(stamp, &Remembered { hash: Some(*hash), ..known }, now)
+        self.identity(path, stamp, &Remembered { hash: Some(*hash), ..known }, now)
     }
 
-    fn identity(&self, stamp: &Stamp, known: &Remembered, now: Timestamp) -> Identity {
-        let date_is_exact = match known.date {
-            DateKnown::Exact => true,
-            DateKnown::Shared => false,
-            DateKnown::Unknown => now.since(stamp.mtime) >= DATE_SETTLES,
-        };
+    fn identity(&self, path: &SharePath, stamp: &Stamp, known: &Remembered, now: Timestamp) -> Identity {
         let validators = Validators {
             shown: shown(stamp, known),
             content: known.hash.map(|hash| hash.short()),
             stamp: Some(stamp.digest()),
-            modified: stamp.mtime,
-            date_is_exact,
+            date: self.date_of(path, stamp, known.date, now),
         };
         Identity { stamp: *stamp, validators, hash: known.hash, is_busy: false }
     }
 
     /// Somebody is writing the file, or may be: no If-Match can name what is there.
-    fn being_written(&self, stamp: &Stamp) -> Identity {
-        let validators = Validators {
-            shown: EntityTag::of_unsettled(stamp),
-            content: None,
-            stamp: None,
-            modified: stamp.mtime,
-            date_is_exact: false,
-        };
+    fn being_written(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) -> Identity {
+        self.tell_date(path, stamp, now);
+        let date = VersionDate::unknown(stamp.mtime, now);
+        let validators = Validators { shown: EntityTag::of_unsettled(stamp), content: None, stamp: None, date };
         Identity { stamp: *stamp, validators, hash: None, is_busy: false }
     }
 
@@ -201,20 +265,50 @@ impl Share {
         }
     }
 
-    /// Whether a change made from now on would show in the stamp.
-    fn is_settled(&self, stamp: &Stamp) -> Result<bool> {
+    /// Whether a change made from now on would show in the stamp. It has to be asked before what the stamp is to stand for is read.
+    pub fn is_settled(&self, stamp: &Stamp, now: Timestamp) -> Result<bool> {
         let disk = self.tree.disk();
         let grain = disk.abilities().time_grain;
         if grain.is_zero() {
             return Ok(true);
         }
+        // Where the clock ticks it is that of this machine, and every change moves the ctime. Others have no ctime but what the mtime was.
+        let last = if grain <= TICK_MAX { stamp.ctime } else { stamp.ctime.max(stamp.mtime) };
+        if grain <= TICK_MAX && now.since(last) > LONG_SETTLED {
+            return Ok(true);
+        }
         let clock = disk.clock(&disk.root()?)?;
-        Ok(clock.since(stamp.ctime.max(stamp.mtime)) > grain)
+        Ok(clock.since(last.min(clock)) > grain)
+    }
+
+    /// Waits until what has just been changed is settled, where the disk's clock ticks.
+    fn let_tick(&self) {
+        let grain = self.tree.disk().abilities().time_grain;
+        if !grain.is_zero() && grain <= TICK_MAX {
+            self.tree.disk().wait(grain + TICK_OVER);
+        }
+    }
+
+    fn let_tick_after(&self, stamp: &Stamp, now: Timestamp) -> Result<()> {
+        if !self.is_settled(stamp, now)? {
+            self.let_tick();
+        }
+        Ok(())
+    }
+
+    /// Whether a write made from now on would show in this modification time.
+    fn is_dated_apart(&self, mtime: Timestamp) -> Result<bool> {
+        let disk = self.tree.disk();
+        let grain = disk.abilities().time_grain;
+        Ok(grain.is_zero() || {
+            let clock = disk.clock(&disk.root()?)?;
+            mtime > clock || clock.since(mtime) > grain
+        })
     }
 }
 
 /// The tag that a version was first shown with, and is shown with ever after.
-fn shown(stamp: &Stamp, known: &Remembered) -> EntityTag {
+pub(super) fn shown(stamp: &Stamp, known: &Remembered) -> EntityTag {
     match (known.shown, &known.hash) {
         (ShownForm::Content, Some(hash)) => EntityTag::of_content(hash),
         (ShownForm::Stamp(digest), _) => EntityTag::of_stamp_digest(&digest),

@@ -178,7 +178,7 @@ impl Share {
                     (true, true) => Effort::HashSmall,
                     (true, false) => Effort::Hash,
                 };
-                let known = self.identify_seen(file, effort, now)?;
+                let known = self.identify_seen(path, file, effort, now)?;
                 if asks && known.hash.is_none() && !hashed_outside && file.is_quiet() {
                     return Ok(Judged::HashFirst);
                 }
@@ -231,7 +231,7 @@ impl Share {
     ) -> Outcome<()> {
         let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
         self.judge_conditions(path, precondition, target, identity, now)?;
-        if self.settings.require_preconditions && deed.displaces() && !precondition.names_a_version() {
+        if self.settings.require_preconditions && deed.displaces() && !precondition.names_a_version(now) {
             return Err(Refusal::PreconditionRequired { current: identity.map(current) }.into());
         }
         Ok(())
@@ -269,7 +269,7 @@ impl Share {
                 return Err(Refusal::PreconditionFailed { header: Header::If, current }.into());
             }
         }
-        if self.settings.require_preconditions && !precondition.names_a_version() && known_source.is_some() {
+        if self.settings.require_preconditions && !precondition.names_a_version(now) && known_source.is_some() {
             return Err(Refusal::PreconditionRequired { current: known_source.as_ref().map(current) }.into());
         }
         if !may_replace && !matches!(target, Seen::Nothing) {
@@ -307,7 +307,7 @@ impl Share {
         let Seen::File(file) = seen else { return Ok(None) };
         let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
         let effort = if asks { Effort::Hash } else { Effort::HashSmall };
-        Ok(Some(self.identify_seen(file, effort, now)?))
+        Ok(Some(self.identify_seen(path, file, effort, now)?))
     }
 
     /// Judges the conditional headers where nothing is there.
@@ -352,12 +352,13 @@ impl Share {
     /// Judges the conditional headers of a COPY by what was copied: the source may have changed since it was judged.
     pub(super) fn judge_copied(
         &self,
+        path: &SharePath,
         of: &Stamp,
         hash: &ContentHash,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<()> {
-        let known = self.identity_with_hash(of, hash, now);
+        let known = self.identity_with_hash(path, of, hash, now);
         match precondition.decide(Target::File(&known.validators), Intent::Change) {
             Decision::Refuse(header) => Err(Refusal::PreconditionFailed { header, current: None }.into()),
             _ => Ok(()),
@@ -422,7 +423,7 @@ impl Share {
             Ok(Opened::Dir(_)) => There::Collection,
             Ok(Opened::File(file, status)) => {
                 let effort = if asks_for_content { Effort::Hash } else { Effort::HashSmall };
-                There::File(self.identify(&file, &status, effort, now)?.validators)
+                There::File(self.identify(path, &file, &status, effort, now)?.validators)
             }
             Ok(Opened::Nothing | Opened::Link) => There::Nothing,
             // It is there, and has no tag.

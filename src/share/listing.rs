@@ -2,12 +2,14 @@
 
 use std::ops::ControlFlow;
 
+use crate::model::dating::told;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::store::disk::{Dir, Entry, Kind, Opened, Status};
 
 use super::Share;
+use super::dates::TOLD_LATELY;
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};
 
@@ -20,7 +22,7 @@ pub struct Listed {
     pub kind: Kind,
     /// Its size in bytes; 0 for a folder.
     pub size: u64,
-    /// When it was last changed.
+    /// When it was last changed; now, where that lies ahead of the clock.
     pub modified: Timestamp,
     /// When it was made, where the file system knows.
     pub born: Option<Timestamp>,
@@ -33,13 +35,13 @@ pub struct Listed {
 }
 
 impl Listed {
-    pub(super) fn new(name: Name, status: &Status, tag: Option<EntityTag>) -> Self {
+    pub(super) fn new(name: Name, status: &Status, tag: Option<EntityTag>, now: Timestamp) -> Self {
         let is_file = status.kind == Kind::File;
         Self {
             name,
             kind: status.kind,
             size: if is_file { status.stamp.size } else { 0 },
-            modified: status.stamp.mtime,
+            modified: told(status.stamp.mtime, now),
             born: status.born,
             is_executable: is_file && status.mode & 0o100 != 0,
             tag,
@@ -56,7 +58,7 @@ pub(super) enum Tags {
 }
 
 impl Share {
-    /// Calls `each` for every member of a folder, in no order, until it breaks. Nothing is hashed, and memory does not grow with the folder.
+    /// Calls `each` for every member of a folder, in no order, until it breaks. Nothing is hashed but small files that were changed in this very instant, and memory does not grow with the folder.
     /// Links and noclobber's own folder are left out.
     pub fn list(
         &self,
@@ -86,7 +88,7 @@ impl Share {
                 self.look_steadily(path, &dir, &entry.name)
             };
             match entry {
-                Some(entry) => each(self.listed(&dir, entry, tags, now)),
+                Some(entry) => each(self.listed(path, &dir, entry, tags, now)),
                 None => ControlFlow::Continue(()),
             }
         })?;
@@ -100,15 +102,18 @@ impl Share {
         (status.kind != Kind::Link).then(|| Entry { name: name.clone(), status, is_linked: false })
     }
 
-    fn listed(&self, dir: &Dir, entry: Entry, tags: Tags, now: Timestamp) -> Listed {
+    fn listed(&self, folder: &SharePath, dir: &Dir, entry: Entry, tags: Tags, now: Timestamp) -> Listed {
         let Entry { name, status, is_linked } = entry;
         let is_file = status.kind == Kind::File;
-        let tag = if is_file && tags == Tags::Show { self.tag_of(dir, &name, &status, now) } else { None };
-        Listed { linked: is_linked.then_some(status.stamp.id), ..Listed::new(name, &status, tag) }
+        if is_file && now.since(status.stamp.mtime) < TOLD_LATELY {
+            self.tell_date(&folder.join(&name), &status.stamp, now);
+        }
+        let tag = if is_file && tags == Tags::Show { self.tag_of(folder, dir, &name, &status, now) } else { None };
+        Listed { linked: is_linked.then_some(status.stamp.id), ..Listed::new(name, &status, tag, now) }
     }
 
     /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.
-    fn tag_of(&self, dir: &Dir, name: &Name, status: &Status, now: Timestamp) -> Option<EntityTag> {
+    fn tag_of(&self, folder: &SharePath, dir: &Dir, name: &Name, status: &Status, now: Timestamp) -> Option<EntityTag> {
         if let Some(tag) = self.recall_tag(&status.stamp) {
             return Some(tag);
         }
@@ -116,7 +121,7 @@ impl Share {
         if opened.stamp.id != status.stamp.id {
             return None;
         }
-        let known = self.identify(&file, &opened, Effort::Recall, now).ok()?;
+        let known = self.identify(&folder.join(name), &file, &opened, Effort::Recall, now).ok()?;
         Some(known.validators.shown)
     }
 }

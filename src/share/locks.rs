@@ -279,9 +279,9 @@ impl Share {
                     }
                 }
                 Seen::File(file) => {
-                    let mut known = self.identify_seen(&file, Effort::HashSmall, now)?;
+                    let mut known = self.identify_seen(path, &file, Effort::HashSmall, now)?;
                     if known.validators.shown.is_weak() {
-                        known = self.identify_seen(&file, Effort::Hash, now)?;
+                        known = self.identify_seen(path, &file, Effort::Hash, now)?;
                     }
                     return if known.validators.shown.is_weak() {
                         Err(Refusal::OpenForWriting.into())
@@ -301,7 +301,8 @@ impl Share {
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let swap = || self.tree.history().swap(path, site.mount);
-        let mut staged = Staging::begin(self.tree.disk(), &site.parent, None, swap)?.seal(None, now)?;
+        let staged = Staging::begin(self.tree.disk(), &site.parent, None, swap)?;
+        let mut staged = staged.seal(None, self.next_date(path, None, now))?;
         let stored = self.put_staged(path, &mut staged, Deed::Put, Dating::Ours, precondition, now)?;
         self.changed(path, now);
         Ok(stored.tag)

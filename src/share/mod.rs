@@ -3,8 +3,10 @@
 //! Every change is a compare-and-swap from a state that was just seen: look, decide, swap; if the swap loses, look again, a bounded number of
 //! times. Headers only decide whether we may try.
 
+mod dates;
 mod deleted;
 mod hashing;
+mod hints;
 mod identity;
 mod judge;
 mod listing;
@@ -30,7 +32,9 @@ use crate::store::history::{History, KeepLimits};
 use crate::store::index::{Index, IndexError};
 use crate::store::properties::Properties;
 
+use dates::Dates;
 use hashing::Slots;
+use hints::Hints;
 use locks::LockTable;
 use outcome::{Refusal, Stop};
 use refused::Refused;
@@ -73,7 +77,9 @@ pub struct Share {
     locks: LockTable,
     refused: Refused,
     uploads: Arc<Uploads>,
+    dates: Dates,
     hashing: Slots,
+    hints: Hints,
     settings: Settings,
 }
 
@@ -91,7 +97,8 @@ pub enum Hint {
 impl Share {
     /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
     pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> outcome::Outcome<Self> {
-        let share = Self::only_to_look(disk, index, settings);
+        let mut share = Self::only_to_look(disk, index, settings);
+        share.dates = Dates::since(now);
         share.take_up_locks(now);
         share.tree.recover(now)?;
         Ok(share)
@@ -107,7 +114,9 @@ impl Share {
             locks: LockTable::new(),
             refused: Refused::default(),
             uploads: Arc::default(),
+            dates: Dates::since(Timestamp::default()),
             hashing: Slots::new(settings.hashing_max),
+            hints: Hints::default(),
             settings,
         }
     }
@@ -131,6 +140,7 @@ impl Share {
     pub fn tick(&self, now: Timestamp) -> Vec<Notice> {
         self.tree.second_look(now);
         self.expire_locks(now);
+        self.dates.watch_the_clock(now);
         self.tree.notices()
     }
 
@@ -156,9 +166,10 @@ impl Share {
 
     /// Takes a hint: forgets what it speaks of, looks, and tells the uploads in flight whose validator has gone stale.
     pub fn noticed(&self, hint: &Hint, now: Timestamp) {
+        self.hints.count(hint);
         if let Hint::Path(path) = hint
             && let Ok(Some(status)) = self.status_of(path)
-            && self.index.recall(&status.stamp).is_none()
+            && self.index.recall_unsettled(&status.stamp).is_none()
         {
             self.index.forget(status.stamp.id.inode);
         }

@@ -10,8 +10,7 @@ use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::store::commit::{Seen, SeenFile};
-use crate::store::disk::{Cause, File, Opened, Result, Space};
-use crate::store::index::{DateKnown, Remembered};
+use crate::store::disk::{Cause, Opened, Result, Space};
 use crate::store::properties::Snapshot;
 
 use super::Share;
@@ -85,11 +84,12 @@ impl Share {
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            Opened::Dir(status) => Ok(Listed::new(name, &status, None)),
+            Opened::Dir(status) => Ok(Listed::new(name, &status, None, now)),
             Opened::File(file, status) => {
+                self.tell_date(path, &status.stamp, now);
                 let identity =
-                    if with_tag { Some(self.identify(&file, &status, Effort::HashSmall, now)?) } else { None };
-                Ok(Listed::new(name, &status, identity.map(|known| known.validators.shown)))
+                    if with_tag { Some(self.identify(path, &file, &status, Effort::HashSmall, now)?) } else { None };
+                Ok(Listed::new(name, &status, identity.map(|known| known.validators.shown), now))
             }
         }
     }
@@ -150,7 +150,7 @@ impl Share {
             Looked { seen: Seen::Busy(_) | Seen::Collection(_), .. } => self.note_amendments(path, amendments),
             Looked { seen: Seen::File(seen), .. } => {
                 let before = seen.status;
-                let amended = self.amend_file(&seen, amendments).map_err(Stop::from);
+                let amended = self.amend_file(path, &seen, amendments, now).map_err(Stop::from);
                 amended.and_then(|()| self.note_amendments(path, amendments)).inspect_err(|_| {
                     // What was changed about the file is changed back: all or nothing.
                     let disk = self.tree.disk();
@@ -183,7 +183,7 @@ impl Share {
     }
 
     /// Changes what the file system keeps about a file. What was remembered of it is remembered of its new state, so that its tag stays.
-    fn amend_file(&self, seen: &SeenFile, amendments: &[Amendment]) -> Result<()> {
+    fn amend_file(&self, path: &SharePath, seen: &SeenFile, amendments: &[Amendment], now: Timestamp) -> Result<()> {
         let mut changed = false;
         let disk = self.tree.disk();
         for amendment in amendments {
@@ -197,36 +197,27 @@ impl Share {
         }
         if changed {
             disk.sync_file(&seen.file)?;
-            self.carry_over(seen, &seen.file)?;
+            if seen.is_leased() && seen.is_quiet() {
+                self.tree.touched().note(&seen.status.stamp, &disk.status(&seen.file)?.stamp);
+            }
+            self.carry_over(path, seen, now)?;
         }
         Ok(())
     }
 
     /// Remembers of a file's new state what was remembered of the one that was seen, if only its attributes can have changed since.
-    pub(super) fn carry_over(&self, seen: &SeenFile, file: &File) -> Result<()> {
-        let Some(before) = self.index.recall(&seen.status.stamp) else { return Ok(()) };
-        let stamp = self.tree.disk().status(file)?.stamp;
-        let same_file = stamp.id == seen.status.stamp.id && stamp.size == seen.status.stamp.size;
-        if !same_file || !seen.is_leased() || !seen.is_quiet() || !self.is_dated_apart(stamp.mtime)? {
+    fn carry_over(&self, path: &SharePath, seen: &SeenFile, now: Timestamp) -> Result<()> {
+        let before = &seen.status.stamp;
+        let Some(known) = self.index.recall_unsettled(before) else { return Ok(()) };
+        let stamp = self.tree.disk().status(&seen.file)?.stamp;
+        if stamp.id != before.id || stamp.size != before.size || !seen.is_leased() {
             return Ok(());
         }
-        let date = match stamp.mtime.seconds().cmp(&before.stamp.mtime.seconds()) {
-            std::cmp::Ordering::Equal => before.date,
-            std::cmp::Ordering::Greater => DateKnown::Exact,
-            std::cmp::Ordering::Less => DateKnown::Shared,
-        };
-        self.index.remember(Remembered { stamp, date, ..before });
+        let same_date = stamp.mtime.seconds() == before.mtime.seconds();
+        let date = if same_date { known.date } else { self.date_that_came(path, &stamp, Some(before), now) };
+        let is_calm = || seen.is_quiet() && self.tree.disk().status(&seen.file).is_ok_and(|now| now.stamp == stamp);
+        self.remember_in(stamp, date, &known, is_calm);
         Ok(())
-    }
-
-    /// Whether a write made from now on would show in this modification time.
-    fn is_dated_apart(&self, mtime: Timestamp) -> Result<bool> {
-        let disk = self.tree.disk();
-        let grain = disk.abilities().time_grain;
-        Ok(grain.is_zero() || {
-            let clock = disk.clock(&disk.root()?)?;
-            mtime > clock || clock.since(mtime) > grain
-        })
     }
 }
 

@@ -4,11 +4,14 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use crate::model::content_hash::ContentHash;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::{Disk, DiskError, File, Kind, Opened};
 use crate::store::path_mutex::Slot;
+use crate::store::touched::Touched;
 
+use super::hints::HintSlot;
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Forbidden, Outcome, Refusal};
 use super::{Share, write};
@@ -27,6 +30,8 @@ pub enum Target {
 pub struct Spot {
     path: SharePath,
     slot: Option<Slot>,
+    hints: HintSlot,
+    hints_so_far: u64,
 }
 
 impl Spot {
@@ -40,16 +45,16 @@ impl Spot {
 #[derive(Clone, Debug)]
 pub struct Content {
     disk: Arc<dyn Disk>,
+    touched: Arc<Touched>,
     file: File,
     stamp: Stamp,
+    /// The hash of a small one, if it is known.
+    hash: Option<ContentHash>,
+    /// Whether it is told with a strong tag.
+    is_strong: bool,
 }
 
 impl Content {
-    /// The bytes of a file in this state.
-    pub(super) fn new(disk: Arc<dyn Disk>, file: File, stamp: Stamp) -> Self {
-        Self { disk, file, stamp }
-    }
-
     /// How many bytes there are.
     pub fn size(&self) -> u64 {
         self.stamp.size
@@ -91,10 +96,26 @@ impl Content {
         self.disk.status(&self.file).is_ok_and(|status| status.stamp == self.stamp)
     }
 
-    /// Whether no program has written into the file since it was opened. A rename or a new link, which move the ctime alone, are no
-    /// writing.
+    /// Whether no program has written into the file since it was opened, as far as its tag promises. A program that writes can put the date
+    /// back, and only the ctime tells of it. What takes the last name of a file moves that, too, and a rename and a new link do: those of the
+    /// server are known, and of others a small file is hashed again.
     pub fn is_unchanged(&self) -> bool {
-        self.disk.status(&self.file).is_ok_and(|status| status.stamp.same_content_as(&self.stamp))
+        let Ok(status) = self.disk.status(&self.file) else { return false };
+        status.stamp.same_content_as(&self.stamp)
+            && (status.stamp.ctime == self.stamp.ctime
+                || !self.is_strong
+                || status.links == 0
+                || self.touched.explains(&self.stamp, &status.stamp)
+                || self.has_the_same_hash())
+    }
+
+    fn has_the_same_hash(&self) -> bool {
+        let Some(hash) = self.hash else { return false };
+        let mut hasher = blake3::Hasher::new();
+        let read = self.read_all(|piece| {
+            hasher.update(piece);
+        });
+        read.is_ok() && ContentHash::finish(&hasher) == hash
     }
 }
 
@@ -120,10 +141,10 @@ impl Share {
         let opened = self.tree.steadily_now(self.tree.slot(path), || disk.open_path(&disk.root()?, path.as_bytes()))?;
         match opened {
             Ok(Opened::File(file, status)) => {
-                let identity = self.recall(&status.stamp, Effort::HashSmall, now)?;
+                let identity = self.recall(path, &status.stamp, Effort::HashSmall, now)?;
                 Some(Ok(self.content(file, identity)))
             }
-            opened => Some(self.answer(opened, Effort::HashSmall, now)),
+            opened => Some(self.answer(path, opened, Effort::HashSmall, now)),
         }
     }
 
@@ -139,11 +160,17 @@ impl Share {
     /// A path that is going to be looked at again and again. `None` if what it leads to has another one: that may come to be another file's.
     pub fn spot(&self, path: &SharePath) -> Option<Spot> {
         let is_its_own = self.spelled_to_read(path).is_ok_and(|own| *own == *path);
-        is_its_own.then(|| Spot { slot: self.tree.slot(path), path: path.clone() })
+        let hints = self.hints.slot(path);
+        let hints_so_far = self.hints.so_far(hints);
+        is_its_own.then(|| Spot { slot: self.tree.slot(path), path: path.clone(), hints, hints_so_far })
     }
 
-    /// Whether the file at a path is still in exactly this state, and no change of it is under way. Nothing is opened.
+    /// Whether the file at a path is still in exactly this state, no change of it is under way, and the watcher has not spoken of it since.
+    /// Nothing is opened.
     pub fn is_still(&self, spot: &Spot, stamp: &Stamp) -> bool {
+        if self.hints.so_far(spot.hints) != spot.hints_so_far {
+            return false;
+        }
         let looked = self.tree.steadily_now(spot.slot, || self.status_of(&spot.path));
         matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
     }
@@ -162,17 +189,23 @@ impl Share {
         let path = &*self.spelled_to_read(path)?;
         let disk = self.tree.disk();
         let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
-        self.answer(opened, effort, now)
+        self.answer(path, opened, effort, now)
     }
 
-    fn answer(&self, opened: Result<Opened, DiskError>, effort: Effort, now: Timestamp) -> Outcome<Target> {
+    fn answer(
+        &self,
+        path: &SharePath,
+        opened: Result<Opened, DiskError>,
+        effort: Effort,
+        now: Timestamp,
+    ) -> Outcome<Target> {
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::Nothing if self.tree.disk().root().is_err() => Err(Refusal::ShareGone.into()),
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
             Opened::File(file, status) => {
-                let identity = self.identify(&file, &status, effort, now)?;
+                let identity = self.identify(path, &file, &status, effort, now)?;
                 Ok(self.content(file, identity))
             }
         }
@@ -180,7 +213,17 @@ impl Share {
 
     /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
     fn content(&self, file: File, identity: Identity) -> Target {
-        let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
-        Target::File(Box::new(content), Box::new(identity))
+        Target::File(Box::new(self.content_of(file, &identity)), Box::new(identity))
+    }
+
+    pub(super) fn content_of(&self, file: File, identity: &Identity) -> Content {
+        Content {
+            disk: Arc::clone(self.tree.disk()),
+            touched: Arc::clone(self.tree.touched()),
+            file,
+            stamp: identity.stamp,
+            hash: identity.hash.filter(|_| identity.stamp.size <= self.settings.tag_threshold),
+            is_strong: !identity.validators.shown.is_weak(),
+        }
     }
 }

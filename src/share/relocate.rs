@@ -3,18 +3,18 @@
 //! The conditional headers speak of the source, `Overwrite` and the locks of the destination too. A refusal or a fault leaves both ends as
 //! they were.
 
+use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
-use crate::model::stamp::Timestamp;
+use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Copying, Members, Seen, Site, StagedCopy, Surprises, Swap};
 use crate::store::disk::{Cause, Kind};
-use crate::store::index::{DateKnown, Remembered};
 use crate::store::properties::Extent;
 
 use super::Share;
-use super::identity::Effort;
+use super::identity::shown;
 use super::judge::{Deed, LOOKS_MAX};
 use super::outcome::{Forbidden, Outcome, Refusal};
 use super::write::{Dating, surprise};
@@ -73,7 +73,7 @@ impl Share {
             let _still = self.locks.hold_still();
             self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
             let created = matches!(target, Seen::Nothing);
-            let displaced_date = date_of(&target);
+            let replaced = state_of(&target);
             let surprise = surprise(precondition);
             let surprises = Surprises { source: surprise, target: surprise };
             let is_file = matches!(source, Seen::File(_));
@@ -83,7 +83,11 @@ impl Share {
             };
             match moved {
                 Ok(Swap::Done(changed)) => {
-                    self.has_moved(&from, &to, &changed, displaced_date, precondition, now)?;
+                    if !is_file {
+                        // It comes with all that is in it, whose arrival does not show.
+                        self.dates.folder_came(&to, now);
+                    }
+                    self.has_moved(&from, &to, &changed, replaced, precondition, now)?;
                     let displaced = self.kept(&changed).cloned();
                     drop((changed, _still, pair));
                     self.was_stored(&to, precondition);
@@ -144,10 +148,15 @@ impl Share {
         of_target: &Precondition,
         now: Timestamp,
     ) -> Outcome<Relocated> {
+        let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
+        let mut is_dated_as_asked = false;
         if let StagedCopy::File(file) = &mut copy {
-            self.judge_copied(&file.of, file.staged.hash(), of_source, now)?;
+            self.judge_copied(from, &file.of, file.staged.hash(), of_source, now)?;
             // A copy has the date of its source, unless the client asks for another.
             dated.map_or(Ok(()), |dated| file.staged.postpone(dated))?;
+            is_dated_as_asked = dated.is_some_and(|dated| {
+                Dating::Asked(dated).is_met(file.staged.sealed().mtime, self.abilities().time_grain)
+            });
         }
         let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, now)?;
         self.drop_locks_below(to, now);
@@ -159,7 +168,7 @@ impl Share {
         };
         self.was_stored(to, of_source);
         self.changed(to, now);
-        Ok(Relocated { created, displaced, tag, is_dated_as_asked: dated.is_some(), left_out })
+        Ok(Relocated { created, displaced, tag, is_dated_as_asked, left_out })
     }
 
     fn put_copy<'a>(
@@ -180,14 +189,12 @@ impl Share {
             if created && !may_be_called(&claim.site().name, from) {
                 return Err(Refusal::BadName.into());
             }
-            let displaced = date_of(&seen);
+            let replaced = state_of(&seen);
             let swap = claim.put_copy(seen, copy, surprise(of_target), now)?;
             if let StagedCopy::File(file) = &mut *copy {
-                let date = match displaced {
-                    Some(displaced) => Dating::Asked.date(&mut file.staged, displaced, now)?,
-                    None => DateKnown::Unknown,
-                };
-                self.has_stored(to, &swap, &file.staged, date, of_target, now);
+                self.has_stored(to, &swap, &file.staged, replaced.as_ref(), of_target, now);
+            } else if matches!(swap, Swap::Done(_)) {
+                self.dates.folder_came(to, now);
             }
             Ok((swap, created))
         })?;
@@ -267,21 +274,17 @@ impl Share {
         from: &SharePath,
         to: &SharePath,
         changed: &Changed<'_>,
-        displaced_date: Option<Timestamp>,
+        replaced: Option<Stamp>,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<()> {
         let to = &*self.as_made(to);
         if let (Some(was), Some(stamp)) = (changed.was, changed.stamp)
-            && let Some(known) = self.index.recall(&was)
+            && let Some(known) = self.index.recall_unsettled(&was)
         {
-            // A date that the displaced version had, or a later one than this, tells the two apart no more.
-            let is_later = displaced_date.is_none_or(|displaced| stamp.mtime.seconds() > displaced.seconds());
-            let date = if is_later { known.date } else { DateKnown::Shared };
-            self.index.remember(Remembered { stamp, date, ..known });
-            if let Some(known) = self.recall(&stamp, Effort::Recall, now) {
-                self.repin(to, precondition, &known.validators.shown, now);
-            }
+            let date = self.date_that_came(to, &stamp, replaced.as_ref(), now);
+            self.remember_in(stamp, date, &known, || changed.is_calm());
+            self.repin(to, precondition, &shown(&stamp, &known), now);
         }
         self.drop_locks_in(from);
         self.drop_locks_below(to, now);
@@ -303,9 +306,9 @@ fn may_be_replaced(seen: Seen) -> Outcome<Seen> {
     }
 }
 
-fn date_of(seen: &Seen) -> Option<Timestamp> {
+fn state_of(seen: &Seen) -> Option<Stamp> {
     match seen {
-        Seen::File(file) => Some(file.status.stamp.mtime),
+        Seen::File(file) => Some(file.status.stamp),
         _ => None,
     }
 }

@@ -1,7 +1,6 @@
 //! The history, as clients see it: what was kept of a path, and how to bring it back.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
@@ -13,12 +12,11 @@ use crate::store::history::{Found, KeptVersion, Page};
 use crate::store::staging::Staging;
 
 use super::Share;
-use super::identity::Effort;
 use super::judge::Deed;
 use super::outcome::{Outcome, Refusal};
-use super::read::{Content, Target};
+use super::read::Target;
 use super::relocate::{Relocated, Relocation};
-use super::write::{Dating, Stored, date_after};
+use super::write::{Dating, Stored};
 
 /// A version that is kept, and where it was.
 #[derive(Clone, Debug)]
@@ -60,16 +58,11 @@ impl Share {
 
     /// Opens a version.
     pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<Target> {
-        match self
-            .tree
-            .history()
-            .open(&*self.spelled(path)?, id)
-            .map_err(|error| self.stop(error, Refusal::NotFound))?
-        {
+        let path = &*self.spelled(path)?;
+        match self.tree.history().open(path, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::File(file, status) => {
-                let identity = self.identify(&file, &status, Effort::HashSmall, now)?;
-                let content = Content::new(Arc::clone(self.tree.disk()), file, identity.stamp);
-                Ok(Target::File(Box::new(content), Box::new(identity)))
+                let identity = self.identify_version(path, &file, &status, now)?;
+                Ok(Target::File(Box::new(self.content_of(file, &identity)), Box::new(identity)))
             }
             Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
             Opened::Nothing | Opened::Link | Opened::Special => Err(Refusal::NotFound.into()),
@@ -106,6 +99,7 @@ impl Share {
             }
             _ => {
                 self.restore_collection(path, &found, precondition, now)?;
+                self.dates.folder_came(path, now);
                 None
             }
         };
@@ -155,7 +149,7 @@ impl Share {
         };
         let staging = self.stage_version(&version, path)?;
         let there = self.like(path)?;
-        let (mtime, _) = date_after(there.as_ref().map(|(_, modified)| *modified), now);
+        let mtime = self.next_date(path, there.as_ref().map(|(_, modified)| *modified), now);
         let like = there.as_ref().map_or(&version, |(file, _)| file);
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);

@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::model::dating::{AHEAD_MAX, ASKED_AHEAD_MAX, next_date, told};
 use crate::model::lock::Touches;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Precondition, Target};
-use crate::model::stamp::Timestamp;
+use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, DiskError, File, Opened};
-use crate::store::index::DateKnown;
 use crate::store::staging::{Staged, Staging};
 
 use super::identity::{Effort, Identity};
@@ -22,9 +22,6 @@ use super::{Amendment, Hint, Share};
 
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
-
-/// How far ahead of the clock a modification time may be set, to tell two versions of one second apart.
-const MTIME_AHEAD: Duration = Duration::from_secs(2);
 
 /// An upload that is being written.
 #[derive(Debug)]
@@ -52,9 +49,9 @@ pub struct Stored {
 /// Whose the date of a new version is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dating {
-    /// The client asks for it.
-    Asked,
-    /// Ours: later than that of what is replaced.
+    /// The client asks for this one.
+    Asked(Timestamp),
+    /// Ours: later than all that the name is known to have had.
     Ours,
 }
 
@@ -138,7 +135,7 @@ impl Share {
             Opened::File(file, status) => {
                 let asks = precondition.asks_for_content() || self.pins_ask_for_content(&site.path, precondition, now);
                 let effort = if asks { effort } else { Effort::Recall };
-                Some(self.identify_patiently(&file, &status, effort, patience, now)?)
+                Some(self.identify_patiently(&site.path, &file, &status, effort, patience, now)?)
             }
         };
         match &identity {
@@ -252,7 +249,7 @@ impl Share {
         self.uploads.watch(&place, precondition, wake)
     }
 
-    /// Makes a complete upload the file at a path, dated as the client asks, if it does.
+    /// Makes a complete upload the file at a path, dated as the client asks, if it does and the date is no more than a day ahead of the clock.
     pub fn put(
         &self,
         path: &SharePath,
@@ -264,10 +261,11 @@ impl Share {
         let path = &*self.spelled(path)?;
         let like = self.like(path)?;
         let displaced = like.as_ref().map(|(_, modified)| *modified);
-        let mtime = dated.unwrap_or_else(|| date_after(displaced, now).0);
+        let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
+        let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, now));
         let mut staged = upload.staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
         drop(like);
-        let dating = if dated.is_some() { Dating::Asked } else { Dating::Ours };
+        let dating = dated.map_or(Dating::Ours, Dating::Asked);
         let stored = self.put_staged(path, &mut staged, Deed::Put, dating, precondition, now)?;
         self.was_stored(path, precondition);
         self.changed(path, now);
@@ -381,19 +379,20 @@ impl Share {
             }
             match seen {
                 Seen::Nothing => {
+                    self.date(path, staged, dating, None, now)?;
                     let swap = claim.create(staged)?;
                     if matches!(swap, Swap::Done(_)) && deed != Deed::Restore {
                         // What another program removed here may have left notes behind.
                         self.properties.forget(path)?;
                     }
-                    let date = if dating == Dating::Asked { DateKnown::Unknown } else { DateKnown::Exact };
-                    self.has_stored(path, &swap, staged, date, precondition, now);
+                    self.has_stored(path, &swap, staged, None, precondition, now);
                     Ok((swap, true))
                 }
                 Seen::File(seen) => {
-                    let date = dating.date(staged, seen.status.stamp.mtime, now)?;
+                    let replaced = seen.status.stamp;
+                    self.date(path, staged, dating, Some(replaced.mtime), now)?;
                     let swap = claim.replace(seen, staged, surprise(precondition), now)?;
-                    self.has_stored(path, &swap, staged, date, precondition, now);
+                    self.has_stored(path, &swap, staged, Some(&replaced), precondition, now);
                     Ok((swap, false))
                 }
                 Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
@@ -407,7 +406,7 @@ impl Share {
             tag: EntityTag::of_content(staged.hash()),
             modified: staged.sealed().mtime,
             displaced: changed.displaced.filter(|_| self.keeps_history()),
-            is_dated_as_asked: dating == Dating::Asked,
+            is_dated_as_asked: dating.is_met(staged.sealed().mtime, self.abilities().time_grain),
         })
     }
 
@@ -422,12 +421,17 @@ impl Share {
         path: &SharePath,
         swap: &Swap<'_>,
         staged: &Staged,
-        date: DateKnown,
+        replaced: Option<&Stamp>,
         precondition: &Precondition,
         now: Timestamp,
     ) {
-        if matches!(swap, Swap::Done(_)) {
-            self.remember_upload(swap, staged, date);
+        if let Swap::Done(changed) = swap {
+            let stamp = changed.stamp.unwrap_or(*staged.sealed());
+            let date = self.date_that_came(path, &stamp, replaced, now);
+            // The answer to the upload tells its date if that has come by then.
+            let is_near = stamp.mtime <= now.plus(AHEAD_MAX);
+            self.tell_date(path, &stamp, if is_near { now.max(stamp.mtime) } else { now });
+            self.remember_upload(changed, staged, date);
             self.repin(path, precondition, &EntityTag::of_content(staged.hash()), now);
         }
     }
@@ -455,35 +459,53 @@ impl Share {
 
 /// What is there now, for a client that was refused.
 pub(super) fn current(identity: &Identity) -> Current {
-    Current { tag: identity.validators.shown.clone(), modified: identity.stamp.mtime, size: identity.stamp.size }
+    let modified = told(identity.stamp.mtime, Timestamp::new(identity.validators.date.now, 0));
+    Current { tag: identity.validators.shown.clone(), modified, size: identity.stamp.size }
 }
 
-/// The date of a version that replaces one of `displaced`: at least one whole second later, and at most [`MTIME_AHEAD`] ahead of the
-/// clock. Where both cannot be had, the two share a date.
-pub(super) fn date_after(displaced: Option<Timestamp>, now: Timestamp) -> (Timestamp, DateKnown) {
-    let Some(displaced) = displaced else { return (now, DateKnown::Exact) };
-    if now.seconds() > displaced.seconds() {
-        return (now, DateKnown::Exact);
+impl Share {
+    /// The date that the server gives a new version at a path.
+    pub(super) fn next_date(&self, path: &SharePath, displaced: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        next_date(self.latest_date(path, displaced, now), now, self.abilities().time_grain)
     }
-    let later = Timestamp::new(displaced.seconds() + 1, 0);
-    if later <= now.plus(MTIME_AHEAD) { (later, DateKnown::Exact) } else { (displaced, DateKnown::Shared) }
+
+    /// The latest date that the name of a path is known to have been told with.
+    fn latest_date(&self, path: &SharePath, displaced: Option<Timestamp>, now: Timestamp) -> Option<i64> {
+        let was_told = |displaced: &Timestamp| *displaced <= now.plus(AHEAD_MAX);
+        displaced.filter(was_told).map(Timestamp::seconds).max(self.dates.latest(path))
+    }
+
+    /// Moves the date of an upload to a later second than all that its name is known to have had, unless it is later already or the client
+    /// asks for it.
+    fn date(
+        &self,
+        path: &SharePath,
+        staged: &mut Staged,
+        dating: Dating,
+        displaced: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let sealed = staged.sealed().mtime.seconds();
+        let latest = self.latest_date(path, displaced, now);
+        let is_later = latest.is_none_or(|latest| sealed > latest);
+        if dating != Dating::Ours || is_later {
+            return Ok(());
+        }
+        let date = self.next_date(path, displaced, now);
+        if date.seconds() != sealed {
+            staged.postpone(date)?;
+        }
+        Ok(())
+    }
 }
 
 impl Dating {
-    /// Moves the date of an upload to a later second than that of the version it is to replace, if it is not later already and the client
-    /// has not asked for it. A date that an older version may have had is no validator.
-    pub(super) fn date(self, staged: &mut Staged, displaced: Timestamp, now: Timestamp) -> Outcome<DateKnown> {
-        if staged.sealed().mtime.seconds() > displaced.seconds() {
-            return Ok(DateKnown::Exact);
+    /// Whether this is the date that was asked for, as far as the disk can keep it.
+    pub(super) fn is_met(self, mtime: Timestamp, grain: Duration) -> bool {
+        match self {
+            Self::Asked(asked) => asked.since(mtime).max(mtime.since(asked)) <= grain.max(Duration::from_secs(1)),
+            Self::Ours => false,
         }
-        if self == Self::Asked {
-            return Ok(DateKnown::Shared);
-        }
-        let (mtime, date) = date_after(Some(displaced), now);
-        if staged.sealed().mtime.seconds() < mtime.seconds() {
-            staged.postpone(mtime)?;
-        }
-        Ok(date)
     }
 }
 
@@ -501,25 +523,5 @@ impl Stop {
     /// Whether it is this refusal.
     pub(super) fn is(&self, refusal: Refusal) -> bool {
         matches!(self, Self::Refusal(mine) if *mine == refusal)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_replacement_is_dated_later_by_a_whole_second_but_not_far_ahead() {
-        let at = Timestamp::new;
-        for (displaced, now, expected) in [
-            (None, at(100, 5), (at(100, 5), DateKnown::Exact)),
-            (Some(at(99, 0)), at(100, 5), (at(100, 5), DateKnown::Exact)),
-            (Some(at(100, 1)), at(100, 5), (at(101, 0), DateKnown::Exact)),
-            (Some(at(101, 0)), at(100, 5), (at(102, 0), DateKnown::Exact)),
-            (Some(at(102, 0)), at(100, 5), (at(102, 0), DateKnown::Shared)),
-            (Some(at(500, 7)), at(100, 5), (at(500, 7), DateKnown::Shared)),
-        ] {
-            assert_eq!(date_after(displaced, now), expected, "{displaced:?} {now:?}");
-        }
     }
 }

@@ -21,6 +21,7 @@ use super::naming;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
 use super::spelling::spelled;
 use super::staging::{Staged, Staging};
+use super::touched::Touched;
 
 pub use super::spelling::LastLink;
 pub use copy::{Copying, FileCopy, FolderCopy, Members, StagedCopy};
@@ -51,6 +52,7 @@ pub struct Tree {
     disk: Arc<dyn Disk>,
     history: History,
     mutexes: PathMutexes,
+    touched: Arc<Touched>,
     held: Mutex<Vec<Held>>,
     notices: Mutex<Vec<Notice>>,
     /// Paths whose folder in the history may be empty.
@@ -149,8 +151,27 @@ pub struct Changed<'a> {
     /// The state in which a file that was moved was seen, if `stamp` is the same content: what was remembered for the one holds for the
     /// other.
     pub was: Option<Stamp>,
+    /// Held on the new file since before anybody could see it, or on the one that was moved.
+    calm: Calm,
     _under_way: Option<UnderWay<'a>>,
     _under_way_too: Option<UnderWay<'a>>,
+}
+
+/// A lease that is held until what is to be remembered of a file is.
+#[derive(Default)]
+struct Calm(Option<Box<dyn Lease>>);
+
+impl Changed<'_> {
+    /// Whether nobody has come to write the new file by now, as far as can be told.
+    pub fn is_calm(&self) -> bool {
+        !is_broken(&self.calm.0)
+    }
+}
+
+impl std::fmt::Debug for Calm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Calm").field(&self.0.is_some()).finish()
+    }
 }
 
 /// Something that happened in the tree and that a person should hear of.
@@ -250,6 +271,7 @@ impl Tree {
             disk,
             history,
             mutexes: PathMutexes::default(),
+            touched: Arc::default(),
             held: Mutex::default(),
             notices: Mutex::default(),
             untidy: Mutex::default(),
@@ -264,6 +286,11 @@ impl Tree {
     /// The history.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// What was done here to files besides writing them.
+    pub fn touched(&self) -> &Arc<Touched> {
+        &self.touched
     }
 
     /// The counters by which a listing notices changes under way.
@@ -417,11 +444,12 @@ impl Tree {
         let name = held.entry.to_name();
         // Thousands may be held at once, so none keeps its folder open.
         let Some(dir) = &self.history.dir_of(&held.path, &name)? else { return Ok(Sight::Gone) };
+        let mut opened = None;
         let (since, lease) = match self.disk.open(dir, &name)? {
             Opened::File(..) if held.what == HeldWhat::Link => {
                 return self.release_link(dir, &held.entry).map(|()| Sight::Gone);
             }
-            Opened::File(file, _) => self.since_first_sight(held, &file)?,
+            Opened::File(file, _) => self.since_first_sight(held, opened.insert(file))?,
             Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(dir, name.as_bytes())?, held)?, None),
             _ => return Ok(Sight::Gone),
         };
@@ -442,12 +470,23 @@ impl Tree {
                 Sight::Gone
             }
             _ => {
-                self.history.let_go(dir, &name)?;
+                self.let_go_unseen(dir, &name, opened.as_ref())?;
                 Sight::Gone
             }
         };
         drop(lease);
         Ok(sight)
+    }
+
+    /// Lets a file go of which somebody may still be reading.
+    fn let_go_unseen(&self, dir: &Dir, name: &Name, file: Option<&File>) -> Result<()> {
+        let state = |file: &File| self.disk.status(file).map(|status| status.stamp);
+        let before = file.map(state).transpose()?;
+        self.history.let_go(dir, name)?;
+        if let (Some(before), Some(file)) = (before, file) {
+            self.touched.note(&before, &state(file)?);
+        }
+        Ok(())
     }
 
     fn since_first_sight(&self, held: &Held, file: &File) -> Result<(Since, Option<Box<dyn Lease>>)> {
@@ -623,6 +662,12 @@ impl Tree {
         if !renamed && self.history.keeps() {
             self.history.could_not_settle(&entry);
         }
+        if renamed
+            && let Ok(Some(now)) = self.disk.look(dir, &entry.to_name())
+            && now.stamp.same_content_as(&status.stamp)
+        {
+            self.touched.note(&status.stamp, &now.stamp);
+        }
         if status.kind == Kind::File || !self.history.keeps() {
             self.hold(entry, path, status.stamp, what, now);
         }
@@ -716,7 +761,8 @@ impl<'a> Claim<'a> {
         tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed {
             displaced: None,
-            stamp: self.stamp_if_calm(upload, calm),
+            stamp: self.stamp_if_calm(upload, &calm),
+            calm: Calm(calm),
             _under_way: Some(change),
             ..Changed::default()
         }))
@@ -829,9 +875,10 @@ impl<'a> Claim<'a> {
             Err(error) => return self.undo_exchange(place, &entry, upload, Why::Lost, now).and(Err(error)),
         };
         drop(lease);
-        let stamp = self.stamp_if_calm(upload, calm);
+        let stamp = self.stamp_if_calm(upload, &calm);
         tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
+        let (displaced, calm) = (Some(entry.id), Calm(calm));
+        Ok(Swap::Done(Changed { displaced, stamp, calm, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
@@ -917,7 +964,7 @@ impl<'a> Claim<'a> {
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
         self.sync(place).map_err(unsure)?;
-        let stamp = self.stamp_if_calm(upload, None);
+        let stamp = self.stamp_if_calm(upload, &None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
@@ -937,7 +984,7 @@ impl<'a> Claim<'a> {
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
         self.sync(place).map_err(unsure)?;
-        let (displaced, stamp) = (kept.map(|entry| entry.id), self.stamp_if_calm(upload, None));
+        let (displaced, stamp) = (kept.map(|entry| entry.id), self.stamp_if_calm(upload, &None));
         Ok(Swap::Done(Changed { displaced, stamp, _under_way: Some(change), ..Changed::default() }))
     }
 
@@ -1007,6 +1054,7 @@ impl<'a> Claim<'a> {
             _ => out.stamp.same_content_as(&expected.stamp),
         };
         if same_content && attributes(out) == attributes(expected) {
+            self.tree.touched.note(&expected.stamp, &out.stamp);
             return Ok(None);
         }
         if surprise == Surprise::Undo || out.kind != Kind::File || expected.kind != Kind::File {
@@ -1048,7 +1096,7 @@ impl<'a> Claim<'a> {
     }
 
     /// The state of the upload under its name, if it is the one that was sealed and nobody can have written since.
-    fn stamp_if_calm(&self, upload: &Staged, calm: Option<Box<dyn Lease>>) -> Option<Stamp> {
+    fn stamp_if_calm(&self, upload: &Staged, calm: &Option<Box<dyn Lease>>) -> Option<Stamp> {
         let status = self.tree.disk.status(upload.file()).ok()?;
         let unbroken = match calm {
             Some(lease) => lease.is_unbroken(),

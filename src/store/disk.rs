@@ -381,4 +381,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// What the file system's own clock says at `dir`: the time a change made now would carry.
     fn clock(&self, dir: &Dir) -> Result<Timestamp>;
+
+    /// Lets so much of the clock's time pass.
+    fn wait(&self, while_: Duration);
 }

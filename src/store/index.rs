@@ -28,10 +28,13 @@ const IN_MEMORY: usize = 200_000;
 const IN_DATABASE: u64 = 4_000_000;
 
 /// The inode number to the entry. The name carries the version of the format.
-const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-2");
+const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-3");
 
 /// The token of a lock to the lock.
 const LOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("locks-1");
+
+/// How many bytes an entry takes.
+const BYTES: usize = 97;
 
 /// Which table a record of the journal belongs to.
 const OF_FILES: u8 = 0;
@@ -48,6 +51,8 @@ pub struct Remembered {
     pub shown: ShownForm,
     /// What is known of its date.
     pub date: DateKnown,
+    /// Whether a change made later would show in the state. If not, what is remembered holds only of a content that is found to be the same.
+    pub is_settled: bool,
 }
 
 /// What is known of the date of a version, in whole seconds.
@@ -55,9 +60,9 @@ pub struct Remembered {
 pub enum DateKnown {
     /// Nothing: another program wrote it.
     Unknown,
-    /// No other version of the file had it.
-    Exact,
-    /// Another version of the file had it.
+    /// No other version at the name that this number stands for was told with it.
+    Exact(u64),
+    /// Another version may have been told with it.
     Shared,
 }
 
@@ -127,6 +132,11 @@ impl Index {
 
     /// What is remembered of a file in exactly this state.
     pub fn recall(&self, stamp: &Stamp) -> Option<Remembered> {
+        self.recall_unsettled(stamp).filter(|remembered| remembered.is_settled)
+    }
+
+    /// As [`Index::recall`], also where it is still to be found out whether the content is the same.
+    pub fn recall_unsettled(&self, stamp: &Stamp) -> Option<Remembered> {
         let inode = stamp.id.inode;
         let remembered = match self.memory.get(&inode) {
             Some(remembered) => remembered,
@@ -241,7 +251,7 @@ impl Index {
         if self.is_kept {
             let mut unsaved = self.lock();
             let bytes = remembered.map(Remembered::to_bytes);
-            unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; 89]>::as_slice));
+            unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
             unsaved.files.insert(inode, remembered);
         }
     }
@@ -290,9 +300,9 @@ impl Unsaved {
 }
 
 impl Remembered {
-    /// The stamp, the hash or zeros, the digest that was shown or zeros, and a byte of flags.
-    fn to_bytes(self) -> [u8; 89] {
-        let mut bytes = [0; 89];
+    /// The stamp, the hash or zeros, the digest that was shown or zeros, the name of an exact date or zeros, and a byte of flags.
+    fn to_bytes(self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
         bytes[..40].copy_from_slice(&self.stamp.to_bytes());
         bytes[40..72].copy_from_slice(self.hash.map_or([0; 32], |hash| *hash.as_bytes()).as_slice());
         let (stamp_is_shown, digest) = match self.shown {
@@ -300,24 +310,33 @@ impl Remembered {
             ShownForm::Stamp(digest) => (true, digest),
         };
         bytes[72..88].copy_from_slice(&digest);
-        bytes[88] = u8::from(self.hash.is_some()) | u8::from(stamp_is_shown) << 1 | (self.date as u8) << 2;
+        let (date, name) = match self.date {
+            DateKnown::Unknown => (0, 0),
+            DateKnown::Exact(name) => (1, name),
+            DateKnown::Shared => (2, 0),
+        };
+        bytes[88..96].copy_from_slice(&name.to_le_bytes());
+        let flags = u8::from(self.hash.is_some()) | u8::from(stamp_is_shown) << 1 | date << 2;
+        bytes[96] = flags | u8::from(self.is_settled) << 4;
         bytes
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (stamp, rest) = bytes.split_first_chunk::<40>()?;
         let (hash, rest) = rest.split_first_chunk::<32>()?;
-        let (digest, flags) = rest.split_first_chunk::<16>()?;
+        let (digest, rest) = rest.split_first_chunk::<16>()?;
+        let (name, flags) = rest.split_first_chunk::<8>()?;
         let [flags] = flags else { return None };
         Some(Self {
             stamp: Stamp::from_bytes(stamp),
             hash: (flags & 1 != 0).then(|| ContentHash::from_bytes(*hash)),
             shown: if flags & 2 != 0 { ShownForm::Stamp(*digest) } else { ShownForm::Content },
             date: match flags >> 2 & 3 {
-                1 => DateKnown::Exact,
+                1 => DateKnown::Exact(u64::from_le_bytes(*name)),
                 2 => DateKnown::Shared,
                 _ => DateKnown::Unknown,
             },
+            is_settled: flags & 16 != 0,
         })
     }
 }

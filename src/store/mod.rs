@@ -11,3 +11,4 @@ pub mod path_mutex;
 pub mod properties;
 mod spelling;
 pub mod staging;
+pub mod touched;

@@ -68,13 +68,15 @@ pub struct Options {
     pub links: FollowLinks,
     /// The highest tier to show, whatever the file system could do.
     pub at_most: Option<Tier>,
+    /// The grain of the clock to show and to keep, whatever the file system could do.
+    pub time_grain: Option<Duration>,
     /// Whether syncing really syncs. Without it a power cut loses what was answered; it is for measuring.
     pub syncs: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { links: FollowLinks::Never, at_most: None, syncs: true }
+        Self { links: FollowLinks::Never, at_most: None, time_grain: None, syncs: true }
     }
 }
 
@@ -422,8 +424,8 @@ impl OsDisk {
                     generation: born.map_or(0, |born| born.nanoseconds().cast_unsigned()),
                 },
                 size: found.stx_size,
-                mtime: timestamp(found.stx_mtime),
-                ctime: timestamp(found.stx_ctime),
+                mtime: self.in_grains(timestamp(found.stx_mtime)),
+                ctime: self.in_grains(timestamp(found.stx_ctime)),
             },
             mode: u32::from(found.stx_mode) & 0o7777,
             uid: found.stx_uid,
@@ -438,6 +440,14 @@ impl OsDisk {
     /// What counts as one mount.
     fn mount_of(&self, mount: u64, device: u64) -> u64 {
         if self.subvolumes.load(Ordering::Relaxed) { mount ^ device } else { mount }
+    }
+
+    /// A time as a clock of the forced grain would have kept it.
+    fn in_grains(&self, time: Timestamp) -> Timestamp {
+        let Some(grain) = self.options.time_grain.and_then(|grain| i64::try_from(grain.as_nanos()).ok()) else {
+            return time;
+        };
+        Timestamp::from_nanoseconds(time.nanoseconds().div_euclid(grain) * grain)
     }
 
     /// What a listing tells of a name; nothing if it has vanished meanwhile.
@@ -488,7 +498,8 @@ impl OsDisk {
 impl Disk for OsDisk {
     fn abilities(&self) -> Abilities {
         let abilities = self.root.read().unwrap_or_else(PoisonError::into_inner).abilities;
-        self.options.at_most.map_or(abilities, |tier| abilities.at_most(tier))
+        let abilities = self.options.at_most.map_or(abilities, |tier| abilities.at_most(tier));
+        Abilities { time_grain: self.options.time_grain.unwrap_or(abilities.time_grain), ..abilities }
     }
 
     fn root(&self) -> Result<Dir> {
@@ -790,6 +801,10 @@ impl Disk for OsDisk {
             // Where nothing can be made there is no better clock than the system's.
             Err(_) => Ok(Timestamp::from_system(SystemTime::now())),
         }
+    }
+
+    fn wait(&self, while_: Duration) {
+        std::thread::sleep(while_);
     }
 }
 

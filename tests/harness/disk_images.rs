@@ -14,6 +14,8 @@ use super::{has_program, is_root};
 pub enum Kind {
     /// ext4, in an image.
     Ext4,
+    /// ext3 with small inodes, which keeps whole seconds, in an image.
+    Ext3OfWholeSeconds,
     /// xfs, in an image.
     Xfs,
     /// btrfs, in an image.
@@ -37,6 +39,7 @@ impl Kind {
     fn maker(self) -> Option<(&'static str, &'static [&'static str])> {
         match self {
             Kind::Ext4 => Some(("mkfs.ext4", &["-q", "-F"])),
+            Kind::Ext3OfWholeSeconds => Some(("mkfs.ext3", &["-q", "-F", "-I", "128"])),
             Kind::Xfs => Some(("mkfs.xfs", &["-q", "-f"])),
             Kind::Btrfs => Some(("mkfs.btrfs", &["-q", "-f"])),
             Kind::Tmpfs => None,
@@ -46,7 +49,7 @@ impl Kind {
     /// The least size its maker takes, in MiB.
     fn least(self) -> u64 {
         match self {
-            Kind::Ext4 | Kind::Tmpfs => 1,
+            Kind::Ext4 | Kind::Ext3OfWholeSeconds | Kind::Tmpfs => 1,
             Kind::Xfs => 320,
             Kind::Btrfs => 128,
         }

@@ -1,6 +1,7 @@
 //! Starts the built program on a free port with a folder and a state folder of its own, and stops it when dropped.
 //! It stops only what it started, by its process id, and removes only the folders it made.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -22,6 +23,17 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 /// The user that `unprivileged` runs the program as.
 pub const NOBODY: u32 = 65534;
+
+thread_local! {
+    static TIME_GRAIN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Tells a story whose servers, started on this thread, serve as if the disk's clock had this grain, in milliseconds.
+pub fn with_time_grain(milliseconds: u64, story: impl FnOnce()) {
+    TIME_GRAIN.set(Some(milliseconds));
+    story();
+    TIME_GRAIN.set(None);
+}
 
 /// A running server; dropping it stops it and removes its folders.
 #[derive(Debug)]
@@ -73,6 +85,11 @@ impl Options {
     pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
+    }
+
+    /// Serves as if the disk's clock had this grain, in milliseconds.
+    pub fn time_grain(self, milliseconds: u64) -> Self {
+        self.value("--force-time-grain", milliseconds)
     }
 
     /// Serves this folder, which stays when the server is gone, rather than one made for it.
@@ -389,6 +406,9 @@ fn command(options: &Options, places: &Places) -> Command {
         words.extend(["--state".into(), places.state.clone().into()]);
     }
     words.extend(options.arguments.iter().cloned());
+    if let Some(grain) = TIME_GRAIN.get() {
+        words.extend(["--force-time-grain".into(), grain.to_string().into()]);
+    }
     words.push(places.folder.clone().into());
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);

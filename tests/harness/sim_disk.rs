@@ -1203,6 +1203,10 @@ impl Disk for SimDisk {
         )
     }
 
+    fn wait(&self, while_: Duration) {
+        self.advance(while_);
+    }
+
     fn clock(&self, dir: &Dir) -> Result<Timestamp> {
         self.step("clock", "", |state| state.label(dir, b""), |state| Ok(state.tick()))
     }

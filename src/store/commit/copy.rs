@@ -196,7 +196,7 @@ impl Tree {
     fn let_settle(&self, stamp: &Stamp, at: &Dir) -> Result<()> {
         let grain = self.disk.abilities().time_grain;
         if !grain.is_zero() && self.disk.clock(at)?.since(stamp.mtime.max(stamp.ctime)) <= grain {
-            std::thread::sleep(grain);
+            self.disk.wait(grain);
         }
         Ok(())
     }

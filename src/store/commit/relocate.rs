@@ -12,7 +12,7 @@ use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
 use super::super::history::Place;
 use super::super::path_mutex::{PathKey, UnderWay};
 use super::{
-    Changed, Claim, HeldWhat, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, naming, unsure,
+    Calm, Changed, Claim, HeldWhat, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, naming, unsure,
 };
 
 /// How many folders of the history wait to be removed if they are empty.
@@ -159,7 +159,7 @@ impl<'a> Pair<'a> {
             Entered::Busy => return Ok(Swap::Busy),
         };
         self.tree.sync_all(&dirs)?;
-        Ok(Swap::Done(self.changed(&source, None, changes)))
+        Ok(Swap::Done(self.changed(source, None, changes)))
     }
 
     /// Tier A and B, a file over a file. A second name of the source is linked where the displaced version will be, and exchanged with the
@@ -218,7 +218,7 @@ impl<'a> Pair<'a> {
         }
         tree.adopt(&place.dir, &entry, &site.path, &out, HeldWhat::Displaced, now);
         self.source.sync(&source_place).map_err(unsure)?;
-        Ok(Swap::Done(self.changed(&source, Some(entry), changes)))
+        Ok(Swap::Done(self.changed(source, Some(entry), changes)))
     }
 
     /// As for an upload; but what comes out is a second name of somebody's file, and is removed once it is known to be that.
@@ -254,6 +254,7 @@ impl<'a> Pair<'a> {
         })?;
         let Swap::Done(mut changed) = swap else { return Ok(swap) };
         (changed.was, changed.stamp) = self.carried(&source);
+        changed.calm = Calm(source.lease);
         changed._under_way_too = Some(at_source);
         Ok(Swap::Done(changed))
     }
@@ -288,7 +289,7 @@ impl<'a> Pair<'a> {
         }
         self.tree.sync_all(&self.both_folders())?;
         place.sync(&**self.disk()).map_err(unsure)?;
-        Ok(Swap::Done(self.changed(&source, None, changes)))
+        Ok(Swap::Done(self.changed(source, None, changes)))
     }
 
     /// Brings the source to the target's name, which should be free. On an error all is as it was.
@@ -387,15 +388,16 @@ impl<'a> Pair<'a> {
 
     fn changed(
         &self,
-        source: &Ready,
+        source: Ready,
         displaced: Option<EntryName>,
         changes: (UnderWay<'a>, UnderWay<'a>),
     ) -> Changed<'a> {
-        let (was, stamp) = self.carried(source);
+        let (was, stamp) = self.carried(&source);
         Changed {
             displaced: displaced.map(|entry| entry.id),
             stamp,
             was,
+            calm: Calm(source.lease),
             _under_way: Some(changes.0),
             _under_way_too: Some(changes.1),
         }
@@ -404,6 +406,9 @@ impl<'a> Pair<'a> {
     /// The state of a file before and after, if both are states of what was seen.
     fn carried(&self, source: &Ready) -> (Option<Stamp>, Option<Stamp>) {
         let stamp = source.stamp_at(&**self.disk(), &self.target.site);
+        if let Some(stamp) = &stamp {
+            self.tree.touched.note(&source.status.stamp, stamp);
+        }
         (stamp.map(|_| source.status.stamp), stamp)
     }
 

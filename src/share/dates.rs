@@ -1,0 +1,326 @@
+//! What dates were told lately of each name, and which folders came to their names when: what has to be known, besides the file itself, to
+//! say whether a date names a version. The rules are in [`crate::model::dating`].
+//!
+//! Only dates that are told within moments of themselves are remembered, so there are few. What is forgotten leaves a floor behind: of the
+//! dates up to it none is taken for exact any more. Names that differ in case or in the form of their characters count as one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::model::dating::{Dated, FRESH, VersionDate};
+use crate::model::path::SharePath;
+use crate::model::stamp::{Stamp, Timestamp};
+use crate::store::disk::Kind;
+use crate::store::index::DateKnown;
+
+use super::Share;
+
+/// So long after its second a date counts as told lately: a little longer than it has to, since the clocks of disks tick.
+pub(super) const TOLD_LATELY: Duration = FRESH.saturating_add(Duration::from_secs(2));
+
+/// How many names are remembered, and how many folders.
+const NAMES_MAX: usize = 64 * 1024;
+const FOLDERS_MAX: usize = 4 * 1024;
+
+/// The dates that were told lately.
+#[derive(Debug)]
+pub(super) struct Dates(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    names: Latest,
+    folders: Latest,
+    /// When the share was opened: nothing was remembered before, and no date that was told since is much older.
+    since: i64,
+    /// The latest time that the clock has shown.
+    clock: i64,
+    /// The seconds that the clock has gone through twice.
+    twice: Option<(i64, i64)>,
+}
+
+/// The latest second of each name, the earliest of which are forgotten first.
+#[derive(Debug, Default)]
+struct Latest {
+    of: HashMap<u64, Entry>,
+    in_order: BTreeSet<(i64, u64)>,
+    /// The latest of those that are forgotten.
+    floor: Option<i64>,
+}
+
+/// A second, and the state of the file that it was told of; `None` if of several.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    second: i64,
+    state: Option<u64>,
+}
+
+impl Dates {
+    /// Nothing has been told yet.
+    pub(super) fn since(now: Timestamp) -> Self {
+        Self(Mutex::new(Told { since: now.seconds(), ..Told::default() }))
+    }
+
+    /// The latest date that anything at this name is known to have been told with.
+    pub(super) fn latest(&self, path: &SharePath) -> Option<i64> {
+        let told = self.lock();
+        let name = told.names.of.get(&key(path)).map(|entry| entry.second);
+        name.max(told.names.floor).max(told.came(path))
+    }
+
+    /// The latest date that other versions of a name than this, of this date, may have been told with lately.
+    fn told_of_others(&self, path: &SharePath, stamp: &Stamp, date: i64) -> Option<i64> {
+        let told = self.lock();
+        let entry = told.names.of.get(&key(path)).filter(|entry| entry.state != Some(state(stamp)));
+        let could_be_forgotten = date + margin() >= told.since;
+        let floor = told.names.floor.filter(|_| could_be_forgotten);
+        let twice = told.twice.filter(|(from, to)| (*from..=*to).contains(&date)).map(|(_, to)| to);
+        entry.map(|entry| entry.second).max(floor).max(twice).max(told.came(path))
+    }
+
+    /// When the last of the folders above came to its name, as far as this server has moved them.
+    fn folders_came(&self, path: &SharePath) -> Option<i64> {
+        self.lock().came(path)
+    }
+
+    /// Remembers that a version was told with its date, if that is not long ago. A state that is not settled may be of several versions.
+    fn tell(&self, path: &SharePath, stamp: &Stamp, is_settled: bool, now: Timestamp) {
+        let date = stamp.mtime.seconds();
+        if date + margin() < now.seconds() {
+            return;
+        }
+        let mut told = self.lock();
+        told.watch_the_clock(now);
+        // It is told as the time of the answer at the latest.
+        let date = date.min(now.seconds());
+        told.names.note(key(path), date, is_settled.then(|| state(stamp)), NAMES_MAX);
+    }
+
+    /// Remembers that a folder has come to its name with all that is in it.
+    pub(super) fn folder_came(&self, path: &SharePath, now: Timestamp) {
+        self.lock().folders.note(key(path), now.seconds(), None, FOLDERS_MAX);
+    }
+
+    /// Notices that the clock was set back.
+    pub(super) fn watch_the_clock(&self, now: Timestamp) {
+        self.lock().watch_the_clock(now);
+    }
+
+    /// What is remembered is whole whatever thread panicked beside it.
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    fn came(&self, path: &SharePath) -> Option<i64> {
+        if self.folders.of.is_empty() && self.folders.floor.is_none() {
+            return None;
+        }
+        let mut above = Some(path.clone());
+        let mut latest = self.folders.floor;
+        while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+            latest = latest.max(self.folders.of.get(&key(&folder)).map(|entry| entry.second));
+            above = folder.split().map(|(parent, _)| parent);
+        }
+        latest
+    }
+
+    fn watch_the_clock(&mut self, now: Timestamp) {
+        let now = now.seconds();
+        if now + margin() < self.clock {
+            let (from, to) = self.twice.unwrap_or((now, self.clock));
+            self.twice = Some((from.min(now - margin()), to.max(self.clock)));
+            self.clock = now;
+        }
+        self.clock = self.clock.max(now);
+    }
+}
+
+impl Latest {
+    fn note(&mut self, key: u64, second: i64, state: Option<u64>, most: usize) {
+        let entry = match self.of.get(&key) {
+            Some(older) if older.second > second => return,
+            Some(same) if same.second == second && same.state != state => Entry { second, state: None },
+            _ => Entry { second, state },
+        };
+        if let Some(older) = self.of.insert(key, entry) {
+            self.in_order.remove(&(older.second, key));
+        }
+        self.in_order.insert((second, key));
+        while self.of.len() > most {
+            let Some((second, key)) = self.in_order.pop_first() else { return };
+            self.of.remove(&key);
+            self.floor = self.floor.max(Some(second));
+        }
+    }
+}
+
+impl Share {
+    /// The date of the version of this state that is at a path, and what it proves.
+    pub(super) fn date_of(&self, path: &SharePath, stamp: &Stamp, known: DateKnown, now: Timestamp) -> VersionDate {
+        let dated = self.dated(stamp);
+        let folders_came = self.dates.folders_came(path);
+        let told = self.dates.told_of_others(path, stamp, dated.date);
+        let is_exact = match known {
+            DateKnown::Shared => false,
+            DateKnown::Exact(name) if name == key(path) => folders_came.is_none_or(|came| dated.date > came),
+            _ => dated.is_exact(None, told),
+        };
+        let last_arrival = dated.arrived.map(|arrived| arrived.max(folders_came.unwrap_or(arrived)));
+        let date = VersionDate { modified: stamp.mtime, is_exact, last_arrival, now: now.seconds() };
+        self.tell_date(path, stamp, now);
+        if is_exact || last_arrival.is_some() { self.beneath_folders(path, date) } else { date }
+    }
+
+    /// Remembers that the version of this state that is at a path is told with its date.
+    pub(super) fn tell_date(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) {
+        let grain = self.tree.disk().abilities().time_grain;
+        let is_settled = grain.is_zero() || now.since(stamp.ctime) > grain.saturating_mul(2);
+        self.dates.tell(path, stamp, is_settled, now);
+    }
+
+    /// What is known of the date of a version that has just come to a path, in place of `replaced`.
+    pub(super) fn date_that_came(
+        &self,
+        path: &SharePath,
+        stamp: &Stamp,
+        replaced: Option<&Stamp>,
+        now: Timestamp,
+    ) -> DateKnown {
+        let date = stamp.mtime.seconds();
+        let arrived = self.dated(stamp).arrived.unwrap_or_else(|| now.seconds());
+        let dated = Dated { date, arrived: Some(arrived) };
+        let replaced = replaced.map(|stamp| self.dated(stamp));
+        let told = self.dates.told_of_others(path, stamp, date);
+        if dated.is_exact(replaced.as_ref(), told) { DateKnown::Exact(key(path)) } else { DateKnown::Shared }
+    }
+
+    fn dated(&self, stamp: &Stamp) -> Dated {
+        Dated::of(stamp, self.tree.disk().abilities().time_grain)
+    }
+
+    /// Another program may have moved a folder above, which does not show in the file. It shows in the folder, until something in it is made
+    /// or removed: a change of its entries moves its mtime and its ctime alike, and its own new name moves the ctime alone.
+    fn beneath_folders(&self, path: &SharePath, mut date: VersionDate) -> VersionDate {
+        let mut above = path.split().map(|(parent, _)| parent);
+        while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+            let came = match self.status_of(&folder) {
+                Ok(Some(status)) if status.kind == Kind::Dir && status.stamp.ctime != status.stamp.mtime => {
+                    status.stamp.ctime.seconds()
+                }
+                Ok(Some(_)) => i64::MIN,
+                Ok(None) | Err(_) => i64::MAX,
+            };
+            date.is_exact &= date.modified.seconds() > came;
+            date.last_arrival = date.last_arrival.map(|arrived| arrived.max(came));
+            above = folder.split().map(|(parent, _)| parent);
+        }
+        date
+    }
+}
+
+fn margin() -> i64 {
+    TOLD_LATELY.as_secs() as i64
+}
+
+/// Stands for a path, and for each that a disk may take for the same.
+pub(super) fn key(path: &SharePath) -> u64 {
+    let bytes = path.as_bytes();
+    if bytes.is_ascii() {
+        return digest(&bytes.to_ascii_lowercase());
+    }
+    let text = String::from_utf8_lossy(bytes).nfkd().collect::<String>();
+    digest(text.to_lowercase().nfkd().collect::<String>().as_bytes())
+}
+
+fn state(stamp: &Stamp) -> u64 {
+    digest(&stamp.to_bytes())
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
+    u64::from_le_bytes(std::array::from_fn(|at| hash.as_bytes()[at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stamp::FileId;
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_disk(text.as_bytes()).expect(text)
+    }
+
+    fn file(inode: u64, date: i64) -> Stamp {
+        let time = Timestamp::new(date, 0);
+        Stamp { id: FileId { inode, generation: 0 }, size: 1, mtime: time, ctime: time }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::new(second, 0)
+    }
+
+    #[test]
+    fn what_was_told_lately_of_others_is_known() {
+        let dates = Dates::since(at(50));
+        dates.tell(&path("old"), &file(1, 80), true, at(100));
+        assert_eq!(dates.latest(&path("old")), None, "that is long ago");
+        dates.tell(&path("a"), &file(1, 100), true, at(100));
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 100), 100), None, "it was of this very version");
+        assert_eq!(dates.told_of_others(&path("a"), &file(2, 100), 100), Some(100));
+        dates.tell(&path("a"), &file(2, 100), true, at(100));
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 100), 100), Some(100), "of two");
+        dates.tell(&path("b"), &file(1, 100), false, at(100));
+        assert_eq!(dates.told_of_others(&path("b"), &file(1, 100), 100), Some(100), "of a state that may be of two");
+        dates.tell(&path("ahead"), &file(1, 900), true, at(100));
+        assert_eq!(dates.latest(&path("ahead")), Some(100), "it is told as the time of the answer");
+    }
+
+    #[test]
+    fn names_that_a_disk_may_take_for_one_are_one() {
+        let dates = Dates::since(at(50));
+        dates.tell(&path("caf\u{e9}/A.txt"), &file(1, 100), true, at(100));
+        for same in ["cafe\u{301}/a.txt", "CAF\u{c9}/a.TXT"] {
+            assert_eq!(dates.latest(&path(same)), Some(100), "{same}");
+        }
+        assert_eq!(dates.latest(&path("cafe/a.txt")), None);
+    }
+
+    #[test]
+    fn a_folder_comes_with_all_that_is_below() {
+        let dates = Dates::since(at(50));
+        dates.folder_came(&path("d"), at(100));
+        for (below, expected) in [("d", Some(100)), ("d/a", Some(100)), ("d/e/f/a", Some(100)), ("da", None)] {
+            assert_eq!(dates.folders_came(&path(below)), expected, "{below}");
+            assert_eq!(dates.latest(&path(below)), expected, "{below}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_a_floor() {
+        let dates = Dates::since(at(50));
+        for number in 0..NAMES_MAX as i64 + 10 {
+            dates.tell(&path(&format!("f{number}")), &file(1, 100 + number), true, at(100 + number));
+        }
+        let told = |name: &str, date| dates.told_of_others(&path(name), &file(2, date), date);
+        assert_eq!(told("f3", 103), Some(109), "forgotten");
+        assert_eq!(told("f20", 120), Some(120), "remembered");
+        assert_eq!(told("never", 109), Some(109), "nobody knows");
+        assert_eq!(told("never", 20), None, "nothing of that age was told since the start");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_repeats_its_dates() {
+        let dates = Dates::since(at(50));
+        dates.watch_the_clock(at(1000));
+        dates.watch_the_clock(at(998));
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 990), 990), None, "clocks are put right a little");
+        dates.watch_the_clock(at(500));
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 700), 700), Some(1000));
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 300), 300), None);
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 1001), 1001), None);
+    }
+}
