@@ -29,6 +29,7 @@ fn everything(server: &Server, path: &str) -> Vec<(String, Request)> {
         ("GET ?json", named("GET", "?json")),
         ("GET ?versions", named("GET", "?versions")),
         ("GET ?version", named("GET", &format!("?version={version}"))),
+        ("GET ?deleted", named("GET", "?deleted")),
         ("HEAD", named("HEAD", "")),
         ("OPTIONS", named("OPTIONS", "")),
         ("POST ?restore", named("POST", &format!("?restore={version}"))),
@@ -147,7 +148,7 @@ fn a_link_itself_is_not_changed() {
                 continue;
             }
             let answer = request.send();
-            assert!(answer.status >= 400, "{name} {link}: {answer}");
+            assert!(answer.status >= 400 || name == "GET ?deleted", "{name} {link}: {answer}");
             if ["DELETE", "MOVE from", "PROPPATCH", "LOCK"].contains(&name.as_str()) {
                 assert_eq!(answer.status, 403, "{name} {link}: {answer}");
                 assert!(answer.text().contains("symbolic link"), "{name} {link}: {answer}");
@@ -195,6 +196,10 @@ fn what_is_kept_of_a_file_is_the_same_by_every_link() {
     assert_eq!(server.versions("/dir/f.txt").0.len(), 1);
     server.unlock("/alias/f.txt", &token).expect(204);
     server.put("/dir/f.txt").body("three").expect(204);
+    server.delete("/dir/f.txt").expect(204);
+    for folder in ["/dir/", "/alias/"] {
+        assert!(server.get(format!("{folder}?deleted")).expect(200).text().contains("f.txt"), "{folder}");
+    }
 }
 
 /// An upload is under way by the one path when somebody saves by the other: it is told.
@@ -278,7 +283,7 @@ fn noclobbers_own_folder_is_reached_by_nothing() {
             let answer = request.send();
             let is_refused = matches!(answer.status, 403 | 404 | 405 | 409 | 412) || name == "OPTIONS";
             assert!(is_refused, "{name} {path}: {answer}");
-            let is_there = ["GET", "PROPFIND 0", "PUT", "DELETE", "MKCOL"].contains(&name.as_str());
+            let is_there = ["GET", "GET ?deleted", "PROPFIND 0", "PUT", "DELETE", "MKCOL"].contains(&name.as_str());
             assert!(!is_there || matches!(answer.status, 403..=405), "{name} {path}: {answer}");
         }
     }

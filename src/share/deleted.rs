@@ -64,7 +64,7 @@ impl Share {
         wish: &DeletedWish,
         each: &mut dyn FnMut(Option<KeptAt>) -> ControlFlow<()>,
     ) -> Outcome<Walked> {
-        let folder = &*self.spelled(folder)?;
+        let folder = &*self.spelled_to_read(folder)?;
         self.must_be_or_have_been(folder)?;
         let mut levels = begin(folder, wish);
         let (mut looked_at, mut found) = (0, 0);
