@@ -51,7 +51,7 @@ pub(super) async fn proppatch(
     let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
     let url = if is_collection { asked.path.to_collection_url() } else { asked.path.to_url() };
     // Windows sets the dates and attributes of files that others have locked, and gives the file up if it may not.
-    let is_of_windows = names.iter().all(|name| name.namespace() == MICROSOFT);
+    let is_of_windows = !names.is_empty() && names.iter().all(|name| name.namespace() == MICROSOFT);
     if faults.iter().any(Option::is_some) {
         // A condition that is false, or a lock in the way, is told before what could not have been changed anyway.
         let path = asked.path.clone();
@@ -63,6 +63,11 @@ pub(super) async fn proppatch(
     verbs.ask(move |share| share.amend(&path, &amendments, &precondition, is_of_windows, now())).await?;
     if dav_headers::prefers_minimal(&head.headers) {
         return Ok(reply::done_minimally());
+    }
+    if names.is_empty() {
+        let mut xml = Multistatus::new([]);
+        xml.status(&[&url], of_property::DONE, None, None);
+        return Ok(reply::multistatus().body(xml.finish()));
     }
     Ok(multistatus(&url, &names, |response| tell(response, of_property::DONE, None, &names)))
 }

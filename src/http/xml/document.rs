@@ -30,7 +30,7 @@ pub(super) const NAMESPACES_MAX: usize = 64;
 /// The most that the copied elements of one body may come to, in bytes.
 pub(super) const COPIES_BYTES_MAX: usize = BODY_BYTES_MAX;
 
-const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
+pub(super) const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS_NAMESPACE: &str = "http://www.w3.org/2000/xmlns/";
 
 static NO_NAMESPACE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));

@@ -99,7 +99,7 @@ impl Proppatch {
     /// Parses the body of a PROPPATCH.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, XmlError> {
         with_document(body, "propertyupdate", |document| {
-            let (mut steps, mut has_instruction) = (Vec::new(), false);
+            let mut steps = Vec::new();
             while let Some(child) = document.child()? {
                 let is_set = match child.as_dav() {
                     Some("set") => true,
@@ -109,7 +109,6 @@ impl Proppatch {
                         continue;
                     }
                 };
-                has_instruction = true;
                 each_property(document, |document, property| {
                     room_for_one(steps.len())?;
                     let name = name_of(&property);
@@ -122,7 +121,7 @@ impl Proppatch {
                     Ok(())
                 })?;
             }
-            if has_instruction { Ok(Self(steps)) } else { Err(Unexpected("neither set nor remove")) }
+            Ok(Self(steps))
         })
     }
 }

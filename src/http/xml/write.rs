@@ -11,6 +11,8 @@ use actix_web::http::StatusCode;
 use crate::model::lock::Scope;
 use crate::model::property::{DAV, DeadProperty, PropertyName};
 
+use super::document::XML_NAMESPACE;
+
 /// What all answers say they are (RFC 4918 §8.2).
 pub(crate) const CONTENT_TYPE: &str = "application/xml; charset=utf-8";
 
@@ -294,7 +296,7 @@ impl Namespaces {
         let mut found = Vec::<Arc<str>>::new();
         for name in names {
             let namespace = name.namespace();
-            if namespace != DAV && !namespace.is_empty() && !found.iter().any(|known| **known == *namespace) {
+            if !matches!(namespace, DAV | XML_NAMESPACE | "") && !found.iter().any(|known| **known == *namespace) {
                 found.push(namespace.into());
             }
         }
@@ -306,6 +308,8 @@ impl Namespaces {
         let mut is_declared = true;
         match name.namespace() {
             DAV => push(out, "D:"),
+            // No other prefix may stand for it, and this one for nothing else (Namespaces in XML 1.0 §3).
+            XML_NAMESPACE => push(out, "xml:"),
             "" => {}
             namespace => {
                 push(out, "n");
