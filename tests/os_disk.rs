@@ -286,7 +286,7 @@ fn an_overlay_gives_no_lease() {
     let within = outside.disk.look(&outside.root(), &name("nested")).unwrap().unwrap();
     assert!(Command::new("umount").arg(&nested).status().unwrap().success());
     assert_eq!(leased.unwrap(), "Unavailable", "nor does one that is mounted inside a share that gives them");
-    assert_eq!(cause(crossed), Cause::InUse, "a mount point cannot be renamed");
+    assert_eq!(cause(crossed), Cause::MountPoint, "a mount point cannot be renamed");
     assert_ne!(top.mount, within.mount);
 }
 
@@ -1119,7 +1119,7 @@ fn the_files_of_another_user_are_read_and_neither_leased_nor_widened() {
     assert_eq!(disk.abilities().tier(), Tier::A, "where nothing can be tried the type decides");
     let root = disk.root().unwrap();
     assert_eq!(cause(disk.create_nameless(&root)), Cause::NotPermitted);
-    assert_eq!(cause(disk.open_path(&root, b"closed")), Cause::NotPermitted);
+    assert_eq!(cause(disk.open_path(&root, b"closed")), Cause::NotReadable);
     let Opened::File(from, status) = disk.open_path(&root, b"a").unwrap() else { panic!() };
     assert_eq!(read(&disk, &from), "one");
     assert!(matches!(disk.lease(&from, Duration::ZERO), Ok(Leased::Unavailable)));

@@ -18,7 +18,7 @@ use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition, Target as Judged};
 use crate::model::stamp::Timestamp;
-use crate::share::outcome::{Refusal, Stop};
+use crate::share::outcome::{Refusal, Stop, Subject};
 use crate::share::{Content, Identity, Target};
 
 use super::body::{self, FileBytes};
@@ -39,7 +39,7 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
     let head = request.head();
     match open(verbs, &asked.path).await? {
         Target::Collection(_) => {
-            judge_collection(&conditions(head)?)?;
+            judge_collection(&asked.path, &conditions(head)?)?;
             list(verbs, head, asked).await
         }
         Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
@@ -76,7 +76,8 @@ pub(super) async fn send(
         }
         Decision::Refuse(header) => {
             let current = verbs.share.describe(&identity);
-            return Err(Stop::from(Refusal::PreconditionFailed { header, current: Some(current) }).into());
+            let of = Subject::file(&asked.path);
+            return Err(Stop::from(Refusal::PreconditionFailed { header, of, current: Some(current) }).into());
         }
     }
     let ranges = ranges(head, &identity, content.size());
@@ -107,12 +108,12 @@ pub(super) async fn send(
 
 /// For a 412 whose client prefers so: the current file in its place (RFC 8144 §3.2).
 pub(super) async fn instead_of_412(verbs: &Verbs, request: &HttpRequest, stop: &Stop) -> Option<HttpResponse> {
-    let Stop::Refusal(Refusal::PreconditionFailed { current: Some(_), .. }) = stop else { return None };
+    let Stop::Refusal(Refusal::PreconditionFailed { current: Some(_), of, .. }) = stop else { return None };
     let head = request.head();
     if !request::prefers(&head.headers, "return=representation") {
         return None;
     }
-    let asked = Asked::parse(head).ok()?;
+    let asked = Asked { path: of.path.clone(), ..Asked::parse(head).ok()? };
     let Ok(Target::File(content, identity)) = open(verbs, &asked.path).await else { return None };
     let size = content.size();
     let mut describe = Headers::new(&asked, &identity);
@@ -130,10 +131,11 @@ async fn open(verbs: &Verbs, path: &SharePath) -> Result<Target, Trouble> {
     verbs.ask(move |share| share.read(&path, now())).await
 }
 
-fn judge_collection(precondition: &Precondition) -> Result<(), Trouble> {
+fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(), Trouble> {
     match precondition.decide(Judged::Collection, Intent::Change) {
         Decision::Refuse(header) if header == crate::model::precondition::Header::IfMatch => {
-            Err(Stop::from(Refusal::PreconditionFailed { header, current: None }).into())
+            let of = Subject { path: path.clone(), is_collection: true };
+            Err(Stop::from(Refusal::PreconditionFailed { header, of, current: None }).into())
         }
         _ => Ok(()),
     }
@@ -163,7 +165,12 @@ fn ranges(head: &RequestHead, identity: &Identity, size: u64) -> Ranges {
     if head.method != Method::GET || lines.is_empty() {
         return Ranges::Whole;
     }
-    let condition = head.headers.get(header::IF_RANGE).map(HeaderValue::as_bytes);
+    let conditions = request::lines(&head.headers, &header::IF_RANGE);
+    // Two conditions where one may be, name no version (RFC 9110 §13.1.5).
+    if conditions.len() > 1 {
+        return Ranges::Whole;
+    }
+    let condition = conditions.first().copied();
     if !range::if_range_holds(condition, &identity.validators) {
         return Ranges::Whole;
     }

@@ -21,11 +21,12 @@ use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
 
 use super::attempt::Attempt;
+use super::change::allowed;
 use super::clock::now;
 use super::dav_headers::{self, Overwrite};
 use super::digest::{Checker, Expected};
 use super::pace::Pace;
-use super::reply::{self, Wrong};
+use super::reply::{self, Allowed, Wrong};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, parse, precondition};
 
@@ -80,6 +81,7 @@ pub(super) async fn put(
 }
 
 async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    names_a_file(verbs, asked).await?;
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
@@ -97,17 +99,24 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 
+/// A path that ends in a slash names no file.
+async fn names_a_file(verbs: &Verbs, asked: &Asked) -> Result<(), Trouble> {
+    if !asked.names_a_collection {
+        return Ok(());
+    }
+    match allowed(verbs, asked).await {
+        Allowed::OnCollections => Err(Stop::from(Refusal::IsCollection).into()),
+        _ => Err(Wrong::NamesACollection.into()),
+    }
+}
+
 fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Trouble> {
     let headers = &head.headers;
-    if asked.names_a_collection {
-        return Err(Stop::from(Refusal::IsCollection).into());
-    }
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(Wrong::PartialPut.into());
     }
-    let codings = headers.get_all(header::CONTENT_ENCODING);
-    if codings.map(|value| value.as_bytes()).any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
-        return Err(Wrong::CodedPut.into());
+    if request::is_coded(headers) {
+        return Err(Wrong::CodedBody.into());
     }
     let announced = request::announced_length(headers);
     // What the client believes to send has to be what it sends: a body in chunks can end early and still look whole.
@@ -132,6 +141,7 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
 }
 
 async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
+    names_a_file(verbs, asked).await?;
     let Plan { path, precondition, announced, make_parents, .. } = plan(verbs, head, asked)?;
     verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await
 }
@@ -144,9 +154,9 @@ fn judge(
     announced: Option<u64>,
     make_parents: bool,
 ) -> Outcome<()> {
-    match share.may_put(path, precondition, announced, now()) {
-        Err(Stop::Refusal(Refusal::NoParent)) if make_parents => Ok(()),
-        judged => judged,
+    match make_parents {
+        true => share.may_put_with_parents(path, precondition, announced, now()),
+        false => share.may_put(path, precondition, announced, now()),
     }
 }
 
@@ -248,14 +258,14 @@ async fn put_large(
     let verbs = source.verbs;
     let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
     let make_parents = plan.make_parents;
-    verbs.ask(move |share| share.may_put_or_make_parents(&path, &precondition, announced, make_parents, now())).await?;
+    verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await?;
     let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
     if held.is_none() {
         held = Some(turn(verbs).await?);
     }
-    let path = plan.path.clone();
-    let upload = verbs.ask(move |share| share.begin_upload(&path, announced, now())).await?;
-    let mut writer = Writer::new(Arc::clone(&verbs.share), upload, plan.expected.clone().checker());
+    let (path, precondition) = (plan.path.clone(), plan.precondition.clone());
+    let begun = verbs.ask(move |share| share.begin_long_upload(&path, &precondition, announced, make_parents, now()));
+    let mut writer = Writer::new(Arc::clone(&verbs.share), begun.await?, plan.expected.clone().checker());
     let mut piece = Piece::default();
     while let Some(mut chunk) = next {
         if held.is_none() {

@@ -19,8 +19,8 @@ use crate::model::precondition::Header;
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
-use crate::share::outcome::{Current, Forbidden, LockRoot, Refusal, Stop};
-use crate::share::{Relocated, Removed, Stored};
+use crate::share::outcome::{Current, Forbidden, LockRoot, Refusal, Stop, Subject};
+use crate::share::{Cause, Relocated, Removed, Stored};
 
 use super::dav_headers::BadUrl;
 use super::digest::{Invalid, Mismatch};
@@ -76,7 +76,9 @@ pub(super) enum Wrong {
     /// A part of a file (`Content-Range`).
     PartialPut,
     /// A coded body (`Content-Encoding`).
-    CodedPut,
+    CodedBody,
+    /// A file is to be made, and the path ends in a slash.
+    NamesACollection,
     /// A digest that does not fit what was sent.
     Digest(Mismatch),
     /// A digest that cannot be one.
@@ -192,16 +194,28 @@ pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
         Stop::Refusal(Refusal::NoSpace) if is_of_webdav(&head.method) => dav_error(
             StatusCode::INSUFFICIENT_STORAGE,
             &[Condition::SufficientDiskSpace],
-            "There is no room for this, and the history had none left to give. What was here is untouched.",
+            "There is no room for this on the disk or in the quota, and the history had none left to give. What was here is untouched.",
         ),
-        Stop::Refusal(refusal) => refuse(refusal),
+        Stop::Refusal(refusal) => refuse(&head.method, refusal),
         Stop::Fault(fault) => {
             tracing::error!("{fault}");
-            let detail = "The disk failed. The server's log says how; nothing was overwritten.";
+            let detail = match fault.cause {
+                Cause::Unsure => {
+                    "It was done, but could not be brought to the disk: a power cut may undo it. The server's log says why. Look what is here."
+                }
+                _ => {
+                    "The disk failed; the server's log says how. What was here before is not lost: look what is here, then try again."
+                }
+            };
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk-fault", "The disk failed", detail).send()
         }
     };
     bodiless_for_head(head, answer)
+}
+
+/// Whether this makes something at its target.
+fn makes_something(method: &Method) -> bool {
+    matches!(method.as_str(), "PUT" | "MKCOL" | "LOCK")
 }
 
 /// Whether only clients of WebDAV send this.
@@ -209,37 +223,61 @@ fn is_of_webdav(method: &Method) -> bool {
     matches!(method.as_str(), "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "LOCK")
 }
 
-fn refuse(refusal: &Refusal) -> HttpResponse {
+fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
     let plain = |status, kind, title, detail: &str| Problem::new(status, kind, title, detail);
+    let relocates = matches!(method.as_str(), "COPY" | "MOVE");
     match refusal {
         Refusal::NotFound => plain(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send(),
-        Refusal::NoParent => plain(
-            StatusCode::CONFLICT,
-            "no-parent",
-            "The folder is missing",
-            "The folder that this would lie in is not there. Make it with MKCOL, or add ?mkdirs to the PUT.",
-        )
-        .send(),
+        Refusal::NoParent => {
+            let detail = match method.as_str() {
+                "PUT" => {
+                    "The folder that this would lie in is not there. Make it with MKCOL, or add ?mkdirs to the PUT. Nothing was stored."
+                }
+                "COPY" | "MOVE" => {
+                    "The folder that the destination lies in is not there. Make it with MKCOL first. Nothing was changed."
+                }
+                _ => "The folder that this would lie in is not there. Make it with MKCOL first. Nothing was changed.",
+            };
+            plain(StatusCode::CONFLICT, "no-parent", "The folder is missing", detail).send()
+        }
         Refusal::IsCollection => with_allow(
             plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "is-folder",
                 "A folder is here",
-                "This is for files; a folder is here.",
-            ),
+                "A folder is here, and what was asked is for files. Nothing was changed.",
+            )
+            .with("current_kind", "folder"),
             Allowed::OnCollections,
         ),
         Refusal::NotACollection => with_allow(
-            plain(StatusCode::METHOD_NOT_ALLOWED, "is-file", "A file is here", "This is for folders; a file is here."),
+            plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "is-file",
+                "A file is here",
+                "A file is here, and what was asked is for folders. Nothing was changed.",
+            )
+            .with("current_kind", "file"),
             Allowed::OnFiles,
         ),
-        Refusal::Exists => with_allow(
+        Refusal::Exists { is_collection: true } => with_allow(
             plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "exists",
-                "Something is here already",
-                "This makes something new, and something of this name is here already.",
-            ),
+                "A folder is here already",
+                "This makes a folder, and a folder of this name is here already. Nothing was changed.",
+            )
+            .with("current_kind", "folder"),
+            Allowed::OnCollections,
+        ),
+        Refusal::Exists { is_collection: false } => with_allow(
+            plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "exists",
+                "A file is here already",
+                "This makes a folder, and a file of this name is here already. Choose another name, or delete the file first. Nothing was changed.",
+            )
+            .with("current_kind", "file"),
             Allowed::OnFiles,
         ),
         Refusal::NotFree => plain(
@@ -274,16 +312,16 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
         Refusal::ForeignToken => dav_error(
             StatusCode::CONFLICT,
             &[Condition::LockTokenMatchesRequestUri],
-            "There is no such lock here. It may have run out.",
+            "The lock of this token does not cover this, or has run out. Nothing was unlocked.",
         ),
         Refusal::NotYours => {
-            plain(StatusCode::FORBIDDEN, "not-yours", "Somebody else's lock", "The lock belongs to somebody else.").send()
+            plain(StatusCode::FORBIDDEN, "not-yours", "Somebody else's lock", "The lock belongs to somebody else. Nothing was unlocked.").send()
         }
         Refusal::TooManyLocks => later(plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "too-many-locks",
             "Too many locks",
-            "There are as many locks as this server keeps.",
+            "There are as many locks as this server keeps. Try again when some have run out. Nothing was locked.",
         )),
         Refusal::OtherMount => plain(
             StatusCode::FORBIDDEN,
@@ -299,41 +337,58 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
             "Source and destination are the same, or one lies within the other. Nothing was changed.",
         )
         .send(),
-        Refusal::PreconditionFailed { header, current } => precondition_failed(*header, current.as_ref()),
-        Refusal::PreconditionRequired { current } => precondition_required(current.as_ref()),
-        Refusal::RefusedLately { current } => refused_lately(current.as_ref()),
+        Refusal::PreconditionFailed { header, of, current } => precondition_failed(*header, of, current.as_ref()),
+        Refusal::PreconditionRequired { current, .. } => precondition_required(current.as_ref()),
+        Refusal::RefusedLately { of, current } => refused_lately(of, current.as_ref()),
         Refusal::OpenForWriting => later(plain(
             StatusCode::LOCKED,
             "open-for-writing",
             "A program is writing this file",
             "A program on the server has this file open for writing. Nothing was changed. Try again when it has closed the file.",
         )),
-        Refusal::ChangedMeanwhile => later(plain(
-            StatusCode::CONFLICT,
-            "changed-meanwhile",
-            "Changed meanwhile",
-            "What is here changed again and again while the request was tried. Nothing that was saved is lost. Look, and try again.",
-        )),
+        // A client that is told of a conflict may take away what it believes to be its own half: this one may try again.
+        Refusal::ChangedMeanwhile => changed_meanwhile(),
+        Refusal::FolderChanged if relocates => changed_meanwhile(),
         Refusal::FolderChanged => plain(
             StatusCode::CONFLICT,
             "folder-changed",
             "The folder was moved",
-            "The folder was moved or replaced while the upload was on its way. Nothing was stored.",
+            "The folder was moved, replaced or removed while the request was under way. Nothing was stored.",
         )
         .send(),
         Refusal::NotAllowed(why) => plain(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", forbidden(*why)).send(),
+        Refusal::NotReadable { name } => {
+            let what = if name.is_empty() { "this".to_owned() } else { format!("{name:?}") };
+            let detail = format!("The server may not read {what}: its permissions do not allow it. Nothing was changed.");
+            plain(StatusCode::FORBIDDEN, "not-readable", "Not readable", &detail).send()
+        }
         Refusal::BadName => plain(
             StatusCode::BAD_REQUEST,
             "bad-name",
-            "Not a name for a new file",
-            "A new name is UTF-8, without control characters or backslashes, and not too long for the file system.",
+            "Not a name for something new",
+            "A new name is UTF-8, without control characters or backslashes. Nothing was changed.",
+        )
+        .send(),
+        Refusal::NameNotHeld => plain(
+            StatusCode::BAD_REQUEST,
+            "name-not-held",
+            "This file system cannot hold this name",
+            "The file system that the share lies on refuses this name, as many do for : ? * \" < > | and for a dot or a blank at the end. Choose another. Nothing was changed.",
+        )
+        .send(),
+        Refusal::LongName => long_name(),
+        Refusal::FolderFull => plain(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "folder-full",
+            "The folder is full",
+            "The file system can hold no more folders in this folder, or no more names of this file. Nothing was changed.",
         )
         .send(),
         Refusal::NoSpace => plain(
             StatusCode::INSUFFICIENT_STORAGE,
             "no-space",
             "The disk is full",
-            "There is no room for this, and the history had none left to give. What was here is untouched.",
+            "There is no room for this on the disk or in the quota, and the history had none left to give. What was here is untouched.",
         )
         .send(),
         Refusal::TooLarge => plain(
@@ -353,48 +408,107 @@ fn refuse(refusal: &Refusal) -> HttpResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded",
             "Too busy",
-            "Too many files are open at the moment.",
+            "The system is short of something, such as open files, at the moment. Nothing was changed. Try again.",
         )),
     }
 }
 
 fn forbidden(why: Forbidden) -> &'static str {
     match why {
-        Forbidden::Root => "This is the shared folder itself.",
-        Forbidden::Special => "This is a pipe, a socket or a device, which is never opened.",
-        Forbidden::Link => "This is a symbolic link: it is never changed, nor is anything put in its place.",
-        Forbidden::ReadOnly => "The server may not do that here: the folder or the file system is read-only for it.",
+        Forbidden::Root => "This is the shared folder itself. Nothing was changed.",
+        Forbidden::Special => "This is a pipe, a socket or a device, which is never opened. Nothing was changed.",
+        Forbidden::Link => {
+            "This is a symbolic link: it is never changed, nor is anything put in its place. Nothing was changed."
+        }
+        Forbidden::ReadOnly => "The file system is mounted read-only. Nothing was changed.",
+        Forbidden::NotWritable => {
+            "The server may not change this: the permissions of the file, or of the folder it lies in, do not allow it. Nothing was changed."
+        }
+        Forbidden::MountPoint => {
+            "This is a mount point: another file system, or a single file, is mounted right here. Unmount it first. Nothing was changed."
+        }
+        Forbidden::HoldsMounts => {
+            "Another file system is mounted inside this folder, and would be taken along. Unmount it first. Nothing was changed."
+        }
     }
 }
 
-/// 412 (RFC 9110 §15.5.13): which header failed, what is there now, and how to go on.
-fn precondition_failed(header: Header, current: Option<&Current>) -> HttpResponse {
-    let retry = match (header, current) {
-        (Header::Overwrite, _) => {
-            "Something is here already, and Overwrite: F keeps it. Choose another name, or send Overwrite: T."
+/// 503: the request may be tried again as it is.
+fn changed_meanwhile() -> HttpResponse {
+    later(Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "changed-meanwhile",
+        "Changed meanwhile",
+        "What is here changed again and again while the request was tried. Nothing was done, and nothing that was saved is lost. Look, and try again.",
+    ))
+}
+
+/// 400 for a name that is to be made.
+fn long_name() -> HttpResponse {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "long-name",
+        "The name is too long",
+        "A name may have 255 bytes as UTF-8, on some file systems less, and the whole path 4096. Choose a shorter one. Nothing was changed.",
+    )
+    .send()
+}
+
+/// 412 (RFC 9110 §15.5.13): which header failed, by which resource, what is there now, and how to go on.
+fn precondition_failed(header: Header, of: &Subject, current: Option<&Current>) -> HttpResponse {
+    let (found, retry) = match (header, of.is_collection, current) {
+        (Header::Overwrite, true, _) => (
+            "a folder is here already, and Overwrite: F keeps it",
+            "Choose another name, or send Overwrite: T: the folder then goes as a whole.",
+        ),
+        (Header::Overwrite, false, _) => {
+            ("something is here already, and Overwrite: F keeps it", "Choose another name, or send Overwrite: T.")
         }
-        (Header::IfNoneMatch, _) => "Something is here already. GET it; to replace it, send If-Match with its ETag.",
-        (_, Some(_)) => {
-            "GET the file, bring your change and this version together, and send the result with If-Match and this current_etag."
+        (Header::IfNoneMatch, true, _) => {
+            ("a folder is here already", "Choose another name, or leave the condition out.")
         }
-        (_, None) => "Nothing is here any more. To make it anew, send If-None-Match: *.",
+        (Header::IfNoneMatch, false, _) => (
+            "something is here already, and the request asks that it is not",
+            "GET it; to replace it, send If-Match with its ETag.",
+        ),
+        (_, true, _) => (
+            "a folder is here, and folders have no tags or dates to name",
+            "Leave the condition out, or name a lock token in If.",
+        ),
+        (Header::LockToken, false, Some(_)) => (
+            "the file is not the one that was locked: somebody has changed it since",
+            "GET the file, bring your change and this version together, unlock, lock anew, and send the result.",
+        ),
+        (_, false, Some(_)) => (
+            "the file is not in the state that the request names",
+            "GET the file, bring your change and this version together, and send the result with If-Match and this current_etag.",
+        ),
+        (Header::If, false, None) => (
+            "this resource, or the lock on it, is not in the state that the request names",
+            "Look what is here and which locks there are (PROPFIND), and name those.",
+        ),
+        (_, false, None) => (
+            "Nothing is here, or nothing with a state that could be named",
+            "Look what is here. To make it anew, send If-None-Match: *.",
+        ),
     };
-    let detail =
-        format!("{header} does not hold: the file is not in the state that the request names. Nothing was changed.");
+    let detail = format!("{header} does not hold: {found}. Nothing was changed.");
+    let resource = if of.is_collection { of.path.to_collection_url() } else { of.path.to_url() };
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
         .with("failed_header", header.to_string())
+        .with("resource", resource)
         .with("retry", retry)
         .describing(current);
     with_current(problem.send(), current)
 }
 
 /// 412 for a DELETE that names no version, by a client that could not store something here a moment ago.
-fn refused_lately(current: Option<&Current>) -> HttpResponse {
+fn refused_lately(of: &Subject, current: Option<&Current>) -> HttpResponse {
     let detail = "Less than a minute ago a PUT, MOVE or COPY of this client to this name was refused or broke off. Some programs \
         then delete what they take for half of their own file. What is here is whole, and is not that. Nothing was deleted.";
-    let retry = match current {
-        Some(_) => "To delete it all the same, send If-Match with this current_etag, or wait a minute.",
-        None => "To delete it all the same, wait a minute.",
+    let retry = match of.is_collection {
+        false => "To delete it all the same, send If-Match with its ETag, the current_etag, or wait a minute.",
+        true => "To delete it all the same, wait a minute.",
     };
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "refused-lately", "An upload was refused here", detail)
         .with("retry", retry)
@@ -424,6 +538,8 @@ fn precondition_required(current: Option<&Current>) -> HttpResponse {
 pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail).send();
     let answer = match wrong {
+        Wrong::Path(PathError::LongName) if makes_something(&head.method) => long_name(),
+        Wrong::Destination(BadUrl::Path(PathError::LongName)) => long_name(),
         Wrong::Path(PathError::Reserved | PathError::LongName) => {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
@@ -481,18 +597,18 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unexpected-body",
             "Unexpected body",
-            "This method has no body.",
+            "A body came with a method that has none here, and might mean something that is not known. Nothing was changed.",
         )
         .send(),
         Wrong::PartialPut => {
             bad("Content-Range on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
         }
-        Wrong::CodedPut => {
+        Wrong::CodedBody => {
             let problem = Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "coded-body",
                 "Coded body",
-                "A body with a Content-Encoding would be stored as something else than it is. Send it as it is.",
+                "The body has a Content-Encoding, which is not taken off here: it would be read or stored as something else than it is. Send it as it is. Nothing was changed.",
             );
             with_header(problem.send(), header::ACCEPT_ENCODING, "identity")
         }
@@ -503,6 +619,16 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         Wrong::InvalidDigest(invalid) => {
             ask_for_digest(digest("digest-invalid-values", "The digest cannot be one", &invalid.to_string()).send())
         }
+        Wrong::Header("Depth") => bad(
+            "This Depth is none that the method takes: LOCK and COPY of a folder take 0 and infinity, MOVE and DELETE of a folder infinity, PROPFIND 0, 1 and infinity. Nothing was changed.",
+        ),
+        Wrong::NamesACollection => Problem::new(
+            StatusCode::CONFLICT,
+            "names-a-folder",
+            "This names a folder",
+            "The path ends in a slash, which names a folder, and no folder is here. PUT makes files: leave the slash out, or make a folder with MKCOL. Nothing was stored.",
+        )
+        .send(),
         Wrong::Header(name) => bad(&format!("The header {name} is missing or cannot be read. Nothing was changed.")),
         Wrong::Destination(BadUrl::Path(PathError::Reserved)) => Problem::new(
             StatusCode::FORBIDDEN,
@@ -554,7 +680,7 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             "too-many-uploads",
             "Too many uploads",
-            "As many uploads as this server takes at once are under way.",
+            "As many uploads as this server takes at once are under way. Nothing was stored. Try again.",
         )),
         Wrong::TooManyBodies => later(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -876,5 +1002,84 @@ fn bodiless_for_head(head: &RequestHead, answer: HttpResponse) -> HttpResponse {
     match answer.body().size() {
         BodySize::Sized(length) => answer.set_body(BoxBody::new(LengthOnly(length))),
         _ => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tag::EntityTag;
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_url(text).expect("a path")
+    }
+
+    fn status_of(method: &str, refusal: Refusal) -> (u16, Option<String>, bool) {
+        let mut head = RequestHead::default();
+        head.method = Method::from_bytes(method.as_bytes()).expect("a method");
+        head.uri = "/f".parse().expect("a path");
+        let answer = stop(&head, &Stop::Refusal(refusal));
+        let field = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        (answer.status().as_u16(), field(header::ALLOW), field(header::RETRY_AFTER).is_some())
+    }
+
+    #[test]
+    fn every_refusal_has_its_status() {
+        let of = || Subject::file(&path("/f"));
+        let current =
+            || Some(Current { tag: EntityTag::received(false, b"a"), modified: Timestamp::new(0, 0), size: 1 });
+        let root = || LockRoot { path: path("/f"), is_collection: false };
+        let on_files = Some(ALLOWED_ON_FILES.to_owned());
+        let on_folders = Some(ALLOWED_ON_COLLECTIONS.to_owned());
+        for (method, refusal, status, allow, may_be_tried_again) in [
+            ("DELETE", Refusal::NotFound, 404, None, false),
+            ("PUT", Refusal::NoParent, 409, None, false),
+            ("MOVE", Refusal::NoParent, 409, None, false),
+            ("PUT", Refusal::IsCollection, 405, on_folders.clone(), false),
+            ("GET", Refusal::NotACollection, 405, on_files.clone(), false),
+            ("POST", Refusal::NotFree, 409, None, false),
+            ("MKCOL", Refusal::Exists { is_collection: true }, 405, on_folders, false),
+            ("MKCOL", Refusal::Exists { is_collection: false }, 405, on_files, false),
+            (
+                "PUT",
+                Refusal::PreconditionFailed { header: Header::IfMatch, of: of(), current: current() },
+                412,
+                None,
+                false,
+            ),
+            ("PUT", Refusal::PreconditionRequired { of: of(), current: current() }, 428, None, false),
+            ("DELETE", Refusal::RefusedLately { of: of(), current: current() }, 412, None, false),
+            ("PUT", Refusal::Locked { by: vec![root()] }, 423, None, false),
+            ("LOCK", Refusal::LockConflict { with: root(), inside: false }, 423, None, false),
+            ("LOCK", Refusal::LockConflict { with: root(), inside: true }, 207, None, false),
+            ("LOCK", Refusal::UnknownToken, 412, None, false),
+            ("UNLOCK", Refusal::ForeignToken, 409, None, false),
+            ("UNLOCK", Refusal::NotYours, 403, None, false),
+            ("LOCK", Refusal::TooManyLocks, 503, None, true),
+            ("MOVE", Refusal::OtherMount, 403, None, false),
+            ("MOVE", Refusal::WithinItself, 403, None, false),
+            ("PUT", Refusal::OpenForWriting, 423, None, true),
+            ("PUT", Refusal::ChangedMeanwhile, 503, None, true),
+            ("MOVE", Refusal::ChangedMeanwhile, 503, None, true),
+            ("PUT", Refusal::FolderChanged, 409, None, false),
+            ("COPY", Refusal::FolderChanged, 503, None, true),
+            ("MOVE", Refusal::FolderChanged, 503, None, true),
+            ("PUT", Refusal::NotAllowed(Forbidden::ReadOnly), 403, None, false),
+            ("PUT", Refusal::NotAllowed(Forbidden::NotWritable), 403, None, false),
+            ("DELETE", Refusal::NotAllowed(Forbidden::MountPoint), 403, None, false),
+            ("DELETE", Refusal::NotAllowed(Forbidden::HoldsMounts), 403, None, false),
+            ("COPY", Refusal::NotReadable { name: "a/b".to_owned() }, 403, None, false),
+            ("PUT", Refusal::BadName, 400, None, false),
+            ("PUT", Refusal::NameNotHeld, 400, None, false),
+            ("PUT", Refusal::LongName, 400, None, false),
+            ("MKCOL", Refusal::FolderFull, 507, None, false),
+            ("PUT", Refusal::NoSpace, 507, None, false),
+            ("COPY", Refusal::NoSpace, 507, None, false),
+            ("PUT", Refusal::TooLarge, 413, None, false),
+            ("GET", Refusal::ShareGone, 503, None, true),
+            ("GET", Refusal::Overloaded, 503, None, true),
+        ] {
+            assert_eq!(status_of(method, refusal.clone()), (status, allow, may_be_tried_again), "{method} {refusal:?}");
+        }
     }
 }

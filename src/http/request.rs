@@ -185,6 +185,11 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsRef<str>) -> Option<&str> {
     headers.get(name.as_ref())?.to_str().ok()
 }
 
+/// Whether the body is coded, so that it is not what it says (`Content-Encoding`, RFC 9110 §8.4).
+pub(super) fn is_coded(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// Whether a body was announced. `Content-Length: 0` is no body.
 pub(super) fn announces_a_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || announced_length(headers).is_some_and(|length| length > 0)

@@ -235,6 +235,7 @@ async fn explain(verbs: &Verbs, request: Option<&HttpRequest>, head: &RequestHea
     match trouble {
         Trouble::Wrong(wrong) => reply::wrong(head, &wrong),
         Trouble::Stop(stop) => {
+            let stop = stop.as_far_as(|path| permit(Action::Read, path).is_ok());
             if let Some(request) = request
                 && let Some(answer) = get::instead_of_412(verbs, request, &stop).await
             {
@@ -248,12 +249,25 @@ async fn explain(verbs: &Verbs, request: Option<&HttpRequest>, head: &RequestHea
 /// The path, with the permission to use it.
 pub(super) fn parse(head: &RequestHead) -> Result<Asked, Trouble> {
     let asked = Asked::parse(head)?;
-    let action = match Verb::of(&head.method) {
-        Verb::Get | Verb::Options | Verb::Propfind => Action::Read,
-        _ => Action::Write,
-    };
-    permit(action, &asked.path)?;
+    permit(action_of(Verb::of(&head.method)), &asked.path)?;
     Ok(asked)
+}
+
+/// What a method does to its target. A COPY reads it, and writes its destination, which is asked for by itself.
+fn action_of(verb: Verb) -> Action {
+    match verb {
+        Verb::Get | Verb::Options | Verb::Propfind | Verb::Report | Verb::Copy => Action::Read,
+        Verb::Put
+        | Verb::Delete
+        | Verb::MakeCollection
+        | Verb::Proppatch
+        | Verb::Move
+        | Verb::Lock
+        | Verb::Unlock
+        | Verb::Post
+        | Verb::Unserved
+        | Verb::Unknown => Action::Write,
+    }
 }
 
 pub(super) fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
@@ -324,6 +338,9 @@ async fn reads_away(body: &mut Payload) -> Result<(), Wrong> {
 /// The body of a request that is XML, whole; empty where there is none.
 pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<XmlBody, Trouble> {
     let max = xml::BODY_BYTES_MAX;
+    if request::is_coded(&head.headers) {
+        return Err(Wrong::CodedBody.into());
+    }
     if request::announced_length(&head.headers).is_some_and(|length| length > max as u64) {
         return Err(Wrong::LargeBody.into());
     }

@@ -104,6 +104,17 @@ impl Name {
         str::from_utf8(&self.0).is_ok_and(|text| !text.chars().any(|c| c.is_control() || c == '\\'))
     }
 
+    /// Whether every file system can hold it. Some refuse the signs that Windows refuses, what stands for its devices, dots and blanks at an
+    /// end, and letters that they have no code for.
+    pub fn is_portable(&self) -> bool {
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !br#"<>:"|?*\"#.contains(byte);
+        let ends_well = !matches!(*self.0, [b' ', ..] | [.., b' ' | b'.']);
+        let stem = self.0.split(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_uppercase();
+        let is_device = matches!(&*stem, b"CON" | b"PRN" | b"AUX" | b"NUL")
+            || matches!(&*stem, [b'C', b'O', b'M', b'0'..=b'9'] | [b'L', b'P', b'T', b'0'..=b'9']);
+        self.0.iter().all(is_plain) && ends_well && !is_device
+    }
+
     /// The name as text for a person: bytes that are not UTF-8 become U+FFFD.
     pub fn to_text(&self) -> Cow<'_, str> {
         str::from_utf8(&self.0).map_or_else(|_| String::from_utf8_lossy(&self.0), Cow::Borrowed)
@@ -274,6 +285,33 @@ impl fmt::Debug for SharePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_portable_name_is_one_that_every_file_system_holds() {
+        for name in ["a", "report (final) v2.odt", ".hidden", "CONTENTS", "a.con", "com", "com10", "~$x"] {
+            assert!(Name::new(name.as_bytes()).unwrap().is_portable(), "{name}");
+        }
+        for name in [
+            "a:b",
+            "a?",
+            "*",
+            "a|b",
+            "\"",
+            "<",
+            "a\\b",
+            "a.",
+            "a ",
+            " a",
+            "con",
+            "Aux.txt",
+            "LPT1",
+            "\t",
+            "caf\u{e9}",
+            "\u{1f600}",
+        ] {
+            assert!(!Name::new(name.as_bytes()).unwrap().is_portable(), "{name}");
+        }
+    }
 
     #[test]
     fn good_paths_are_decoded_once() {

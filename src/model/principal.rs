@@ -2,7 +2,7 @@
 //!
 //! Values that are compared and remembered, never a proof: whether somebody is who they say is not found out here.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::sync::Arc;
 
 /// How much of what a program calls itself tells it from others, in bytes.

@@ -124,6 +124,11 @@ impl StateLists {
         paths
     }
 
+    /// The place that its first list is about, for a request for `asked`.
+    pub fn first_path<'a>(&'a self, asked: &'a SharePath) -> Option<&'a SharePath> {
+        self.lists.iter().find_map(|list| list.resource.path(asked))
+    }
+
     /// Whether the content's hash at `path` has to be known to judge it, in a request for `asked`.
     pub fn asks_for_content(&self, asked: &SharePath, path: &SharePath) -> bool {
         let here = self.lists.iter().filter(|list| list.resource.path(asked) == Some(path));

@@ -3,19 +3,22 @@
 //! The headers come first, then the policy of required preconditions, then the locks, and last the version that a lock was taken on. What is
 //! judged here before an upload is judged again under the mutex, in the instant before the swap.
 
+use std::borrow::Cow;
+
 use crate::model::content_hash::ContentHash;
 use crate::model::lock::{LockToken, Touches};
 use crate::model::path::{Name, SharePath};
-use crate::model::precondition::{Decision, Header, Intent, Precondition, Target};
+use crate::model::precondition::{Decision, Header, Intent, Precondition, States, Target};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::{Standing, There};
-use crate::store::commit::{Changed, Claim, LastLink, Seen, Swap};
+use crate::store::commit::{Changed, Claim, LastLink, Seen, Site, Swap};
 use crate::store::disk::{Cause, Opened};
+use crate::store::staging;
 
 use super::Share;
 use super::identity::{Effort, Identity};
 use super::locks::Still;
-use super::outcome::{Forbidden, Outcome, Refusal};
+use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop, Subject};
 use super::write::current;
 
 /// How often a change looks again before it gives up.
@@ -63,11 +66,18 @@ impl Deed {
     fn refuses(self, seen: &Seen, name: &Name) -> Option<Refusal> {
         match (self, seen) {
             (Self::Remove | Self::Amend | Self::AmendDespiteLocks, Seen::Nothing) => Some(Refusal::NotFound),
-            (Self::Put | Self::MakeCollection, Seen::Nothing) if !name.may_be_made() => Some(Refusal::BadName),
+            (Self::Put | Self::MakeCollection | Self::Lock, Seen::Nothing) if !name.may_be_made() => {
+                Some(Refusal::BadName)
+            }
             (Self::MakeCollection | Self::BringBack, Seen::Nothing) => None,
-            (Self::MakeCollection, _) => Some(Refusal::Exists),
+            (Self::MakeCollection, seen) => {
+                Some(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) })
+            }
             (Self::BringBack, _) | (Self::Restore, Seen::Collection(_)) => Some(Refusal::NotFree),
             (Self::Put, Seen::Collection(_)) => Some(Refusal::IsCollection),
+            (deed, seen) if deed.displaces() && seen.is_mount_point() => {
+                Some(Refusal::NotAllowed(Forbidden::MountPoint))
+            }
             _ => None,
         }
     }
@@ -75,6 +85,10 @@ impl Deed {
     /// Whether a file that is there makes way for another, or for nothing.
     fn displaces(self) -> bool {
         matches!(self, Self::Put | Self::Restore | Self::Copy | Self::Remove)
+    }
+
+    fn makes_something(self) -> bool {
+        !matches!(self, Self::Remove | Self::Amend | Self::AmendDespiteLocks)
     }
 
     fn amends(self) -> bool {
@@ -105,7 +119,30 @@ fn there(seen: &Seen, identity: Option<&Identity>) -> There {
     }
 }
 
+/// A folder that other file systems are mounted in does not go: they would be carried along.
+pub(super) fn judge_mounts(claim: &Claim<'_>, seen: &Seen) -> Outcome<()> {
+    if claim.holds_mounts(seen)? { Err(Refusal::NotAllowed(Forbidden::HoldsMounts).into()) } else { Ok(()) }
+}
+
 impl Share {
+    /// Judges whether the file system can hold a name that is to be made. Where it is not known to hold every name, an odd one is tried.
+    pub(super) fn judge_new_name(&self, site: &Site) -> Outcome<()> {
+        if !site.name.may_be_made() {
+            return Err(Refusal::BadName.into());
+        }
+        self.judge_held(site)
+    }
+
+    /// As [`Share::judge_new_name`], for the name of something that there has been already.
+    pub(super) fn judge_held(&self, site: &Site) -> Outcome<()> {
+        let disk = self.tree.disk();
+        let holds_all = disk.abilities().nameless && disk.dir_status(&disk.root()?)?.mount == site.mount;
+        if holds_all || site.name.is_portable() {
+            return Ok(());
+        }
+        Ok(staging::try_name(disk, self.tree.history().swap(&site.path, site.mount)?, &site.name)?)
+    }
+
     /// The loop of every change: look, decide, swap; if the swap lost, look again.
     pub(super) fn look_until_done<'a, T>(
         &'a self,
@@ -145,6 +182,12 @@ impl Share {
             }
             if let Some(refusal) = deed.refuses(&seen, &claim.site().name) {
                 return Err(refusal.into());
+            }
+            if deed.makes_something() && matches!(seen, Seen::Nothing) {
+                self.judge_held(claim.site())?;
+            }
+            if matches!(deed, Deed::Remove | Deed::Copy) {
+                judge_mounts(&claim, &seen)?;
             }
             let still = self.locks.hold_still();
             match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {
@@ -203,7 +246,8 @@ impl Share {
             self.judge_pins(path, precondition, identity.as_ref(), now)?;
         }
         if deed == Deed::Remove && self.refused.holds(path, precondition, now) {
-            return Err(Refusal::RefusedLately { current: identity.as_ref().map(current) }.into());
+            let of = Subject { path: path.clone(), is_collection: matches!(seen, Seen::Collection(_)) };
+            return Err(Refusal::RefusedLately { of, current: identity.as_ref().map(current) }.into());
         }
         Ok(Judged::Go(seen))
     }
@@ -232,7 +276,8 @@ impl Share {
         let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
         self.judge_conditions(path, precondition, target, identity, now)?;
         if self.settings.require_preconditions && deed.displaces() && !precondition.names_a_version(now) {
-            return Err(Refusal::PreconditionRequired { current: identity.map(current) }.into());
+            let (of, current) = (Subject::file(path), identity.map(current));
+            return Err(Refusal::PreconditionRequired { of, current }.into());
         }
         Ok(())
     }
@@ -251,8 +296,8 @@ impl Share {
         let known_target = self.identify_for(to, target, precondition, now)?;
         let by_source = there(source, known_source.as_ref());
         if let Decision::Refuse(header) = precondition.decide(by_source.target(), Intent::Change) {
-            let current = known_source.as_ref().map(current);
-            return Err(Refusal::PreconditionFailed { header, current }.into());
+            let (of, current) = (Subject::judged(from, by_source.target()), known_source.as_ref().map(current));
+            return Err(Refusal::PreconditionFailed { header, of, current }.into());
         }
         if let Some(states) = precondition.states() {
             let holds = states.lists.hold(&states.asked, |place| {
@@ -265,16 +310,19 @@ impl Share {
                 }
             });
             if !holds? {
-                let current = known_source.as_ref().map(current);
-                return Err(Refusal::PreconditionFailed { header: Header::If, current }.into());
+                let by_target = there(target, known_target.as_ref());
+                let judged = [(from, &by_source, &known_source), (to, &by_target, &known_target)];
+                return Err(self.states_failed(states, &judged));
             }
         }
         if self.settings.require_preconditions && !precondition.names_a_version(now) && known_source.is_some() {
-            return Err(Refusal::PreconditionRequired { current: known_source.as_ref().map(current) }.into());
+            let (of, current) = (Subject::file(from), known_source.as_ref().map(current));
+            return Err(Refusal::PreconditionRequired { of, current }.into());
         }
         if !may_replace && !matches!(target, Seen::Nothing) {
-            let current = known_target.as_ref().map(current);
-            return Err(Refusal::PreconditionFailed { header: Header::Overwrite, current }.into());
+            let by_target = there(target, known_target.as_ref());
+            let (of, current) = (Subject::judged(to, by_target.target()), known_target.as_ref().map(current));
+            return Err(Refusal::PreconditionFailed { header: Header::Overwrite, of, current }.into());
         }
         self.judge_locks(from, precondition, Touches::Tree, now)?;
         let touches = if matches!(target, Seen::Nothing) { Touches::Membership } else { Touches::Tree };
@@ -331,22 +379,25 @@ impl Share {
         let current = || identity.map(current);
         match precondition.decide(target, Intent::Change) {
             Decision::Proceed => {}
-            Decision::Refuse(header) => return Err(Refusal::PreconditionFailed { header, current: current() }.into()),
+            Decision::Refuse(header) => {
+                let of = Subject::judged(path, target);
+                return Err(Refusal::PreconditionFailed { header, of, current: current() }.into());
+            }
             Decision::NotModified => unreachable!("only a read is told that nothing has changed"),
         }
-        if self.states_hold(path, precondition, target, now)? {
+        let Some(states) = precondition.states() else { return Ok(()) };
+        if self.states_hold(path, states, target, now)? {
             return Ok(());
         }
-        Err(Refusal::PreconditionFailed { header: Header::If, current: current() }.into())
+        Err(self.states_failed(states, &[(path, &There::from(target), &identity.cloned())]))
     }
 
     /// Judges the conditional headers of a COPY by its source.
     pub(super) fn judge_source(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
         let there = self.standing(path, precondition.asks_for_content(), now)?.there;
-        match precondition.decide(there.target(), Intent::Change) {
-            Decision::Refuse(header) => Err(Refusal::PreconditionFailed { header, current: None }.into()),
-            _ => Ok(()),
-        }
+        let Decision::Refuse(header) = precondition.decide(there.target(), Intent::Change) else { return Ok(()) };
+        let of = Subject::judged(path, there.target());
+        Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, now) }.into())
     }
 
     /// Judges the conditional headers of a COPY by what was copied: the source may have changed since it was judged.
@@ -360,7 +411,10 @@ impl Share {
     ) -> Outcome<()> {
         let known = self.identity_with_hash(path, of, hash, now);
         match precondition.decide(Target::File(&known.validators), Intent::Change) {
-            Decision::Refuse(header) => Err(Refusal::PreconditionFailed { header, current: None }.into()),
+            Decision::Refuse(header) => {
+                let (of, current) = (Subject::file(path), Some(current(&known)));
+                Err(Refusal::PreconditionFailed { header, of, current }.into())
+            }
             _ => Ok(()),
         }
     }
@@ -370,7 +424,8 @@ impl Share {
         let path = &*self.spelled_to_read(path)?;
         let standing = self.standing(path, precondition.asks_for_content(), now)?;
         if !precondition.if_match_holds(standing.there.target()) {
-            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, current: None }.into());
+            let (of, current) = (Subject::judged(path, standing.there.target()), self.describe_at(path, now));
+            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, of, current }.into());
         }
         self.judge_states_alone(path, precondition, now)
     }
@@ -387,18 +442,27 @@ impl Share {
         if states.lists.hold(path, look)? {
             return Ok(());
         }
-        Err(Refusal::PreconditionFailed { header: Header::If, current: None }.into())
+        Err(self.states_failed(states, &[]))
+    }
+
+    /// Why an `If` header does not hold: the first place that it asks about, with what was judged there.
+    fn states_failed(&self, states: &States, judged: &[(&SharePath, &There, &Option<Identity>)]) -> Stop {
+        let place = states.lists.first_path(&states.asked).unwrap_or(&states.asked);
+        let place = self.spelled(place).unwrap_or(Cow::Borrowed(place));
+        let found = judged.iter().find(|(path, ..)| **path == *place);
+        let of = found.map_or_else(|| Subject::file(&place), |(path, there, _)| Subject::judged(path, there.target()));
+        let current = found.and_then(|(.., identity)| identity.as_ref().map(current));
+        Refusal::PreconditionFailed { header: Header::If, of, current }.into()
+    }
+
+    /// What is at a path that no mutex is held of, for a client that is refused.
+    fn describe_at(&self, path: &SharePath, now: Timestamp) -> Option<Current> {
+        let listed = self.resource(path, true, now).ok()?;
+        Some(Current { tag: listed.tag?, modified: listed.modified, size: listed.size })
     }
 
     /// Whether the `If` header holds: what it asks of the target is judged by what was just seen there, other places are looked at.
-    fn states_hold(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        target: Target<'_>,
-        now: Timestamp,
-    ) -> Outcome<bool> {
-        let Some(states) = precondition.states() else { return Ok(true) };
+    fn states_hold(&self, path: &SharePath, states: &States, target: Target<'_>, now: Timestamp) -> Outcome<bool> {
         states.lists.hold(&states.asked, |place| {
             let spelled = self.spelled_to_read(place)?;
             let asks_for_content = states.lists.asks_for_content(&states.asked, place);

@@ -18,7 +18,7 @@ use crate::store::staging::Staging;
 use super::Share;
 use super::identity::{Effort, Identity};
 use super::judge::{Deed, Looked};
-use super::outcome::{Forbidden, LockRoot, Outcome, Refusal};
+use super::outcome::{Forbidden, LockRoot, Outcome, Refusal, Stop, Subject};
 use super::write::{Dating, current};
 
 /// How often LOCK tries again when what it is for comes or goes meanwhile.
@@ -189,7 +189,8 @@ impl Share {
         if self.pins(path, precondition, now).iter().all(is_that) {
             return Ok(());
         }
-        Err(Refusal::PreconditionFailed { header: Header::LockToken, current: identity.map(current) }.into())
+        let of = Subject::file(path);
+        Err(Refusal::PreconditionFailed { header: Header::LockToken, of, current: identity.map(current) }.into())
     }
 
     /// Whether the content of a file has to be known to judge the locks that were submitted for it.
@@ -303,7 +304,8 @@ impl Share {
         let swap = || self.tree.history().swap(path, site.mount);
         let staged = Staging::begin(self.tree.disk(), &site.parent, None, swap)?;
         let mut staged = staged.seal(None, self.next_date(path, None, now))?;
-        let stored = self.put_staged(path, &mut staged, Deed::Put, Dating::Ours, precondition, now)?;
+        let stored = self.put_staged(path, &mut staged, Deed::Put, Dating::Ours, precondition, now);
+        let stored = stored.map_err(Stop::of_an_arrival)?;
         self.changed(path, now);
         Ok(stored.tag)
     }

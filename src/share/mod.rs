@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::store::commit::{LastLink, Notice, Tree};
-use crate::store::disk::{Abilities, Cause, Disk, DiskError};
+use crate::store::disk::{Abilities, Disk, DiskError};
 use crate::store::history::{History, KeepLimits};
 use crate::store::index::{Index, IndexError};
 use crate::store::properties::Properties;
@@ -40,7 +40,7 @@ use outcome::{Refusal, Stop};
 use refused::Refused;
 use uploads::Uploads;
 
-pub use crate::store::disk::Kind;
+pub use crate::store::disk::{Cause, Kind};
 pub use crate::store::history::{KeptVersion, Page};
 pub use deleted::{DeletedWish, Walked};
 pub use identity::{Effort, Identity};
@@ -227,6 +227,8 @@ impl Share {
                     missing.into()
                 }
             }
+            // What cannot be called so is not there.
+            Cause::LongName | Cause::BadName if missing == Refusal::NotFound => missing.into(),
             _ => error.into(),
         }
     }

@@ -3,7 +3,7 @@
 //! A refusal says what the state forbids and changes nothing; a fault says that the disk failed us. Neither knows a status code.
 
 use crate::model::path::SharePath;
-use crate::model::precondition::Header;
+use crate::model::precondition::{Header, Target};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::store::disk::{Cause, DiskError};
@@ -37,7 +37,10 @@ pub enum Refusal {
     NotACollection,
     /// Something is there, and the request makes something new.
     #[error("something is there already")]
-    Exists,
+    Exists {
+        /// Whether it is a folder.
+        is_collection: bool,
+    },
     /// What is there is nothing that a version can take the place of.
     #[error("a folder comes back only where nothing is, and a file only over a file")]
     NotFree,
@@ -46,12 +49,16 @@ pub enum Refusal {
     PreconditionFailed {
         /// The header.
         header: Header,
+        /// What it was judged by.
+        of: Subject,
         /// What is there now.
         current: Option<Current>,
     },
     /// A client would remove what stands where it could not store something a moment ago, and does not name it.
     #[error("something was refused here lately")]
     RefusedLately {
+        /// What would be removed.
+        of: Subject,
         /// What is there now; `None` for a folder.
         current: Option<Current>,
     },
@@ -90,6 +97,8 @@ pub enum Refusal {
     /// The request names no version, and the share demands that.
     #[error("the request names no version")]
     PreconditionRequired {
+        /// What the request would replace.
+        of: Subject,
         /// What is there now.
         current: Option<Current>,
     },
@@ -108,6 +117,21 @@ pub enum Refusal {
     /// A file of this name may not be made.
     #[error("a file of this name may not be made")]
     BadName,
+    /// The file system cannot hold this name.
+    #[error("the file system cannot hold this name")]
+    NameNotHeld,
+    /// The name, or the whole path, is too long for the file system.
+    #[error("the name is too long for the file system")]
+    LongName,
+    /// The server may not read what it would have to read.
+    #[error("the server may not read {name:?}")]
+    NotReadable {
+        /// What it is called; empty for what the request is about.
+        name: String,
+    },
+    /// The folder holds as many folders as it can, or the file has as many names.
+    #[error("the folder can hold no more")]
+    FolderFull,
     /// No room is left.
     #[error("the disk is full")]
     NoSpace,
@@ -120,6 +144,15 @@ pub enum Refusal {
     /// Too many files are open at the moment.
     #[error("too many files are open")]
     Overloaded,
+}
+
+/// What a condition was judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Where it is, or would be.
+    pub path: SharePath,
+    /// Whether a folder is there.
+    pub is_collection: bool,
 }
 
 /// What was locked.
@@ -140,8 +173,14 @@ pub enum Forbidden {
     Special,
     /// It is a symbolic link.
     Link,
-    /// The file system lets this user not write there, or nobody.
+    /// The file system is read-only.
     ReadOnly,
+    /// This user may not change that, or the folder that it lies in.
+    NotWritable,
+    /// Something is mounted right there.
+    MountPoint,
+    /// Something is mounted in the folder.
+    HoldsMounts,
 }
 
 /// What is there now, for a client that was refused.
@@ -161,6 +200,33 @@ impl PartialEq for Current {
     }
 }
 
+impl Stop {
+    /// The same, without what is at a path of which the client may not hear.
+    pub fn as_far_as(mut self, may_read: impl Fn(&SharePath) -> bool) -> Self {
+        match &mut self {
+            Self::Refusal(
+                Refusal::PreconditionFailed { of, current, .. }
+                | Refusal::PreconditionRequired { of, current }
+                | Refusal::RefusedLately { of, current },
+            ) if !may_read(&of.path) => *current = None,
+            _ => {}
+        }
+        self
+    }
+}
+
+impl Subject {
+    /// A file, or nothing, at this path.
+    pub fn file(path: &SharePath) -> Self {
+        Self { path: path.clone(), is_collection: false }
+    }
+
+    /// What a condition was judged by, at this path.
+    pub fn judged(path: &SharePath, target: Target<'_>) -> Self {
+        Self { path: path.clone(), is_collection: matches!(target, Target::Collection) }
+    }
+}
+
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Refusal(refusal)
@@ -171,20 +237,101 @@ impl From<Refusal> for Stop {
 impl From<DiskError> for Stop {
     fn from(error: DiskError) -> Self {
         Self::Refusal(match error.cause {
-            Cause::NotFound | Cause::Escapes | Cause::Reserved => Refusal::NotFound,
-            Cause::NotADirectory => Refusal::NotFound,
+            Cause::NotFound | Cause::Escapes | Cause::Reserved | Cause::NotADirectory => Refusal::NotFound,
             Cause::NoSpace => Refusal::NoSpace,
+            Cause::TooManyLinks => Refusal::FolderFull,
             Cause::TooLarge => Refusal::TooLarge,
-            Cause::ReadOnly | Cause::NotPermitted => Refusal::NotAllowed(Forbidden::ReadOnly),
+            Cause::ReadOnly => Refusal::NotAllowed(Forbidden::ReadOnly),
+            Cause::NotPermitted => Refusal::NotAllowed(Forbidden::NotWritable),
+            Cause::NotReadable => Refusal::NotReadable { name: error.name },
+            Cause::MountPoint => Refusal::NotAllowed(Forbidden::MountPoint),
+            Cause::OtherMount => Refusal::OtherMount,
+            Cause::WithinItself => Refusal::WithinItself,
             Cause::TooManyOpen => Refusal::Overloaded,
-            Cause::LongName => Refusal::BadName,
+            Cause::LongName => Refusal::LongName,
+            Cause::BadName => Refusal::NameNotHeld,
             Cause::InUse => Refusal::OpenForWriting,
             Cause::Exists
             | Cause::IsADirectory
             | Cause::NotEmpty
-            | Cause::OtherMount
             | Cause::Unsupported
+            | Cause::Unsure
             | Cause::Failed => return Self::Fault(error),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_not_described() {
+        let path = SharePath::parse_url("/f").expect("a path");
+        let current =
+            || Some(Current { tag: EntityTag::received(false, b"a"), modified: Timestamp::new(0, 0), size: 1 });
+        let of = || Subject::file(&path);
+        for refusal in [
+            Refusal::PreconditionFailed { header: Header::IfMatch, of: of(), current: current() },
+            Refusal::PreconditionRequired { of: of(), current: current() },
+            Refusal::RefusedLately { of: of(), current: current() },
+        ] {
+            for may_read in [true, false] {
+                let told = Stop::from(refusal.clone()).as_far_as(|asked| {
+                    assert_eq!(*asked, path);
+                    may_read
+                });
+                let Stop::Refusal(
+                    Refusal::PreconditionFailed { current, .. }
+                    | Refusal::PreconditionRequired { current, .. }
+                    | Refusal::RefusedLately { current, .. },
+                ) = told
+                else {
+                    panic!("{told:?}")
+                };
+                assert_eq!(current.is_some(), may_read);
+            }
+        }
+    }
+
+    #[test]
+    fn every_cause_has_its_outcome() {
+        let refusal = |cause| {
+            let error = DiskError { operation: "open", name: "a".to_owned(), cause, message: String::new() };
+            match Stop::from(error) {
+                Stop::Refusal(refusal) => Some(refusal),
+                Stop::Fault(fault) => {
+                    assert_eq!(fault.cause, cause);
+                    None
+                }
+            }
+        };
+        for (cause, expected) in [
+            (Cause::NotFound, Some(Refusal::NotFound)),
+            (Cause::Escapes, Some(Refusal::NotFound)),
+            (Cause::Reserved, Some(Refusal::NotFound)),
+            (Cause::NotADirectory, Some(Refusal::NotFound)),
+            (Cause::NoSpace, Some(Refusal::NoSpace)),
+            (Cause::TooManyLinks, Some(Refusal::FolderFull)),
+            (Cause::TooLarge, Some(Refusal::TooLarge)),
+            (Cause::ReadOnly, Some(Refusal::NotAllowed(Forbidden::ReadOnly))),
+            (Cause::NotPermitted, Some(Refusal::NotAllowed(Forbidden::NotWritable))),
+            (Cause::NotReadable, Some(Refusal::NotReadable { name: "a".to_owned() })),
+            (Cause::MountPoint, Some(Refusal::NotAllowed(Forbidden::MountPoint))),
+            (Cause::OtherMount, Some(Refusal::OtherMount)),
+            (Cause::WithinItself, Some(Refusal::WithinItself)),
+            (Cause::TooManyOpen, Some(Refusal::Overloaded)),
+            (Cause::LongName, Some(Refusal::LongName)),
+            (Cause::BadName, Some(Refusal::NameNotHeld)),
+            (Cause::InUse, Some(Refusal::OpenForWriting)),
+            (Cause::Exists, None),
+            (Cause::IsADirectory, None),
+            (Cause::NotEmpty, None),
+            (Cause::Unsupported, None),
+            (Cause::Unsure, None),
+            (Cause::Failed, None),
+        ] {
+            assert_eq!(refusal(cause), expected, "{cause:?}");
+        }
     }
 }

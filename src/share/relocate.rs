@@ -15,8 +15,8 @@ use crate::store::properties::Extent;
 
 use super::Share;
 use super::identity::shown;
-use super::judge::{Deed, LOOKS_MAX};
-use super::outcome::{Forbidden, Outcome, Refusal};
+use super::judge::{Deed, LOOKS_MAX, judge_mounts};
+use super::outcome::{Forbidden, Outcome, Refusal, Stop};
 use super::write::{Dating, surprise};
 
 /// What is to be moved or copied, and where to.
@@ -67,8 +67,14 @@ impl Share {
             let Some(pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let source = self.must_be_there(&from, pair.source().look()?)?;
             let target = if pair.is_one_name() { Seen::Nothing } else { may_be_replaced(pair.target().look()?)? };
-            if matches!(target, Seen::Nothing) && !may_be_called(&pair.target().site().name, &from) {
-                return Err(Refusal::BadName.into());
+            if matches!(target, Seen::Nothing) {
+                if !may_be_called(&pair.target().site().name, &from) {
+                    return Err(Refusal::BadName.into());
+                }
+                self.judge_held(pair.target().site())?;
+            }
+            for (claim, seen) in [(pair.source(), &source), (pair.target(), &target)] {
+                judge_mounts(claim, seen)?;
             }
             let _still = self.locks.hold_still();
             self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
@@ -197,7 +203,8 @@ impl Share {
                 self.dates.folder_came(to, now);
             }
             Ok((swap, created))
-        })?;
+        });
+        let done = done.map_err(Stop::of_an_arrival)?;
         let tag = match copy {
             StagedCopy::File(file) => Some(EntityTag::of_content(file.staged.hash())),
             StagedCopy::Folder(_) => None,
@@ -263,6 +270,7 @@ impl Share {
             Seen::Nothing => Err(Refusal::NotFound.into()),
             Seen::Link => Err(self.refusal_of_link(path).into()),
             Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            seen if seen.is_mount_point() => Err(Refusal::NotAllowed(Forbidden::MountPoint).into()),
             Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
             Seen::File(_) | Seen::Collection(_) => Ok(seen),
         }
@@ -301,6 +309,7 @@ fn may_be_replaced(seen: Seen) -> Outcome<Seen> {
     match seen {
         Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
         Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+        seen if seen.is_mount_point() => Err(Refusal::NotAllowed(Forbidden::MountPoint).into()),
         Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
         Seen::Nothing | Seen::Collection(_) | Seen::File(_) => Ok(seen),
     }

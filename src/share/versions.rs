@@ -9,7 +9,7 @@ use crate::model::version::{Ending, VersionId};
 use crate::store::commit::{FileCopy, Seen, StagedCopy, Swap};
 use crate::store::disk::{Cause, File, Kind, Opened};
 use crate::store::history::{Found, KeptVersion, Page};
-use crate::store::staging::Staging;
+use crate::store::staging::{NewFolders, Staging};
 
 use super::Share;
 use super::judge::Deed;
@@ -84,13 +84,13 @@ impl Share {
         let found = self.tree.history().find(path, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
         let deed = if found.version.status.kind == Kind::File { Deed::Restore } else { Deed::BringBack };
-        match self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent)) {
+        let folders = match self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent)) {
             Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
                 self.decide(path, precondition, None, deed, now)?;
-                self.make_folders_above(path, Deed::BringBack, precondition, now)?;
+                self.make_folders_above(path, Deed::BringBack, precondition, now)?
             }
-            site => drop(site?),
-        }
+            site => site.map(|_| NewFolders::default())?,
+        };
         let stored = match deed {
             Deed::Restore => {
                 let stored = self.restore_file(path, &found, precondition, now)?;
@@ -103,6 +103,7 @@ impl Share {
                 None
             }
         };
+        folders.keep();
         self.changed(path, now);
         Ok(stored)
     }

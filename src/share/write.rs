@@ -12,7 +12,7 @@ use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, DiskError, File, Opened};
-use crate::store::staging::{Staged, Staging};
+use crate::store::staging::{NewFolders, Staged, Staging};
 
 use super::identity::{Effort, Identity};
 use super::judge::Deed;
@@ -29,6 +29,8 @@ pub struct Upload {
     staging: Staging,
     /// The mount it is written to.
     mount: u64,
+    /// What was made for it, and goes with it if it comes to nothing.
+    folders: NewFolders,
 }
 
 /// What an upload has become.
@@ -121,7 +123,6 @@ impl Share {
         patience: Duration,
         now: Timestamp,
     ) -> Outcome<Site> {
-        let Some((_, name)) = path.split() else { return Err(Refusal::IsCollection.into()) };
         let disk = self.tree.disk();
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
@@ -130,8 +131,13 @@ impl Share {
             Opened::Dir(_) => return Err(Refusal::IsCollection.into()),
             Opened::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),
             Opened::Special => return Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            Opened::Nothing if !name.may_be_made() => return Err(Refusal::BadName.into()),
-            Opened::Nothing => None,
+            Opened::Nothing => {
+                self.judge_new_name(&site)?;
+                None
+            }
+            Opened::File(_, status) if status.is_mount_point => {
+                return Err(Refusal::NotAllowed(Forbidden::MountPoint).into());
+            }
             Opened::File(file, status) => {
                 let asks = precondition.asks_for_content() || self.pins_ask_for_content(&site.path, precondition, now);
                 let effort = if asks { effort } else { Effort::Recall };
@@ -155,32 +161,87 @@ impl Share {
         Ok(site)
     }
 
-    /// As [`Share::may_put`], but makes the folders above where they are missing and that is asked for.
-    pub fn may_put_or_make_parents(
+    /// As [`Share::may_put`], where the folders above may be missing, since the request makes them: nothing is made yet.
+    pub fn may_put_with_parents(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        announced: Option<u64>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        match self.may_put(path, precondition, announced, now) {
+            Err(stop) if stop.is(Refusal::NoParent) => {
+                self.judge_nothing_there(path, precondition, now)?;
+                let site = self.judge_new_parents(path)?;
+                announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
+            }
+            judged => judged,
+        }
+    }
+
+    /// Judges every name that would be new on the way to a path, and gives the site of the first of them.
+    fn judge_new_parents(&self, path: &SharePath) -> Outcome<Site> {
+        let mut above = SharePath::root();
+        let mut first: Option<Site> = None;
+        for name in path.names() {
+            above = above.join(&name);
+            match &first {
+                Some(first) => self.judge_new_name(&Site { path: above.clone(), name, ..first.clone() })?,
+                None => {
+                    let site = self.site_of_upload(&above)?;
+                    match self.tree.disk().open(&site.parent, &site.name)? {
+                        Opened::Dir(_) => {}
+                        Opened::Nothing => {
+                            self.judge_new_name(&site)?;
+                            first = Some(site);
+                        }
+                        Opened::File(..) | Opened::Link | Opened::Special => return Err(Refusal::NoParent.into()),
+                    }
+                }
+            }
+        }
+        first.ok_or_else(|| Refusal::ChangedMeanwhile.into())
+    }
+
+    /// Begins an upload, setting the announced room aside; whether it can succeed is for the commit to say.
+    pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
+        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, NewFolders::default(), now)
+    }
+
+    /// As [`Share::begin_upload`], if it could succeed now; makes the folders above where they are missing and that is asked for.
+    pub fn begin_long_upload(
         &self,
         path: &SharePath,
         precondition: &Precondition,
         announced: Option<u64>,
         make_parents: bool,
         now: Timestamp,
-    ) -> Outcome<()> {
-        match self.may_put(path, precondition, announced, now) {
-            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
-                self.judge_nothing_there(path, precondition, now)?;
-                self.make_parents(path, precondition, now)?;
-                self.may_put(path, precondition, announced, now)
-            }
-            judged => judged,
+    ) -> Outcome<Upload> {
+        let folders = self.may_begin(path, precondition, announced, make_parents, now)?;
+        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, folders, now)
+    }
+
+    /// Judges an upload, and makes what it takes.
+    fn may_begin(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        announced: Option<u64>,
+        make_parents: bool,
+        now: Timestamp,
+    ) -> Outcome<NewFolders> {
+        let judged = self.may_put(path, precondition, announced, now);
+        if !make_parents || !matches!(&judged, Err(stop) if stop.is(Refusal::NoParent)) {
+            return judged.map(|()| NewFolders::default());
         }
+        self.may_put_with_parents(path, precondition, announced, now)?;
+        let folders = self.make_parents(path, precondition, now)?;
+        self.may_put(path, precondition, announced, now)?;
+        Ok(folders)
     }
 
-    /// Begins an upload, setting the announced room aside.
-    pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
-        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, now)
-    }
-
-    /// Begins an upload whose body is there already, if it could succeed now: [`Share::may_put_or_make_parents`] and [`Share::begin_upload`]
-    /// in one. To judge early saves nothing any more, so one that has no condition is judged by the commit alone.
+    /// As [`Share::begin_long_upload`], for an upload whose body is there already. To judge early saves nothing any more, so one that has no
+    /// condition is judged by the commit alone.
     pub fn begin_short_upload(
         &self,
         path: &SharePath,
@@ -190,12 +251,12 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Upload> {
         if make_parents || !precondition.is_empty() {
-            self.may_put_or_make_parents(path, precondition, Some(bytes), make_parents, now)?;
-            return self.begin_upload(path, None, now);
+            let folders = self.may_begin(path, precondition, Some(bytes), make_parents, now)?;
+            return self.begin_upload_in(&self.site_of_upload(path)?, path, None, folders, now);
         }
         let site = self.site_of_upload(path)?;
         self.has_room(&site, bytes, now)?;
-        self.begin_upload_in(&site, path, None, now)
+        self.begin_upload_in(&site, path, None, NewFolders::default(), now)
     }
 
     fn site_of_upload(&self, path: &SharePath) -> Outcome<Site> {
@@ -208,6 +269,7 @@ impl Share {
         site: &Site,
         path: &SharePath,
         announced: Option<u64>,
+        folders: NewFolders,
         now: Timestamp,
     ) -> Outcome<Upload> {
         let begin = || {
@@ -215,13 +277,15 @@ impl Share {
             Staging::begin(self.tree.disk(), &site.parent, announced, swap)
         };
         let staging = match begin() {
+            // The folder was there a moment ago.
+            Err(error) if error.cause == Cause::NotFound => return Err(self.stop(error, Refusal::NoParent)),
             Err(error) if error.cause == Cause::NoSpace => {
                 self.make_room(site.mount, announced.unwrap_or(1 << 20), now)?;
                 begin()?
             }
             begun => begun?,
         };
-        Ok(Upload { staging, mount: site.mount })
+        Ok(Upload { staging, mount: site.mount, folders })
     }
 
     /// Writes an upload on, making room in the history when the disk is full.
@@ -258,15 +322,18 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
-        let path = &*self.spelled(path)?;
+        let path = &*self.spelled(path).map_err(Stop::of_an_arrival)?;
         let like = self.like(path)?;
         let displaced = like.as_ref().map(|(_, modified)| *modified);
         let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
         let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, now));
-        let mut staged = upload.staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
+        let Upload { staging, folders, .. } = upload;
+        let mut staged = staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
         drop(like);
         let dating = dated.map_or(Dating::Ours, Dating::Asked);
-        let stored = self.put_staged(path, &mut staged, Deed::Put, dating, precondition, now)?;
+        let stored = self.put_staged(path, &mut staged, Deed::Put, dating, precondition, now);
+        let stored = stored.map_err(Stop::of_an_arrival)?;
+        folders.keep();
         self.was_stored(path, precondition);
         self.changed(path, now);
         Ok(stored)
@@ -312,12 +379,12 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<()> {
         if path.is_root() {
-            return Err(Refusal::Exists.into());
+            return Err(Refusal::Exists { is_collection: true }.into());
         }
         let path = &*self.spelled(path)?;
         self.look_until_done(path, precondition, deed, now, |claim, seen| {
             if !matches!(seen, Seen::Nothing) {
-                return Err(Refusal::Exists.into());
+                return Err(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) }.into());
             }
             // What another program removed here may have left notes behind.
             self.properties.forget(path)?;
@@ -332,13 +399,14 @@ impl Share {
                 self.properties.forget(path)?;
             }
             Ok((swap?, ()))
-        })?;
+        })
+        .map_err(Stop::of_an_arrival)?;
         self.changed(path, now);
         Ok(())
     }
 
-    /// Makes every folder above a path that is not there yet.
-    pub fn make_parents(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+    /// Makes every folder above a path that is not there yet. If one cannot be made, none stays.
+    pub fn make_parents(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<NewFolders> {
         self.make_folders_above(path, Deed::MakeCollection, precondition, now)
     }
 
@@ -349,18 +417,29 @@ impl Share {
         deed: Deed,
         precondition: &Precondition,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) -> Outcome<NewFolders> {
         let mine = Precondition::default().with_submitted(precondition.submitted().clone());
-        let Some((parent, _)) = path.split() else { return Ok(()) };
+        let mut folders = NewFolders::default();
+        let Some((parent, _)) = path.split() else { return Ok(folders) };
         let mut above = SharePath::root();
         for name in parent.names() {
             above = above.join(&name);
+            let site = self.site_of_upload(&above)?;
             match self.make_folder(&above, &[], deed, &mine, now) {
-                Err(stop) if stop.is(Refusal::Exists) || stop.is(Refusal::NotFree) => {}
-                made => made?,
+                Err(stop) if stop.is(Refusal::Exists { is_collection: true }) || stop.is(Refusal::NotFree) => {}
+                Err(stop) if stop.is(Refusal::Exists { is_collection: false }) => return Err(Refusal::NoParent.into()),
+                // It is there, and goes again.
+                Err(Stop::Fault(fault)) if fault.cause == Cause::Unsure => {
+                    folders.add(self.tree.disk(), &site.parent, &site.name)?;
+                    return Err(Stop::Fault(DiskError { cause: Cause::Failed, ..fault }));
+                }
+                made => {
+                    made?;
+                    folders.add(self.tree.disk(), &site.parent, &site.name)?;
+                }
             }
         }
-        Ok(())
+        Ok(folders)
     }
 
     pub(super) fn put_staged(
@@ -518,6 +597,11 @@ impl Stop {
     /// Whether a condition did not hold.
     pub(super) fn is_failed_precondition(&self) -> bool {
         matches!(self, Self::Refusal(Refusal::PreconditionFailed { .. }))
+    }
+
+    /// For what was to come into a folder: that something is not there means that the folder has gone meanwhile.
+    pub(super) fn of_an_arrival(self) -> Self {
+        if self.is(Refusal::NotFound) { Refusal::FolderChanged.into() } else { self }
     }
 
     /// Whether it is this refusal.

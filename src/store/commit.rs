@@ -749,6 +749,12 @@ impl<'a> Claim<'a> {
         Ok(Seen::File(SeenFile { file, status, lease }))
     }
 
+    /// Whether what was seen is a folder that other file systems are mounted in.
+    pub fn holds_mounts(&self, seen: &Seen) -> Result<bool> {
+        let is_folder = matches!(seen, Seen::Collection(_));
+        Ok(is_folder && self.tree.disk.has_mounts_below(&self.site.parent, &self.site.name)?)
+    }
+
     /// Gives an upload this name, if it is free.
     pub fn create(&self, upload: &mut Staged) -> Result<Swap<'a>> {
         let tree = self.tree;
@@ -1107,6 +1113,15 @@ impl<'a> Claim<'a> {
 }
 
 impl Seen {
+    /// Whether something is mounted right at the name.
+    pub fn is_mount_point(&self) -> bool {
+        match self {
+            Self::File(seen) => seen.status.is_mount_point,
+            Self::Collection(status) | Self::Busy(status) => status.is_mount_point,
+            Self::Nothing | Self::Link | Self::Special => false,
+        }
+    }
+
     /// Which file or folder it is, if it is one that may be changed.
     fn id(&self) -> Option<FileId> {
         match self {
@@ -1142,7 +1157,7 @@ fn is_broken(lease: &Option<Box<dyn Lease>>) -> bool {
 /// A name was changed and its folder could not be synced: nobody can say whether the change will last. So it is a fault whatever the
 /// cause, and never a refusal, which promises that all is as it was.
 fn unsure(error: DiskError) -> DiskError {
-    DiskError { cause: Cause::Failed, ..error }
+    DiskError { cause: Cause::Unsure, ..error }
 }
 
 fn failed(operation: &'static str, name: &Name, message: &str) -> DiskError {

@@ -59,6 +59,8 @@ pub struct Status {
     pub mount: u64,
     /// Which device it lies on, of which there may be several mounts: with the inode number, what it is whatever leads to it.
     pub device: u64,
+    /// Whether something is mounted right here, so that the name can be neither renamed nor removed.
+    pub is_mount_point: bool,
     /// When it was made, where the file system knows.
     pub born: Option<Timestamp>,
 }
@@ -227,16 +229,28 @@ pub enum Cause {
     TooLarge,
     /// The file system is mounted read-only.
     ReadOnly,
-    /// This user may not do that here.
+    /// This user may not change that, or what is in there.
     NotPermitted,
+    /// This user may not read that.
+    NotReadable,
     /// The name is too long for the file system.
     LongName,
-    /// Too many files are open.
+    /// The file system cannot hold this name.
+    BadName,
+    /// A folder would come into itself.
+    WithinItself,
+    /// There are as many names of this file, or folders in this folder, as the file system can have.
+    TooManyLinks,
+    /// Something is mounted there.
+    MountPoint,
+    /// Too many files are open, or the system is short of something else that it will have again.
     TooManyOpen,
-    /// It is in use: a mount point, a swap file.
+    /// It is in use: by a program, as a swap file.
     InUse,
     /// The file system cannot do that.
     Unsupported,
+    /// It was done, and could not be brought to the disk: nobody can say whether it will last.
+    Unsure,
     /// The device failed, or anything else.
     Failed,
 }
@@ -335,6 +349,15 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// As [`Disk::copy_attributes`], of one directory to another.
     fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()>;
 
+    /// Gives `to` the group of a folder that hands its group on (set-group-ID, inode(7)), as far as this user may; else does nothing.
+    fn inherit_group(&self, folder: &Dir, to: &File) -> Result<()>;
+
+    /// As [`Disk::inherit_group`], for a folder, which then hands it on as well.
+    fn inherit_dir_group(&self, folder: &Dir, to: &Dir) -> Result<()>;
+
+    /// Sets the modification time of a directory.
+    fn set_dir_mtime(&self, dir: &Dir, mtime: Timestamp) -> Result<()>;
+
     /// Sets the modification time.
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()>;
 
@@ -372,6 +395,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// Removes an empty directory.
     fn remove_dir(&self, at: &Dir, name: &Name) -> Result<()>;
+
+    /// Whether other file systems are mounted below the folder of this name: a rename would take them along.
+    fn has_mounts_below(&self, at: &Dir, name: &Name) -> Result<bool>;
 
     /// Asks for a read lease, again and again until `patience` runs out. Never twice on a handle that held one.
     fn lease(&self, file: &File, patience: Duration) -> Result<Leased>;

@@ -4,6 +4,8 @@
 //! closed on exec. It holds no lock over anything but its own root, and remembers nothing about the files.
 
 mod attributes;
+mod errno;
+mod mounts;
 mod probe;
 mod walk;
 mod write_out;
@@ -31,6 +33,7 @@ use super::disk::{
 use super::lease;
 use crate::model::path::{Name, PathError};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
+use errno::Doing;
 
 /// How long [`Disk::root`] goes on without looking whether the folder is still there.
 const ROOT_LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -433,6 +436,7 @@ impl OsDisk {
             links: found.stx_nlink,
             mount,
             device,
+            is_mount_point: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
             born,
         }
     }
@@ -486,12 +490,28 @@ impl OsDisk {
         let (one, other) = (fd(&from.0.0)?, fd(&to.0.0)?);
         match rustix::fs::renameat_with(one, from.1.as_bytes(), other, to.1.as_bytes(), flags) {
             Ok(()) => Ok(()),
-            // A file system that does not know the flag says so.
-            Err(Errno::INVAL) if !flags.is_empty() => {
+            // A file system that does not know the flag says so; where the share lies it was asked before.
+            Err(Errno::INVAL) if !flags.is_empty() && !self.is_on_root_mount(other) => {
                 Err(DiskError { cause: Cause::Unsupported, ..failed(operation, from.1.as_bytes(), Errno::INVAL) })
             }
-            Err(errno) => Err(failed(operation, from.1.as_bytes(), errno)),
+            Err(Errno::INVAL)
+                if self.look(from.0, from.1).is_ok_and(|it| it.is_some_and(|it| it.kind == Kind::Dir)) =>
+            {
+                Err(DiskError { cause: Cause::WithinItself, ..failed(operation, from.1.as_bytes(), Errno::INVAL) })
+            }
+            Err(errno) => Err(self.in_use_or_mounted(failed(operation, from.1.as_bytes(), errno), &[from, to])),
         }
+    }
+
+    /// `EBUSY` is said of what is in use, and of a mount point (rename(2), unlink(2), rmdir(2)).
+    fn in_use_or_mounted(&self, error: DiskError, names: &[(&Dir, &Name)]) -> DiskError {
+        let is_mount_point = |(dir, name): &(&Dir, &Name)| {
+            self.look(dir, name).is_ok_and(|status| status.is_some_and(|status| status.is_mount_point))
+        };
+        if error.cause == Cause::InUse && names.iter().any(is_mount_point) {
+            return DiskError { cause: Cause::MountPoint, ..error };
+        }
+        error
     }
 }
 
@@ -683,12 +703,22 @@ impl Disk for OsDisk {
         attributes::copy(fd(&from.0)?, fd(&to.0)?).map_err(|errno| failed("copy the attributes of", b"", errno))
     }
 
+    fn inherit_group(&self, folder: &Dir, to: &File) -> Result<()> {
+        attributes::inherit_group(fd(&folder.0)?, fd(&to.0)?)
+            .map_err(|errno| failed("copy the attributes of", b"", errno))
+    }
+
+    fn inherit_dir_group(&self, folder: &Dir, to: &Dir) -> Result<()> {
+        attributes::inherit_group(fd(&folder.0)?, fd(&to.0)?)
+            .map_err(|errno| failed("copy the attributes of", b"", errno))
+    }
+
+    fn set_dir_mtime(&self, dir: &Dir, mtime: Timestamp) -> Result<()> {
+        set_mtime_of(&dir.0, mtime)
+    }
+
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.subsecond_nanoseconds()) },
-        };
-        rustix::fs::futimens(fd(&file.0)?, &times).map_err(|errno| failed("set the time of", b"", errno))
+        set_mtime_of(&file.0, mtime)
     }
 
     fn set_permissions(&self, file: &File, bits: u32) -> Result<()> {
@@ -761,7 +791,7 @@ impl Disk for OsDisk {
 
     fn unlink(&self, at: &Dir, name: &Name) -> Result<()> {
         rustix::fs::unlinkat(fd(&at.0)?, name.as_bytes(), AtFlags::empty())
-            .map_err(|errno| failed("remove", name.as_bytes(), errno))
+            .map_err(|errno| self.in_use_or_mounted(failed("remove", name.as_bytes(), errno), &[(at, name)]))
     }
 
     fn remove_dir(&self, at: &Dir, name: &Name) -> Result<()> {
@@ -769,8 +799,18 @@ impl Disk for OsDisk {
             Ok(()) => Ok(()),
             // Both words are allowed for it (rmdir(2)).
             Err(Errno::EXIST) => Err(failed("remove the folder", name.as_bytes(), Errno::NOTEMPTY)),
-            Err(errno) => Err(failed("remove the folder", name.as_bytes(), errno)),
+            Err(errno) => {
+                Err(self.in_use_or_mounted(failed("remove the folder", name.as_bytes(), errno), &[(at, name)]))
+            }
         }
+    }
+
+    fn has_mounts_below(&self, at: &Dir, name: &Name) -> Result<bool> {
+        let failed = |errno| failed("look for mounts in", name.as_bytes(), errno);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let folder = rustix::fs::openat(fd(&at.0)?, name.as_bytes(), flags | OFlags::CLOEXEC, Mode::empty());
+        let folder = folder.map_err(failed)?;
+        mounts::any_below(self.handles.as_fd(), folder.as_fd()).map_err(failed)
     }
 
     fn lease(&self, file: &File, patience: Duration) -> Result<Leased> {
@@ -857,6 +897,14 @@ fn openat_again(at: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> std::result::
     retry_on_intr(|| rustix::fs::openat(at, name, flags | OFlags::CLOEXEC, Mode::empty()))
 }
 
+fn set_mtime_of(handle: &Arc<dyn RawHandle>, mtime: Timestamp) -> Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.subsecond_nanoseconds()) },
+    };
+    rustix::fs::futimens(fd(handle)?, &times).map_err(|errno| failed("set the time of", b"", errno))
+}
+
 fn fd(handle: &Arc<dyn RawHandle>) -> Result<BorrowedFd<'_>> {
     handle.fd().ok_or_else(|| refused("use", b"", Cause::Unsupported, "a handle of another disk"))
 }
@@ -919,7 +967,7 @@ fn timestamp(time: StatxTimestamp) -> Timestamp {
 }
 
 fn failed(operation: &'static str, name: &[u8], errno: Errno) -> DiskError {
-    refused(operation, name, cause_of(errno), explain(errno))
+    refused(operation, name, errno::cause_of(Doing::of(operation), errno), explain(errno))
 }
 
 /// As [`failed`], for what went wrong on the way along a path.
@@ -955,26 +1003,5 @@ fn explain(errno: Errno) -> String {
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),
         None => text,
-    }
-}
-
-fn cause_of(errno: Errno) -> Cause {
-    match errno {
-        Errno::NOENT | Errno::STALE => Cause::NotFound,
-        Errno::EXIST => Cause::Exists,
-        Errno::NOTDIR => Cause::NotADirectory,
-        Errno::ISDIR => Cause::IsADirectory,
-        Errno::NOTEMPTY => Cause::NotEmpty,
-        Errno::LOOP => Cause::Escapes,
-        Errno::XDEV => Cause::OtherMount,
-        Errno::NOSPC | Errno::DQUOT => Cause::NoSpace,
-        Errno::FBIG => Cause::TooLarge,
-        Errno::ROFS => Cause::ReadOnly,
-        Errno::ACCESS | Errno::PERM => Cause::NotPermitted,
-        Errno::NAMETOOLONG => Cause::LongName,
-        Errno::MFILE | Errno::NFILE => Cause::TooManyOpen,
-        Errno::BUSY | Errno::TXTBSY | Errno::AGAIN => Cause::InUse,
-        Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY => Cause::Unsupported,
-        _ => Cause::Failed,
     }
 }

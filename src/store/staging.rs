@@ -32,6 +32,8 @@ pub struct Staging {
     folder: FileId,
     hasher: blake3::Hasher,
     written: u64,
+    /// The folder whose group it is to have, if that hands its group on.
+    heir_of: Option<Dir>,
 }
 
 /// An upload that is complete, on the disk, and read-only from now on.
@@ -44,6 +46,20 @@ pub struct Staged {
     hash: ContentHash,
     sealed: Stamp,
     was_leased: bool,
+}
+
+/// Folders that were made for an upload. Dropping it removes those that are empty still, unless the upload is in its place.
+#[derive(Debug, Default)]
+pub struct NewFolders {
+    made: Vec<NewFolder>,
+}
+
+#[derive(Debug)]
+struct NewFolder {
+    disk: Arc<dyn Disk>,
+    at: Dir,
+    name: Name,
+    id: FileId,
 }
 
 /// A name that no client sees. While nobody else can have come by the file, dropping removes the name.
@@ -72,15 +88,33 @@ impl Staging {
         } else {
             let (dir, name) = (swap()?, unfinished_name());
             let file = disk.create_named(&dir, &name)?;
-            let id = disk.status(&file)?.stamp.id;
+            let id = match disk.status(&file) {
+                Ok(status) => status.stamp.id,
+                Err(error) => {
+                    let _ = disk.unlink(&dir, &name);
+                    return Err(error);
+                }
+            };
             (file, Some(OwnName { disk: Arc::clone(disk), dir, name, id, sweep: true }))
         };
-        let staging =
-            Self { disk: Arc::clone(disk), file, own_name, folder, hasher: blake3::Hasher::new(), written: 0 };
+        let staging = Self {
+            disk: Arc::clone(disk),
+            file,
+            own_name,
+            folder,
+            hasher: blake3::Hasher::new(),
+            written: 0,
+            heir_of: None,
+        };
         if let Some(bytes) = announced.filter(|bytes| *bytes > 0) {
             staging.disk.reserve(&staging.file, bytes)?;
         }
         Ok(staging)
+    }
+
+    /// Lets it have the group of the folder that it is for, if that hands its group on: what is copied there is at home there.
+    pub fn inherits_from(&mut self, folder: &Dir) {
+        self.heir_of = Some(folder.clone());
     }
 
     /// Writes on. After an error nothing of `bytes` counts as written, and the same call may be tried again.
@@ -119,6 +153,9 @@ impl Staging {
     pub fn seal(self, like: Option<&File>, mtime: Timestamp) -> Result<Staged> {
         if let Some(like) = like {
             self.disk.copy_attributes(like, &self.file)?;
+        }
+        if let Some(folder) = &self.heir_of {
+            self.disk.inherit_group(folder, &self.file)?;
         }
         self.disk.set_mtime(&self.file, mtime)?;
         self.disk.sync_file(&self.file)?;
@@ -268,11 +305,58 @@ impl Drop for OwnName {
         if !self.sweep {
             return;
         }
+        // A name of no version is nobody else's, and not every file system knows a file again by its number (FUSE).
+        let is_own = self.name.as_bytes().starts_with(UNFINISHED.as_bytes());
         if let Ok(Some(status)) = self.disk.look(&self.dir, &self.name)
-            && status.stamp.id == self.id
+            && (is_own || status.stamp.id == self.id)
         {
             let _ = self.disk.unlink(&self.dir, &self.name);
         }
+    }
+}
+
+impl NewFolders {
+    /// One more, inside of the ones before it.
+    pub fn add(&mut self, disk: &Arc<dyn Disk>, at: &Dir, name: &Name) -> Result<()> {
+        match disk.look(at, name) {
+            Ok(Some(status)) => {
+                let (disk, at, name) = (Arc::clone(disk), at.clone(), name.clone());
+                self.made.push(NewFolder { disk, at, name, id: status.stamp.id });
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(error) => {
+                let _ = disk.remove_dir(at, name);
+                Err(error)
+            }
+        }
+    }
+
+    /// They stay.
+    pub fn keep(mut self) {
+        self.made.clear();
+    }
+}
+
+impl Drop for NewFolders {
+    fn drop(&mut self) {
+        for NewFolder { disk, at, name, id } in self.made.drain(..).rev() {
+            // Whoever has put something in meanwhile keeps it.
+            if disk.look(&at, &name).is_ok_and(|it| it.is_some_and(|it| it.stamp.id == id)) {
+                let _ = disk.remove_dir(&at, &name);
+            }
+        }
+    }
+}
+
+/// Whether the file system of `swap`, a folder for uploads, can hold this name: in a folder that nobody sees it is tried. What a file system
+/// refuses is told by [`Cause::BadName`] or [`Cause::LongName`].
+pub fn try_name(disk: &Arc<dyn Disk>, swap: Dir, name: &Name) -> Result<()> {
+    let folder = StagedTree::begin(disk, swap.clone(), &swap)?;
+    match disk.create_named(&folder.folder(b"", false)?, name) {
+        // The folder is there, so that is said of the name (exFAT).
+        Err(error) if error.cause == Cause::NotFound => Err(DiskError { cause: Cause::BadName, ..error }),
+        tried => tried.map(drop),
     }
 }
 

@@ -944,6 +944,18 @@ impl Disk for SimDisk {
         })
     }
 
+    fn inherit_group(&self, _folder: &Dir, _to: &File) -> Result<()> {
+        Ok(())
+    }
+
+    fn inherit_dir_group(&self, _folder: &Dir, _to: &Dir) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_dir_mtime(&self, _dir: &Dir, _mtime: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
     fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()> {
         self.change(
             "set_mtime",
@@ -1160,6 +1172,10 @@ impl Disk for SimDisk {
                 Ok(())
             },
         )
+    }
+
+    fn has_mounts_below(&self, _at: &Dir, _name: &Name) -> Result<bool> {
+        Ok(false)
     }
 
     fn lease(&self, file: &File, _patience: Duration) -> Result<Leased> {
@@ -1383,6 +1399,7 @@ impl State {
             links: if inode.kind == Kind::Dir { 2 } else { self.links(number) as u32 },
             mount: 1,
             device: 1,
+            is_mount_point: false,
             born: self.features.births.then_some(inode.born),
         }
     }

@@ -106,6 +106,7 @@ impl Tree {
                     let mut staging = Staging::begin(&self.disk, &target.parent, Some(status.stamp.size), swap)?;
                     self.let_settle(&status.stamp, &target.parent)?;
                     staging.copy_from(&file)?;
+                    staging.inherits_from(&target.parent);
                     if self.was_steady(&file, &status.stamp)? {
                         let staged = staging.seal(Some(&file), status.stamp.mtime)?;
                         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
@@ -120,7 +121,7 @@ impl Tree {
     fn stage_folder(&self, source: &SharePath, target: &Site, members: Members) -> Result<Copying> {
         let disk = &self.disk;
         let top = disk.open_dir(&disk.root()?, source.as_bytes())?;
-        let tree = StagedTree::begin(disk, self.history.swap(&target.path, target.mount)?)?;
+        let tree = StagedTree::begin(disk, self.history.swap(&target.path, target.mount)?, &target.parent)?;
         let mut todo = vec![source.clone()];
         let (mut todo_bytes, mut left_out) = (0, Vec::new());
         while let Some(folder) = todo.pop() {
@@ -128,10 +129,13 @@ impl Tree {
             todo_bytes -= inside.len();
             let from = match disk.open_dir(&top, inside) {
                 // It has gone meanwhile.
-                Err(error) if error.cause == Cause::NotFound && !inside.is_empty() => continue,
-                opened => opened?,
+                Err(error) if error.cause == Cause::NotFound && !inside.is_empty() => {
+                    tree.take_away_folder(inside)?;
+                    continue;
+                }
+                opened => opened.map_err(|error| at(inside, error))?,
             };
-            let to = tree.folder(inside, true)?;
+            let to = tree.folder(inside, false)?;
             let mount = disk.dir_status(&from)?.mount;
             let mut busy = false;
             if members == Members::Copied {
@@ -151,9 +155,12 @@ impl Tree {
                         if todo_bytes > PENDING_BYTES_MAX {
                             return Err(too_many(&entry.name));
                         }
+                        // At once, so that nothing is made in a folder after it has its date.
+                        tree.folder(relative(&path, source), true)?;
                         todo.push(path);
                     } else {
-                        busy = self.copy_member(&tree, &path, (&from, &to), &entry.name)? == Member::Busy;
+                        let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name);
+                        busy = copied.map_err(|error| at(relative(&path, source), error))? == Member::Busy;
                     }
                     Ok(())
                 })?;
@@ -305,6 +312,14 @@ impl StagedCopy {
             Self::File(file) => file.staged.id(),
             Self::Folder(folder) => folder.tree.id(),
         }
+    }
+}
+
+/// What cannot be read in a folder is told by its path in there.
+fn at(inside: &[u8], error: DiskError) -> DiskError {
+    match error.cause {
+        Cause::NotReadable => DiskError { name: String::from_utf8_lossy(inside).into_owned(), ..error },
+        _ => error,
     }
 }
 

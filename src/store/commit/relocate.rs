@@ -183,7 +183,7 @@ impl<'a> Pair<'a> {
         match source.link_at(&**self.disk(), &place.dir, &private) {
             Err(error) if error.cause == Cause::NotFound => return Ok(Swap::Lost),
             // It is somebody else's file, or the file system has no links.
-            Err(error) if matches!(error.cause, Cause::NotPermitted | Cause::Unsupported) => {
+            Err(error) if matches!(error.cause, Cause::NotPermitted | Cause::Unsupported | Cause::TooManyLinks) => {
                 drop(source_place);
                 drop(place);
                 return self.take_out_move_in(source, Seen::File(target), surprises, now);
@@ -324,7 +324,7 @@ impl<'a> Pair<'a> {
         match source.link_at(&**self.disk(), &to.parent, &to.name) {
             Ok(()) => {}
             Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => return Ok(Entered::Lost),
-            Err(error) if matches!(error.cause, Cause::Unsupported | Cause::NotPermitted) => {
+            Err(error) if matches!(error.cause, Cause::Unsupported | Cause::NotPermitted | Cause::TooManyLinks) => {
                 return self.enter_by_private_name(source, &place, surprise, now);
             }
             Err(error) => return Err(error),

@@ -51,6 +51,21 @@ pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     set_mode(to, mode)
 }
 
+/// Gives a new file or folder the group of a folder that hands its group on (inode(7)); a folder then hands it on as well.
+pub(super) fn inherit_group(folder: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    let asked = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
+    let above = rustix::fs::statx(folder, c"", AtFlags::EMPTY_PATH, asked)?;
+    if above.stx_mode & 0o2000 == 0 {
+        return Ok(());
+    }
+    lenient(rustix::fs::fchown(to, None, Some(Gid::from_raw(above.stx_gid))))?;
+    let made = rustix::fs::statx(to, c"", AtFlags::EMPTY_PATH, asked)?;
+    if made.stx_gid == above.stx_gid && FileType::from_raw_mode(made.stx_mode.into()) == FileType::Directory {
+        set_mode(to, u32::from(made.stx_mode) & 0o7777 | 0o2000)?;
+    }
+    Ok(())
+}
+
 /// What is left of a mode for a file whose group could not be kept: the old group's members are now among the others, and
 /// the new group's members were among the others before.
 fn narrowed(mode: u32) -> u32 {

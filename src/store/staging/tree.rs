@@ -29,11 +29,13 @@ pub struct StagedTree {
     top: Dir,
     id: FileId,
     sweep: bool,
+    /// The folder that it is for, whose group all of it has if that hands its group on.
+    heir_of: Dir,
 }
 
 impl StagedTree {
-    /// Begins an empty folder in `swap`.
-    pub fn begin(disk: &Arc<dyn Disk>, swap: Dir) -> Result<Self> {
+    /// Begins an empty folder in `swap`, for the folder `target`.
+    pub fn begin(disk: &Arc<dyn Disk>, swap: Dir, target: &Dir) -> Result<Self> {
         let name = loop {
             let name = unfinished_name();
             match disk.make_dir(&swap, &name, true) {
@@ -45,7 +47,15 @@ impl StagedTree {
         };
         let opened = disk.open_dir(&swap, name.as_bytes()).and_then(|top| Ok((disk.dir_status(&top)?, top)));
         match opened {
-            Ok((status, top)) => Ok(Self { disk: Arc::clone(disk), swap, name, top, id: status.stamp.id, sweep: true }),
+            Ok((status, top)) => Ok(Self {
+                disk: Arc::clone(disk),
+                swap,
+                name,
+                top,
+                id: status.stamp.id,
+                sweep: true,
+                heir_of: target.clone(),
+            }),
             Err(error) => {
                 let _ = disk.remove_dir(&swap, &name);
                 Err(error)
@@ -61,11 +71,7 @@ impl StagedTree {
     /// Opens the folder at `inside`, a path from its top; `make` says that its last name is new.
     pub fn folder(&self, inside: &[u8], make: bool) -> Result<Dir> {
         if make && !inside.is_empty() {
-            let (above, name) = match inside.iter().rposition(|byte| *byte == b'/') {
-                Some(at) => (&inside[..at], &inside[at + 1..]),
-                None => (&inside[..0], inside),
-            };
-            let name = Name::new(name).expect("the name of a folder that was listed");
+            let (above, name) = split(inside);
             self.disk.make_dir(&self.disk.open_dir(&self.top, above)?, &name, true)?;
         }
         self.disk.open_dir(&self.top, inside)
@@ -79,6 +85,7 @@ impl StagedTree {
             self.copy_bytes(source, &copy)?;
         }
         disk.copy_attributes(source, &copy)?;
+        disk.inherit_group(&self.heir_of, &copy)?;
         disk.set_mtime(&copy, status.stamp.mtime)?;
         disk.sync_file(&copy)
     }
@@ -88,12 +95,21 @@ impl StagedTree {
         self.disk.unlink(dir, name)
     }
 
-    /// Gives one of its folders the attributes of the folder it is a copy of, and brings its names to the disk. A folder that its owner may
+    /// Removes a folder whose original has gone.
+    pub fn take_away_folder(&self, inside: &[u8]) -> Result<()> {
+        let (above, name) = split(inside);
+        self.disk.remove_dir(&self.disk.open_dir(&self.top, above)?, &name)
+    }
+
+    /// Gives one of its folders, in which everything has been made, the attributes and the date of the folder it is a copy of, and brings its names to the disk. A folder that its owner may
     /// not change stays the server's alone.
     pub fn finish_folder(&self, source: &Dir, dir: &Dir) -> Result<()> {
-        if self.disk.dir_status(source)?.mode & OWNER_MAY_CHANGE == OWNER_MAY_CHANGE {
+        let status = self.disk.dir_status(source)?;
+        if status.mode & OWNER_MAY_CHANGE == OWNER_MAY_CHANGE {
             self.disk.copy_dir_attributes(source, dir)?;
+            self.disk.inherit_dir_group(&self.heir_of, dir)?;
         }
+        self.disk.set_dir_mtime(dir, status.stamp.mtime)?;
         self.disk.sync_dir(dir)
     }
 
@@ -121,6 +137,15 @@ impl StagedTree {
             offset += count as u64;
         }
     }
+}
+
+/// A path from the top, taken apart.
+fn split(inside: &[u8]) -> (&[u8], Name) {
+    let (above, name) = match inside.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&inside[..at], &inside[at + 1..]),
+        None => (&inside[..0], inside),
+    };
+    (above, Name::new(name).expect("the name of a folder that was listed"))
 }
 
 impl Drop for StagedTree {

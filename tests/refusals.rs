@@ -1,0 +1,484 @@
+//! An answer says what happened: each refusal names the right thing, says what to do now, and leaves nothing behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::harness::{Answer, Request, Server, has_program, is_root, left_out};
+
+const LOCKINFO: &str = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+
+fn lock(server: &Server, target: &str) -> Request {
+    server.request("LOCK", target).header("Depth", "0").body(LOCKINFO)
+}
+
+fn go(server: &Server, method: &str, from: &str, to: &str) -> Request {
+    server.request(method, from).header("Destination", to)
+}
+
+#[track_caller]
+fn tells(answer: &Answer, kind: &str, words: &[&str]) {
+    let problem = answer.problem();
+    assert_eq!(problem["type"], format!("urn:noclobber:problem:{kind}"), "{answer}");
+    let told = format!("{} {}", problem["detail"].as_str().unwrap(), problem["retry"].as_str().unwrap_or_default());
+    for word in words {
+        assert!(told.contains(word), "{word:?} in {told:?}");
+    }
+}
+
+/// A mount, undone when it is dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn at(target: PathBuf, arguments: &[&str]) -> Result<Self, String> {
+        if !is_root() {
+            return Err("mounting takes root".to_owned());
+        }
+        let done = Command::new("mount").args(arguments).arg(&target).status().map_err(|error| error.to_string())?;
+        if done.success() { Ok(Self(target)) } else { Err("it cannot be mounted".to_owned()) }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if !Command::new("umount").arg(&self.0).status().is_ok_and(|status| status.success()) {
+            let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        }
+    }
+}
+
+/// A name that a file system of 255 bytes a name cannot have is nothing for those who read, and for those who make something a name that is
+/// too long. The folder on the way counts too.
+#[test]
+fn a_name_that_is_too_long_is_told_as_that() {
+    let server = Server::start();
+    server.write("f", "text");
+    server.write("d/f", "text");
+    let long = "x".repeat(256);
+    let (name, below) = (format!("/{long}"), format!("/{long}/f"));
+    for target in [&name, &below] {
+        server.get(target).expect(404);
+        server.delete(target).expect(404);
+        server.request("PROPFIND", target).header("Depth", "0").expect(404);
+        for request in [
+            server.put(target).body("x"),
+            server.put(target).body_when_asked("x"),
+            server.put(format!("{target}?mkdirs")).body("x"),
+            server.mkcol(target),
+            lock(&server, target),
+            go(&server, "MOVE", "/f", target),
+            go(&server, "COPY", "/f", target),
+            go(&server, "MOVE", "/d/", target),
+            go(&server, "COPY", "/d", target),
+        ] {
+            tells(&request.expect(400), "long-name", &["255 bytes", "Choose a shorter one"]);
+        }
+        go(&server, "MOVE", target, "/g").expect(404);
+        go(&server, "COPY", target, "/g").expect(404);
+    }
+    assert_eq!(server.names(""), ["d", "f"]);
+}
+
+/// What cannot be stored makes no folders on the way, whatever is wrong: a name at the end or in between, the body, a condition, the room.
+#[test]
+fn folders_are_made_for_what_is_stored_and_for_nothing_else() {
+    let server = Server::builder().value("--upload-bytes-max", 1_000_000).start();
+    let wrong = ("OC-Checksum", "SHA1:0000000000000000000000000000000000000000");
+    for (request, status) in [
+        (server.put("/n1/n2/bad%0A?mkdirs").body("x"), 400),
+        (server.put("/n1/b%0Ad/f?mkdirs").body("x"), 400),
+        (server.put(format!("/n1/n2/{}?mkdirs", "x".repeat(256))).body("x"), 400),
+        (server.put("/n1/n2/f?mkdirs").header(wrong.0, wrong.1).body("x"), 400),
+        (server.put("/n1/n2/f?mkdirs").header(wrong.0, wrong.1).body("x".repeat(600_000)), 400),
+        (server.put("/n1/n2/f?mkdirs").if_match("\"a\"").body("x"), 412),
+        (server.put("/n1/n2/f?mkdirs").header("X-Expected-Entity-Length", "9").chunks(["x"]), 400),
+        (server.put("/n1/n2/f?mkdirs").chunks(["x".repeat(700_000), "x".repeat(700_000)]), 413),
+        (server.put("/n1/n2/f?mkdirs").body("x".repeat(1_000_001)), 413),
+        (server.put("/n1/n2/f/?mkdirs").body("x"), 409),
+    ] {
+        let what = request.to_string();
+        let answer = request.send();
+        assert_eq!(answer.status, status, "{what}: {answer}");
+        crate::harness::eventually(std::time::Duration::from_secs(5), &what, || {
+            server.names("").is_empty().then_some(())
+        });
+    }
+    server.put("/n1/n2/f?mkdirs").body("x").expect(201);
+    server.put("/n1/n2/f/g?mkdirs").body("x").expect(409);
+    server.put("/n1/n2/m/f?mkdirs").chunks(["x".repeat(700_000)]).expect(201);
+    assert_eq!(
+        (server.names("n1"), server.names("n1/n2")),
+        (vec!["n2".to_owned()], vec!["f".to_owned(), "m".to_owned()])
+    );
+}
+
+/// Where something is there already, or nothing, 405 says which, and Allow what can be done about that.
+#[test]
+fn what_is_there_is_told_as_what_it_is() {
+    let server = Server::start();
+    server.write("file", "text");
+    server.write("folder/f", "text");
+    for (request, kind, allows) in [
+        (server.mkcol("/file"), "file", true),
+        (server.mkcol("/file/"), "file", true),
+        (server.mkcol("/folder"), "folder", false),
+        (server.mkcol("/folder/"), "folder", false),
+        (server.mkcol("/"), "folder", false),
+        (server.put("/folder").body("x"), "folder", false),
+        (server.put("/folder/").body("x"), "folder", false),
+        (server.put("/").body("x"), "folder", false),
+    ] {
+        let answer = request.expect(405);
+        assert_eq!(answer.problem()["current_kind"], kind, "{answer}");
+        assert_eq!(answer.field("allow").split(", ").any(|method| method == "PUT"), allows, "{answer}");
+        assert!(answer.problem()["detail"].as_str().unwrap().contains(kind), "{answer}");
+    }
+    for target in ["/nothing/", "/file/", "/no/where/"] {
+        tells(&server.put(target).body("x").expect(409), "names-a-folder", &["slash"]);
+        tells(&server.put(target).body_when_asked("x").expect(409), "names-a-folder", &["slash"]);
+    }
+}
+
+/// Each method says how the folder that is missing can be made.
+#[test]
+fn a_missing_folder_is_made_by_the_means_of_the_method() {
+    let server = Server::start();
+    server.write("f", "text");
+    for (request, asks_for_mkdirs) in [
+        (server.put("/no/f").body("x"), true),
+        (server.mkcol("/no/d"), false),
+        (lock(&server, "/no/f"), false),
+        (go(&server, "MOVE", "/f", "/no/f"), false),
+        (go(&server, "COPY", "/f", "/no/f"), false),
+    ] {
+        let answer = request.expect(409);
+        tells(&answer, "no-parent", &["MKCOL"]);
+        assert_eq!(answer.problem()["detail"].as_str().unwrap().contains("mkdirs"), asks_for_mkdirs, "{answer}");
+    }
+    assert_eq!(server.names(""), ["f"]);
+}
+
+/// A condition that does not hold is told of the resource that it was asked of, with the state of that and no other.
+#[test]
+fn a_failed_condition_is_told_of_the_resource_that_it_is_about() {
+    let server = Server::start();
+    let source = server.put("/source").body("mine").expect(201).tag();
+    let target = server.put("/target").body("theirs").expect(201).tag();
+    server.write("folder/f", "text");
+    let stale = |place: &str| format!("<{place}> ([\"stale\"])");
+    for (request, resource, current) in [
+        (go(&server, "MOVE", "/source", "/target").header("If", stale("/target")), "/target", Some(&target)),
+        (go(&server, "COPY", "/source", "/target").header("If", stale("/target")), "/target", Some(&target)),
+        (go(&server, "MOVE", "/source", "/target").header("If", stale("/source")), "/source", Some(&source)),
+        (go(&server, "MOVE", "/source", "/target").if_match("\"stale\""), "/source", Some(&source)),
+        (go(&server, "COPY", "/source", "/target").if_match("\"stale\""), "/source", Some(&source)),
+        (go(&server, "MOVE", "/source", "/target").header("Overwrite", "F"), "/target", Some(&target)),
+        (go(&server, "COPY", "/source", "/target").header("Overwrite", "F"), "/target", Some(&target)),
+        (go(&server, "MOVE", "/source", "/folder").header("Overwrite", "F"), "/folder/", None),
+        (server.put("/source").header("If", stale("/target")).body("x"), "/target", None),
+        (server.delete("/source").if_match("\"stale\""), "/source", Some(&source)),
+        (server.delete("/folder").if_match("\"stale\""), "/folder/", None),
+        (go(&server, "MOVE", "/folder", "/other").if_match("\"stale\""), "/folder/", None),
+        (server.put("/nothing").if_match("\"stale\"").body("x"), "/nothing", None),
+        (lock(&server, "/source").if_match("\"stale\""), "/source", Some(&source)),
+        (server.mkcol("/nothing").if_match("\"stale\""), "/nothing", None),
+    ] {
+        let what = request.to_string();
+        let answer = request.expect(412);
+        let problem = answer.problem();
+        assert_eq!(problem["resource"], resource, "{what}: {problem}");
+        assert_eq!(
+            problem.get("current_etag").and_then(|tag| tag.as_str()),
+            current.map(String::as_str),
+            "{what}: {problem}"
+        );
+        let told = format!("{} {}", problem["detail"], problem["retry"]);
+        assert_eq!(told.contains("Nothing is here"), resource == "/nothing", "{what}: {told}");
+        assert_eq!(told.contains("folder is here"), resource.ends_with('/'), "{what}: {told}");
+        if problem["failed_header"] == "Overwrite" {
+            assert!(!told.contains("state"), "{what}: {told}");
+        }
+    }
+    // And so is the file that a client asks to be sent along.
+    let asked = go(&server, "MOVE", "/source", "/target").header("If", stale("/target"));
+    let brought = asked.header("Prefer", "return=representation").expect(412);
+    assert_eq!((brought.field("content-location"), brought.text().as_str()), ("/target", "theirs"));
+}
+
+/// What the request gets wrong is named, each as what it is.
+#[test]
+fn what_the_request_gets_wrong_is_named() {
+    let server = Server::start();
+    server.write("folder/f", "text");
+    let two = |request: Request| request.header("Depth", "2");
+    for request in [
+        two(server.request("PROPFIND", "/folder")),
+        two(lock(&server, "/new").header("X", "y")),
+        two(go(&server, "COPY", "/folder", "/g")),
+        two(go(&server, "MOVE", "/folder", "/g")),
+    ] {
+        let answer = request.send();
+        assert_eq!(answer.status, 400, "{answer}");
+        tells(&answer, "bad-request", &["Depth", "infinity"]);
+    }
+    for method in ["PROPFIND", "PROPPATCH", "LOCK", "MKCOL"] {
+        let coded = server.request(method, "/new").header("Content-Encoding", "gzip").body([0x1f, 0x8b, 8]);
+        let answer = coded.expect(415);
+        tells(&answer, "coded-body", &["Content-Encoding"]);
+        assert_eq!(answer.field("accept-encoding"), "identity");
+    }
+    tells(&server.put("/new").header("Content-Encoding", "gzip").body("x").expect(415), "coded-body", &["as it is"]);
+    assert_eq!(server.names(""), ["folder"]);
+}
+
+/// What the server may not read or change is told as that, and in a folder which.
+#[test]
+fn what_may_not_be_read_is_not_called_read_only() {
+    const TEST: &str = "what_may_not_be_read_is_not_called_read_only";
+    if !is_root() {
+        return left_out(TEST, "files of another user take root");
+    }
+    let server = Server::builder().unprivileged().start();
+    let close = |path: &Path, mode: u32| {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        chown(path, Some(0), Some(0)).unwrap();
+    };
+    close(&server.write("folder/inside/secret", "text"), 0o600);
+    tells(&server.get("/folder/inside/secret").expect(403), "not-readable", &["may not read"]);
+    for path in ["/folder", "/folder/inside", "/folder/inside/secret"] {
+        let answer = go(&server, "COPY", path, "/copy").expect(403);
+        tells(&answer, "not-readable", &["may not read"]);
+        assert!(answer.problem()["detail"].as_str().unwrap().contains("secret"), "{answer}");
+    }
+    close(&server.local("folder/inside"), 0o755);
+    for request in [
+        server.put("/folder/inside/new").body("x"),
+        server.mkcol("/folder/inside/new"),
+        lock(&server, "/folder/inside/new"),
+    ] {
+        tells(&request.expect(403), "not-allowed", &["permissions"]);
+    }
+    assert_eq!(server.names(""), ["folder"]);
+}
+
+/// A mount point cannot be renamed or removed, be it a folder or a single file, and one inside of a folder is not carried along.
+#[test]
+fn a_mount_point_stays_where_it_is() {
+    const TEST: &str = "a_mount_point_stays_where_it_is";
+    for history in [true, false] {
+        let options = Server::builder();
+        let server = if history { options } else { options.option("--no-history") }.start();
+        server.write("top/below/inner/covered", "covered");
+        server.write("behind", "one file");
+        server.write("bound", "covered");
+        server.write("f", "text");
+        let bound = server.local("behind").display().to_string();
+        let _inner = match Mount::at(server.local("top/below/inner"), &["-t", "tmpfs", "none"]) {
+            Ok(mount) => mount,
+            Err(why) => return left_out(TEST, &why),
+        };
+        let _bound = Mount::at(server.local("bound"), &["--bind", &bound]).unwrap();
+        server.write("top/below/inner/f", "mounted");
+        for target in ["/top/below/inner", "/top/below/inner/", "/bound"] {
+            let mut requests = vec![
+                server.delete(target),
+                go(&server, "MOVE", target, "/moved"),
+                go(&server, "MOVE", "/f", target),
+                go(&server, "COPY", "/f", target),
+            ];
+            if target == "/bound" {
+                requests.push(server.put(target).body("x"));
+                requests.push(server.put(target).body_when_asked("x"));
+            }
+            for request in requests {
+                let answer = request.expect(403);
+                tells(&answer, "not-allowed", &["mount point", "Unmount"]);
+            }
+        }
+        for target in ["/top", "/top/below/"] {
+            for request in [
+                server.delete(target),
+                go(&server, "MOVE", target, "/moved"),
+                go(&server, "MOVE", "/f", target),
+                go(&server, "COPY", "/f", target),
+            ] {
+                tells(&request.expect(403), "not-allowed", &["mounted inside", "Unmount"]);
+            }
+        }
+        server.get("/top/below/inner/f").expect_body("mounted");
+        server.get("/bound").expect_body("one file");
+        // What is in it goes its ways.
+        server.put("/top/below/inner/f").body("x").expect(204);
+        server.delete("/top/below/inner/f").expect(204);
+        go(&server, "COPY", "/top", "/copied").expect(201);
+        server.delete("/copied").expect(204);
+        assert_eq!(server.names(""), ["behind", "bound", "f", "top"]);
+    }
+}
+
+/// Folders that are moved away while uploads go into them: whatever comes of it, no PUT says that nothing is here.
+#[test]
+fn an_upload_into_a_folder_that_goes_is_a_conflict() {
+    let server = Server::start();
+    server.mkcol("/a").expect(201);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..300 {
+                go(&server, "MOVE", "/a", "/b").send();
+                go(&server, "MOVE", "/b", "/a").send();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        for worker in 0..2 {
+            let (server, is_over) = (&server, &is_over);
+            scope.spawn(move || {
+                let mut connection = server.connect();
+                let mut number = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    number += 1;
+                    let answer = connection.send(&server.put(format!("/a/{worker}-{}", number % 5)).body("x"));
+                    assert!(matches!(answer.status, 201 | 204 | 409), "{answer}");
+                    let answer = connection.send(&server.mkcol(format!("/a/d{worker}-{number}")));
+                    assert!(matches!(answer.status, 201 | 405 | 409), "{answer}");
+                }
+            });
+        }
+    });
+}
+
+/// exFAT and NTFS refuse names that others take. That is told as such, before a body is sent, and nothing stays behind.
+#[test]
+fn a_name_that_the_disk_refuses_is_told_as_that() {
+    const TEST: &str = "a_name_that_the_disk_refuses_is_told_as_that";
+    type Maker = (&'static str, &'static [&'static str], &'static str, &'static [&'static str]);
+    let makers: [Maker; 2] = [
+        ("mkfs.exfat", &[], "mount.exfat-fuse", &[]),
+        ("mkfs.ntfs", &["-F", "-q"], "ntfs-3g", &["-o", "windows_names"]),
+    ];
+    for (maker, options, mounter, mount_options) in makers {
+        if !is_root() || !has_program(maker) || !has_program(mounter) {
+            left_out(TEST, &format!("{maker} and {mounter}, and root, are needed"));
+            continue;
+        }
+        let place = tempfile::Builder::new().prefix("noclobber-names-").tempdir().unwrap();
+        let (image, at) = (place.path().join("image"), place.path().join("mounted"));
+        fs::create_dir(&at).unwrap();
+        fs::File::create(&image).unwrap().set_len(48 << 20).unwrap();
+        let run = |program: &str, arguments: &[&str]| {
+            let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+            let done = Command::new(program).args(arguments).env("PATH", path).output().unwrap();
+            assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
+            String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        };
+        run(maker, &[options, &[image.to_str().unwrap()]].concat());
+        let device = run("losetup", &["--find", "--show", image.to_str().unwrap()]);
+        run(mounter, &[mount_options, &[device.as_str(), at.to_str().unwrap()]].concat());
+        let _mount = Mount(at.clone());
+        let share = at.join("share");
+        fs::create_dir(&share).unwrap();
+        let server = Server::on(&share);
+        server.put("/f").body("text").expect(201);
+        server.put("/d/f?mkdirs").body("text").expect(201);
+        for name in ["a:b", "a%3Fb", "a%7Cb", "sub%22/f"] {
+            let target = format!("/{name}");
+            server.get(&target).expect(404);
+            server.delete(&target).expect(404);
+            for request in [
+                server.put(format!("{target}?mkdirs")).body("x"),
+                server.put(format!("{target}?mkdirs")).body_when_asked("x".repeat(300_000)),
+                server.put(format!("{target}?mkdirs")).body("x".repeat(300_000)),
+            ] {
+                let answer = request.expect(400);
+                tells(&answer, "name-not-held", &["file system", "Choose another"]);
+                assert!(!answer.interim.contains(&100), "the body was asked for: {answer}");
+            }
+            if name.contains('/') {
+                continue;
+            }
+            for request in [
+                server.put(&target).body("x"),
+                server.mkcol(&target),
+                lock(&server, &target),
+                go(&server, "MOVE", "/f", &target),
+                go(&server, "COPY", "/f", &target),
+                go(&server, "MOVE", "/d", &target),
+                go(&server, "COPY", "/d", &target),
+            ] {
+                tells(&request.expect(400), "name-not-held", &["file system", "Choose another"]);
+            }
+        }
+        assert_eq!(server.names(""), ["d", "f"], "{maker}");
+        let unfinished = run("find", &[share.to_str().unwrap(), "-name", "unfinished-*"]);
+        assert_eq!(unfinished, "", "{maker}");
+        // Other odd names are fine where they are.
+        server.put("/caf%C3%A9%20%E2%82%AC").body("x").expect(201);
+        drop(server);
+        drop(_mount);
+        run("losetup", &["--detach", &device]);
+    }
+}
+
+/// A copy has the dates of what it is a copy of, the folders in it too; and in a folder that hands its group on, that group.
+#[test]
+fn a_copied_folder_keeps_its_dates_and_is_at_home_where_it_comes() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let server = Server::start();
+    server.write("a/b/c/f", "text");
+    server.write("a/g", "text");
+    fs::create_dir(server.local("shared")).unwrap();
+    if is_root() {
+        chown(server.local("shared"), None, Some(4321)).unwrap();
+    }
+    fs::set_permissions(server.local("shared"), fs::Permissions::from_mode(0o2775)).unwrap();
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_580_702_706);
+    for folder in ["a/b/c", "a/b", "a"] {
+        fs::File::open(server.local(folder)).unwrap().set_modified(long_ago).unwrap();
+    }
+    go(&server, "COPY", "/a/", "/copy").expect(201);
+    go(&server, "COPY", "/a/", "/shared/copy").expect(201);
+    go(&server, "COPY", "/a/g", "/shared/g").expect(201);
+    for folder in ["copy", "copy/b", "copy/b/c", "shared/copy", "shared/copy/b", "shared/copy/b/c"] {
+        let found = fs::metadata(server.local(folder)).unwrap();
+        assert_eq!(found.modified().unwrap(), long_ago, "{folder}");
+        assert_eq!(found.mode() & 0o2000 != 0, folder.starts_with("shared"), "{folder}");
+    }
+    let group = fs::metadata(server.local("shared")).unwrap().gid();
+    for path in ["shared/g", "shared/copy", "shared/copy/g", "shared/copy/b/c/f"] {
+        assert_eq!(fs::metadata(server.local(path)).unwrap().gid(), group, "{path}");
+    }
+}
+
+/// Nothing that is asked for is nothing that fails; and the prefix of XML's own names stays theirs.
+#[test]
+fn an_empty_change_of_properties_is_done() {
+    let server = Server::start();
+    server.write("f", "text");
+    for body in ["<propertyupdate xmlns='DAV:'/>", "<propertyupdate xmlns='DAV:'><set><prop/></set></propertyupdate>"] {
+        let answer = server.request("PROPPATCH", "/f").body(body).expect(207);
+        assert!(answer.text().contains("200 OK"), "{answer}");
+    }
+    let set = "<propertyupdate xmlns='DAV:'><set><prop><xml:lang>de</xml:lang></prop></set></propertyupdate>";
+    let ask = "<propfind xmlns='DAV:'><prop><xml:lang/><xml:other/></prop></propfind>";
+    for answer in [
+        server.request("PROPFIND", "/f").header("Depth", "0").body(ask).expect(207),
+        server.request("PROPPATCH", "/f").body(set).expect(207),
+        server.request("PROPFIND", "/f").header("Depth", "0").body(ask).expect(207),
+    ] {
+        let text = answer.text();
+        assert!(text.contains("<xml:lang") && !text.contains("XML/1998"), "{text}");
+    }
+}
+
+/// Two `If-Range` lines name no version: the whole file comes.
+#[test]
+fn two_conditions_of_a_range_are_none() {
+    let server = Server::start();
+    let tag = server.put("/f").body("0123456789").expect(201).tag();
+    server.get("/f").range("bytes=0-3").header("If-Range", &tag).expect(206);
+    for (one, other) in [(tag.as_str(), "\"other\""), ("\"other\"", tag.as_str()), (tag.as_str(), tag.as_str())] {
+        server.get("/f").range("bytes=0-3").header("If-Range", one).header("If-Range", other).expect_body("0123456789");
+    }
+}
