@@ -299,10 +299,10 @@ pub struct Cli {
     #[arg(long, help_heading = SAFETY)]
     no_sync: bool,
 
-    /// Let a kept version go after this many days [default: 30]
+    /// Let a kept version go after this many days; until then they get fewer with age [default: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500), help_heading = HISTORY)]
     history_days: Option<u32>,
-    /// Let the oldest versions go when all of them take more than this share of the file system, in percent [default: 10]
+    /// Let versions go when all of them take more than this share of the file system's blocks or inodes, in percent [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100), help_heading = HISTORY)]
     history_percent: Option<u8>,
     /// Keep nothing: what a write without a condition replaces, and what is deleted, is gone

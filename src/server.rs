@@ -24,10 +24,10 @@ use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::Stop;
 use crate::share::{KeptAt, KeptVersion, Settings, Share};
-use crate::store::commit::Notice;
 use crate::store::disk::{Kind, Tier};
 use crate::store::history::KeepLimits;
 use crate::store::index::Index;
+use crate::store::notice::Notice;
 use crate::store::os_disk::{FollowLinks, Options, OsDisk};
 
 /// How often displaced files are looked at again, where it is time.
@@ -316,9 +316,12 @@ impl Housekeeping {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn(move || {
             // The keep rule is applied at once: a server that never runs for long applies it too.
+            let began = Instant::now();
+            share.keep_time(now(), began.elapsed());
             prune(&share);
             let (mut saved, mut pruned) = (Instant::now(), Instant::now());
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                share.keep_time(now(), began.elapsed());
                 tell(share.tick(now()));
                 if saved.elapsed() >= SAVE {
                     save(&share);
@@ -371,6 +374,18 @@ fn tell(notices: Vec<Notice>) {
             ),
             Notice::Recovered { path, how } => {
                 tracing::warn!("after an interruption, {}: {how}", escaped(&path.to_text()))
+            }
+            Notice::Stuck { path, why } => {
+                tracing::warn!(
+                    "the history of {}: {why}; what is there stays, and is not tried again",
+                    escaped(&path.to_text())
+                );
+            }
+            Notice::GaveRoom { versions, bytes } => {
+                tracing::warn!("the disk is full: the history gave {versions} versions, {bytes} bytes");
+            }
+            Notice::Open { why } => {
+                tracing::warn!("others may look into .noclobber, and that cannot be changed: {why}");
             }
             Notice::Postponed { path, why } => tracing::warn!("{}: {why}; it is tried again", escaped(&path.to_text())),
         }

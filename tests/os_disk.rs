@@ -250,7 +250,7 @@ fn a_full_disk_says_so_when_room_is_reserved_and_when_bytes_are_written() {
     let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
     let root = disk.root().unwrap();
     let file = disk.create_nameless(&root).unwrap();
-    assert_eq!(cause(disk.reserve(&file, 8 << 20)), Cause::NoSpace);
+    assert_eq!(cause(disk.reserve(&file, 0..8 << 20)), Cause::NoSpace);
     let error = disk.write(&file, 0, &vec![7; 2 << 20]).unwrap_err();
     assert_eq!(error.cause, Cause::NoSpace);
     assert_eq!(error.to_string(), "write \"\": No space left on device");
@@ -872,8 +872,8 @@ fn a_finished_file_can_be_read_and_linked_but_not_written() {
 fn bytes_land_where_they_belong() {
     for share in shares() {
         let file = share.disk.create_nameless(&share.root()).unwrap();
-        share.disk.reserve(&file, 0).unwrap();
-        share.disk.reserve(&file, 3 << 20).unwrap();
+        share.disk.reserve(&file, 0..0).unwrap();
+        share.disk.reserve(&file, 0..3 << 20).unwrap();
         assert_eq!(share.disk.status(&file).unwrap().stamp.size, 0, "room is no size");
         let bytes: Vec<u8> = (0..3 << 20).map(|at: u32| (at % 251) as u8).collect();
         share.disk.write(&file, 1 << 20, &bytes[1 << 20..]).unwrap();

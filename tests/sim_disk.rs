@@ -164,7 +164,7 @@ fn a_sync_that_failed_is_never_made_good() {
 fn story(disk: &SimDisk) -> noclobber::store::disk::Result<()> {
     let root = disk.root()?;
     let file = disk.create_nameless(&root)?;
-    disk.reserve(&file, 3)?;
+    disk.reserve(&file, 0..3)?;
     disk.write(&file, 0, b"new")?;
     disk.sync_file(&file)?;
     let file = disk.finish_writing(file)?;
@@ -258,7 +258,7 @@ fn room_runs_out_by_itself() {
     let root = disk.root().expect("root");
     assert_eq!(disk.space(&root).expect("space").free, 5);
     let file = disk.create_nameless(&root).expect("nameless");
-    assert_eq!(disk.reserve(&file, 6).expect_err("too much").cause, Cause::NoSpace);
+    assert_eq!(disk.reserve(&file, 0..6).expect_err("too much").cause, Cause::NoSpace);
     disk.write(&file, 0, b"12345").expect("just fits");
     assert_eq!(disk.write(&file, 5, b"6").expect_err("too much").cause, Cause::NoSpace);
     drop(file);

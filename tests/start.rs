@@ -244,3 +244,46 @@ fn watches(server: &Server) -> usize {
     let files = fs::read_dir(folder).unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
     files.map(|text| text.lines().filter(|line| line.starts_with("inotify wd:")).count()).sum()
 }
+
+/// What has the name of noclobber's own folder and cannot be used for it is told of at the start, and nothing is served. Whoever could take
+/// the history away, because the folder is his, is nobody to keep it with.
+#[test]
+fn a_start_says_what_is_in_the_way_of_the_history() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+
+    let folder = || tempfile::Builder::new().prefix("noclobber-share-").tempdir().unwrap();
+    let in_vain = |folder: &Path| {
+        let (status, said) = Server::builder().folder(folder).start_in_vain();
+        assert!(!status.success(), "{said}");
+        said
+    };
+    let with_file = folder();
+    fs::write(with_file.path().join(".noclobber"), "a file").unwrap();
+    assert!(in_vain(with_file.path()).contains("is no folder"));
+    let with_link = folder();
+    symlink("/tmp", with_link.path().join(".noclobber")).unwrap();
+    assert!(in_vain(with_link.path()).contains("is no folder"));
+    if crate::harness::is_root() {
+        let foreign = folder();
+        let own = foreign.path().join(".noclobber");
+        fs::create_dir(&own).unwrap();
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o777)).unwrap();
+        chown(&own, Some(65_534), Some(65_534)).unwrap();
+        assert!(in_vain(foreign.path()).contains("belongs to another user"));
+        assert_eq!(fs::read_dir(&own).unwrap().count(), 0);
+    }
+    // What is the server's own is closed to others.
+    let open = folder();
+    let own = open.path().join(".noclobber");
+    fs::create_dir(&own).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Server::on(open.path());
+    assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+    // What comes into the way later is no missing file.
+    eventually(Duration::from_secs(10), "the folder to go", || fs::remove_dir_all(&own).ok());
+    fs::write(&own, "a file").unwrap();
+    server.put("/a.txt").body("one").expect(201);
+    let refused = server.put("/a.txt").body("two").send();
+    assert!(refused.status >= 500, "{refused}");
+    server.get("/a.txt").expect_body("one");
+}

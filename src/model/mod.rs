@@ -1,8 +1,10 @@
 //! Floor 0: values. No input or output, no clock, nothing asynchronous, no HTTP library.
 
+pub mod age_clock;
 pub mod content_hash;
 pub mod dating;
 pub mod http_date;
+pub mod keep_rule;
 pub mod lock;
 pub mod path;
 pub mod precondition;

@@ -1,9 +1,7 @@
-//! What a kept version is called, which versions are let go, and what a conflict copy is called.
+//! What a kept version is called, and what a conflict copy is called.
 //!
 //! A version's name is its identifier: the time at which it was displaced. While a commit is under way the entry carries a tail that
 //! tells recovery what was expected to be displaced, and by which upload.
-
-use std::time::Duration;
 
 use super::path::Name;
 use super::stamp::{FileId, Timestamp};
@@ -167,41 +165,6 @@ pub fn conflict_name(name: &Name, now: Timestamp, attempt: u32) -> Name {
         .expect("made of a name's own bytes, and short enough")
 }
 
-/// How long versions are kept, and how much of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeepRule {
-    /// Versions older than this are let go.
-    pub age_max: Duration,
-    /// All versions together take at most this much, in bytes.
-    pub bytes_max: u64,
-}
-
-/// A version as the keep rule sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// When it was displaced.
-    pub since: Timestamp,
-    /// How much room it takes, in bytes.
-    pub bytes: u64,
-}
-
-impl KeepRule {
-    /// How many of `versions`, which are sorted by age with the oldest first, are let go now: all that are too old, then the oldest
-    /// until the rest takes no more room than allowed.
-    pub fn lets_go(&self, versions: &[Kept], now: Timestamp) -> usize {
-        let mut total: u64 = versions.iter().map(|version| version.bytes).sum();
-        let mut count = 0;
-        for version in versions {
-            if now.since(version.since) <= self.age_max && total <= self.bytes_max {
-                break;
-            }
-            total -= version.bytes;
-            count += 1;
-        }
-        count
-    }
-}
-
 fn format_time(time: Timestamp, format: &str) -> String {
     let zoned = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
     zoned.strftime(format).to_string()
@@ -269,16 +232,5 @@ mod tests {
         assert_eq!(conflict_name(&name("a.b"), now, 2), name("a (conflict 2026-11-22 14.35.07 2).b"));
         let long = conflict_name(&name(&format!("{}.txt", "é".repeat(125))), now, 1);
         assert!(long.as_bytes().len() <= 255 && str::from_utf8(long.as_bytes()).is_ok());
-    }
-
-    #[test]
-    fn the_oldest_are_let_go_first_and_no_more_than_needed() {
-        let rule = KeepRule { age_max: Duration::from_secs(100), bytes_max: 10 };
-        let kept = |seconds, bytes| Kept { since: Timestamp::new(seconds, 0), bytes };
-        let now = Timestamp::new(200, 0);
-        assert_eq!(rule.lets_go(&[], now), 0);
-        assert_eq!(rule.lets_go(&[kept(99, 1), kept(100, 1), kept(150, 1)], now), 1);
-        assert_eq!(rule.lets_go(&[kept(150, 5), kept(160, 5), kept(170, 5)], now), 1);
-        assert_eq!(rule.lets_go(&[kept(150, 50), kept(160, 50)], now), 2);
     }
 }

@@ -19,7 +19,7 @@ use super::Share;
 use super::identity::{Effort, Identity};
 use super::locks::Still;
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop, Subject};
-use super::write::current;
+use super::write::{A_NAME, current};
 
 /// How often a change looks again before it gives up.
 pub(super) const LOOKS_MAX: usize = 16;
@@ -152,13 +152,23 @@ impl Share {
         now: Timestamp,
         mut swap: impl FnMut(&Claim<'a>, Seen) -> Outcome<(Swap<'a>, T)>,
     ) -> Outcome<(Changed<'a>, T)> {
+        let mut made_room = false;
         for _ in 0..LOOKS_MAX {
             let Looked { claim, seen, _still } = self.look_and_judge(path, precondition, deed, now)?;
-            match swap(&claim, seen)? {
-                (Swap::Done(changed), also) => return Ok((changed, also)),
-                (Swap::Lost, _) => {}
-                (Swap::Busy, _) => return Err(Refusal::OpenForWriting.into()),
-                (Swap::Spoilt, _) => return Err(Refusal::ChangedMeanwhile.into()),
+            match swap(&claim, seen) {
+                Ok((Swap::Done(changed), also)) => return Ok((changed, also)),
+                Ok((Swap::Lost, _)) => {}
+                Ok((Swap::Busy, _)) => return Err(Refusal::OpenForWriting.into()),
+                Ok((Swap::Spoilt, _)) => return Err(Refusal::ChangedMeanwhile.into()),
+                Err(stop) if stop.is(Refusal::NoSpace) && !made_room => {
+                    let mount = claim.site().mount;
+                    drop((_still, claim));
+                    made_room = true;
+                    if !self.make_room(mount, A_NAME, now) {
+                        return Err(stop);
+                    }
+                }
+                Err(stop) => return Err(stop),
             }
         }
         Err(Refusal::ChangedMeanwhile.into())

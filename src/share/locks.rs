@@ -13,7 +13,6 @@ use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
 use crate::store::commit::Seen;
 use crate::store::disk::Kind;
-use crate::store::staging::Staging;
 
 use super::Share;
 use super::identity::{Effort, Identity};
@@ -301,8 +300,7 @@ impl Share {
     fn put_nothing(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<EntityTag> {
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
-        let swap = || self.tree.history().swap(path, site.mount);
-        let staged = Staging::begin(self.tree.disk(), &site.parent, None, swap)?;
+        let staged = self.begin_staging(&site, path, now)?;
         let mut staged = staged.seal(None, self.next_date(path, None, now))?;
         let stored = self.put_staged(path, &mut staged, Deed::Put, Dating::Ours, precondition, now);
         let stored = stored.map_err(Stop::of_an_arrival)?;

@@ -23,14 +23,17 @@ mod write;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
-use crate::store::commit::{LastLink, Notice, Tree};
+use crate::store::commit::{LastLink, Tree};
 use crate::store::disk::{Abilities, Disk, DiskError};
 use crate::store::history::{History, KeepLimits};
 use crate::store::index::{Index, IndexError};
+use crate::store::notice::Notice;
 use crate::store::properties::Properties;
+use crate::store::staging::RoomAhead;
 
 use dates::Dates;
 use hashing::Slots;
@@ -78,6 +81,8 @@ pub struct Share {
     refused: Refused,
     uploads: Arc<Uploads>,
     dates: Dates,
+    /// What all uploads have set aside for bytes that are still to come.
+    ahead: Arc<RoomAhead>,
     hashing: Slots,
     hints: Hints,
     settings: Settings,
@@ -99,6 +104,7 @@ impl Share {
     pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> outcome::Outcome<Self> {
         let mut share = Self::only_to_look(disk, index, settings);
         share.dates = Dates::since(now);
+        share.tree.history().check_own_folders()?;
         share.take_up_locks(now);
         share.tree.recover(now)?;
         Ok(share)
@@ -115,6 +121,7 @@ impl Share {
             refused: Refused::default(),
             uploads: Arc::default(),
             dates: Dates::since(Timestamp::default()),
+            ahead: Arc::default(),
             hashing: Slots::new(settings.hashing_max),
             hints: Hints::default(),
             settings,
@@ -144,6 +151,13 @@ impl Share {
         self.tree.notices()
     }
 
+    /// Observes the clock by which versions age, which is to be done every second; `running` is how long the process has been running, by a
+    /// clock that never jumps. What is set aside for a full disk is set aside again.
+    pub fn keep_time(&self, now: Timestamp, running: Duration) {
+        self.tree.history().keep_time(now, running);
+        self.tree.history().keep_spare();
+    }
+
     /// Saves what is remembered.
     pub fn save_index(&self) -> Result<(), String> {
         self.index.save().map_err(|error| error.to_string())
@@ -161,6 +175,7 @@ impl Share {
 
     /// Ends in good order.
     pub fn close(&self) -> outcome::Outcome<()> {
+        self.tree.history().note_last_time();
         Ok(self.tree.close()?)
     }
 

@@ -4,6 +4,7 @@
 //! they were.
 
 use crate::model::dating::ASKED_AHEAD_MAX;
+use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
@@ -17,7 +18,7 @@ use super::Share;
 use super::identity::shown;
 use super::judge::{Deed, LOOKS_MAX, judge_mounts};
 use super::outcome::{Forbidden, Outcome, Refusal, Stop};
-use super::write::{Dating, surprise};
+use super::write::{A_NAME, Dating, surprise};
 
 /// What is to be moved or copied, and where to.
 #[derive(Clone, Debug)]
@@ -62,6 +63,7 @@ impl Share {
         self.hash_beforehand(&to, precondition, now);
         // Made only where a rename cannot do it: from one file system to another.
         let mut copy = None;
+        let mut made_room = false;
         for _ in 0..LOOKS_MAX {
             let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
             let Some(pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
@@ -117,6 +119,14 @@ impl Share {
                 Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
                     drop((_still, pair));
                     copy = Some(self.stage_copy(&from, &to, true, now)?);
+                }
+                Err(error) if error.cause == Cause::NoSpace && !made_room => {
+                    let mount = pair.target().site().mount;
+                    drop((_still, pair));
+                    made_room = true;
+                    if !self.make_room(mount, A_NAME, now) {
+                        return Err(error.into());
+                    }
                 }
                 Err(error) if error.cause == Cause::OtherMount => return Err(Refusal::OtherMount.into()),
                 Err(error) => return Err(error.into()),
@@ -234,7 +244,7 @@ impl Share {
     fn make_room_for(&self, from: &SharePath, site: &Site, now: Timestamp) -> Outcome<bool> {
         match self.status_of(from)? {
             Some(status) if status.kind == Kind::File => {
-                Ok(self.tree.history().make_room(site.mount, status.stamp.size, now)?)
+                Ok(self.make_room(site.mount, A_NAME + Room { bytes: status.stamp.size, files: 0 }, now))
             }
             _ => Ok(false),
         }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
@@ -16,7 +17,7 @@ use super::judge::Deed;
 use super::outcome::{Outcome, Refusal};
 use super::read::Target;
 use super::relocate::{Relocated, Relocation};
-use super::write::{Dating, Stored};
+use super::write::{A_NAME, Dating, Stored};
 
 /// A version that is kept, and where it was.
 #[derive(Clone, Debug)]
@@ -126,7 +127,7 @@ impl Share {
         };
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
-        let staged = self.stage_version(&version, &to)?.seal(Some(&version), status.stamp.mtime)?;
+        let staged = self.stage_version(&version, &to, now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
         self.properties.displace(&to, copied.displaced.as_ref())?;
@@ -148,7 +149,7 @@ impl Share {
         let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
         };
-        let staging = self.stage_version(&version, path)?;
+        let staging = self.stage_version(&version, path, now)?;
         let there = self.like(path)?;
         let mtime = self.next_date(path, there.as_ref().map(|(_, modified)| *modified), now);
         let like = there.as_ref().map_or(&version, |(file, _)| file);
@@ -158,15 +159,20 @@ impl Share {
     }
 
     /// The content of a version, for a file at a path.
-    fn stage_version(&self, version: &File, path: &SharePath) -> Outcome<Staging> {
+    fn stage_version(&self, version: &File, path: &SharePath, now: Timestamp) -> Outcome<Staging> {
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
-        let swap = || self.tree.history().swap(path, site.mount);
-        let mut staging = Staging::begin(self.tree.disk(), &site.parent, None, swap)?;
+        let mut staging = self.begin_staging(&site, path, now)?;
         match staging.copy_from(version) {
-            Err(error) if error.cause == Cause::NoSpace => Err(Refusal::NoSpace.into()),
-            copied => Ok(copied.map(|()| staging)?),
+            Err(error) if error.cause == Cause::NoSpace => {
+                let size = self.tree.disk().status(version)?.stamp.size;
+                let rest = size.saturating_sub(staging.written());
+                self.make_room(site.mount, A_NAME + Room { bytes: rest, files: 0 }, now);
+                staging.copy_from(version)?;
+            }
+            copied => copied?,
         }
+        Ok(staging)
     }
 
     fn restore_collection(

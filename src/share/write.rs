@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::dating::{AHEAD_MAX, ASKED_AHEAD_MAX, next_date, told};
+use crate::model::keep_rule::Room;
 use crate::model::lock::Touches;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Precondition, Target};
@@ -23,6 +24,15 @@ use super::{Amendment, Hint, Share};
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// What a new name takes: an inode, and a block of its folder.
+pub(super) const A_NAME: Room = Room { bytes: 16 << 10, files: 1 };
+
+/// What the file system takes besides, to note where the bytes are.
+const SLACK: u64 = 64 << 10;
+
+/// How far an upload that finds the disk full makes room ahead of the bytes that have come, in bytes.
+const AHEAD: u64 = 16 << 20;
+
 /// An upload that is being written.
 #[derive(Debug)]
 pub struct Upload {
@@ -31,6 +41,8 @@ pub struct Upload {
     mount: u64,
     /// What was made for it, and goes with it if it comes to nothing.
     folders: NewFolders,
+    /// How long it is to become, if the client said so.
+    announced: Option<u64>,
 }
 
 /// What an upload has become.
@@ -84,14 +96,12 @@ impl Share {
         announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
     }
 
-    /// Refuses what there is no room for, even if the history makes some.
+    /// Refuses what there is no room for, even if the history gives what it may. Nothing goes: bytes that have come take room, and words do
+    /// not.
     pub(super) fn has_room(&self, site: &Site, bytes: u64, now: Timestamp) -> Outcome<()> {
-        let is_free = || Ok::<_, DiskError>(bytes <= self.tree.disk().space(&site.parent)?.free);
-        if is_free()? {
-            return Ok(());
-        }
-        self.make_room(site.mount, bytes, now)?;
-        if is_free()? { Ok(()) } else { Err(Refusal::NoSpace.into()) }
+        let wanted = Room { bytes, files: 1 };
+        let has_room = self.tree.history().has_room(&site.parent, site.mount, wanted, now)?;
+        if has_room { Ok(()) } else { Err(Refusal::NoSpace.into()) }
     }
 
     /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
@@ -272,27 +282,38 @@ impl Share {
         folders: NewFolders,
         now: Timestamp,
     ) -> Outcome<Upload> {
-        let begin = || {
-            let swap = || self.tree.history().swap(path, site.mount);
-            Staging::begin(self.tree.disk(), &site.parent, announced, swap)
-        };
-        let staging = match begin() {
-            // The folder was there a moment ago.
-            Err(error) if error.cause == Cause::NotFound => return Err(self.stop(error, Refusal::NoParent)),
-            Err(error) if error.cause == Cause::NoSpace => {
-                self.make_room(site.mount, announced.unwrap_or(1 << 20), now)?;
-                begin()?
-            }
-            begun => begun?,
-        };
-        Ok(Upload { staging, mount: site.mount, folders })
+        let mut staging = self.begin_staging(site, path, now)?;
+        if let Some(bytes) = announced {
+            staging.announce(&self.ahead, &site.parent, site.mount, bytes);
+        }
+        Ok(Upload { staging, mount: site.mount, folders, announced })
     }
 
-    /// Writes an upload on, making room in the history when the disk is full.
+    /// Begins a file that nobody sees yet, making room for it in the history when the disk is full.
+    pub(super) fn begin_staging(&self, site: &Site, path: &SharePath, now: Timestamp) -> Outcome<Staging> {
+        let begin = || {
+            let swap = || self.tree.history().swap(path, site.mount);
+            Staging::begin(self.tree.disk(), &site.parent, swap)
+        };
+        match begin() {
+            // The folder was there a moment ago.
+            Err(error) if error.cause == Cause::NotFound => Err(self.stop(error, Refusal::NoParent)),
+            Err(error) if error.cause == Cause::NoSpace && self.make_room(site.mount, A_NAME, now) => Ok(begin()?),
+            begun => Ok(begun?),
+        }
+    }
+
+    /// Writes an upload on, making room in the history when the disk is full: for what has come, and a little ahead of an upload that goes
+    /// on, but only if all of it will fit.
     pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
         match upload.staging.write(bytes) {
             Err(error) if error.cause == Cause::NoSpace => {
-                self.make_room(upload.mount, bytes.len() as u64, now)?;
+                let (written, come) = (upload.staging.written(), bytes.len() as u64);
+                // How long it will become is not always known.
+                let rest = upload.announced.map_or(come + written / 4, |all| all.saturating_sub(written)).max(come);
+                let step = Room { bytes: rest.min(come.max(AHEAD)) + SLACK, files: 0 };
+                let whole = Room { bytes: upload.announced.map_or(come, |_| rest) + SLACK, files: 0 };
+                self.tree.history().make_room_for_a_step(upload.mount, step, whole, now);
                 Ok(upload.staging.write(bytes)?)
             }
             written => Ok(written?),
@@ -489,9 +510,9 @@ impl Share {
         })
     }
 
-    fn make_room(&self, mount: u64, bytes: u64, now: Timestamp) -> Outcome<()> {
-        self.tree.history().make_room(mount, bytes, now)?;
-        Ok(())
+    /// Makes room in the history; says whether there is room now.
+    pub(super) fn make_room(&self, mount: u64, wanted: Room, now: Timestamp) -> bool {
+        self.tree.history().make_room(mount, wanted, now)
     }
 
     /// What is to be known of a new version before anybody else can ask for it.

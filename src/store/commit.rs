@@ -18,6 +18,7 @@ use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
 use super::history::{self, Found, History, Place, Version};
 use super::naming;
+use super::notice::Notice;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
 use super::spelling::spelled;
 use super::staging::{Staged, Staging};
@@ -174,32 +175,6 @@ impl std::fmt::Debug for Calm {
     }
 }
 
-/// Something that happened in the tree and that a person should hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// What a program wrote into a displaced file was put beside it.
-    ConflictCopy {
-        /// The file that was displaced.
-        of: SharePath,
-        /// The copy.
-        copy: SharePath,
-    },
-    /// An entry that an interrupted commit had left was settled.
-    Recovered {
-        /// The path it belongs to.
-        path: SharePath,
-        /// What was done about it.
-        how: &'static str,
-    },
-    /// An entry could not be looked at or settled now; it is tried again later.
-    Postponed {
-        /// The path it belongs to.
-        path: SharePath,
-        /// Why not.
-        why: String,
-    },
-}
-
 /// A displaced file that is looked at once more, later.
 #[derive(Debug)]
 struct Held {
@@ -208,6 +183,8 @@ struct Held {
     first_sight: Stamp,
     what: HeldWhat,
     due: Timestamp,
+    /// Whether a person was told that it cannot be looked at.
+    is_told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -386,7 +363,9 @@ impl Tree {
 
     /// What a person should hear of, since this was last asked.
     pub fn notices(&self) -> Vec<Notice> {
-        std::mem::take(&mut *lock(&self.notices))
+        let mut notices = std::mem::take(&mut *lock(&self.notices));
+        notices.extend(self.history.notices());
+        notices
     }
 
     /// How many displaced files are still to be looked at again.
@@ -410,8 +389,10 @@ impl Tree {
                 Ok(Sight::Gone) => untidy.push(held.path),
                 Ok(Sight::Busy) => lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held }),
                 Err(error) => {
-                    self.notice(Notice::Postponed { path: held.path.clone(), why: error.to_string() });
-                    lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held });
+                    if !held.is_told {
+                        self.notice(Notice::Postponed { path: held.path.clone(), why: error.to_string() });
+                    }
+                    lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), is_told: true, ..held });
                 }
             }
         }
@@ -675,7 +656,7 @@ impl Tree {
 
     fn hold(&self, entry: EntryName, path: &SharePath, first_sight: Stamp, what: HeldWhat, now: Timestamp) {
         let due = now.plus(SECOND_LOOK);
-        lock(&self.held).push(Held { entry, path: path.clone(), first_sight, what, due });
+        lock(&self.held).push(Held { entry, path: path.clone(), first_sight, what, due, is_told: false });
     }
 
     fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
@@ -777,7 +758,7 @@ impl<'a> Claim<'a> {
     /// Swaps the file that was seen for an upload.
     pub fn replace(&self, seen: SeenFile, upload: &mut Staged, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
         let abilities = self.tree.disk.abilities();
-        let place = self.tree.history.place(&self.site.path, self.site.mount)?;
+        let place = self.tree.history.place(&self.site.path, self.site.mount, now)?;
         if abilities.exchange && abilities.no_replace {
             self.exchange_in(&place, seen, upload, surprise, now)
         } else if abilities.takes_free_names() {
@@ -795,7 +776,7 @@ impl<'a> Claim<'a> {
             Seen::Busy(_) => return Ok(Swap::Busy),
             Seen::Nothing | Seen::Link | Seen::Special => return Ok(Swap::Lost),
         };
-        let place = self.tree.history.place(&self.site.path, self.site.mount)?;
+        let place = self.tree.history.place(&self.site.path, self.site.mount, now)?;
         let entry = self.free_entry(&place, now, |id| EntryName::under_way(id, Act::Remove, status.stamp.id, None))?;
         let change = self.tree.mutexes.begin_change(&self.site.name);
         let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
@@ -998,7 +979,7 @@ impl<'a> Claim<'a> {
     fn keep_copy(&self, place: &Place<'_>, seen: &SeenFile, now: Timestamp) -> Result<EntryName> {
         let tree = self.tree;
         let swap = || tree.history.swap(&self.site.path, self.site.mount);
-        let mut copy = Staging::begin(&tree.disk, &self.site.parent, Some(seen.status.stamp.size), swap)?;
+        let mut copy = Staging::begin(&tree.disk, &self.site.parent, swap)?;
         copy.copy_from(&seen.file)?;
         let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
         let entry = self.free_entry(place, now, EntryName::settled)?;
@@ -1089,7 +1070,7 @@ impl<'a> Claim<'a> {
         now: Timestamp,
         entry: impl Fn(VersionId) -> EntryName,
     ) -> Result<EntryName> {
-        let mut at = now;
+        let mut at = self.tree.history.displaced_at(now);
         loop {
             let candidate = entry(VersionId::at(at));
             let settled = EntryName::settled(candidate.id.clone());

@@ -6,10 +6,12 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::keep_rule::Room;
 use crate::model::path::Name;
 use crate::model::stamp::{Stamp, Timestamp};
 
@@ -55,6 +57,8 @@ pub struct Status {
     pub gid: u32,
     /// How many names it has.
     pub links: u32,
+    /// How much of the disk its blocks take, in bytes.
+    pub allocated: u64,
     /// Which mount it lies on: a rename works within one only.
     pub mount: u64,
     /// Which device it lies on, of which there may be several mounts: with the inode number, what it is whatever leads to it.
@@ -129,13 +133,30 @@ pub enum Folding {
     Always,
 }
 
-/// How much room a file system has, in bytes.
+/// How much room a file system has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Altogether.
+    /// Altogether, in bytes.
     pub total: u64,
-    /// Free for this user.
+    /// Free for this user, in bytes.
     pub free: u64,
+    /// How many inodes there are; 0 where the file system makes them as they are needed.
+    pub files_total: u64,
+    /// How many of them are free for this user.
+    pub files_free: u64,
+}
+
+impl Space {
+    /// What is free.
+    pub fn free_room(&self) -> Room {
+        Room { bytes: self.free, files: if self.files_total == 0 { u64::MAX } else { self.files_free } }
+    }
+
+    /// So many hundredths of the whole.
+    pub fn percent(&self, percent: u8) -> Room {
+        let part = |total: u64| total / 100 * u64::from(percent) + total % 100 * u64::from(percent) / 100;
+        Room { bytes: part(self.total), files: if self.files_total == 0 { u64::MAX } else { part(self.files_total) } }
+    }
 }
 
 /// What the share's file system was found to be able to do.
@@ -333,8 +354,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Begins a file of this name, open for writing; [`Cause::Exists`] if the name is taken (`O_EXCL`).
     fn create_named(&self, at: &Dir, name: &Name) -> Result<File>;
 
-    /// Sets room aside, so that a full disk says so now (`fallocate` with `KEEP_SIZE`). Does nothing where that is not to be had.
-    fn reserve(&self, file: &File, bytes: u64) -> Result<()>;
+    /// Sets room aside for these bytes of a file, so that a full disk says so now (`fallocate` with `KEEP_SIZE`). Does nothing where that is
+    /// not to be had.
+    fn reserve(&self, file: &File, bytes: Range<u64>) -> Result<()>;
 
     /// Writes all of `bytes` at `offset`. Not a single step.
     fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> Result<()>;
@@ -389,6 +411,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// Makes a directory; [`Cause::Exists`] if the name is taken. `private`: mode 0700, else as the umask has it.
     fn make_dir(&self, at: &Dir, name: &Name, private: bool) -> Result<()>;
+
+    /// Takes the rights to a directory from everybody but its owner (mode 0700).
+    fn make_private(&self, dir: &Dir) -> Result<()>;
+
+    /// The user this process acts as (geteuid(2)).
+    fn user(&self) -> u32;
 
     /// Removes a name of a file.
     fn unlink(&self, at: &Dir, name: &Name) -> Result<()>;

@@ -3,25 +3,33 @@
 //! It knows where a version belongs, lists and opens versions, and lets them go by the keep rule. It never touches a name that a client
 //! sees; what it unlinks lies in the folder that is noclobber's own.
 
+mod clock;
 mod empty_folders;
 mod layout;
 mod pages;
 mod release;
+mod spare;
 mod walk;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use crate::model::keep_rule::Room;
 use crate::model::path::{Name, RESERVED, SharePath};
+use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName, VersionId};
 
 use super::disk::{Cause, Dir, Disk, Kind, Leased, Opened, Result, Status};
+use super::notice::Notice;
 use super::spelling::FolderId;
 use super::staging;
 
-use layout::{HISTORY, MOUNTS, RUNNING, SWAP, found};
+use clock::Clock;
+use layout::{HISTORY, MOUNTS, RUNNING, SWAP, found, in_the_way};
+use release::Memory;
+use spare::SPARE;
 
 pub use pages::{KeptVersion, Page};
 
@@ -30,6 +38,9 @@ pub(super) use walk::{each_file, remove_tree};
 
 /// How many versions are remembered whose name could not be settled. Of more the oldest are found again after a restart.
 const UNSETTLED_MAX: usize = 10_000;
+
+/// What a folder takes at most while it is small, in bytes.
+const FOLDER_BYTES: u64 = 4096;
 
 /// What the history may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +62,17 @@ pub struct History {
     unsettled: Mutex<BTreeMap<VersionId, EntryName>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
-    /// How many bytes the versions took that could be let go, when that was last counted.
-    bytes: AtomicU64,
+    /// Held while versions are let go, so that no two do it for the same room.
+    making_room: Mutex<()>,
+    memory: Mutex<Memory>,
+    /// How often a place was asked for: after that the history may hold more.
+    places: AtomicU64,
+    /// How many bytes the history of the share's own file system would give back, when that was last found out.
+    gives_back: AtomicU64,
+    /// Whether the spare room is to be set aside, because it never was, or was used.
+    spare_is_due: AtomicBool,
+    clock: Mutex<Option<Clock>>,
+    notices: Mutex<Vec<Notice>>,
 }
 
 /// The folder that holds the versions of one path.
@@ -87,6 +107,8 @@ pub struct Found {
     pub path: SharePath,
     /// The version.
     pub version: Version,
+    /// What the folders take that are there for its path, if it is the last version that goes.
+    folders: Room,
 }
 
 impl Found {
@@ -110,7 +132,13 @@ impl History {
             begun: Mutex::default(),
             unsettled: Mutex::default(),
             folders: RwLock::default(),
-            bytes: AtomicU64::new(0),
+            making_room: Mutex::default(),
+            memory: Mutex::default(),
+            places: AtomicU64::new(0),
+            gives_back: AtomicU64::new(0),
+            spare_is_due: AtomicBool::new(true),
+            clock: Mutex::default(),
+            notices: Mutex::default(),
         }
     }
 
@@ -119,15 +147,34 @@ impl History {
         self.limits.is_some()
     }
 
-    /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet.
-    pub fn place(&self, path: &SharePath, mount: u64) -> Result<Place<'_>> {
-        let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
-        self.make_place(path, mount, Some(in_use))
+    /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet. On a full disk the room for it
+    /// is made, or taken from what is set aside for that.
+    pub fn place(&self, path: &SharePath, mount: u64, now: Timestamp) -> Result<Place<'_>> {
+        let place = || {
+            let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+            self.make_place(path, mount, Some(in_use))
+        };
+        let placed = place();
+        if !is_full(&placed) {
+            return placed;
+        }
+        let folders = path.names().count() as u64 + 3;
+        let wanted = Room { bytes: folders * FOLDER_BYTES, files: folders };
+        let placed = if self.make_room(mount, wanted, now) { place() } else { placed };
+        let placed = if is_full(&placed) && self.use_spare(&self.top_of(path, mount)?.1)? { place() } else { placed };
+        if is_full(&placed) {
+            self.remove_empty_folders(std::slice::from_ref(path));
+        }
+        placed
     }
 
     /// One more place, for as long as `beside` is held: whoever waited for the folders a second time could wait for himself.
     pub fn place_beside<'a>(&'a self, _beside: &'a Place<'_>, path: &SharePath, mount: u64) -> Result<Place<'a>> {
-        self.make_place(path, mount, None)
+        let placed = self.make_place(path, mount, None);
+        if is_full(&placed) && self.use_spare(&self.top_of(path, mount)?.1)? {
+            return self.make_place(path, mount, None);
+        }
+        placed
     }
 
     fn make_place<'a>(
@@ -136,6 +183,7 @@ impl History {
         mount: u64,
         in_use: Option<RwLockReadGuard<'a, ()>>,
     ) -> Result<Place<'a>> {
+        self.places.fetch_add(1, Ordering::Relaxed);
         let (top_path, top) = self.top_of(path, mount)?;
         self.begin(&top_path, &top)?;
         let below_top = relative(path, &top_path);
@@ -148,7 +196,7 @@ impl History {
             if self.make_dir(&dir, &name)? {
                 made_in.push(dir.clone());
             }
-            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+            dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
         }
         Ok(Place { dir, made_in, _in_use: in_use })
     }
@@ -160,7 +208,7 @@ impl History {
         let mut dir = top;
         for name in Self::names_to(SWAP, b"") {
             self.make_dir(&dir, &name)?;
-            dir = self.disk.open_dir(&dir, name.as_bytes())?;
+            dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
         }
         Ok(dir)
     }
@@ -182,7 +230,7 @@ impl History {
                 && matches!(status.kind, Kind::File | Kind::Dir)
             {
                 let version = Version { name, entry, status };
-                return Ok(Some(Found { top, folder, path: path.clone(), version }));
+                return Ok(Some(Found { top, folder, path: path.clone(), version, folders: Room::default() }));
             }
         }
         Ok(None)
@@ -236,9 +284,13 @@ impl History {
         }
     }
 
-    /// How many bytes it would give back, as of when it was last walked.
-    pub fn gives_back(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// What a person should hear of, since this was last asked.
+    pub fn notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
     }
 
     /// Whether an earlier process may have left commits unfinished.
@@ -255,8 +307,10 @@ impl History {
     /// unfinished uploads left is removed.
     pub fn left_behind(&self) -> Result<Vec<Found>> {
         for top in self.tops()? {
-            if let Some(swap) = found(self.disk.open_dir(&top.dir, &self.entries_of(SWAP, b"")))? {
-                staging::sweep(&*self.disk, &swap)?;
+            if let Some(swap) = found(self.disk.open_dir(&top.dir, &self.entries_of(SWAP, b"")))?
+                && let Err(error) = staging::sweep(&*self.disk, &swap)
+            {
+                self.tell_once_of_folder(&top.path, &error);
             }
         }
         let mut left = self.walk(HISTORY, &SharePath::root())?;
@@ -284,7 +338,7 @@ impl History {
         for own in self.own_folders()? {
             let status = self.disk.dir_status(&own)?;
             ids.push((status.device, status.stamp.id));
-            for inside in [HISTORY, SWAP, MOUNTS] {
+            for inside in [HISTORY, SWAP, MOUNTS, SPARE] {
                 let status = self.disk.look(&own, &own_name(inside))?;
                 ids.extend(status.map(|status| (status.device, status.stamp.id)));
             }
@@ -305,4 +359,8 @@ impl Place<'_> {
         self.made_in.iter().try_for_each(|dir| disk.sync_dir(dir))?;
         disk.sync_dir(&self.dir)
     }
+}
+
+fn is_full<T>(result: &Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.cause == Cause::NoSpace)
 }

@@ -6,6 +6,7 @@ pub mod history;
 pub mod index;
 pub mod lease;
 mod naming;
+pub mod notice;
 pub mod os_disk;
 pub mod path_mutex;
 pub mod properties;

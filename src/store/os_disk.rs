@@ -12,7 +12,7 @@ mod write_out;
 
 use std::any::Any;
 use std::ffi::CStr;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -434,6 +434,7 @@ impl OsDisk {
             uid: found.stx_uid,
             gid: found.stx_gid,
             links: found.stx_nlink,
+            allocated: found.stx_blocks.saturating_mul(512),
             mount,
             device,
             is_mount_point: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
@@ -654,12 +655,13 @@ impl Disk for OsDisk {
         created.map(|fd| self.file(fd)).map_err(|errno| failed("create", name.as_bytes(), errno))
     }
 
-    fn reserve(&self, file: &File, bytes: u64) -> Result<()> {
-        if bytes == 0 {
+    fn reserve(&self, file: &File, bytes: Range<u64>) -> Result<()> {
+        if bytes.is_empty() {
             return Ok(());
         }
         let file = fd(&file.0)?;
-        match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes)) {
+        let length = bytes.end - bytes.start;
+        match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, bytes.start, length)) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(errno) => Err(failed("reserve room for", b"", errno)),
         }
@@ -789,6 +791,14 @@ impl Disk for OsDisk {
             .map_err(|errno| failed("make the folder", name.as_bytes(), errno))
     }
 
+    fn make_private(&self, dir: &Dir) -> Result<()> {
+        rustix::fs::fchmod(fd(&dir.0)?, Mode::RWXU).map_err(|errno| failed("make private", b"", errno))
+    }
+
+    fn user(&self) -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
     fn unlink(&self, at: &Dir, name: &Name) -> Result<()> {
         rustix::fs::unlinkat(fd(&at.0)?, name.as_bytes(), AtFlags::empty())
             .map_err(|errno| self.in_use_or_mounted(failed("remove", name.as_bytes(), errno), &[(at, name)]))
@@ -832,6 +842,8 @@ impl Disk for OsDisk {
         Ok(Space {
             total: found.f_blocks.saturating_mul(found.f_frsize),
             free: found.f_bavail.saturating_mul(found.f_frsize),
+            files_total: found.f_files,
+            files_free: found.f_favail,
         })
     }
 

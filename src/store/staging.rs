@@ -3,6 +3,7 @@
 //! A [`Staging`] has no name, or one that only noclobber knows, so a client that goes away leaves nothing: dropping it is enough.
 //! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
 
+mod ahead;
 mod tree;
 
 use std::sync::Arc;
@@ -17,7 +18,10 @@ use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Result
 use super::history::remove_tree;
 use super::naming;
 
+pub use ahead::RoomAhead;
 pub use tree::StagedTree;
+
+use ahead::Aside;
 pub(super) use tree::each_entry;
 
 /// What the names of unfinished uploads begin with, where they need one.
@@ -34,6 +38,7 @@ pub struct Staging {
     written: u64,
     /// The folder whose group it is to have, if that hands its group on.
     heir_of: Option<Dir>,
+    aside: Option<Aside>,
 }
 
 /// An upload that is complete, on the disk, and read-only from now on.
@@ -73,15 +78,10 @@ struct OwnName {
 }
 
 impl Staging {
-    /// Begins an upload for the folder `parent`, and sets room aside for the `announced` bytes.
+    /// Begins an upload for the folder `parent`.
     ///
     /// `swap` gives the folder for uploads that need a name, where the file system has no nameless files.
-    pub fn begin(
-        disk: &Arc<dyn Disk>,
-        parent: &Dir,
-        announced: Option<u64>,
-        swap: impl FnOnce() -> Result<Dir>,
-    ) -> Result<Self> {
+    pub fn begin(disk: &Arc<dyn Disk>, parent: &Dir, swap: impl FnOnce() -> Result<Dir>) -> Result<Self> {
         let folder = disk.dir_status(parent)?.stamp.id;
         let (file, own_name) = if disk.abilities().nameless {
             (disk.create_nameless(parent)?, None)
@@ -97,19 +97,14 @@ impl Staging {
             };
             (file, Some(OwnName { disk: Arc::clone(disk), dir, name, id, sweep: true }))
         };
-        let staging = Self {
-            disk: Arc::clone(disk),
-            file,
-            own_name,
-            folder,
-            hasher: blake3::Hasher::new(),
-            written: 0,
-            heir_of: None,
-        };
-        if let Some(bytes) = announced.filter(|bytes| *bytes > 0) {
-            staging.disk.reserve(&staging.file, bytes)?;
-        }
-        Ok(staging)
+        let hasher = blake3::Hasher::new();
+        let disk = Arc::clone(disk);
+        Ok(Self { disk, file, own_name, folder, hasher, written: 0, heir_of: None, aside: None })
+    }
+
+    /// Sets room aside, as bytes come, for an upload of `announced` bytes to the file system `mount`, on which `parent` lies.
+    pub fn announce(&mut self, all: &Arc<RoomAhead>, parent: &Dir, mount: u64, announced: u64) {
+        self.aside = Aside::new(all, &self.disk, parent, mount, announced);
     }
 
     /// Lets it have the group of the folder that it is for, if that hands its group on: what is copied there is at home there.
@@ -122,6 +117,9 @@ impl Staging {
         self.disk.write(&self.file, self.written, bytes)?;
         self.hasher.update(bytes);
         self.written += bytes.len() as u64;
+        if let Some(aside) = &mut self.aside {
+            aside.go_on(&self.file, self.written);
+        }
         Ok(())
     }
 
@@ -360,7 +358,7 @@ pub fn try_name(disk: &Arc<dyn Disk>, swap: Dir, name: &Name) -> Result<()> {
     }
 }
 
-/// Removes what unfinished uploads of an earlier run left in the folder `swap`.
+/// Removes what unfinished uploads of an earlier run left in the folder `swap`, as far as it can be.
 pub fn sweep(disk: &dyn Disk, swap: &Dir) -> Result<()> {
     let mut left = Vec::new();
     disk.list(swap, &mut |entry| {
@@ -369,10 +367,15 @@ pub fn sweep(disk: &dyn Disk, swap: &Dir) -> Result<()> {
         }
         std::ops::ControlFlow::Continue(())
     })?;
-    left.iter().try_for_each(|entry| match entry.status.kind {
-        Kind::Dir => remove_tree(disk, swap, &entry.name),
-        _ => disk.unlink(swap, &entry.name),
-    })
+    let mut swept = Ok(());
+    for entry in &left {
+        let removed = match entry.status.kind {
+            Kind::Dir => remove_tree(disk, swap, &entry.name),
+            _ => disk.unlink(swap, &entry.name),
+        };
+        swept = swept.and(removed);
+    }
+    swept
 }
 
 /// Unique among the uploads of this process; those of an earlier one are swept before the first is begun.

@@ -872,11 +872,12 @@ impl Disk for SimDisk {
         )
     }
 
-    fn reserve(&self, file: &File, bytes: u64) -> Result<()> {
-        let label = |state: &State| format!("{} {bytes} bytes", state.file_label(file));
+    fn reserve(&self, file: &File, bytes: std::ops::Range<u64>) -> Result<()> {
+        let label = |state: &State| format!("{} bytes {bytes:?}", state.file_label(file));
         self.change("reserve", "", label, |state| {
-            state.make_room(id(&file.0), bytes)?;
-            state.inode_mut(id(&file.0)).reserved = bytes;
+            state.make_room(id(&file.0), bytes.end)?;
+            let inode = state.inode_mut(id(&file.0));
+            inode.reserved = inode.reserved.max(bytes.end);
             Ok(())
         })
     }
@@ -1131,6 +1132,23 @@ impl Disk for SimDisk {
         )
     }
 
+    fn make_private(&self, dir: &Dir) -> Result<()> {
+        self.change(
+            "make_private",
+            "",
+            |state| state.label(dir, b""),
+            |state| {
+                let dir = state.inode_mut(id(&dir.0));
+                dir.mode = 0o700;
+                Ok(())
+            },
+        )
+    }
+
+    fn user(&self) -> u32 {
+        USER
+    }
+
     fn unlink(&self, at: &Dir, name: &Name) -> Result<()> {
         self.change(
             "unlink",
@@ -1214,7 +1232,7 @@ impl Disk for SimDisk {
             |state| state.label(dir, b""),
             |state| {
                 let total = state.features.capacity;
-                Ok(Space { total, free: total.saturating_sub(state.used()) })
+                Ok(Space { total, free: total.saturating_sub(state.used()), files_total: 0, files_free: 0 })
             },
         )
     }
@@ -1397,6 +1415,7 @@ impl State {
             uid: inode.uid,
             gid: inode.gid,
             links: if inode.kind == Kind::Dir { 2 } else { self.links(number) as u32 },
+            allocated: inode.reserved.max(inode.bytes.len() as u64),
             mount: 1,
             device: 1,
             is_mount_point: false,

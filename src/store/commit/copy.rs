@@ -103,7 +103,7 @@ impl Tree {
                 Opened::Dir(_) => return self.stage_folder(source, target, members),
                 Opened::File(file, status) => {
                     let swap = || self.history.swap(&target.path, target.mount);
-                    let mut staging = Staging::begin(&self.disk, &target.parent, Some(status.stamp.size), swap)?;
+                    let mut staging = Staging::begin(&self.disk, &target.parent, swap)?;
                     self.let_settle(&status.stamp, &target.parent)?;
                     staging.copy_from(&file)?;
                     staging.inherits_from(&target.parent);
@@ -241,12 +241,12 @@ impl<'a> Claim<'a> {
     }
 
     /// Fails if nothing may be changed where this is. It is asked before the first of two steps, so that the second does not fail.
-    fn must_be_removable(&self) -> Result<()> {
+    fn must_be_removable(&self, now: Timestamp) -> Result<()> {
         let (disk, history) = (&self.tree.disk, &self.tree.history);
         if disk.abilities().nameless {
             disk.create_nameless(&self.site.parent)?;
         }
-        history.place(&self.site.path, self.site.mount).map(drop)
+        history.place(&self.site.path, self.site.mount, now).map(drop)
     }
 
     /// Undoes a copy that was put here: it becomes a version, and what it had displaced comes back.
@@ -291,7 +291,7 @@ impl<'a> Pair<'a> {
         if seen.status.stamp != file.of {
             return Ok(Swap::Lost);
         }
-        self.source().must_be_removable()?;
+        self.source().must_be_removable(now)?;
         let at_source = self.source().tree.mutexes.begin_change(&self.source().site.name);
         let mut changed = match self.target().put_copy(target, copy, surprises.target, now)? {
             Swap::Done(changed) => changed,

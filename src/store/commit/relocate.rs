@@ -173,8 +173,8 @@ impl<'a> Pair<'a> {
     ) -> Result<Swap<'a>> {
         let (tree, site) = (self.tree, &self.target.site);
         let (expected, moved) = (target.status, source.status.stamp.id);
-        let place = tree.history.place(&site.path, site.mount)?;
-        let source_place = self.source_place(Some(&place))?;
+        let place = tree.history.place(&site.path, site.mount, now)?;
+        let source_place = self.source_place(Some(&place), now)?;
         let entry = self
             .target
             .free_entry(&place, now, |id| EntryName::under_way(id, Act::Exchange, expected.stamp.id, Some(moved)))?;
@@ -262,7 +262,7 @@ impl<'a> Pair<'a> {
     /// Both names lead to one file. If they are two, only the source's is taken away; if they are one in two spellings, it is spelt anew.
     fn drop_the_source_name(&self, mut source: Ready, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
         let expected = source.status;
-        let place = self.source_place(None)?;
+        let place = self.source_place(None, now)?;
         let entry = self
             .source
             .free_entry(&place, now, |id| EntryName::under_way(id, Act::TakeOut, expected.stamp.id, None))?;
@@ -307,7 +307,7 @@ impl<'a> Pair<'a> {
         let moves_as_it_is = surprise == Surprise::Accept || source.status.kind != Kind::File;
         // Its own name would be in the way.
         if self.is_one_name || moves_as_it_is && !self.disk().abilities().no_replace {
-            let place = self.source_place(taken_out)?;
+            let place = self.source_place(taken_out, now)?;
             return self.enter_by_private_name(source, &place, surprise, now);
         }
         if moves_as_it_is {
@@ -317,7 +317,7 @@ impl<'a> Pair<'a> {
                 Ok(()) => Ok(Entered::Done(self.both_folders())),
             };
         }
-        let place = self.source_place(taken_out)?;
+        let place = self.source_place(taken_out, now)?;
         if !source.is_unchanged(&**self.disk())? {
             return Ok(Entered::Lost);
         }
@@ -368,11 +368,11 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn source_place<'b>(&'b self, beside: Option<&'b Place<'_>>) -> Result<Place<'b>> {
+    fn source_place<'b>(&'b self, beside: Option<&'b Place<'_>>, now: Timestamp) -> Result<Place<'b>> {
         let (history, site) = (&self.tree.history, &self.source.site);
         let place = match beside {
             Some(beside) => history.place_beside(beside, &site.path, site.mount)?,
-            None => history.place(&site.path, site.mount)?,
+            None => history.place(&site.path, site.mount, now)?,
         };
         let mut untidy = lock(&self.tree.untidy);
         if untidy.len() < UNTIDY_MAX {
@@ -443,7 +443,7 @@ impl<'a> Claim<'a> {
             Ok(ready) => (ready.status, ready.lease),
             Err(unready) => return Ok(unready.into()),
         };
-        let place = tree.history.place(&site.path, site.mount)?;
+        let place = tree.history.place(&site.path, site.mount, now)?;
         let entry = self
             .free_entry(&place, now, |id| EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(incoming)))?;
         let change = tree.mutexes.begin_change(&site.name);

@@ -6,10 +6,12 @@
 //! ever taken for an entry, nor an entry for a folder of the share.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
 use super::super::disk::{Cause, Dir, DiskError, Kind, Result};
+use super::super::notice::Notice;
 use super::History;
 use super::walk::list;
 
@@ -75,10 +77,10 @@ impl History {
         let mount = self.disk.dir_status(&root)?.mount;
         let mut tops = vec![Top { path: SharePath::root(), dir: root.clone(), mount }];
         let mounts = format!("{RESERVED}/{MOUNTS}").into_bytes();
-        let Some(noted) = found(self.disk.open_dir(&root, &mounts))? else { return Ok(tops) };
+        let Ok(noted) = self.disk.open_dir(&root, &mounts) else { return Ok(tops) };
         let mut todo = vec![(SharePath::root(), mount, noted)];
         while let Some((above, mount_above, noted)) = todo.pop() {
-            for entry in list(&*self.disk, &noted)? {
+            for entry in list(&*self.disk, &noted).unwrap_or_default() {
                 if entry.status.kind != Kind::Dir || entry.name.is_reserved() {
                     continue;
                 }
@@ -88,7 +90,9 @@ impl History {
                 if mount != mount_above {
                     tops.push(Top { path: path.clone(), dir, mount });
                 }
-                todo.push((path, mount, self.disk.open_dir(&noted, entry.name.as_bytes())?));
+                if let Ok(noted) = self.disk.open_dir(&noted, entry.name.as_bytes()) {
+                    todo.push((path, mount, noted));
+                }
             }
         }
         Ok(tops)
@@ -157,6 +161,7 @@ impl History {
             return Ok(());
         }
         self.make_dir(top, &own_name(RESERVED))?;
+        self.check_own_folder(top)?;
         let own = self.disk.open_dir(top, RESERVED.as_bytes())?;
         match self.disk.create_named(&own, &own_name(RUNNING)) {
             Err(error) if error.cause != Cause::Exists => return Err(error),
@@ -169,7 +174,47 @@ impl History {
             let _ = self.note_mount(top_path);
         }
         begun.insert(top_path.clone());
+        self.spare_is_due.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Fails if what has the name of noclobber's own folder on any file system of the share cannot be used for it.
+    pub fn check_own_folders(&self) -> Result<()> {
+        self.tops()?.iter().try_for_each(|top| self.check_own_folder(&top.dir))
+    }
+
+    /// Whoever owns the folder could take the history away, and whoever may write there as well. Where the file system keeps no owners they
+    /// tell nothing.
+    fn check_own_folder(&self, top: &Dir) -> Result<()> {
+        let name = own_name(RESERVED);
+        let Some(status) = self.disk.look(top, &name)? else { return Ok(()) };
+        if status.kind != Kind::Dir {
+            return Err(unusable(
+                "something of this name is there that is no folder; noclobber keeps the history in a folder of this name",
+            ));
+        }
+        let own = self.disk.open_dir(top, RESERVED.as_bytes())?;
+        if status.uid != self.disk.user() && !self.gives_everything_to(&own, status.uid) {
+            return Err(unusable(&format!(
+                "the folder belongs to another user (number {}), who could take the history away",
+                status.uid
+            )));
+        }
+        if status.mode & 0o077 != 0
+            && let Err(error) = self.disk.make_private(&own)
+        {
+            self.tell(Notice::Open { why: error.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Whether a file that is made here belongs to that user, whoever makes it.
+    fn gives_everything_to(&self, own: &Dir, user: u32) -> bool {
+        let name = own_name("owner");
+        let Ok(file) = self.disk.create_named(own, &name) else { return false };
+        let status = self.disk.status(&file);
+        let _ = self.disk.unlink(own, &name);
+        status.is_ok_and(|status| status.uid == user)
     }
 
     /// Says whether it was made, or was there already.
@@ -216,4 +261,16 @@ pub(super) fn found(opened: Result<Dir>) -> Result<Option<Dir>> {
         Err(DiskError { cause: Cause::NotFound | Cause::NotADirectory, .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Something stands where a folder of noclobber's own should be. It is nothing that the client asked for, so it is never said to be missing.
+pub(super) fn in_the_way(error: DiskError) -> DiskError {
+    match error.cause {
+        Cause::NotADirectory | Cause::Escapes => DiskError { cause: Cause::Failed, ..error },
+        _ => error,
+    }
+}
+
+fn unusable(why: &str) -> DiskError {
+    DiskError { operation: "use", name: RESERVED.to_owned(), cause: Cause::Failed, message: why.to_owned() }
 }

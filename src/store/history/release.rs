@@ -1,129 +1,403 @@
-//! Which versions go, and when: those that are too old or too many, and those whose room an upload needs.
+//! Letting versions go: by the keep rule, and to make room for what would not fit.
+//!
+//! What cannot be measured, opened or removed stays, is told once, and stops nothing. For room nothing goes unless that suffices, and no more
+//! than has to.
 
-use std::iter;
+use std::collections::{HashMap, HashSet};
+use std::ops::Add;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::model::stamp::Timestamp;
-use crate::model::version::{Ending, KeepRule, Kept};
+use crate::model::keep_rule::{self, KeepRule, Kept, KeptContent, Room, YOUNG};
+use crate::model::path::SharePath;
+use crate::model::stamp::{FileId, Timestamp};
+use crate::model::version::Ending;
 
-use super::super::disk::{Kind, Result, Status};
+use super::super::disk::{Dir, DiskError, File, Kind, Opened, Result, Status};
+use super::super::notice::Notice;
 use super::layout::{Top, relative};
-use super::walk::tree_bytes;
-use super::{Found, History, KeepLimits, Version};
-
-/// Versions younger than this are not let go: a second look is still to come.
-const YOUNG: Duration = Duration::from_secs(30);
+use super::walk::{Tree, measure_tree};
+use super::{Found, History, KeepLimits};
 
 /// How long a refused upload is kept where there is no history.
 const UPLOADS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// What was let go, and what could have been.
-#[derive(Clone, Copy, Debug, Default)]
-struct Released {
-    count: usize,
-    /// How many bytes the versions take that stay.
-    stays: u64,
+/// How often it is looked for other versions when some that were to make room cannot go.
+const CHOICES_MAX: usize = 8;
+
+/// For how long it is remembered how much the history could give, so that requests which do not fit cost no walk each.
+const REMEMBERED: Duration = Duration::from_secs(2);
+
+/// How many bytes are read in one go of the keep rule to find versions with the same content.
+const COMPARED_BYTES_MAX: u64 = 64 << 20;
+
+/// How many bytes are compared at once.
+const COMPARED_AT_ONCE: usize = 64 << 10;
+
+/// For how many trees it is remembered what they take.
+const TREES_MAX: usize = 100_000;
+
+/// How many entries that cannot be handled are remembered.
+const STUCK_MAX: usize = 100_000;
+
+/// What is remembered of the history from one walk to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// What the trees take that are kept: they do not change any more.
+    trees: HashMap<FileId, Tree>,
+    /// How much the history on a mount could give, when that was found out, and how often places had been asked for until then.
+    could_give: HashMap<u64, (Timestamp, u64, Room)>,
+    /// Entries that could not be handled. Each was told of.
+    stuck: HashSet<FileId>,
+    /// Paths whose folder could not be walked. Each was told of.
+    closed: HashSet<SharePath>,
+}
+
+/// All versions on one file system that may go at all, the oldest first.
+struct Census {
+    found: Vec<Found>,
+    kept: Vec<Kept>,
 }
 
 impl History {
     /// Lets versions go by the keep rule; says how many. Without a history there are but refused uploads, which somebody may have seen for
     /// an instant and opened: they go when nobody can be about to write any more.
     pub fn prune(&self, now: Timestamp) -> Result<usize> {
-        let (mut gone, mut stays) = (0, 0);
+        let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.time(now);
+        let mut gone = 0;
         for top in &self.tops()? {
-            let rule = match self.limits {
-                None => KeepRule { age_max: UPLOADS_KEPT, bytes_max: u64::MAX },
-                Some(KeepLimits { age_max, percent_max }) => {
-                    let total = self.disk.space(&top.dir)?.total;
-                    KeepRule { age_max, bytes_max: total / 100 * u64::from(percent_max) }
-                }
-            };
-            let released = self.release(top, now, |kept| rule.lets_go(kept, now))?;
-            gone += released.count;
-            // What other file systems give back is of no use to the share's own.
-            stays += if top.path.is_root() { released.stays } else { 0 };
+            match self.prune_top(top, now) {
+                Ok(count) => gone += count,
+                Err(error) => self.tell_once_of_folder(&top.path, &error),
+            }
         }
-        self.bytes.store(stays, Ordering::Relaxed);
         Ok(gone)
     }
 
-    /// Lets the oldest versions on a mount go until `bytes` are free there; says whether any was.
-    pub fn make_room(&self, mount: u64, bytes: u64, now: Timestamp) -> Result<bool> {
-        let mut released = 0;
-        for top in self.tops()?.iter().filter(|top| top.mount == mount) {
-            let free = self.disk.space(&top.dir)?.free;
-            let gone = self.release(top, now, |kept| {
-                let mut gained = 0;
-                let enough = |version: &Kept| {
-                    let already = free.saturating_add(gained) >= bytes;
-                    gained += version.bytes;
-                    already
-                };
-                kept.iter().position(enough).unwrap_or(kept.len())
-            })?;
-            released += gone.count;
-            if top.path.is_root() {
-                self.bytes.store(gone.stays, Ordering::Relaxed);
-            }
-        }
-        Ok(released > 0)
+    fn prune_top(&self, top: &Top, now: Timestamp) -> Result<usize> {
+        let mut census = self.census(top)?;
+        let mut gone = self.let_empty_ones_go(&mut census, top, now);
+        let Some(KeepLimits { age_max, percent_max }) = self.limits else {
+            let old = |kept: &Kept| now.since(kept.since) > UPLOADS_KEPT;
+            let old: Vec<_> = (0..census.kept.len()).filter(|index| old(&census.kept[*index])).collect();
+            return Ok(gone + self.let_all_go(&mut census, &old));
+        };
+        let rule = KeepRule { age_max, room_max: self.disk.space(&top.dir)?.percent(percent_max) };
+        self.find_same_content(&mut census, now);
+        let outlived = rule.outlived(&census.kept, now);
+        gone += self.let_all_go(&mut census, &outlived);
+        let exceeding = rule.exceeding(&census.kept, now);
+        gone += self.let_all_go(&mut census, &exceeding);
+        self.remember_what_it_could_give(top, &census, now);
+        Ok(gone)
     }
 
-    /// Lets as many of the oldest versions on a file system go as `count` says.
-    fn release(&self, top: &Top, now: Timestamp, count: impl FnOnce(&[Kept]) -> usize) -> Result<Released> {
-        let mut versions = Vec::new();
-        self.walk_top(self.area(), top, &top.path, &mut versions)?;
-        versions.retain(|found| {
+    /// Whether `wanted` is free on a mount or would be if the history gave what it may. Nothing goes.
+    pub fn has_room(&self, at: &Dir, mount: u64, wanted: Room, now: Timestamp) -> Result<bool> {
+        let space = self.disk.space(at)?;
+        let short = wanted - space.free_room();
+        if short == Room::default() {
+            return Ok(true);
+        }
+        Ok(wanted.bytes <= space.total && self.could_give(mount, self.time(now)).covers(short))
+    }
+
+    /// Sees to it that `wanted` is free on a mount, by letting versions go, if that suffices; says whether it is free now. Whatever is wrong
+    /// with an entry of the history, it is no error of whoever needs the room.
+    pub fn make_room(&self, mount: u64, wanted: Room, now: Timestamp) -> bool {
+        self.make_room_for_a_step(mount, wanted, wanted, now)
+    }
+
+    /// As [`History::make_room`], for a `step` of something that will take `whole`: nothing goes unless that could be had.
+    pub fn make_room_for_a_step(&self, mount: u64, step: Room, whole: Room, now: Timestamp) -> bool {
+        let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.time(now);
+        let Ok(tops) = self.tops() else { return false };
+        tops.iter().filter(|top| top.mount == mount).any(|top| {
+            self.make_room_on(top, step, whole, now).unwrap_or_else(|error| {
+                self.tell_once_of_folder(&top.path, &error);
+                false
+            })
+        })
+    }
+
+    fn make_room_on(&self, top: &Top, step: Room, whole: Room, now: Timestamp) -> Result<bool> {
+        let free = || Ok::<_, DiskError>(self.disk.space(&top.dir)?.free_room());
+        let short = || Ok::<_, DiskError>(step - free()?);
+        if short()? == Room::default() {
+            return Ok(true);
+        }
+        let in_all_short = whole - free()?;
+        if self.remembered(top.mount, now).is_some_and(|room| !room.covers(in_all_short)) {
+            return Ok(false);
+        }
+        let mut census = self.census(top)?;
+        if !keep_rule::could_give(&census.kept, now).covers(in_all_short) {
+            self.remember_what_it_could_give(top, &census, now);
+            return Ok(false);
+        }
+        let mut gone = Vec::new();
+        for _ in 0..CHOICES_MAX {
+            let Some(chosen) = keep_rule::giving(&census.kept, short()?, now) else { break };
+            // Nothing goes before it is known that all of it can.
+            let blocked: Vec<_> =
+                chosen.iter().copied().filter(|index| self.is_held_fast(&census.found[*index])).collect();
+            if !blocked.is_empty() {
+                census.leave_out(&blocked);
+                continue;
+            }
+            for index in &chosen {
+                if short()? == Room::default() {
+                    break;
+                }
+                if self.let_found_go(&census.found[*index]) {
+                    gone.push(census.kept[*index].room);
+                }
+            }
+            census.leave_out(&chosen);
+            if short()? == Room::default() {
+                break;
+            }
+        }
+        self.remember_what_it_could_give(top, &census, now);
+        if !gone.is_empty() {
+            let room = gone.iter().copied().fold(Room::default(), Add::add);
+            self.tell(Notice::GaveRoom { versions: gone.len(), bytes: room.bytes });
+        }
+        Ok(short()? == Room::default())
+    }
+
+    /// How many bytes the share's own file system would have free besides, if the history gave what it may; as of when that was last found
+    /// out.
+    pub fn gives_back(&self) -> u64 {
+        self.gives_back.load(Ordering::Relaxed)
+    }
+
+    fn could_give(&self, mount: u64, now: Timestamp) -> Room {
+        if let Some(room) = self.remembered(mount, now) {
+            return room;
+        }
+        let Ok(tops) = self.tops() else { return Room::default() };
+        let mut room = Room::default();
+        for top in tops.iter().filter(|top| top.mount == mount) {
+            if let Ok(census) = self.census(top) {
+                room += self.remember_what_it_could_give(top, &census, now);
+            }
+        }
+        room
+    }
+
+    fn remembered(&self, mount: u64, now: Timestamp) -> Option<Room> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let (then, places, room) = memory.could_give.get(&mount)?;
+        let is_current = *places == self.places.load(Ordering::Relaxed) && now >= *then;
+        (is_current && now.since(*then) <= REMEMBERED).then_some(*room)
+    }
+
+    fn remember_what_it_could_give(&self, top: &Top, census: &Census, now: Timestamp) -> Room {
+        let room = keep_rule::could_give(&census.kept, now);
+        if top.path.is_root() {
+            self.gives_back.store(room.bytes, Ordering::Relaxed);
+        }
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.could_give.insert(top.mount, (now, self.places.load(Ordering::Relaxed), room));
+        room
+    }
+
+    /// Finds all versions on a file system that may go and can be measured, and what each would give back.
+    fn census(&self, top: &Top) -> Result<Census> {
+        let mut found = Vec::new();
+        self.walk_top(self.area(), top, &top.path, &mut found)?;
+        let mut trees = HashMap::new();
+        let mut census: Vec<(Found, Kept)> = Vec::with_capacity(found.len());
+        let (mut path, mut number) = (None, 0);
+        for found in found {
+            if path.as_ref() != Some(&found.path) {
+                (path, number) = (Some(found.path.clone()), number + 1);
+            }
             let may_go = match found.version.name.ending {
                 Ending::Upload => true,
                 Ending::Settled => self.keeps(),
                 Ending::Tail(_) => false,
             };
-            may_go && now.since(found.version.name.id.time()) > YOUNG
-        });
-        versions.sort_by(|one, other| one.version.name.id.cmp(&other.version.name.id));
-        let empty: Vec<_> = versions.extract_if(.., |found| self.was_only_begun(top, found)).collect();
-        let mut kept = Vec::with_capacity(versions.len());
-        for found in &versions {
-            kept.push(Kept { since: found.version.name.id.time(), bytes: self.bytes_of(found)? });
-        }
-        let count = count(&kept);
-        let mut released = Released { stays: kept[count..].iter().map(|kept| kept.bytes).sum(), ..Released::default() };
-        let bytes = kept[..count].iter().map(|kept| kept.bytes).chain(iter::repeat(0));
-        for (found, bytes) in versions[..count].iter().chain(&empty).zip(bytes) {
-            let (dir, name) = (found.dir(&*self.disk)?, &found.version.entry);
-            // What a program writes into it now is nowhere else.
-            if self.is_busy(&dir, name)? {
-                released.stays += bytes;
+            if !may_go || self.is_stuck(&found) {
                 continue;
             }
-            self.let_go(&dir, name)?;
-            let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
-            self.remove_empty(&found.top, &found.folder);
-            released.count += 1;
+            match self.measure(&found, &mut trees) {
+                Ok((room, content)) => {
+                    let kept = Kept { path: number, since: found.version.name.id.time(), room, content };
+                    census.push((found, kept));
+                }
+                Err(error) => self.tell_once(&found, &error),
+            }
         }
-        Ok(released)
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.trees.len() > TREES_MAX {
+            memory.trees.clear();
+        }
+        memory.trees.extend(trees);
+        drop(memory);
+        census.sort_by(|(one, _), (other, _)| one.version.name.id.cmp(&other.version.name.id));
+        let (found, kept) = census.into_iter().unzip();
+        Ok(Census { found, kept })
     }
 
-    /// Whether it is an empty file, and there is a file again in its place. Drives make a file first and fill it then, so every file that comes
-    /// from them would have such a version, which tells nobody anything.
+    fn measure(&self, found: &Found, trees: &mut HashMap<FileId, Tree>) -> Result<(Room, KeptContent)> {
+        let status = &found.version.status;
+        if status.kind != Kind::Dir {
+            // What has another name gives nothing back.
+            let own = if status.links > 1 { Room::default() } else { Room { bytes: status.allocated, files: 1 } };
+            let is_empty = status.kind == Kind::File && status.stamp.size == 0;
+            return Ok((own + found.folders, if is_empty { KeptContent::Empty } else { KeptContent::Bytes }));
+        }
+        let known = self.memory.lock().unwrap_or_else(PoisonError::into_inner).trees.get(&status.stamp.id).copied();
+        let tree = match known {
+            Some(tree) => tree,
+            None => {
+                let dir = found.dir(&*self.disk)?;
+                measure_tree(&*self.disk, self.disk.open_dir(&dir, found.version.entry.as_bytes())?)?
+            }
+        };
+        trees.insert(status.stamp.id, tree);
+        Ok((tree.room + found.folders, tree.content))
+    }
+
+    /// Lets empty versions go whose file was filled since. Drives make a file first and fill it then, so every file that comes from them would
+    /// have such a version, which tells nobody anything.
+    fn let_empty_ones_go(&self, census: &mut Census, top: &Top, now: Timestamp) -> usize {
+        let goes = |index: &usize| {
+            let (found, kept) = (&census.found[*index], &census.kept[*index]);
+            now.since(kept.since) > YOUNG
+                && found.version.name.ending == Ending::Settled
+                && self.was_only_begun(top, found)
+        };
+        let empty: Vec<_> = (0..census.kept.len()).filter(goes).collect();
+        self.let_all_go(census, &empty)
+    }
+
     fn was_only_begun(&self, top: &Top, found: &Found) -> bool {
-        let Version { name, status, .. } = &found.version;
-        let is_empty = name.ending == Ending::Settled && status.kind == Kind::File && status.stamp.size == 0;
-        is_empty && {
+        let status = &found.version.status;
+        status.kind == Kind::File && status.stamp.size == 0 && {
             let there = self.disk.look_path(&top.dir, relative(&found.path, &top.path));
             matches!(there, Ok(Some(Status { kind: Kind::File, .. })))
         }
     }
 
-    fn bytes_of(&self, found: &Found) -> Result<u64> {
-        match found.version.status.kind {
-            Kind::Dir => {
-                tree_bytes(&*self.disk, self.disk.open_dir(&found.dir(&*self.disk)?, found.version.entry.as_bytes())?)
+    /// Marks versions with the same content as the next version of their path, as far as reading so much tells.
+    fn find_same_content(&self, census: &mut Census, now: Timestamp) {
+        let mut newer = HashMap::<usize, usize>::new();
+        let mut left = COMPARED_BYTES_MAX;
+        for index in (0..census.kept.len()).rev() {
+            let Some(next) = newer.insert(census.kept[index].path, index) else { continue };
+            let (one, other) = (&census.found[index], &census.found[next]);
+            let (size, files) = (one.version.status.stamp.size, [one, other].map(|found| found.version.status.kind));
+            let may_be_same = files == [Kind::File; 2] && size > 0 && size == other.version.status.stamp.size;
+            if may_be_same
+                && keep_rule::is_past_its_first_hour(&census.kept[next], now)
+                && self.has_same_content(one, other, &mut left).unwrap_or(false)
+            {
+                census.kept[index].content = KeptContent::SameAsNext;
             }
-            _ => Ok(found.version.status.stamp.size),
         }
+    }
+
+    fn has_same_content(&self, one: &Found, other: &Found, left: &mut u64) -> Result<bool> {
+        let open = |found: &Found| match self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)? {
+            Opened::File(file, _) => Ok(Some(file)),
+            _ => Ok::<_, DiskError>(None),
+        };
+        let (Some(one), Some(other)) = (open(one)?, open(other)?) else { return Ok(false) };
+        let (mut mine, mut its) = (vec![0; COMPARED_AT_ONCE], vec![0; COMPARED_AT_ONCE]);
+        let mut offset = 0;
+        loop {
+            let fill = |file: &File, buffer: &mut [u8]| {
+                let mut filled = 0;
+                while filled < buffer.len() {
+                    match self.disk.read(file, offset + filled as u64, &mut buffer[filled..])? {
+                        0 => break,
+                        count => filled += count,
+                    }
+                }
+                Ok::<_, DiskError>(filled)
+            };
+            let count = fill(&one, &mut mine)?;
+            if count != fill(&other, &mut its)? || mine[..count] != its[..count] {
+                return Ok(false);
+            }
+            if count == 0 {
+                return Ok(true);
+            }
+            offset += count as u64;
+            let Some(rest) = left.checked_sub(count as u64) else { return Ok(false) };
+            *left = rest;
+        }
+    }
+
+    /// Lets these go, as far as it can be, and takes them out of the census; says how many went.
+    fn let_all_go(&self, census: &mut Census, chosen: &[usize]) -> usize {
+        let goes = |index: &&usize| {
+            let found = &census.found[**index];
+            !self.is_held_fast(found) && self.let_found_go(found)
+        };
+        let gone = chosen.iter().filter(goes).count();
+        census.leave_out(chosen);
+        gone
+    }
+
+    /// Whether somebody writes into it now, which would be nowhere else then, or it cannot even be opened.
+    fn is_held_fast(&self, found: &Found) -> bool {
+        let busy = found.dir(&*self.disk).and_then(|dir| self.is_busy(&dir, &found.version.entry));
+        busy.unwrap_or_else(|error| {
+            self.tell_once(found, &error);
+            true
+        })
+    }
+
+    fn let_found_go(&self, found: &Found) -> bool {
+        let gone = found.dir(&*self.disk).and_then(|dir| self.let_go(&dir, &found.version.entry));
+        match gone {
+            Ok(()) => {
+                let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+                self.remove_empty(&found.top, &found.folder);
+                true
+            }
+            Err(error) => {
+                self.tell_once(found, &error);
+                false
+            }
+        }
+    }
+
+    fn is_stuck(&self, found: &Found) -> bool {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.stuck.contains(&found.version.status.stamp.id)
+    }
+
+    /// An entry that cannot be handled stays from now on, until the server is started again.
+    fn tell_once(&self, found: &Found, error: &DiskError) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.stuck.len() < STUCK_MAX && memory.stuck.insert(found.version.status.stamp.id) {
+            self.tell(Notice::Stuck { path: found.path.clone(), why: error.to_string() });
+        }
+    }
+
+    /// As [`History::tell_once`], for all that lies below a folder.
+    pub(super) fn tell_once_of_folder(&self, path: &SharePath, error: &DiskError) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.closed.len() < STUCK_MAX && memory.closed.insert(path.clone()) {
+            self.tell(Notice::Stuck { path: path.clone(), why: error.to_string() });
+        }
+    }
+}
+
+impl Census {
+    fn leave_out(&mut self, indices: &[usize]) {
+        let out: HashSet<_> = indices.iter().copied().collect();
+        let mut at = 0..;
+        self.found.retain(|_| at.next().is_some_and(|index| !out.contains(&index)));
+        let mut at = 0..;
+        self.kept.retain(|_| at.next().is_some_and(|index| !out.contains(&index)));
     }
 }

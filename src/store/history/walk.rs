@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use crate::model::keep_rule::{KeptContent, Room};
 use crate::model::path::{Name, SharePath};
 use crate::model::version::EntryName;
 
-use super::super::disk::{Cause, Dir, Disk, Entry, Kind, Result};
+use super::super::disk::{Cause, Dir, Disk, Entry, Kind, Result, Status};
 use super::super::naming;
 use super::layout::{Top, found, own_name, relative};
 use super::{Found, History, Version};
@@ -28,24 +29,52 @@ impl History {
     pub(super) fn walk_top(&self, area: &str, top: &Top, below: &SharePath, all: &mut Vec<Found>) -> Result<()> {
         let folder = self.folder_of(area, relative(below, &top.path));
         let Some(first) = found(self.disk.open_dir(&top.dir, &folder))? else { return Ok(()) };
-        let mut todo = vec![(below.clone(), Pending::Open(first))];
-        while let Some((path, pending)) = todo.pop() {
-            let Some(dir) = found(pending.open(&*self.disk))? else { continue };
-            for entry in list(&*self.disk, &dir)? {
-                match entry.status.kind {
-                    Kind::Dir if entry.name.is_reserved() => {
-                        let Some(place) = found(self.disk.open_dir(&dir, entry.name.as_bytes()))? else { continue };
-                        let folder = self.entries_of(area, relative(&path, &top.path));
-                        all.extend(entries(&*self.disk, &place)?.into_iter().map(|version| Found {
-                            top: top.dir.clone(),
-                            folder: folder.clone(),
-                            path: path.clone(),
-                            version,
-                        }));
+        let mut todo = vec![(below.clone(), Pending::Open(first), Room::default())];
+        while let Some((path, pending, folder)) = todo.pop() {
+            let walked = self.walk_folder(area, top, &path, pending, folder, all, &mut todo);
+            if let Err(error) = walked {
+                self.tell_once_of_folder(&path, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of one path, the oldest first, and the folders of its members.
+    #[expect(clippy::too_many_arguments, reason = "it is the inner part of a loop")]
+    fn walk_folder(
+        &self,
+        area: &str,
+        top: &Top,
+        path: &SharePath,
+        folder: Pending,
+        own_room: Room,
+        all: &mut Vec<Found>,
+        todo: &mut Vec<(SharePath, Pending, Room)>,
+    ) -> Result<()> {
+        let Some(dir) = found(folder.open(&*self.disk))? else { return Ok(()) };
+        for entry in list(&*self.disk, &dir)? {
+            match entry.status.kind {
+                Kind::Dir if entry.name.is_reserved() => {
+                    let Some(place) = found(self.disk.open_dir(&dir, entry.name.as_bytes()))? else { continue };
+                    let folder = self.entries_of(area, relative(path, &top.path));
+                    let mut versions = entries(&*self.disk, &place)?;
+                    versions.sort_by(|one, other| one.name.id.cmp(&other.name.id));
+                    all.extend(versions.into_iter().map(|version| Found {
+                        top: top.dir.clone(),
+                        folder: folder.clone(),
+                        path: path.clone(),
+                        version,
+                        folders: Room::default(),
+                    }));
+                    if let Some(last) = all.last_mut().filter(|last| last.path == *path) {
+                        last.folders = own_room + room_of(&entry.status);
                     }
-                    Kind::Dir => todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name))),
-                    _ => {}
                 }
+                Kind::Dir => {
+                    let room = room_of(&entry.status);
+                    todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name), room));
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -81,13 +110,38 @@ impl Pending {
     }
 }
 
-pub(super) fn tree_bytes(disk: &dyn Disk, top: Dir) -> Result<u64> {
-    let mut bytes = 0;
-    each_file(disk, top, &mut |_, entry| {
-        bytes += entry.status.stamp.size;
-        Ok(())
-    })?;
-    Ok(bytes)
+/// What a folder tree takes, and what is in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tree {
+    pub(super) room: Room,
+    pub(super) content: KeptContent,
+}
+
+/// Measures a folder tree, and fails if any part of it cannot be looked at.
+pub(super) fn measure_tree(disk: &dyn Disk, top: Dir) -> Result<Tree> {
+    let mut tree = Tree { room: room_of(&disk.dir_status(&top)?), content: KeptContent::Folders };
+    let mut todo = vec![Pending::Open(top)];
+    while let Some(pending) = todo.pop() {
+        let dir = pending.open(disk)?;
+        for Entry { name, status, .. } in list(disk, &dir)? {
+            if status.kind == Kind::Dir {
+                todo.push(Pending::In(dir.clone(), name));
+            } else if status.kind != Kind::File || status.stamp.size > 0 {
+                tree.content = KeptContent::Bytes;
+            } else if tree.content == KeptContent::Folders {
+                tree.content = KeptContent::Empty;
+            }
+            // What has another name gives nothing back.
+            if status.kind == Kind::Dir || status.links <= 1 {
+                tree.room += room_of(&status);
+            }
+        }
+    }
+    Ok(tree)
+}
+
+fn room_of(status: &Status) -> Room {
+    Room { bytes: status.allocated, files: 1 }
 }
 
 /// Calls `each` for all in a tree that is no folder, with the folder it lies in.

@@ -1,0 +1,90 @@
+//! The time by which versions are named and age, and the note of it that outlives the process: the date of an empty file in the folder of
+//! noclobber's own.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use crate::model::age_clock::AgeClock;
+use crate::model::path::RESERVED;
+use crate::model::stamp::Timestamp;
+
+use super::super::disk::{Cause, Opened, Result};
+use super::History;
+use super::layout::{found, own_name};
+
+/// The file whose date is the note.
+const CLOCK: &str = "clock";
+
+/// How often the time is noted.
+const NOTED_EVERY: Duration = Duration::from_secs(600);
+
+/// The time, and when it was noted.
+#[derive(Debug)]
+pub(super) struct Clock {
+    time: AgeClock,
+    noted: Option<Duration>,
+}
+
+impl History {
+    /// What time it is, by the rule of [`AgeClock`], while the system's clock shows `now`.
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.get_or_insert_with(|| self.begin_clock(now)).time.time(now)
+    }
+
+    /// When something is displaced while the system's clock shows `now`: versions of a path keep their order when the clock is set back.
+    pub fn displaced_at(&self, now: Timestamp) -> Timestamp {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.get_or_insert_with(|| self.begin_clock(now)).time.last().max(now)
+    }
+
+    /// Observes the clock, which is to be done every second; `running` is how long the process has been running. The time is noted now and
+    /// then, if there is a history.
+    pub fn keep_time(&self, now: Timestamp, running: Duration) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = clock.get_or_insert_with(|| self.begin_clock(now));
+        let time = clock.time.observe(now, running);
+        let is_due = clock.noted.is_none_or(|noted| running.saturating_sub(noted) >= NOTED_EVERY);
+        // A note that cannot be made is no worse than one that is old: versions then age more slowly.
+        if is_due && self.note_time(time).unwrap_or(false) {
+            clock.noted = Some(running);
+        }
+    }
+
+    /// Notes the time when it was last observed.
+    pub fn note_last_time(&self) {
+        if let Some(clock) = &*self.clock.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = self.note_time(clock.time.last());
+        }
+    }
+
+    fn begin_clock(&self, now: Timestamp) -> Clock {
+        Clock { time: AgeClock::begin(self.noted_time().unwrap_or(None), now, Duration::ZERO), noted: None }
+    }
+
+    /// The time that an earlier run has noted; or else when its folder was last changed, which was by the same clock.
+    fn noted_time(&self) -> Result<Option<Timestamp>> {
+        let Some(own) = found(self.disk.open_dir(&self.disk.root()?, RESERVED.as_bytes()))? else { return Ok(None) };
+        let noted = match self.disk.look(&own, &own_name(CLOCK))? {
+            Some(status) => status,
+            None => self.disk.dir_status(&own)?,
+        };
+        Ok(Some(noted.stamp.mtime))
+    }
+
+    /// Says whether it was noted: where there is no folder of noclobber's own there is nothing that ages.
+    fn note_time(&self, time: Timestamp) -> Result<bool> {
+        let Some(own) = found(self.disk.open_dir(&self.disk.root()?, RESERVED.as_bytes()))? else { return Ok(false) };
+        let name = own_name(CLOCK);
+        let file = match self.disk.create_named(&own, &name) {
+            Ok(file) => file,
+            Err(error) if error.cause == Cause::Exists => match self.disk.open(&own, &name)? {
+                Opened::File(file, _) => file,
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        self.disk.set_mtime(&file, time)?;
+        Ok(true)
+    }
+}
