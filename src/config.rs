@@ -17,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use toml::Spanned;
 
+use crate::http::origin;
 use crate::mount_help::Address;
 use crate::store::disk::Tier;
 
@@ -55,8 +56,10 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Anybody who reaches an address beyond this machine may read and write.
     pub anonymous: bool,
-    /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost` and IP addresses.
+    /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost`, IP addresses and the machine's own.
     pub allowed_hosts: Vec<String>,
+    /// The origins of other sites' pages that may read and write, as browsers write them.
+    pub allowed_origins: Vec<String>,
     /// Where the index is kept.
     pub state: State,
     /// What the history keeps; `None`: there is none.
@@ -276,9 +279,12 @@ pub struct Cli {
     /// Let everybody who can reach the server read and write; needed to listen beyond this machine
     #[arg(long, help_heading = LISTENING)]
     anonymous: bool,
-    /// Answer to this host name besides localhost and IP addresses; may be given more than once
+    /// Answer to this host name besides localhost, IP addresses and the machine's own name; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = host_name, help_heading = LISTENING)]
     allow_host: Vec<String>,
+    /// Let pages of this origin read and write here, like https://editor.example; may be given more than once
+    #[arg(long, value_name = "ORIGIN", value_parser = origin::parse, help_heading = LISTENING)]
+    allow_origin: Vec<String>,
     /// How many threads answer requests [default: one for each core but one, which is left to the disk]
     #[arg(long, value_name = "N", help_heading = LISTENING)]
     workers: Option<NonZeroUsize>,
@@ -719,6 +725,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         listen,
         anonymous: cli.anonymous,
         allowed_hosts: cli.allow_host,
+        allowed_origins: cli.allow_origin,
         state,
         history: (!cli.no_history).then_some(keep),
         require_preconditions: cli.require_preconditions,

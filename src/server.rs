@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, bail};
 
 use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
+use crate::http::host::names_of_machine;
 use crate::http::transport::{self, Listener};
 use crate::http::verbs::{self, Verbs};
 use crate::http::versions::Described;
@@ -237,7 +238,8 @@ fn remove_sockets(listen: &[Listen]) {
 fn verb_settings(config: &Config) -> verbs::Settings {
     let limits = &config.limits;
     verbs::Settings {
-        allowed_hosts: config.allowed_hosts.clone(),
+        own_names: config.allowed_hosts.iter().cloned().chain(names_of_this_machine()).collect(),
+        allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,
         body_rate_min: limits.body_rate_min,
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
@@ -245,6 +247,10 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         cache_bytes: limits.cache_bytes,
         propfind_infinity: config.propfind_infinity,
     }
+}
+
+fn names_of_this_machine() -> Vec<String> {
+    names_of_machine(&rustix::system::uname().nodename().to_string_lossy())
 }
 
 fn transport_settings(config: &Config) -> transport::Settings {

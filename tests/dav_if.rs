@@ -40,8 +40,13 @@ const ROWS: &[(&str, u16)] = &[
     ("<HOST/F> (<T>)", TRUE),
     ("</F> ([\"stale\"]) (<T>)", TRUE),
     ("</F> ([\"stale\"] <T>)", FALSE),
-    ("<http://elsewhere.example/F> (<T>)", FALSE),
-    ("<http://elsewhere.example/F> (Not <T>)", TRUE),
+    // A proxy in front may have changed scheme, host and port: the path says which file is meant.
+    ("<http://elsewhere.example/F> (<T>)", TRUE),
+    ("<https://elsewhere.example:8443/F> (<T>)", TRUE),
+    ("<dav://me@elsewhere.example/F> (<T>)", TRUE),
+    ("<http://elsewhere.example/F> (Not <T>)", FALSE),
+    ("<ftp://elsewhere.example/F> (<T>)", FALSE),
+    ("<ftp://elsewhere.example/F> (Not <T>)", TRUE),
     ("</none> (Not [\"x\"]) ", LOCKED),
     ("</none> ([\"x\"])", FALSE),
     ("</none> (Not <T>)", TRUE),
@@ -154,7 +159,7 @@ fn lists_judge_the_place_they_name() {
     put(format!("(<{token}>)")).expect(412);
     put(format!("</d/e> ([{}])", tag_of("text"))).expect(412);
     put("</none> (Not [\"x\"])".to_owned()).expect(204);
-    put("<http://elsewhere.example/d> (Not [\"x\"])".to_owned()).expect(204);
+    put("<urn:elsewhere> (Not [\"x\"])".to_owned()).expect(204);
     put("(<urn:uuid:not-even-one>)".to_owned()).expect(412);
     put("(<DAV:no-lock>)".to_owned()).expect(412);
     server.put("/new.txt").states("([*])").body("x").expect(412);
@@ -216,4 +221,45 @@ fn conditions_of_two_places() {
             assert_eq!(server.local("from.txt").exists(), !(*holds && method == "MOVE"), "{method}, {what}");
         }
     }
+}
+
+/// RFC 4918 §10.4: `If` makes a GET and a HEAD conditional, too, also of what would be answered from memory, of a folder and of a version.
+#[test]
+fn reading_is_judged_by_if() {
+    let server = Server::start();
+    server.mkcol("/d").expect(201);
+    server.put("/d/a.txt").body("old").expect(201);
+    server.put("/d/a.txt").body("text").expect(204);
+    let versions = server.get("/d/a.txt?versions").expect(200).text();
+    let version = versions.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let token = server.locked("/d/a.txt", "0");
+    let version = format!("/d/a.txt?version={version}");
+    for target in ["/d/a.txt", "/d/a.txt?download", "/d/a.txt?versions", &version] {
+        for method in ["GET", "HEAD"] {
+            let read = |states: &str| server.request(method, target).states(states);
+            for _ in 0..2 {
+                server.request(method, target).expect(200);
+                read(&format!("([{}])", tag_of("text"))).expect(200);
+                read(&format!("(<{token}>)")).expect(200);
+                read(&format!("</d/a.txt> (<{token}> [{}])", tag_of("text"))).expect(200);
+                read("([\"stale\"]) (Not [\"stale\"])").expect(200);
+                read("([\"stale\"])").expect(412);
+                read(&format!("(Not <{token}>)")).expect(412);
+                read("<http://proxy.example/d/a.txt> ([\"stale\"])").expect(412);
+                read("([\"stale\"").expect(400);
+                read("").expect(400);
+            }
+            read("([\"stale\"])").if_none_match(tag_of("text")).expect(412);
+        }
+    }
+    for target in ["/d/", "/d", "/d/?json"] {
+        for method in ["GET", "HEAD"] {
+            server.request(method, target).states("([*])").expect(200);
+            server.request(method, target).states("(Not [*])").expect(412);
+            server.request(method, target).states("(").expect(400);
+        }
+    }
+    server.get("/none").states("([\"stale\"])").expect_any(&[404, 412]);
+    server.get("/none").states("(").expect_any(&[400, 404]);
+    server.get("/d/a.txt").states(format!("([{}])", tag_of("text"))).range("bytes=0-1").expect(206);
 }

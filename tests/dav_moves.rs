@@ -69,7 +69,6 @@ fn depths_and_bodies_that_cannot_be() {
         ("MOVE", "1", 400),
         ("LOCK", "1", 400),
         ("PROPFIND", "2", 400),
-        ("PROPFIND", "infinity", 403),
     ] {
         let request = match method {
             "LOCK" => server.lock("/d", "exclusive", depth),
@@ -336,7 +335,6 @@ fn errors_are_what_the_rfc_calls_them() {
     for (answer, condition) in [
         (server.put("/a.txt").body("x").send(), "D:lock-token-submitted"),
         (server.lock("/a.txt", "exclusive", "0").send(), "D:no-conflicting-lock"),
-        (server.propfind("/", "infinity").send(), "D:propfind-finite-depth"),
         (server.unlock("/b.txt", "urn:x:y").send(), "D:lock-token-matches-request-uri"),
         (server.refresh("/b.txt", "urn:x:y").send(), "D:lock-token-matches-request-uri"),
         (server.propfind("/", "0").xml("<!DOCTYPE a><a/>").send(), "D:no-external-entities"),
@@ -404,4 +402,42 @@ fn a_large_folder_goes_whole() {
         let count: usize = (0..10).map(|inner| server.names(format!("{folder}/{inner}")).len()).sum();
         assert_eq!(count, 1000);
     }
+}
+
+/// A proxy in front may have changed scheme, host and port, and not every client knows the server by the same name: the path says where to.
+/// So KeePass, which saves by PUT, DELETE and MOVE, keeps its database.
+#[test]
+fn a_destination_is_a_path_whatever_host_it_names() {
+    let server = Server::start();
+    let port = server.address().port();
+    let hosts = [
+        "https://files.example".to_owned(),
+        "http://files.example:8443".to_owned(),
+        "HTTPS://FILES.EXAMPLE:443".to_owned(),
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.1:{}", port ^ 1),
+        "https://[2001:db8::1]".to_owned(),
+        "davs://me:secret@files.example".to_owned(),
+        "webdav://files.example.".to_owned(),
+        String::new(),
+    ];
+    for host in hosts {
+        server.put("/db.kdbx").body("old").expect_any(&[201, 204]);
+        server.put("/db.kdbx.tmp").body("new").expect(201);
+        server.delete("/db.kdbx").expect(204);
+        server.moving("/db.kdbx.tmp", format!("{host}/db.kdbx")).expect(201);
+        assert_eq!(server.read("db.kdbx"), "new", "{host}");
+        server.copying("/db.kdbx", format!("{host}/copy%20of.kdbx")).expect_any(&[201, 204]);
+        server.copying("/db.kdbx", format!("{host}/none/a")).expect(409);
+        server.copying("/db.kdbx", format!("{host}/../a")).expect(400);
+        server.copying("/db.kdbx", format!("{host}/a?b")).expect(400);
+        server.copying("/db.kdbx", format!("{host}/.noclobber/a")).expect(403);
+    }
+    for other in ["ftp://files.example/a", "urn:a", "mailto:a@b", "file:///a"] {
+        server.moving("/db.kdbx", other).expect(502);
+    }
+    for bad in ["", "a", "http:///a", "http:/a", "http://:80/a", "http://a b/c", "https://"] {
+        server.moving("/db.kdbx", bad).expect(400);
+    }
+    assert_eq!(server.names(""), ["copy of.kdbx", "db.kdbx"]);
 }

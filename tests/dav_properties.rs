@@ -93,25 +93,58 @@ fn depth_says_how_far_a_propfind_reaches() {
     server.propfind("/d/a.txt/", "0").expect(404);
 }
 
-/// 9.1.5: everything below a folder is refused, also where nobody said how deep, and the refusal says so in the words of the RFC.
+/// 9.1.5: everything below a folder is told, also where nobody said how deep, in one whole answer as long as it is of a decent length.
 #[test]
-fn infinite_depth_is_refused_unless_it_is_allowed() {
+fn everything_below_a_folder_is_told() {
     let server = with_a_tree();
     for request in
-        [server.request("PROPFIND", "/d"), server.propfind("/", "infinity"), server.propfind("/d", "Infinity")]
+        [server.request("PROPFIND", "/d"), server.propfind("/d/", "infinity"), server.propfind("/d", "Infinity")]
     {
-        request.expect(403).dav_error("D:propfind-finite-depth");
+        let told = request.expect(207).multistatus();
+        let mut hrefs = told.hrefs();
+        hrefs.sort_unstable();
+        assert_eq!(hrefs, ["/d/", "/d/a.txt", "/d/e/", "/d/e/b.txt"]);
     }
-    let server = Server::with("--propfind-infinity").start();
-    for number in 0..3000 {
-        server.write(format!("d/{}/{number}.txt", number % 7), "text");
-    }
-    for request in [server.request("PROPFIND", "/d"), server.propfind("/d/", "infinity")] {
-        let answer = request.expect(207);
-        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "it is streamed");
-        assert_eq!(answer.multistatus().hrefs().len(), 1 + 7 + 3000);
-    }
+    server.request("PROPFIND", "/d/a.txt").expect(207);
 }
+
+/// Ten thousand members are told. That there are more, and what to do about it, stands at the end of the answer; an option lifts the bound.
+#[test]
+fn an_answer_that_is_cut_short_says_so() {
+    let mut server = Server::start();
+    for number in 0..10_000 {
+        server.write(format!("d/{}/{number}.txt", number % 4), "");
+    }
+    // Exactly as many as are told: 4 folders with 2,499 files.
+    for number in 9_996..10_000 {
+        std::fs::remove_file(server.local(format!("d/{}/{number}.txt", number % 4))).unwrap();
+    }
+    let ask = |server: &Server| server.request("PROPFIND", "/d/").xml(NAMES_ONLY).expect(207);
+    let whole = ask(&server);
+    assert_eq!(whole.multistatus().hrefs().len(), 1 + 10_000);
+    assert!(!whole.text().contains("507"), "it is whole");
+    server.write("d/one-more.txt", "");
+    for _ in 0..2 {
+        let cut = ask(&server);
+        let text = cut.text();
+        assert_eq!(text.matches("<D:propstat>").count(), 1 + 10_000);
+        assert_eq!(text.matches("HTTP/1.1 507 ").count(), 1);
+        let end = &text[text.len() - 1000..];
+        assert!(end.contains("<D:number-of-matches-within-limits/>") && end.contains("Depth: 1"), "{end}");
+    }
+    // Another depth is not bounded.
+    for number in 0..10_001 {
+        server.write(format!("wide/{number}"), "");
+    }
+    assert_eq!(server.propfind("/wide/", "1").xml(NAMES_ONLY).expect(207).multistatus().hrefs().len(), 1 + 10_001);
+    server.stop();
+    server.start_again_with(Server::with("--propfind-infinity"));
+    let answer = server.request("PROPFIND", "/").xml(NAMES_ONLY).expect(207);
+    assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "it is streamed");
+    assert_eq!(answer.multistatus().hrefs().len(), 1 + 1 + 10_001 + 1 + 10_001);
+}
+
+const NAMES_ONLY: &str = "<propfind xmlns=\"DAV:\"><prop><resourcetype/></prop></propfind>";
 
 /// 9.1.2, 9.1.8: an empty body and `allprop` ask for the same, which is the RFC's properties and the dead ones, and nothing that costs.
 #[test]

@@ -49,6 +49,7 @@ mod ranges;
 mod reading;
 mod refusals;
 mod replays;
+mod request_targets;
 mod room;
 mod sessions;
 mod sim_disk;

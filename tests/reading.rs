@@ -322,3 +322,41 @@ pub fn a_crowd_of_readers_does_not_hide_a_change() {
         over.store(true, Ordering::Relaxed);
     });
 }
+
+/// Pages that are programs of their own (a notebook in one file) are trusted by name, and by nothing but the option. A trusted name does not
+/// make another kind of file trusted, nor an old version.
+#[test]
+fn pages_are_trusted_by_name() {
+    let server = Server::builder().value("--trust-html", "wiki/**/*.html").value("--trust-html", "/one.htm").start();
+    let sandbox = |target: &str| {
+        let answer = server.get(target).expect(200);
+        assert_eq!(answer.field("x-content-type-options"), "nosniff", "{answer}");
+        answer.header("content-security-policy").is_some_and(|policy| policy.contains("sandbox"))
+    };
+    let page = "<script>save()</script>";
+    for (name, is_trusted) in [
+        ("wiki/notes.html", true),
+        ("wiki/deep/er/notes.html", true),
+        ("one.htm", true),
+        ("wiki/notes.htm", false),
+        ("wiki/notes.svg", false),
+        ("notes.html", false),
+        ("other/wiki/notes.html", false),
+        ("other/one.htm", false),
+        ("wiki2/notes.html", false),
+    ] {
+        server.write(name, page);
+        for target in [format!("/{name}"), format!("//{name}"), format!("/{name}?download"), format!("/{name}")] {
+            assert_eq!(sandbox(&target), !is_trusted, "{target}");
+        }
+        let part = server.get(format!("/{name}")).range("bytes=0-3").expect(206);
+        assert_eq!(part.header("content-security-policy").is_none(), is_trusted, "{part}");
+    }
+    server.put("/one.htm").body("<p>new</p>").expect(204);
+    let versions = server.get("/one.htm?versions").expect(200).text();
+    let version = versions.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert!(sandbox(&format!("/one.htm?version={version}")), "an old version is nobody's program");
+    let (status, printed) = Server::builder().value("--trust-html", "a[").start_in_vain();
+    assert_eq!(status.code(), Some(2), "{printed}");
+    assert!(printed.contains("--trust-html"), "{printed}");
+}

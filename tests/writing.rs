@@ -451,3 +451,77 @@ fn a_parent_that_went_away_is_a_conflict() {
     assert_eq!(server.names("moved"), ["old.txt"]);
     assert!(!server.local("folder").exists());
 }
+
+/// RFC 9110 §8.6: a PUT that says nothing of its length has none that could be trusted: it empties nothing. A length of 0 does.
+#[test]
+fn an_upload_without_a_length_is_refused() {
+    let server = Server::start();
+    server.put("/a.txt").body("precious").expect(201);
+    for request in [
+        server.put("/a.txt"),
+        server.put("/a.txt").if_match(tag_of("precious")),
+        server.put("/a.txt").header("Expect", "100-continue"),
+        server.put("/a.txt").header("X-Expected-Entity-Length", "0"),
+        server.put("/new.txt"),
+        server.put("/new.txt").if_none_match("*"),
+    ] {
+        let answer = request.expect(411);
+        assert!(answer.text().contains("Content-Length"), "{answer}");
+    }
+    let mut connection = Connection::open(server.address()).unwrap();
+    connection.write("PUT /a.txt HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    connection.answer("PUT").expect(411);
+    assert_eq!(server.read("a.txt"), "precious");
+    assert_eq!(server.names(""), ["a.txt"]);
+    server.put("/a.txt").body("").expect(204);
+    let none: [&str; 0] = [];
+    server.put("/b.txt").chunks(none).expect(201);
+    assert_eq!((server.read("a.txt"), server.read("b.txt")), (String::new(), String::new()));
+}
+
+/// What a client says of the length in two places has to be one length, and what comes has to have it. Otherwise nothing is stored.
+#[test]
+fn lengths_that_contradict_each_other_store_nothing() {
+    let server = Server::start();
+    server.put("/a.txt").body("precious").expect(201);
+    for name in ["X-Expected-Entity-Length", "OC-Total-Length"] {
+        for (body, said) in [
+            ("", "5"),
+            ("text", "5"),
+            ("text", "0"),
+            ("text", "3"),
+            ("text", "x"),
+            ("text", ""),
+            ("text", "-4"),
+            ("", "x"),
+        ] {
+            server.put("/a.txt").header(name, said).body(body).expect(400);
+            server.put("/a.txt").header(name, said).body_when_asked(body).expect(400);
+            server.put("/a.txt").header(name, said).chunks([body].iter().filter(|body| !body.is_empty())).expect(400);
+            server.put("/new.txt").header(name, said).body(body).expect(400);
+        }
+        server.put("/a.txt").header(name, "4").header(name, "4").body("text").expect(400);
+        assert_eq!((server.read("a.txt"), server.names("")), ("precious".to_owned(), vec!["a.txt".to_owned()]));
+        let large = "x".repeat(700_000);
+        server.put("/a.txt").header(name, "700001").body(&large).expect(400);
+        server.put("/a.txt").header(name, "699999").chunks([&large]).expect_any(&[400, 413]);
+        assert_eq!(server.read("a.txt"), "precious");
+        server.put("/b.txt").header(name, "4").body("text").expect_any(&[201, 204]);
+        server.put("/b.txt").header(name, "4").chunks(["te", "xt"]).expect(204);
+        server.put("/b.txt").header(name, "0").body("").expect(204);
+        std::fs::remove_file(server.local("b.txt")).unwrap();
+    }
+    server
+        .put("/a.txt")
+        .header("X-Expected-Entity-Length", "4")
+        .header("OC-Total-Length", "5")
+        .body("text")
+        .expect(400);
+    server
+        .put("/a.txt")
+        .header("X-Expected-Entity-Length", "4")
+        .header("OC-Total-Length", "5")
+        .chunks(["text"])
+        .expect(400);
+    assert_eq!(server.read("a.txt"), "precious");
+}

@@ -20,7 +20,7 @@ use super::xml::write::{Condition, Properties};
 pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     has_no_body(head)?;
     let depth = request::text(&head.headers, "depth");
-    let precondition = precondition(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
     if let Some(depth) = depth
         && !depth.eq_ignore_ascii_case("infinity")
@@ -42,7 +42,7 @@ pub(super) async fn make_collection(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
-    let precondition = precondition(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
     let wanted = match xml_body(verbs, head, body).await? {
         empty if empty.is_empty() => None,
         // A body that is XML and no `mkcol` is one of another type (RFC 4918 §9.3).

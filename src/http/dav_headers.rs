@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use actix_http::RequestHead;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::HeaderMap;
 
 use super::request;
 use crate::model::lock::LockToken;
@@ -70,7 +69,7 @@ pub(super) enum Place {
         /// Whether the URL ends in a slash.
         names_a_collection: bool,
     },
-    /// To another server.
+    /// To something that is not served by HTTP.
     Elsewhere,
 }
 
@@ -83,15 +82,9 @@ pub(super) enum BadUrl {
     /// It is neither an absolute URI nor an absolute path, or carries a query or a fragment, or comes more than once.
     #[error("it is not the URL of a file or a folder")]
     Form,
-    /// It leads to this server, but its path is none of a share.
+    /// Its path is none of a share.
     #[error("its path holds {0}")]
     Path(#[from] PathError),
-}
-
-/// The names by which a request and its server know this host. Ports and schemes count for nothing: a proxy in front may have changed both.
-#[derive(Clone, Debug, Default)]
-pub(super) struct OwnHosts<'a> {
-    names: Vec<&'a str>,
 }
 
 impl Depth {
@@ -132,10 +125,10 @@ pub(super) fn overwrite(headers: &HeaderMap) -> Result<Overwrite, BadHeader> {
 ///
 /// A `?` or `#` that is not escaped is an error: whoever forgot to escape it in a name would otherwise write over another file, the one
 /// whose name ends there.
-pub(super) fn destination(headers: &HeaderMap, own: &OwnHosts<'_>) -> Result<Place, BadUrl> {
+pub(super) fn destination(headers: &HeaderMap) -> Result<Place, BadUrl> {
     match headers.get_all("destination").collect::<Vec<_>>()[..] {
         [] => Err(BadUrl::Missing),
-        [value] => place(str::from_utf8(value.as_bytes()).map_err(|_| BadUrl::Form)?.trim_ascii(), own),
+        [value] => place(str::from_utf8(value.as_bytes()).map_err(|_| BadUrl::Form)?.trim_ascii()),
         _ => Err(BadUrl::Form),
     }
 }
@@ -192,31 +185,11 @@ pub(super) fn prefers_no_root(headers: &HeaderMap, depth: Option<AskedDepth>) ->
     request::prefers(headers, "depth-noroot") || depth.is_some_and(|depth| depth.without_root)
 }
 
-impl<'a> OwnHosts<'a> {
-    /// The names that this request was sent to, those under which proxies in front say that they took it, and those that the server was
-    /// told of.
-    pub(super) fn of(head: &'a RequestHead, allowed_hosts: &'a [String]) -> Self {
-        let target = head.uri.authority().map(|authority| authority.as_str());
-        let of_headers = |name: HeaderName| head.headers.get_all(name).filter_map(|value| value.to_str().ok());
-        let forwarded = of_headers(HeaderName::from_static("x-forwarded-host")).flat_map(|line| line.split(','));
-        let named: Vec<&str> = target.into_iter().chain(of_headers(header::HOST)).chain(forwarded).collect();
-        if named.is_empty() {
-            // A client that does not say where it believes to be can only mean us.
-            return Self::default();
-        }
-        let names = named.into_iter().chain(allowed_hosts.iter().map(String::as_str));
-        Self { names: names.map(|name| host_name(name.trim())).filter(|name| !name.is_empty()).collect() }
-    }
-
-    /// Whether an authority names this host.
-    fn include(&self, authority: &str) -> bool {
-        let asked = host_name(authority);
-        self.names.is_empty() || self.names.iter().any(|name| name.eq_ignore_ascii_case(asked))
-    }
-}
-
 /// Where an absolute URI or an absolute path leads.
-pub(super) fn place(text: &str, own: &OwnHosts<'_>) -> Result<Place, BadUrl> {
+///
+/// The path alone says where: a proxy in front may have changed the scheme, the host and the port that this server sees of the request, and
+/// clients know one server by several names. What lies on another server cannot be told from that, and is not asked for in practice.
+pub(super) fn place(text: &str) -> Result<Place, BadUrl> {
     if text.chars().any(char::is_control) {
         return Err(BadUrl::Form);
     }
@@ -234,11 +207,9 @@ pub(super) fn place(text: &str, own: &OwnHosts<'_>) -> Result<Place, BadUrl> {
     }
     let rest = rest.strip_prefix("//").ok_or(BadUrl::Form)?;
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    if host_name(authority).is_empty() {
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.is_empty() || host.starts_with(':') || host.contains(char::is_whitespace) {
         return Err(BadUrl::Form);
-    }
-    if !own.include(authority) {
-        return Ok(Place::Elsewhere);
     }
     place_here(if path.is_empty() { "/" } else { path })
 }
@@ -249,16 +220,6 @@ fn place_here(url_path: &str) -> Result<Place, BadUrl> {
     }
     let path = SharePath::parse_url(url_path)?;
     Ok(Place::Here { path, names_a_collection: SharePath::url_names_a_collection(url_path) })
-}
-
-/// The name or address in an authority, without the user, the port, and the dot that may end a full name.
-fn host_name(authority: &str) -> &str {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let end = match host.starts_with('[') {
-        true => host.find(']').map_or(host.len(), |at| at + 1),
-        false => host.find(':').unwrap_or(host.len()),
-    };
-    host[..end].trim_end_matches('.')
 }
 
 fn asked_timeout(entry: &str) -> Option<Duration> {
@@ -282,7 +243,7 @@ fn only_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
+    use actix_web::http::header::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
@@ -345,7 +306,6 @@ mod tests {
 
     #[test]
     fn destinations() {
-        let own = OwnHosts { names: vec!["files.example", "127.0.0.1", "[::1]"] };
         for (value, expected) in [
             ("/a", here("a", false)),
             ("/a/", here("a", true)),
@@ -365,11 +325,14 @@ mod tests {
             ("http://[::1]:4918/a", here("a", false)),
             ("http://files.example", here("", true)),
             ("  /a  ", here("a", false)),
-            ("http://other.example/a", Ok(Place::Elsewhere)),
-            ("http://files.example@other.example/a", Ok(Place::Elsewhere)),
-            ("http://files.example.other/a", Ok(Place::Elsewhere)),
-            ("http://other.example/a?b#c", Ok(Place::Elsewhere)),
-            ("http://[::2]/a", Ok(Place::Elsewhere)),
+            ("https://files.example@other.example:1/a", here("a", false)),
+            ("http://files.example:x/a", here("a", false)),
+            ("http://[::2]/a", here("a", false)),
+            ("http://é.example/é", here("é", false)),
+            ("//a", here("a", false)),
+            ("//files.example/a", here("files.example/a", false)),
+            ("/a//b//", here("a/b", true)),
+            ("http://files.example//a///b", here("a/b", false)),
             ("ftp://files.example/a", Ok(Place::Elsewhere)),
             ("urn:x", Ok(Place::Elsewhere)),
             ("", Err(BadUrl::Form)),
@@ -384,35 +347,20 @@ mod tests {
             ("/a#b", Err(BadUrl::Form)),
             ("http://files.example?b", Err(BadUrl::Form)),
             ("http://files.example/a#", Err(BadUrl::Form)),
+            ("http://me@/a", Err(BadUrl::Form)),
+            ("http://files example/a", Err(BadUrl::Form)),
             ("/a\tb", Err(BadUrl::Form)),
-            ("//files.example/a", Err(BadUrl::Path(PathError::EmptySegment))),
-            ("/a//b", Err(BadUrl::Path(PathError::EmptySegment))),
             ("/a/../b", Err(BadUrl::Path(PathError::DotSegment))),
+            ("//../b", Err(BadUrl::Path(PathError::DotSegment))),
             ("http://files.example/%2e%2e/b", Err(BadUrl::Path(PathError::DotSegment))),
             ("/a%2Fb", Err(BadUrl::Path(PathError::BadByte))),
             ("/a%0", Err(BadUrl::Path(PathError::BadEscape))),
             ("/.noclobber/history", Err(BadUrl::Path(PathError::Reserved))),
         ] {
-            assert_eq!(destination(&headers(&[("destination", value)]), &own), expected, "{value:?}");
+            assert_eq!(destination(&headers(&[("destination", value)])), expected, "{value:?}");
         }
-        assert_eq!(destination(&headers(&[]), &own), Err(BadUrl::Missing));
-        assert_eq!(destination(&headers(&[("destination", "/a"), ("destination", "/a")]), &own), Err(BadUrl::Form));
-    }
-
-    #[test]
-    fn this_host_goes_by_many_names() {
-        let mut head = RequestHead::default();
-        head.headers = headers(&[("host", "10.0.0.2:4918")]);
-        head.headers.append(HeaderName::from_static("x-forwarded-host"), HeaderValue::from_static("a.example, b:8443"));
-        let allowed = ["nas:80".to_owned()];
-        let own = OwnHosts::of(&head, &allowed);
-        for ours in ["10.0.0.2", "10.0.0.2:1", "A.example", "b", "nas", "u@nas:2"] {
-            assert!(own.include(ours), "{ours}");
-        }
-        for foreign in ["10.0.0.3", "a.example.org", "", "a.example,"] {
-            assert!(!own.include(foreign), "{foreign}");
-        }
-        assert!(OwnHosts::of(&RequestHead::default(), &allowed).include("whatever"), "no Host at all");
+        assert_eq!(destination(&headers(&[])), Err(BadUrl::Missing));
+        assert_eq!(destination(&headers(&[("destination", "/a"), ("destination", "/a")])), Err(BadUrl::Form));
     }
 
     #[test]
@@ -525,9 +473,8 @@ mod tests {
         fn a_path_that_is_written_as_a_destination_comes_back(name in "[^/\\x00]{1,40}", slash: bool) {
             let Ok(path) = SharePath::parse_disk(name.as_bytes()) else { return Ok(()) };
             let url = if slash { path.to_collection_url() } else { path.to_url() };
-            let own = OwnHosts { names: vec!["files.example"] };
-            for written in [url.clone(), format!("https://files.example:81{url}")] {
-                prop_assert_eq!(place(&written, &own), Ok(Place::Here { path: path.clone(), names_a_collection: slash }));
+            for written in [url.clone(), format!("https://files.example:81{url}"), url.replace('/', "//")] {
+                prop_assert_eq!(place(&written), Ok(Place::Here { path: path.clone(), names_a_collection: slash }));
             }
         }
 
@@ -538,7 +485,7 @@ mod tests {
             let headers = headers(&fields);
             prop_assert!((TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout(&headers)));
             let _ = (depth(&headers), overwrite(&headers), lock_token(&headers), asked_mtime(&headers));
-            let _ = destination(&headers, &OwnHosts { names: vec!["a"] });
+            let _ = destination(&headers);
         }
     }
 }

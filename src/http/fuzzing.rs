@@ -1,12 +1,11 @@
 //! The parsers of this room, as the fuzz targets call them: raw bytes in, and what must hold of whatever comes out is asserted here.
 //! No part of the program, and of no use to anybody else.
 
-use actix_http::RequestHead;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::chunks::{Chunks, Followed};
-use super::dav_headers::{self, OwnHosts, Place, TIMEOUT_MAX, TIMEOUT_MIN};
+use super::dav_headers::{self, Place, TIMEOUT_MAX, TIMEOUT_MIN};
 use super::digest::{self, Expected};
 use super::heads::{Head, Looked};
 use super::if_header;
@@ -86,16 +85,14 @@ pub fn digests(bytes: &[u8]) {
 /// `If`; lines are parted by line breaks. What is understood is understood again from what is written of it, and holds for a file only if it
 /// says something that is true of it.
 pub fn if_header(bytes: &[u8]) {
-    let head = a_request();
-    let own = OwnHosts::of(&head, &[]);
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    let Ok(Some(lists)) = if_header::parse(&lines, &own) else { return };
+    let Ok(Some(lists)) = if_header::parse(&lines) else { return };
     assert!(lines.len() == 1 && !lists.lists.is_empty());
     assert!(lists.lists.iter().all(|list| !list.conditions.is_empty()));
     let untagged = lists.lists.iter().filter(|list| list.resource == Resource::Asked).count();
     assert!(untagged == 0 || untagged == lists.lists.len());
     let written = lists.to_string();
-    let again = if_header::parse(&[written.as_bytes()], &own).map(|again| format!("{again:?}"));
+    let again = if_header::parse(&[written.as_bytes()]).map(|again| format!("{again:?}"));
     assert_eq!(again, Ok(format!("{:?}", Some(&lists))), "{written}");
 
     let (asked, mut looks) = (SharePath::root(), 0);
@@ -117,17 +114,15 @@ pub fn if_header(bytes: &[u8]) {
 /// `Destination`: what leads into the share is a clean path, and comes back from the URL that is made of it.
 pub fn destination(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
-    let head = a_request();
-    let own = OwnHosts::of(&head, &[]);
     let mut headers = HeaderMap::new();
     headers.append(HeaderName::from_static("destination"), value);
-    let Ok(Place::Here { path, names_a_collection }) = dav_headers::destination(&headers, &own) else { return };
+    let Ok(Place::Here { path, names_a_collection }) = dav_headers::destination(&headers) else { return };
     assert_eq!(SharePath::parse_disk(path.as_bytes()).as_ref(), Ok(&path));
     assert!(!bytes.contains(&b'?') && !bytes.contains(&b'#'));
     let url = if names_a_collection { path.to_collection_url() } else { path.to_url() };
     let is_root = path.is_root();
     let again = Place::Here { path, names_a_collection: names_a_collection || is_root };
-    assert_eq!(dav_headers::place(&url, &own), Ok(again));
+    assert_eq!(dav_headers::place(&url), Ok(again));
 }
 
 /// `Timeout`, and the other headers of WebDAV that are a word or a number; lines are parted by line breaks.
@@ -150,12 +145,6 @@ pub fn timeout(bytes: &[u8]) {
         assert!(text.trim().trim_start_matches('0').is_empty() && length == 0 || text.contains(&length.to_string()));
     }
     let _ = (dav_headers::depth(&headers), dav_headers::overwrite(&headers));
-}
-
-fn a_request() -> RequestHead {
-    let mut head = RequestHead::default();
-    head.headers.insert(HOST, HeaderValue::from_static("here.example:4918"));
-    head
 }
 
 fn a_file() -> Validators {

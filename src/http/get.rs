@@ -29,7 +29,7 @@ use super::range::{self, Ranges};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
 use super::verbs::{Trouble, Verbs, conditions};
-use super::{digest, listing, media};
+use super::{digest, listing, media, origin};
 
 /// The answer may be kept, but is to be confirmed each time: another may replace it at any moment.
 pub(super) const CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -237,9 +237,10 @@ fn keep(
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
+    let always = origin::to_others(&verbs.settings.allowed_origins);
     let Some(spot) = verbs.share.spot(&asked.path) else { return };
     let at = (spot, *content.stamp());
-    let file = HotFile::new(head.uri.path(), at, bytes, describe.headers.clone(), unmodified_headers, tag);
+    let file = HotFile::new(head.uri.path(), at, bytes, describe.headers.clone(), unmodified_headers, &always, tag);
     verbs.hot.keep(file);
 }
 

@@ -81,18 +81,22 @@ pub(super) struct Found {
 }
 
 impl HotFile {
-    /// A file in this state, with the headers of its 200 and of its 304.
+    /// A file in this state, with the headers of its 200 and of its 304. What is said with every answer has to be told only for the edge.
     pub(super) fn new(
         target: &str,
         (spot, stamp): (Spot, Stamp),
         bytes: Bytes,
         headers: Vec<(HeaderName, HeaderValue)>,
         unmodified_headers: Vec<(HeaderName, HeaderValue)>,
+        always: &[(HeaderName, HeaderValue)],
         tag: HeaderValue,
     ) -> Self {
-        let found = Heading { wire: reply::hot_on_the_wire(Some(bytes.len()), &headers), headers };
-        let unmodified =
-            Heading { wire: reply::hot_on_the_wire(None, &unmodified_headers), headers: unmodified_headers };
+        let heading = |length, headers: Vec<(HeaderName, HeaderValue)>| Heading {
+            wire: reply::hot_on_the_wire(length, headers.iter().chain(always)),
+            headers,
+        };
+        let found = heading(Some(bytes.len()), headers);
+        let unmodified = heading(None, unmodified_headers);
         Self { target: target.into(), spot, stamp, bytes, found, unmodified, tag }
     }
 

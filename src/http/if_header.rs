@@ -3,7 +3,7 @@
 //! Parsing fails closed: what the grammar does not know is malformed, and lets no write through. Two things are taken that it does not know,
 //! because clients send them: tags without quotes or with spaces in them, and `[*]` for whatever is there.
 
-use super::dav_headers::{BadHeader, BadUrl, OwnHosts, Place, place};
+use super::dav_headers::{BadHeader, BadUrl, Place, place};
 use crate::model::path::PathError;
 use crate::model::state_list::{Resource, State, StateCondition, StateList, StateLists};
 use crate::model::tag::EntityTag;
@@ -21,12 +21,12 @@ const RESOURCES_MAX: usize = 64;
 const MALFORMED: BadHeader = BadHeader("If");
 
 /// Parses the raw field lines; `None` where there is none.
-pub(super) fn parse(lines: &[&[u8]], own: &OwnHosts<'_>) -> Result<Option<StateLists>, BadHeader> {
+pub(super) fn parse(lines: &[&[u8]]) -> Result<Option<StateLists>, BadHeader> {
     match lines {
         [] => Ok(None),
         [line] if line.len() <= BYTES_MAX => {
             let mut rest = Rest(str::from_utf8(line).map_err(|_| MALFORMED)?);
-            read_lists(&mut rest, own).map(|lists| Some(StateLists { lists })).ok_or(MALFORMED)
+            read_lists(&mut rest).map(|lists| Some(StateLists { lists })).ok_or(MALFORMED)
         }
         _ => Err(MALFORMED),
     }
@@ -70,7 +70,7 @@ impl<'a> Rest<'a> {
 }
 
 /// `1*No-tag-list | 1*Tagged-list`.
-fn read_lists(rest: &mut Rest<'_>, own: &OwnHosts<'_>) -> Option<Vec<StateList>> {
+fn read_lists(rest: &mut Rest<'_>) -> Option<Vec<StateList>> {
     let mut lists: Vec<StateList> = Vec::new();
     let (mut resource, mut resources) = (Resource::Asked, 0);
     while !rest.is_at_end() {
@@ -80,7 +80,7 @@ fn read_lists(rest: &mut Rest<'_>, own: &OwnHosts<'_>) -> Option<Vec<StateList>>
             if is_mixed || resources > RESOURCES_MAX {
                 return None;
             }
-            resource = read_resource(rest, own)?;
+            resource = read_resource(rest)?;
         }
         if !rest.take('(') || lists.len() == LISTS_MAX {
             return None;
@@ -91,9 +91,9 @@ fn read_lists(rest: &mut Rest<'_>, own: &OwnHosts<'_>) -> Option<Vec<StateList>>
 }
 
 /// The inside of `< >` that names a resource, up to its end.
-fn read_resource(rest: &mut Rest<'_>, own: &OwnHosts<'_>) -> Option<Resource> {
+fn read_resource(rest: &mut Rest<'_>) -> Option<Resource> {
     let text = rest.take_until('>')?.trim_matches([' ', '\t']);
-    match place(text, own) {
+    match place(text) {
         Ok(Place::Here { path, .. }) => Some(Resource::Path(path)),
         // Where nothing can be that a client may see, nothing is.
         Ok(Place::Elsewhere) | Err(BadUrl::Path(PathError::Reserved)) => {
@@ -162,8 +162,6 @@ fn bare_tag<'a>(rest: &mut Rest<'a>) -> Option<&'a str> {
 mod tests {
     use std::convert::Infallible;
 
-    use actix_http::RequestHead;
-    use actix_web::http::header::{HOST, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
@@ -176,15 +174,8 @@ mod tests {
 
     const TOKEN: &str = "urn:uuid:11111111-1111-4111-8111-111111111111";
 
-    fn head() -> RequestHead {
-        let mut head = RequestHead::default();
-        head.headers.insert(HOST, HeaderValue::from_static("here.example:4918"));
-        head
-    }
-
     fn parsed(value: &str) -> Result<StateLists, BadHeader> {
-        let head = head();
-        let lists = parse(&[value.as_bytes()], &OwnHosts::of(&head, &[]))?;
+        let lists = parse(&[value.as_bytes()])?;
         Ok(lists.expect("there is a field line"))
     }
 
@@ -245,8 +236,11 @@ mod tests {
             ("</other> ([\"x\"])", false, false),
             ("</C> ([\"e\"])", false, false),
             ("</C> (<T>)", true, true),
-            ("<http://elsewhere.example/F> (<T>)", false, true),
-            ("<http://elsewhere.example/F> (Not <T>)", true, true),
+            ("<http://elsewhere.example/F> (<T>)", true, true),
+            ("<http://elsewhere.example//F> (<T>)", true, true),
+            ("<//F> (<T>)", true, true),
+            ("<ftp://here.example/F> (<T>)", false, true),
+            ("<ftp://here.example/F> (Not <T>)", true, true),
             ("</.noclobber/x> (Not [*])", true, false),
             ("(NOT <urn:uuid:x>)", true, false),
             ("(not<T>)", false, true),
@@ -318,11 +312,9 @@ mod tests {
         ] {
             assert_eq!(parsed(value).map(|lists| lists.to_string()), Err(MALFORMED), "{value:?}");
         }
-        let head = head();
-        let own = OwnHosts::of(&head, &[]);
-        assert!(parse(&[], &own).expect("no header").is_none());
-        assert!(parse(&[b"(<a:b>)", b"(<a:b>)"], &own).is_err(), "two field lines");
-        assert!(parse(&[b"(<a:\xff>)"], &own).is_err(), "not UTF-8");
+        assert!(parse(&[]).expect("no header").is_none());
+        assert!(parse(&[b"(<a:b>)", b"(<a:b>)"]).is_err(), "two field lines");
+        assert!(parse(&[b"(<a:\xff>)"]).is_err(), "not UTF-8");
     }
 
     #[test]
@@ -348,7 +340,7 @@ mod tests {
             "[^/\\x00]{1,8}(/[^/\\x00]{1,8}){0,2}".prop_filter_map("a clean path", |path| {
                 SharePath::parse_disk(path.as_bytes()).ok().map(Resource::Path)
             }),
-            "http://else\\.example/[!-;=?-~]{0,12}".prop_filter_map("no angle brackets", |url| {
+            "ftp://else\\.example/[!-;=?-~]{0,12}".prop_filter_map("no angle brackets", |url| {
                 (!url.contains('>')).then(|| Resource::Elsewhere(url.into()))
             }),
         ]

@@ -32,7 +32,7 @@ pub(super) async fn lock(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
-    let precondition = precondition(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
     let timeout = Some(dav_headers::timeout(&head.headers));
     let body = xml_body(verbs, head, body).await?;
     let path = asked.path.clone();
@@ -75,7 +75,7 @@ pub(super) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
         return Err(Wrong::Body.into());
     }
     let token = dav_headers::lock_token(&head.headers)?.ok_or(BadHeader("Lock-Token"))?;
-    let precondition = precondition(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
     match verbs.ask(move |share| share.unlock(&path, &token, &precondition, now())).await {
         Err(Trouble::Stop(Stop::Refusal(Refusal::ForeignToken))) if is_one_of(head, &FORGETS_ON_CONFLICT) => {

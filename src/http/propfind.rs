@@ -41,7 +41,7 @@ pub(super) async fn propfind(
 ) -> Result<HttpResponse, Trouble> {
     let head = request.head();
     let depth = dav_headers::depth(&head.headers)?;
-    let precondition = precondition(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
     let what = Propfind::parse(&xml_body(verbs, head, body).await?)?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
     let names_a_collection = asked.names_a_collection;

@@ -37,7 +37,7 @@ pub(super) async fn proppatch(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
-    let precondition = precondition(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
     let Proppatch(instructions) = Proppatch::parse(&xml_body(verbs, head, body).await?)?;
     let (path, names_a_collection) = (asked.path.clone(), asked.names_a_collection);
     let is_collection = verbs.ask(move |share| {

@@ -128,7 +128,7 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
     {
         return Err(Wrong::LargeBody.into());
     }
-    let conditions = precondition(verbs, head, asked)?;
+    let conditions = precondition(head, asked)?;
     let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
     Ok(Plan {
         path: asked.path.clone(),

@@ -11,7 +11,7 @@ use crate::share::outcome::{Refusal, Stop};
 use super::attempt::Attempt;
 use super::change::{allowed, has_no_body};
 use super::clock::now;
-use super::dav_headers::{self, BadHeader, Depth, Overwrite, OwnHosts, Place};
+use super::dav_headers::{self, BadHeader, Depth, Overwrite, Place};
 use super::reply::{self, Allowed, Wrong};
 use super::request::Asked;
 use super::verbs::{Trouble, Verbs, permit, precondition};
@@ -31,8 +31,8 @@ pub(super) async fn relocate(
     act: Act,
 ) -> Result<HttpResponse, Trouble> {
     has_no_body(head)?;
-    let precondition = precondition(verbs, head, asked)?;
-    let wanted = wanted(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
+    let wanted = wanted(head, asked)?;
     let attempt = Attempt::new(verbs, head, &wanted.to);
     attempt.ends(carry_out(verbs, head, asked, act, precondition, wanted).await)
 }
@@ -63,9 +63,8 @@ async fn carry_out(
 }
 
 /// What is to be moved or copied, and where to, as the head says.
-pub(super) fn wanted(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Relocation, Trouble> {
-    let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);
-    let place = dav_headers::destination(&head.headers, &own).map_err(Wrong::Destination)?;
+pub(super) fn wanted(head: &RequestHead, asked: &Asked) -> Result<Relocation, Trouble> {
+    let place = dav_headers::destination(&head.headers).map_err(Wrong::Destination)?;
     let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
     permit(Action::Write, &to)?;
     Ok(Relocation {

@@ -27,7 +27,7 @@ use super::digest::{Invalid, Mismatch};
 use super::lock::{self, ToldLock};
 use super::query::BadQuery;
 use super::range;
-use super::request::{Unwelcome, Verb};
+use super::request::{BadTarget, Unwelcome, Verb};
 use super::transport::Rejection;
 use super::xml::XmlError;
 use super::xml::write::{self, Condition, Multistatus, Response};
@@ -55,8 +55,8 @@ const CLASSES: &str = "1, 2, 3, extended-mkcol";
 /// What the request itself gets wrong, whatever is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// The path.
-    Path(PathError),
+    /// The target.
+    Target(BadTarget),
     /// A word in the query.
     Query(BadQuery),
     /// A conditional header cannot be understood.
@@ -89,7 +89,7 @@ pub(super) enum Wrong {
     Header(&'static str),
     /// The URL of the destination.
     Destination(BadUrl),
-    /// The destination is on another server.
+    /// The destination is nothing that HTTP serves.
     ForeignDestination,
     /// The XML of the body.
     Xml(XmlError),
@@ -366,7 +366,7 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
             StatusCode::BAD_REQUEST,
             "bad-name",
             "Not a name for something new",
-            "A new name is UTF-8, without control characters or backslashes. Nothing was changed.",
+            "A new name is UTF-8, without control characters. Nothing was changed.",
         )
         .send(),
         Refusal::NameNotHeld => plain(
@@ -538,12 +538,12 @@ fn precondition_required(current: Option<&Current>) -> HttpResponse {
 pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail).send();
     let answer = match wrong {
-        Wrong::Path(PathError::LongName) if makes_something(&head.method) => long_name(),
+        Wrong::Target(BadTarget::Path(PathError::LongName)) if makes_something(&head.method) => long_name(),
         Wrong::Destination(BadUrl::Path(PathError::LongName)) => long_name(),
-        Wrong::Path(PathError::Reserved | PathError::LongName) => {
+        Wrong::Target(BadTarget::Path(PathError::Reserved | PathError::LongName) => {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
-        Wrong::Path(error) => bad(&format!("The path is not one: {error}.")),
+        Wrong::Target(error) => bad(&format!("The target of the request is not one that is served: {error}.")),
         Wrong::Query(BadQuery::Method { word, taken_by }) => with_allow(
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -557,6 +557,9 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         Wrong::Condition(header) => {
             bad(&format!("{header} is malformed, and a condition that cannot be read never lets a change through."))
         }
+        Wrong::Unwelcome(Unwelcome::NoHost) => {
+            bad("A request names one host in its Host header, and this one names none, more than one, or what cannot be one.")
+        }
         Wrong::Unwelcome(Unwelcome::ForeignHost) => Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "foreign-host",
@@ -568,7 +571,8 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             StatusCode::FORBIDDEN,
             "cross-site",
             "Sent by another site",
-            "A page of another site made the browser send this. Changes are taken from pages of this server only.",
+            "A page of another site made the browser send this. Changes are taken from pages of this server, and of those that it was \
+             started to allow with --allow-origin.",
         )
         .send(),
         Wrong::Denied => dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you."),
@@ -642,7 +646,7 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             StatusCode::BAD_GATEWAY,
             "foreign-destination",
             "Another server",
-            "The Destination is on another server, to which nothing is sent from here.",
+            "The Destination is not a URL of HTTP, and nothing is sent from here to anywhere else.",
         )
         .send(),
         Wrong::Xml(error) => xml_error(*error),
@@ -921,7 +925,10 @@ pub(super) fn hot<B>(modified: bool, body: B) -> actix_http::Response<B> {
 }
 
 /// The head of the same answers as it is on the wire, up to `Date`: 200 for so many bytes, or 304.
-pub(super) fn hot_on_the_wire(length: Option<usize>, headers: &[(HeaderName, HeaderValue)]) -> Box<[u8]> {
+pub(super) fn hot_on_the_wire<'a>(
+    length: Option<usize>,
+    headers: impl Iterator<Item = &'a (HeaderName, HeaderValue)>,
+) -> Box<[u8]> {
     let mut head = match length {
         Some(length) => format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n").into_bytes(),
         None => b"HTTP/1.1 304 Not Modified\r\n".to_vec(),

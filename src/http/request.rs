@@ -3,24 +3,25 @@
 //!
 //! Everything here looks at the head alone. It decides nothing about files.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::SocketAddr;
 
 use actix_http::RequestHead;
-use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::{Method, Version};
 
 use crate::model::lock::{LockToken, Submitted};
-use crate::model::path::SharePath;
+use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::{ConditionalFields, Header, Malformed, Precondition};
 use crate::model::principal::{Client, Principal};
 
-use super::dav_headers::{self, OwnHosts};
-use super::if_header;
+use super::dav_headers;
+use super::host::Host;
 use super::query::Query;
 use super::reply::Wrong;
+use super::{if_header, origin};
 
 /// The methods of HTTP and WebDAV that exist but are not served.
-const KNOWN_METHODS: &[&str] = &["CONNECT", "TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
+const KNOWN_METHODS: &[&str] = &["TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
 
 /// What is asked to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,9 @@ pub(super) enum Verb {
     Post,
     /// OPTIONS.
     Options,
-    /// A method of HTTP or WebDAV that is not served.
+    /// CONNECT, whose target is no path.
+    Connect,
+    /// Another method of HTTP or WebDAV that is not served.
     Unserved,
     /// Any other word.
     Unknown,
@@ -68,9 +71,28 @@ pub(super) struct Asked {
     pub(super) query: Query,
 }
 
+/// A request target that is none for its method (RFC 9112 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadTarget {
+    /// It is neither an absolute path nor a URL of HTTP.
+    #[error("it is neither an absolute path nor a URL of HTTP")]
+    Form,
+    /// `*`, with another method than OPTIONS.
+    #[error("* goes with OPTIONS alone")]
+    Asterisk,
+    /// A URL that names a user (RFC 9110 §4.2.4).
+    #[error("it names a user, which a URL of HTTP must not")]
+    User,
+    /// Its path is none of a share.
+    #[error("its path holds {0}")]
+    Path(#[from] PathError),
+}
+
 /// Why a request is turned away by its head alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unwelcome {
+    /// It has no Host, more than one, or one that cannot be one (RFC 9112 §3.2).
+    NoHost,
     /// The Host is none of ours (DNS rebinding).
     ForeignHost,
     /// A page of another origin makes the browser send it.
@@ -93,6 +115,7 @@ impl Verb {
             "REPORT" => Self::Report,
             "POST" => Self::Post,
             "OPTIONS" => Self::Options,
+            "CONNECT" => Self::Connect,
             other if KNOWN_METHODS.contains(&other) => Self::Unserved,
             _ => Self::Unknown,
         }
@@ -113,7 +136,7 @@ impl Verb {
             Self::Unlock => "UNLOCK",
             Self::Post => "POST",
             Self::Options => "OPTIONS",
-            Self::Report | Self::Unserved | Self::Unknown => "",
+            Self::Report | Self::Connect | Self::Unserved | Self::Unknown => "",
         }
     }
 
@@ -124,10 +147,21 @@ impl Verb {
 
 impl Asked {
     pub(super) fn parse(head: &RequestHead) -> Result<Self, Wrong> {
-        let url_path = head.uri.path();
-        let query = head.uri.query().unwrap_or_default();
+        let (uri, url_path) = (&head.uri, head.uri.path());
+        if url_path == "*" {
+            return Err(Wrong::Target(BadTarget::Asterisk));
+        }
+        match (uri.scheme_str(), uri.authority()) {
+            (None, None) => {}
+            (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
+                return Err(Wrong::Target(BadTarget::User));
+            }
+            (Some("http" | "https"), Some(_)) => {}
+            _ => return Err(Wrong::Target(BadTarget::Form)),
+        }
+        let query = uri.query().unwrap_or_default();
         Ok(Self {
-            path: SharePath::parse_url(url_path).map_err(Wrong::Path)?,
+            path: SharePath::parse_url(url_path).map_err(|error| Wrong::Target(error.into()))?,
             names_a_collection: SharePath::url_names_a_collection(url_path),
             query: Query::parse(query, Verb::of(&head.method)).map_err(Wrong::Query)?,
         })
@@ -146,7 +180,7 @@ pub(super) fn conditional_headers(headers: &HeaderMap) -> Result<Precondition, M
 
 /// Everything that a request demands of the state it is to find: the conditional headers, the `If` header, and the lock tokens in it and
 /// in `Lock-Token`, where Office puts the one it writes with.
-pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>) -> Result<Precondition, Malformed> {
+pub(super) fn precondition(head: &RequestHead, asked: &Asked) -> Result<Precondition, Malformed> {
     let headers = &head.headers;
     let conditions = conditional_headers(headers)?;
     let token = dav_headers::lock_token(headers).map_err(|_| Malformed(Header::LockToken))?;
@@ -159,7 +193,7 @@ pub(super) fn precondition(head: &RequestHead, asked: &Asked, own: &OwnHosts<'_>
         _ => String::new(),
     };
     let ifs = if held.is_empty() { ifs } else { vec![held.as_bytes()] };
-    let states = if_header::parse(&ifs, own).map_err(|_| Malformed(Header::If))?;
+    let states = if_header::parse(&ifs).map_err(|_| Malformed(Header::If))?;
     let in_states = states.iter().flat_map(|states| states.tokens());
     let submitted = Submitted::new(client(head), in_states.chain(token.iter().map(LockToken::as_str)));
     let conditions = conditions.with_submitted(submitted);
@@ -206,83 +240,41 @@ pub(super) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
     stated.map(|one| one.split(';').next().unwrap_or_default().trim()).any(|one| one.eq_ignore_ascii_case(preference))
 }
 
-/// The wall that stands in for a password on loopback, where every page that the browser shows can reach us: the Host must be one of
-/// ours, and a change must not come from a page of another origin.
-pub(super) fn welcome(head: &RequestHead, allowed_hosts: &[String]) -> Result<(), Unwelcome> {
-    let authority = head.uri.authority().map(|authority| authority.as_str());
-    let host = authority.or_else(|| text(&head.headers, header::HOST));
-    if let Some(host) = host
-        && !is_allowed(host, allowed_hosts)
+/// Whether a request may be looked at at all: it has one host, which is one of ours, and a change does not come from a page of another
+/// site. No page can reach a Unix socket, which may be called by any name.
+pub(super) fn welcome(head: &RequestHead, own_names: &[String], allowed_origins: &[String]) -> Result<(), Unwelcome> {
+    let fields = lines(&head.headers, &header::HOST);
+    let field = match fields[..] {
+        [] if head.version < Version::HTTP_11 => None,
+        [field] => Some(str::from_utf8(field).map_err(|_| Unwelcome::NoHost)?),
+        _ => return Err(Unwelcome::NoHost),
+    };
+    if field.is_some_and(|field| Host::parse(field).is_none()) {
+        return Err(Unwelcome::NoHost);
+    }
+    // Where the target is a whole URL, its host counts (RFC 9112 §3.2.2).
+    let target = head.uri.scheme().and(head.uri.authority()).map(|authority| authority.as_str());
+    let named = target.map(|target| target.rsplit_once('@').map_or(target, |(_, host)| host)).or(field);
+    if let Some(named) = named
+        && !is_welcome_host(Host::parse(named).ok_or(Unwelcome::NoHost)?, head.peer_addr, own_names)?
     {
         return Err(Unwelcome::ForeignHost);
     }
-    if !Verb::of(&head.method).changes_something() {
-        return Ok(());
-    }
-    let site = text(&head.headers, "sec-fetch-site");
-    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+    if Verb::of(&head.method).changes_something() && origin::is_foreign(head, named, allowed_origins) {
         return Err(Unwelcome::CrossSite);
     }
-    let Some(origin) = head.headers.get(header::ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().unwrap_or_default();
-    let of_origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    if of_origin.is_some() && of_origin == host { Ok(()) } else { Err(Unwelcome::CrossSite) }
+    Ok(())
 }
 
-/// An address needs no permission: a page cannot make a name of its own resolve to one and still send the address.
-pub(super) fn is_allowed(host: &str, allowed_hosts: &[String]) -> bool {
-    if let Some(address) = host.strip_prefix('[') {
-        return address.split_once(']').is_some_and(|(address, port)| {
-            address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port.strip_prefix(':')))
-        });
-    }
-    let (name, port) = match host.split_once(':') {
-        Some((name, port)) => (name, Some(port)),
-        None => (host, None),
-    };
-    if port.is_some() && !is_port(port) {
-        return false;
-    }
-    name.parse::<Ipv4Addr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || allowed_hosts.iter().any(|allowed| name.eq_ignore_ascii_case(allowed) || host.eq_ignore_ascii_case(allowed))
-}
-
-fn is_port(text: Option<&str>) -> bool {
-    text.is_some_and(|text| text.parse::<u16>().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_of_our_own_are_addresses_localhost_and_what_was_allowed() {
-        let allowed = ["files.example".to_owned(), "nas:8080".to_owned()];
-        for host in [
-            "127.0.0.1",
-            "127.0.0.1:4918",
-            "[::1]",
-            "[::1]:80",
-            "localhost",
-            "LOCALHOST:1",
-            "files.example:80",
-            "nas:8080",
-        ] {
-            assert!(is_allowed(host, &allowed), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "evil.example:4918",
-            "localhost.",
-            "127.0.0.1.evil.example",
-            "[::1",
-            "[evil]",
-            "nas",
-            "localhost:x",
-        ] {
-            assert!(!is_allowed(host, &allowed), "{host}");
-        }
+/// Whether a host is one by which a client may call us. A Unix socket, where clients have no address, may be called by every name, and by none.
+pub(super) fn is_welcome_host(
+    host: Host<'_>,
+    peer: Option<SocketAddr>,
+    own_names: &[String],
+) -> Result<bool, Unwelcome> {
+    match (host.is_empty(), peer) {
+        (_, None) => Ok(true),
+        (true, Some(_)) => Err(Unwelcome::NoHost),
+        (false, Some(_)) => Ok(host.is_ours(own_names)),
     }
 }

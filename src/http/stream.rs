@@ -15,7 +15,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -107,11 +107,12 @@ impl Connection {
     pub(crate) fn tcp(socket: TcpStream, limits: Limits, edge: Rc<dyn Edge>) -> Self {
         // Without this an answer of several writes waits 40 ms for the client's acknowledgement. If it fails the client is gone.
         let _ = socket.set_nodelay(true);
-        let peer = socket.peer_addr().ok();
-        if peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+        // A client that is gone already still came by TCP: only a Unix socket has no address.
+        let peer = socket.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        if peer.ip().to_canonical().is_loopback() {
             let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, LOCAL_BUFFER);
         }
-        Self::new(Socket::Tcp(socket), peer, limits, edge)
+        Self::new(Socket::Tcp(socket), Some(peer), limits, edge)
     }
 
     /// Takes over a connection on a Unix socket.

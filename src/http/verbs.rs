@@ -22,7 +22,8 @@ use crate::model::precondition::Precondition;
 use crate::share::Share;
 use crate::share::outcome::{Outcome, Stop};
 
-use super::dav_headers::{BadHeader, OwnHosts};
+use super::dav_headers::BadHeader;
+use super::host::Host;
 use super::hot::{HotCache, LastLook};
 use super::pace::Pace;
 use super::relocate::Act;
@@ -30,13 +31,15 @@ use super::reply::{self, Allowed, Wrong};
 use super::request::{self, Asked, Verb};
 use super::transport::{Handler, Plain, Reads, Rejection, Say};
 use super::xml::XmlError;
-use super::{change, get, lock, propfind, proppatch, put, relocate, versions, xml};
+use super::{change, get, lock, origin, propfind, proppatch, put, relocate, versions, xml};
 
 /// What the verbs are told to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names besides addresses and `localhost` that the Host header may hold.
-    pub allowed_hosts: Vec<String>,
+    /// The names of this server besides addresses and `localhost`, in small letters.
+    pub own_names: Vec<String>,
+    /// The origins of other pages that may read and write here, as browsers write them.
+    pub allowed_origins: Vec<String>,
     /// How long an upload may send nothing.
     pub body_idle_max: Duration,
     /// How many bytes a second an upload must send, judged after its first minute.
@@ -118,6 +121,9 @@ impl Verbs {
 
     async fn carry_out(&self, request: &HttpRequest, body: &mut Payload) -> Result<HttpResponse, Trouble> {
         let head = request.head();
+        if Verb::of(&head.method) == Verb::Connect {
+            return Err(Wrong::Method(Allowed::Somewhere).into());
+        }
         self.check_in(head)?;
         if head.uri.path() == "*" && Verb::of(&head.method) == Verb::Options {
             return Ok(reply::options(Allowed::Somewhere));
@@ -142,13 +148,21 @@ impl Verbs {
             Verb::Unlock => lock::unlock(self, head, &asked).await,
             Verb::Report => Err(Wrong::NoReport.into()),
             Verb::Options => change::options(self, &asked).await,
-            Verb::Post | Verb::Unserved => Err(Wrong::Method(change::allowed(self, &asked).await).into()),
+            Verb::Post | Verb::Connect | Verb::Unserved => {
+                Err(Wrong::Method(change::allowed(self, &asked).await).into())
+            }
             Verb::Unknown => Err(Wrong::UnknownMethod.into()),
         }
     }
 
     fn check_in(&self, head: &RequestHead) -> Result<(), Trouble> {
-        request::welcome(head, &self.settings.allowed_hosts).map_err(|unwelcome| Wrong::Unwelcome(unwelcome).into())
+        let Settings { own_names, allowed_origins, .. } = &*self.settings;
+        request::welcome(head, own_names, allowed_origins).map_err(|unwelcome| Wrong::Unwelcome(unwelcome).into())
+    }
+
+    /// Says with an answer whose pages may use it.
+    fn describe(&self, head: &RequestHead, answer: &mut HttpResponse) {
+        origin::describe(head, answer.headers_mut(), &self.settings.allowed_origins);
     }
 
     /// Asks the share on the blocking pool. Once begun it runs to its end, whether or not the client is still there.
@@ -167,7 +181,8 @@ impl Verbs {
 impl Handler for Verbs {
     fn at_the_edge(&self, plain: &Plain<'_>, say: &mut Say<'_>) -> bool {
         let logged = log_is_on().then(Instant::now);
-        if !request::is_allowed(plain.host, &self.settings.allowed_hosts) {
+        let host = Host::parse(plain.host);
+        if !host.is_some_and(|host| request::is_welcome_host(host, plain.peer, &self.settings.own_names) == Ok(true)) {
             return false;
         }
         let Some(found) = self.hot.find(&self.share, plain, &self.last_look) else { return false };
@@ -187,8 +202,10 @@ impl Handler for Verbs {
 
     fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
         let begun = Instant::now();
-        request::welcome(request.head(), &self.settings.allowed_hosts).ok()?;
-        let answer = self.hot.answer(&self.share, request.head())?;
+        let head = request.head();
+        self.check_in(head).ok()?;
+        let mut answer = self.hot.answer(&self.share, head)?;
+        origin::describe(head, answer.headers_mut(), &self.settings.allowed_origins);
         if log_is_on() {
             let bytes = match answer.body().size() {
                 BodySize::Sized(bytes) => bytes,
@@ -207,24 +224,27 @@ impl Handler for Verbs {
             trouble => trouble,
         };
         let Err(trouble) = trouble else { return Ok(()) };
-        let answer = explain(self, None, head, trouble).await;
+        let mut answer = explain(self, None, head, trouble).await;
+        self.describe(head, &mut answer);
         log_answer(head, &answer, begun);
         Err(answer.into())
     }
 
     async fn handle(&self, request: HttpRequest, body: &mut Payload) -> HttpResponse {
         let begun = Instant::now();
-        let answer = match self.carry_out(&request, body).await {
+        let mut answer = match self.carry_out(&request, body).await {
             Ok(answer) => answer,
             Err(trouble) => explain(self, Some(&request), request.head(), trouble).await,
         };
+        self.describe(request.head(), &mut answer);
         log_answer(request.head(), &answer, begun);
         answer
     }
 
     fn reject(&self, request: &Request, rejection: Rejection) -> Response<BoxBody> {
         let begun = Instant::now();
-        let answer = reply::rejected(request.head(), rejection);
+        let mut answer = reply::rejected(request.head(), rejection);
+        self.describe(request.head(), &mut answer);
         log_answer(request.head(), &answer, begun);
         answer.into()
     }
@@ -280,9 +300,8 @@ pub(super) fn conditions(head: &RequestHead) -> Result<Precondition, Trouble> {
 }
 
 /// What a request demands of the state it is to find. Every place that it names has to be permitted.
-pub(super) fn precondition(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Precondition, Trouble> {
-    let own = OwnHosts::of(head, &verbs.settings.allowed_hosts);
-    let precondition = request::precondition(head, asked, &own).map_err(|malformed| Wrong::Condition(malformed.0))?;
+pub(super) fn precondition(head: &RequestHead, asked: &Asked) -> Result<Precondition, Trouble> {
+    let precondition = request::precondition(head, asked).map_err(|malformed| Wrong::Condition(malformed.0))?;
     if let Some(states) = precondition.states() {
         states.lists.paths(&states.asked).into_iter().try_for_each(|path| permit(Action::Read, path))?;
     }

@@ -77,8 +77,8 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
 pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     has_no_body(head)?;
     let id = id(&asked.query.version)?;
-    let precondition = precondition(verbs, head, asked)?;
-    let wanted = relocate::wanted(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
+    let wanted = relocate::wanted(head, asked)?;
     let to = wanted.to.clone();
     let attempt = Attempt::new(verbs, head, &to);
     let copied = verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await;
@@ -92,7 +92,7 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
 pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     has_no_body(head)?;
     let id = id(&asked.query.restore)?;
-    let precondition = precondition(verbs, head, asked)?;
+    let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
     if path.is_root() {
         return Err(Stop::from(Refusal::NotFound).into());

@@ -37,9 +37,12 @@ pub enum PathError {
     /// A percent sign is not followed by two hex digits (RFC 3986 §2.1).
     #[error("a percent sign without two hexadecimal digits behind it")]
     BadEscape,
-    /// A segment is empty, or the path does not begin with a slash.
-    #[error("an empty segment")]
-    EmptySegment,
+    /// The path of a URL does not begin with a slash.
+    #[error("no slash at its beginning")]
+    NoSlash,
+    /// A name is empty.
+    #[error("an empty name")]
+    EmptyName,
     /// A segment is `.` or `..`.
     #[error("a dot segment")]
     DotSegment,
@@ -59,7 +62,7 @@ impl Name {
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Result<Self, PathError> {
         let bytes = bytes.into();
         match &*bytes {
-            b"" => Err(PathError::EmptySegment),
+            b"" => Err(PathError::EmptyName),
             b"." | b".." => Err(PathError::DotSegment),
             name if name.len() > NAME_BYTES_MAX => Err(PathError::LongName),
             name if name.iter().any(|byte| matches!(byte, 0 | b'/')) => Err(PathError::BadByte),
@@ -96,12 +99,13 @@ impl Name {
         give(folded.trim_end_matches(is_dropped_at_the_end).as_bytes())
     }
 
-    /// Whether a client may make something of this name: UTF-8, no control characters, no backslash.
+    /// Whether a client may make something of this name: UTF-8, no control characters.
     ///
-    /// Names that are on the disk already are read and deleted whatever they are; making them is refused, since a
-    /// client of another system could not even name them.
+    /// Names that are on the disk already are read and deleted whatever they are; making them is refused, since clients cannot show,
+    /// type or list them (XML 1.0 has no way to write most control characters). What other systems cannot name, such as a backslash or a
+    /// colon on Windows, is a name here.
     pub fn may_be_made(&self) -> bool {
-        str::from_utf8(&self.0).is_ok_and(|text| !text.chars().any(|c| c.is_control() || c == '\\'))
+        str::from_utf8(&self.0).is_ok_and(|text| !text.chars().any(char::is_control))
     }
 
     /// Whether every file system can hold it. Some refuse the signs that Windows refuses, what stands for its devices, dots and blanks at an
@@ -135,18 +139,12 @@ impl SharePath {
     /// Parses the path of a URL, still percent-encoded, beginning with a slash. A slash at the end is allowed; whether it was
     /// there is the caller's to know ([`SharePath::url_names_a_collection`]).
     ///
-    /// Each segment is decoded exactly once, after the split at slashes (RFC 3986 §2.4).
+    /// Each segment is decoded exactly once, after the split at slashes (RFC 3986 §2.4). Slashes beside each other count as one, also at the
+    /// beginning: clients that put a base URL and a path together write them, and no file system knows a name without a letter.
     pub fn parse_url(url_path: &str) -> Result<Self, PathError> {
-        let inner = url_path.strip_prefix('/').ok_or(PathError::EmptySegment)?;
-        let inner = inner.strip_suffix('/').unwrap_or(inner);
-        if inner.is_empty() {
-            return if url_path.len() > 1 { Err(PathError::EmptySegment) } else { Ok(Self::root()) };
-        }
-        let mut path = Self::root();
-        for segment in inner.split('/') {
-            path = path.join(&Name::new(decode_once(segment)?)?);
-        }
-        if path.is_reserved() { Err(PathError::Reserved) } else { Ok(path) }
+        let inner = url_path.strip_prefix('/').ok_or(PathError::NoSlash)?;
+        let segments = inner.split('/').filter(|segment| !segment.is_empty());
+        Self::of_names(segments.map(|segment| Name::new(decode_once(segment)?)))
     }
 
     /// Whether a URL's path ends in a slash, so that it names a collection.
@@ -159,11 +157,21 @@ impl SharePath {
         if joined.is_empty() {
             return Ok(Self::root());
         }
-        let mut path = Self::root();
-        for segment in joined.split(|byte| *byte == b'/') {
-            path = path.join(&Name::new(segment)?);
+        Self::of_names(joined.split(|byte| *byte == b'/').map(Name::new))
+    }
+
+    fn of_names(names: impl Iterator<Item = Result<Name, PathError>>) -> Result<Self, PathError> {
+        let mut joined = Vec::new();
+        let mut is_reserved = false;
+        for name in names {
+            let name = name?;
+            is_reserved |= name.is_reserved();
+            if !joined.is_empty() {
+                joined.push(b'/');
+            }
+            joined.extend_from_slice(name.as_bytes());
         }
-        if path.is_reserved() { Err(PathError::Reserved) } else { Ok(path) }
+        if is_reserved { Err(PathError::Reserved) } else { Ok(Self { joined: joined.into() }) }
     }
 
     /// This path with one more component.
@@ -232,10 +240,6 @@ impl SharePath {
     /// The path as text for a person, beginning with a slash.
     pub fn to_text(&self) -> String {
         format!("/{}", String::from_utf8_lossy(&self.joined))
-    }
-
-    fn is_reserved(&self) -> bool {
-        self.names().any(|name| name.is_reserved())
     }
 }
 
@@ -325,6 +329,14 @@ mod tests {
             ("/%ff", b"\xff"),
             ("/...", b"..."),
             ("/a;b=c", b"a;b=c"),
+            ("/a%5Cb", b"a\\b"),
+            ("/a\\b", b"a\\b"),
+            ("//", b""),
+            ("///", b""),
+            ("//a", b"a"),
+            ("//a.example/b", b"a.example/b"),
+            ("/a//b", b"a/b"),
+            ("/a///b//", b"a/b"),
         ] {
             let path = SharePath::parse_url(url).expect(url);
             assert_eq!(path.as_bytes(), bytes, "{url}");
@@ -335,11 +347,14 @@ mod tests {
     #[test]
     fn hostile_paths_are_refused() {
         for (url, error) in [
-            ("", PathError::EmptySegment),
-            ("a", PathError::EmptySegment),
-            ("//", PathError::EmptySegment),
-            ("//a", PathError::EmptySegment),
-            ("/a//b", PathError::EmptySegment),
+            ("", PathError::NoSlash),
+            ("a", PathError::NoSlash),
+            ("*", PathError::NoSlash),
+            ("a//b", PathError::NoSlash),
+            ("//..", PathError::DotSegment),
+            ("/a//..//b", PathError::DotSegment),
+            ("/.//", PathError::DotSegment),
+            ("//.noclobber//a", PathError::Reserved),
             ("/..", PathError::DotSegment),
             ("/a/../b", PathError::DotSegment),
             ("/%2e%2E/etc", PathError::DotSegment),

@@ -73,6 +73,57 @@ fn a_time_that_rclone_brings_is_kept() {
     }
 }
 
+/// rclone compares checksums where it is told to, and takes a file without one for the same. So what has come from it, and what a local
+/// program wrote, has both that it may ask for, and a change that leaves size and date as they were is seen.
+#[test]
+fn rclone_sees_changes_by_their_checksums() {
+    if !has_all("rclone_sees_changes_by_their_checksums", &["rclone"]) {
+        return;
+    }
+    for vendor in ["owncloud", "nextcloud"] {
+        let served = Served::start();
+        let rclone = Rclone::new(served.url(), vendor);
+        let source = rclone.scratch.folder("source");
+        let date = std::time::UNIX_EPOCH + Duration::from_secs(1_580_702_706);
+        let write = |name: &str, content: &str| {
+            std::fs::write(source.join(name), content).unwrap();
+            std::fs::File::options().write(true).open(source.join(name)).unwrap().set_modified(date).unwrap();
+        };
+        let dated = |path: &str, content: &[u8]| {
+            served.write(path, content);
+            std::fs::File::options().write(true).open(served.local(path)).unwrap().set_modified(date).unwrap();
+        };
+        let sync = || {
+            let words = ["sync", "--checksum", "--stats-one-line", "-v", source.to_str().unwrap(), "dav:copy"];
+            rclone.rclone(&words, b"").well()
+        };
+        let check = || rclone.rclone(&["check", source.to_str().unwrap(), "dav:copy"], b"");
+        write("a.txt", "one");
+        write("b.txt", "two");
+        sync();
+        check().well();
+        assert!(sync().errors.contains("There was nothing to transfer"), "{vendor}");
+        // The source changes, and neither its size nor its date.
+        write("a.txt", "ONE");
+        check().badly();
+        sync();
+        served.expect("copy/a.txt", b"ONE");
+        check().well();
+        // A local program changes what lies on the server, and neither its size nor its date.
+        dated("copy/b.txt", b"TWO");
+        check().badly();
+        sync();
+        served.expect("copy/b.txt", b"two");
+        // What came otherwise is compared, too.
+        dated("copy/c.txt", b"three");
+        write("c.txt", "THREE");
+        check().badly();
+        write("c.txt", "three");
+        let said = check().well();
+        assert!(!said.errors.contains("hashes could not be checked"), "{vendor}: {said}");
+    }
+}
+
 /// rclone takes any refusal of an upload for a broken file that it must clear away. What was refused was ours; what is there is
 /// the other's, and stays.
 #[test]
