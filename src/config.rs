@@ -15,8 +15,10 @@ use std::time::Duration;
 use clap::builder::ArgAction;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use glob::Pattern;
 use toml::Spanned;
 
+use crate::http::media::trusted_pages;
 use crate::http::origin;
 use crate::mount_help::Address;
 use crate::store::disk::Tier;
@@ -78,8 +80,10 @@ pub struct Config {
     pub watch: bool,
     /// Symbolic links that stay inside the share are followed.
     pub follow_symlinks: bool,
-    /// Whether PROPFIND may ask for everything below a folder.
+    /// Whether PROPFIND tells everything below a folder, however much it is.
     pub propfind_infinity: bool,
+    /// The pages that are shown without a sandbox, by their paths in the share.
+    pub trusted_html: Vec<Pattern>,
     /// How many threads answer requests.
     pub workers: NonZeroUsize,
     /// The bounds on everything a client can make grow.
@@ -255,9 +259,13 @@ pub struct Cli {
     /// Follow symbolic links, as long as they stay inside the folder
     #[arg(long, help_heading = SERVED)]
     follow_symlinks: bool,
-    /// Let PROPFIND ask for everything below a folder at once (Depth: infinity)
+    /// Tell PROPFIND everything below a folder at once (Depth: infinity), and not only 10,000 members
     #[arg(long, help_heading = SERVED)]
     propfind_infinity: bool,
+    /// Let the scripts of these pages run, like wiki/*.html or **/*.html: they may read and change everything in the folder; may be given
+    /// more than once
+    #[arg(long, value_name = "GLOB", value_parser = trusted_pages, help_heading = SERVED)]
+    trust_html: Vec<Pattern>,
     /// Read settings from this TOML file; its keys are the options without the dashes in front
     #[arg(long, value_name = "FILE", help_heading = SERVED)]
     config: Option<PathBuf>,
@@ -736,6 +744,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         watch: !cli.no_watch,
         follow_symlinks: cli.follow_symlinks,
         propfind_infinity: cli.propfind_infinity,
+        trusted_html: cli.trust_html,
         workers: cli.workers.unwrap_or(all_but_one),
         limits,
         log: Log { level: cli.log_level.unwrap_or(LogLevel::Info), format: cli.log_format.unwrap_or(LogFormat::Text) },

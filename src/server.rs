@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 
 use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
 use crate::http::host::names_of_machine;
+use crate::http::media::TrustedPages;
 use crate::http::transport::{self, Listener};
 use crate::http::verbs::{self, Verbs};
 use crate::http::versions::Described;
@@ -30,6 +31,9 @@ use crate::store::history::KeepLimits;
 use crate::store::index::Index;
 use crate::store::notice::Notice;
 use crate::store::os_disk::{FollowLinks, Options, OsDisk};
+
+/// How many members PROPFIND tells of everything below a folder, unless it may tell all.
+const PROPFIND_MEMBERS_MAX: usize = 10_000;
 
 /// How often displaced files are looked at again, where it is time.
 const TICK: Duration = Duration::from_secs(1);
@@ -245,7 +249,8 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
         cache_bytes: limits.cache_bytes,
-        propfind_infinity: config.propfind_infinity,
+        propfind_members_max: if config.propfind_infinity { usize::MAX } else { PROPFIND_MEMBERS_MAX },
+        trusted_pages: TrustedPages(config.trusted_html.clone()),
     }
 }
 

@@ -167,11 +167,19 @@ pub(super) fn asked_mtime(headers: &HeaderMap) -> Option<Timestamp> {
     Timestamp::from_nanoseconds(if is_before { -distance } else { distance }).that_a_disk_keeps()
 }
 
-/// `X-Expected-Entity-Length`: how many bytes the body will have, from clients that send it in chunks. `None` where there is none.
+/// How many bytes the body is to have as the client believes, besides `Content-Length`: `X-Expected-Entity-Length` of those that send it in
+/// chunks, and `OC-Total-Length` of ownCloud's. `None` where there is neither; two that differ cannot both be read.
 pub(super) fn expected_length(headers: &HeaderMap) -> Result<Option<u64>, BadHeader> {
-    let Some(text) = only_text(headers, "X-Expected-Entity-Length")? else { return Ok(None) };
-    let length = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    length.map(Some).ok_or(BadHeader("X-Expected-Entity-Length"))
+    let mut expected = None;
+    for name in ["X-Expected-Entity-Length", "OC-Total-Length"] {
+        let Some(text) = only_text(headers, name)? else { continue };
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let length: u64 = text.parse().ok().filter(|_| is_number).ok_or(BadHeader(name))?;
+        if expected.replace(length).is_some_and(|other| other != length) {
+            return Err(BadHeader(name));
+        }
+    }
+    Ok(expected)
 }
 
 /// Whether the client wants to hear of failures alone: `Prefer: return=minimal`, or `Brief: t` (RFC 8144 §2 and appendix A).
@@ -449,6 +457,12 @@ mod tests {
         for bad in ["", "-5", "+5", "5 5", "0x5", "99999999999999999999"] {
             assert_eq!(expected(bad), Err(BadHeader("X-Expected-Entity-Length")), "{bad:?}");
         }
+        let both =
+            |one, other| expected_length(&headers(&[("x-expected-entity-length", one), ("oc-total-length", other)]));
+        assert_eq!(both("5", "5"), Ok(Some(5)));
+        assert_eq!(both("5", "6"), Err(BadHeader("OC-Total-Length")));
+        assert_eq!(expected_length(&headers(&[("oc-total-length", "7")])), Ok(Some(7)));
+        assert_eq!(expected_length(&headers(&[("oc-total-length", "")])), Err(BadHeader("OC-Total-Length")));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use super::query::Query;
 use super::range::{self, Ranges};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, conditions};
+use super::verbs::{Trouble, Verbs, conditions, precondition};
 use super::{digest, listing, media, origin};
 
 /// The answer may be kept, but is to be confirmed each time: another may replace it at any moment.
@@ -45,6 +45,15 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
         Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
         Target::File(content, identity) => send(verbs, request, asked, *content, *identity, Remember::IfSmall).await,
     }
+}
+
+/// Judges `If`, which makes a GET and a HEAD conditional as it does every other method (RFC 4918 §10.4).
+pub(super) async fn judge_states(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
+    if !head.headers.contains_key("if") {
+        return Ok(());
+    }
+    let (path, precondition) = (asked.path.clone(), precondition(head, asked)?);
+    verbs.ask(move |share| share.judge_states(&path, &precondition, now())).await
 }
 
 /// Whether a file that was sent may be kept in the cache of small files.
@@ -81,7 +90,7 @@ pub(super) async fn send(
         }
     }
     let ranges = ranges(head, &identity, content.size());
-    let mut describe = Headers::new(asked, &identity);
+    let mut describe = Headers::new(verbs, asked, &identity);
     if let Some(value) = wanted_digest(verbs, head, &content).await? {
         describe.set(HeaderName::from_static("repr-digest"), value);
     }
@@ -116,7 +125,7 @@ pub(super) async fn instead_of_412(verbs: &Verbs, request: &HttpRequest, stop: &
     let asked = Asked { path: of.path.clone(), ..Asked::parse(head).ok()? };
     let Ok(Target::File(content, identity)) = open(verbs, &asked.path).await else { return None };
     let size = content.size();
-    let mut describe = Headers::new(&asked, &identity);
+    let mut describe = Headers::new(verbs, &asked, &identity);
     describe.add("content-location", &asked.path.to_url());
     describe.add("cache-control", "no-store");
     Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(*content), 0..size))
@@ -275,11 +284,14 @@ struct Headers {
 }
 
 impl Headers {
-    fn new(asked: &Asked, identity: &Identity) -> Self {
+    fn new(verbs: &Verbs, asked: &Asked, identity: &Identity) -> Self {
         let name = asked.path.split().map(|(_, name)| name);
         let bytes = name.as_ref().map_or(&b""[..], |name| name.as_bytes());
         let media_type = media::media_type(bytes);
-        let policy = media::policy(&media_type);
+        // What lay there once is nobody's program any more.
+        let is_trusted =
+            asked.query.version.is_none() && verbs.settings.trusted_pages.include(&asked.path, &media_type);
+        let policy = if is_trusted { None } else { media::policy(&media_type) };
         let mut headers = vec![
             (header::CONTENT_TYPE, media_type),
             (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),

@@ -28,7 +28,8 @@ pub(super) const FILE_BYTES_MAX: u64 = 128 * 1024;
 const OVERHEAD_BYTES: u64 = 1500;
 
 /// Headers that make a request more than plain.
-const NOT_PLAIN: [HeaderName; 6] = [
+const NOT_PLAIN: [HeaderName; 7] = [
+    HeaderName::from_static("if"),
     header::RANGE,
     header::IF_MATCH,
     header::IF_MODIFIED_SINCE,

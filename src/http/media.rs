@@ -4,7 +4,10 @@
 use std::fmt::Write as _;
 
 use actix_web::http::header::HeaderValue;
+use glob::{MatchOptions, Pattern};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+use crate::model::path::SharePath;
 
 /// For `X-Content-Type-Options`, on every answer: a browser takes the media type as it is said.
 pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -38,6 +41,31 @@ pub(super) fn media_type(name: &[u8]) -> HeaderValue {
         return HeaderValue::from_static(guess);
     }
     HeaderValue::try_from(format!("{guess}; charset=utf-8")).expect("a media type is ASCII")
+}
+
+/// The pages that are programs and may act in our name, by their paths in the share.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedPages(pub Vec<Pattern>);
+
+impl TrustedPages {
+    /// Whether the file at a path, of this media type, is one of them.
+    pub(super) fn include(&self, path: &SharePath, media_type: &HeaderValue) -> bool {
+        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
+        let is_page =
+            || [&b"text/html"[..], b"application/xhtml+xml"].iter().any(|page| media_type.as_bytes().starts_with(page));
+        let path = || str::from_utf8(path.as_bytes()).ok();
+        !self.0.is_empty()
+            && is_page()
+            && path().is_some_and(|path| self.0.iter().any(|glob| glob.matches_with(path, options)))
+    }
+}
+
+/// A pattern of paths in the share: `*` and `?` stand for parts of a name, `**` for any number of folders.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn trusted_pages(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text.trim_start_matches('/')).map_err(|error| error.to_string())
 }
 
 /// The `Content-Security-Policy` for a file of this media type, if it needs one.

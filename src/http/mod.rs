@@ -20,7 +20,7 @@ mod if_header;
 mod listing;
 mod live;
 mod lock;
-mod media;
+pub mod media;
 pub mod origin;
 mod pace;
 mod propfind;

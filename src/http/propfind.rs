@@ -23,11 +23,11 @@ use super::dav_headers::{self, Depth};
 use super::listing::{Listing, Output, PIECE_BYTES};
 use super::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
-use super::reply::{self, Wrong, of_property};
+use super::reply::{self, of_property};
 use super::request::Asked;
 use super::verbs::{Trouble, Verbs, precondition, xml_body};
 use super::xml::read::Propfind;
-use super::xml::write::{Multistatus, Response};
+use super::xml::write::{Condition, Multistatus, Response};
 
 /// How many folders may wait to be read when everything below one is asked for.
 const WAITING_MAX: usize = 100_000;
@@ -45,12 +45,12 @@ pub(super) async fn propfind(
     let what = Propfind::parse(&xml_body(verbs, head, body).await?)?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
     let names_a_collection = asked.names_a_collection;
-    let infinity_is_allowed = verbs.settings.propfind_infinity;
     let question = Question {
         wants: Wants::new(&what),
         what,
         path: asked.path.clone(),
         reach,
+        members_max: if reach == Depth::Infinity { verbs.settings.propfind_members_max } else { usize::MAX },
         without_root: dav_headers::prefers_no_root(&head.headers, depth),
         is_minimal: dav_headers::prefers_minimal(&head.headers),
         agent: Agent::of(head),
@@ -66,9 +66,6 @@ pub(super) async fn propfind(
     });
     let target = target.await?;
     let is_collection = target.kind == Kind::Dir;
-    if is_collection && reach == Depth::Infinity && !infinity_is_allowed {
-        return Err(Wrong::InfiniteDepth.into());
-    }
     let share = Arc::clone(&verbs.share);
     let minimal = question.is_minimal;
     let is_one = !is_collection || reach == Depth::Zero;
@@ -94,6 +91,7 @@ struct Question {
     what: Propfind,
     wants: Wants,
     reach: Depth,
+    members_max: usize,
     without_root: bool,
     is_minimal: bool,
     agent: Agent,
@@ -164,6 +162,7 @@ impl Question {
         }
         let mut waiting = vec![self.path.clone()];
         let mut entered = HashSet::new();
+        let (mut told, mut is_cut_short) = (0, false);
         while let Some(folder) = waiting.pop() {
             let mut stop = None;
             let mut href = folder.to_collection_url();
@@ -184,9 +183,15 @@ impl Question {
                 href.truncate(place);
                 href.extend(member.name.to_url());
                 href.push_str(if is_collection { "/" } else { "" });
-                if matches!(member.kind, Kind::Dir | Kind::File)
-                    && let Err(failed) = answer.tell(&href, &member, || kept_at.join(&member.name))
-                {
+                if !matches!(member.kind, Kind::Dir | Kind::File) {
+                    return ControlFlow::Continue(());
+                }
+                if told == self.members_max {
+                    is_cut_short = true;
+                    return ControlFlow::Break(());
+                }
+                told += 1;
+                if let Err(failed) = answer.tell(&href, &member, || kept_at.join(&member.name)) {
                     stop = Some(failed);
                     return ControlFlow::Break(());
                 }
@@ -197,6 +202,10 @@ impl Question {
                 // A folder deeper down that cannot be read, or is gone by now, is left out (RFC 4918 §9.1).
                 (Err(_), None) if folder != self.path => {}
                 (walked, None) => walked?,
+            }
+            if is_cut_short {
+                answer.cut_short(&self.path.to_collection_url(), told);
+                break;
             }
         }
         answer.finish(output);
@@ -269,6 +278,15 @@ impl<'a> Answer<'a> {
     fn locks_on(&self, path: &SharePath) -> Vec<ToldLock> {
         let locks = self.share.locks_on(path, self.now);
         locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), &self.question.agent.0, self.now)).collect()
+    }
+
+    /// Says that there is more below a folder than was told, and how to get at it.
+    fn cut_short(&mut self, folder: &str, told: usize) {
+        let how = format!(
+            "Only {told} members are told of everything below a folder, and there are more. Ask folder by folder, with Depth: 1, or start \
+             the server with --propfind-infinity."
+        );
+        self.xml.status(&[folder], reply::CUT_SHORT, Some(&Condition::NumberOfMatchesWithinLimits), Some(&how));
     }
 
     fn pass_on(&mut self, output: &mut Output) -> ControlFlow<()> {

@@ -119,10 +119,15 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
         return Err(Wrong::CodedBody.into());
     }
     let announced = request::announced_length(headers);
+    if announced.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Wrong::NoLength.into());
+    }
     // What the client believes to send has to be what it sends: a body in chunks can end early and still look whole.
-    let announced = announced.or(dav_headers::expected_length(headers)?);
-    let has_length = announced.is_some() || !headers.contains_key(header::TRANSFER_ENCODING);
-    let announced = if has_length { Some(announced.unwrap_or(0)) } else { None };
+    let expected = dav_headers::expected_length(headers)?;
+    if announced.is_some() && expected.is_some() && announced != expected {
+        return Err(Wrong::TwoLengths.into());
+    }
+    let announced = announced.or(expected);
     if let (Some(length), Some(max)) = (announced, verbs.settings.upload_bytes_max)
         && length > max
     {

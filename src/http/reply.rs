@@ -75,6 +75,10 @@ pub(super) enum Wrong {
     Body,
     /// A part of a file (`Content-Range`).
     PartialPut,
+    /// An upload that does not say where it ends.
+    NoLength,
+    /// An upload that says of two lengths that it has them.
+    TwoLengths,
     /// A coded body (`Content-Encoding`).
     CodedBody,
     /// A file is to be made, and the path ends in a slash.
@@ -95,8 +99,6 @@ pub(super) enum Wrong {
     Xml(XmlError),
     /// A body that should be XML and does not say so.
     NotXml,
-    /// Everything below a folder, where that is not allowed.
-    InfiniteDepth,
     /// A body shorter, longer or otherwise other than announced.
     BrokenBody,
     /// A body that came too slowly.
@@ -141,6 +143,9 @@ pub(super) mod of_property {
     /// Nothing was done about it, because of another.
     pub(in crate::http) const DEPENDENT: StatusCode = StatusCode::FAILED_DEPENDENCY;
 }
+
+/// Of a folder in an answer that does not tell all that lies below it (RFC 6578 §3.6).
+pub(super) const CUT_SHORT: StatusCode = StatusCode::INSUFFICIENT_STORAGE;
 
 /// What a 412 or 428 says besides its words.
 struct Problem {
@@ -540,7 +545,7 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
     let answer = match wrong {
         Wrong::Target(BadTarget::Path(PathError::LongName)) if makes_something(&head.method) => long_name(),
         Wrong::Destination(BadUrl::Path(PathError::LongName)) => long_name(),
-        Wrong::Target(BadTarget::Path(PathError::Reserved | PathError::LongName) => {
+        Wrong::Target(BadTarget::Path(PathError::Reserved | PathError::LongName)) => {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
         Wrong::Target(error) => bad(&format!("The target of the request is not one that is served: {error}.")),
@@ -607,6 +612,16 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         Wrong::PartialPut => {
             bad("Content-Range on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
         }
+        Wrong::NoLength => Problem::new(
+            StatusCode::LENGTH_REQUIRED,
+            "no-length",
+            "No length",
+            "An upload has a Content-Length, also if it is empty, or is sent in chunks. Nothing was changed.",
+        )
+        .send(),
+        Wrong::TwoLengths => {
+            bad("Content-Length is not the length that the upload is said to have in another header. Nothing was stored.")
+        }
         Wrong::CodedBody => {
             let problem = Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -657,11 +672,6 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "The body of this method is XML, as application/xml or text/xml.",
         )
         .send(),
-        Wrong::InfiniteDepth => dav_error(
-            StatusCode::FORBIDDEN,
-            &[Condition::PropfindFiniteDepth],
-            "Depth: infinity, which is also meant where there is no Depth, is not served. Ask with Depth: 0 or 1.",
-        ),
         Wrong::Depth => bad("This Depth cannot be: a folder is deleted with all that is in it."),
         Wrong::BrokenBody => {
             bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")

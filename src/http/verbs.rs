@@ -25,6 +25,7 @@ use crate::share::outcome::{Outcome, Stop};
 use super::dav_headers::BadHeader;
 use super::host::Host;
 use super::hot::{HotCache, LastLook};
+use super::media::TrustedPages;
 use super::pace::Pace;
 use super::relocate::Act;
 use super::reply::{self, Allowed, Wrong};
@@ -50,8 +51,10 @@ pub struct Settings {
     pub uploads_max: usize,
     /// How much of small files is kept in memory, in bytes.
     pub cache_bytes: u64,
-    /// Whether PROPFIND may ask for everything below a folder.
-    pub propfind_infinity: bool,
+    /// How many members PROPFIND tells of everything below a folder.
+    pub propfind_members_max: usize,
+    /// The pages that are shown without a sandbox.
+    pub trusted_pages: TrustedPages,
 }
 
 /// What all workers share.
@@ -129,6 +132,9 @@ impl Verbs {
             return Ok(reply::options(Allowed::Somewhere));
         }
         let asked = parse(head)?;
+        if Verb::of(&head.method) == Verb::Get {
+            get::judge_states(self, head, &asked).await?;
+        }
         match Verb::of(&head.method) {
             Verb::Get | Verb::Options | Verb::Post if reads_away(body).await.is_err() => Err(Wrong::BrokenBody.into()),
             Verb::Get if asked.query.versions => versions::list(self, &asked).await,
@@ -285,6 +291,7 @@ fn action_of(verb: Verb) -> Action {
         | Verb::Lock
         | Verb::Unlock
         | Verb::Post
+        | Verb::Connect
         | Verb::Unserved
         | Verb::Unknown => Action::Write,
     }

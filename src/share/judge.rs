@@ -440,6 +440,12 @@ impl Share {
         self.judge_states_alone(path, precondition, now)
     }
 
+    /// Judges the `If` header of a GET.
+    pub fn judge_states(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let path = &*self.spelled(path)?;
+        self.judge_states_alone(path, precondition, now)
+    }
+
     /// Judges the `If` header of a request that replaces nothing.
     pub(super) fn judge_states_alone(
         &self,

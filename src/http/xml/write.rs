@@ -65,8 +65,8 @@ pub(crate) enum Condition<'a> {
     LockTokenMatchesRequestUri,
     /// The body has a document type declaration.
     NoExternalEntities,
-    /// PROPFIND does not go down without end.
-    PropfindFiniteDepth,
+    /// There is more than is told at once (RFC 6578 §3.6).
+    NumberOfMatchesWithinLimits,
     /// Only the server sets this property.
     CannotModifyProtectedProperty,
     /// The disk is full (RFC 4331 §6).
@@ -281,7 +281,7 @@ impl Condition<'_> {
             Self::NoConflictingLock(roots) => ("no-conflicting-lock", roots),
             Self::LockTokenMatchesRequestUri => ("lock-token-matches-request-uri", &[]),
             Self::NoExternalEntities => ("no-external-entities", &[]),
-            Self::PropfindFiniteDepth => ("propfind-finite-depth", &[]),
+            Self::NumberOfMatchesWithinLimits => ("number-of-matches-within-limits", &[]),
             Self::CannotModifyProtectedProperty => ("cannot-modify-protected-property", &[]),
             Self::SufficientDiskSpace => ("sufficient-disk-space", &[]),
             Self::ValidResourceType => ("valid-resourcetype", &[]),
@@ -677,12 +677,15 @@ mod tests {
 
     #[test]
     fn refusals_name_their_conditions() {
-        let conditions =
-            [Condition::NoConflictingLock(&["/a"]), Condition::NoConflictingLock(&[]), Condition::PropfindFiniteDepth];
+        let conditions = [
+            Condition::NoConflictingLock(&["/a"]),
+            Condition::NoConflictingLock(&[]),
+            Condition::NumberOfMatchesWithinLimits,
+        ];
         assert_answer(
             &error(&conditions, Some("a & b")),
             "<D:error xmlns:D=\"DAV:\"><D:no-conflicting-lock><D:href>/a</D:href></D:no-conflicting-lock><D:no-conflicting-lock/>\
-             <D:propfind-finite-depth/><D:responsedescription>a &amp; b</D:responsedescription></D:error>",
+             <D:number-of-matches-within-limits/><D:responsedescription>a &amp; b</D:responsedescription></D:error>",
         );
         let name = PropertyName::new("urn:x", "a");
         let answer = mkcol_response([&name], |response| {
