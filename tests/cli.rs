@@ -193,6 +193,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
     let values = |name: &str| match name {
         "listen" => "127.0.0.1:81",
         "allow-host" => "a.example",
+        "allow-origin" => "https://a.example",
         "require-tier" | "force-tier" => "B",
         "log-level" => "trace",
         "log-format" => "json",

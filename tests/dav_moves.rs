@@ -125,24 +125,18 @@ fn a_destination_is_here_or_it_is_refused() {
             ("/../c.txt", 400),
             ("/%zz", 400),
             ("/c%00.txt", 400),
-            ("http://elsewhere.example/c.txt", 502),
             ("ftp://127.0.0.1/c.txt", 502),
             ("/none/c.txt", 409),
             ("/b.txt/c.txt", 409),
             ("/a.txt", 403),
-            ("/./a.txt", 403),
+            ("/./a.txt", 400),
             ("/%61.txt", 403),
             ("//a.txt", 403),
             ("/.noclobber/c.txt", 403),
             ("/", 403),
         ] {
             let answer = to(destination);
-            // A path that is written in an unusual way may also be refused as it is.
-            let unusual = destination.contains("/./") || destination.starts_with("//");
-            assert!(
-                answer.status == status || unusual && answer.status == 400,
-                "{method} to {destination:?}: {answer}"
-            );
+            assert_eq!(answer.status, status, "{method} to {destination:?}: {answer}");
         }
         server.request(method, "/none.txt").header("Destination", "/c.txt").expect(404);
         server.request(method, "/a.txt/").header("Destination", "/c.txt").expect(404);
@@ -156,9 +150,9 @@ fn a_destination_is_here_or_it_is_refused() {
         "/c3.txt".into(),
         format!("https://{host}/c4.txt"),
     ] {
-        server.copying("/a.txt", &destination).expect_any(&[201, 502]);
+        server.copying("/a.txt", &destination).expect(201);
     }
-    assert!(server.local("c1.txt").exists() && server.local("c3.txt").exists());
+    assert!((1..=4).all(|number| server.local(format!("c{number}.txt")).exists()));
     server.copying("/a.txt", format!("http://{host}/with%20space%C3%A9.txt")).expect(201);
     assert_eq!(server.read("with space\u{e9}.txt"), "a");
 }

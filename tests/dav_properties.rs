@@ -122,7 +122,7 @@ fn an_answer_that_is_cut_short_says_so() {
     let ask = |server: &Server| server.request("PROPFIND", "/d/").xml(NAMES_ONLY).expect(207);
     let whole = ask(&server);
     assert_eq!(whole.multistatus().hrefs().len(), 1 + 10_000);
-    assert!(!whole.text().contains("507"), "it is whole");
+    assert!(!whole.text().contains("HTTP/1.1 507"), "it is whole");
     server.write("d/one-more.txt", "");
     for _ in 0..2 {
         let cut = ask(&server);
@@ -575,36 +575,72 @@ fn modes_and_dates_are_set_by_properties() {
     );
 }
 
-/// ownCloud's clients ask for the checksums that came with an upload, for as long as it is that upload.
+/// ownCloud's clients ask for checksums, and compare either of two: who has sent one is told both, for as long as it is that version, in a
+/// PROPFIND and with a GET.
 #[test]
 fn checksums_are_told_of_the_version_they_came_with() {
     let mut server = Server::start();
-    let sums = |server: &Server| {
-        let told = server.properties("/a.txt", "<oc:checksums/>");
-        let name = "{http://owncloud.org/ns}checksums";
-        (told.status_of(name) == Some(200)).then(|| told.found(name).at(&["{http://owncloud.org/ns}checksum"]).text())
-    };
-    let sha1 = "SHA1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d";
+    let of_hello = "SHA1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d MD5:5d41402abc4b2a76b9719d911017c592";
+    let (sha1, md5) = of_hello.split_once(' ').unwrap();
     server
         .put("/a.txt")
         .header("OC-Checksum", "SHA1:0000000000000000000000000000000000000000")
         .body("hello")
         .expect(400);
-    server.put("/a.txt").header("OC-Checksum", sha1).body("hello").expect(201);
-    assert_eq!(sums(&server).as_deref(), Some(sha1));
-    server.stop();
-    server.start_again();
-    assert_eq!(sums(&server).as_deref(), Some(sha1), "over a restart");
+    for sent in [sha1, md5, of_hello] {
+        server.put("/a.txt").header("OC-Checksum", sent).body("hello").expect_any(&[201, 204]);
+        assert_eq!(checksums(&server, "/a.txt").as_deref(), Some(of_hello), "{sent}");
+        for _ in 0..2 {
+            assert_eq!(server.get("/a.txt").expect(200).field("oc-checksum"), of_hello);
+        }
+        server.stop();
+        server.start_again();
+        assert_eq!(checksums(&server, "/a.txt").as_deref(), Some(of_hello), "over a restart");
+        assert_eq!(server.request("HEAD", "/a.txt").expect(200).field("oc-checksum"), of_hello);
+    }
     let all = server.propfind("/a.txt", "0").expect(207).text();
     assert!(!all.contains("urn:noclobber"), "what is noted for ourselves is told nobody: {all}");
     server.note("/a.txt", "<t:a>1</t:a>");
-    assert_eq!(sums(&server).as_deref(), Some(sha1));
+    assert_eq!(checksums(&server, "/a.txt").as_deref(), Some(of_hello));
     server.put("/a.txt").body("changed").expect(204);
-    assert_eq!(sums(&server), None, "they were those of another version");
+    assert!(server.get("/a.txt").expect(200).header("oc-checksum").is_none(), "they were those of another version");
+    assert_ne!(checksums(&server, "/a.txt").as_deref(), Some(of_hello));
     assert_eq!(server.properties("/a.txt", "<t:a/>").value("{urn:t}a"), "1");
-    server.put("/a.txt").header("OC-Checksum", "MD5:5d41402abc4b2a76b9719d911017c592").body("hello").expect(204);
-    assert_eq!(sums(&server).as_deref(), Some("MD5:5d41402abc4b2a76b9719d911017c592"));
-    assert_eq!(server.properties("/a.txt", "<t:a/>").value("{urn:t}a"), "1");
+    let large = "x".repeat(1_000_000);
+    server.put("/large").header("OC-Checksum", "MD5:bc1e9d8cd1e1f6c5d7ba1ee0e2d4e1f9").body(&large).expect(400);
+    server.copying("/a.txt", "/b.txt").expect(201);
+    assert_eq!(checksums(&server, "/b.txt"), checksums(&server, "/a.txt"));
+}
+
+/// What came without any checksum is read for whoever asks, once, if it is small; also what a local program wrote, and what it writes then.
+#[test]
+fn checksums_are_worked_out_for_who_asks() {
+    let server = Server::start();
+    server.write("d/a.txt", "hello");
+    server.put("/d/b.txt").body("hello").expect(201);
+    let of_hello = "SHA1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d MD5:5d41402abc4b2a76b9719d911017c592";
+    for path in ["/d/a.txt", "/d/b.txt"] {
+        assert!(server.get(path).expect(200).header("oc-checksum").is_none(), "nobody has asked yet");
+        let told = || checksums(&server, path);
+        crate::harness::eventually(std::time::Duration::from_secs(10), "a tag that stays", told);
+        assert_eq!(told().as_deref(), Some(of_hello));
+        assert_eq!(server.get(format!("{path}?download")).expect(200).field("oc-checksum"), of_hello);
+    }
+    let body = format!("<D:propfind {NAMESPACES}><D:prop><oc:checksums/></D:prop></D:propfind>");
+    let all = server.propfind("/d/", "1").xml(body).expect(207).text();
+    assert_eq!(all.matches(of_hello).count(), 2, "{all}");
+    assert!(!server.propfind("/d/", "1").expect(207).text().contains("checksum"), "nobody has asked");
+    server.write("d/a.txt", "hullo");
+    assert_ne!(checksums(&server, "/d/a.txt").as_deref(), Some(of_hello));
+    std::fs::File::create(server.local("d/large")).unwrap().set_len(100 << 20).unwrap();
+    assert_eq!(checksums(&server, "/d/large"), None, "it is too large to be read for a listing");
+}
+
+#[track_caller]
+fn checksums(server: &Server, path: &str) -> Option<String> {
+    let told = server.properties(path, "<oc:checksums/>");
+    let name = "{http://owncloud.org/ns}checksums";
+    (told.status_of(name) == Some(200)).then(|| told.found(name).at(&["{http://owncloud.org/ns}checksum"]).text())
 }
 
 /// 14.1.7, 14.1.8: who asks for less gets less; in a failure everything is said.

@@ -76,6 +76,9 @@ pub(super) enum Algorithm {
     Md5,
 }
 
+/// The algorithms of `OC-Checksum` that clients compare; rclone takes either for its own.
+const COMPARED: [Algorithm; 2] = [Algorithm::Sha1, Algorithm::Md5];
+
 impl Expected {
     /// Reads the digests that a request carries. Algorithms that are not known are left out.
     pub(super) fn from_headers(headers: &HeaderMap) -> Result<Self, Invalid> {
@@ -89,28 +92,18 @@ impl Expected {
         Ok(Self { claims })
     }
 
-    /// What `OC-Checksum` said, in the order it came, as ownCloud's clients are told it again; `None` where it said nothing that is checked.
-    pub(super) fn checksums(&self) -> Option<String> {
-        let mut texts: Vec<String> = Vec::new();
-        for claim in self.claims.iter().filter(|claim| claim.field == Field::OcChecksum) {
-            let digits: String = claim.digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            let text = format!("{}:{digits}", claim.algorithm.of_checksums());
-            if !texts.contains(&text) {
-                texts.push(text);
-            }
-        }
-        (!texts.is_empty()).then(|| texts.join(" "))
-    }
-
-    /// Begins to check. Each algorithm runs once, however many headers name it.
+    /// Begins to check. Each algorithm runs once, however many headers name it. Who sends one checksum may compare another later: so both
+    /// that clients compare run where `OC-Checksum` was sent.
     pub(super) fn checker(self) -> Checker {
+        let has_checksums = self.claims.iter().any(|claim| claim.field == Field::OcChecksum);
         let mut running: Vec<Running> = Vec::new();
-        for claim in &self.claims {
-            if !running.iter().any(|running| running.algorithm() == claim.algorithm) {
-                running.push(Running::new(claim.algorithm));
+        let compared = COMPARED.iter().filter(|_| has_checksums);
+        for algorithm in self.claims.iter().map(|claim| &claim.algorithm).chain(compared) {
+            if !running.iter().any(|running| running.algorithm() == *algorithm) {
+                running.push(Running::new(*algorithm));
             }
         }
-        Checker { claims: self.claims, running }
+        Checker { claims: self.claims, running, has_checksums }
     }
 }
 
@@ -119,23 +112,33 @@ impl Expected {
 pub(super) struct Checker {
     claims: Vec<Claim>,
     running: Vec<Running>,
+    has_checksums: bool,
 }
 
 impl Checker {
+    /// Works out the checksums of bytes of which nobody has said anything.
+    pub(super) fn of_checksums() -> Self {
+        Self { claims: Vec::new(), running: COMPARED.iter().copied().map(Running::new).collect(), has_checksums: true }
+    }
+
     /// Takes the next bytes.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.running.iter_mut().for_each(|running| running.update(bytes));
     }
 
-    /// Whether all digests are right, now that all bytes have come.
-    pub(super) fn finish(self) -> Result<(), Mismatch> {
+    /// Whether all digests are right, now that all bytes have come; and the checksums as ownCloud's clients are told them, if there were any.
+    pub(super) fn finish(self) -> Result<Option<String>, Mismatch> {
         let found: Vec<_> = self.running.into_iter().map(|running| (running.algorithm(), running.finish())).collect();
         for claim in self.claims {
             if !found.iter().any(|(algorithm, digest)| *algorithm == claim.algorithm && *digest == claim.digest) {
                 return Err(claim.into());
             }
         }
-        Ok(())
+        let texts = [Algorithm::Sha1, Algorithm::Md5, Algorithm::Sha256].into_iter().filter_map(|wanted| {
+            let (_, digest) = found.iter().find(|(algorithm, _)| *algorithm == wanted)?;
+            Some(format!("{}:{}", wanted.of_checksums(), hex(digest)))
+        });
+        Ok(self.has_checksums.then(|| texts.collect::<Vec<_>>().join(" ")))
     }
 }
 
@@ -279,7 +282,7 @@ impl From<Claim> for Mismatch {
     fn from(claim: Claim) -> Self {
         let provided = match claim.field {
             Field::ContentDigest | Field::ReprDigest => format!(":{}:", STANDARD.encode(&claim.digest)),
-            Field::OcChecksum => claim.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Field::OcChecksum => hex(&claim.digest),
         };
         Self { field: claim.field, algorithm: claim.algorithm, provided }
     }
@@ -329,6 +332,10 @@ impl Running {
             Self::Md5(running) => running.finalize().to_vec(),
         }
     }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
@@ -385,9 +392,36 @@ mod tests {
     }
 
     fn check(lines: &[(&str, &str)], content: &[u8]) -> Result<(), Mismatch> {
+        checksums(lines, content).map(|_| ())
+    }
+
+    fn checksums(lines: &[(&str, &str)], content: &[u8]) -> Result<Option<String>, Mismatch> {
         let mut checker = Expected::from_headers(&headers(lines)).expect("they can be read").checker();
         content.chunks(7).for_each(|piece| checker.update(piece));
         checker.finish()
+    }
+
+    /// rclone sends one and compares the other.
+    #[test]
+    fn who_sends_one_checksum_is_told_both() {
+        const SHA_1: &str = "SHA1:a9993e364706816aba3e25717850c26c9cd0d89d";
+        const MD_5: &str = "MD5:900150983cd24fb0d6963f7d28e17f72";
+        const SHA_256: &str = "SHA256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let both = format!("{SHA_1} {MD_5}");
+        for (sent, told) in [
+            (&[("OC-Checksum", SHA_1)][..], Some(both.clone())),
+            (&[("OC-Checksum", MD_5)], Some(both.clone())),
+            (&[("OC-Checksum", &format!("{MD_5} {SHA_1}"))], Some(both.clone())),
+            (&[("OC-Checksum", SHA_256)], Some(format!("{both} {SHA_256}"))),
+            (&[("OC-Checksum", "ADLER32:024d0127")], None),
+            (&[("Repr-Digest", "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:")], None),
+            (&[], None),
+        ] {
+            assert_eq!(checksums(sent, b"abc"), Ok(told), "{sent:?}");
+        }
+        let mut checker = Checker::of_checksums();
+        checker.update(b"abc");
+        assert_eq!(checker.finish(), Ok(Some(both)));
     }
 
     #[test]
@@ -454,7 +488,7 @@ mod tests {
         ] {
             let expected = Expected::from_headers(&headers(&[line])).expect("it can be read");
             assert!(expected.claims.is_empty(), "{line:?}");
-            assert_eq!(expected.checker().finish(), Ok(()));
+            assert_eq!(expected.checker().finish(), Ok(None));
         }
         let both = format!("crc32c=:AAAAAA==:, {SHA_256}");
         assert!(check(&[("Repr-Digest", &both)], b"other").is_err());

@@ -174,7 +174,8 @@ impl HotCache {
 
     /// Answers from memory, if the request is plain and the file is still what it was.
     pub(super) fn answer(&self, share: &Share, head: &RequestHead) -> Option<Response<BoxBody>> {
-        if head.uri.query().is_some() || NOT_PLAIN.iter().any(|name| head.headers.contains_key(name)) {
+        let is_plain_target = head.uri.query().is_none() && head.uri.authority().is_none();
+        if !is_plain_target || NOT_PLAIN.iter().any(|name| head.headers.contains_key(name)) {
             return None;
         }
         let mut if_none_match = head.headers.get_all(header::IF_NONE_MATCH).map(HeaderValue::as_bytes);

@@ -16,10 +16,11 @@ use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal};
-use crate::share::{Kind, Listed, Notes, Share};
+use crate::share::{Kind, Listed, Notes, Share, Target};
 
 use super::clock::now;
 use super::dav_headers::{self, Depth};
+use super::digest::Checker;
 use super::listing::{Listing, Output, PIECE_BYTES};
 use super::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
@@ -28,6 +29,9 @@ use super::request::Asked;
 use super::verbs::{Trouble, Verbs, precondition, xml_body};
 use super::xml::read::Propfind;
 use super::xml::write::{Condition, Multistatus, Response};
+
+/// How many bytes are read for one answer to tell the checksums of files that came without any.
+const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
 
 /// How many folders may wait to be read when everything below one is asked for.
 const WAITING_MAX: usize = 100_000;
@@ -103,6 +107,7 @@ struct Wants {
     tags: bool,
     room: bool,
     notes: bool,
+    checksums: bool,
 }
 
 /// The properties of one resource that are the same for all of them.
@@ -132,7 +137,7 @@ impl Wants {
     fn new(what: &Propfind) -> Self {
         let names = match what {
             Propfind::AllProp { include } => include,
-            Propfind::PropName => return Self { tags: true, room: true, notes: true },
+            Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: false },
             Propfind::Prop(names) => names,
         };
         let lives: Vec<_> = names.iter().map(Live::of).collect();
@@ -141,6 +146,7 @@ impl Wants {
         Self {
             tags: is_all || has(&[Live::Etag, Live::Checksums]),
             room: has(&[Live::QuotaAvailable, Live::QuotaUsed]),
+            checksums: has(&[Live::Checksums]),
             notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName, Live::Checksums]),
         }
     }
@@ -222,6 +228,8 @@ struct Answer<'a> {
     notes: Option<Notes>,
     has_locks: bool,
     room: Option<(u64, u64)>,
+    /// How many bytes may still be read to tell checksums.
+    left_to_read: u64,
     /// The date that was told last, in seconds and as text: members of one folder often share it.
     date: (i64, String),
     now: Timestamp,
@@ -242,7 +250,8 @@ impl<'a> Answer<'a> {
         let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
         let has_locks = share.has_locks();
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
-        Ok(Self { question, share, asking, xml, notes, has_locks, room, date, now })
+        let left_to_read = if question.wants.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
+        Ok(Self { question, share, asking, xml, notes, has_locks, room, left_to_read, date, now })
     }
 
     /// Tells of one resource. Its path is asked for only if there are notes or locks to be looked for.
@@ -252,7 +261,8 @@ impl<'a> Answer<'a> {
             None => Vec::new(),
         };
         let locks = if self.has_locks { self.locks_on(&path()) } else { Vec::new() };
-        let checksums = Notes::checksums(&notes, resource.tag.as_ref());
+        let checksums =
+            Notes::checksums(&notes, resource.tag.as_ref()).or_else(|| self.work_out_checksums(resource, &path));
         let notes: Vec<_> = notes.into_iter().filter(|note| !Notes::is_our_own(note)).collect();
         if self.date.0 != resource.modified.seconds() {
             self.date = (resource.modified.seconds(), http_date::format(resource.modified));
@@ -273,6 +283,25 @@ impl<'a> Answer<'a> {
             Propfind::PropName => write_names(response, &facts, &notes),
         });
         Ok(())
+    }
+
+    /// The checksums of a file that came without any: those of a small one, as long as not too much was read for this answer. They are noted,
+    /// so that they are worked out once.
+    fn work_out_checksums(&mut self, resource: &Listed, path: impl Fn() -> SharePath) -> Option<String> {
+        let tag = resource.tag.as_ref().filter(|_| self.question.wants.checksums && resource.kind == Kind::File)?;
+        let left = self.left_to_read.checked_sub(resource.size)?;
+        let path = path();
+        let Ok(Target::File(content, identity)) = self.share.read(&path, self.now) else { return None };
+        if !identity.validators.shown.strong_eq(tag) || !self.share.is_cheap_to_hash(&content) {
+            return None;
+        }
+        self.left_to_read = left;
+        let mut checker = Checker::of_checksums();
+        content.read_all(|bytes| checker.update(bytes)).ok().filter(|()| content.is_exactly_unchanged())?;
+        let checksums = checker.finish().ok().flatten()?;
+        // They are right whether or not this can be noted.
+        let _ = self.share.note_checksums(&path, tag, &checksums);
+        Some(checksums)
     }
 
     fn locks_on(&self, path: &SharePath) -> Vec<ToldLock> {

@@ -59,6 +59,9 @@ struct Plan {
     dated: Option<Timestamp>,
 }
 
+/// What was stored, and its checksums if the client sent some.
+type Checked = (Stored, Option<String>);
+
 /// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
 pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Trouble> {
     if request::Verb::of(&head.method) != request::Verb::Put {
@@ -86,8 +89,8 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed);
     let source = Source { verbs, body, pace: Pace::of_upload(&verbs.settings), watch, changed };
-    let (path, checksums) = (plan.path.clone(), plan.expected.checksums());
-    let stored = match plan.announced {
+    let path = plan.path.clone();
+    let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
     };
@@ -224,7 +227,7 @@ impl Source<'_> {
 
 /// A short body: it is collected, and everything else is one crossing to the blocking pool. One that does not come at once is an upload like
 /// any other.
-async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Stored, Trouble> {
+async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Checked, Trouble> {
     let mut next = source.next().await?;
     let turn = turn(source.verbs).await?;
     let mut bytes = BytesMut::with_capacity(length as usize);
@@ -244,10 +247,10 @@ async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<St
         let Plan { path, precondition, announced: _, expected, make_parents, dated } = plan;
         let mut checker = expected.checker();
         checker.update(&bytes);
-        checker.finish().map_err(Wrong::Digest)?;
+        let checksums = checker.finish().map_err(Wrong::Digest)?;
         let mut upload = share.begin_short_upload(&path, &precondition, length, make_parents, now())?;
         share.write(&mut upload, &bytes, now())?;
-        Ok(share.put(&path, upload, dated, &precondition, now())?)
+        Ok((share.put(&path, upload, dated, &precondition, now())?, checksums))
     }))
     .await
 }
@@ -259,7 +262,7 @@ async fn put_large(
     plan: Plan,
     come: BytesMut,
     mut held: Option<OwnedSemaphorePermit>,
-) -> Result<Stored, Trouble> {
+) -> Result<Checked, Trouble> {
     let verbs = source.verbs;
     let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
     let make_parents = plan.make_parents;
@@ -394,7 +397,7 @@ impl Writer {
     }
 
     /// Waits for the last piece, compares the digests and the length, and commits.
-    async fn commit(mut self, plan: Plan) -> Result<Stored, Trouble> {
+    async fn commit(mut self, plan: Plan) -> Result<Checked, Trouble> {
         let upload = self.upload().await?;
         let share = self.share;
         crossed(tokio::task::spawn_blocking(move || {
@@ -402,8 +405,8 @@ impl Writer {
             if plan.announced.is_some_and(|length| length != upload.written()) {
                 return Err(Wrong::BrokenBody.into());
             }
-            checker.finish().map_err(Wrong::Digest)?;
-            Ok(share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?)
+            let checksums = checker.finish().map_err(Wrong::Digest)?;
+            Ok((share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?, checksums))
         }))
         .await
     }

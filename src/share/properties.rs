@@ -25,7 +25,7 @@ const NOTES_BYTES_MAX: usize = 256 << 10;
 /// The namespace of noclobber's own notes.
 const OUR_OWN: &str = "urn:noclobber:note";
 
-/// The note of the checksums that came with an upload: the tag of the version, and the checksums.
+/// The note of the checksums of a file: the tag of the version, and the checksums.
 const CHECKSUMS: &str = "checksums";
 
 /// The permission bits that Apache's `executable` property stands for.
@@ -64,7 +64,7 @@ impl Notes {
         note.name().namespace() == OUR_OWN
     }
 
-    /// The checksums that came with the upload of this very version, as the client wrote them.
+    /// The checksums of this very version.
     pub fn checksums(notes: &[DeadProperty], tag: Option<&EntityTag>) -> Option<String> {
         let note = notes.iter().find(|note| Self::is_our_own(note) && note.name().local() == CHECKSUMS)?;
         let text = note.text()?;
@@ -117,7 +117,14 @@ impl Share {
         Ok(Space { free, ..space })
     }
 
-    /// Notes the checksums that came with an upload and were right. They are told for as long as this version is there.
+    /// The checksums of this very version, if they were noted.
+    pub fn checksums(&self, path: &SharePath, tag: &EntityTag) -> Option<String> {
+        let path = self.spelled(path).ok()?;
+        let notes = self.notes().ok()?.of(&path).ok()?;
+        Notes::checksums(&notes, Some(tag))
+    }
+
+    /// Notes the checksums of a version, as they came with its upload or were worked out. They are told for as long as it is there.
     pub fn note_checksums(&self, path: &SharePath, tag: &EntityTag, checksums: &str) -> Outcome<()> {
         let path = self.spelled(path)?;
         let xml = format!("<n:{CHECKSUMS} xmlns:n=\"{OUR_OWN}\">{tag} {checksums}</n:{CHECKSUMS}>");

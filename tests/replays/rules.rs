@@ -47,7 +47,7 @@ fn overwrite_f_on_a_put_only_creates() {
     server.put("/f").header("Overwrite", "T").body("two").expect(204);
 }
 
-/// A proxy in front changes scheme and port; the path counts. Another host is another server.
+/// A proxy in front changes scheme, host and port; the path counts.
 #[test]
 fn a_destination_is_taken_by_its_path() {
     let server = Server::start();
@@ -59,7 +59,8 @@ fn a_destination_is_taken_by_its_path() {
         ("dav://127.0.0.1/g".to_owned(), 201),
         ("/g".to_owned(), 201),
         (format!("http://127.0.0.1:{port}/%67"), 201),
-        ("http://elsewhere.example/g".to_owned(), 502),
+        ("https://elsewhere.example/g".to_owned(), 201),
+        ("/".to_owned() + "/g", 201),
         ("ftp://127.0.0.1/g".to_owned(), 502),
         ("g".to_owned(), 400),
         ("/g#h".to_owned(), 400),
