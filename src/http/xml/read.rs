@@ -99,16 +99,18 @@ impl Proppatch {
     /// Parses the body of a PROPPATCH.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, XmlError> {
         with_document(body, "propertyupdate", |document| {
-            let mut steps = Vec::new();
+            let (mut steps, mut has_instruction, mut has_other) = (Vec::new(), false, false);
             while let Some(child) = document.child()? {
                 let is_set = match child.as_dav() {
                     Some("set") => true,
                     Some("remove") => false,
-                    _ => {
+                    other => {
+                        has_other |= other.is_some();
                         document.skip()?;
                         continue;
                     }
                 };
+                has_instruction = true;
                 each_property(document, |document, property| {
                     room_for_one(steps.len())?;
                     let name = name_of(&property);
@@ -121,7 +123,8 @@ impl Proppatch {
                     Ok(())
                 })?;
             }
-            Ok(Self(steps))
+            // Nothing at all is nothing to be done; properties without a word on what to do with them are a mistake.
+            if has_other && !has_instruction { Err(Unexpected("neither set nor remove")) } else { Ok(Self(steps)) }
         })
     }
 }
@@ -410,12 +413,16 @@ mod tests {
             Proppatch::parse(b"<propertyupdate xmlns='DAV:'><set><prop/></set></propertyupdate>").unwrap().0,
             []
         );
+        assert_eq!(
+            Proppatch::parse(b"<propertyupdate xmlns='DAV:'><x xmlns='urn:x'/></propertyupdate>").unwrap().0,
+            []
+        );
+        assert_eq!(Proppatch::parse(b"<propertyupdate xmlns='DAV:'/>").unwrap().0, []);
     }
 
     #[test]
     fn what_no_proppatch_is() {
         for body in [
-            "<propertyupdate xmlns='DAV:'/>",
             "<propertyupdate xmlns='DAV:'><prop><a/></prop></propertyupdate>",
             "<propertyupdate xmlns='DAV:'><set/></propertyupdate>",
             "<propertyupdate xmlns='DAV:'><set><a/></set></propertyupdate>",
