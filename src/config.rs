@@ -84,6 +84,8 @@ pub struct Config {
     pub propfind_infinity: bool,
     /// The pages that are shown without a sandbox, by their paths in the share.
     pub trusted_html: Vec<Pattern>,
+    /// Whether clients may lock the share itself.
+    pub root_locks: bool,
     /// How many threads answer requests.
     pub workers: NonZeroUsize,
     /// The bounds on everything a client can make grow.
@@ -148,6 +150,8 @@ pub struct Limits {
     pub upload_bytes_max: Option<NonZeroU64>,
     /// How much memory small files may take to be served from, in bytes; 0: none.
     pub cache_bytes: u64,
+    /// The most that the properties which clients set may take on all files together, in bytes.
+    pub properties_bytes_max: u64,
     /// How long an idle connection is kept; zero: not at all.
     pub keep_alive: Duration,
     /// A file larger than this is not hashed before it is answered, in bytes.
@@ -300,6 +304,9 @@ pub struct Cli {
     /// Refuse (428) every write that does not name the version it replaces
     #[arg(long, help_heading = SAFETY)]
     require_preconditions: bool,
+    /// Let clients lock the folder that is shared itself, and so keep everybody else from writing at all
+    #[arg(long, help_heading = SAFETY)]
+    allow_root_lock: bool,
     /// Do not start where less can be promised: A can hold off programs that have a file open, B and C cannot
     #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["A", "B", "C"], help_heading = SAFETY)]
     require_tier: Option<String>,
@@ -359,6 +366,9 @@ pub struct Cli {
     /// How much memory small files may take to be served from, in bytes; 0: none [default: 67108864]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     cache_bytes: Option<u64>,
+    /// How much the properties that clients set on files and folders may take together, in bytes [default: 67108864]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    properties_bytes_max: Option<u64>,
     /// Do not hash a file larger than this before answering, in bytes; its tag then stands for its size and times
     /// [default: 8388608]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
@@ -725,6 +735,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         path_bytes_max: cli.path_bytes_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
         upload_bytes_max: cli.upload_bytes_max,
         cache_bytes: cli.cache_bytes.unwrap_or(64 * 1024 * 1024),
+        properties_bytes_max: cli.properties_bytes_max.unwrap_or(64 * 1024 * 1024),
         keep_alive: Duration::from_secs(cli.keep_alive_seconds.unwrap_or(75)),
         tag_threshold: cli.tag_threshold.unwrap_or(8 * 1024 * 1024),
     };
@@ -745,6 +756,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         follow_symlinks: cli.follow_symlinks,
         propfind_infinity: cli.propfind_infinity,
         trusted_html: cli.trust_html,
+        root_locks: cli.allow_root_lock,
         workers: cli.workers.unwrap_or(all_but_one),
         limits,
         log: Log { level: cli.log_level.unwrap_or(LogLevel::Info), format: cli.log_format.unwrap_or(LogFormat::Text) },

@@ -1,11 +1,13 @@
 //! Puts the share, the watcher and HTTP together: opens the folder, says what was found, listens, and stops in good order.
 
+mod state;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 
-use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
+use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, plain};
 use crate::http::host::names_of_machine;
 use crate::http::media::TrustedPages;
 use crate::http::transport::{self, Listener};
@@ -30,7 +32,8 @@ use crate::store::disk::{Kind, Tier};
 use crate::store::history::KeepLimits;
 use crate::store::index::Index;
 use crate::store::notice::Notice;
-use crate::store::os_disk::{FollowLinks, Options, OsDisk};
+use crate::store::os_disk::{FolderLock, FollowLinks, Options, OsDisk};
+use crate::store::properties::PropertyLimits;
 
 /// How many members PROPFIND tells of everything below a folder, unless it may tell all.
 const PROPFIND_MEMBERS_MAX: usize = 10_000;
@@ -132,8 +135,11 @@ fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
     let (at_most, time_grain) = (config.force_tier, config.force_time_grain);
     let options = Options { links, at_most, time_grain, syncs: config.sync };
     let disk = OsDisk::open(folder, options).with_context(|| format!("cannot share {}", folder.display()))?;
-    if lock == Lock::Needed && !disk.lock_share()? {
-        bail!("another noclobber serves {} already; a share has one server", folder.display());
+    if lock == Lock::Needed && disk.lock_share()? == FolderLock::Unavailable {
+        tracing::warn!(
+            "the file system of {} has no file locks: that no second noclobber serves it is for you to see to",
+            folder.display()
+        );
     }
     let tier = crate::store::disk::Disk::abilities(&disk).tier();
     if let Some(required) = config.require_tier
@@ -147,58 +153,16 @@ fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
         tag_threshold: config.limits.tag_threshold,
         hashing_max: config.limits.hashing_max.get(),
         syncs: config.sync,
+        root_locks: config.root_locks,
+        properties: PropertyLimits { all_bytes_max: config.limits.properties_bytes_max, ..PropertyLimits::default() },
     };
     if lock == Lock::NotNeeded {
         return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings));
     }
-    let share = Share::open(Arc::new(disk), open_index(config), settings, now()).map_err(explain)?;
+    let index = state::open_index(config, &disk.share_identity()?, now())?;
+    let share = Share::open(Arc::new(disk), index, settings, now()).map_err(explain)?;
     tell(share.tick(now()));
     Ok(share)
-}
-
-/// A broken index is set aside and begun anew; without a folder for it, it lives in memory. Both are said loudly, and neither stops the server.
-fn open_index(config: &Config) -> Index {
-    let Some(folder) = state_folder(config) else {
-        if config.state != State::Memory {
-            tracing::warn!("there is no folder for the index; it is kept in memory and gone when the server stops");
-        }
-        return Index::in_memory();
-    };
-    if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
-        tracing::warn!(
-            "cannot make {}: {error}; the index is kept in memory and gone when the server stops",
-            folder.display()
-        );
-        return Index::in_memory();
-    }
-    let error = match Share::open_index(&folder) {
-        Ok(index) => return index,
-        Err(error) => error,
-    };
-    let file = folder.join("index.redb");
-    let aside = folder.join(format!("index.redb.broken-{}", now().seconds()));
-    tracing::error!("{error}; it is set aside as {} and begun anew. Nothing is lost but time", aside.display());
-    match fs::rename(&file, &aside).map_err(anyhow::Error::from).and_then(|()| Ok(Share::open_index(&folder)?)) {
-        Ok(index) => index,
-        Err(error) => {
-            tracing::error!("{error}; the index is kept in memory");
-            Index::in_memory()
-        }
-    }
-}
-
-/// The folder of the index: the one that was given, or one that is called by where the share lies.
-fn state_folder(config: &Config) -> Option<PathBuf> {
-    match &config.state {
-        State::In(folder) => Some(folder.clone()),
-        State::Memory => None,
-        State::Beneath(base) => {
-            let folder = fs::canonicalize(&config.folder).ok()?;
-            let identity = blake3::hash(std::os::unix::ffi::OsStrExt::as_bytes(folder.as_os_str())).to_hex();
-            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            Some(base.join(format!("{name}-{}", &identity[..16])))
-        }
-    }
 }
 
 fn listen(wanted: &[Listen]) -> anyhow::Result<(Vec<Listener>, Vec<String>)> {
@@ -248,6 +212,7 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         body_rate_min: limits.body_rate_min,
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
+        hashing_max: limits.hashing_max.get(),
         cache_bytes: limits.cache_bytes,
         propfind_members_max: if config.propfind_infinity { usize::MAX } else { PROPFIND_MEMBERS_MAX },
         trusted_pages: TrustedPages(config.trusted_html.clone()),
@@ -330,12 +295,13 @@ impl Housekeeping {
             let began = Instant::now();
             share.keep_time(now(), began.elapsed());
             prune(&share);
+            let mut cannot_save = false;
             let (mut saved, mut pruned) = (Instant::now(), Instant::now());
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 share.keep_time(now(), began.elapsed());
                 tell(share.tick(now()));
                 if saved.elapsed() >= SAVE {
-                    save(&share);
+                    save(&share, &mut cannot_save);
                     saved = Instant::now();
                 }
                 if pruned.elapsed() >= PRUNE {
@@ -355,15 +321,20 @@ impl Housekeeping {
 
 fn close(share: &Share) {
     tell(share.tick(now()));
-    save(share);
+    save(share, &mut false);
     if let Err(stop) = share.close() {
         tracing::warn!("{}", explain(stop));
     }
 }
 
-fn save(share: &Share) {
-    if let Err(error) = share.save_index() {
-        tracing::warn!("the index cannot be saved: {error}");
+/// Saves what is remembered; says once that it cannot be, and once that it can be again.
+fn save(share: &Share, cannot: &mut bool) {
+    match share.save_index() {
+        Ok(()) if std::mem::take(cannot) => tracing::info!("what is remembered is saved again"),
+        Err(error) if !std::mem::replace(cannot, true) => {
+            tracing::warn!("what is remembered cannot be saved now: {error}; it is tried again");
+        }
+        _ => {}
     }
 }
 
@@ -386,6 +357,7 @@ fn tell(notices: Vec<Notice>) {
             Notice::Recovered { path, how } => {
                 tracing::warn!("after an interruption, {}: {how}", escaped(&path.to_text()))
             }
+            Notice::NotNoted { path, why } => tracing::warn!("{}: {why}", escaped(&path.to_text())),
             Notice::Stuck { path, why } => {
                 tracing::warn!(
                     "the history of {}: {why}; what is there stays, and is not tried again",

@@ -388,8 +388,14 @@ mod tests {
 
     fn watch_of(folder: &Path) -> Watch {
         let disk = OsDisk::open(folder, Options::default()).expect("the folder is there");
-        let settings =
-            Settings { keep: None, require_preconditions: false, tag_threshold: 1, hashing_max: 1, syncs: true };
+        let settings = Settings {
+            keep: None,
+            require_preconditions: false,
+            tag_threshold: 1,
+            hashing_max: 1,
+            syncs: true,
+            ..Settings::default()
+        };
         let now = Timestamp::from_system(SystemTime::now());
         let share = Share::open(Arc::new(disk), Index::in_memory(), settings, now).expect("it can be shared");
         start(Arc::new(share), folder)

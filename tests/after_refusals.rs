@@ -141,8 +141,14 @@ fn a_move_that_may_not_replace_is_followed_by_nothing() {
 fn a_refusal_is_held_against_one_client() {
     let disk = SimDisk::new(Features::of(Tier::A));
     disk.begin(vec![]);
-    let settings =
-        Settings { keep: None, require_preconditions: false, tag_threshold: 1 << 20, hashing_max: 1, syncs: true };
+    let settings = Settings {
+        keep: None,
+        require_preconditions: false,
+        tag_threshold: 1 << 20,
+        hashing_max: 1,
+        syncs: true,
+        ..Settings::default()
+    };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
     let address = |last| Some(IpAddr::from([192, 0, 2, last]));
     let one = Client::new(Principal::Anonymous, address(1), Some("a"));

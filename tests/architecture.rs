@@ -200,7 +200,9 @@ const RULES: &[Rule] = &[
         room: "src/model/",
         forbidden: &[
             "std::fs",
-            "std::net",
+            "std::net::TcpListener",
+            "std::net::TcpStream",
+            "std::net::UdpSocket",
             "std::env",
             "std::process",
             "std::os",

@@ -109,6 +109,8 @@ fn every_option_arrives() {
             "9",
             "--cache-bytes",
             "10",
+            "--properties-bytes-max",
+            "13",
             "--keep-alive-seconds",
             "11",
             "--tag-threshold",
@@ -142,6 +144,7 @@ fn every_option_arrives() {
     assert_eq!(limits.path_bytes_max.get(), 8);
     assert_eq!(limits.upload_bytes_max.map(|bytes| bytes.get()), Some(9));
     assert_eq!(limits.cache_bytes, 10);
+    assert_eq!(limits.properties_bytes_max, 13);
     assert_eq!(limits.keep_alive.as_secs(), 11);
     assert_eq!(limits.tag_threshold, 12);
 

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use noclobber::model::lock::{Lock, LockLimits, LockToken, Locks, NotAdded, Reach, Scope};
+use noclobber::model::lock::{Lock, LockLimits, LockToken, Locks, NotAdded, Pins, Reach, Scope};
 use noclobber::model::path::SharePath;
 use noclobber::model::principal::Principal;
 use noclobber::model::stamp::Timestamp;
@@ -337,13 +337,15 @@ fn a_million_locks_stay_within_the_bounds() {
             reach: Reach::Below,
             owner: Some("<D:owner xmlns:D=\"DAV:\">somebody</D:owner>".into()),
             holder: Principal::Anonymous,
+            taken_from: None,
             timeout: Some(Duration::from_secs(600)),
             expires: now.plus(Duration::from_secs(600)),
             pin: None,
+            pins_below: Pins::default(),
         };
         match locks.add(lock, now) {
             Ok(_) => added += 1,
-            Err(NotAdded::Full) => refused += 1,
+            Err(NotAdded::Full | NotAdded::FullForAddress) => refused += 1,
             Err(other) => panic!("{other:?}"),
         }
     }

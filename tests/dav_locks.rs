@@ -15,7 +15,7 @@ use noclobber::store::index::Index;
 use crate::harness::client::tag_of;
 use crate::harness::dav::{Element, NAMESPACES, lock_info};
 use crate::harness::sim_disk::{Features, SimDisk};
-use crate::harness::{Request, Server};
+use crate::harness::{Connection, Request, Server};
 
 /// A server with `/d/a.txt` and `/d/e/b.txt`.
 fn with_a_tree() -> Server {
@@ -294,14 +294,14 @@ fn a_new_name_in_a_locked_folder_takes_its_token() {
 fn timeouts_are_granted_within_bounds() {
     let server = Server::start();
     for (asked, least, most) in [
-        (None, 1, 3600),
+        (None, 1, 1800),
         (Some("Second-1000"), 900, 1000),
-        (Some("Infinite"), 3000, 3600),
-        (Some("Second-99999999999999999999"), 3000, 3600),
+        (Some("Infinite"), 1700, 1800),
+        (Some("Second-99999999999999999999"), 1700, 1800),
         (Some("Foo-3, Second-1000"), 900, 1000),
-        (Some("nonsense"), 1, 3600),
-        (Some("Infinite, Second-4100000000"), 3000, 3600),
-        (Some("Second-1"), 1, 3600),
+        (Some("nonsense"), 1, 1800),
+        (Some("Infinite, Second-4100000000"), 1700, 1800),
+        (Some("Second-1"), 1, 1800),
     ] {
         let mut request = server.lock("/a.txt", "exclusive", "0");
         if let Some(asked) = asked {
@@ -313,13 +313,21 @@ fn timeouts_are_granted_within_bounds() {
         assert!((least..=most).contains(&seconds), "{asked:?} is granted {seconds} seconds");
         server.unlock("/a.txt", &answer.token()).expect(204);
     }
+    // Who refreshes is granted twice as long each time, up to an hour.
+    let token = server.lock("/a.txt", "exclusive", "0").header("Timeout", "Second-300").expect(200).token();
+    for granted in [600, 1200, 2400, 3600, 3600] {
+        let answer = server.refresh("/a.txt", &token).header("Timeout", "Infinite").expect(200);
+        let told = answer.active_lock().at(&["D:timeout"]).text();
+        let seconds: u64 = told.strip_prefix("Second-").expect("a number of seconds").parse().unwrap();
+        assert!((granted - 20..=granted).contains(&seconds), "{seconds} instead of {granted}");
+    }
 }
 
 /// 11.3: a lock is refreshed by its token alone, through any member, and nothing else about it changes.
 #[test]
 fn a_lock_is_refreshed_by_its_token() {
     let server = with_a_tree();
-    let token = server.lock("/d", "exclusive", "infinity").header("Timeout", "Second-300").expect(200).token();
+    let token = server.lock("/d", "exclusive", "infinity").header("Timeout", "Second-1700").expect(200).token();
     for target in ["/d", "/d/", "/d/a.txt", "/d/e/b.txt"] {
         let answer = server.refresh(target, &token).header("Timeout", "Second-3000").depth("0").expect(200);
         assert!(answer.header("lock-token").is_none(), "11.3.1");
@@ -340,8 +348,8 @@ fn a_lock_is_refreshed_by_its_token() {
     server.unlock("/d", &token).expect(204);
     server.refresh("/d", &token).expect(412);
     // 11.3.5: other shared locks are left alone.
-    let one = server.lock("/d/a.txt", "shared", "0").header("Timeout", "Second-300").expect(200).token();
-    let two = server.lock("/d/a.txt", "shared", "0").header("Timeout", "Second-300").expect(200).token();
+    let one = server.lock("/d/a.txt", "shared", "0").header("Timeout", "Second-1700").expect(200).token();
+    let two = server.lock("/d/a.txt", "shared", "0").header("Timeout", "Second-1700").expect(200).token();
     assert_eq!(
         server
             .refresh("/d/a.txt", &two)
@@ -358,7 +366,7 @@ fn a_lock_is_refreshed_by_its_token() {
         let lock = locks.find(|lock| lock.at(&["D:locktoken", "D:href"]).text() == token).expect("the lock");
         lock.at(&["D:timeout"]).text()["Second-".len()..].parse().unwrap()
     };
-    assert!(left(&one) <= 300 && left(&two) > 2900);
+    assert!(left(&one) <= 1700 && left(&two) > 2900);
 }
 
 /// 11.5: UNLOCK needs the right token and nothing else.
@@ -463,10 +471,81 @@ fn locks_are_bounded() {
     assert!(server.get("/b.txt").send().status == 404, "what could not be locked was not made");
 }
 
-/// The root of the share can be locked like any folder.
+/// Nobody locks everybody else out of the whole share, unless the server was told to let them.
 #[test]
-fn the_share_itself_can_be_locked() {
+fn the_share_itself_is_not_locked() {
     let server = with_a_tree();
+    for (scope, depth) in [("exclusive", "infinity"), ("exclusive", "0"), ("shared", "infinity"), ("shared", "0")] {
+        let answer = server.lock("/", scope, depth).expect(403);
+        assert!(answer.text().contains("--allow-root-lock"), "{answer}");
+    }
+    server.request("LOCK", "/").xml(lock_info("exclusive", "")).expect(403);
+    server.put("/new.txt").body("x").expect(201);
+    server.lock("/d", "exclusive", "infinity").expect(200);
+}
+
+/// However many locks one client takes, another has room for its own.
+#[test]
+fn one_client_leaves_room_for_the_locks_of_others() {
+    let server = Server::start();
+    let owner = format!("<D:owner>{}</D:owner>", "x".repeat(7000));
+    let take = |connection: &mut Connection, name: String| {
+        connection.send(&server.request("LOCK", name).depth("0").xml(lock_info("exclusive", &owner))).status
+    };
+    let mut one = server.connect();
+    let refused = (0..2000).find(|number| take(&mut one, format!("/one-{number}.txt")) == 503);
+    assert!(refused.is_some_and(|taken| taken > 500), "{refused:?}");
+    assert!(!server.local(format!("one-{}.txt", refused.unwrap())).exists(), "what is not locked is not made");
+    let mut other = Connection::open_from([127, 0, 0, 2].into(), server.address()).expect("a connection");
+    for number in 0..100 {
+        assert_eq!(take(&mut other, format!("/other-{number}.txt")), 201);
+    }
+    assert_eq!(take(&mut one, "/again.txt".to_owned()), 503);
+}
+
+/// A lock on a folder pins what was written with its token below it, as one on a file pins the file.
+#[test]
+fn a_lock_on_a_folder_pins_what_was_written_with_it() {
+    let mut server = with_a_tree();
+    let token = server.locked("/d", "infinity");
+    let holding = |request: Request| request.states(format!("</d/> (<{token}>)"));
+    // What the holder has not written is as it was found.
+    holding(server.put("/d/a.txt").body("one")).expect(204);
+    holding(server.put("/d/a.txt").body("two")).expect(204);
+    holding(server.put("/d/new.txt").body("new")).expect(201);
+    holding(server.put("/d/b.txt").body("b")).expect(201);
+    server.write("d/a.txt", "a local program's");
+    holding(server.put("/d/a.txt").body("three")).expect(412);
+    holding(server.delete("/d/a.txt")).expect(412);
+    holding(server.moving("/d/a.txt", "/d/moved.txt")).expect(412);
+    holding(server.moving("/d/b.txt", "/d/a.txt")).expect(412);
+    holding(server.copying("/d/b.txt", "/d/a.txt")).expect(412);
+    assert_eq!(server.read("d/a.txt"), "a local program's");
+    // It is known over a restart, too.
+    server.kill();
+    server.start_again();
+    let holding = |request: Request| request.states(format!("</d/> (<{token}>)"));
+    holding(server.put("/d/a.txt").body("three")).expect(412);
+    // What only moved, or went, goes on.
+    holding(server.moving("/d/new.txt", "/d/moved.txt")).expect(201);
+    holding(server.put("/d/moved.txt").body("moved")).expect(204);
+    holding(server.put("/d/new.txt").body("another")).expect(201);
+    holding(server.delete("/d/new.txt")).expect(204);
+    holding(server.put("/d/new.txt").body("a third")).expect(201);
+    server.write("d/moved.txt", "a local program's");
+    holding(server.put("/d/moved.txt").body("x")).expect(412);
+    // With the lock goes what it pinned.
+    server.unlock("/d", &token).expect(204);
+    server.put("/d/a.txt").body("three").expect(204);
+}
+
+/// Where it is allowed, the root of the share can be locked like any folder.
+#[test]
+fn the_share_itself_can_be_locked_where_that_is_allowed() {
+    let server = Server::with("--allow-root-lock").start();
+    server.mkcol("/d").expect(201);
+    server.mkcol("/d/e").expect(201);
+    server.put("/d/e/b.txt").body("deeper").expect(201);
     let token = server.lock("/", "exclusive", "infinity").expect(200).token();
     assert_eq!(server.tokens_on("/d/e/b.txt"), [&*token]);
     expect_locked(server.put("/new.txt").body("x"), &["/"]);
@@ -497,8 +576,14 @@ fn one_of_many_gets_an_exclusive_lock() {
 fn locks_run_out() {
     let disk = SimDisk::new(Features::of(Tier::A));
     disk.begin(vec![]);
-    let settings =
-        Settings { keep: None, require_preconditions: false, tag_threshold: 1 << 20, hashing_max: 1, syncs: true };
+    let settings = Settings {
+        keep: None,
+        require_preconditions: false,
+        tag_threshold: 1 << 20,
+        hashing_max: 1,
+        syncs: true,
+        ..Settings::default()
+    };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
     let path = SharePath::parse_disk(b"a").expect("a path");
     let wish = |number: u8| LockWish {

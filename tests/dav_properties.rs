@@ -259,6 +259,33 @@ fn protected_properties_stay_what_they_are() {
     assert_eq!(server.properties("/d/a.txt", "<t:color/>").status_of("{urn:t}color"), Some(404));
 }
 
+/// What the server notes for itself lies in a namespace where no client sets, removes or reads anything: it vouches for what it tells of it.
+#[test]
+fn nobody_forges_what_the_server_notes() {
+    let server = with_a_tree();
+    let tag = tag_of("text");
+    let forged = format!("{tag} SHA1:0000000000000000000000000000000000000000");
+    let of_checksums = |namespace: &str| format!("<n:checksums xmlns:n='{namespace}'>{forged}</n:checksums>");
+    let name = |namespace: &str| format!("{{{namespace}}}checksums");
+    for namespace in ["urn:noclobber:note", "urn:noclobber:", "urn:noclobber:other", "URN:NoClobber:note"] {
+        for change in [set(&of_checksums(namespace)), remove(&of_checksums(namespace))] {
+            for target in ["/d/a.txt", "/d", "/"] {
+                let told = server.proppatch(target, &change).expect(207).multistatus();
+                let refused = &told.only().propstats[0];
+                assert_eq!((told.only().status_of(&name(namespace)), refused.status), (Some(403), 403), "{target}");
+                assert_eq!(refused.error.as_ref().unwrap().names(), ["D:cannot-modify-protected-property"]);
+            }
+        }
+        let body = format!("<D:mkcol {NAMESPACES}>{}</D:mkcol>", {
+            set(&format!("<D:resourcetype><D:collection/></D:resourcetype>{}", of_checksums(namespace)))
+        });
+        server.request("MKCOL", "/new").xml(body).expect_any(&[403, 424]);
+        server.get("/new").expect(404);
+    }
+    let told = server.properties("/d/a.txt", "<oc:checksums/>");
+    assert_eq!(told.status_of("{http://owncloud.org/ns}checksums"), Some(404), "nobody sent any");
+}
+
 /// 9.4.2, 9.4.5: instructions are carried out in the order in which they stand.
 #[test]
 fn instructions_run_in_their_order() {

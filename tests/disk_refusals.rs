@@ -106,6 +106,7 @@ fn served(tier: Tier) -> (SimDisk, Share) {
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
+        ..Settings::default()
     };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
     (disk, share)

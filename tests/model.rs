@@ -272,6 +272,7 @@ fn open(disk: &SimDisk) -> Share {
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
+        ..Settings::default()
     };
     Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened")
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use noclobber::model::path::Name;
 use noclobber::model::stamp::Timestamp;
 use noclobber::store::disk::{Abilities, Cause, Dir, Disk, File, Kind, Leased, Opened, Tier};
-use noclobber::store::os_disk::{FollowLinks, Options, OsDisk};
+use noclobber::store::os_disk::{FolderLock, FollowLinks, Options, OsDisk};
 use rustix::fs::{CWD, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags};
 use tempfile::TempDir;
 
@@ -374,7 +374,7 @@ fn the_root_is_found_again_after_the_folder_was_replaced() {
     let (folder, aside) = (above.path().join("share"), above.path().join("aside"));
     fs::create_dir(&folder).unwrap();
     let disk = OsDisk::open(&folder, Options::default()).unwrap();
-    assert!(disk.lock_share().unwrap());
+    assert_eq!(disk.lock_share().unwrap(), FolderLock::Held);
     let first = disk.dir_status(&disk.root().unwrap()).unwrap().stamp.id;
 
     fs::rename(&folder, &aside).unwrap();
@@ -393,7 +393,7 @@ fn the_root_is_found_again_after_the_folder_was_replaced() {
     let old = OsDisk::open(&aside, Options::default()).unwrap();
     // A program that another test starts just now has every descriptor for an instant.
     let is_locked = eventually(Duration::from_secs(5), "the lock to leave the old folder", || old.lock_share().ok());
-    assert!(is_locked);
+    assert_eq!(is_locked, FolderLock::Held);
 }
 
 #[test]
@@ -424,15 +424,15 @@ fn a_folder_that_is_missing_or_a_file_is_no_share() {
 #[test]
 fn a_share_has_one_server() {
     for share in shares() {
-        assert!(share.disk.lock_share().unwrap());
-        assert!(share.disk.lock_share().unwrap(), "asking twice is no harm");
+        assert_eq!(share.disk.lock_share().unwrap(), FolderLock::Held);
+        assert_eq!(share.disk.lock_share().unwrap(), FolderLock::Held, "asking twice is no harm");
         let second = OsDisk::open(share.folder.path(), Options::default()).unwrap();
         let error = second.lock_share().unwrap_err();
         assert_eq!(error.cause, Cause::InUse);
         assert!(error.to_string().contains("another process is serving this folder already"), "{error}");
         let Share { folder, disk } = share;
         drop(disk);
-        assert!(second.lock_share().unwrap(), "the lock ends with its disk");
+        assert_eq!(second.lock_share().unwrap(), FolderLock::Held, "the lock ends with its disk");
         drop(folder);
     }
 }

@@ -260,6 +260,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
+        ..noclobber::share::Settings::default()
     };
     let right = |seconds: u64| Timestamp::new(1_795_358_100, 0).plus(Duration::from_secs(seconds));
     let start = |now| {

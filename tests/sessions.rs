@@ -141,6 +141,7 @@ impl Session {
             tag_threshold: self.threshold,
             hashing_max: 1,
             syncs: true,
+            ..Settings::default()
         };
         self.disk.resume(vec![]);
         let opened = Share::open(Arc::new(self.disk.clone()), Index::in_memory(), settings, self.disk.now());

@@ -488,8 +488,14 @@ impl Folder {
 
 fn open(folder: &Path) -> Arc<Share> {
     let disk = OsDisk::open(folder, Options::default()).unwrap();
-    let settings =
-        Settings { keep: None, require_preconditions: false, tag_threshold: THRESHOLD, hashing_max: 2, syncs: true };
+    let settings = Settings {
+        keep: None,
+        require_preconditions: false,
+        tag_threshold: THRESHOLD,
+        hashing_max: 2,
+        syncs: true,
+        ..Settings::default()
+    };
     Arc::new(Share::open(Arc::new(disk), Index::in_memory(), settings, now()).unwrap())
 }
 

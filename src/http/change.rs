@@ -11,7 +11,7 @@ use super::clock::now;
 use super::proppatch;
 use super::reply::{self, Allowed, Wrong, of_property};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, parse_xml, precondition, xml_body};
 use super::xml::XmlError;
 use super::xml::read::{Instruction, MakeCollection};
 use super::xml::write::{Condition, Properties};
@@ -31,6 +31,7 @@ pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     if asked.names_a_collection && allowed(verbs, asked).await == Allowed::OnFiles {
         return Err(Stop::from(Refusal::NotFound).into());
     }
+    verbs.have_hashed(&path, None, &precondition).await?;
     let removed = verbs.ask(move |share| share.delete(&path, &precondition, now())).await?;
     Ok(reply::removed(&removed))
 }
@@ -46,7 +47,7 @@ pub(super) async fn make_collection(
     let wanted = match xml_body(verbs, head, body).await? {
         empty if empty.is_empty() => None,
         // A body that is XML and no `mkcol` is one of another type (RFC 4918 §9.3).
-        body => Some(MakeCollection::parse(&body).map_err(|error| match error {
+        body => Some(parse_xml(body, MakeCollection::parse).await.map_err(|error| match error {
             XmlError::Unexpected(_) => Trouble::from(Wrong::Body),
             error => error.into(),
         })?),
@@ -59,6 +60,7 @@ pub(super) async fn make_collection(
         },
     };
     let path = asked.path.clone();
+    verbs.have_hashed(&path, None, &precondition).await?;
     verbs.ask(move |share| share.make_collection(&path, &amendments, &precondition, now())).await?;
     Ok(reply::made(&asked.path))
 }

@@ -8,10 +8,14 @@ use actix_web::http::header::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::Md5;
+use sfv::BareItem;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
-use super::structured::{self, Item};
+use super::structured;
+
+/// How many checksums `OC-Checksum` may carry. Nobody sends more than one of each kind.
+const CHECKSUMS_MAX: usize = 16;
 
 /// The digests that a request carries.
 #[derive(Clone, Debug, Default)]
@@ -147,12 +151,9 @@ impl Checker {
 pub(super) fn wanted(headers: &HeaderMap) -> Option<Algorithm> {
     let lines: Vec<&[u8]> = headers.get_all("want-repr-digest").map(HeaderValue::as_bytes).collect();
     let members = structured::dictionary(&lines)?;
-    let weight = |wish: Algorithm| {
-        let member = members.iter().find(|member| Some(member.key.as_str()) == wish.key())?;
-        match member.value {
-            Item::Integer(weight @ 1..=10) => Some(weight),
-            _ => None,
-        }
+    let weight = |wish: Algorithm| match structured::item(&members, wish.key()?) {
+        Some(BareItem::Integer(weight)) => Some(i64::from(*weight)).filter(|weight| (1..=10).contains(weight)),
+        _ => None,
     };
     // SHA-256 comes last, so that it wins where both are liked as well: it is the one that everybody has.
     let wishes = [Algorithm::Sha512, Algorithm::Sha256].into_iter().filter_map(|wish| Some((weight(wish)?, wish)));
@@ -200,19 +201,17 @@ impl Field {
     }
 
     fn read_dictionary(self, lines: &[&[u8]]) -> Result<Vec<Claim>, Wrong> {
+        let members = structured::dictionary(lines).ok_or(Wrong::Form)?;
         let mut claims = Vec::new();
-        for member in structured::dictionary(lines).ok_or(Wrong::Form)? {
-            let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
-            let Some(algorithm) = algorithms.into_iter().find(|known| known.key() == Some(member.key.as_str())) else {
-                continue;
-            };
-            let Item::Bytes(digest) = member.value else { return Err(Wrong::Form) };
-            claims.push(Claim::new(self, algorithm, digest)?);
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let Some(key) = algorithm.key().filter(|key| members.contains_key(*key)) else { continue };
+            let Some(BareItem::ByteSequence(digest)) = structured::item(&members, key) else { return Err(Wrong::Form) };
+            claims.push(Claim::new(self, algorithm, digest.clone())?);
         }
         Ok(claims)
     }
 
-    /// `SHA1:<hex>`, and the like; several stand side by side.
+    /// `SHA1:<hex>`, and the like; several stand side by side, at most [`CHECKSUMS_MAX`].
     fn read_checksums(self, lines: &[&[u8]]) -> Result<Vec<Claim>, Wrong> {
         let mut claims = Vec::new();
         for line in lines {
@@ -224,6 +223,9 @@ impl Field {
                     "SHA256" => Algorithm::Sha256,
                     _ => continue,
                 };
+                if claims.len() == CHECKSUMS_MAX {
+                    return Err(Wrong::Form);
+                }
                 claims.push(Claim::new(self, algorithm, unhex(digits).ok_or(Wrong::Form)?)?);
             }
         }
@@ -513,6 +515,7 @@ mod tests {
             ("OC-Checksum", "MD5:5d41402abc4b2a76b9719d911017c59g", Form),
             ("OC-Checksum", "MD5:", Length(Algorithm::Md5)),
             ("OC-Checksum", "SHA1:5d41402abc4b2a76b9719d911017c592", Length(Algorithm::Sha1)),
+            ("OC-Checksum", &"MD5:5d41402abc4b2a76b9719d911017c592 ".repeat(CHECKSUMS_MAX + 1), Form),
         ] {
             let invalid = Expected::from_headers(&headers(&[(field, value)])).expect_err(value);
             assert_eq!((invalid.field.to_string().as_str(), invalid.wrong), (field, wrong), "{value}");

@@ -153,7 +153,8 @@ fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(),
     }
 }
 
-/// A condition that names the content of a large file has it hashed once; from then on it is remembered.
+/// `If-Match` with the tag of a content has a large file hashed once, and from then on that is remembered. `If-None-Match` has not: whoever
+/// does not know that he has it already gets it once more.
 async fn hash_if_asked(
     verbs: &Verbs,
     asked: &Asked,
@@ -162,11 +163,12 @@ async fn hash_if_asked(
     identity: Identity,
 ) -> Result<Identity, Trouble> {
     let is_known = identity.hash.is_some() || identity.validators.shown.is_weak();
-    if is_known || !precondition.asks_for_content() || asked.query.version.is_some() {
+    let must_match = precondition.that_must_match();
+    if is_known || !must_match.asks_for_content() || asked.query.version.is_some() {
         return Ok(identity);
     }
-    let path = asked.path.clone();
-    match verbs.ask(move |share| share.read_hashed(&path, now())).await? {
+    verbs.have_hashed(&asked.path, None, &must_match).await?;
+    match open(verbs, &asked.path).await? {
         Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),
     }

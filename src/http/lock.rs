@@ -12,7 +12,7 @@ use super::clock::now;
 use super::dav_headers::{self, BadHeader, Depth};
 use super::reply::{self, Wrong};
 use super::request::{self, Asked};
-use super::verbs::{Trouble, Verbs, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, parse_xml, precondition, xml_body};
 use super::xml::read::LockInfo;
 use super::xml::write::ActiveLock;
 
@@ -36,6 +36,7 @@ pub(super) async fn lock(
     let timeout = Some(dav_headers::timeout(&head.headers));
     let body = xml_body(verbs, head, body).await?;
     let path = asked.path.clone();
+    verbs.have_hashed(&path, None, &precondition).await?;
     if body.is_empty() {
         if precondition.submitted().tokens().next().is_none() {
             return Err(Wrong::Header("If").into());
@@ -49,7 +50,7 @@ pub(super) async fn lock(
             .await?;
         return Ok(reply::locked(None, false, &[describe(&lock, &root, head, now())]));
     }
-    let info = LockInfo::parse(&body)?;
+    let info = parse_xml(body, LockInfo::parse).await?;
     let reach = match dav_headers::depth(&head.headers)?.map(|asked| asked.depth) {
         Some(Depth::Zero) => Reach::Itself,
         None | Some(Depth::Infinity) => Reach::Below,
@@ -77,6 +78,7 @@ pub(super) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     let token = dav_headers::lock_token(&head.headers)?.ok_or(BadHeader("Lock-Token"))?;
     let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
+    verbs.have_hashed(&path, None, &precondition).await?;
     match verbs.ask(move |share| share.unlock(&path, &token, &precondition, now())).await {
         Err(Trouble::Stop(Stop::Refusal(Refusal::ForeignToken))) if is_one_of(head, &FORGETS_ON_CONFLICT) => {
             Err(BadHeader("Lock-Token").into())

@@ -13,6 +13,7 @@ mod edge;
 #[doc(hidden)]
 pub mod fuzzing;
 mod get;
+mod hashing;
 mod heads;
 pub mod host;
 mod hot;

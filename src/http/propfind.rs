@@ -3,7 +3,7 @@
 //! No file is opened that is known already, memory does not grow with the folder, and a listing that breaks off never looks whole. The
 //! request itself comes first, then what lies below it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use super::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use super::lock::{ToldLock, WINDOWS, describe, is_one_of};
 use super::reply::{self, of_property};
 use super::request::Asked;
-use super::verbs::{Trouble, Verbs, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, parse_xml, precondition, xml_body};
 use super::xml::read::Propfind;
 use super::xml::write::{Condition, Multistatus, Response};
 
@@ -46,7 +46,7 @@ pub(super) async fn propfind(
     let head = request.head();
     let depth = dav_headers::depth(&head.headers)?;
     let precondition = precondition(head, asked)?;
-    let what = Propfind::parse(&xml_body(verbs, head, body).await?)?;
+    let what = parse_xml(xml_body(verbs, head, body).await?, Propfind::parse).await?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
     let names_a_collection = asked.names_a_collection;
     let question = Question {
@@ -60,6 +60,8 @@ pub(super) async fn propfind(
         agent: Agent::of(head),
     };
     let (path, with_tag) = (asked.path.clone(), question.wants.tags);
+    let precondition = precondition.that_must_match();
+    verbs.have_hashed(&path, None, &precondition).await?;
     let target = verbs.ask(move |share| {
         let target = share.resource(&path, with_tag, now())?;
         if names_a_collection && target.kind != Kind::Dir {
@@ -263,7 +265,7 @@ impl<'a> Answer<'a> {
         let locks = if self.has_locks { self.locks_on(&path()) } else { Vec::new() };
         let checksums =
             Notes::checksums(&notes, resource.tag.as_ref()).or_else(|| self.work_out_checksums(resource, &path));
-        let notes: Vec<_> = notes.into_iter().filter(|note| !Notes::is_our_own(note)).collect();
+        let notes: Vec<_> = notes.into_iter().filter(|note| !Notes::are_our_own(note.name())).collect();
         if self.date.0 != resource.modified.seconds() {
             self.date = (resource.modified.seconds(), http_date::format(resource.modified));
         }
@@ -331,11 +333,12 @@ impl<'a> Answer<'a> {
 impl Asking {
     /// Those that were named: what there is, and what there is not (RFC 4918 §9.1).
     fn write_named(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
+        let noted = by_name(notes);
         response.propstat(of_property::DONE, |out| {
             for (name, live) in &self.live {
                 match live.filter(|live| live.is_of(facts)) {
                     Some(live) => live.write(out, facts),
-                    None => notes.iter().filter(|note| note.name() == name).for_each(|note| out.dead(note)),
+                    None => noted.get(name).into_iter().for_each(|note| out.dead(note)),
                 }
             }
         });
@@ -344,9 +347,7 @@ impl Asking {
         }
         response.propstat(of_property::MISSING, |out| {
             for (name, live) in &self.live {
-                let is_there =
-                    live.is_some_and(|live| live.is_of(facts)) || notes.iter().any(|note| note.name() == name);
-                if !is_there {
+                if !live.is_some_and(|live| live.is_of(facts)) && !noted.contains_key(name) {
                     out.name(name);
                 }
             }
@@ -356,6 +357,7 @@ impl Asking {
     /// All dead ones, those of RFC 4918, and what was asked for besides.
     fn write_all(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
         let brought = |live: Live| self.of_all.contains(&live);
+        let noted = by_name(notes);
         let mut missing = Vec::new();
         response.propstat(of_property::DONE, |out| {
             self.of_all.iter().filter(|live| live.is_of(facts)).for_each(|live| live.write(out, facts));
@@ -364,7 +366,7 @@ impl Asking {
                 match live {
                     Some(live) if brought(*live) => {}
                     Some(live) if live.is_of(facts) => live.write(out, facts),
-                    _ if notes.iter().any(|note| note.name() == name) => {}
+                    _ if noted.contains_key(name) => {}
                     _ => missing.push(name),
                 }
             }
@@ -373,6 +375,11 @@ impl Asking {
             response.propstat(of_property::MISSING, |out| missing.iter().for_each(|name| out.name(name)));
         }
     }
+}
+
+/// To look up as many names as a request may hold among as many notes as a resource may have.
+fn by_name(notes: &[DeadProperty]) -> HashMap<&PropertyName, &DeadProperty> {
+    notes.iter().map(|note| (note.name(), note)).collect()
 }
 
 fn write_names(response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty]) {

@@ -1,5 +1,7 @@
 //! PROPPATCH (RFC 4918 §9.2), and the properties that an extended MKCOL begins with (RFC 5689): all instructions are carried out, or none.
 
+use std::collections::HashSet;
+
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -9,15 +11,15 @@ use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
-use crate::share::Amendment;
 use crate::share::outcome::Refusal;
+use crate::share::{Amendment, Notes};
 
 use super::clock::now;
 use super::dav_headers;
 use super::live::{Live, MICROSOFT};
 use super::reply::{self, of_property};
 use super::request::Asked;
-use super::verbs::{Trouble, Verbs, precondition, xml_body};
+use super::verbs::{Trouble, Verbs, parse_xml, precondition, xml_body};
 use super::xml::read::{Instruction, Proppatch};
 use super::xml::write::{Condition, Multistatus, Response};
 
@@ -38,8 +40,9 @@ pub(super) async fn proppatch(
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
     let precondition = precondition(head, asked)?;
-    let Proppatch(instructions) = Proppatch::parse(&xml_body(verbs, head, body).await?)?;
+    let Proppatch(instructions) = parse_xml(xml_body(verbs, head, body).await?, Proppatch::parse).await?;
     let (path, names_a_collection) = (asked.path.clone(), asked.names_a_collection);
+    verbs.have_hashed(&path, None, &precondition).await?;
     let is_collection = verbs.ask(move |share| {
         let is_collection = share.is_collection(&path)?;
         if names_a_collection && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
@@ -84,6 +87,7 @@ pub(super) fn plan(
         Instruction::Remove(name) => (name, None),
     };
     let plan = match (Live::of(&name), property) {
+        _ if Notes::are_our_own(&name) => Err(Fault::Protected),
         (Some(live), _) if live.is_protected() => Err(Fault::Protected),
         (Some(Live::Executable | Live::WindowsModified | Live::SecondsModified), None) if !is_collection => {
             Err(Fault::Protected)
@@ -135,10 +139,7 @@ pub(super) fn tell_faults(response: &mut Response<'_>, names: &[PropertyName], f
 
 fn tell(response: &mut Response<'_>, status: StatusCode, condition: Option<&Condition<'_>>, names: &[PropertyName]) {
     response.propstat_because(status, condition, None, |out| {
-        for (at, name) in names.iter().enumerate() {
-            if !names[..at].contains(name) {
-                out.name(name);
-            }
-        }
+        let mut told = HashSet::new();
+        names.iter().filter(|name| told.insert(*name)).for_each(|name| out.name(name));
     });
 }

@@ -241,6 +241,7 @@ async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Ch
     if bytes.len() as u64 != length {
         return Err(Wrong::BrokenBody.into());
     }
+    let turn = hashed(source.verbs, &plan, turn).await?;
     let share = Arc::clone(&source.verbs.share);
     crossed(tokio::task::spawn_blocking(move || {
         let _turn = turn;
@@ -295,12 +296,23 @@ async fn put_large(
             }
         };
     }
-    let _turn = match held {
+    let turn = match held {
         Some(turn) => turn,
         None => again(verbs).await,
     };
     writer.write(piece.take()).await?;
+    let _turn = hashed(verbs, &plan, turn).await?;
     writer.commit(plan).await
+}
+
+/// Has what is there hashed if the upload names its content. Meanwhile others have the turn.
+async fn hashed(verbs: &Verbs, plan: &Plan, turn: OwnedSemaphorePermit) -> Result<OwnedSemaphorePermit, Trouble> {
+    if verbs.nothing_is_to_be_hashed(&plan.path, None, &plan.precondition) {
+        return Ok(turn);
+    }
+    drop(turn);
+    verbs.have_hashed(&plan.path, None, &plan.precondition).await?;
+    Ok(again(verbs).await)
 }
 
 /// Waits for another turn, however long it takes: what has come is on the disk.

@@ -54,6 +54,7 @@ async fn carry_out(
     if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());
     }
+    verbs.have_hashed(&wanted.from, Some(&wanted.to), &precondition).await?;
     let to = wanted.to.clone();
     let done = verbs.ask(move |share| match act {
         Act::Move => share.relocate(&wanted, &precondition, now()),

@@ -19,7 +19,7 @@ use crate::model::precondition::Header;
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
-use crate::share::outcome::{Current, Forbidden, LockRoot, Refusal, Stop, Subject};
+use crate::share::outcome::{Current, Forbidden, LockRoot, NotesBound, Refusal, Stop, Subject};
 use crate::share::{Cause, Relocated, Removed, Stored};
 
 use super::dav_headers::BadUrl;
@@ -201,6 +201,9 @@ pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
             &[Condition::SufficientDiskSpace],
             "There is no room for this on the disk or in the quota, and the history had none left to give. What was here is untouched.",
         ),
+        Stop::Refusal(Refusal::NoRoomForNotes(bound)) if is_of_webdav(&head.method) => {
+            dav_error(StatusCode::INSUFFICIENT_STORAGE, &[Condition::SufficientDiskSpace], no_room_for_notes(*bound))
+        }
         Stop::Refusal(refusal) => refuse(&head.method, refusal),
         Stop::Fault(fault) => {
             tracing::error!("{fault}");
@@ -389,6 +392,13 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
             "The file system can hold no more folders in this folder, or no more names of this file. Nothing was changed.",
         )
         .send(),
+        Refusal::NoRoomForNotes(bound) => plain(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "no-room-for-properties",
+            "There is no room for these properties",
+            no_room_for_notes(*bound),
+        )
+        .send(),
         Refusal::NoSpace => plain(
             StatusCode::INSUFFICIENT_STORAGE,
             "no-space",
@@ -421,6 +431,9 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
 fn forbidden(why: Forbidden) -> &'static str {
     match why {
         Forbidden::Root => "This is the shared folder itself. Nothing was changed.",
+        Forbidden::RootLock => {
+            "A lock on the shared folder itself would keep everybody else from writing. Lock the file or the folder that you work on; or start the server with --allow-root-lock."
+        }
         Forbidden::Special => "This is a pipe, a socket or a device, which is never opened. Nothing was changed.",
         Forbidden::Link => {
             "This is a symbolic link: it is never changed, nor is anything put in its place. Nothing was changed."
@@ -751,6 +764,21 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
 }
 
 /// 207 for a lock on a whole tree, in which another lock is in the way (RFC 4918 §9.10.3): which one, and that nothing was locked.
+/// Why properties cannot be noted; files are another matter.
+fn no_room_for_notes(bound: NotesBound) -> &'static str {
+    match bound {
+        NotesBound::OnOne => {
+            "The properties of one file or folder may take 256 KiB together, and these would take more. Remove some of them. Nothing was changed."
+        }
+        NotesBound::OnAll => {
+            "The properties of all files and folders together take what this server was told that they may. Remove some. Nothing was changed."
+        }
+        NotesBound::Disk => {
+            "The disk on which the server keeps properties is full. Nothing was changed. Try again when there is room."
+        }
+    }
+}
+
 fn locked_inside(target: &str, root: &LockRoot) -> HttpResponse {
     let mut xml = Multistatus::new([]);
     let href = lock::href(root);

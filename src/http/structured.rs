@@ -1,221 +1,50 @@
-//! Dictionaries of structured fields (RFC 9651), as the digest fields use them. Parsing is strict: a field is right as a whole or not at
-//! all. Fields that are older than structured fields (`ETag`, `If-Match`, `Range`) never come here.
+//! Dictionaries of structured fields (RFC 9651 §3.2), as the digest fields use them. A field is right as a whole or not at all. Fields that
+//! are older than structured fields (`ETag`, `If-Match`, `Range`) never come here.
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-/// Padding may be missing, and its bits need not be zero (RFC 9651 §4.2.7).
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+/// The most members of a dictionary, by the commas between them. A digest field has one for each algorithm.
+const MEMBERS_MAX: usize = 64;
 
-/// The value of a member, as far as anybody here asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Item {
-    /// A whole number.
-    Integer(i64),
-    /// A byte sequence.
-    Bytes(Vec<u8>),
-    /// Anything else that is right.
-    Other,
-}
-
-/// A member of a dictionary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    /// Its key.
-    pub(super) key: String,
-    /// Its value; its parameters mean nothing here.
-    pub(super) value: Item,
-}
-
-/// Reads the field lines of a dictionary (RFC 9651 §4.2.2); `None` if they are not one. Of members with the same key the last one counts.
-pub(super) fn dictionary(lines: &[&[u8]]) -> Option<Vec<Member>> {
+/// Reads the field lines of a dictionary (RFC 9651 §4.2.2); `None` if they are not one, or one of more than [`MEMBERS_MAX`] members. Of
+/// members with the same key the last one counts.
+pub(super) fn dictionary(lines: &[&[u8]]) -> Option<Dictionary> {
     let joined = lines.join(&b", "[..]);
-    let mut rest = Rest(joined.trim_ascii());
-    let mut members: Vec<Member> = Vec::new();
-    while !rest.is_empty() {
-        let key = rest.key()?;
-        let value = if rest.take(b'=') { rest.value()? } else { Item::Other };
-        rest.parameters()?;
-        match members.iter_mut().find(|member| member.key == key) {
-            Some(member) => member.value = value,
-            None => members.push(Member { key, value }),
-        }
-        rest.skip(b" \t");
-        if rest.is_empty() {
-            break;
-        }
-        if !rest.take(b',') {
-            return None;
-        }
-        rest.skip(b" \t");
-        if rest.is_empty() {
-            return None;
-        }
-    }
-    Some(members)
+    let commas = joined.iter().filter(|byte| **byte == b',').count();
+    if commas < MEMBERS_MAX { Parser::new(&joined).parse().ok() } else { None }
 }
 
-/// What is still to be read.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let Some(rest) = self.0.strip_prefix(&[byte]) else { return false };
-        self.0 = rest;
-        true
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn skip(&mut self, bytes: &[u8]) {
-        self.take_while(|byte| bytes.contains(&byte));
-    }
-
-    fn take_while(&mut self, belongs: impl Fn(u8) -> bool) -> &'a [u8] {
-        let end = self.0.iter().position(|byte| !belongs(*byte)).unwrap_or(self.0.len());
-        let (taken, rest) = self.0.split_at(end);
-        self.0 = rest;
-        taken
-    }
-
-    fn key(&mut self) -> Option<String> {
-        let key =
-            self.take_while(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*')).to_vec();
-        let begins_well = matches!(key.first(), Some(b'a'..=b'z' | b'*'));
-        begins_well.then(|| String::from_utf8(key).ok()).flatten()
-    }
-
-    fn parameters(&mut self) -> Option<()> {
-        while self.take(b';') {
-            self.skip(b" ");
-            self.key()?;
-            if self.take(b'=') {
-                self.bare_item()?;
-            }
-        }
-        Some(())
-    }
-
-    /// An item without its parameters, or a list in parentheses.
-    fn value(&mut self) -> Option<Item> {
-        if !self.take(b'(') {
-            return self.bare_item();
-        }
-        loop {
-            self.skip(b" ");
-            if self.take(b')') {
-                return Some(Item::Other);
-            }
-            self.bare_item()?;
-            self.parameters()?;
-            if !matches!(self.0.first(), Some(b' ' | b')')) {
-                return None;
-            }
-        }
-    }
-
-    fn bare_item(&mut self) -> Option<Item> {
-        match self.0.first()? {
-            b'-' | b'0'..=b'9' => self.number(),
-            b'"' => self.string(),
-            b'*' | b'A'..=b'Z' | b'a'..=b'z' => {
-                self.take_while(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte));
-                Some(Item::Other)
-            }
-            b':' => self.byte_sequence(),
-            b'?' => {
-                self.next();
-                (self.take(b'0') || self.take(b'1')).then_some(Item::Other)
-            }
-            b'@' => {
-                self.next();
-                matches!(self.number()?, Item::Integer(_)).then_some(Item::Other)
-            }
-            b'%' => self.display_string(),
-            _ => None,
-        }
-    }
-
-    /// An integer of at most 15 digits, or a decimal of at most 12 and 3.
-    fn number(&mut self) -> Option<Item> {
-        let is_negative = self.take(b'-');
-        let whole = self.take_while(|byte| byte.is_ascii_digit());
-        if self.take(b'.') {
-            let fraction = self.take_while(|byte| byte.is_ascii_digit());
-            let fits = (1..=12).contains(&whole.len()) && (1..=3).contains(&fraction.len());
-            return fits.then_some(Item::Other);
-        }
-        if whole.len() > 15 {
-            return None;
-        }
-        let value: i64 = str::from_utf8(whole).ok()?.parse().ok()?;
-        Some(Item::Integer(if is_negative { -value } else { value }))
-    }
-
-    fn string(&mut self) -> Option<Item> {
-        self.next();
-        loop {
-            match self.next()? {
-                b'"' => return Some(Item::Other),
-                b'\\' => matches!(self.next()?, b'"' | b'\\').then_some(())?,
-                b' '..=b'~' => {}
-                _ => return None,
-            }
-        }
-    }
-
-    fn byte_sequence(&mut self) -> Option<Item> {
-        self.next();
-        let text = self.take_while(|byte| byte != b':');
-        self.take(b':').then_some(())?;
-        Some(Item::Bytes(BASE64.decode(text).ok()?))
-    }
-
-    fn display_string(&mut self) -> Option<Item> {
-        self.next();
-        self.take(b'"').then_some(())?;
-        let mut decoded = Vec::new();
-        loop {
-            match self.next()? {
-                b'"' => return str::from_utf8(&decoded).is_ok().then_some(Item::Other),
-                b'%' => decoded.push(hex(self.next()?)? << 4 | hex(self.next()?)?),
-                byte @ b' '..=b'~' => decoded.push(byte),
-                _ => return None,
-            }
-        }
-    }
-}
-
-/// A digit of a display string: lower case only.
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// The value of a member, if it is there and no list.
+pub(super) fn item<'a>(dictionary: &'a Dictionary, key: &str) -> Option<&'a BareItem> {
+    match dictionary.get(key)? {
+        ListEntry::Item(item) => Some(&item.bare_item),
+        ListEntry::InnerList(_) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
+    /// The value of a member, as far as the digest fields ask.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Item {
+        Integer(i64),
+        Bytes(Vec<u8>),
+        Other,
+    }
+
     fn read(line: &str) -> Option<Vec<(String, Item)>> {
-        Some(dictionary(&[line.as_bytes()])?.into_iter().map(|member| (member.key, member.value)).collect())
+        let members = dictionary(&[line.as_bytes()])?;
+        let read = |key: &str| match item(&members, key) {
+            Some(BareItem::Integer(number)) => Item::Integer((*number).into()),
+            Some(BareItem::ByteSequence(bytes)) => Item::Bytes(bytes.clone()),
+            _ => Item::Other,
+        };
+        Some(members.keys().map(|key| (key.to_string(), read(key.as_str()))).collect())
     }
 
     #[test]
@@ -288,6 +117,16 @@ mod tests {
         }
     }
 
+    /// Nobody has more members read than there are algorithms in the world.
+    #[test]
+    fn too_many_members_are_no_dictionary() {
+        let with = |members: usize| (0..members).map(|number| format!("k{number}=1")).collect::<Vec<_>>().join(",");
+        assert_eq!(read(&with(MEMBERS_MAX)).map(|members| members.len()), Some(MEMBERS_MAX));
+        assert_eq!(read(&with(MEMBERS_MAX + 1)), None);
+        let lines = vec![&b"a=1"[..]; MEMBERS_MAX + 1];
+        assert_eq!(dictionary(&lines), None);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(line: Vec<u8>) {
@@ -301,7 +140,7 @@ mod tests {
 
         #[test]
         fn bytes_come_back(bytes: Vec<u8>) {
-            let line = format!("sha-256=:{}:", BASE64.encode(&bytes));
+            let line = format!("sha-256=:{}:", STANDARD.encode(&bytes));
             prop_assert_eq!(read(&line), Some(vec![("sha-256".to_owned(), Item::Bytes(bytes))]));
         }
     }

@@ -23,6 +23,7 @@ use crate::share::Share;
 use crate::share::outcome::{Outcome, Stop};
 
 use super::dav_headers::BadHeader;
+use super::hashing::Hashings;
 use super::host::Host;
 use super::hot::{HotCache, LastLook};
 use super::media::TrustedPages;
@@ -33,6 +34,9 @@ use super::request::{self, Asked, Verb};
 use super::transport::{Handler, Plain, Reads, Rejection, Say};
 use super::xml::XmlError;
 use super::{change, get, lock, origin, propfind, proppatch, put, relocate, versions, xml};
+
+/// A body of XML up to this length, in bytes, is parsed where it was received; it takes less time than the way to the blocking pool.
+const XML_AT_ONCE_MAX: usize = 4 * 1024;
 
 /// What the verbs are told to do.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ pub struct Settings {
     pub upload_bytes_max: Option<u64>,
     /// How many uploads may be written at once.
     pub uploads_max: usize,
+    /// How many large files are hashed at once.
+    pub hashing_max: usize,
     /// How much of small files is kept in memory, in bytes.
     pub cache_bytes: u64,
     /// How many members PROPFIND tells of everything below a folder.
@@ -64,18 +70,20 @@ pub struct Verbs {
     pub(super) settings: Arc<Settings>,
     pub(super) uploads: Arc<Semaphore>,
     pub(super) hot: Arc<HotCache>,
+    pub(super) hashings: Arc<Hashings>,
     last_look: LastLook,
 }
 
 impl Clone for Verbs {
     /// The same verbs, for another worker: it has its own rounds, and so its own looks.
     fn clone(&self) -> Self {
-        let Self { share, settings, uploads, hot, last_look: _ } = self;
+        let Self { share, settings, uploads, hot, hashings, last_look: _ } = self;
         Self {
             share: Arc::clone(share),
             settings: Arc::clone(settings),
             uploads: Arc::clone(uploads),
             hot: Arc::clone(hot),
+            hashings: Arc::clone(hashings),
             last_look: LastLook::default(),
         }
     }
@@ -119,7 +127,8 @@ impl Verbs {
     pub fn new(share: Arc<Share>, settings: Settings) -> Self {
         let hot = Arc::new(HotCache::new(settings.cache_bytes));
         let uploads = Arc::new(Semaphore::new(settings.uploads_max));
-        Self { share, settings: Arc::new(settings), uploads, hot, last_look: LastLook::default() }
+        let hashings = Arc::new(Hashings::new(settings.hashing_max));
+        Self { share, settings: Arc::new(settings), uploads, hot, hashings, last_look: LastLook::default() }
     }
 
     async fn carry_out(&self, request: &HttpRequest, body: &mut Payload) -> Result<HttpResponse, Trouble> {
@@ -406,6 +415,20 @@ fn take_room(room: &mut Option<SemaphorePermit<'static>>, bytes: usize) -> Resul
         None => *room = Some(more),
     }
     Ok(())
+}
+
+/// Parses the body of a request that is XML: one of some length on the blocking pool, so that no other client waits for it.
+pub(super) async fn parse_xml<T: Send + 'static>(
+    body: XmlBody,
+    parse: fn(&[u8]) -> Result<T, XmlError>,
+) -> Result<T, XmlError> {
+    if body.len() <= XML_AT_ONCE_MAX {
+        return parse(&body);
+    }
+    match tokio::task::spawn_blocking(move || parse(&body)).await {
+        Ok(parsed) => parsed,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
 }
 
 fn log_is_on() -> bool {

@@ -97,6 +97,7 @@ pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) ->
     if path.is_root() {
         return Err(Stop::from(Refusal::NotFound).into());
     }
+    verbs.have_hashed(&path, None, &precondition).await?;
     let make_parents = asked.query.make_parents;
     match verbs.ask(move |share| share.restore(&path, &id, make_parents, &precondition, now())).await? {
         Some(stored) => Ok(reply::stored(&asked.path, &stored, now())),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,14 @@ pub const TOKEN_BYTES_MAX: usize = 1024;
 /// What one lock weighs on top of its texts, in bytes: the nodes and entries that hold it.
 const WEIGHT_OF_ONE: usize = 512;
 
+/// What one pin weighs on top of its texts, in bytes.
+const WEIGHT_OF_PIN: usize = 64;
+
+/// How much the pins of one lock may weigh, in bytes.
+const PINS_BYTES_MAX: usize = 32 << 10;
+
 /// The first byte of a lock that is written down.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The name of a lock: a URI, unique for ever (RFC 4918 §6.5).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,19 +67,29 @@ pub struct Lock {
     pub owner: Option<Box<str>>,
     /// To whom it belongs.
     pub holder: Principal,
+    /// From which address it was taken; `None` where there are none, on a Unix socket.
+    pub taken_from: Option<IpAddr>,
     /// For how long it was granted, each time; `None` for ever.
     pub timeout: Option<Duration>,
     /// When it ends, unless it is refreshed.
     pub expires: Timestamp,
     /// The version of its root on which it was taken, or which was last written with it.
     pub pin: Option<EntityTag>,
+    /// The versions that were last written with it below its root.
+    pub pins_below: Pins,
 }
+
+/// Versions of files by their paths, the one that was pinned last at the end. When there is no room for more, the first go.
+#[derive(Clone, Debug, Default)]
+pub struct Pins(Vec<(SharePath, EntityTag)>);
 
 /// How many locks there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockLimits {
     /// In all.
     pub locks_max: usize,
+    /// From one address, as a part of what there may be in all, of the locks as of their memory.
+    pub address_part: usize,
     /// Shared ones with one and the same root.
     pub shared_max: usize,
     /// The memory that all of them may take, in bytes.
@@ -122,6 +139,8 @@ pub enum NotAdded {
     Conflict(Conflict),
     /// There are as many as may be, here or in all.
     Full,
+    /// There are as many from this address as may be.
+    FullForAddress,
     /// The text about its holder is too long.
     LongOwner,
     /// There is a lock of this name already.
@@ -135,7 +154,15 @@ pub struct Locks {
     by_token: HashMap<LockToken, Arc<Lock>>,
     by_expiry: BTreeSet<(Timestamp, LockToken)>,
     weight: usize,
+    by_address: HashMap<Option<IpAddr>, Held>,
     limits: LockLimits,
+}
+
+/// What is held from one address.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    locks: usize,
+    weight: usize,
 }
 
 impl LockToken {
@@ -191,7 +218,20 @@ impl Lock {
     fn weight(&self) -> usize {
         // The path stands in the lock and in the order of roots.
         let texts = self.token.0.len() + 2 * self.root.as_bytes().len() + self.owner.as_ref().map_or(0, |o| o.len());
-        WEIGHT_OF_ONE + texts
+        WEIGHT_OF_ONE + texts + self.pins_below.weight()
+    }
+
+    /// The version that a file must have for a change that is made with it.
+    pub fn pin_of(&self, path: &SharePath) -> Option<&EntityTag> {
+        if *path == self.root { self.pin.as_ref() } else { self.pins_below.get(path) }
+    }
+
+    /// What counts as one address: of IPv6 the network, where one client has as many addresses as it likes.
+    fn counted_address(&self) -> Option<IpAddr> {
+        self.taken_from.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+            address => address,
+        })
     }
 
     /// The lock, to remember it.
@@ -207,16 +247,20 @@ impl Lock {
             Principal::Named(name) => Some(&**name),
         };
         write_option(&mut bytes, name, |bytes, name| write_text(bytes, name.as_bytes()));
+        let address = self.taken_from.map(|address| address.to_string());
+        write_option(&mut bytes, address.as_deref(), |bytes, address| write_text(bytes, address.as_bytes()));
         write_option(&mut bytes, self.timeout, |bytes, timeout| {
             bytes.extend(timeout.as_secs().to_le_bytes());
             bytes.extend(timeout.subsec_nanos().to_le_bytes());
         });
         bytes.extend(self.expires.seconds().to_le_bytes());
         bytes.extend(self.expires.subsecond_nanoseconds().to_le_bytes());
-        write_option(&mut bytes, self.pin.as_ref(), |bytes, tag| {
-            bytes.push(u8::from(tag.is_weak()));
-            write_text(bytes, tag.opaque());
-        });
+        write_option(&mut bytes, self.pin.as_ref(), write_tag);
+        bytes.extend((self.pins_below.0.len() as u32).to_le_bytes());
+        for (path, tag) in &self.pins_below.0 {
+            write_text(&mut bytes, path.as_bytes());
+            write_tag(&mut bytes, tag);
+        }
         bytes
     }
 
@@ -226,7 +270,7 @@ impl Lock {
         if rest.byte()? != FORMAT {
             return None;
         }
-        let lock = Self {
+        let mut lock = Self {
             token: LockToken::parse(str::from_utf8(rest.text()?).ok()?)?,
             root: SharePath::parse_disk(rest.text()?).ok()?,
             scope: if rest.flag()? { Scope::Shared } else { Scope::Exclusive },
@@ -235,24 +279,45 @@ impl Lock {
             holder: rest
                 .option(|rest| Some(Principal::named(str::from_utf8(rest.text()?).ok()?)))?
                 .unwrap_or(Principal::Anonymous),
+            taken_from: rest.option(|rest| str::from_utf8(rest.text()?).ok()?.parse().ok())?,
             timeout: rest.option(|rest| {
                 let (seconds, nanoseconds) = (u64::from_le_bytes(rest.array()?), rest.nanoseconds()?);
                 Some(Duration::new(seconds, nanoseconds))
             })?,
             expires: Timestamp::new(i64::from_le_bytes(rest.array()?), rest.nanoseconds()?),
-            pin: rest.option(|rest| {
-                let is_weak = rest.flag()?;
-                Some(EntityTag::received(is_weak, rest.text()?))
-            })?,
+            pin: rest.option(Rest::tag)?,
+            pins_below: Pins::default(),
         };
+        for _ in 0..u32::from_le_bytes(rest.array()?) {
+            let path = SharePath::parse_disk(rest.text()?).ok()?;
+            lock.pins_below.0.push((path, rest.tag()?));
+        }
         rest.0.is_empty().then_some(lock)
     }
 }
 
+impl Pins {
+    fn get(&self, path: &SharePath) -> Option<&EntityTag> {
+        self.0.iter().find(|(pinned, _)| pinned == path).map(|(_, tag)| tag)
+    }
+
+    fn set(&mut self, path: &SharePath, tag: Option<EntityTag>) {
+        self.0.retain(|(pinned, _)| pinned != path);
+        self.0.extend(tag.map(|tag| (path.clone(), tag)));
+        while self.weight() > PINS_BYTES_MAX {
+            self.0.remove(0);
+        }
+    }
+
+    fn weight(&self) -> usize {
+        self.0.iter().map(|(path, tag)| WEIGHT_OF_PIN + path.as_bytes().len() + tag.opaque().len()).sum()
+    }
+}
+
 impl Default for LockLimits {
-    /// 20,000 locks, 100 shared ones on one thing, 32 MiB in all, 8 KiB about one holder.
+    /// 20,000 locks, a quarter of them from one address, 100 shared ones on one thing, 32 MiB in all, 8 KiB about one holder.
     fn default() -> Self {
-        Self { locks_max: 20_000, shared_max: 100, bytes_max: 32 << 20, owner_bytes_max: 8 << 10 }
+        Self { locks_max: 20_000, address_part: 4, shared_max: 100, bytes_max: 32 << 20, owner_bytes_max: 8 << 10 }
     }
 }
 
@@ -309,8 +374,8 @@ impl Conflict {
 impl Locks {
     /// No locks yet.
     pub fn new(limits: LockLimits) -> Self {
-        let (by_root, by_token, by_expiry) = Default::default();
-        Self { by_root, by_token, by_expiry, weight: 0, limits }
+        let (by_root, by_token, by_expiry, by_address) = Default::default();
+        Self { by_root, by_token, by_expiry, weight: 0, by_address, limits }
     }
 
     /// How many there are, the expired ones among them that nobody has taken out yet.
@@ -343,6 +408,11 @@ impl Locks {
         if is_full {
             return Err(NotAdded::Full);
         }
+        let held = self.by_address.get(&lock.counted_address()).copied().unwrap_or_default();
+        let part = self.limits.address_part;
+        if held.locks >= self.limits.locks_max / part || held.weight + lock.weight() > self.limits.bytes_max / part {
+            return Err(NotAdded::FullForAddress);
+        }
         let lock = Arc::new(lock);
         self.put_in(&lock);
         Ok(lock)
@@ -356,9 +426,24 @@ impl Locks {
         })
     }
 
-    /// Pins a live lock to another version of its root. `None` where there is no such lock.
-    pub fn pin(&mut self, token: &LockToken, pin: Option<EntityTag>, now: Timestamp) -> Option<Arc<Lock>> {
-        self.change(token, now, |lock| lock.pin = pin)
+    /// Pins a live lock to another version of its root, or of a file below it. `None` where there is no such lock.
+    pub fn pin(
+        &mut self,
+        token: &LockToken,
+        path: &SharePath,
+        pin: Option<EntityTag>,
+        now: Timestamp,
+    ) -> Option<Arc<Lock>> {
+        self.change(token, now, |lock| if *path == lock.root { lock.pin = pin } else { lock.pins_below.set(path, pin) })
+    }
+
+    /// Takes off the pins below a path that locks above it hold, and with `and_itself` the path's own; gives those locks.
+    pub fn unpin(&mut self, path: &SharePath, and_itself: bool, now: Timestamp) -> Vec<Arc<Lock>> {
+        let is_gone = |pinned: &SharePath| pinned.is_within(path) && (and_itself || pinned != path);
+        let mut above = self.covering(path, now);
+        above.retain(|lock| lock.pins_below.0.iter().any(|(pinned, _)| is_gone(pinned)));
+        let forget = |lock: &mut Lock| lock.pins_below.0.retain(|(pinned, _)| !is_gone(pinned));
+        above.iter().filter_map(|lock| self.change(&lock.token, now, forget)).collect()
     }
 
     /// Takes a lock out. `None` where there is none of this name.
@@ -473,6 +558,8 @@ impl Locks {
         self.by_token.insert(token.clone(), new.clone());
         self.by_expiry.remove(&(old.expires, token.clone()));
         self.by_expiry.insert((new.expires, token.clone()));
+        self.count(&old, false);
+        self.count(&new, true);
         Some(new)
     }
 
@@ -480,7 +567,7 @@ impl Locks {
         self.by_root.entry(lock.root.as_bytes().into()).or_default().push(lock.clone());
         self.by_token.insert(lock.token.clone(), lock.clone());
         self.by_expiry.insert((lock.expires, lock.token.clone()));
-        self.weight += lock.weight();
+        self.count(lock, true);
     }
 
     fn take_out(&mut self, lock: &Arc<Lock>) {
@@ -492,7 +579,22 @@ impl Locks {
         }
         self.by_token.remove(&lock.token);
         self.by_expiry.remove(&(lock.expires, lock.token.clone()));
-        self.weight -= lock.weight();
+        self.count(lock, false);
+    }
+
+    fn count(&mut self, lock: &Lock, is_held: bool) {
+        let (address, weight) = (lock.counted_address(), lock.weight());
+        let held = self.by_address.entry(address).or_default();
+        if is_held {
+            self.weight += weight;
+            *held = Held { locks: held.locks + 1, weight: held.weight + weight };
+        } else {
+            self.weight -= weight;
+            *held = Held { locks: held.locks - 1, weight: held.weight - weight };
+        }
+        if held.locks == 0 {
+            self.by_address.remove(&address);
+        }
     }
 
     fn rooted_within(&self, path: &SharePath) -> impl Iterator<Item = &Arc<Lock>> {
@@ -557,6 +659,11 @@ impl<'a> Rest<'a> {
         self.take(length.try_into().ok()?)
     }
 
+    fn tag(&mut self) -> Option<EntityTag> {
+        let is_weak = self.flag()?;
+        Some(EntityTag::received(is_weak, self.text()?))
+    }
+
     fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.flag()? { read(self).map(Some) } else { Some(None) }
     }
@@ -566,6 +673,11 @@ fn write_text(bytes: &mut Vec<u8>, text: &[u8]) {
     let length = u32::try_from(text.len()).expect("every text in a lock came through a bounded header or body");
     bytes.extend(length.to_le_bytes());
     bytes.extend(text);
+}
+
+fn write_tag(bytes: &mut Vec<u8>, tag: &EntityTag) {
+    bytes.push(u8::from(tag.is_weak()));
+    write_text(bytes, tag.opaque());
 }
 
 fn write_option<T>(bytes: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
@@ -618,9 +730,11 @@ mod tests {
             reach,
             owner: None,
             holder: Principal::Anonymous,
+            taken_from: None,
             timeout: Some(AN_HOUR),
             expires: expiry(Some(AN_HOUR), start()),
             pin: None,
+            pins_below: Pins::default(),
         }
     }
 
@@ -795,7 +909,7 @@ mod tests {
         assert!(table.conflict(&path("a"), Exclusive, Below, end).is_none());
         assert!(table.needed_for(&path("a"), Touches::Tree, end).is_empty());
         assert!(table.refresh(&token(1), Some(AN_HOUR), end).is_none());
-        assert!(table.pin(&token(1), None, end).is_none());
+        assert!(table.pin(&token(1), &path("a"), None, end).is_none());
         assert_eq!(numbers(table.all(end)), [2]);
         assert_eq!(table.len(), 2);
         assert_eq!(numbers(&table.expire(end)), [1]);
@@ -816,11 +930,68 @@ mod tests {
     fn a_pin_moves_without_anything_else() {
         let mut table = table(&[(1, "a", Exclusive, Itself)]);
         let tag = EntityTag::received(false, b"v2");
-        let pinned = table.pin(&token(1), Some(tag.clone()), start().plus(Duration::from_secs(9))).expect("live");
+        let later = start().plus(Duration::from_secs(9));
+        let pinned = table.pin(&token(1), &path("a"), Some(tag.clone()), later).expect("live");
         assert!(pinned.pin.as_ref().is_some_and(|pin| pin.strong_eq(&tag)));
         assert_eq!(pinned.expires, expiry(Some(AN_HOUR), start()), "using a lock does not refresh it");
         let covering = table.covering(&path("a"), start());
         assert!(covering[0].pin.as_ref().is_some_and(|pin| pin.strong_eq(&tag)), "seen on every way to it");
+    }
+
+    /// What is written below a locked folder is pinned, too, as long as there is room; what is gone is not.
+    #[test]
+    fn a_lock_on_a_folder_pins_what_is_written_below() {
+        let mut table = table(&[(1, "d", Exclusive, Below), (2, "e", Exclusive, Itself)]);
+        let tag = |version: usize| EntityTag::received(false, format!("v{version}").as_bytes());
+        let pin_of = |table: &Locks, at: &str| {
+            table.named(&token(1), start()).expect("live").pin_of(&path(at)).map(EntityTag::to_string)
+        };
+        for (version, at) in ["d/a", "d/a/b", "d/ab", "d", "d/a"].into_iter().enumerate() {
+            table.pin(&token(1), &path(at), Some(tag(version)), start()).expect("live");
+        }
+        assert_eq!(pin_of(&table, "d/a").as_deref(), Some("\"v4\""));
+        assert_eq!(pin_of(&table, "d").as_deref(), Some("\"v3\""));
+        assert_eq!(pin_of(&table, "d/c"), None);
+        assert_eq!(numbers(&table.unpin(&path("d/a"), false, start())), [1]);
+        assert_eq!((pin_of(&table, "d/a/b"), pin_of(&table, "d/a").is_some()), (None, true));
+        assert_eq!(numbers(&table.unpin(&path("d/a"), true, start())), [1]);
+        assert_eq!((pin_of(&table, "d/a"), pin_of(&table, "d/ab").is_some()), (None, true));
+        assert!(table.unpin(&path("d/a"), true, start()).is_empty());
+        for number in 0..10_000 {
+            table.pin(&token(1), &path(&format!("d/{number}")), Some(tag(number)), start()).expect("live");
+        }
+        assert!(pin_of(&table, "d/9999").is_some() && pin_of(&table, "d/0").is_none(), "the first give way");
+        let lock = table.named(&token(1), start()).expect("live").clone();
+        assert!(lock.to_bytes().len() < usize::from(u16::MAX), "it fits into a record of the journal");
+        let read = Lock::from_bytes(&lock.to_bytes()).expect("a lock");
+        assert!(read.pin_of(&path("d/9999")).is_some());
+        assert_eq!(table.weight, table.all(start()).map(|lock| lock.weight()).sum::<usize>());
+        table.remove(&token(1));
+        table.remove(&token(2));
+        assert!(table.weight == 0 && table.by_address.is_empty());
+    }
+
+    /// Whoever takes as many locks as it can leaves most of them to others; the addresses of one network are one.
+    #[test]
+    fn one_address_takes_a_part_of_the_locks() {
+        let mut table = Locks::new(LockLimits { locks_max: 8, ..LockLimits::default() });
+        let mut number = 0;
+        let mut take = |table: &mut Locks, from: &str| {
+            number += 1;
+            let taken_from = Some(from.parse().expect("an address"));
+            table.add(Lock { taken_from, ..lock(number, &number.to_string(), Exclusive, Itself) }, start()).map(|_| ())
+        };
+        for from in ["192.0.2.1", "::ffff:192.0.2.1"] {
+            assert!(take(&mut table, from).is_ok());
+        }
+        assert!(matches!(take(&mut table, "192.0.2.1"), Err(NotAdded::FullForAddress)));
+        for from in ["2001:db8::1", "2001:db8::2:0:0:1"] {
+            assert!(take(&mut table, from).is_ok(), "{from}");
+        }
+        assert!(matches!(take(&mut table, "2001:db8::3"), Err(NotAdded::FullForAddress)));
+        assert!(take(&mut table, "2001:db8:0:1::1").is_ok(), "another network");
+        table.remove(&token(1));
+        assert!(take(&mut table, "192.0.2.1").is_ok(), "what is given back can be taken again");
     }
 
     #[test]
@@ -840,12 +1011,13 @@ mod tests {
 
     #[test]
     fn there_are_never_too_many() {
-        let limits = LockLimits { locks_max: 4, shared_max: 2, bytes_max: 1 << 20, owner_bytes_max: 10 };
+        let limits =
+            LockLimits { locks_max: 4, address_part: 1, shared_max: 2, bytes_max: 1 << 20, owner_bytes_max: 10 };
         let mut table = Locks::new(limits);
         let mut add = |lock: Lock| match table.add(lock, start()) {
             Ok(_) => "added",
             Err(NotAdded::Conflict(_)) => "conflict",
-            Err(NotAdded::Full) => "full",
+            Err(NotAdded::Full | NotAdded::FullForAddress) => "full",
             Err(NotAdded::LongOwner) => "long",
             Err(NotAdded::KnownToken) => "known",
         };
@@ -874,6 +1046,7 @@ mod tests {
             let lock = Lock {
                 token: LockToken::from_random(random),
                 owner: (attempt % 7 == 0).then(|| "x".repeat(5000).into()),
+                taken_from: Some(IpAddr::from((attempt % 4 + 1).to_be_bytes())),
                 ..lock(
                     0,
                     &format!("f{}/{}{attempt}", attempt % 100, if attempt % 1000 == 0 { &deep } else { "" }),
@@ -928,8 +1101,10 @@ mod tests {
                 reach,
                 owner: owner.map(Into::into),
                 holder: name.map_or(Principal::Anonymous, |name| Principal::named(&name)),
+                taken_from: (seconds % 2 == 0).then_some(IpAddr::from(random)),
                 timeout: timeout.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds)),
                 expires: Timestamp::new(seconds, nanoseconds),
+                pins_below: Pins(pin.iter().map(|(weak, opaque)| (path("a/b"), EntityTag::received(*weak, opaque))).collect()),
                 pin: pin.map(|(weak, opaque)| EntityTag::received(weak, &opaque)),
             }
         }

@@ -38,6 +38,15 @@ pub enum Effort {
     Hash,
 }
 
+/// On whose time a large file is hashed.
+#[derive(Clone, Copy)]
+enum Hasher<'a> {
+    /// On that of the request that needs it, if only few do so now.
+    TheRequest,
+    /// On a thread that is there for it, for as long as somebody wants it.
+    While(&'a dyn Fn() -> bool),
+}
+
 /// What is known of a file in one state.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -74,6 +83,30 @@ impl Share {
         patience: Duration,
         now: Timestamp,
     ) -> Result<Identity> {
+        self.identify_with(path, file, status, (effort, Hasher::TheRequest), patience, now)
+    }
+
+    /// Hashes a file whatever its size, for as long as it is wanted.
+    pub(super) fn identify_while_wanted(
+        &self,
+        path: &SharePath,
+        file: &File,
+        status: &Status,
+        is_wanted: &dyn Fn() -> bool,
+        now: Timestamp,
+    ) -> Result<Identity> {
+        self.identify_with(path, file, status, (Effort::Hash, Hasher::While(is_wanted)), Duration::ZERO, now)
+    }
+
+    fn identify_with(
+        &self,
+        path: &SharePath,
+        file: &File,
+        status: &Status,
+        (effort, hasher): (Effort, Hasher<'_>),
+        patience: Duration,
+        now: Timestamp,
+    ) -> Result<Identity> {
         if let Some(known) = self.recall(path, &status.stamp, effort, now) {
             return Ok(known);
         }
@@ -85,7 +118,7 @@ impl Share {
         };
         let status = disk.status(file)?;
         let is_quiet = || lease.as_ref().is_none_or(|lease| lease.is_unbroken());
-        self.find_out(path, file, &status.stamp, effort, now, is_quiet)
+        self.find_out(path, file, &status.stamp, (effort, hasher), now, is_quiet)
     }
 
     /// Identifies a file on which the commit holds a lease.
@@ -99,7 +132,7 @@ impl Share {
         if let Some(known) = self.recall(path, &seen.status.stamp, effort, now) {
             return Ok(known);
         }
-        self.find_out(path, &seen.file, &seen.status.stamp, effort, now, || seen.is_quiet())
+        self.find_out(path, &seen.file, &seen.status.stamp, (effort, Hasher::TheRequest), now, || seen.is_quiet())
     }
 
     /// Identifies a version in the history: nothing comes to its name any more.
@@ -162,7 +195,7 @@ impl Share {
         path: &SharePath,
         file: &File,
         stamp: &Stamp,
-        effort: Effort,
+        (effort, hasher): (Effort, Hasher<'_>),
         now: Timestamp,
         is_quiet: impl Fn() -> bool,
     ) -> Result<Identity> {
@@ -184,7 +217,7 @@ impl Share {
             Effort::HashSmall => is_to_be_confirmed || !is_large,
             Effort::Hash => true,
         };
-        let hash = if hashes { Some(self.hash(file, stamp.size, &is_quiet)?) } else { None };
+        let hash = if hashes { Some(self.hash_bytes(file, stamp, hasher, &is_quiet)?) } else { None };
         let unchanged = self.tree.disk().status(file)?.stamp == *stamp && is_quiet();
         let hash = match hash {
             Some(None) => return Ok(self.being_written(path, stamp, now)),
@@ -246,11 +279,21 @@ impl Share {
         Identity { stamp: *stamp, validators, hash: None, is_busy: false }
     }
 
-    /// `None` if somebody began to write meanwhile; then there is no use in going on, and he is not kept waiting.
-    fn hash(&self, file: &File, size: u64, is_quiet: &impl Fn() -> bool) -> Result<Option<ContentHash>> {
-        let _slot = (size > self.settings.tag_threshold).then(|| self.hashing.take());
+    /// `None` if somebody began to write meanwhile, who is not to be kept waiting, or if nobody wants it any more.
+    fn hash_bytes(
+        &self,
+        file: &File,
+        stamp: &Stamp,
+        hasher: Hasher<'_>,
+        is_quiet: &impl Fn() -> bool,
+    ) -> Result<Option<ContentHash>> {
+        let (_slot, is_wanted): (_, &dyn Fn() -> bool) = match hasher {
+            Hasher::TheRequest if self.is_large(stamp) => (Some(self.hashing.take()?), &|| true),
+            Hasher::TheRequest => (None, &|| true),
+            Hasher::While(is_wanted) => (None, is_wanted),
+        };
         let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; (128 << 10).min(size.max(1) as usize)];
+        let mut buffer = vec![0; (128 << 10).min(stamp.size.max(1) as usize)];
         let mut offset = 0;
         loop {
             let count = self.tree.disk().read(file, offset, &mut buffer)?;
@@ -259,7 +302,7 @@ impl Share {
             }
             hasher.update(&buffer[..count]);
             offset += count as u64;
-            if offset.is_multiple_of(1 << 20) && !is_quiet() {
+            if offset.is_multiple_of(1 << 20) && !(is_quiet() && is_wanted()) {
                 return Ok(None);
             }
         }

@@ -6,9 +6,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use crate::model::lock::{Conflict, Lock, LockLimits, LockToken, Locks, NotAdded, Reach, Scope, Touches, expiry};
+use crate::model::lock::{Conflict, Lock, LockLimits, LockToken, Locks, NotAdded, Pins, Reach, Scope, Touches, expiry};
 use crate::model::path::SharePath;
 use crate::model::precondition::{Header, Precondition};
+use crate::model::principal::Principal;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
 use crate::store::commit::Seen;
@@ -19,6 +20,10 @@ use super::identity::{Effort, Identity};
 use super::judge::{Deed, Looked};
 use super::outcome::{Forbidden, LockRoot, Outcome, Refusal, Stop, Subject};
 use super::write::{Dating, current};
+
+/// For how long a new lock is granted at most: a client that has gone, or takes locks for the sake of it, keeps others out no longer. Each
+/// refresh may be granted twice as long as the grant before it. Some builds of Office never refresh theirs, so it is no shorter.
+const FIRST_GRANT_MAX: Duration = Duration::from_secs(1800);
 
 /// How often LOCK tries again when what it is for comes or goes meanwhile.
 const TRIES_MAX: usize = 4;
@@ -75,8 +80,8 @@ impl LockTable {
 
 impl Share {
     /// Takes up the locks that an earlier process remembered.
-    pub(super) fn take_up_locks(&self, now: Timestamp) {
-        let Ok(remembered) = self.index.locks() else { return };
+    pub(super) fn take_up_locks(&self, now: Timestamp) -> Outcome<()> {
+        let remembered = self.index.locks()?;
         let mut table = self.locks.table();
         for lock in remembered.iter().filter_map(|bytes| Lock::from_bytes(bytes)) {
             let token = lock.token.clone();
@@ -84,6 +89,7 @@ impl Share {
                 self.index.note_lock(token.as_str(), None);
             }
         }
+        Ok(())
     }
 
     /// The locks that cover a path, as [`Share::place_of`] has it.
@@ -105,6 +111,10 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Taken> {
         let path = &*self.spelled(path)?;
+        if path.is_root() && !self.settings.root_locks && *precondition.submitted().principal() == Principal::Anonymous
+        {
+            return Err(Refusal::NotAllowed(Forbidden::RootLock).into());
+        }
         if path.is_root() {
             drop(self.judge_root(precondition, Deed::Lock, now)?);
         } else {
@@ -120,7 +130,7 @@ impl Share {
         let pinned =
             if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
         let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
-        let lock = self.locks.table().pin(&lock.token, pin, now).unwrap_or(lock);
+        let lock = self.locks.table().pin(&lock.token, path, pin, now).unwrap_or(lock);
         let lock = if created { self.follow_to_what_was_made(lock, now)? } else { lock };
         self.note(&lock);
         Ok(Taken { lock, created })
@@ -139,6 +149,8 @@ impl Share {
         let mut submitted = covering.iter().filter(|lock| precondition.submitted().holds(lock));
         let (Some(lock), None) = (submitted.next(), submitted.next()) else { return Err(Refusal::UnknownToken.into()) };
         self.judge_states_alone(path, precondition, now)?;
+        let longest = lock.timeout.map_or(FIRST_GRANT_MAX, |before| before.saturating_mul(2));
+        let timeout = Some(timeout.map_or(longest, |asked| asked.min(longest)));
         let refreshed = self.locks.table().refresh(&lock.token, timeout, now);
         let lock = refreshed.ok_or(Refusal::UnknownToken)?;
         self.note(&lock);
@@ -197,23 +209,27 @@ impl Share {
         self.pins(path, precondition, now).iter().any(|pin| matches!(pin.form(), TagForm::Content(_)))
     }
 
-    /// After a change that was made with them, the locks on a path are pinned to the new version.
+    /// After a change that was made with them, the locks on a path are pinned to the new version: those on a folder above it, too.
     pub(super) fn repin(&self, path: &SharePath, precondition: &Precondition, tag: &EntityTag, now: Timestamp) {
         let tokens: Vec<_> = self.submitted_on(path, precondition, now).iter().map(|lock| lock.token.clone()).collect();
         for token in tokens {
-            let lock = self.locks.table().pin(&token, Some(tag.clone()), now);
+            let lock = self.locks.table().pin(&token, path, Some(tag.clone()), now);
             lock.inspect(|lock| self.note(lock));
         }
     }
 
-    /// Locks end where their root is no more (RFC 4918 §6.1).
-    pub(super) fn drop_locks_in(&self, path: &SharePath) {
+    /// Locks end where their root is no more (RFC 4918 §6.1), and what was pinned there is none of those above any more.
+    pub(super) fn drop_locks_in(&self, path: &SharePath, now: Timestamp) {
+        let unpinned = self.locks.table().unpin(path, true, now);
+        unpinned.iter().for_each(|lock| self.note(lock));
         let gone = self.locks.table().remove_tree(path);
         gone.iter().for_each(|lock| self.index.note_lock(lock.token.as_str(), None));
     }
 
-    /// Locks end in what was replaced; one on its very name stays, since the name does.
+    /// Locks end in what was replaced, and pins; one on its very name stays, since the name does.
     pub(super) fn drop_locks_below(&self, path: &SharePath, now: Timestamp) {
+        let unpinned = self.locks.table().unpin(path, false, now);
+        unpinned.iter().for_each(|lock| self.note(lock));
         let within = self.locks.table().at_or_below(path, now);
         within.iter().filter(|lock| lock.root != *path).for_each(|lock| self.drop_lock(&lock.token));
     }
@@ -233,13 +249,28 @@ impl Share {
     ) -> Outcome<Arc<Lock>> {
         self.expire_locks(now);
         let LockWish { token, scope, reach, owner, timeout } = wish;
-        let (root, holder) = (path.clone(), precondition.submitted().principal().clone());
-        let lock = Lock { token, root, scope, reach, owner, holder, timeout, expires: expiry(timeout, now), pin: None };
+        let timeout = Some(timeout.map_or(FIRST_GRANT_MAX, |asked| asked.min(FIRST_GRANT_MAX)));
+        let (root, client) = (path.clone(), precondition.submitted().client().clone());
+        let lock = Lock {
+            token,
+            root,
+            scope,
+            reach,
+            owner,
+            holder: client.principal,
+            taken_from: client.address,
+            timeout,
+            expires: expiry(timeout, now),
+            pin: None,
+            pins_below: Pins::default(),
+        };
         let _nothing_under_way = self.locks.gate.write().unwrap_or_else(PoisonError::into_inner);
         let added = self.locks.table().add(lock, now);
         added.map_err(|why| match why {
             NotAdded::Conflict(conflict) => self.conflict(&conflict).into(),
-            NotAdded::Full | NotAdded::LongOwner | NotAdded::KnownToken => Refusal::TooManyLocks.into(),
+            NotAdded::Full | NotAdded::FullForAddress | NotAdded::LongOwner | NotAdded::KnownToken => {
+                Refusal::TooManyLocks.into()
+            }
         })
     }
 
@@ -313,11 +344,11 @@ impl Share {
             return Vec::new();
         }
         let covering = self.locks.table().covering(path, now);
-        covering.into_iter().filter(|lock| lock.root == *path && precondition.submitted().holds(lock)).collect()
+        covering.into_iter().filter(|lock| precondition.submitted().holds(lock)).collect()
     }
 
     fn pins(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Vec<EntityTag> {
-        self.submitted_on(path, precondition, now).iter().filter_map(|lock| lock.pin.clone()).collect()
+        self.submitted_on(path, precondition, now).iter().filter_map(|lock| lock.pin_of(path).cloned()).collect()
     }
 
     fn conflict(&self, conflict: &Conflict) -> Refusal {

@@ -23,6 +23,7 @@ mod write;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::model::path::SharePath;
@@ -30,9 +31,9 @@ use crate::model::stamp::Timestamp;
 use crate::store::commit::{LastLink, Tree};
 use crate::store::disk::{Abilities, Disk, DiskError};
 use crate::store::history::{History, KeepLimits};
-use crate::store::index::{Index, IndexError};
+use crate::store::index::Index;
 use crate::store::notice::Notice;
-use crate::store::properties::Properties;
+use crate::store::properties::{Properties, PropertyLimits};
 use crate::store::staging::RoomAhead;
 
 use dates::Dates;
@@ -45,7 +46,9 @@ use uploads::Uploads;
 
 pub use crate::store::disk::{Cause, Kind};
 pub use crate::store::history::{KeptVersion, Page};
+pub use crate::store::index::{IndexError, ShareIdentity};
 pub use deleted::{DeletedWish, Walked};
+pub use hashing::Unhashed;
 pub use identity::{Effort, Identity};
 pub use listing::Listed;
 pub use locks::{LockWish, Taken};
@@ -56,6 +59,9 @@ pub use uploads::UploadWatch;
 pub use versions::KeptAt;
 pub use write::{Removed, Stored, Upload};
 
+/// What the file of the index is called.
+pub const INDEX: &str = "index.redb";
+
 /// What a share is told to do, apart from where it lies.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -65,10 +71,29 @@ pub struct Settings {
     pub require_preconditions: bool,
     /// Files larger than this, in bytes, are not hashed before they are answered.
     pub tag_threshold: u64,
-    /// How many large files are hashed at once.
+    /// How many large files are hashed at once in the middle of requests.
     pub hashing_max: usize,
     /// Whether what clients note on files is brought to the disk before it is answered.
     pub syncs: bool,
+    /// Whether somebody who has not said who he is may lock the share itself, and with it everybody else out.
+    pub root_locks: bool,
+    /// How much clients may note on files and folders.
+    pub properties: PropertyLimits,
+}
+
+impl Default for Settings {
+    /// Without a history, and with the bounds that the program has where nothing else is said.
+    fn default() -> Self {
+        Self {
+            keep: None,
+            require_preconditions: false,
+            tag_threshold: 8 << 20,
+            hashing_max: 1,
+            syncs: true,
+            root_locks: false,
+            properties: PropertyLimits::default(),
+        }
+    }
 }
 
 /// The folder that is served, and all that the server knows about it.
@@ -77,6 +102,8 @@ pub struct Share {
     tree: Tree,
     index: Index,
     properties: Properties,
+    /// Whether notes did not follow the last change that they should have followed.
+    notes_stay_behind: AtomicBool,
     locks: LockTable,
     refused: Refused,
     uploads: Arc<Uploads>,
@@ -105,7 +132,7 @@ impl Share {
         let mut share = Self::only_to_look(disk, index, settings);
         share.dates = Dates::since(now);
         share.tree.history().check_own_folders()?;
-        share.take_up_locks(now);
+        share.take_up_locks(now)?;
         share.tree.recover(now)?;
         Ok(share)
     }
@@ -115,7 +142,8 @@ impl Share {
         let history = History::new(Arc::clone(&disk), settings.keep);
         Self {
             tree: Tree::new(disk, history),
-            properties: index.properties(settings.syncs),
+            properties: index.properties(settings.syncs, settings.properties),
+            notes_stay_behind: AtomicBool::new(false),
             index,
             locks: LockTable::new(),
             refused: Refused::default(),
@@ -128,9 +156,9 @@ impl Share {
         }
     }
 
-    /// Opens the index that is kept in this folder.
-    pub fn open_index(state: &Path) -> Result<Index, IndexError> {
-        Index::open(&state.join("index.redb"))
+    /// Opens the index of a share that is kept in this folder.
+    pub fn open_index(state: &Path, share: &ShareIdentity) -> Result<Index, IndexError> {
+        Index::open(&state.join(INDEX), share)
     }
 
     /// What the file system can do.

@@ -135,6 +135,9 @@ pub enum Refusal {
     /// No room is left.
     #[error("the disk is full")]
     NoSpace,
+    /// There is no room for what a client notes on a file.
+    #[error("there is no room for these properties")]
+    NoRoomForNotes(NotesBound),
     /// The file would be larger than the file system allows.
     #[error("the file would be too large")]
     TooLarge,
@@ -155,6 +158,17 @@ pub struct Subject {
     pub is_collection: bool,
 }
 
+/// What stands in the way of noting more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotesBound {
+    /// What may be noted on one file or folder.
+    OnOne,
+    /// What may be noted on all together.
+    OnAll,
+    /// The disk that the state lies on is full.
+    Disk,
+}
+
 /// What was locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockRoot {
@@ -169,6 +183,8 @@ pub struct LockRoot {
 pub enum Forbidden {
     /// It is the share itself.
     Root,
+    /// It would lock the share itself, and everybody else out of it.
+    RootLock,
     /// It is a pipe, a socket or a device.
     Special,
     /// It is a symbolic link.

@@ -2,7 +2,9 @@
 //!
 //! A change of several properties is one change: all of it or nothing. None of them makes another version of a file, so no tag changes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
@@ -11,19 +13,20 @@ use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::store::commit::{Seen, SeenFile};
 use crate::store::disk::{Cause, Opened, Result, Space};
-use crate::store::properties::Snapshot;
+use crate::store::notice::Notice;
+use crate::store::properties::{Following, Noted, Snapshot};
 
 use super::Share;
 use super::identity::Effort;
 use super::judge::{Deed, Looked};
 use super::listing::Listed;
-use super::outcome::{Forbidden, Outcome, Refusal, Stop};
+use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 
-/// How many bytes the dead properties of one resource may take together.
-const NOTES_BYTES_MAX: usize = 256 << 10;
+/// What the namespaces of noclobber's own notes begin with. No client sets a property in them, nor hears of one.
+const OUR_OWN: &str = "urn:noclobber:";
 
-/// The namespace of noclobber's own notes.
-const OUR_OWN: &str = "urn:noclobber:note";
+/// The namespace of what is noted of a file.
+const OF_FILES: &str = "urn:noclobber:note";
 
 /// The note of the checksums of a file: the tag of the version, and the checksums.
 const CHECKSUMS: &str = "checksums";
@@ -59,14 +62,14 @@ impl Notes {
         Ok(self.0.of(path)?)
     }
 
-    /// Whether this is a note of noclobber's own, of which no client hears.
-    pub fn is_our_own(note: &DeadProperty) -> bool {
-        note.name().namespace() == OUR_OWN
+    /// Whether notes of this name are noclobber's own: no client sets them, nor hears of them.
+    pub fn are_our_own(name: &PropertyName) -> bool {
+        name.namespace().get(..OUR_OWN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OUR_OWN))
     }
 
     /// The checksums of this very version.
     pub fn checksums(notes: &[DeadProperty], tag: Option<&EntityTag>) -> Option<String> {
-        let note = notes.iter().find(|note| Self::is_our_own(note) && note.name().local() == CHECKSUMS)?;
+        let note = notes.iter().find(|note| *note.name() == PropertyName::new(OF_FILES, CHECKSUMS))?;
         let text = note.text()?;
         let (of, checksums) = text.split_once(' ')?;
         (of == tag?.to_string()).then(|| checksums.to_owned())
@@ -127,9 +130,11 @@ impl Share {
     /// Notes the checksums of a version, as they came with its upload or were worked out. They are told for as long as it is there.
     pub fn note_checksums(&self, path: &SharePath, tag: &EntityTag, checksums: &str) -> Outcome<()> {
         let path = self.spelled(path)?;
-        let xml = format!("<n:{CHECKSUMS} xmlns:n=\"{OUR_OWN}\">{tag} {checksums}</n:{CHECKSUMS}>");
-        let note = DeadProperty::new(PropertyName::new(OUR_OWN, CHECKSUMS), xml);
-        Ok(self.properties.note_soon(&path, note)?)
+        let xml = format!("<n:{CHECKSUMS} xmlns:n=\"{OF_FILES}\">{tag} {checksums}</n:{CHECKSUMS}>");
+        let note = DeadProperty::new(PropertyName::new(OF_FILES, CHECKSUMS), xml);
+        // What is too much is not noted, and so not told.
+        let _ = self.properties.note_soon(&path, note)?;
+        Ok(())
     }
 
     /// Changes properties: all of them, or none.
@@ -173,20 +178,32 @@ impl Share {
         if !amendments.iter().any(|amendment| noted(&amendment)) {
             return Ok(());
         }
-        let fits = self.properties.update(path, |notes| {
-            for amendment in amendments.iter().filter(noted) {
-                match amendment {
-                    Amendment::Note(property) => {
-                        notes.retain(|other| other.name() != property.name());
-                        notes.push(property.clone());
-                    }
-                    Amendment::Forget(name) => notes.retain(|other| other.name() != name),
-                    Amendment::Modified(_) | Amendment::Executable(_) => {}
-                }
+        let noted = self.properties.update(path, |notes| apply(amendments, notes));
+        are_noted(noted)
+    }
+
+    /// Notes on a new folder what it begins with, in place of what another program's removal may have left there.
+    pub(super) fn begin_notes(&self, path: &SharePath, amendments: &[Amendment]) -> Outcome<()> {
+        are_noted(self.properties.update(path, |notes| {
+            notes.clear();
+            apply(amendments, notes);
+        }))
+    }
+
+    /// Lets the notes follow what has happened in the tree. It has happened: whatever becomes of the notes, the answer stays what it is. A
+    /// person hears of it, once until it goes well again.
+    pub(super) fn let_notes_follow(&self, what: Following) {
+        let path = what.path().clone();
+        let why = match self.properties.follow(what) {
+            Ok(Noted::Done) => return self.notes_stay_behind.store(false, Ordering::Relaxed),
+            Ok(Noted::TooMuchOnOne | Noted::TooMuchOnAll) => {
+                "the properties of a copy are more than there may be".to_owned()
             }
-            notes.iter().map(|note| note.xml().len()).sum::<usize>() <= NOTES_BYTES_MAX
-        });
-        if fits? { Ok(()) } else { Err(Refusal::NoSpace.into()) }
+            Err(error) => format!("properties do not follow changes now: {}", error.message),
+        };
+        if !self.notes_stay_behind.swap(true, Ordering::Relaxed) {
+            self.tree.notice(Notice::NotNoted { path, why });
+        }
     }
 
     /// Changes what the file system keeps about a file. What was remembered of it is remembered of its new state, so that its tag stays.
@@ -226,6 +243,33 @@ impl Share {
         self.remember_in(stamp, date, &known, is_calm);
         Ok(())
     }
+}
+
+fn are_noted(noted: Result<Noted>) -> Outcome<()> {
+    let bound = match noted {
+        Ok(Noted::Done) => return Ok(()),
+        Ok(Noted::TooMuchOnOne) => NotesBound::OnOne,
+        Ok(Noted::TooMuchOnAll) => NotesBound::OnAll,
+        // The disk of the state is another than that of the share.
+        Err(error) if error.cause == Cause::NoSpace => NotesBound::Disk,
+        Err(error) => return Err(error.into()),
+    };
+    Err(Refusal::NoRoomForNotes(bound).into())
+}
+
+/// Makes those changes that are of notes. Of several with one name the last one counts.
+fn apply(amendments: &[Amendment], notes: &mut Vec<DeadProperty>) {
+    let mut last: HashMap<&PropertyName, Option<&DeadProperty>> = HashMap::new();
+    for amendment in amendments {
+        match amendment {
+            Amendment::Note(property) => last.insert(property.name(), Some(property)),
+            Amendment::Forget(name) => last.insert(name, None),
+            Amendment::Modified(_) | Amendment::Executable(_) => None,
+        };
+    }
+    notes.retain(|note| !last.contains_key(note.name()));
+    notes.extend(last.into_values().flatten().cloned());
+    notes.sort_by(|one, other| one.name().cmp(other.name()));
 }
 
 impl Amendment {

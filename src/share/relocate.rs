@@ -12,12 +12,12 @@ use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Copying, Members, Seen, Site, StagedCopy, Surprises, Swap};
 use crate::store::disk::{Cause, Kind};
-use crate::store::properties::Extent;
+use crate::store::properties::{Extent, Following};
 
 use super::Share;
 use super::identity::shown;
 use super::judge::{Deed, LOOKS_MAX, judge_mounts};
-use super::outcome::{Forbidden, Outcome, Refusal, Stop};
+use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 use super::write::{A_NAME, Dating, surprise};
 
 /// What is to be moved or copied, and where to.
@@ -95,7 +95,7 @@ impl Share {
                         // It comes with all that is in it, whose arrival does not show.
                         self.dates.folder_came(&to, now);
                     }
-                    self.has_moved(&from, &to, &changed, replaced, precondition, now)?;
+                    self.has_moved(&from, &to, &changed, replaced, precondition, now);
                     let displaced = self.kept(&changed).cloned();
                     drop((changed, _still, pair));
                     self.was_stored(&to, precondition);
@@ -147,10 +147,14 @@ impl Share {
         self.judge_source(&from, precondition, now)?;
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
+        let extent = if deep { Extent::Tree } else { Extent::Itself };
+        if !self.properties.have_room_for_copy(&from, &to, extent)? {
+            return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
+        }
         let copy = self.stage_copy(&from, &to, deep, now)?;
         let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
-        let extent = if deep { Extent::Tree } else { Extent::Itself };
-        self.properties.copy(&from, &self.as_made(&to), extent, copied.displaced.as_ref())?;
+        let (to, displaced) = (self.as_made(&to).into_owned(), copied.displaced.clone());
+        self.let_notes_follow(Following::Copied { from, to, extent, displaced });
         Ok(copied)
     }
 
@@ -295,7 +299,7 @@ impl Share {
         replaced: Option<Stamp>,
         precondition: &Precondition,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) {
         let to = &*self.as_made(to);
         if let (Some(was), Some(stamp)) = (changed.was, changed.stamp)
             && let Some(known) = self.index.recall_unsettled(&was)
@@ -304,9 +308,10 @@ impl Share {
             self.remember_in(stamp, date, &known, || changed.is_calm());
             self.repin(to, precondition, &shown(&stamp, &known), now);
         }
-        self.drop_locks_in(from);
+        self.drop_locks_in(from, now);
         self.drop_locks_below(to, now);
-        Ok(self.properties.relocate(from, to, self.kept(changed))?)
+        let displaced = self.kept(changed).cloned();
+        self.let_notes_follow(Following::Moved { from: from.clone(), to: to.clone(), displaced });
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::version::{Ending, VersionId};
 use crate::store::commit::{FileCopy, Seen, StagedCopy, Swap};
 use crate::store::disk::{Cause, File, Kind, Opened};
 use crate::store::history::{Found, KeptVersion, Page};
+use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staging};
 
 use super::Share;
@@ -95,7 +96,13 @@ impl Share {
         let stored = match deed {
             Deed::Restore => {
                 let stored = self.restore_file(path, &found, precondition, now)?;
-                self.properties.bring_back((path, id), path, stored.displaced.as_ref(), true)?;
+                self.let_notes_follow(Following::Back {
+                    of: path.clone(),
+                    version: id.clone(),
+                    to: path.clone(),
+                    displaced: stored.displaced.clone(),
+                    stays: true,
+                });
                 Some(stored)
             }
             _ => {
@@ -130,8 +137,9 @@ impl Share {
         let staged = self.stage_version(&version, &to, now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
-        self.properties.displace(&to, copied.displaced.as_ref())?;
-        self.properties.bring_back((&from, id), &to, None, true)?;
+        let (of, version, to) = (from.into_owned(), id.clone(), to.into_owned());
+        self.let_notes_follow(Following::Gone { from: to.clone(), version: copied.displaced.clone() });
+        self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: true });
         Ok(Some(copied))
     }
 
@@ -186,7 +194,8 @@ impl Share {
             Seen::Nothing => {
                 let swap = claim.bring_back(found)?;
                 if matches!(swap, Swap::Done(_)) {
-                    self.properties.bring_back((path, &found.version.name.id), path, None, false)?;
+                    let (of, version, to) = (path.clone(), found.version.name.id.clone(), path.clone());
+                    self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: false });
                 }
                 Ok((swap, ()))
             }

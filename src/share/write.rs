@@ -13,6 +13,7 @@ use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, DiskError, File, Opened};
+use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staged, Staging};
 
 use super::identity::{Effort, Identity};
@@ -368,8 +369,9 @@ impl Share {
             seen => {
                 let swap = claim.remove(seen, surprise(precondition), now)?;
                 if let Swap::Done(changed) = &swap {
-                    self.drop_locks_in(path);
-                    self.properties.displace(path, self.kept(changed))?;
+                    self.drop_locks_in(path, now);
+                    let version = self.kept(changed).cloned();
+                    self.let_notes_follow(Following::Gone { from: path.clone(), version });
                 }
                 Ok((swap, ()))
             }
@@ -407,17 +409,20 @@ impl Share {
             if !matches!(seen, Seen::Nothing) {
                 return Err(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) }.into());
             }
-            // What another program removed here may have left notes behind.
-            self.properties.forget(path)?;
             // What is to be noted comes first: if it cannot be, nothing is made (RFC 5689 §3).
-            self.note_amendments(path, amendments)?;
-            let swap = claim.make_collection();
-            let made = self.as_made(path);
-            if matches!(swap, Ok(Swap::Done(_))) && *made != *path && !amendments.is_empty() {
-                self.properties.relocate(path, &made, None)?;
+            if !amendments.is_empty() {
+                self.begin_notes(path, amendments)?;
             }
-            if !matches!(swap, Ok(Swap::Done(_))) && !amendments.is_empty() {
-                self.properties.forget(path)?;
+            let swap = claim.make_collection();
+            let (is_made, made) = (matches!(swap, Ok(Swap::Done(_))), self.as_made(path).into_owned());
+            if is_made && !amendments.is_empty() {
+                if made != *path {
+                    self.let_notes_follow(Following::Moved { from: path.clone(), to: made, displaced: None });
+                }
+            } else if is_made || !amendments.is_empty() {
+                // What another program removed here may have left notes behind; and where nothing was made, nothing is noted.
+                let from = if is_made { made } else { path.clone() };
+                self.let_notes_follow(Following::Gone { from, version: None });
             }
             Ok((swap?, ()))
         })
@@ -483,7 +488,7 @@ impl Share {
                     let swap = claim.create(staged)?;
                     if matches!(swap, Swap::Done(_)) && deed != Deed::Restore {
                         // What another program removed here may have left notes behind.
-                        self.properties.forget(path)?;
+                        self.let_notes_follow(Following::Gone { from: path.clone(), version: None });
                     }
                     self.has_stored(path, &swap, staged, None, precondition, now);
                     Ok((swap, true))

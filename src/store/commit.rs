@@ -696,7 +696,8 @@ impl Tree {
         self.disk.look(dir, name)?.ok_or_else(|| failed("look", name, "an entry of the history has gone"))
     }
 
-    fn notice(&self, notice: Notice) {
+    /// Remembers something that a person should hear of.
+    pub fn notice(&self, notice: Notice) {
         lock(&self.notices).push(notice);
     }
 }

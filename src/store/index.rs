@@ -4,21 +4,26 @@
 //! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
 //! then. Locks are bytes here: what they mean is for the share to know. [`Properties`] lie in the same database.
 
+mod database;
 mod journal;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::sync::Cache;
-use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDefinition};
 
 use crate::model::content_hash::ContentHash;
 use crate::model::stamp::Stamp;
 
-use super::properties::Properties;
+use super::disk::{Cause, DiskError};
+use super::properties::{Properties, PropertyLimits};
+pub(super) use database::StateDatabase;
 use journal::{Journal, Record};
 
 /// How many entries are kept in memory.
@@ -27,11 +32,23 @@ const IN_MEMORY: usize = 200_000;
 /// How many entries are kept in the database before it is begun anew.
 const IN_DATABASE: u64 = 4_000_000;
 
+/// How many entries may wait to be written to the database. While it cannot be written, what is beyond is forgotten.
+const UNSAVED_MAX: usize = 100_000;
+
+/// How many bytes the journal may take before it is written anew, with what is still unsaved alone.
+const JOURNAL_BYTES_MAX: u64 = 16 << 20;
+
 /// The inode number to the entry. The name carries the version of the format.
 const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-3");
 
 /// The token of a lock to the lock.
 const LOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("locks-1");
+
+/// What is to be known of the index itself.
+const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about-1");
+
+/// The key of the share that the index belongs to, in [`ABOUT`].
+const SHARE: &str = "share";
 
 /// How many bytes an entry takes.
 const BYTES: usize = 97;
@@ -79,41 +96,73 @@ pub enum ShownForm {
 /// The index of a share.
 pub struct Index {
     memory: Cache<u64, Remembered>,
-    database: Arc<Database>,
-    is_kept: bool,
+    database: Arc<StateDatabase>,
     unsaved: Mutex<Unsaved>,
+    /// The tokens of the locks in the database.
+    saved_locks: Mutex<HashSet<Box<str>>>,
 }
+
+/// The token of a lock, and the lock.
+type LockRow = (Box<str>, Box<[u8]>);
 
 /// What the database does not know yet; `None` is what is to be forgotten.
 #[derive(Debug, Default)]
 struct Unsaved {
     files: HashMap<u64, Option<Remembered>>,
+    /// Whether there was too much to be written: then the database is to forget all files first.
+    files_were_lost: bool,
     locks: HashMap<Box<str>, Option<Box<[u8]>>>,
     /// The same on the disk, for a process that is killed before it is saved.
     journal: Option<Journal>,
 }
 
+/// Whose an index is: where the share lies, and the file system and inode of its folder. A folder that was moved is still the same share,
+/// and so is one that was brought back from a backup to its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareIdentity {
+    /// Where the folder lies.
+    pub path: PathBuf,
+    /// Which folder it is, wherever it lies.
+    pub folder: [u8; 16],
+}
+
 /// Why there is no database behind an index.
 #[derive(Debug, thiserror::Error)]
-#[error("the index {file}: {source}", file = file.display())]
-pub struct IndexError {
-    file: PathBuf,
-    source: redb::Error,
+pub enum IndexError {
+    /// Another process has it open.
+    #[error("the index {file} is in use by another noclobber; give each share a --state of its own", file = .0.display())]
+    InUse(PathBuf),
+    /// It is another share's.
+    #[error("the index {file} belongs to another share, {of}; give each share a --state of its own", file = .file.display(), of = .of.display())]
+    Foreign {
+        /// The file.
+        file: PathBuf,
+        /// The folder of that share.
+        of: PathBuf,
+    },
+    /// What is in the file is no index.
+    #[error("the index {file} is broken: {1}", file = .0.display())]
+    Broken(PathBuf, redb::Error),
+    /// The disk does not give it out now.
+    #[error("the index {file} cannot be opened: {1}", file = .0.display())]
+    Unavailable(PathBuf, redb::Error),
 }
 
 impl Index {
     /// An index that is forgotten when the process ends.
     pub fn in_memory() -> Self {
-        let database = Database::builder().create_with_backend(InMemoryBackend::new());
-        Self::on(database.expect("memory does not fail"), false)
+        Self::on(StateDatabase::in_memory())
     }
 
-    /// Opens the index in this file, or begins one.
-    pub fn open(file: &Path) -> Result<Self, IndexError> {
-        let failed = |source| IndexError { file: file.to_owned(), source };
-        let database = Database::create(file).map_err(|error| failed(error.into()))?;
-        let index = Self::on(database, true);
-        let (journal, records) = Journal::open(file);
+    /// Opens the index of a share in this file, or begins one. Its journal stands beside it.
+    pub fn open(file: &Path, share: &ShareIdentity) -> Result<Self, IndexError> {
+        let failed = |error| IndexError::of(file, error);
+        let index = Self::on(StateDatabase::open(file).map_err(failed)?);
+        if let Some(of) = index.belong_to(share).map_err(failed)? {
+            return Err(IndexError::Foreign { file: file.to_owned(), of });
+        }
+        *index.saved_locks.lock().unwrap_or_else(PoisonError::into_inner) = index.saved_tokens().map_err(failed)?;
+        let (journal, records) = Journal::open(file).map_err(|error| failed(error.into()))?;
         let mut unsaved = index.lock();
         records.into_iter().for_each(|record| unsaved.take_in(record));
         unsaved.journal = Some(journal);
@@ -121,13 +170,38 @@ impl Index {
         Ok(index)
     }
 
-    fn on(database: Database, is_kept: bool) -> Self {
-        Self { memory: Cache::new(IN_MEMORY), database: Arc::new(database), is_kept, unsaved: Mutex::default() }
+    fn on(database: StateDatabase) -> Self {
+        let (unsaved, saved_locks) = Default::default();
+        Self { memory: Cache::new(IN_MEMORY), database: Arc::new(database), unsaved, saved_locks }
+    }
+
+    /// Notes whose the index is; gives the folder of the share that it belongs to, if that is another.
+    fn belong_to(&self, share: &ShareIdentity) -> Result<Option<PathBuf>, redb::Error> {
+        self.database.with(|database| {
+            let transaction = database.begin_write()?;
+            let mut about = transaction.open_table(ABOUT)?;
+            let noted = about.get(SHARE)?.and_then(|noted| ShareIdentity::from_bytes(noted.value()));
+            match noted {
+                Some(other) if !other.is_same_as(share) => return Ok(Some(other.path)),
+                Some(other) if other == *share => return Ok(None),
+                _ => {
+                    about.insert(SHARE, share.to_bytes().as_slice())?;
+                }
+            }
+            drop(about);
+            transaction.commit()?;
+            Ok(None)
+        })
+    }
+
+    fn saved_tokens(&self) -> Result<HashSet<Box<str>>, redb::Error> {
+        let rows = self.lock_rows()?;
+        Ok(rows.into_iter().map(|(token, _)| token).collect())
     }
 
     /// The dead properties, in the same database.
-    pub fn properties(&self, syncs: bool) -> Properties {
-        Properties::new(Arc::clone(&self.database), syncs && self.is_kept)
+    pub fn properties(&self, syncs: bool, limits: PropertyLimits) -> Properties {
+        Properties::new(Arc::clone(&self.database), syncs && self.database.is_kept(), limits)
     }
 
     /// What is remembered of a file in exactly this state.
@@ -165,33 +239,46 @@ impl Index {
 
     /// Remembers a lock from now on, or forgets it.
     pub fn note_lock(&self, token: &str, lock: Option<Box<[u8]>>) {
-        if self.is_kept {
+        if self.database.is_kept() {
             let mut unsaved = self.lock();
             unsaved.journal(OF_LOCKS, token.as_bytes(), lock.as_deref());
-            unsaved.locks.insert(token.into(), lock);
+            let is_saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).contains(token);
+            if lock.is_some() || is_saved {
+                unsaved.locks.insert(token.into(), lock);
+            } else {
+                // The database has never heard of it: there is nothing to forget there.
+                unsaved.locks.remove(token);
+            }
         }
     }
 
     /// The locks that were remembered.
-    pub fn locks(&self) -> Result<Vec<Box<[u8]>>, redb::Error> {
-        self.save()?;
-        let reading = self.database.begin_read()?;
-        let table = match reading.open_table(LOCKS) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            table => table?,
-        };
-        let mut locks = Vec::new();
-        for row in table.iter()? {
-            locks.push(row?.1.value().into());
-        }
-        Ok(locks)
+    pub fn locks(&self) -> super::disk::Result<Vec<Box<[u8]>>> {
+        let rows = self.save().and_then(|()| self.lock_rows()).map_err(|error| failed("read the locks", error))?;
+        Ok(rows.into_iter().map(|(_, lock)| lock).collect())
+    }
+
+    fn lock_rows(&self) -> Result<Vec<LockRow>, redb::Error> {
+        self.database.with(|database| {
+            let reading = database.begin_read()?;
+            let table = match reading.open_table(LOCKS) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                table => table?,
+            };
+            let mut rows = Vec::new();
+            for row in table.iter()? {
+                let (token, lock) = row?;
+                rows.push((token.value().into(), lock.value().into()));
+            }
+            Ok(rows)
+        })
     }
 
     /// Writes what has changed to the database.
     pub fn save(&self) -> Result<(), redb::Error> {
         let (unsaved, journaled) = {
             let mut lock = self.lock();
-            if !self.is_kept || lock.is_empty() {
+            if !self.database.is_kept() || lock.is_empty() {
                 return Ok(());
             }
             let journaled = lock.journal.as_mut().map(Journal::end_file);
@@ -200,59 +287,82 @@ impl Index {
         };
         let written = self.write(&unsaved);
         let mut lock = self.lock();
-        match (&written, &lock.journal, journaled) {
-            (Ok(()), Some(journal), Some(number)) => journal.remove_before(number),
-            (Ok(()), ..) => {}
+        if written.is_ok() {
+            let mut saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner);
+            for (token, lock) in unsaved.locks {
+                if lock.is_some() {
+                    saved.insert(token)
+                } else {
+                    saved.remove(&token)
+                };
+            }
+            if let (Some(journal), Some(number)) = (&mut lock.journal, journaled) {
+                journal.remove_before(number);
+            }
+        } else {
             // The next time may go better.
-            (Err(_), ..) => lock.put_back(unsaved),
+            lock.put_back(unsaved);
+            lock.keep_within_bounds();
         }
         written
     }
 
     fn write(&self, unsaved: &Unsaved) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        if !unsaved.files.is_empty() {
-            let mut files = transaction.open_table(FILES)?;
-            if files.len()? > IN_DATABASE {
-                files.retain(|_, _| false)?;
+        self.database.with(|database| {
+            let transaction = database.begin_write()?;
+            if !unsaved.files.is_empty() || unsaved.files_were_lost {
+                let mut files = transaction.open_table(FILES)?;
+                if files.len()? > IN_DATABASE || unsaved.files_were_lost {
+                    files.retain(|_, _| false)?;
+                }
+                for (inode, remembered) in &unsaved.files {
+                    match remembered {
+                        Some(remembered) => files.insert(inode, remembered.to_bytes().as_slice())?,
+                        None => files.remove(inode)?,
+                    };
+                }
             }
-            for (inode, remembered) in &unsaved.files {
-                match remembered {
-                    Some(remembered) => files.insert(inode, remembered.to_bytes().as_slice())?,
-                    None => files.remove(inode)?,
-                };
+            if !unsaved.locks.is_empty() {
+                let mut locks = transaction.open_table(LOCKS)?;
+                for (token, lock) in &unsaved.locks {
+                    match lock {
+                        Some(lock) => locks.insert(&**token, &**lock)?,
+                        None => locks.remove(&**token)?,
+                    };
+                }
             }
-        }
-        if !unsaved.locks.is_empty() {
-            let mut locks = transaction.open_table(LOCKS)?;
-            for (token, lock) in &unsaved.locks {
-                match lock {
-                    Some(lock) => locks.insert(&**token, &**lock)?,
-                    None => locks.remove(&**token)?,
-                };
-            }
-        }
-        transaction.commit()?;
-        Ok(())
+            transaction.commit()?;
+            Ok(())
+        })
     }
 
     fn load(&self, inode: u64) -> Option<Remembered> {
-        if !self.is_kept {
+        if !self.database.is_kept() {
             return None;
         }
-        if let Some(unsaved) = self.lock().files.get(&inode) {
-            return *unsaved;
+        {
+            let unsaved = self.lock();
+            if let Some(remembered) = unsaved.files.get(&inode) {
+                return *remembered;
+            }
+            if unsaved.files_were_lost {
+                return None;
+            }
         }
-        let files = self.database.begin_read().ok()?.open_table(FILES).ok()?;
-        Remembered::from_bytes(files.get(inode).ok()??.value())
+        let loaded = self.database.with(|database| {
+            let files = database.begin_read()?.open_table(FILES)?;
+            Ok(files.get(inode)?.and_then(|bytes| Remembered::from_bytes(bytes.value())))
+        });
+        loaded.ok().flatten()
     }
 
     fn note(&self, inode: u64, remembered: Option<Remembered>) {
-        if self.is_kept {
+        if self.database.is_kept() {
             let mut unsaved = self.lock();
             let bytes = remembered.map(Remembered::to_bytes);
             unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
             unsaved.files.insert(inode, remembered);
+            unsaved.keep_files_within_bounds();
         }
     }
 
@@ -264,17 +374,50 @@ impl Index {
 
 impl Unsaved {
     fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.locks.is_empty()
+        self.files.is_empty() && self.locks.is_empty() && !self.files_were_lost
     }
 
     /// What is newer stays.
     fn put_back(&mut self, older: Self) {
+        self.files_were_lost |= older.files_were_lost;
         for (inode, remembered) in older.files {
             self.files.entry(inode).or_insert(remembered);
         }
         for (token, lock) in older.locks {
             self.locks.entry(token).or_insert(lock);
         }
+    }
+
+    /// What is forgotten of files costs time and nothing else; but what the database has of them may be older by then.
+    fn keep_files_within_bounds(&mut self) {
+        if self.files.len() > UNSAVED_MAX {
+            self.files = HashMap::new();
+            self.files_were_lost = true;
+        }
+    }
+
+    fn keep_within_bounds(&mut self) {
+        self.keep_files_within_bounds();
+        if self.journal.as_ref().is_some_and(|journal| journal.bytes() > JOURNAL_BYTES_MAX) {
+            self.write_journal_anew();
+        }
+    }
+
+    fn write_journal_anew(&mut self) {
+        let Some(mut journal) = self.journal.take() else { return };
+        let number = journal.end_file();
+        for (inode, remembered) in &self.files {
+            let bytes = remembered.map(Remembered::to_bytes);
+            journal.append(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
+        }
+        for (token, lock) in &self.locks {
+            journal.append(OF_LOCKS, token.as_bytes(), lock.as_deref());
+        }
+        // Where the new one could not be written whole, the old ones say more than it does; but they do not grow.
+        if journal.is_whole() {
+            journal.remove_before(number);
+        }
+        self.journal = Some(journal);
     }
 
     fn journal(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
@@ -341,8 +484,52 @@ impl Remembered {
     }
 }
 
+/// What an error of the database is to whoever asked.
+pub(super) fn failed(operation: &'static str, error: redb::Error) -> DiskError {
+    let is_full = matches!(&error, redb::Error::Io(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
+    let cause = if is_full { Cause::NoSpace } else { Cause::Failed };
+    DiskError { operation, name: String::new(), cause, message: error.to_string() }
+}
+
+impl ShareIdentity {
+    fn is_same_as(&self, other: &Self) -> bool {
+        self.path == other.path || self.folder == other.folder
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        [&self.folder[..], self.path.as_os_str().as_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (folder, path) = bytes.split_first_chunk::<16>()?;
+        Some(Self { path: PathBuf::from(OsStr::from_bytes(path)), folder: *folder })
+    }
+}
+
+impl IndexError {
+    /// Only what is no index at all is broken: another process, a full disk or a missing permission say nothing of what is in the file.
+    fn of(file: &Path, error: redb::Error) -> Self {
+        let is_no_index = match &error {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                return Self::InUse(file.to_owned());
+            }
+            redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::TableTypeMismatch { .. } => true,
+            redb::Error::Io(error) => {
+                let is_link = error.raw_os_error() == Some(libc::ELOOP);
+                is_link
+                    || matches!(
+                        error.kind(),
+                        ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::IsADirectory
+                    )
+            }
+            _ => false,
+        };
+        if is_no_index { Self::Broken(file.to_owned(), error) } else { Self::Unavailable(file.to_owned(), error) }
+    }
+}
+
 impl fmt::Debug for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Index").field("in_memory", &self.memory.len()).field("kept", &self.is_kept).finish()
+        f.debug_struct("Index").field("in_memory", &self.memory.len()).field("kept", &self.database.is_kept()).finish()
     }
 }

@@ -5,6 +5,13 @@ use crate::model::path::SharePath;
 /// Something that happened in the tree or in the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// What clients note on files did not follow what happened to them.
+    NotNoted {
+        /// The path.
+        path: SharePath,
+        /// Why not.
+        why: String,
+    },
     /// What a program wrote into a displaced file was put beside it.
     ConflictCopy {
         /// The file that was displaced.

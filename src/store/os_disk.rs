@@ -30,6 +30,7 @@ use super::disk::{
     Abilities, Cause, Dir, Disk, DiskError, Entry, File, Folding, Kind, Leased, Opened, RawHandle, Result, Space,
     Status, Tier,
 };
+use super::index::ShareIdentity;
 use super::lease;
 use crate::model::path::{Name, PathError};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
@@ -119,6 +120,15 @@ struct ShareLock {
     _above: Vec<OwnedFd>,
 }
 
+/// Whether a second process is kept off the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderLock {
+    /// It is.
+    Held,
+    /// It is not: the file system has no such locks.
+    Unavailable,
+}
+
 /// Which directory a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -174,14 +184,25 @@ impl OsDisk {
 
     /// Locks the folder, so that only one process serves it. Fails with [`Cause::InUse`] if another one does already, or serves a folder in
     /// it or above it. What is above a folder that may not be read is not found out, nor is another place where a part of it is mounted.
-    ///
-    /// Whether it is locked is given back: some network file systems have no such locks. The lock ends with this value.
-    pub fn lock_share(&self) -> Result<bool> {
+    /// The lock ends with this value.
+    pub fn lock_share(&self) -> Result<FolderLock> {
         let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
         if root.lock.is_none() {
             root.lock = self.lock(&root.dir)?;
         }
-        Ok(root.lock.is_some())
+        Ok(if root.lock.is_some() { FolderLock::Held } else { FolderLock::Unavailable })
+    }
+
+    /// Which share this is, for what is kept of it elsewhere.
+    pub fn share_identity(&self) -> Result<ShareIdentity> {
+        let name = self.folder.as_os_str().as_encoded_bytes();
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
+        let file_system = rustix::fs::fstatvfs(fd(&root.dir.0)?).map_err(|errno| failed("look at", name, errno))?;
+        let mut folder = [0; 16];
+        folder[..8].copy_from_slice(&file_system.f_fsid.to_le_bytes());
+        folder[8..].copy_from_slice(&root.place.inode.to_le_bytes());
+        let path = std::fs::canonicalize(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        Ok(ShareIdentity { path, folder })
     }
 
     fn lock(&self, dir: &Dir) -> Result<Option<ShareLock>> {

@@ -1,31 +1,127 @@
 //! Dead properties: what clients have noted on files and folders, by path, in the database of the index.
 //!
 //! They are no cache: what was noted is on the disk before it is answered, and stays until it is removed, over a restart, a PUT and a move.
-//! Each resource has one row with all of its properties, so that a change of several is one change.
+//! Each resource has one row with all of its properties, so that a change of several is one change; and all rows together are bounded,
+//! in memory as on the disk.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::version::VersionId;
 
-use super::disk::{Cause, DiskError, Result};
+use super::disk::{DiskError, Result};
+use super::index::StateDatabase;
 
 /// The path of a resource to its properties. The name carries the version of the format.
 const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties-1");
 
 /// What was noted on a resource before it was displaced, for when it comes back: the path of what was displaced, the version it has
-/// become, and the path of the resource from there, with a NUL between them, which no path holds.
+/// become, and the path of the resource from there, with a NUL between them, which no path holds. It counts as what is noted does, and gives
+/// way to that.
 const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties-1");
+
+/// How many changes of the tree may wait until the properties can follow them.
+const WAITING_MAX: usize = 1024;
 
 /// The dead properties of a share.
 pub struct Properties {
-    database: Arc<Database>,
+    database: Arc<StateDatabase>,
     syncs: bool,
+    limits: PropertyLimits,
+    books: Mutex<Books>,
+}
+
+/// How much may be noted. When there are users, what each of them may note has its place here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PropertyLimits {
+    /// On one resource, in bytes of XML.
+    pub one_bytes_max: usize,
+    /// On all resources together, in bytes with their names and paths.
+    pub all_bytes_max: u64,
+}
+
+/// What became of something that was to be noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Noted {
+    /// It is noted.
+    Done,
+    /// The resource would have more than one may; nothing was changed.
+    TooMuchOnOne,
+    /// All would have more than all may; nothing was changed.
+    TooMuchOnAll,
+}
+
+/// What has happened to resources, and happens to what is noted on them, too. What is noted on a resource that is displaced is set aside for
+/// when the version that it has become comes back; without a version it is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Following {
+    /// They are no more: a resource and everything below it.
+    Gone {
+        /// Where they were.
+        from: SharePath,
+        /// What they have become.
+        version: Option<VersionId>,
+    },
+    /// They lie elsewhere now, in place of what was there.
+    Moved {
+        /// Where they were.
+        from: SharePath,
+        /// Where they are.
+        to: SharePath,
+        /// What was there has become this.
+        displaced: Option<VersionId>,
+    },
+    /// There is a copy of them, in place of what was there.
+    Copied {
+        /// The original.
+        from: SharePath,
+        /// The copy.
+        to: SharePath,
+        /// How far down.
+        extent: Extent,
+        /// What was there has become this.
+        displaced: Option<VersionId>,
+    },
+    /// A version has come back, in place of what was there. If nothing was noted on the version, what is noted there is as after any other
+    /// write, and stays.
+    Back {
+        /// The path it is a version of.
+        of: SharePath,
+        /// The version.
+        version: VersionId,
+        /// Where it is.
+        to: SharePath,
+        /// What was there has become this.
+        displaced: Option<VersionId>,
+        /// Whether it stays in the history, too, and its notes with it.
+        stays: bool,
+    },
+}
+
+impl Following {
+    /// Where they are now, or were.
+    pub fn path(&self) -> &SharePath {
+        match self {
+            Self::Gone { from, .. } => from,
+            Self::Moved { to, .. } | Self::Copied { to, .. } | Self::Back { to, .. } => to,
+        }
+    }
+}
+
+/// What is known of the table besides what stands in it.
+#[derive(Debug, Default)]
+struct Books {
+    /// How many bytes all rows have; `None` until they were counted.
+    bytes: Option<u64>,
+    /// What could not be followed yet, oldest first.
+    waiting: VecDeque<Following>,
 }
 
 /// The properties as they were at one moment, for whoever looks at many resources.
@@ -42,224 +138,340 @@ pub enum Extent {
     Tree,
 }
 
+impl Default for PropertyLimits {
+    /// 256 KiB on one resource, 64 MiB on all.
+    fn default() -> Self {
+        Self { one_bytes_max: 256 << 10, all_bytes_max: 64 << 20 }
+    }
+}
+
 impl Properties {
     /// The properties in this database.
-    pub(super) fn new(database: Arc<Database>, syncs: bool) -> Self {
-        Self { database, syncs }
+    pub(super) fn new(database: Arc<StateDatabase>, syncs: bool, limits: PropertyLimits) -> Self {
+        Self { database, syncs, limits, books: Mutex::default() }
     }
 
     /// What is noted now.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let reading = self.database.begin_read().map_err(failed)?;
-        match reading.open_table(PROPERTIES) {
-            Err(redb::TableError::TableDoesNotExist(_)) => Ok(Snapshot { table: None }),
-            table => Ok(Snapshot { table: Some(table.map_err(failed)?) }),
-        }
+        let opened = self.database.with(|database| match database.begin_read()?.open_table(PROPERTIES) {
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            table => Ok(Some(table?)),
+        });
+        Ok(Snapshot { table: opened.map_err(failed)? })
     }
 
-    /// Changes the properties of a resource, in one step whoever else changes them; nothing is changed where `update` says no.
-    pub fn update(&self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>) -> bool) -> Result<bool> {
-        let mut is_kept = false;
-        self.change(|table| {
-            is_kept = update_row(table, path, update)?;
-            Ok(())
-        })?;
-        Ok(is_kept)
+    /// Changes the properties of a resource, in one step whoever else changes them.
+    pub fn update(&self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>)) -> Result<Noted> {
+        self.change(self.durability(), |rows| rows.update(path, update))
     }
 
     /// Notes one property in place of the one of its name. It comes to the disk with the next change that does: nobody waits for it.
-    pub fn note_soon(&self, path: &SharePath, property: DeadProperty) -> Result<()> {
-        self.change_with(Durability::None, |table| {
-            update_row(table, path, |properties| {
+    pub fn note_soon(&self, path: &SharePath, property: DeadProperty) -> Result<Noted> {
+        self.change(Durability::None, |rows| {
+            rows.update(path, |properties| {
                 properties.retain(|other| other.name() != property.name());
                 properties.push(property);
-                true
-            })?;
-            Ok(())
+            })
         })
     }
 
-    /// Forgets what is noted on a resource and everything below it.
-    pub fn forget(&self, path: &SharePath) -> Result<()> {
-        if self.snapshot()?.has_any(path)? {
-            self.change(|table| remove(table, path))?;
+    /// Whether a copy of what is noted on a resource, in place of what is noted on the other, is not too much.
+    pub fn have_room_for_copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Result<bool> {
+        let now = self.snapshot()?;
+        if !now.has_any(from)? {
+            return Ok(true);
         }
-        Ok(())
+        let noted = self.change(Durability::None, |rows| {
+            let more = rows.bytes_of_copy(from, to, extent)?.saturating_sub(rows.bytes_within(to)?);
+            Ok(if more == 0 || rows.has_room(more)? { Noted::Done } else { Noted::TooMuchOnAll })
+        });
+        Ok(noted? == Noted::Done)
     }
 
-    /// Sets aside what is noted on a resource and everything below it, for when the version that it has become comes back; without a
-    /// version it is forgotten.
-    pub fn displace(&self, path: &SharePath, version: Option<&VersionId>) -> Result<()> {
-        if self.snapshot()?.has_any(path)? {
-            self.change_both(|noted, kept| displace(noted, kept, path, version))?;
+    /// Lets the properties follow what has happened in the tree. If they cannot now, the error is for a person to hear of, and they follow
+    /// with the next change that can be made; what has happened has happened. A copy that would be too much has none.
+    pub fn follow(&self, what: Following) -> Result<Noted> {
+        let followed = self.try_to_follow(&what);
+        if followed.is_err() {
+            let waiting = &mut self.books().waiting;
+            if waiting.len() == WAITING_MAX {
+                waiting.pop_front();
+            }
+            waiting.push_back(what);
         }
-        Ok(())
+        followed
     }
 
-    /// Notes on a version of `from` that has come to `to` what was noted on it. What is noted there gives way as in
-    /// [`Properties::displace`], if anything was noted on the version; else it is as after any other write, and stays. A version that stays in
-    /// the history keeps its notes there.
-    pub fn bring_back(
-        &self,
-        (from, version): (&SharePath, &VersionId),
-        to: &SharePath,
-        displaced: Option<&VersionId>,
-        stays: bool,
-    ) -> Result<()> {
-        let begin = kept_key(from, version);
-        let reading = self.database.begin_read().map_err(failed)?;
-        match reading.open_table(KEPT) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+    fn try_to_follow(&self, what: &Following) -> Result<Noted> {
+        let has_any = |paths: &[&SharePath]| {
+            let now = self.snapshot()?;
+            paths.iter().try_fold(false, |any, path| Ok::<_, DiskError>(any || now.has_any(path)?))
+        };
+        let concerns_any = match what {
+            Following::Gone { from, .. } => has_any(&[from])?,
+            Following::Moved { from, to, .. } | Following::Copied { from, to, .. } => has_any(&[from, to])?,
+            Following::Back { of, version, .. } => self.have_kept(of, version)?,
+        };
+        if !concerns_any && self.books().waiting.is_empty() {
+            return Ok(Noted::Done);
+        }
+        self.change(self.durability(), |rows| rows.follow(what))
+    }
+
+    /// Whether anything was noted on a version.
+    fn have_kept(&self, of: &SharePath, version: &VersionId) -> Result<bool> {
+        let begin = kept_key(of, version);
+        let found = self.database.with(|database| match database.begin_read()?.open_table(KEPT) {
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(false),
             table => {
-                let mut range = table.map_err(failed)?.range::<&[u8]>(begin.as_slice()..).map_err(failed)?;
-                let first = range.next().transpose().map_err(failed)?;
-                if !first.is_some_and(|(key, _)| key.value().starts_with(&begin)) {
-                    return Ok(());
-                }
+                let first = table?.range::<&[u8]>(begin.as_slice()..)?.next().transpose()?;
+                Ok(first.is_some_and(|(key, _)| key.value().starts_with(&begin)))
             }
-        }
-        self.change_both(|noted, kept| {
-            let mut rows = Vec::new();
-            for row in kept.range::<&[u8]>(begin.as_slice()..)? {
-                let (key, properties) = row?;
-                let Some(below) = key.value().strip_prefix(begin.as_slice()) else { break };
-                rows.push((below.to_vec(), properties.value().to_vec()));
-            }
-            displace(noted, kept, to, displaced)?;
-            for (below, properties) in rows {
-                noted.insert([to.as_bytes(), &below].concat().as_slice(), properties.as_slice())?;
-                if !stays {
-                    kept.remove([begin.as_slice(), &below].concat().as_slice())?;
-                }
-            }
-            Ok(())
-        })
+        });
+        found.map_err(failed)
     }
 
     /// Forgets what was noted on versions that are no more.
     pub fn forget_versions(&self, mut is_kept: impl FnMut(&SharePath, &VersionId) -> bool) -> Result<()> {
-        let reading = self.database.begin_read().map_err(failed)?;
-        let table = match reading.open_table(KEPT) {
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
-            table => table.map_err(failed)?,
-        };
-        let mut gone: Vec<Vec<u8>> = Vec::new();
-        let mut looked: Option<(Vec<u8>, bool)> = None;
-        for row in table.iter().map_err(failed)? {
-            let (key, _) = row.map_err(failed)?;
-            let key = key.value();
-            let end = key.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1).map_or(key.len(), |(at, _)| at + 1);
-            let (of, is_kept) = match looked.take() {
-                Some((of, is_kept)) if of == key[..end] => (of, is_kept),
-                _ => {
-                    let of = key[..end].to_vec();
-                    let is_kept = version_of(&of).is_some_and(|(path, version)| is_kept(&path, &version));
-                    (of, is_kept)
-                }
+        let versions = self.database.with(|database| {
+            let table = match database.begin_read()?.open_table(KEPT) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                table => table?,
             };
-            if !is_kept {
-                gone.push(key.to_vec());
+            let mut versions: Vec<Vec<u8>> = Vec::new();
+            for row in table.iter()? {
+                let (key, _) = row?;
+                let key = key.value();
+                let end = key.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1);
+                let of = &key[..end.map_or(key.len(), |(at, _)| at + 1)];
+                if versions.last().is_none_or(|last| last != of) {
+                    versions.push(of.to_vec());
+                }
             }
-            looked = Some((of, is_kept));
-        }
+            Ok(versions)
+        });
+        let mut gone = versions.map_err(failed)?;
+        gone.retain(|of| !version_of(of).is_some_and(|(path, version)| is_kept(&path, &version)));
         if gone.is_empty() {
             return Ok(());
         }
-        self.change_both(|_, kept| {
-            gone.iter().try_for_each(|key| kept.remove(key.as_slice()).map(drop)).map_err(redb::Error::from)
-        })
+        let forgotten = self.change(self.durability(), |rows| {
+            gone.iter().try_for_each(|of| rows.take_kept(of).map(drop))?;
+            Ok(Noted::Done)
+        });
+        forgotten.map(drop)
     }
 
-    /// Moves what is noted on a tree; what was noted on what it replaces is set aside for the version that that has become.
-    pub fn relocate(&self, from: &SharePath, to: &SharePath, displaced: Option<&VersionId>) -> Result<()> {
-        self.transfer(from, to, Extent::Tree, displaced, |table| remove(table, from))
+    fn durability(&self) -> Durability {
+        if self.syncs { Durability::Immediate } else { Durability::None }
     }
 
-    /// Notes on a copy what is noted on the original; what was noted on what it replaces is set aside for the version that that has become.
-    pub fn copy(&self, from: &SharePath, to: &SharePath, extent: Extent, displaced: Option<&VersionId>) -> Result<()> {
-        self.transfer(from, to, extent, displaced, |_| Ok(()))
-    }
-
-    fn transfer(
-        &self,
-        from: &SharePath,
-        to: &SharePath,
-        extent: Extent,
-        displaced: Option<&VersionId>,
-        also: impl FnOnce(&mut Table<'_>) -> Changed,
-    ) -> Result<()> {
-        let before = self.snapshot()?;
-        if !before.has_any(from)? && !before.has_any(to)? {
-            return Ok(());
-        }
-        self.change_both(|noted, kept| {
-            let rows = rows(noted, from, extent)?;
-            also(noted)?;
-            displace(noted, kept, to, displaced)?;
-            for (path, properties) in rows {
-                let there = [to.as_bytes(), &path[from.as_bytes().len()..]].concat();
-                noted.insert(there.as_slice(), properties.as_slice())?;
-            }
-            Ok(())
-        })
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
-        self.change_with(if self.syncs { Durability::Immediate } else { Durability::None }, change)
-    }
-
-    fn change_both(&self, change: impl FnOnce(&mut Table<'_>, &mut Table<'_>) -> Changed) -> Result<()> {
-        let write = || {
-            let mut writing = self.database.begin_write()?;
-            writing.set_durability(if self.syncs { Durability::Immediate } else { Durability::None })?;
-            change(&mut writing.open_table(PROPERTIES)?, &mut writing.open_table(KEPT)?)?;
-            Ok::<_, redb::Error>(writing.commit()?)
-        };
-        write().map_err(failed)
-    }
-
-    fn change_with(&self, durability: Durability, change: impl FnOnce(&mut Table<'_>) -> Changed) -> Result<()> {
-        let write = || {
-            let mut writing = self.database.begin_write()?;
+    /// Makes one change, after those that are waiting.
+    fn change(&self, durability: Durability, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
+        let mut books = self.books();
+        let changed = self.database.with(|database| {
+            let mut writing = database.begin_write()?;
             writing.set_durability(durability)?;
-            change(&mut writing.open_table(PROPERTIES)?)?;
-            Ok::<_, redb::Error>(writing.commit()?)
-        };
-        write().map_err(failed)
+            let (table, kept) = (writing.open_table(PROPERTIES)?, writing.open_table(KEPT)?);
+            let bytes = match books.bytes {
+                Some(bytes) => bytes,
+                None => bytes_of_all(&table)? + bytes_of_all(&kept)?,
+            };
+            let mut rows = Rows { table, kept, bytes, limits: self.limits };
+            for earlier in &books.waiting {
+                // Its answer was given long ago.
+                let _ = rows.follow(earlier)?;
+            }
+            let noted = change(&mut rows)?;
+            let bytes = rows.bytes;
+            drop(rows);
+            writing.commit()?;
+            Ok((noted, bytes))
+        });
+        match changed {
+            Ok((noted, bytes)) => {
+                *books = Books { bytes: Some(bytes), waiting: VecDeque::new() };
+                Ok(noted)
+            }
+            Err(error) => {
+                books.bytes = None;
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// The books are whole whatever thread panicked beside them.
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
-type Changed = std::result::Result<(), redb::Error>;
-type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+type Changed<T> = std::result::Result<T, redb::Error>;
+type Row = (Vec<u8>, Vec<u8>);
 
-fn update_row(
-    table: &mut Table<'_>,
-    path: &SharePath,
-    update: impl FnOnce(&mut Vec<DeadProperty>) -> bool,
-) -> std::result::Result<bool, redb::Error> {
-    let row = table.get(path.as_bytes())?.and_then(|row| decode(row.value()));
-    let mut properties = row.unwrap_or_default();
-    if !update(&mut properties) {
-        return Ok(false);
-    }
-    match properties.as_slice() {
-        [] => table.remove(path.as_bytes())?,
-        properties => table.insert(path.as_bytes(), encode(properties).as_slice())?,
-    };
-    Ok(true)
+/// The tables while they are changed.
+struct Rows<'a> {
+    table: Table<'a>,
+    kept: Table<'a>,
+    /// Of both.
+    bytes: u64,
+    limits: PropertyLimits,
 }
 
-/// Moves the rows of a path and of everything below it to the version that it has become, if there is one.
-fn displace(noted: &mut Table<'_>, kept: &mut Table<'_>, path: &SharePath, version: Option<&VersionId>) -> Changed {
-    for (row, properties) in rows(noted, path, Extent::Tree)? {
-        noted.remove(row.as_slice())?;
-        if let Some(version) = version {
-            let key = [kept_key(path, version).as_slice(), &row[path.as_bytes().len()..]].concat();
-            kept.insert(key.as_slice(), properties.as_slice())?;
+impl Rows<'_> {
+    fn update(&mut self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>)) -> Changed<Noted> {
+        let row = self.table.get(path.as_bytes())?.map(|row| row.value().to_vec());
+        let before = row.as_ref().map_or(0, |row| bytes_of(path.as_bytes(), row));
+        let mut properties = row.and_then(|row| decode(&row)).unwrap_or_default();
+        update(&mut properties);
+        if properties.is_empty() {
+            self.remove(path.as_bytes())?;
+            return Ok(Noted::Done);
         }
+        let row = encode(&properties);
+        let after = bytes_of(path.as_bytes(), &row);
+        // Less than before is never too much: whoever has too much has to be able to make it less.
+        if after > before && properties.iter().map(|note| note.xml().len()).sum::<usize>() > self.limits.one_bytes_max {
+            return Ok(Noted::TooMuchOnOne);
+        }
+        if after > before && !self.has_room(after - before)? {
+            return Ok(Noted::TooMuchOnAll);
+        }
+        self.insert(path.as_bytes(), &row)?;
+        Ok(Noted::Done)
     }
-    Ok(())
+
+    fn follow(&mut self, what: &Following) -> Changed<Noted> {
+        match what {
+            Following::Gone { from, version } => self.displace(from, version.as_ref())?,
+            Following::Moved { from, to, displaced } => {
+                let rows = self.rows(from, Extent::Tree)?;
+                rows.iter().try_for_each(|(row, _)| self.remove(row))?;
+                self.displace(to, displaced.as_ref())?;
+                self.insert_at(from, to, &rows)?;
+            }
+            Following::Copied { from, to, extent, displaced } => {
+                let added = self.bytes_of_copy(from, to, *extent)?;
+                let rows = self.rows(from, *extent)?;
+                self.displace(to, displaced.as_ref())?;
+                if added > 0 && !self.has_room(added)? {
+                    return Ok(Noted::TooMuchOnAll);
+                }
+                self.insert_at(from, to, &rows)?;
+            }
+            Following::Back { of, version, to, displaced, stays } => {
+                let rows = self.take_kept(&kept_key(of, version))?;
+                if rows.is_empty() {
+                    return Ok(Noted::Done);
+                }
+                self.displace(to, displaced.as_ref())?;
+                for (below, properties) in &rows {
+                    self.insert(&[to.as_bytes(), below].concat(), properties)?;
+                    if *stays {
+                        self.keep(&[kept_key(of, version).as_slice(), below].concat(), properties)?;
+                    }
+                }
+            }
+        }
+        Ok(Noted::Done)
+    }
+
+    /// Moves the rows of a path and of everything below it to the version that it has become, if there is one.
+    fn displace(&mut self, path: &SharePath, version: Option<&VersionId>) -> Changed<()> {
+        for (row, properties) in self.rows(path, Extent::Tree)? {
+            self.remove(&row)?;
+            if let Some(version) = version {
+                let key = [kept_key(path, version).as_slice(), &row[path.as_bytes().len()..]].concat();
+                self.keep(&key, &properties)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets something aside, if there is room.
+    fn keep(&mut self, key: &[u8], properties: &[u8]) -> Changed<()> {
+        let bytes = bytes_of(key, properties);
+        if self.bytes + bytes <= self.limits.all_bytes_max {
+            let before = self.kept.insert(key, properties)?.map_or(0, |before| bytes_of(key, before.value()));
+            self.bytes = self.bytes + bytes - before;
+        }
+        Ok(())
+    }
+
+    /// Takes out what was set aside under keys that begin so, with what is behind that.
+    fn take_kept(&mut self, begin: &[u8]) -> Changed<Vec<Row>> {
+        let mut rows = Vec::new();
+        for row in self.kept.range::<&[u8]>(begin..)? {
+            let (key, properties) = row?;
+            let Some(below) = key.value().strip_prefix(begin) else { break };
+            rows.push((below.to_vec(), properties.value().to_vec()));
+        }
+        for (below, properties) in &rows {
+            let key = [begin, below].concat();
+            self.kept.remove(key.as_slice())?;
+            self.bytes -= bytes_of(&key, properties);
+        }
+        Ok(rows)
+    }
+
+    /// Whether there is room for so much more to be noted; what was set aside gives way.
+    fn has_room(&mut self, more: u64) -> Changed<bool> {
+        while self.bytes + more > self.limits.all_bytes_max {
+            let Some((key, properties)) = self.kept.pop_first()? else { return Ok(false) };
+            self.bytes -= bytes_of(key.value(), properties.value());
+        }
+        Ok(true)
+    }
+
+    fn insert_at(&mut self, from: &SharePath, to: &SharePath, rows: &[Row]) -> Changed<()> {
+        let there = |path: &[u8]| [to.as_bytes(), &path[from.as_bytes().len()..]].concat();
+        rows.iter().try_for_each(|(path, properties)| self.insert(&there(path), properties))
+    }
+
+    fn insert(&mut self, path: &[u8], row: &[u8]) -> Changed<()> {
+        let before = self.table.insert(path, row)?.map_or(0, |before| bytes_of(path, before.value()));
+        self.bytes = self.bytes + bytes_of(path, row) - before;
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &[u8]) -> Changed<()> {
+        self.bytes -= self.table.remove(path)?.map_or(0, |before| bytes_of(path, before.value()));
+        Ok(())
+    }
+
+    fn bytes_within(&self, path: &SharePath) -> Changed<u64> {
+        let mut bytes = 0;
+        self.each(path, Extent::Tree, |path, row| bytes += bytes_of(path, row))?;
+        Ok(bytes)
+    }
+
+    fn bytes_of_copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Changed<u64> {
+        let (shorter, longer) = (from.as_bytes().len() as u64, to.as_bytes().len() as u64);
+        let mut bytes = 0;
+        self.each(from, extent, |path, row| bytes += bytes_of(path, row) - shorter + longer)?;
+        Ok(bytes)
+    }
+
+    fn rows(&self, path: &SharePath, extent: Extent) -> Changed<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.each(path, extent, |path, row| rows.push((path.to_vec(), row.to_vec())))?;
+        Ok(rows)
+    }
+
+    /// Goes through the rows of a path: its own, and with [`Extent::Tree`] those below it, which begin with it and a slash.
+    fn each(&self, path: &SharePath, extent: Extent, mut each: impl FnMut(&[u8], &[u8])) -> Changed<()> {
+        if let Some(own) = self.table.get(path.as_bytes())? {
+            each(path.as_bytes(), own.value());
+        }
+        if extent == Extent::Tree {
+            for row in self.table.range::<&[u8]>(as_slices(&below(path)))? {
+                let (path, properties) = row?;
+                each(path.value(), properties.value());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What the keys of all that was noted on a version begin with.
@@ -274,31 +486,17 @@ fn version_of(begin: &[u8]) -> Option<(SharePath, VersionId)> {
     Some((SharePath::parse_disk(path).ok()?, VersionId::parse(str::from_utf8(version).ok()?)?))
 }
 
-/// Removes the rows of a path and of everything below it.
-fn remove(table: &mut Table<'_>, path: &SharePath) -> Changed {
-    for (row, _) in rows(table, path, Extent::Tree)? {
-        table.remove(row.as_slice())?;
-    }
-    Ok(())
+fn bytes_of(path: &[u8], row: &[u8]) -> u64 {
+    (path.len() + row.len()) as u64
 }
 
-/// The rows of a path: its own, and with [`Extent::Tree`] those below it, which begin with it and a slash.
-fn rows(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    path: &SharePath,
-    extent: Extent,
-) -> std::result::Result<Rows, redb::Error> {
-    let mut rows = Vec::new();
-    if let Some(own) = table.get(path.as_bytes())? {
-        rows.push((path.as_bytes().to_vec(), own.value().to_vec()));
+fn bytes_of_all(table: &Table<'_>) -> Changed<u64> {
+    let mut bytes = 0;
+    for row in table.iter()? {
+        let (path, properties) = row?;
+        bytes += bytes_of(path.value(), properties.value());
     }
-    if extent == Extent::Tree {
-        for row in table.range::<&[u8]>(as_slices(&below(path)))? {
-            let (path, properties) = row?;
-            rows.push((path.value().to_vec(), properties.value().to_vec()));
-        }
-    }
-    Ok(rows)
+    Ok(bytes)
 }
 
 /// Where the rows of what lies below a path begin and end. Below the share itself lies every path that is not empty.
@@ -362,14 +560,7 @@ fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
 }
 
 fn failed(error: impl Into<redb::Error>) -> DiskError {
-    let error = error.into();
-    let is_full = matches!(&error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull);
-    DiskError {
-        operation: "properties",
-        name: String::new(),
-        cause: if is_full { Cause::NoSpace } else { Cause::Failed },
-        message: error.to_string(),
-    }
+    super::index::failed("properties", error.into())
 }
 
 impl fmt::Debug for Properties {
@@ -386,9 +577,8 @@ impl fmt::Debug for Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use redb::backends::InMemoryBackend;
-
     use crate::model::stamp::Timestamp;
+    use crate::store::index::Index;
 
     use super::*;
 
@@ -403,27 +593,51 @@ mod tests {
 
     fn note(properties: &Properties, at: &str) {
         let note = DeadProperty::new(PropertyName::new("urn:t", "a"), format!("<a>{at}</a>"));
-        properties.note_soon(&path(at), note).expect("noted");
+        assert_eq!(properties.note_soon(&path(at), note).expect("noted"), Noted::Done);
+    }
+
+    fn follow(properties: &Properties, what: Following) {
+        assert_eq!(properties.follow(what).expect("followed"), Noted::Done);
+    }
+
+    /// What was set aside counts, too, and gives way to what is noted now.
+    #[test]
+    fn what_was_set_aside_is_bounded_with_the_rest() {
+        let limits = PropertyLimits { one_bytes_max: 1000, all_bytes_max: 5000 };
+        let properties = Index::in_memory().properties(false, limits);
+        let xml = format!("<a>{}</a>", "x".repeat(900));
+        let set = |at: &str| {
+            let note = DeadProperty::new(PropertyName::new("urn:t", "a"), xml.as_str());
+            properties.update(&path(at), |notes| notes.push(note)).expect("a change")
+        };
+        for number in 0..100 {
+            assert_eq!(set("a"), Noted::Done, "{number}");
+            let version = Some(VersionId::at(Timestamp::new(number, 0)));
+            follow(&properties, Following::Gone { from: path("a"), version });
+        }
+        let noted: Vec<_> = (0..6).map(|number| set(&number.to_string())).collect();
+        assert_eq!(noted[..5], [Noted::Done; 5]);
+        assert_eq!(noted[5], Noted::TooMuchOnAll);
+        let bytes = properties.books().bytes.expect("they were counted");
+        assert!(bytes <= 5000, "{bytes}");
     }
 
     /// What was noted on a version waits for it, and for no other; and it goes when the version does.
     #[test]
     fn what_was_noted_waits_for_the_version_and_goes_with_it() {
-        let database = Database::builder().create_with_backend(InMemoryBackend::new()).expect("memory");
-        let properties = Properties::new(Arc::new(database), false);
+        let properties = Index::in_memory().properties(false, PropertyLimits::default());
         let version = |seconds| VersionId::at(Timestamp::new(seconds, 0));
         for (at, second) in [("d", 1), ("d/a", 1), ("d0", 2), ("da", 3)] {
             note(&properties, at);
             if at != "d" {
-                properties
-                    .displace(&path(at.split('/').next().expect("a name")), Some(&version(second)))
-                    .expect("set aside");
+                let from = path(at.split('/').next().expect("a name"));
+                follow(&properties, Following::Gone { from, version: Some(version(second)) });
             }
             assert_eq!(noted(&properties, at).is_empty(), at != "d", "{at}");
         }
         let bring_back = |from: &str, second, to: &str, stays| {
-            let of = (&path(from), &version(second));
-            properties.bring_back(of, &path(to), None, stays).expect("brought back");
+            let (of, version, to) = (path(from), version(second), path(to));
+            follow(&properties, Following::Back { of, version, to, displaced: None, stays });
         };
         bring_back("d", 2, "x", true);
         assert!(noted(&properties, "x").is_empty(), "nothing waits for that one");

@@ -202,6 +202,18 @@ impl Connection {
         Ok(Self { stream, read: Vec::new() })
     }
 
+    /// Connects from another address of this machine.
+    pub fn open_from(here: std::net::Ipv4Addr, address: SocketAddr) -> io::Result<Self> {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddr::from((here, 0)))?;
+        connect(&socket, &address)?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
     /// Sends a request and gives its answer.
     #[track_caller]
     pub fn send(&mut self, request: &Request) -> Answer {
@@ -249,6 +261,11 @@ impl Connection {
     /// Says that nothing more will be written; the answer can still be read.
     pub fn finish_writing(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Breaks it off, as a program does that ends in the middle of something: the server's side is told at once.
+    pub fn break_off(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("a socket can be told");
     }
 
     /// Reads the next final answer, to a request of this method.

@@ -213,6 +213,7 @@ impl Asking {
             tag_threshold: threshold,
             hashing_max: 1,
             syncs: true,
+            ..Settings::default()
         };
         let opened = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now());
         Server {

@@ -330,7 +330,7 @@ impl Client<'_> {
     fn lock_as_davfs2_without_end(&mut self, target: &str) -> (String, String) {
         let fields = ["Content-Type: application/xml", "Depth: 0", "Timeout: Infinite"];
         let answer = self.send(&format!("LOCK {target}"), &fields, Whole(DAVFS2_LOCK)).expect(200);
-        assert!((3000..=3600).contains(&Lock::of(&answer).seconds), "no lock is for ever: {answer}");
+        assert!((1700..=1800).contains(&Lock::of(&answer).seconds), "no lock is for ever: {answer}");
         let token = token_of(&answer);
         let with = format!("If: <{}> (<{token}>)", self.url(target));
         (token, with)

@@ -27,6 +27,9 @@ pub(super) const ELEMENTS_MAX: usize = 4096;
 /// The most declarations of namespaces in scope at once.
 pub(super) const NAMESPACES_MAX: usize = 64;
 
+/// The longest namespace, in bytes: it is compared and remembered wherever a name in it stands.
+pub(super) const NAMESPACE_BYTES_MAX: usize = 1024;
+
 /// The most that the copied elements of one body may come to, in bytes.
 pub(super) const COPIES_BYTES_MAX: usize = BODY_BYTES_MAX;
 
@@ -330,6 +333,9 @@ impl<'x> Document<'x> {
                 (prefix, "") if !prefix.is_empty() => return Err(Malformed("a prefix declared as nothing")),
                 _ => {}
             }
+            if value.len() > NAMESPACE_BYTES_MAX {
+                return Err(TooLarge("a namespace that is too long"));
+            }
             if self.bindings.len() == NAMESPACES_MAX {
                 return Err(TooLarge("too many declarations of namespaces"));
             }
@@ -349,12 +355,10 @@ impl<'x> Document<'x> {
                 "xmlns" => XMLNS_NAMESPACE,
                 _ => self.namespace_of(prefix).ok_or(Malformed("a prefix that is not declared"))?,
             };
-            if names.contains(&(namespace, local)) {
-                return Err(Malformed("an attribute twice"));
-            }
-            names.push((namespace, local));
+            names.push((local, namespace));
         }
-        Ok(())
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) { Err(Malformed("an attribute twice")) } else { Ok(()) }
     }
 
     fn namespace_of(&self, prefix: &str) -> Option<&Arc<str>> {

@@ -3,6 +3,7 @@
 //! Whatever goes in, what comes out is well-formed. The prefix of WebDAV's own namespace is `D` everywhere and there is no space between
 //! elements, because some clients read nothing else. Which status something deserves is never decided here.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Write as _};
 use std::sync::Arc;
 
@@ -38,7 +39,10 @@ pub(crate) struct Multistatus {
 
 /// The namespaces that have been declared on the root: the first is `n1`.
 #[derive(Clone, Debug, Default)]
-struct Namespaces(Vec<Arc<str>>);
+struct Namespaces {
+    in_order: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, usize>,
+}
 
 /// One `response` while it is written: what is told of one resource.
 #[derive(Debug)]
@@ -293,14 +297,15 @@ impl Condition<'_> {
 
 impl Namespaces {
     fn of<'n>(names: impl IntoIterator<Item = &'n PropertyName>) -> Self {
-        let mut found = Vec::<Arc<str>>::new();
-        for name in names {
-            let namespace = name.namespace();
-            if !matches!(namespace, DAV | XML_NAMESPACE | "") && !found.iter().any(|known| **known == *namespace) {
-                found.push(namespace.into());
+        let mut found = Self::default();
+        for namespace in names.into_iter().map(PropertyName::namespace) {
+            if !matches!(namespace, DAV | XML_NAMESPACE | "") && !found.numbers.contains_key(namespace) {
+                let namespace: Arc<str> = namespace.into();
+                found.in_order.push(Arc::clone(&namespace));
+                found.numbers.insert(namespace, found.in_order.len());
             }
         }
-        Self(found)
+        found
     }
 
     /// Writes a name with its prefix. Says whether that is declared: if not, it is `n`, and the caller's to declare.
@@ -313,9 +318,9 @@ impl Namespaces {
             "" => {}
             namespace => {
                 push(out, "n");
-                let at = self.0.iter().position(|known| **known == *namespace);
-                is_declared = at.is_some();
-                at.into_iter().for_each(|at| push_number(out, at as u64 + 1));
+                let number = self.numbers.get(namespace);
+                is_declared = number.is_some();
+                number.into_iter().for_each(|number| push_number(out, *number as u64));
                 push(out, ":");
             }
         }
@@ -447,7 +452,7 @@ fn begin_document(out: &mut Vec<u8>, root: &str, namespaces: &Namespaces) {
     for part in [PROLOG, "<D:", root, " xmlns:D=\"DAV:\""] {
         push(out, part);
     }
-    for (number, namespace) in (1..).zip(&namespaces.0) {
+    for (number, namespace) in (1..).zip(&namespaces.in_order) {
         push(out, " xmlns:n");
         push_number(out, number);
         push(out, "=\"");

@@ -4,9 +4,12 @@
 //! it, only a power cut may. It is read at the start and removed when the database has it. It never fails anybody: what
 //! cannot be written is forgotten with the process, as everything in the index may be.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+use super::database::open_private;
 
 /// How many bytes of a record's hash stand behind it: a power cut may leave anything.
 const CHECK_BYTES: usize = 8;
@@ -17,6 +20,12 @@ pub(super) struct Journal {
     database: PathBuf,
     number: u64,
     file: Option<File>,
+    /// How many bytes of the file are whole records.
+    written: u64,
+    /// How many bytes are in the files before it.
+    before: u64,
+    /// Whether something could not be written into the file: then nothing more is, until the next one is begun.
+    is_broken_off: bool,
 }
 
 /// One change: what became known of a key, or that it is to be forgotten.
@@ -32,11 +41,13 @@ pub(super) struct Record {
 
 impl Journal {
     /// Opens the journal of this database, and gives the changes that were not saved, oldest first.
-    pub(super) fn open(database: &Path) -> (Self, Vec<Record>) {
-        let mut journal = Self { database: database.to_owned(), number: 0, file: None };
+    pub(super) fn open(database: &Path) -> io::Result<(Self, Vec<Record>)> {
+        let (number, file, written, before) = (0, None, 0, 0);
+        let mut journal = Self { database: database.to_owned(), number, file, written, before, is_broken_off: false };
         let mut records = Vec::new();
-        for number in journal.numbers() {
-            let bytes = fs::read(journal.path(number)).unwrap_or_default();
+        for number in journal.numbers()? {
+            let bytes = fs::read(journal.path(number))?;
+            journal.before += bytes.len() as u64;
             let mut rest = &*bytes;
             while let Some((record, behind)) = Record::first_of(rest) {
                 records.push(record);
@@ -44,34 +55,54 @@ impl Journal {
             }
             journal.number = number + 1;
         }
-        (journal, records)
+        Ok((journal, records))
     }
 
     /// Appends a change.
     pub(super) fn append(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+        if self.is_broken_off {
+            return;
+        }
         if self.file.is_none() {
-            let open = OpenOptions::new().create(true).append(true).open(self.path(self.number));
-            self.file = open.ok();
+            self.file = open_private(OpenOptions::new().append(true), &self.path(self.number)).ok();
         }
-        let Some(file) = &mut self.file else { return };
-        if file.write_all(&encode(table, key, value)).is_err() {
-            // Half a record hides all behind it: what comes next goes into another file.
-            self.end_file();
+        let record = encode(table, key, value);
+        if self.file.as_mut().is_some_and(|file| file.write_all(&record).is_ok()) {
+            self.written += record.len() as u64;
+            return;
         }
+        // Half a record hides all behind it, so nothing comes behind it; and a full disk is not filled with empty files.
+        self.is_broken_off = true;
+        if self.written == 0 {
+            let _ = fs::remove_file(self.path(self.number));
+        }
+    }
+
+    /// How many bytes it takes on the disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.before + self.written
+    }
+
+    /// Whether everything that was appended since the last [`Journal::end_file`] is there.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_broken_off
     }
 
     /// Begins another file; all up to the number that is given back may be removed once the database has what is in them.
     pub(super) fn end_file(&mut self) -> u64 {
         self.file = None;
+        self.before += std::mem::take(&mut self.written);
+        self.is_broken_off = false;
         self.number += 1;
         self.number
     }
 
     /// Removes the files before this number.
-    pub(super) fn remove_before(&self, number: u64) {
-        for old in self.numbers().into_iter().filter(|old| *old < number) {
+    pub(super) fn remove_before(&mut self, number: u64) {
+        for old in self.numbers().into_iter().flatten().filter(|old| *old < number) {
             let _ = fs::remove_file(self.path(old));
         }
+        self.before = 0;
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -80,14 +111,18 @@ impl Journal {
         name.into()
     }
 
-    fn numbers(&self) -> Vec<u64> {
-        let (Some(folder), Some(name)) = (self.database.parent(), self.database.file_name()) else { return Vec::new() };
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        let (Some(folder), Some(name)) = (self.database.parent(), self.database.file_name()) else {
+            return Ok(Vec::new());
+        };
         let begins = format!("{}.journal-", name.to_string_lossy());
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut numbers: Vec<u64> =
-            entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&begins)?.parse().ok()).collect();
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })? {
+            let number = |name: &OsStr| name.to_str()?.strip_prefix(&begins)?.parse().ok();
+            numbers.extend::<Option<u64>>(number(&entry?.file_name()));
+        }
         numbers.sort_unstable();
-        numbers
+        Ok(numbers)
     }
 }
 
@@ -131,14 +166,14 @@ mod tests {
     fn what_was_not_saved_is_read_again_and_what_was_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("index.redb");
-        let (mut journal, records) = Journal::open(&database);
+        let (mut journal, records) = Journal::open(&database).expect("opened");
         assert!(records.is_empty());
         journal.append(0, b"one", Some(b"1"));
         let saved = journal.end_file();
         journal.append(1, b"two", None);
         journal.append(0, b"three", Some(b""));
         journal.remove_before(saved);
-        let (mut journal, records) = Journal::open(&database);
+        let (mut journal, records) = Journal::open(&database).expect("opened");
         let record =
             |table, key: &[u8], value: Option<&[u8]>| Record { table, key: key.into(), value: value.map(Into::into) };
         assert_eq!(records, [record(1, b"two", None), record(0, b"three", Some(b""))]);
@@ -151,19 +186,19 @@ mod tests {
     fn what_a_power_cut_left_ends_the_reading_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("index.redb");
-        let (mut journal, _) = Journal::open(&database);
+        let (mut journal, _) = Journal::open(&database).expect("opened");
         journal.append(0, b"whole", Some(b"1"));
         journal.append(0, b"torn", Some(b"2"));
         let whole = fs::read(journal.path(0)).expect("the journal");
         for length in 0..whole.len() {
             fs::write(journal.path(0), &whole[..length]).expect("a write");
-            assert!(Journal::open(&database).1.len() < 2, "cut at {length}");
+            assert!(Journal::open(&database).expect("opened").1.len() < 2, "cut at {length}");
         }
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(journal.path(0), &bytes).expect("a write");
-            assert!(Journal::open(&database).1.len() < 2, "another bit at {at}");
+            assert!(Journal::open(&database).expect("opened").1.len() < 2, "another bit at {at}");
         }
     }
 }

@@ -1,0 +1,76 @@
+//! The state of a share on the disk: its folder, and the index in it, opened at the start.
+//!
+//! Locks and properties are lasting, so a state that cannot be had is no reason to serve without it: the server says why and does not start.
+//! Only what is no index at all is set aside and begun anew.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::config::{Config, State};
+use crate::model::stamp::Timestamp;
+use crate::share::{INDEX, IndexError, Share, ShareIdentity};
+use crate::store::index::Index;
+
+/// Opens the index of a share, in memory if that was asked for.
+pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp) -> anyhow::Result<Index> {
+    let Some(folder) = state_folder(config)? else {
+        if config.state != State::Memory {
+            tracing::warn!("there is no folder for the index; it is kept in memory and gone when the server stops");
+        }
+        return Ok(Index::in_memory());
+    };
+    make_private(&folder)
+        .with_context(|| format!("cannot keep the state in {}; --state names another folder", folder.display()))?;
+    let error = match Share::open_index(&folder, share) {
+        Err(IndexError::Broken(_, error)) => error,
+        opened => return Ok(opened?),
+    };
+    let (file, aside) = (folder.join(INDEX), folder.join(format!("{INDEX}.broken-{}", now.seconds())));
+    fs::rename(&file, &aside).with_context(|| format!("cannot set the broken index {} aside", file.display()))?;
+    tracing::error!(
+        "the index {} is broken ({error}); it is set aside as {} and begun anew. The locks and properties in it are lost",
+        file.display(),
+        aside.display()
+    );
+    Ok(Share::open_index(&folder, share)?)
+}
+
+/// The folder of the index: the one that was given, or one that is called by where the share lies.
+fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
+    Ok(match &config.state {
+        State::In(folder) => Some(folder.clone()),
+        State::Memory => None,
+        State::Beneath(base) => {
+            let folder = fs::canonicalize(&config.folder)
+                .with_context(|| format!("cannot tell where {} lies", config.folder.display()))?;
+            let identity = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
+            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            Some(base.join(format!("{name}-{}", &identity[..16])))
+        }
+    })
+}
+
+/// Makes the folder, which nobody but its owner may enter. One that was there before and holds nothing else is closed to others.
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let found = fs::metadata(folder)?;
+    let is_open = found.permissions().mode() & 0o077 != 0;
+    if is_open && found.uid() == rustix::process::geteuid().as_raw() && holds_only_state(folder)? {
+        fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+fn holds_only_state(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        if !entry?.file_name().as_bytes().starts_with(INDEX.as_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
