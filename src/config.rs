@@ -294,7 +294,7 @@ pub struct Cli {
     /// Answer to this host name besides localhost, IP addresses and the machine's own name; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = host_name, help_heading = LISTENING)]
     allow_host: Vec<String>,
-    /// Let pages of this origin read and write here, like https://editor.example; may be given more than once
+    /// Let pages of this origin, its scheme, host and port, read and write here; may be given more than once
     #[arg(long, value_name = "ORIGIN", value_parser = origin::parse, help_heading = LISTENING)]
     allow_origin: Vec<String>,
     /// How many threads answer requests [default: one for each core but one, which is left to the disk]

@@ -45,7 +45,7 @@ pub enum StagedCopy {
 #[derive(Debug)]
 pub struct FolderCopy {
     tree: StagedTree,
-    /// Folders that are served and were not copied, since links lead to them, perhaps back up: at most [`LEFT_OUT_MAX`] of them.
+    /// Folders that are served and were not copied, since links lead to them, perhaps back up: a thousand of them at most.
     pub left_out: Vec<SharePath>,
 }
 
