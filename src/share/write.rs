@@ -468,6 +468,7 @@ impl Share {
         Ok(folders)
     }
 
+    /// Makes a staged file the one at a path, which is spelled as on the disk.
     pub(super) fn put_staged(
         &self,
         path: &SharePath,
@@ -477,7 +478,6 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
-        let path = &*self.spelled(path)?;
         let (changed, created) = self.look_until_done(path, precondition, deed, now, |claim, seen| {
             if claim.site().folder != staged.folder() {
                 return Err(Refusal::FolderChanged.into());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::keep_rule::Room;
-use crate::model::path::Name;
+use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 
 /// What a disk keeps behind a handle; closed when the last clone is dropped.
@@ -321,6 +321,10 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Whether what a path leads to has no other path: it lies on the mount of the share's top, which takes names as they are, and no links
     /// are followed.
     fn has_one_path(&self, found: &Status) -> bool;
+
+    /// Whether no other path beneath `from` can lead to the same as `path`: it is there just as it is written, or its folder is, and by
+    /// [`Disk::has_one_path`] that has no other.
+    fn is_the_only_path(&self, from: &Dir, path: &SharePath) -> Result<bool>;
 
     /// Whether a folder takes names for one that are written in different ways.
     fn folding(&self, dir: &Dir) -> Folding;

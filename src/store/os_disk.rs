@@ -32,7 +32,7 @@ use super::disk::{
 };
 use super::index::ShareIdentity;
 use super::lease;
-use crate::model::path::{Name, PathError};
+use crate::model::path::{Name, PathError, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use errno::Doing;
 
@@ -608,6 +608,18 @@ impl Disk for OsDisk {
         let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
         let mount = self.mount_of(root.place.mount, device_of(root.place.device));
         !self.follows() && root.folding == Folding::Never && found.mount == mount
+    }
+
+    fn is_the_only_path(&self, from: &Dir, path: &SharePath) -> Result<bool> {
+        let look = |path: &[u8]| match self.look_path(from, path) {
+            Err(error) if error.cause == Cause::LongName => Ok(None),
+            looked => looked,
+        };
+        if let Some(status) = look(path.as_bytes())? {
+            return Ok(self.has_one_path(&status));
+        }
+        let Some((parent, _)) = path.split().filter(|_| path.as_bytes().is_ascii()) else { return Ok(false) };
+        Ok(look(parent.as_bytes())?.is_some_and(|folder| folder.kind == Kind::Dir && self.has_one_path(&folder)))
     }
 
     fn folding(&self, dir: &Dir) -> Folding {

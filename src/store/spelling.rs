@@ -40,7 +40,7 @@ pub(super) fn spelled<'p>(
     last: LastLink,
     own: impl Fn() -> Result<Vec<FolderId>>,
 ) -> Result<Cow<'p, SharePath>> {
-    if path.is_root() || is_the_only_one(disk, root, path)? {
+    if path.is_root() || disk.is_the_only_path(root, path)? {
         return Ok(Cow::Borrowed(path));
     }
     let top = disk.dir_status(root)?;
@@ -48,17 +48,6 @@ pub(super) fn spelled<'p>(
     let walk = Walk { disk, root, dir, mount: top.mount, found, todo, links: 0 };
     // What leads out of the share is not there, whatever it is called.
     Ok(walk.end(last, own)?.map_or(Cow::Borrowed(path), Cow::Owned))
-}
-
-/// Whether no other path can lead to the same: it is there just as it is written, or its folder is and it has no other spelling.
-fn is_the_only_one(disk: &dyn Disk, root: &Dir, path: &SharePath) -> Result<bool> {
-    if let Some(status) = look(disk.look_path(root, path.as_bytes()))? {
-        return Ok(disk.has_one_path(&status));
-    }
-    let Some((parent, name)) = path.split().filter(|_| path.as_bytes().is_ascii()) else { return Ok(false) };
-    let parent = look(disk.look_path(root, parent.as_bytes()))?;
-    Ok(name.as_bytes().is_ascii()
-        && parent.is_some_and(|folder| folder.kind == Kind::Dir && disk.has_one_path(&folder)))
 }
 
 /// A path that is followed a step at a time.

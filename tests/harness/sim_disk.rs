@@ -13,7 +13,7 @@ use std::panic;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use noclobber::model::path::Name;
+use noclobber::model::path::{Name, SharePath};
 use noclobber::model::stamp::{FileId, Stamp, Timestamp};
 use noclobber::store::disk::{
     Abilities, Cause, Dir, Disk, DiskError, Entry, File, Folding, Kind, Lease, Leased, Opened, RawHandle, Result,
@@ -767,6 +767,12 @@ impl Disk for SimDisk {
 
     fn has_one_path(&self, _: &Status) -> bool {
         !self.lock().features.folds
+    }
+
+    fn is_the_only_path(&self, from: &Dir, path: &SharePath) -> Result<bool> {
+        let text = path.to_text();
+        let label = |state: &State| state.label(from, path.as_bytes());
+        self.step("is_the_only_path", &text, label, |state| Ok(!state.features.folds))
     }
 
     fn folding(&self, _: &Dir) -> Folding {
@@ -1896,7 +1902,7 @@ type Acted = std::result::Result<&'static str, &'static str>;
 /// a name, or about which folder it is.
 fn commutes(operation: &str, label: &str) -> bool {
     match operation {
-        "root" | "open_dir" | "dir_status" | "space" | "clock" | "copy_attributes" => true,
+        "root" | "open_dir" | "dir_status" | "is_the_only_path" | "space" | "clock" | "copy_attributes" => true,
         "look" | "link" | "list" | "make_dir" | "create_named" => label.contains(".noclobber/"),
         "create_nameless" | "reserve" => true,
         "write" | "set_mtime" | "sync_file" | "finish_writing" | "status" | "lease" | "is_unbroken" => {
