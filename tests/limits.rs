@@ -443,17 +443,17 @@ fn a_refusal_that_came_instead_of_a_hundred_leaves_nothing_behind() {
         let head = server.put("/a.txt").if_match("\"stale\"").header("Expect", "100-continue");
         if length.is_empty() { head } else { head.header("Content-Length", length) }
     };
-    for length in ["", "0"] {
+    for (length, status) in [("", 411), ("0", 412)] {
         let mut connection = server.connect();
         for _ in 0..3 {
             connection.write(refused(length).head());
-            connection.answer("PUT").expect(412);
+            connection.answer("PUT").expect(status);
             connection.send(&server.get("/a.txt")).expect_body("old");
         }
         for _ in 0..50 {
             let mut connection = server.connect();
             connection.write(refused(length).head());
-            connection.answer("PUT").expect(412);
+            connection.answer("PUT").expect(status);
         }
         let mut connection = server.connect();
         connection.write(server.delete("/a.txt").host("elsewhere.example").header("Expect", "100-continue").head());

@@ -437,7 +437,7 @@ fn replace_what_was_read(server: &Server, client: usize, done: &AtomicBool) -> R
         let answer = connection.send(&server.put("/a.txt").if_match(tag).body(text_of(&name)));
         match answer.status {
             204 => remote.written.push(name),
-            409 | 412 | 423 => remote.refused += 1,
+            412 | 423 | 503 => remote.refused += 1,
             _ => panic!("{answer}"),
         }
     }
