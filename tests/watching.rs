@@ -104,7 +104,7 @@ fn an_upload_is_not_stale_while_its_own_folders_are_made() {
     let shared = Shared::empty();
     let _watch = shared.watch();
     let upload = shared.upload_of_new("a/b/c/file");
-    shared.share.make_parents(&share_path("a/b/c/file"), &Precondition::default(), now()).unwrap();
+    let _folders = shared.share.make_parents(&share_path("a/b/c/file"), &Precondition::default(), now()).unwrap();
     assert!(upload.told().is_none(), "{:?}", upload.told());
     shared.write("a/b/c/file", "2");
     upload.is_told(Header::IfNoneMatch);
