@@ -168,7 +168,6 @@ fn a_stranger_acts_at_every_step_on_tier_d_while_the_history_is_off() {
 
 /// Where nothing is kept, recovery lets go what was to go and nothing else.
 #[test]
-#[ignore = "it takes some minutes, and fails: a run without a history, killed among strangers"]
 fn a_stranger_acts_and_the_server_dies_at_every_step_while_the_history_is_off() {
     let requests = [Request::PutNamed, Request::DeleteNamed];
     let of = |request: Request| {

@@ -54,6 +54,7 @@ pub struct Tally {
 struct Steps {
     count: usize,
     that_matter: Vec<usize>,
+    crashes: Vec<usize>,
     trace: Vec<String>,
 }
 
@@ -84,12 +85,12 @@ pub fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
 }
 
 /// The server dies before every step and after the last: killed, or by a power cut with every prefix of the names. What it left is
-/// recovered, and the recovery dies at every step of its own once, too.
+/// recovered, and the recovery dies at every step of its own once, too. Where a step only looked, a crash after it leaves what one
+/// before it leaves, and is not tried again.
 pub fn crash_at_every_step<S: Story>(story: &S) -> Tally {
     let mut tally = Tally::of(story, "every step crashes");
-    let steps = rehearse(story, &[], &[]).count;
-    for at in 1..=steps + 1 {
-        tally.crash(story, crash_before(at, steps), Depth { cuts: true, again: true });
+    for crash in rehearse(story, &[], &[]).crashes() {
+        tally.crash(story, crash, Depth { cuts: true, again: true });
     }
     tally
 }
@@ -101,8 +102,7 @@ pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script], cuts: bool
     for script in scripts {
         place(&[], &script.acts, &mut |plan, rest| {
             let steps = rehearse(story, plan, rest);
-            for at in 1..=steps.count + 1 {
-                let crash = crash_before(at, steps.count);
+            for crash in steps.crashes() {
                 tally.crash(story, [plan, &later(rest), &crash[..]].concat(), Depth { cuts, again: false });
             }
             steps
@@ -178,7 +178,18 @@ struct Depth {
 
 impl Steps {
     fn of(disk: &SimDisk) -> Self {
-        Self { count: disk.steps(), that_matter: disk.steps_that_matter(), trace: disk.trace() }
+        Self {
+            count: disk.steps(),
+            that_matter: disk.steps_that_matter(),
+            crashes: disk.crashes_that_matter(),
+            trace: disk.trace(),
+        }
+    }
+
+    /// A plan for each crash that leaves something else than another one, and the last one, in which the request is answered first.
+    fn crashes(&self) -> impl Iterator<Item = Plan> {
+        let before = |at: &usize| vec![Event::Crash { at: *at, when: When::Before }];
+        self.crashes.iter().map(before).chain(std::iter::once(vec![]))
     }
 }
 
@@ -237,20 +248,20 @@ impl Tally {
             let left = disk.after_crash(crash);
             left.resume(vec![]);
             let server = story.start(&left);
-            let steps = left.steps();
+            let crashes = left.crashes_that_matter();
             finish_story(story, &left, &server, to_come.clone());
             drop(server);
             self.judge(story, &left, &end);
             if depth.again {
-                self.crash_again(story, &disk, crash, &end, steps);
+                self.crash_again(story, &disk, crash, &end, &crashes);
             }
         }
         drop(server);
     }
 
     /// The recovery dies at each of its steps, too, and the next one has to do.
-    fn crash_again<S: Story>(&mut self, story: &S, disk: &SimDisk, crash: Crash, end: &End, steps: usize) {
-        for at in 1..=steps {
+    fn crash_again<S: Story>(&mut self, story: &S, disk: &SimDisk, crash: Crash, end: &End, crashes: &[usize]) {
+        for &at in crashes {
             let left = disk.after_crash(crash);
             left.resume(vec![Event::Crash { at, when: When::Before }]);
             let died = catch_unwind(AssertUnwindSafe(|| drop(story.start(&left))));
@@ -394,6 +405,3 @@ fn acts_of(plan: &[Event], rest: &[Act]) -> Vec<Act> {
     planned.chain(rest.iter().cloned()).collect()
 }
 
-fn crash_before(at: usize, steps: usize) -> Plan {
-    if at > steps { vec![] } else { vec![Event::Crash { at, when: When::Before }] }
-}

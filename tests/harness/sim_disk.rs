@@ -119,6 +119,10 @@ struct State {
     stepped: Timestamp,
     /// For each step, whether it matters to no stranger.
     alone: Vec<bool>,
+    /// Counts what changes anything that a crash leaves.
+    changes: usize,
+    /// What was counted just before each step, after the strangers who act before it.
+    changes_before: Vec<usize>,
     trace: Vec<String>,
     plan: Plan,
     dead: bool,
@@ -289,6 +293,8 @@ impl SimDisk {
             steps: 0,
             stepped: now,
             alone: Vec::new(),
+            changes: 0,
+            changes_before: Vec::new(),
             trace: Vec::new(),
             plan: Plan::new(),
             dead: false,
@@ -359,6 +365,7 @@ impl SimDisk {
         assert!(state.leases.iter().all(|lease| lease.dropped.is_some()), "no lease is held between stories");
         state.steps = 0;
         state.alone.clear();
+        state.changes_before.clear();
         state.trace.clear();
         state.leases.clear();
         state.account.forget_deeds();
@@ -370,6 +377,7 @@ impl SimDisk {
         let mut state = self.lock();
         state.steps = 0;
         state.alone.clear();
+        state.changes_before.clear();
         state.plan = plan;
     }
 
@@ -383,6 +391,14 @@ impl SimDisk {
     pub fn steps_that_matter(&self) -> Vec<usize> {
         let state = self.lock();
         (1..=state.steps).filter(|step| !state.alone.get(step - 1).copied().unwrap_or(false)).collect()
+    }
+
+    /// The steps before which a crash leaves something else than before the step in front: between two of them the server has only
+    /// looked, and nobody has acted.
+    pub fn crashes_that_matter(&self) -> Vec<usize> {
+        let state = self.lock();
+        let before = &state.changes_before;
+        (1..=before.len()).filter(|step| *step == 1 || before[step - 1] != before[step - 2]).collect()
     }
 
     /// One line for each step and each stranger's act since [`SimDisk::begin`].
@@ -634,12 +650,15 @@ impl SimDisk {
             state.steps += 1;
             let step = state.steps;
             state.strangers(step, When::Before);
+            let changes = state.changes;
+            state.changes_before.push(changes);
             if state.crashes(step, When::Before) {
                 state.dead = true;
                 state.trace.push(format!("{step:4} -- crash"));
                 (None, None, true)
             } else {
                 state.alone.push(alone);
+                state.changes += usize::from(!only_looks(operation));
                 state.tick();
                 let (made, failure) = match state.failure(step) {
                     Some((When::Before, cause)) => (None, Some(cause)),
@@ -1690,6 +1709,7 @@ impl State {
 
     fn act(&mut self, act: &Act) {
         self.tick();
+        self.changes += 1;
         let outcome = match act {
             Act::Save { path, bytes } => self.save(path, bytes),
             Act::Create { path, bytes } if self.find(path).is_none() => self.save(path, bytes),
@@ -1910,6 +1930,15 @@ fn commutes(operation: &str, label: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a step leaves the disk as it is, and everything that would be left of it.
+fn only_looks(operation: &str) -> bool {
+    matches!(
+        operation,
+        "root" | "open_dir" | "dir_status" | "look" | "is_the_only_path" | "open" | "status" | "read" | "list" | "lease"
+            | "is_unbroken" | "space" | "clock"
+    )
 }
 
 fn is_visible(path: &str) -> bool {

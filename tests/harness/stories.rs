@@ -297,6 +297,11 @@ impl Story for Asking {
     }
 
     fn start(&self, disk: &SimDisk) -> Server {
+        if !self.keeps && !self.request.precondition().is_empty() && has_settled_swap(disk) {
+            // The swap was confirmed before its entry lost the tail. A stranger may have replaced or removed the upload since, which
+            // makes nobody the owner again of the version that the client named.
+            disk.disown(BEFORE.as_bytes());
+        }
         let server = self.server(disk);
         if !self.keeps && disk.bytes_at(self.request.judged_at()).as_deref() == self.brings() {
             // The upload stands, or the removal is done, although nobody may have been told: nobody is owed what it replaced.
@@ -361,6 +366,13 @@ impl Story for Asking {
             _ => false,
         }
     }
+}
+
+/// Whether something that was swapped out lies in noclobber's own folder under its settled name, which has no tail.
+fn has_settled_swap(disk: &SimDisk) -> bool {
+    let everywhere = disk.contents_everywhere();
+    let is_settled = |path: &str| !path.contains('~') && !path.ends_with(" (upload)");
+    everywhere.iter().any(|(path, _)| path.starts_with(".noclobber/swap/") && is_settled(path))
 }
 
 /// The tag of a content, as it stands in a header.
