@@ -11,7 +11,7 @@ use std::time::Duration;
 use noclobber::store::disk::Cause;
 
 use super::invariants::{Answer, Broken, End};
-use super::sim_disk::{Crash, Crashed, Event, Plan, SimDisk, When};
+use super::sim_disk::{Crash, Crashed, Event, Matters, Plan, SimDisk, When};
 use super::stranger::{Act, Script};
 
 /// Longer than a displaced file is kept in sight.
@@ -52,10 +52,8 @@ pub struct Tally {
 /// The steps of one run.
 #[derive(Debug)]
 struct Steps {
-    count: usize,
-    that_matter: Vec<usize>,
+    matters: Vec<Matters>,
     crashes: Vec<usize>,
-    trace: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -68,8 +66,9 @@ struct Worst {
 /// Every call fails once, with each of `causes`, and a sync or a write also after it did its work.
 pub fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
     let mut tally = Tally::of(story, "every step fails");
-    let Steps { count, trace, .. } = rehearse(story, &[], &[]);
-    for at in 1..=count {
+    let rehearsed = rehearse(story, &[], &[]);
+    let trace = rehearsed.trace();
+    for at in 1..=rehearsed.steps() {
         for &cause in causes {
             tally.point(story, vec![Event::Fail { at, cause }], &[]);
         }
@@ -89,7 +88,7 @@ pub fn fail_every_step<S: Story>(story: &S, causes: &[Cause]) -> Tally {
 /// before it leaves, and is not tried again.
 pub fn crash_at_every_step<S: Story>(story: &S) -> Tally {
     let mut tally = Tally::of(story, "every step crashes");
-    for crash in rehearse(story, &[], &[]).crashes() {
+    for crash in Steps::of(&rehearse(story, &[], &[])).crashes() {
         tally.crash(story, crash, Depth { cuts: true, again: true });
     }
     tally
@@ -100,8 +99,8 @@ pub fn crash_at_every_step<S: Story>(story: &S) -> Tally {
 pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script], cuts: bool) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step crashes");
     for script in scripts {
-        place(&[], &script.acts, &mut |plan, rest| {
-            let steps = rehearse(story, plan, rest);
+        place(&[], &script.acts, cuts, &mut |plan, rest| {
+            let steps = Steps::of(&rehearse(story, plan, rest));
             for crash in steps.crashes() {
                 tally.crash(story, [plan, &later(rest), &crash[..]].concat(), Depth { cuts, again: false });
             }
@@ -115,7 +114,7 @@ pub fn crash_among_strangers<S: Story>(story: &S, scripts: &[Script], cuts: bool
 pub fn strangers_at_every_step<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers at every step");
     for script in scripts {
-        place(&[], &script.acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
+        place(&[], &script.acts, false, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
     }
     tally
 }
@@ -130,7 +129,7 @@ pub fn two_strangers_at_every_step<S: Story>(
     for (number, one) in ones.iter().enumerate() {
         for other in others[number.min(others.len())..].iter().filter(|other| both(one, other)) {
             for acts in interleavings(&one.acts, &other.acts) {
-                place(&[], &acts, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
+                place(&[], &acts, false, &mut |plan, rest| tally.point(story, plan.to_vec(), rest));
             }
         }
     }
@@ -141,9 +140,9 @@ pub fn two_strangers_at_every_step<S: Story>(
 pub fn fail_among_strangers<S: Story>(story: &S, scripts: &[Script]) -> Tally {
     let mut tally = Tally::of(story, "strangers, and every step fails");
     for script in scripts {
-        place(&[], &script.acts, &mut |plan, rest| {
-            let steps = rehearse(story, plan, rest);
-            for at in 1..=steps.count {
+        place(&[], &script.acts, false, &mut |plan, rest| {
+            let steps = Steps::of(&rehearse(story, plan, rest));
+            for at in 1..=steps.matters.len() {
                 tally.point(story, [plan, &[Event::Fail { at, cause: Cause::Failed }]].concat(), rest);
             }
             steps
@@ -178,12 +177,7 @@ struct Depth {
 
 impl Steps {
     fn of(disk: &SimDisk) -> Self {
-        Self {
-            count: disk.steps(),
-            that_matter: disk.steps_that_matter(),
-            crashes: disk.crashes_that_matter(),
-            trace: disk.trace(),
-        }
+        Self { matters: disk.matters(), crashes: disk.crashes_that_matter() }
     }
 
     /// A plan for each crash that leaves something else than another one, and the last one, in which the request is answered first.
@@ -354,20 +348,20 @@ fn finish_story<S: Story>(story: &S, disk: &SimDisk, server: &S::Server, acts: V
 }
 
 /// Tries every placement of the acts: the first on every step, each later one on every step from there, and what is left after the
-/// end. Of two acts or more, each is put only before the steps to which it can make a difference. `run` is given a plan and the rest,
-/// and says which steps there were.
-fn place(plan: &[Event], acts: &[Act], run: &mut dyn FnMut(&[Event], &[Act]) -> Steps) {
+/// end; but for the steps where it would come to the same as just after them. `cuts` says whether the power is cut too. `run` is given a
+/// plan and the rest, and says which steps there were.
+fn place(plan: &[Event], acts: &[Act], cuts: bool, run: &mut dyn FnMut(&[Event], &[Act]) -> Steps) {
     let steps = run(plan, acts);
     let Some((next, rest)) = acts.split_first() else { return };
     let placed = plan.iter().filter_map(|event| match event {
         Event::Stranger { at, .. } => Some(*at),
         _ => None,
     });
-    let (count, from) = placed.fold((acts.len(), 1), |(count, from), at| (count + 1, from.max(at)));
-    let places = if count > 1 { steps.that_matter } else { (1..=steps.count).collect() };
-    for at in places.into_iter().filter(|at| *at >= from) {
+    let from = placed.max().unwrap_or(1);
+    let places = (1..).zip(&steps.matters).filter(|(at, matters)| *at >= from && matters.to(next, cuts));
+    for (at, _) in places {
         let event = Event::Stranger { at, when: When::Before, act: next.clone() };
-        place(&[plan, &[event]].concat(), rest, run);
+        place(&[plan, &[event]].concat(), rest, cuts, run);
     }
 }
 
@@ -384,12 +378,12 @@ fn interleavings(one: &[Act], other: &[Act]) -> Vec<Vec<Act>> {
     }
 }
 
-/// Runs a story once to see which steps it has.
-fn rehearse<S: Story>(story: &S, plan: &[Event], rest: &[Act]) -> Steps {
+/// Runs a story once to see which steps it has. What is returned has seen the request and nothing more.
+fn rehearse<S: Story>(story: &S, plan: &[Event], rest: &[Act]) -> SimDisk {
     let (disk, server) = story.set_up();
     disk.begin([plan, &later(rest)].concat());
     story.operate(&disk, &server);
-    Steps::of(&disk)
+    disk
 }
 
 /// Acts that come after every step.

@@ -117,8 +117,8 @@ struct State {
     steps: usize,
     /// When the last step was over.
     stepped: Timestamp,
-    /// For each step, whether it matters to no stranger.
-    alone: Vec<bool>,
+    /// For each step, to which of the strangers' acts its side matters.
+    matters: Vec<Matters>,
     /// Counts what changes anything that a crash leaves.
     changes: usize,
     /// What was counted just before each step, after the strangers who act before it.
@@ -292,7 +292,7 @@ impl SimDisk {
             next: ROOT,
             steps: 0,
             stepped: now,
-            alone: Vec::new(),
+            matters: Vec::new(),
             changes: 0,
             changes_before: Vec::new(),
             trace: Vec::new(),
@@ -364,7 +364,7 @@ impl SimDisk {
         state.settle();
         assert!(state.leases.iter().all(|lease| lease.dropped.is_some()), "no lease is held between stories");
         state.steps = 0;
-        state.alone.clear();
+        state.matters.clear();
         state.changes_before.clear();
         state.trace.clear();
         state.leases.clear();
@@ -376,7 +376,7 @@ impl SimDisk {
     pub fn resume(&self, plan: Plan) {
         let mut state = self.lock();
         state.steps = 0;
-        state.alone.clear();
+        state.matters.clear();
         state.changes_before.clear();
         state.plan = plan;
     }
@@ -386,11 +386,9 @@ impl SimDisk {
         self.lock().steps
     }
 
-    /// The steps before which a stranger's act can make a difference, but for a change of mode: just before any other step it comes to
-    /// the same as just after.
-    pub fn steps_that_matter(&self) -> Vec<usize> {
-        let state = self.lock();
-        (1..=state.steps).filter(|step| !state.alone.get(step - 1).copied().unwrap_or(false)).collect()
+    /// For each step, to which of the strangers' acts its side matters.
+    pub fn matters(&self) -> Vec<Matters> {
+        self.lock().matters.clone()
     }
 
     /// The steps before which a crash leaves something else than before the step in front: between two of them the server has only
@@ -632,10 +630,10 @@ impl SimDisk {
         call: impl FnOnce(&mut State) -> std::result::Result<T, Cause>,
     ) -> Result<T> {
         let label = label(&self.lock());
-        let alone = commutes(operation, &label);
+        let matters = Matters::of(operation, &label);
         let pace = lock(&self.0.pace).clone();
         // Bytes do not change, nobody asks for a second lease in vain, and nothing crashes while two threads take turns.
-        let unnoticed = alone || matches!(operation, "read" | "is_unbroken" | "sync_dir");
+        let unnoticed = matters != Matters::Always || matches!(operation, "read" | "is_unbroken");
         if let Some(pace) = pace.filter(|_| !unnoticed) {
             pace.before_step();
         }
@@ -657,7 +655,7 @@ impl SimDisk {
                 state.trace.push(format!("{step:4} -- crash"));
                 (None, None, true)
             } else {
-                state.alone.push(alone);
+                state.matters.push(matters);
                 state.changes += usize::from(!only_looks(operation));
                 state.tick();
                 let (made, failure) = match state.failure(step) {
@@ -1918,17 +1916,48 @@ impl State {
 /// What became of a stranger's act, in a word for the trace; either way it is over.
 type Acted = std::result::Result<&'static str, &'static str>;
 
-/// Whether a step neither sees nor changes anything that a stranger's act could: it is about noclobber's own folder, about a file without
-/// a name, or about which folder it is.
-fn commutes(operation: &str, label: &str) -> bool {
-    match operation {
-        "root" | "open_dir" | "dir_status" | "is_the_only_path" | "space" | "clock" | "copy_attributes" => true,
-        "look" | "link" | "list" | "make_dir" | "create_named" => label.contains(".noclobber/"),
-        "create_nameless" | "reserve" => true,
-        "write" | "set_mtime" | "sync_file" | "finish_writing" | "status" | "lease" | "is_unbroken" => {
-            label.contains("(no name)")
+/// Whether it matters to a stranger's act on which side of a step it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matters {
+    /// It may.
+    Always,
+    /// Only if the power is cut afterwards.
+    ToCuts,
+    /// The step neither sees nor changes anything that the act could: it is about noclobber's own folder, about a file without a name, or
+    /// about which folder it is.
+    Never,
+}
+
+impl Matters {
+    /// Whether to act just before the step and just after it can come to different ends. A change of mode is seen by steps that see
+    /// nothing else of a file.
+    pub fn to(self, act: &Act, cuts: bool) -> bool {
+        match self {
+            _ if matches!(act, Act::Chmod { .. }) => true,
+            Self::Always => true,
+            Self::ToCuts => cuts,
+            Self::Never => false,
         }
-        _ => false,
+    }
+
+    fn of(operation: &str, label: &str) -> Self {
+        let is_own = |path: &str| path == OWN || path.starts_with(".noclobber/");
+        let never = match operation {
+            "root" | "open_dir" | "dir_status" | "is_the_only_path" | "space" | "clock" | "copy_attributes" => true,
+            "look" | "list" | "make_dir" | "create_named" => is_own(label),
+            "link" => label.contains(" at .noclobber/"),
+            "rename_new" => label.split(" , ").all(is_own),
+            "create_nameless" | "reserve" => true,
+            "write" | "set_mtime" | "sync_file" | "finish_writing" | "status" | "lease" | "is_unbroken" => {
+                label.contains("(no name)")
+            }
+            _ => false,
+        };
+        match operation {
+            _ if never => Self::Never,
+            "sync_dir" => Self::ToCuts,
+            _ => Self::Always,
+        }
     }
 }
 
