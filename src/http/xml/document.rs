@@ -30,6 +30,9 @@ pub(super) const NAMESPACES_MAX: usize = 64;
 /// The longest namespace, in bytes: it is compared and remembered wherever a name in it stands.
 pub(super) const NAMESPACE_BYTES_MAX: usize = 1024;
 
+/// The longest name of an element, with its prefix, in bytes.
+pub(super) const NAME_BYTES_MAX: usize = 1024;
+
 /// The most that the copied elements of one body may come to, in bytes.
 pub(super) const COPIES_BYTES_MAX: usize = BODY_BYTES_MAX;
 
@@ -243,6 +246,10 @@ impl<'x> Document<'x> {
             let begin = self.position();
             if self.text[begin..].starts_with("<!D") || self.text[begin..].starts_with("<!d") {
                 return Err(XmlError::Doctype);
+            }
+            // Before the reader copies it.
+            if has_long_name(&self.text.as_bytes()[begin..]) {
+                return Err(TooLarge("a name that is too long"));
             }
             let event =
                 self.reader.read_event().map_err(|_| Malformed("tags, comments or references do not add up"))?;
@@ -494,6 +501,16 @@ fn begins_name(c: char) -> bool {
 fn continues_name(c: char) -> bool {
     let is_mark = matches!(c, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}');
     is_mark || begins_name(c)
+}
+
+/// Whether a tag begins here whose name goes on for longer than a name may.
+fn has_long_name(text: &[u8]) -> bool {
+    let Some(name) = text.strip_prefix(b"<").filter(|name| !name.starts_with(b"!") && !name.starts_with(b"?")) else {
+        return false;
+    };
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    let ends = |byte: &u8| is_space(*byte) || matches!(byte, b'/' | b'>' | b'<');
+    name.len() > NAME_BYTES_MAX && !name[..=NAME_BYTES_MAX].iter().any(ends)
 }
 
 /// Takes what stands in a tag behind its name apart.
@@ -861,6 +878,9 @@ mod tests {
             (format!("<a {}/>", (0..50_000).map(|number| format!("b{number}='' ")).collect::<String>()), 1),
             (format!("<a {}/>", (0..20_000).map(|number| format!("xmlns:p{number}='urn:x' ")).collect::<String>()), 1),
             (declarations, DEPTH_MAX + 1),
+            (format!("<a><{}/></a>", "b".repeat(NAME_BYTES_MAX + 1)), 2),
+            (format!("<{}", "b".repeat(250_000)), 1),
+            (format!("<a></{}", "b".repeat(250_000)), 2),
             (format!("<a>{}</a>", "b".repeat(BODY_BYTES_MAX)), 0),
         ] {
             let (end, steps) = read(body.as_bytes());
@@ -871,6 +891,7 @@ mod tests {
             format!("{}{}", "<a>".repeat(DEPTH_MAX), "</a>".repeat(DEPTH_MAX)),
             format!("<a {}/>", (0..ATTRIBUTES_MAX).map(|number| format!("b{number}='' ")).collect::<String>()),
             format!("<a>{}</a>", "<b/>".repeat(ELEMENTS_MAX - 1)),
+            format!("<{0}></{0}>", "b".repeat(NAME_BYTES_MAX)),
         ] {
             assert_eq!(read(body.as_bytes()).0, Ok(()), "{}", &body[..40]);
         }
