@@ -398,4 +398,3 @@ fn acts_of(plan: &[Event], rest: &[Act]) -> Vec<Act> {
     });
     planned.chain(rest.iter().cloned()).collect()
 }
-

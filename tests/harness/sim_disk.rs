@@ -1965,8 +1965,19 @@ impl Matters {
 fn only_looks(operation: &str) -> bool {
     matches!(
         operation,
-        "root" | "open_dir" | "dir_status" | "look" | "is_the_only_path" | "open" | "status" | "read" | "list" | "lease"
-            | "is_unbroken" | "space" | "clock"
+        "root"
+            | "open_dir"
+            | "dir_status"
+            | "look"
+            | "is_the_only_path"
+            | "open"
+            | "status"
+            | "read"
+            | "list"
+            | "lease"
+            | "is_unbroken"
+            | "space"
+            | "clock"
     )
 }
 
