@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use actix_http::RequestHead;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
@@ -42,21 +44,34 @@ impl Attempt {
         }
     }
 
-    /// Ends it in this way.
-    pub(super) fn ends<T>(mut self, how: Result<T, Trouble>) -> Result<T, Trouble> {
+    /// Ends it in this way. If it failed, that is noted before anybody is told.
+    pub(super) async fn ends<T>(mut self, how: Result<T, Trouble>) -> Result<T, Trouble> {
         self.is_over = match &how {
             Ok(_) => true,
             Err(trouble) => self.knows_conditions && is_own_condition(trouble),
         };
+        if let Some(noting) = self.note_failure() {
+            let _ = noting.await;
+        }
         how
+    }
+
+    /// Notes that it failed, if it did: on the blocking pool, since the disk is asked which path it has for the name.
+    fn note_failure(&mut self) -> Option<JoinHandle<()>> {
+        if std::mem::replace(&mut self.is_over, true) {
+            return None;
+        }
+        self.share.not_stored_as_asked(self.client.clone(), &self.path, now());
+        let (share, client, path) = (Arc::clone(&self.share), self.client.clone(), self.path.clone());
+        // Where there is no runtime any more the server is ending, and nobody will be served.
+        let runtime = Handle::try_current().ok()?;
+        Some(runtime.spawn_blocking(move || share.not_stored(client, &path, now())))
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.share.not_stored(self.client.clone(), &self.path, now());
-        }
+        self.note_failure();
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
     }
     let asked = parse(head)?;
     let attempt = Attempt::new(verbs, head, &asked.path);
-    attempt.ends(judge_early(verbs, head, &asked).await)
+    attempt.ends(judge_early(verbs, head, &asked).await).await
 }
 
 /// Answers PUT.
@@ -80,14 +80,14 @@ pub(super) async fn put(
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
     let attempt = Attempt::new(verbs, head, &asked.path);
-    attempt.ends(store(verbs, head, body, asked).await)
+    attempt.ends(store(verbs, head, body, asked).await).await
 }
 
 async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &Asked) -> Result<HttpResponse, Trouble> {
     names_a_file(verbs, asked).await?;
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
-    let watch = watch(verbs, &plan, &changed);
+    let watch = watch(verbs, &plan, &changed).await?;
     let source = Source { verbs, body, pace: Pace::of_upload(&verbs.settings), watch, changed };
     let path = plan.path.clone();
     let (stored, checksums) = match plan.announced {
@@ -169,13 +169,14 @@ fn judge(
 }
 
 /// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
-fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Option<UploadWatch> {
+async fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, Trouble> {
     let takes_a_while = plan.announced.is_none_or(|length| length > SMALL);
     if plan.precondition.is_empty() || !takes_a_while {
-        return None;
+        return Ok(None);
     }
-    let changed = Arc::clone(changed);
-    Some(verbs.share.watch_upload(&plan.path, &plan.precondition, Box::new(move || changed.notify_one())))
+    let (changed, path, precondition) = (Arc::clone(changed), plan.path.clone(), plan.precondition.clone());
+    let wake = Box::new(move || changed.notify_one());
+    verbs.ask(move |share| Ok(Some(share.watch_upload(&path, &precondition, wake)))).await
 }
 
 async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {

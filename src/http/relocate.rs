@@ -34,7 +34,7 @@ pub(super) async fn relocate(
     let precondition = precondition(head, asked)?;
     let wanted = wanted(head, asked)?;
     let attempt = Attempt::new(verbs, head, &wanted.to);
-    attempt.ends(carry_out(verbs, head, asked, act, precondition, wanted).await)
+    attempt.ends(carry_out(verbs, head, asked, act, precondition, wanted).await).await
 }
 
 async fn carry_out(

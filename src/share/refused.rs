@@ -63,6 +63,11 @@ impl Share {
         self.refused.remember(client, path.into_owned(), now);
     }
 
+    /// As [`Share::not_stored`], without a look at the disk: at the path as it was asked for.
+    pub fn not_stored_as_asked(&self, client: Client, path: &SharePath, now: Timestamp) {
+        self.refused.remember(client, path.clone(), now);
+    }
+
     /// Takes note that something was stored: what was refused before is over.
     pub(super) fn was_stored(&self, path: &SharePath, precondition: &Precondition) {
         self.refused.forget(precondition.submitted().client().clone(), path);
