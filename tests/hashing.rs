@@ -136,3 +136,37 @@ fn the_queue_of_hashings_has_an_end() {
     server.get("/new.txt").expect_body("text");
     waiting.into_iter().for_each(Connection::break_off);
 }
+
+/// A program writes within one tick of the disk's clock, after a file was identified: nothing shows that it has changed, and what is read of it
+/// then is not told of the version that was identified.
+#[test]
+fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
+    use std::sync::Arc;
+
+    use noclobber::share::{Settings, Share, Target};
+    use noclobber::store::disk::{Abilities, Tier};
+    use noclobber::store::index::Index;
+
+    use crate::harness::sim_disk::{Features, SimDisk};
+    use crate::harness::stories::share_path;
+    use crate::harness::stranger::write_in_place;
+
+    for grain in [Duration::from_millis(4), Duration::from_millis(10), Duration::from_secs(1)] {
+        let features = Features::of(Tier::A);
+        let abilities = Abilities { time_grain: grain, ..features.abilities };
+        let disk = SimDisk::new(Features { abilities, ..features });
+        disk.place("a", "first");
+        let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), Settings::default(), disk.now()).unwrap();
+        let read = || match share.read(&share_path("a"), disk.now()).unwrap() {
+            Target::File(content, identity) => (content, identity),
+            Target::Collection(_) => unreachable!(),
+        };
+        let (content, identity) = read();
+        write_in_place(0, "a", "other").iter().for_each(|act| disk.act(act));
+        assert!(content.is_exactly_unchanged(), "{grain:?}: the stamp says nothing of it");
+        let is_told = |content, identity| share.read_identified(content, identity, |_| {});
+        assert!(!is_told(&content, &identity), "{grain:?}");
+        let (content, identity) = read();
+        assert!(is_told(&content, &identity), "{grain:?}");
+    }
+}

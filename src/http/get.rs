@@ -94,18 +94,17 @@ pub(super) async fn send(
     if let Some(checksums) = verbs.share.checksums(&asked.path, &identity.validators.shown) {
         describe.add("oc-checksum", &checksums);
     }
-    if let Some(value) = wanted_digest(verbs, head, &content).await? {
+    if let Some(value) = wanted_digest(verbs, head, &content, &identity).await? {
         describe.set(HeaderName::from_static("repr-digest"), value);
     }
     match ranges {
         Ranges::Unsatisfiable => Err(Wrong::Range(content.size()).into()),
         Ranges::Whole => {
-            // Asked before it is read: what a program writes later shows in the stamp.
-            let may_be_kept = || verbs.share.is_settled(content.stamp(), now()).unwrap_or(false);
+            // What a program wrote after it was identified shows in the stamp, then and only then.
             if remember == Remember::IfSmall
                 && is_plain(request, asked)
                 && content.size() <= FILE_BYTES_MAX
-                && may_be_kept()
+                && identity.is_settled()
                 && let Some(bytes) = read_small(verbs, &content).await?
             {
                 keep(verbs, head, asked, &content, &identity, &describe, bytes.clone());
@@ -204,16 +203,21 @@ fn send_parts(request: &HttpRequest, mut describe: Headers, content: Content, pa
 }
 
 /// `Repr-Digest`, if the client wants one and the file is small enough to be read for it.
-async fn wanted_digest(verbs: &Verbs, head: &RequestHead, content: &Content) -> Result<Option<HeaderValue>, Trouble> {
+async fn wanted_digest(
+    verbs: &Verbs,
+    head: &RequestHead,
+    content: &Content,
+    identity: &Identity,
+) -> Result<Option<HeaderValue>, Trouble> {
     let Some(algorithm) = digest::wanted(&head.headers) else { return Ok(None) };
-    let content = content.clone();
+    let (content, identity) = (content.clone(), identity.clone());
     let answer = verbs.ask(move |share| {
         if !share.is_cheap_to_hash(&content) {
             return Ok(None);
         }
         let mut digest = digest::ReprDigest::new(algorithm);
-        let whole = content.read_all(|bytes| digest.update(bytes));
-        Ok((whole.is_ok() && content.is_exactly_unchanged()).then(|| digest.finish()))
+        let is_right = share.read_identified(&content, &identity, |bytes| digest.update(bytes));
+        Ok(is_right.then(|| digest.finish()))
     });
     answer.await
 }

@@ -299,7 +299,7 @@ impl<'a> Answer<'a> {
         }
         self.left_to_read = left;
         let mut checker = Checker::of_checksums();
-        content.read_all(|bytes| checker.update(bytes)).ok().filter(|()| content.is_exactly_unchanged())?;
+        self.share.read_identified(&content, &identity, |bytes| checker.update(bytes)).then_some(())?;
         let checksums = checker.finish().ok().flatten()?;
         // They are right whether or not this can be noted.
         let _ = self.share.note_checksums(&path, tag, &checksums);

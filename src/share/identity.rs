@@ -60,6 +60,13 @@ pub struct Identity {
     pub is_busy: bool,
 }
 
+impl Identity {
+    /// Whether its stamp was settled before its content was read: what changes it from then on shows in the stamp.
+    pub fn is_settled(&self) -> bool {
+        self.validators.stamp.is_some()
+    }
+}
+
 impl Share {
     /// Identifies the open file at a path. Asks for a lease only if nothing is remembered of it.
     pub(super) fn identify(

@@ -175,6 +175,18 @@ impl Share {
         matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
     }
 
+    /// Reads all of what was identified, a piece at a time; says whether it was that version to the end. Where its stamp was not settled, another
+    /// may have come that looks the same: the content alone tells then.
+    pub fn read_identified(&self, content: &Content, identity: &Identity, mut each: impl FnMut(&[u8])) -> bool {
+        let mut hasher = blake3::Hasher::new();
+        let whole = content.read_all(|piece| {
+            hasher.update(piece);
+            each(piece);
+        });
+        let is_this = identity.is_settled() || identity.hash == Some(ContentHash::finish(&hasher));
+        whole.is_ok() && is_this && content.is_exactly_unchanged()
+    }
+
     /// What a version is, for a client that was refused.
     pub fn describe(&self, identity: &Identity) -> Current {
         write::current(identity)
