@@ -13,7 +13,7 @@ use noclobber::store::commit::{LastLink, Seen, Surprise, Surprises, Swap, Tree};
 use noclobber::store::disk::{Disk, Tier};
 use noclobber::store::history::{History, KeepLimits};
 
-use crate::harness::client::tag_of;
+use crate::harness::client::{percent_encode, tag_of};
 use crate::harness::dav::lock_info;
 use crate::harness::disk_images::{Bound, DiskImage, FuseDisk};
 use crate::harness::sim_disk::{Features, SimDisk};
@@ -384,6 +384,71 @@ fn what_is_kept_of_a_file_is_the_same_in_every_case() {
         assert_eq!(server.names("Docs").len(), 1, "{:?}", server.names("Docs"));
         assert_eq!(server.properties("/docs/report.TXT", "<t:a/>").value("{urn:t}a"), "noted");
         is_spelt_anew(&server);
+    }
+}
+
+/// A program writes the name of what is locked, or of a folder above it, in another way that stands for the same: in other letters' case where
+/// the disk makes no difference, or composed in another way. The lock holds as before, for others and for its holder, and so does what it pins.
+#[test]
+fn a_lock_holds_when_a_program_spells_its_name_anew() {
+    const TEST: &str = "a_lock_holds_when_a_program_spells_its_name_anew";
+    // What is locked, how the part of it is spelt that is renamed, and how it is spelt anew.
+    let in_case = [("top/e/b.txt", "top", "TOP"), ("top/e/b.txt", "e", "E"), ("top/e/b.txt", "b.txt", "B.TXT")];
+    let composed = [
+        ("caf\u{e9}/e/b.txt", "caf\u{e9}", "cafe\u{301}"),
+        ("top/caf\u{e9}/b.txt", "caf\u{e9}", "cafe\u{301}"),
+        ("top/e/caf\u{e9}", "caf\u{e9}", "cafe\u{301}"),
+    ];
+    let disks = [(FuseDisk::exfat().map(Some), in_case), (FuseDisk::ntfs_that_folds().map(Some), in_case)];
+    for (disk, renames) in disks.into_iter().chain([(Ok(None), composed)]) {
+        let disk = match disk {
+            Ok(disk) => disk,
+            Err(why) => {
+                left_out(TEST, &why);
+                continue;
+            }
+        };
+        let server = match &disk {
+            Some(disk) => Server::on(disk.path()),
+            None => Server::start(),
+        };
+        let url = |path: &str| {
+            let names: Vec<_> = path.split('/').map(|name| percent_encode(name.as_bytes())).collect();
+            format!("/{}", names.join("/"))
+        };
+        for (number, (locked, from, to)) in renames.into_iter().enumerate() {
+            for deep in [false, true] {
+                let top = format!("{number}-{deep}");
+                let was = format!("{top}/{locked}");
+                let is = was.replacen(&format!("/{from}"), &format!("/{to}"), 1);
+                let told = format!("{was} to {is}, deep: {deep}");
+                let root = if deep { url(&top) } else { url(&was) };
+                server.put(format!("{}?mkdirs", url(&was))).body("first").expect(201);
+                let token = server.locked(&root, if deep { "infinity" } else { "0" });
+                let holding = |request: Request| request.states(format!("<{root}> (<{token}>)"));
+                holding(server.put(url(&was)).body("locked")).expect(204);
+                let upto = |path: &str, name: &str| {
+                    server.local(&path[..path.find(&format!("/{name}")).unwrap() + 1 + name.len()])
+                };
+                fs::rename(upto(&was, from), upto(&is, to)).expect(&told);
+                for path in [url(&was), url(&is)] {
+                    server.put(&path).body("blind").expect(423);
+                    server.delete(&path).expect(423);
+                    server.moving(&path, "/moved").expect(423);
+                    server.lock(&path, "exclusive", "0").expect(423);
+                    assert_eq!(server.tokens_on(&path), [&*token], "{told}");
+                }
+                server.delete(url(&top)).expect(423);
+                holding(server.put(url(&is)).body("by its holder")).expect(204);
+                server.write(&is, "a local program's");
+                holding(server.put(url(&is)).body("mine")).expect(412);
+                holding(server.delete(url(&is))).expect(412);
+                holding(server.delete(url(&top))).expect(412);
+                server.unlock(url(&is), &token).expect(204);
+                assert_eq!(server.tokens_on(&url(&is)), [""; 0], "{told}");
+                server.delete(url(&top)).expect(204);
+            }
+        }
     }
 }
 

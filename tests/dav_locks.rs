@@ -539,6 +539,70 @@ fn a_lock_on_a_folder_pins_what_was_written_with_it() {
     server.put("/d/a.txt").body("three").expect(204);
 }
 
+/// A folder goes only with the locked files in it as they were when they were locked, or last written with the lock: whatever takes it away or
+/// puts something else in its place, however deep they are, and whichever lock says so.
+#[test]
+fn a_folder_does_not_go_over_a_locked_file_that_has_changed() {
+    let server = Server::start();
+    let mut number = 0;
+    for (lock, of_folder) in [("e/b.txt", false), ("e", true), ("", true)] {
+        for change in ["nothing", "its bytes", "it was removed", "a folder took its place"] {
+            for way in ["DELETE", "MOVE away", "COPY over", "MOVE over"] {
+                number += 1;
+                let told = format!("a lock on {lock:?}, {change}, {way}");
+                let (top, other) = (format!("/d{number}"), format!("/x{number}"));
+                let file = format!("{top}/e/b.txt");
+                server.put(format!("{file}?mkdirs")).body("as it was locked").expect(201);
+                server.put(format!("{other}/x.txt?mkdirs")).body("other").expect(201);
+                let root = format!("{top}/{lock}").trim_end_matches('/').to_owned();
+                let token = server.locked(&root, if of_folder { "infinity" } else { "0" });
+                let holding = |request: Request| request.states(format!("<{root}> (<{token}>)"));
+                if of_folder {
+                    holding(server.put(&file).body("written with the lock")).expect(204);
+                }
+                let here = server.local(&file[1..]);
+                match change {
+                    "its bytes" => std::fs::write(&here, "a local program's").unwrap(),
+                    "it was removed" => std::fs::remove_file(&here).unwrap(),
+                    "a folder took its place" => {
+                        std::fs::remove_file(&here).unwrap();
+                        std::fs::create_dir(&here).unwrap();
+                    }
+                    _ => {}
+                }
+                let answer = holding(match way {
+                    "DELETE" => server.delete(&top),
+                    "MOVE away" => server.moving(&top, format!("/away{number}")),
+                    "COPY over" => server.copying(&other, &top),
+                    _ => server.moving(&other, &top),
+                })
+                .send();
+                if change == "nothing" {
+                    assert!(matches!(answer.status, 201 | 204), "{told}: {answer}");
+                    continue;
+                }
+                assert_eq!(answer.status, 412, "{told}: {answer}");
+                assert!(server.local(format!("{}/e", &top[1..])).exists(), "{told}: it went");
+                assert!(server.local(&other[1..]).join("x.txt").exists(), "{told}: the other went");
+                if change == "its bytes" {
+                    assert_eq!(server.read(&file[1..]), "a local program's", "{told}");
+                }
+            }
+        }
+    }
+    // What took the place of the locked file itself is no version of it either.
+    server.put("/a.txt").body("locked").expect(201);
+    let token = server.locked("/a.txt", "0");
+    std::fs::remove_file(server.local("a.txt")).unwrap();
+    server.write("a.txt/inside.txt", "a local program's");
+    server.delete("/a.txt").holding(&token).expect(412);
+    server.moving("/a.txt", "/b").holding(&token).expect(412);
+    server.put("/c.txt").body("c").expect(201);
+    server.moving("/c.txt", "/a.txt").states(format!("</a.txt> (<{token}>)")).expect(412);
+    server.copying("/c.txt", "/a.txt").states(format!("</a.txt> (<{token}>)")).expect(412);
+    assert_eq!(server.read("a.txt/inside.txt"), "a local program's");
+}
+
 /// Where it is allowed, the root of the share can be locked like any folder.
 #[test]
 fn the_share_itself_can_be_locked_where_that_is_allowed() {

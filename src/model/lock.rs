@@ -151,6 +151,8 @@ pub enum NotAdded {
 #[derive(Debug)]
 pub struct Locks {
     by_root: BTreeMap<Box<[u8]>, Vec<Arc<Lock>>>,
+    /// The roots that some file system takes for one path, by that path, folded.
+    alike: BTreeMap<Box<[u8]>, BTreeSet<Box<[u8]>>>,
     by_token: HashMap<LockToken, Arc<Lock>>,
     by_expiry: BTreeSet<(Timestamp, LockToken)>,
     weight: usize,
@@ -216,14 +218,21 @@ impl Lock {
     }
 
     fn weight(&self) -> usize {
-        // The path stands in the lock and in the order of roots.
-        let texts = self.token.0.len() + 2 * self.root.as_bytes().len() + self.owner.as_ref().map_or(0, |o| o.len());
+        // The path stands in the lock, in the order of roots, and twice where its other spellings are found.
+        let texts = self.token.0.len() + 4 * self.root.as_bytes().len() + self.owner.as_ref().map_or(0, |o| o.len());
         WEIGHT_OF_ONE + texts + self.pins_below.weight()
     }
 
     /// The version that a file must have for a change that is made with it.
     pub fn pin_of(&self, path: &SharePath) -> Option<&EntityTag> {
         if *path == self.root { self.pin.as_ref() } else { self.pins_below.get(path) }
+    }
+
+    /// The versions that the files below a path must have for it to go with this lock.
+    fn pins_inside<'a>(&'a self, path: &'a SharePath) -> impl Iterator<Item = (&'a SharePath, &'a EntityTag)> {
+        let own = self.pin.as_ref().map(|pin| (&self.root, pin));
+        let below = self.pins_below.0.iter().map(|(pinned, pin)| (pinned, pin));
+        own.into_iter().chain(below).filter(move |(pinned, _)| *pinned != path && pinned.is_within(path))
     }
 
     /// What counts as one address: of IPv6 the network, where one client has as many addresses as it likes.
@@ -301,6 +310,15 @@ impl Pins {
         self.0.iter().find(|(pinned, _)| pinned == path).map(|(_, tag)| tag)
     }
 
+    /// The pinned paths that some file system takes for this one or for something below it, although they are spelt otherwise.
+    fn spelt_otherwise<'a>(&'a self, path: &'a SharePath) -> impl Iterator<Item = &'a SharePath> {
+        let wanted = folded(path);
+        let is_alike = move |pinned: &SharePath| {
+            folded(pinned).strip_prefix(&*wanted).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        self.0.iter().map(|(pinned, _)| pinned).filter(move |pinned| !pinned.is_within(path) && is_alike(pinned))
+    }
+
     fn set(&mut self, path: &SharePath, tag: Option<EntityTag>) {
         self.0.retain(|(pinned, _)| pinned != path);
         self.0.extend(tag.map(|tag| (path.clone(), tag)));
@@ -339,6 +357,11 @@ impl Submitted {
         self.tokens.iter()
     }
 
+    /// Whether there are any.
+    pub fn has_tokens(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// The client that sent them.
     pub fn client(&self) -> &Client {
         &self.client
@@ -374,8 +397,8 @@ impl Conflict {
 impl Locks {
     /// No locks yet.
     pub fn new(limits: LockLimits) -> Self {
-        let (by_root, by_token, by_expiry, by_address) = Default::default();
-        Self { by_root, by_token, by_expiry, weight: 0, by_address, limits }
+        let (by_root, alike, by_token, by_expiry, by_address) = Default::default();
+        Self { by_root, alike, by_token, by_expiry, weight: 0, by_address, limits }
     }
 
     /// How many there are, the expired ones among them that nobody has taken out yet.
@@ -446,6 +469,63 @@ impl Locks {
         above.iter().filter_map(|lock| self.change(&lock.token, now, forget)).collect()
     }
 
+    /// The locks whose root some file system takes for this path, for a folder above or for something below, although it is spelt otherwise.
+    /// Whether the disk does, who calls has to find out.
+    pub fn spelt_otherwise(&self, path: &SharePath) -> Vec<Arc<Lock>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut roots: Vec<&[u8]> = Vec::new();
+        for place in std::iter::successors(Some(path.clone()), |place| place.split().map(|(above, _)| above)) {
+            let alike = self.alike.get(&*folded(&place)).into_iter().flatten();
+            roots.extend(alike.map(|root| &**root).filter(|root| *root != place.as_bytes()));
+        }
+        let (_, begin, end) = below(&folded(path));
+        let alike = self.alike.range::<[u8], _>((as_slice(&begin), as_slice(&end))).flat_map(|(_, roots)| roots);
+        roots.extend(alike.map(|root| &**root).filter(|root| {
+            !(path.is_root() || root.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/')))
+        }));
+        roots.into_iter().filter_map(|root| self.by_root.get(root)).flatten().cloned().collect()
+    }
+
+    /// Takes note that the root of a lock, and with it all below, is spelt otherwise now. `None` where there is no such lock.
+    pub fn respell(&mut self, token: &LockToken, root: &SharePath) -> Option<Arc<Lock>> {
+        let old = self.by_token.get(token)?.clone();
+        let mut new = Lock { root: root.clone(), ..(*old).clone() };
+        for (pinned, _) in &mut new.pins_below.0 {
+            let inside = &pinned.as_bytes()[old.root.as_bytes().len()..];
+            *pinned = SharePath::parse_disk(&[root.as_bytes(), inside].concat()).ok()?;
+        }
+        self.take_out(&old);
+        let new = Arc::new(new);
+        self.put_in(&new);
+        Some(new)
+    }
+
+    /// As [`Locks::spelt_otherwise`], for what locks above `path` have pinned at and below it.
+    pub fn pins_spelt_otherwise(&self, path: &SharePath, now: Timestamp) -> Vec<(LockToken, SharePath)> {
+        let pins = |lock: Arc<Lock>| {
+            let pinned: Vec<_> = lock.pins_below.spelt_otherwise(path).cloned().collect();
+            pinned.into_iter().map(move |pinned| (lock.token.clone(), pinned))
+        };
+        self.covering(path, now).into_iter().flat_map(pins).collect()
+    }
+
+    /// As [`Locks::respell`], for what a lock has pinned below its root.
+    pub fn respell_pin(
+        &mut self,
+        token: &LockToken,
+        pinned: &SharePath,
+        spelling: &SharePath,
+        now: Timestamp,
+    ) -> Option<Arc<Lock>> {
+        self.change(token, now, |lock| {
+            let pin = lock.pins_below.get(pinned).cloned();
+            lock.pins_below.set(pinned, None);
+            lock.pins_below.set(spelling, pin);
+        })
+    }
+
     /// Takes a lock out. `None` where there is none of this name.
     pub fn remove(&mut self, token: &LockToken) -> Option<Arc<Lock>> {
         let lock = self.by_token.get(token)?.clone();
@@ -497,6 +577,18 @@ impl Locks {
     /// The live locks whose root is `path` or lies below it, from the top.
     pub fn at_or_below(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
         self.rooted_within(path).filter(|lock| lock.is_live(now)).cloned().collect()
+    }
+
+    /// The versions to which the submitted locks pin what lies below `path`.
+    pub fn pins_inside(&self, path: &SharePath, submitted: &Submitted, now: Timestamp) -> Vec<(SharePath, EntityTag)> {
+        if self.is_empty() || !submitted.has_tokens() {
+            return Vec::new();
+        }
+        let above = self.covering(path, now).into_iter().filter(|lock| lock.root != *path);
+        let locks = above.chain(self.at_or_below(path, now)).filter(|lock| submitted.holds(lock));
+        let pins =
+            |lock: Arc<Lock>| lock.pins_inside(path).map(|(at, pin)| (at.clone(), pin.clone())).collect::<Vec<_>>();
+        locks.flat_map(pins).collect()
     }
 
     /// The lock that stands in the way of a new one, if any does (RFC 4918 §6.1, §7.4).
@@ -565,6 +657,7 @@ impl Locks {
 
     fn put_in(&mut self, lock: &Arc<Lock>) {
         self.by_root.entry(lock.root.as_bytes().into()).or_default().push(lock.clone());
+        self.alike.entry(folded(&lock.root)).or_default().insert(lock.root.as_bytes().into());
         self.by_token.insert(lock.token.clone(), lock.clone());
         self.by_expiry.insert((lock.expires, lock.token.clone()));
         self.count(lock, true);
@@ -575,6 +668,13 @@ impl Locks {
             here.retain(|other| other.token != lock.token);
             if here.is_empty() {
                 self.by_root.remove(lock.root.as_bytes());
+                let folded = folded(&lock.root);
+                if let Some(alike) = self.alike.get_mut(&folded) {
+                    alike.remove(lock.root.as_bytes());
+                    if alike.is_empty() {
+                        self.alike.remove(&folded);
+                    }
+                }
             }
         }
         self.by_token.remove(&lock.token);
@@ -603,13 +703,8 @@ impl Locks {
 
     /// The locks of each root within `path`. What lies below a folder follows its name and a slash; `a-b` lies between `a` and `a/b`.
     fn roots_within(&self, path: &SharePath) -> impl Iterator<Item = &Vec<Arc<Lock>>> {
-        let bytes = path.as_bytes();
-        let (itself, begin, end) = if path.is_root() {
-            (None, Bound::Unbounded, Bound::Unbounded)
-        } else {
-            let (begin, end) = ([bytes, b"/"].concat(), [bytes, &[b'/' + 1]].concat());
-            (self.by_root.get(bytes), Bound::Included(begin), Bound::Excluded(end))
-        };
+        let (has_name, begin, end) = below(path.as_bytes());
+        let itself = if has_name { self.by_root.get(path.as_bytes()) } else { None };
         let below = self.by_root.range::<[u8], _>((as_slice(&begin), as_slice(&end))).map(|(_, locks)| locks);
         itself.into_iter().chain(below)
     }
@@ -618,6 +713,21 @@ impl Locks {
 /// When a lock ends that is granted now. One for ever ends with the calendar.
 pub fn expiry(timeout: Option<Duration>, now: Timestamp) -> Timestamp {
     now.plus(timeout.unwrap_or(Duration::MAX))
+}
+
+/// Whether a path has a name, and between which bytes lies what is below it.
+fn below(path: &[u8]) -> (bool, Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    if path.is_empty() {
+        return (false, Bound::Unbounded, Bound::Unbounded);
+    }
+    let (begin, end) = ([path, b"/"].concat(), [path, &[b'/' + 1]].concat());
+    (true, Bound::Included(begin), Bound::Excluded(end))
+}
+
+/// What some file system takes for one path is the same here.
+fn folded(path: &SharePath) -> Box<[u8]> {
+    let names: Vec<Vec<u8>> = path.names().map(|name| name.folded(<[u8]>::to_vec)).collect();
+    names.join(&b'/').into()
 }
 
 fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
@@ -1204,5 +1314,78 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn pinned(mut lock: Lock, below: &[(&str, &str)]) -> Lock {
+        let tag = |text: &str| EntityTag::received(false, text.as_bytes());
+        lock.pin = Some(tag("itself"));
+        below.iter().for_each(|(at, text)| lock.pins_below.set(&path(at), Some(tag(text))));
+        lock
+    }
+
+    #[test]
+    fn what_goes_with_a_folder_is_pinned_by_every_lock_that_was_submitted() {
+        let mut table = Locks::new(LockLimits::default());
+        table.add(pinned(lock(1, "d", Shared, Below), &[("d/a", "one"), ("d/e/b", "two")]), start()).unwrap();
+        table.add(pinned(lock(2, "d/e/b", Shared, Itself), &[]), start()).unwrap();
+        for (inside, numbers, expected) in [
+            ("d", &[1, 2][..], &["d/a", "d/e/b", "d/e/b"][..]),
+            ("d/e", &[1, 2], &["d/e/b", "d/e/b"]),
+            ("d/e", &[2], &["d/e/b"]),
+            ("d/e/b", &[1, 2], &[]),
+            ("d", &[3], &[]),
+            ("", &[1], &["d", "d/a", "d/e/b"]),
+            ("d/ee", &[1, 2], &[]),
+        ] {
+            let pins = table.pins_inside(&path(inside), &submitted(numbers, Principal::Anonymous), start());
+            let paths: Vec<_> = pins.iter().map(|(at, _)| String::from_utf8_lossy(at.as_bytes())).collect();
+            assert_eq!(paths, expected, "in {inside:?} by {numbers:?}");
+        }
+        let another = submitted(&[1, 2], Principal::named("another"));
+        assert!(table.pins_inside(&path("d"), &another, start()).is_empty());
+    }
+
+    #[test]
+    fn a_lock_is_found_by_every_spelling_and_follows_to_another() {
+        let mut table = table(&[(1, "Docs/caf\u{e9}", Exclusive, Below), (2, "docs/Other", Exclusive, Itself)]);
+        let pins = [("Docs/caf\u{e9}/A.txt", "one"), ("Docs/caf\u{e9}/b.txt", "two")];
+        table.remove(&token(1));
+        table.add(pinned(lock(1, "Docs/caf\u{e9}", Exclusive, Below), &pins), start()).unwrap();
+        for (asked, expected) in [
+            ("Docs/caf\u{e9}", &[][..]),
+            ("Docs/cafe\u{301}", &[1]),
+            ("DOCS/CAF\u{c9}/below/it", &[1]),
+            ("Docs", &[2]),
+            ("DOCS", &[1, 2]),
+            ("docs", &[1]),
+            ("", &[]),
+            ("doc", &[]),
+            ("docs/OTHER", &[2]),
+        ] {
+            let mut found = numbers(&table.spelt_otherwise(&path(asked)));
+            found.sort_unstable();
+            assert_eq!(found, expected, "{asked:?}");
+        }
+        let alike = |table: &Locks, asked: &str| {
+            let found = table.pins_spelt_otherwise(&path(asked), start());
+            found
+                .into_iter()
+                .map(|(_, pinned)| String::from_utf8_lossy(pinned.as_bytes()).into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(alike(&table, "Docs/caf\u{e9}/a.TXT"), ["Docs/caf\u{e9}/A.txt"]);
+        assert!(alike(&table, "Docs/caf\u{e9}/A.txt").is_empty());
+        let weight = table.weight;
+        let moved = table.respell(&token(1), &path("DOCS/cafe\u{301}")).expect("it is there");
+        assert_eq!(moved.pin_of(&path("DOCS/cafe\u{301}/b.txt")).map(EntityTag::opaque), Some(&b"two"[..]));
+        assert_eq!(numbers(&table.covering(&path("DOCS/cafe\u{301}/x"), start())), [1]);
+        assert!(table.covering(&path("Docs/caf\u{e9}"), start()).is_empty());
+        let (from, to) = (path("DOCS/cafe\u{301}/b.txt"), path("DOCS/cafe\u{301}/B.TXT"));
+        let lock = table.respell_pin(&token(1), &from, &to, start()).expect("it is there");
+        assert!(lock.pin_of(&from).is_none());
+        assert_eq!(lock.pin_of(&to).map(EntityTag::opaque), Some(&b"two"[..]));
+        assert!(table.weight > weight, "the longer spelling weighs more");
+        table.remove_tree(&path(""));
+        assert!(table.alike.is_empty() && table.weight == 0);
     }
 }

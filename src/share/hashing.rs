@@ -141,7 +141,7 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Vec<SharePath>> {
-        let has_tokens = precondition.submitted().tokens().next().is_some();
+        let has_tokens = precondition.submitted().has_tokens();
         let mut places = Vec::new();
         if !precondition.asks_for_content() && !has_tokens && precondition.states().is_none() {
             return Ok(places);

@@ -12,8 +12,8 @@ use crate::model::precondition::{Header, Precondition};
 use crate::model::principal::Principal;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
-use crate::store::commit::Seen;
-use crate::store::disk::Kind;
+use crate::store::commit::{Inside, Seen};
+use crate::store::disk::{Cause, Kind, Opened};
 
 use super::Share;
 use super::identity::{Effort, Identity};
@@ -38,6 +38,14 @@ pub(super) struct LockTable {
 /// No lock is added while this is held.
 pub(super) type Still<'a> = RwLockReadGuard<'a, ()>;
 
+/// What is in a folder that submitted locks pin.
+pub(super) enum Pinned {
+    /// These files, and each is the version that it was.
+    AsTheyWere(Vec<Inside>),
+    /// Among others these large files, whose content has to be known first.
+    Unhashed(Vec<SharePath>),
+}
+
 /// What a client asks of a new lock.
 #[derive(Clone, Debug)]
 pub struct LockWish {
@@ -60,6 +68,16 @@ pub struct Taken {
     pub lock: Arc<Lock>,
     /// Whether an empty file was made for it.
     pub created: bool,
+}
+
+impl Pinned {
+    /// The files, where large ones may be hashed whenever they are judged.
+    pub(super) fn into_files(self) -> Vec<Inside> {
+        match self {
+            Self::AsTheyWere(files) => files,
+            Self::Unhashed(_) => Vec::new(),
+        }
+    }
 }
 
 impl LockTable {
@@ -94,7 +112,7 @@ impl Share {
 
     /// The locks that cover a path, as [`Share::place_of`] has it.
     pub fn locks_on(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
-        self.locks.table().covering(path, now)
+        self.table_about(path).covering(path, now)
     }
 
     /// Whether there is any lock at all.
@@ -167,7 +185,7 @@ impl Share {
     ) -> Outcome<()> {
         let path = &*self.spelled(path)?;
         self.judge_states_alone(path, precondition, now)?;
-        let lock = self.locks.table().named(token, now).cloned().filter(|lock| lock.covers(path));
+        let lock = self.table_about(path).named(token, now).cloned().filter(|lock| lock.covers(path));
         let Some(lock) = lock else { return Err(Refusal::ForeignToken.into()) };
         if lock.holder != *precondition.submitted().principal() {
             return Err(Refusal::NotYours.into());
@@ -184,7 +202,7 @@ impl Share {
         touches: Touches,
         now: Timestamp,
     ) -> Outcome<()> {
-        let missing = self.locks.table().missing_for(path, touches, precondition.submitted(), now);
+        let missing = self.table_about(path).missing_for(path, touches, precondition.submitted(), now);
         if missing.is_empty() { Ok(()) } else { Err(Refusal::Locked { by: self.roots(&missing) }.into()) }
     }
 
@@ -204,6 +222,104 @@ impl Share {
         Err(Refusal::PreconditionFailed { header: Header::LockToken, of, current: identity.map(current) }.into())
     }
 
+    /// Judges whether a folder that is to go is one, as far as the submitted locks know, and every file in it the version that they were taken
+    /// on. Large files are hashed if `may_hash`.
+    pub(super) fn judge_pins_inside(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        may_hash: bool,
+        now: Timestamp,
+    ) -> Outcome<Pinned> {
+        let changed = |of, current| Refusal::PreconditionFailed { header: Header::LockToken, of, current };
+        if !self.pins(path, precondition, now).is_empty() {
+            return Err(changed(Subject { path: path.clone(), is_collection: true }, None).into());
+        }
+        let (mut files, mut unhashed) = (Vec::new(), Vec::new());
+        for (at, pin) in self.pins_inside(path, precondition, now) {
+            let asks = matches!(pin.form(), TagForm::Content(_));
+            let effort = match (asks, may_hash) {
+                (false, _) => Effort::Recall,
+                (true, false) => Effort::HashSmall,
+                (true, true) => Effort::Hash,
+            };
+            let known = self.identify_inside(&at, effort, now)?;
+            match known {
+                Some(known) if known.is_busy => return Err(Refusal::OpenForWriting.into()),
+                Some(known) if asks && !may_hash && known.hash.is_none() => unhashed.push(at),
+                Some(known) if known.validators.strongly_match(&pin) => {
+                    files.push(Inside { path: at, stamp: known.stamp });
+                }
+                known => return Err(changed(Subject::file(&at), known.as_ref().map(current)).into()),
+            }
+        }
+        Ok(if unhashed.is_empty() { Pinned::AsTheyWere(files) } else { Pinned::Unhashed(unhashed) })
+    }
+
+    /// Which version a file in a folder is whose mutex is held; `None` where no file is.
+    fn identify_inside(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Option<Identity>> {
+        let disk = self.tree.disk();
+        match self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes())) {
+            Ok(Opened::File(file, status)) => Ok(Some(self.identify(path, &file, &status, effort, now)?)),
+            Ok(_) => Ok(None),
+            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The files in a folder whose content has to be known to judge the locks that were submitted for them.
+    pub(super) fn pinned_contents_inside(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Vec<SharePath> {
+        let mut pins = self.pins_inside(path, precondition, now);
+        pins.retain(|(_, pin)| matches!(pin.form(), TagForm::Content(_)));
+        pins.into_iter().map(|(at, _)| at).collect()
+    }
+
+    fn pins_inside(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Vec<(SharePath, EntityTag)> {
+        if !precondition.submitted().has_tokens() {
+            return Vec::new();
+        }
+        self.follow_pins(path, now);
+        self.table_about(path).pins_inside(path, precondition.submitted(), now)
+    }
+
+    /// The locks, as far as a path is concerned: what is at it, above and below it goes by the path that the disk has now. Another program may
+    /// have written a name in another way, which the disk takes for the same.
+    fn table_about(&self, path: &SharePath) -> MutexGuard<'_, Locks> {
+        let alike = self.locks.table().spelt_otherwise(path);
+        for lock in alike {
+            if let Ok(root) = self.spelled(&lock.root)
+                && *root != lock.root
+            {
+                let lock = self.locks.table().respell(&lock.token, &root);
+                lock.inspect(|lock| self.note(lock));
+            }
+        }
+        self.locks.table()
+    }
+
+    /// As [`Share::table_about`], for what locks above have pinned.
+    fn follow_pins(&self, path: &SharePath, now: Timestamp) {
+        let alike = self.table_about(path).pins_spelt_otherwise(path, now);
+        for (token, pinned) in alike {
+            if let Ok(spelling) = self.spelled(&pinned)
+                && *spelling != pinned
+            {
+                let lock = self.locks.table().respell_pin(&token, &pinned, &spelling, now);
+                lock.inspect(|lock| self.note(lock));
+            }
+        }
+    }
+
     /// Whether the content of a file has to be known to judge the locks that were submitted for it.
     pub(super) fn pins_ask_for_content(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
         self.pins(path, precondition, now).iter().any(|pin| matches!(pin.form(), TagForm::Content(_)))
@@ -220,7 +336,7 @@ impl Share {
 
     /// Locks end where their root is no more (RFC 4918 §6.1), and what was pinned there is none of those above any more.
     pub(super) fn drop_locks_in(&self, path: &SharePath, now: Timestamp) {
-        let unpinned = self.locks.table().unpin(path, true, now);
+        let unpinned = self.table_about(path).unpin(path, true, now);
         unpinned.iter().for_each(|lock| self.note(lock));
         let gone = self.locks.table().remove_tree(path);
         gone.iter().for_each(|lock| self.index.note_lock(lock.token.as_str(), None));
@@ -228,7 +344,7 @@ impl Share {
 
     /// Locks end in what was replaced, and pins; one on its very name stays, since the name does.
     pub(super) fn drop_locks_below(&self, path: &SharePath, now: Timestamp) {
-        let unpinned = self.locks.table().unpin(path, false, now);
+        let unpinned = self.table_about(path).unpin(path, false, now);
         unpinned.iter().for_each(|lock| self.note(lock));
         let within = self.locks.table().at_or_below(path, now);
         within.iter().filter(|lock| lock.root != *path).for_each(|lock| self.drop_lock(&lock.token));
@@ -265,7 +381,7 @@ impl Share {
             pins_below: Pins::default(),
         };
         let _nothing_under_way = self.locks.gate.write().unwrap_or_else(PoisonError::into_inner);
-        let added = self.locks.table().add(lock, now);
+        let added = self.table_about(path).add(lock, now);
         added.map_err(|why| match why {
             NotAdded::Conflict(conflict) => self.conflict(&conflict).into(),
             NotAdded::Full | NotAdded::FullForAddress | NotAdded::LongOwner | NotAdded::KnownToken => {
@@ -340,10 +456,11 @@ impl Share {
     }
 
     fn submitted_on(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Vec<Arc<Lock>> {
-        if precondition.submitted().tokens().next().is_none() {
+        if !precondition.submitted().has_tokens() {
             return Vec::new();
         }
-        let covering = self.locks.table().covering(path, now);
+        self.follow_pins(path, now);
+        let covering = self.table_about(path).covering(path, now);
         covering.into_iter().filter(|lock| precondition.submitted().holds(lock)).collect()
     }
 

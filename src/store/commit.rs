@@ -83,11 +83,22 @@ impl Site {
     }
 }
 
+/// A file in a folder that was seen: the folder goes only with this state of it.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// Its path.
+    pub path: SharePath,
+    /// The state.
+    pub stamp: Stamp,
+}
+
 /// A site whose mutex is held.
 #[derive(Debug)]
 pub struct Claim<'a> {
     tree: &'a Tree,
     site: Site,
+    /// What is to be in a folder that is taken out.
+    inside: Vec<Inside>,
     /// `None` where the other name of a [`Pair`] has the same mutex.
     _guard: Option<PathGuard<'a>>,
 }
@@ -320,7 +331,7 @@ impl Tree {
             let guard = self.mutexes.take(PathKey::new(site.folder, &site.name));
             let Some(now) = self.site_below(&self.disk.root_afresh()?, path)? else { return Ok(None) };
             if now.folder == site.folder {
-                return Ok(Some(Claim { tree: self, site: now, _guard: Some(guard) }));
+                return Ok(Some(Claim { tree: self, site: now, inside: Vec::new(), _guard: Some(guard) }));
             }
             site = now;
         }
@@ -708,6 +719,11 @@ impl<'a> Claim<'a> {
         &self.site
     }
 
+    /// A folder at this name is not taken out unless these files in it are what they were.
+    pub fn goes_only_with(&mut self, inside: Vec<Inside>) {
+        self.inside = inside;
+    }
+
     /// Looks: opens, then asks for a lease, then takes the state. A stamp read before the lease would prove nothing.
     pub fn look(&self) -> Result<Seen> {
         let disk = &self.tree.disk;
@@ -1038,7 +1054,7 @@ impl<'a> Claim<'a> {
     ) -> Result<Option<Why>> {
         let attributes = |status: &Status| (status.kind, status.mode, status.uid, status.gid);
         let same_content = match expected.kind {
-            Kind::Dir => out.stamp.id == expected.stamp.id,
+            Kind::Dir => out.stamp.id == expected.stamp.id && self.holds_what_it_should(place, entry)?,
             _ => out.stamp.same_content_as(&expected.stamp),
         };
         if same_content && attributes(out) == attributes(expected) {
@@ -1056,6 +1072,22 @@ impl<'a> Claim<'a> {
             Leased::Unavailable => None,
         };
         Ok(None)
+    }
+
+    /// Whether the files that were seen in a folder which was taken out are still in it as they were.
+    fn holds_what_it_should(&self, place: &Place<'_>, entry: &EntryName) -> Result<bool> {
+        if self.inside.is_empty() {
+            return Ok(true);
+        }
+        let disk = &self.tree.disk;
+        let folder = disk.open_dir(&place.dir, entry.to_name().as_bytes())?;
+        for Inside { path, stamp } in &self.inside {
+            let there = disk.look_path(&folder, history::relative(path, &self.site.path))?;
+            if !there.is_some_and(|there| there.kind == Kind::File && there.stamp.same_content_as(stamp)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn sync(&self, place: &Place<'_>) -> Result<()> {

@@ -12,7 +12,8 @@ use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
 use super::super::history::Place;
 use super::super::path_mutex::{PathKey, UnderWay};
 use super::{
-    Calm, Changed, Claim, HeldWhat, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, naming, unsure,
+    Calm, Changed, Claim, HeldWhat, Inside, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, naming,
+    unsure,
 };
 
 /// How many folders of the history wait to be removed if they are empty.
@@ -89,8 +90,8 @@ impl Tree {
                 return Ok(Some(Pair {
                     tree: self,
                     is_one_name,
-                    source: Claim { tree: self, site: at_now, _guard: source_guard },
-                    target: Claim { tree: self, site: to_now, _guard: target_guard },
+                    source: Claim { tree: self, site: at_now, inside: Vec::new(), _guard: source_guard },
+                    target: Claim { tree: self, site: to_now, inside: Vec::new(), _guard: target_guard },
                 }));
             }
             (at, to) = (at_now, to_now);
@@ -112,6 +113,11 @@ impl<'a> Pair<'a> {
     /// The name that it is moved to.
     pub fn target(&self) -> &Claim<'a> {
         &self.target
+    }
+
+    /// As [`Claim::goes_only_with`], of a folder at the target.
+    pub fn target_goes_only_with(&mut self, inside: Vec<Inside>) {
+        self.target.goes_only_with(inside);
     }
 
     /// Whether both are one name, in two spellings.
