@@ -27,7 +27,7 @@ use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::Stop;
-use crate::share::{KeptAt, KeptVersion, Settings, Share};
+use crate::share::{KeptAt, KeptVersion, Settings, Share, Wanted};
 use crate::store::disk::{Kind, Tier};
 use crate::store::history::KeepLimits;
 use crate::store::index::Index;
@@ -37,6 +37,9 @@ use crate::store::properties::PropertyLimits;
 
 /// How many members PROPFIND tells of everything below a folder, unless it may tell all.
 const PROPFIND_MEMBERS_MAX: usize = 10_000;
+
+/// How many versions the command line reads at once.
+const PAGE: usize = 10_000;
 
 /// How often displaced files are looked at again, where it is time.
 const TICK: Duration = Duration::from_secs(1);
@@ -79,30 +82,50 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
     let share = open_share(&plain(&which.folder)?, Lock::NotNeeded)?;
     let path = share_path(&which.folder, which.path.as_deref())?;
-    let versions = share.all_versions(&path).map_err(explain)?;
     let mut out = io::stdout().lock();
     if which.json {
-        return print_json(&mut out, &versions);
+        return print_json(&mut out, &share, &path);
     }
-    for KeptAt { path, version } in &versions {
+    let count = each_version(&share, &path, |KeptAt { path, version }| {
         writeln!(out, "{}  {:>12}  {}", version.id.as_str(), describe_size(version), escaped(&path.to_text()))?;
-    }
-    if versions.is_empty() {
+        Ok(())
+    })?;
+    if count == 0 {
         writeln!(out, "Nothing is kept of {}.", escaped(&path.to_text()))?;
     }
     Ok(())
 }
 
 /// One array, a version a line.
-fn print_json(out: &mut impl io::Write, versions: &[KeptAt]) -> anyhow::Result<()> {
+fn print_json(out: &mut impl io::Write, share: &Share, path: &SharePath) -> anyhow::Result<()> {
     write!(out, "[")?;
     let mut separator = "\n";
-    for version in versions {
+    let count = each_version(share, path, |version| {
         write!(out, "{separator}{}", serde_json::to_string(&Described::with_path(version))?)?;
         separator = ",\n";
-    }
-    writeln!(out, "{}]", if versions.is_empty() { "" } else { "\n" })?;
+        Ok(())
+    })?;
+    writeln!(out, "{}]", if count == 0 { "" } else { "\n" })?;
     Ok(())
+}
+
+/// Calls `each` for the versions of a path and of all below, the newest first, and says how many there were. No more than a page of them is
+/// held at once.
+fn each_version(
+    share: &Share,
+    path: &SharePath,
+    mut each: impl FnMut(&KeptAt) -> anyhow::Result<()>,
+) -> anyhow::Result<usize> {
+    let (mut count, mut before) = (0, None);
+    loop {
+        let page = share.versions_below(path, Wanted { before, count: PAGE }).map_err(explain)?;
+        page.items.iter().try_for_each(&mut each)?;
+        count += page.items.len();
+        before = page.items.last().map(|last| (last.version.id.clone(), last.path.clone()));
+        if !page.goes_on {
+            return Ok(count);
+        }
+    }
 }
 
 /// Brings a version back; what is there now goes into the history.

@@ -2,6 +2,7 @@
 //! was answered well is done, and a fault says which of the two it was.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use noclobber::model::lock::{LockToken, Reach, Scope};
 use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::share::outcome::{Outcome, Stop};
-use noclobber::share::{Amendment, LockWish, Relocation, Settings, Share};
+use noclobber::share::{Amendment, LockWish, Relocation, Settings, Share, Wanted};
 use noclobber::store::disk::{Cause, Tier};
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -19,7 +20,7 @@ use crate::harness::stories::share_path;
 
 type Deed = fn(&Share, &SimDisk) -> Outcome<()>;
 
-const DEEDS: [(&str, Deed); 16] = [
+const DEEDS: [(&str, Deed); 19] = [
     ("PUT of a new file", |share, disk| put(share, disk, "new", false)),
     ("PUT over a file", |share, disk| put(share, disk, "a", false)),
     ("PUT that makes folders", |share, disk| put(share, disk, "n/m/new", true)),
@@ -36,6 +37,9 @@ const DEEDS: [(&str, Deed); 16] = [
     ("COPY over a file", |share, disk| copy(share, disk, "a", "b")),
     ("COPY of a folder", |share, disk| copy(share, disk, "d", "new")),
     ("COPY of a folder over a file", |share, disk| copy(share, disk, "d", "b")),
+    ("POST that restores a file", |share, disk| restore(share, disk, "was/kept")),
+    ("POST that restores a file and the folders above it", |share, disk| restore(share, disk, "gone/far/kept")),
+    ("POST that restores a folder and those above it", |share, disk| restore(share, disk, "gone/near")),
 ];
 
 fn plain() -> Precondition {
@@ -75,6 +79,13 @@ fn copy(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
     share.copy(&between(from, to), true, &plain(), disk.now()).map(drop)
 }
 
+fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
+    let path = share_path(path);
+    let newest =
+        share.versions(&path, Wanted { before: None, count: 1 }, &mut || ControlFlow::Continue(()))?.items.remove(0);
+    share.restore(&path, &newest.id, true, &plain(), disk.now()).map(drop)
+}
+
 /// What clients see, and what of an upload or a copy lies about unfinished.
 #[derive(Debug, PartialEq)]
 struct Sight {
@@ -99,6 +110,9 @@ fn served(tier: Tier) -> (SimDisk, Share) {
     for (path, bytes) in [("a", "first"), ("b", "second"), ("d/x", "third"), ("d/e/y", "fourth")] {
         disk.place(path, bytes);
     }
+    for path in ["was/kept", "gone/far/kept", "gone/near/inside"] {
+        disk.place(path, "it was kept");
+    }
     disk.begin(vec![]);
     let settings = Settings {
         keep: Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 50 }),
@@ -109,6 +123,9 @@ fn served(tier: Tier) -> (SimDisk, Share) {
         ..Settings::default()
     };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
+    for path in ["was/kept", "gone/far/kept", "gone/near", "gone"] {
+        share.delete(&share_path(path), &plain(), disk.now()).expect("deleted");
+    }
     (disk, share)
 }
 

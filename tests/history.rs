@@ -854,3 +854,79 @@ fn versions_of_the_longest_paths_are_versions_like_any_other() {
     server.versions(&path).expect(["one", "two", "one"]);
     assert!(!server.log().contains("tried again") && !server.log().contains("cannot"), "{}", server.log());
 }
+
+/// The versions of all paths come a page at a time, the newest first, and a page holds no more than was asked for.
+#[test]
+fn the_versions_of_all_paths_come_in_pages() {
+    use std::time::Duration;
+
+    use noclobber::model::precondition::Precondition;
+    use noclobber::share::{Settings, Share, Wanted};
+    use noclobber::store::disk::Tier;
+    use noclobber::store::history::KeepLimits;
+
+    use crate::harness::sim_disk::{Features, SimDisk};
+    use crate::harness::stories::share_path;
+
+    let disk = SimDisk::new(Features::of(Tier::A));
+    let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 50 });
+    let index = noclobber::store::index::Index::in_memory();
+    let settings = Settings { keep, ..Settings::default() };
+    let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
+    // Two paths at each time.
+    for number in 0..10 {
+        let now = disk.now().plus(Duration::from_secs(number));
+        for path in ["a", "d/b", "d/e/c"].iter().take(1 + number as usize % 3) {
+            disk.place(path, "x");
+            share.delete(&share_path(path), &Precondition::default(), now).unwrap();
+        }
+    }
+    for below in ["", "a", "d", "d/e", "d/e/c", "none"] {
+        let page = |before, count| share.versions_below(&share_path(below), Wanted { before, count }).unwrap();
+        let all = page(None, 1000).items;
+        assert!(all.is_sorted_by(|one, next| (&one.version.id, &one.path) > (&next.version.id, &next.path)));
+        for count in [1, 2, 3, 100] {
+            let (mut told, mut before) = (Vec::new(), None);
+            loop {
+                let page = page(before.take(), count);
+                assert!(page.items.len() <= count);
+                told.extend(page.items.iter().map(|kept| (kept.version.id.clone(), kept.path.clone())));
+                before = told.last().cloned();
+                if !page.goes_on {
+                    break;
+                }
+            }
+            let all: Vec<_> = all.iter().map(|kept| (kept.version.id.clone(), kept.path.clone())).collect();
+            assert_eq!(told, all, "below {below:?}, {count} at once");
+        }
+    }
+    assert_eq!(share.versions_below(&share_path(""), Wanted { before: None, count: 1000 }).unwrap().items.len(), 19);
+}
+
+/// Folders that were made for what could not come back go again, whatever stands in its way.
+#[test]
+fn what_cannot_be_restored_leaves_no_folders() {
+    let server = Server::start();
+    server.put("/d/e/a.txt?mkdirs").body("one").expect(201);
+    server.mkcol("/d/e/f").expect(201);
+    let id = |answer: crate::harness::Answer| answer.field("noclobber-displaced").to_owned();
+    let (file, folder) = (id(server.delete("/d/e/a.txt").expect(204)), id(server.delete("/d/e/f").expect(204)));
+    server.delete("/d").expect(204);
+    for (path, version) in [("/d/e/a.txt", &file), ("/d/e/f", &folder)] {
+        let restore = || server.post(format!("{path}?restore={version}&mkdirs"));
+        restore().if_match("\"x\"").expect(412);
+        server.post(format!("{path}?restore=2020-01-01T00-00-00.000000Z&mkdirs")).expect(404);
+        server.post(format!("{path}?restore={version}")).expect(409);
+        assert!(!server.local("d").exists(), "{path}");
+        // A lock on the name that is to be taken, which somebody has removed since.
+        server.put("/d/e/locked?mkdirs").body("x").expect(201);
+        let token = server.locked("/d/e", "infinity");
+        std::fs::remove_dir_all(server.local("d")).unwrap();
+        restore().expect(423);
+        assert!(!server.local("d/e").exists(), "{path}");
+        assert!(!server.local("d").exists(), "{path}");
+        server.unlock("/d/e", &token).expect(204);
+    }
+    server.post(format!("/d/e/a.txt?restore={file}&mkdirs")).expect(201);
+    server.get("/d/e/a.txt").expect_body("one");
+}

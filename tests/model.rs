@@ -9,7 +9,7 @@ use std::time::Duration;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{KeptVersion, Settings, Share, Target};
+use noclobber::share::{KeptVersion, Settings, Share, Target, Wanted};
 use noclobber::store::disk::Tier;
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -302,7 +302,7 @@ proptest! {
 }
 
 fn all_versions(share: &Share, path: &SharePath) -> Vec<KeptVersion> {
-    match share.versions(path, None, usize::MAX, &mut || ControlFlow::Continue(())) {
+    match share.versions(path, Wanted { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(())) {
         Err(Stop::Refusal(Refusal::NotFound)) => Vec::new(),
         page => page.expect("listed").items,
     }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use noclobber::share::Wanted;
+
 use crate::harness::disk_images::{DiskImage, Kind};
 use crate::harness::{Dice, Server, eventually, left_out};
 
@@ -91,6 +93,49 @@ fn an_upload_never_takes_what_was_displaced_today() {
     let after = contents(&server, "/victim.bin");
     assert!(after.first() == before.first() && after.last() == before.last(), "{} versions are left", after.len());
     server.wait_for_log("the history gave");
+}
+
+/// A copy of a folder takes room from the history as one of a file does: if all of it will fit then, and nothing otherwise.
+#[test]
+fn a_copy_of_a_folder_takes_room_from_the_history_if_it_fits() {
+    let test = "a_copy_of_a_folder_takes_room_from_the_history_if_it_fits";
+    for (deep, fits) in [(true, true), (true, false), (false, true)] {
+        let Some(disk) = small_disk(test, "size=32m,nr_inodes=200") else { return };
+        let server = Server::with("--history-percent=100").folder(disk.path()).start();
+        let mut dice = Dice::new(24);
+        for _ in 0..4 {
+            server.put("/a.bin").body(dice.bytes(4 * MEBIBYTE)).expect_any(&[201, 204]);
+        }
+        age(&server, "a.bin", 9);
+        let before = contents(&server, "/a.bin");
+        for (number, folder) in ["/d", "/d/e", "/d/f"].into_iter().enumerate() {
+            server.put(format!("{folder}/{number}.bin?mkdirs")).body(dice.bytes(2 * MEBIBYTE)).expect(201);
+        }
+        let left = if fits { 4 } else { 0 };
+        fs::write(server.local("local.bin"), dice.bytes((9 - left) * MEBIBYTE)).unwrap();
+        if !fits {
+            // With all of the history there is not enough.
+            server.put("/d/large.bin").body(dice.bytes(MEBIBYTE)).expect_any(&[201, 507]);
+            fs::write(server.local("d/larger.bin"), []).unwrap();
+            fs::File::options().write(true).open(server.local("d/larger.bin")).unwrap().set_len(64 << 20).unwrap();
+        }
+        if !deep {
+            // Not one inode is left.
+            fill(disk.path(), true);
+        }
+        let copied = server.copying("/d", "/copy").depth(if deep { "infinity" } else { "0" }).send();
+        let after = contents(&server, "/a.bin");
+        if fits {
+            assert_eq!(copied.status, 201, "deep: {deep}: {copied}");
+            assert!(after.len() < before.len() || !deep, "the history gave nothing");
+            let there = server.local("copy/e/1.bin").exists();
+            assert_eq!(there, deep);
+        } else {
+            assert_eq!(copied.status, 507, "{copied}");
+            assert!(after == before, "what does not fit took from the history");
+            assert!(!server.local("copy").exists());
+        }
+    }
 }
 
 /// Folders that are made and deleted in a loop take the inodes of the disk. They are given back before anybody is told that it is full, and
@@ -242,6 +287,107 @@ fn an_announced_length_takes_no_room() {
     drop(hogs);
 }
 
+/// The quota is full, and the disk is not. What the history has in that quota makes room by the same rules: nothing goes unless all that comes
+/// will fit, what was displaced today stays, and so does what is another's, since that would give the quota nothing.
+#[test]
+fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
+    use noclobber::model::path::SharePath;
+    use noclobber::model::precondition::Precondition;
+    use noclobber::share::outcome::{Outcome, Refusal, Stop};
+    use noclobber::share::{Full, Relocation, Settings, Share, Stored};
+    use noclobber::store::disk::Tier;
+    use noclobber::store::history::KeepLimits;
+
+    use crate::harness::sim_disk::{Features, SimDisk};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const SIZE: usize = 100_000;
+    /// A million, and what is set aside so that something can still be deleted.
+    const QUOTA: u64 = 1_000_000 + 64 * 4096;
+    let path = |text: &str| SharePath::parse_disk(text.as_bytes()).unwrap();
+    let served = || {
+        let disk =
+            SimDisk::new(Features { capacity: 64 << 20, quota: QUOTA, reflinks: false, ..Features::of(Tier::A) });
+        let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
+        let settings = Settings { keep, tag_threshold: 1 << 20, ..Settings::default() };
+        let index = noclobber::store::index::Index::in_memory();
+        let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
+        (disk, share)
+    };
+    let put = |share: &Share, disk: &SimDisk, name: &str, bytes: &[u8], announces: bool| -> Outcome<Stored> {
+        let now = disk.now();
+        let announced = announces.then_some(bytes.len() as u64);
+        let mut upload = share.begin_long_upload(&path(name), &Precondition::default(), announced, false, now)?;
+        bytes.chunks(50_000).try_for_each(|piece| share.write(&mut upload, piece, now))?;
+        share.put(&path(name), upload, None, &Precondition::default(), now)
+    };
+    let kept = |share: &Share, name: &str| {
+        share.versions_below(&path(name), Wanted { before: None, count: 1000 }).unwrap().items.len()
+    };
+    let began = SimDisk::new(Features::of(Tier::A)).now();
+    let let_pass = |share: &Share, disk: &SimDisk, time: Duration| {
+        disk.advance(time);
+        share.keep_time(disk.now(), disk.now().since(began));
+        share.tick(disk.now());
+    };
+    let is_full = |stop: &Stop| matches!(stop, Stop::Refusal(Refusal::NoSpace(Full::Quota)));
+    let with_history = |disk: &SimDisk, share: &Share| {
+        for number in 0..8 {
+            put(share, disk, "a", &vec![number; SIZE], true).unwrap();
+            let_pass(share, disk, Duration::from_secs(60));
+        }
+        assert_eq!(kept(share, "a"), 7);
+    };
+    for announces in [true, false] {
+        // Old versions go, and no more than have to.
+        let (disk, share) = served();
+        with_history(&disk, &share);
+        let_pass(&share, &disk, 3 * DAY);
+        put(&share, &disk, "b", &vec![b'b'; 4 * SIZE], announces).unwrap();
+        assert!((1..7).contains(&kept(&share, "a")), "{} are left", kept(&share, "a"));
+        // What does not fit takes nothing.
+        let (disk, share) = served();
+        with_history(&disk, &share);
+        let_pass(&share, &disk, 3 * DAY);
+        if announces {
+            let stop = put(&share, &disk, "b", &vec![b'b'; 12 * SIZE], true).unwrap_err();
+            assert!(is_full(&stop), "{stop:?}");
+            assert_eq!(kept(&share, "a"), 7);
+        }
+        // Nor does what was displaced today go: the first and the last version of the day.
+        let (disk, share) = served();
+        with_history(&disk, &share);
+        let_pass(&share, &disk, Duration::from_secs(3600));
+        let stop = put(&share, &disk, "b", &vec![b'b'; 9 * SIZE], announces).unwrap_err();
+        assert!(is_full(&stop), "{stop:?}");
+        assert!(kept(&share, "a") >= 2, "the floor gave way");
+        assert!(!announces || kept(&share, "a") == 7);
+        // What belongs to others weighs on their quota.
+        let (disk, share) = served();
+        for number in 0..8 {
+            disk.place("a", &number.to_string().repeat(SIZE));
+            disk.give_away("a");
+            share.delete(&path("a"), &Precondition::default(), disk.now()).unwrap();
+            let_pass(&share, &disk, Duration::from_secs(60));
+        }
+        let_pass(&share, &disk, 3 * DAY);
+        let stop = put(&share, &disk, "b", &vec![b'b'; 11 * SIZE], announces).unwrap_err();
+        assert!(is_full(&stop), "{stop:?}");
+        assert_eq!(kept(&share, "a"), 8);
+    }
+    // The same for copies, of files and of folders, and for what comes back.
+    let (disk, share) = served();
+    with_history(&disk, &share);
+    disk.place("d/e/f", &"f".repeat(SIZE));
+    let_pass(&share, &disk, 3 * DAY);
+    let wanted = |from: &str, to: &str| Relocation { from: path(from), to: path(to), may_replace: true, dated: None };
+    for (from, to) in [("a", "copy"), ("d", "copies")] {
+        let before = kept(&share, "a");
+        share.copy(&wanted(from, to), true, &Precondition::default(), disk.now()).unwrap();
+        assert_eq!(kept(&share, "a") < before, to == "copies", "COPY to {to}");
+    }
+}
+
 /// One start with the clock far ahead or far behind, and the history is what it was. What was kept under a clock that was behind is not old
 /// when the clock is right again.
 #[test]
@@ -290,7 +436,9 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
         put(&share, text.as_bytes(), right(at));
     }
     share.close().unwrap();
-    let kept = |share: &noclobber::share::Share| share.all_versions(&path).unwrap().len();
+    let kept = |share: &noclobber::share::Share| {
+        share.versions_below(&path, Wanted { before: None, count: 1000 }).unwrap().items.len()
+    };
     // Two months ahead, for half an hour.
     let share = start(right(60 * DAY));
     run_for(&share, right(60 * DAY), 1800);
@@ -303,7 +451,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     share.close().unwrap();
     let share = start(right(15_000));
     run_for(&share, right(15_000), 3600);
-    assert_eq!(kept(&share), 3, "{:?}", share.all_versions(&path).unwrap());
+    assert_eq!(kept(&share), 3);
     // Years later they are old, though not in the first minute.
     let later = right(400 * DAY);
     let share = start(later);

@@ -13,7 +13,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::principal::Client;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{LockWish, Relocation, Settings, Share, Target};
+use noclobber::share::{LockWish, Relocation, Settings, Share, Target, Wanted};
 use noclobber::store::disk::{Cause, Tier};
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -403,7 +403,9 @@ impl Session {
         self.plan();
         let precondition = Precondition::default();
         let outcome = self.with_share(|share, now, _| {
-            let versions = share.versions(&at, None, usize::MAX, &mut || ControlFlow::Continue(()))?.items;
+            let versions = share
+                .versions(&at, Wanted { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(()))?
+                .items;
             let Some(version) = versions.get(which) else { return Ok(()) };
             share.restore(&at, &version.id, false, &precondition, now).map(drop)
         });

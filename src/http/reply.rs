@@ -196,7 +196,7 @@ impl Problem {
 pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
     let answer = match stop {
         Stop::Refusal(Refusal::LockConflict { with, inside: true }) => locked_inside(head.uri.path(), with),
-        Stop::Refusal(Refusal::NoSpace) if is_of_webdav(&head.method) => dav_error(
+        Stop::Refusal(Refusal::NoSpace(_)) if is_of_webdav(&head.method) => dav_error(
             StatusCode::INSUFFICIENT_STORAGE,
             &[Condition::SufficientDiskSpace],
             "There is no room for this on the disk or in the quota, and the history had none left to give. What was here is untouched.",
@@ -399,7 +399,7 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
             no_room_for_notes(*bound),
         )
         .send(),
-        Refusal::NoSpace => plain(
+        Refusal::NoSpace(_) => plain(
             StatusCode::INSUFFICIENT_STORAGE,
             "no-space",
             "The disk is full",
@@ -1054,6 +1054,7 @@ fn bodiless_for_head(head: &RequestHead, answer: HttpResponse) -> HttpResponse {
 mod tests {
     use super::*;
     use crate::model::tag::EntityTag;
+    use crate::share::Full;
 
     fn path(text: &str) -> SharePath {
         SharePath::parse_url(text).expect("a path")
@@ -1118,8 +1119,8 @@ mod tests {
             ("PUT", Refusal::NameNotHeld, 400, None, false),
             ("PUT", Refusal::LongName, 400, None, false),
             ("MKCOL", Refusal::FolderFull, 507, None, false),
-            ("PUT", Refusal::NoSpace, 507, None, false),
-            ("COPY", Refusal::NoSpace, 507, None, false),
+            ("PUT", Refusal::NoSpace(Full::Disk), 507, None, false),
+            ("COPY", Refusal::NoSpace(Full::Quota), 507, None, false),
             ("PUT", Refusal::TooLarge, 413, None, false),
             ("GET", Refusal::ShareGone, 503, None, true),
             ("GET", Refusal::Overloaded, 503, None, true),

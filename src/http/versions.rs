@@ -12,7 +12,7 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked};
+use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked, Wanted};
 
 use super::attempt::Attempt;
 use super::change::has_no_body;
@@ -37,7 +37,7 @@ pub(super) async fn list(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, T
     let (share, path, before) = (Arc::clone(&verbs.share), asked.path.clone(), asked.query.before.clone());
     let limit = limit(asked);
     let listing = Listing::begin(move |output| {
-        let page = share.versions(&path, before.as_ref(), limit, &mut || output.go_on())?;
+        let page = share.versions(&path, Wanted { before, count: limit }, &mut || output.go_on())?;
         let next = page.items.last().filter(|_| page.goes_on).map(|last| next_versions(&path, limit, &last.id));
         write_versions(output, &path, &page.items, next);
         Ok(())
@@ -82,7 +82,7 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
     let to = wanted.to.clone();
     let attempt = Attempt::new(verbs, head, &to);
     let copied = verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await;
-    match attempt.ends(copied)? {
+    match attempt.ends(copied).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
         None => Err(Wrong::VersionIsCollection.into()),
     }

@@ -9,9 +9,9 @@ use std::ops::ControlFlow;
 use crate::model::path::{Name, SharePath};
 use crate::store::disk::{Cause, Kind};
 
-use super::Share;
 use super::outcome::{Outcome, Refusal};
 use super::versions::KeptAt;
+use super::{Share, Wanted};
 
 /// How many names are looked at before the walk ends for now.
 const LOOKED_AT_MAX: usize = 5000;
@@ -137,7 +137,7 @@ impl Share {
             Err(stop) if stop.is(Refusal::ShareGone) => return Err(stop),
             Ok(Some(_)) | Err(_) => return Ok(None),
         }
-        let page = self.tree.history().versions(path, None, 1, &mut || each(None));
+        let page = self.tree.history().versions(path, Wanted { before: None, count: 1 }, &mut || each(None));
         let newest = page.ok().and_then(|page| page.items.into_iter().next());
         Ok(newest.map(|version| KeptAt { path: path.clone(), version }))
     }

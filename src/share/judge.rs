@@ -11,13 +11,13 @@ use crate::model::path::{Name, SharePath};
 use crate::model::precondition::{Decision, Header, Intent, Precondition, States, Target};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::{Standing, There};
-use crate::store::commit::{Changed, Claim, LastLink, Seen, Site, Swap};
+use crate::store::commit::{Changed, Claim, Inside, LastLink, Seen, Site, Swap};
 use crate::store::disk::{Cause, Opened};
 use crate::store::staging;
 
 use super::Share;
 use super::identity::{Effort, Identity};
-use super::locks::Still;
+use super::locks::{Pinned, Still};
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop, Subject};
 use super::write::{A_NAME, current};
 
@@ -56,9 +56,10 @@ pub(super) struct Looked<'a> {
 
 /// What a look and the headers together say.
 enum Judged {
-    Go(Seen),
-    /// A large file has to be hashed first, outside the mutex.
-    HashFirst,
+    /// What is to be changed; and of a folder that goes, the files in it that it goes with and no others.
+    Go(Seen, Vec<Inside>),
+    /// Large files have to be hashed first, outside the mutex.
+    HashFirst(Vec<SharePath>),
 }
 
 impl Deed {
@@ -160,11 +161,11 @@ impl Share {
                 Ok((Swap::Lost, _)) => {}
                 Ok((Swap::Busy, _)) => return Err(Refusal::OpenForWriting.into()),
                 Ok((Swap::Spoilt, _)) => return Err(Refusal::ChangedMeanwhile.into()),
-                Err(stop) if stop.is(Refusal::NoSpace) && !made_room => {
+                Err(stop) if let (false, Some(full)) = (made_room, stop.full()) => {
                     let mount = claim.site().mount;
                     drop((_still, claim));
                     made_room = true;
-                    if !self.make_room(mount, A_NAME, now) {
+                    if !self.tree.history().make_room(mount, A_NAME, full, now) {
                         return Err(stop);
                     }
                 }
@@ -185,7 +186,7 @@ impl Share {
         let mut hashed_outside = false;
         loop {
             let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-            let Some(claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+            let Some(mut claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let seen = claim.look()?;
             if matches!((deed, &seen), (Deed::Remove | Deed::Amend | Deed::AmendDespiteLocks, Seen::Link)) {
                 return Err(self.refusal_of_link(&claim.site().path).into());
@@ -201,10 +202,13 @@ impl Share {
             }
             let still = self.locks.hold_still();
             match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {
-                Judged::Go(seen) => return Ok(Looked { claim, seen, _still: still }),
-                Judged::HashFirst => {
+                Judged::Go(seen, inside) => {
+                    claim.goes_only_with(inside);
+                    return Ok(Looked { claim, seen, _still: still });
+                }
+                Judged::HashFirst(files) => {
                     drop((still, claim));
-                    self.read_hashed(path, now)?;
+                    files.iter().try_for_each(|file| self.read_hashed(file, now).map(drop))?;
                     hashed_outside = true;
                 }
             }
@@ -233,7 +237,7 @@ impl Share {
                 };
                 let known = self.identify_seen(path, file, effort, now)?;
                 if asks && known.hash.is_none() && !hashed_outside && file.is_quiet() {
-                    return Ok(Judged::HashFirst);
+                    return Ok(Judged::HashFirst(vec![path.clone()]));
                 }
                 self.decide(path, precondition, Some(&known), deed, now)?;
                 identity = Some(known);
@@ -247,19 +251,26 @@ impl Share {
             }
             Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
             Seen::Collection(_) => self.judge_conditions(path, precondition, Target::Collection, None, now)?,
-            Seen::Link | Seen::Special => return Ok(Judged::Go(seen)),
+            Seen::Link | Seen::Special => return Ok(Judged::Go(seen, Vec::new())),
         }
         if deed.asks_locks() {
             self.judge_locks(path, precondition, deed.touches(&seen), now)?;
         }
-        if deed.displaces() && matches!(seen, Seen::File(_) | Seen::Nothing) {
-            self.judge_pins(path, precondition, identity.as_ref(), now)?;
+        let mut inside = Vec::new();
+        if deed.displaces() {
+            match &seen {
+                Seen::Collection(_) => match self.judge_pins_inside(path, precondition, hashed_outside, now)? {
+                    Pinned::AsTheyWere(files) => inside = files,
+                    Pinned::Unhashed(files) => return Ok(Judged::HashFirst(files)),
+                },
+                _ => self.judge_pins(path, precondition, identity.as_ref(), now)?,
+            }
         }
         if deed == Deed::Remove && self.refused.holds(path, precondition, now) {
             let of = Subject { path: path.clone(), is_collection: matches!(seen, Seen::Collection(_)) };
             return Err(Refusal::RefusedLately { of, current: identity.as_ref().map(current) }.into());
         }
-        Ok(Judged::Go(seen))
+        Ok(Judged::Go(seen, inside))
     }
 
     /// Judges a change of the share's own folder, which is in no other.
@@ -293,7 +304,7 @@ impl Share {
     }
 
     /// Judges what two looks found, for a MOVE: the headers by the source, the locks of both, and the versions that submitted locks were
-    /// taken on. `If` may ask about both, and about anything else.
+    /// taken on. `If` may ask about both, and about anything else. Gives the files with which alone a folder at the target may go.
     pub(super) fn judge_move(
         &self,
         (from, source): (&SharePath, &Seen),
@@ -301,7 +312,7 @@ impl Share {
         precondition: &Precondition,
         may_replace: bool,
         now: Timestamp,
-    ) -> Outcome<()> {
+    ) -> Outcome<Vec<Inside>> {
         let known_source = self.identify_for(from, source, precondition, now)?;
         let known_target = self.identify_for(to, target, precondition, now)?;
         let by_source = there(source, known_source.as_ref());
@@ -337,20 +348,23 @@ impl Share {
         self.judge_locks(from, precondition, Touches::Tree, now)?;
         let touches = if matches!(target, Seen::Nothing) { Touches::Membership } else { Touches::Tree };
         self.judge_locks(to, precondition, touches, now)?;
-        if matches!(source, Seen::File(_)) {
-            self.judge_pins(from, precondition, known_source.as_ref(), now)?;
+        let mut inside = Vec::new();
+        for (path, seen, known) in [(from, source, &known_source), (to, target, &known_target)] {
+            inside = match seen {
+                Seen::Collection(_) => self.judge_pins_inside(path, precondition, true, now)?.into_files(),
+                _ => self.judge_pins(path, precondition, known.as_ref(), now).map(|()| Vec::new())?,
+            };
         }
-        if matches!(target, Seen::File(_)) {
-            self.judge_pins(to, precondition, known_target.as_ref(), now)?;
-        }
-        Ok(())
+        Ok(inside)
     }
 
     /// Hashes the large files whose content a MOVE asks for before any mutex is taken: what is remembered of them then is enough under it.
     pub(super) fn hash_beforehand(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) {
-        if precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now) {
+        let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
+        let itself = if asks { vec![path.clone()] } else { Vec::new() };
+        for file in itself.into_iter().chain(self.pinned_contents_inside(path, precondition, now)) {
             // Whatever is wrong with it is told by the look.
-            let _ = self.read_hashed(path, now);
+            let _ = self.read_hashed(&file, now);
         }
     }
 

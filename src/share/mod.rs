@@ -44,8 +44,8 @@ use outcome::{Refusal, Stop};
 use refused::Refused;
 use uploads::Uploads;
 
-pub use crate::store::disk::{Cause, Kind};
-pub use crate::store::history::{KeptVersion, Page};
+pub use crate::store::disk::{Cause, Full, Kind};
+pub use crate::store::history::{KeptVersion, Page, Wanted};
 pub use crate::store::index::{IndexError, ShareIdentity};
 pub use deleted::{DeletedWish, Walked};
 pub use hashing::Unhashed;

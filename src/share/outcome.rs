@@ -6,7 +6,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::{Header, Target};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
-use crate::store::disk::{Cause, DiskError};
+use crate::store::disk::{Cause, DiskError, Full};
 
 /// What a request to the share comes to.
 pub type Outcome<T> = Result<T, Stop>;
@@ -132,9 +132,9 @@ pub enum Refusal {
     /// The folder holds as many folders as it can, or the file has as many names.
     #[error("the folder can hold no more")]
     FolderFull,
-    /// No room is left.
-    #[error("the disk is full")]
-    NoSpace,
+    /// No room is left there.
+    #[error("the disk is full, or the quota")]
+    NoSpace(Full),
     /// There is no room for what a client notes on a file.
     #[error("there is no room for these properties")]
     NoRoomForNotes(NotesBound),
@@ -254,7 +254,8 @@ impl From<DiskError> for Stop {
     fn from(error: DiskError) -> Self {
         Self::Refusal(match error.cause {
             Cause::NotFound | Cause::Escapes | Cause::Reserved | Cause::NotADirectory => Refusal::NotFound,
-            Cause::NoSpace => Refusal::NoSpace,
+            Cause::NoSpace => Refusal::NoSpace(Full::Disk),
+            Cause::OverQuota => Refusal::NoSpace(Full::Quota),
             Cause::TooManyLinks => Refusal::FolderFull,
             Cause::TooLarge => Refusal::TooLarge,
             Cause::ReadOnly => Refusal::NotAllowed(Forbidden::ReadOnly),
@@ -327,7 +328,8 @@ mod tests {
             (Cause::Escapes, Some(Refusal::NotFound)),
             (Cause::Reserved, Some(Refusal::NotFound)),
             (Cause::NotADirectory, Some(Refusal::NotFound)),
-            (Cause::NoSpace, Some(Refusal::NoSpace)),
+            (Cause::NoSpace, Some(Refusal::NoSpace(Full::Disk))),
+            (Cause::OverQuota, Some(Refusal::NoSpace(Full::Quota))),
             (Cause::TooManyLinks, Some(Refusal::FolderFull)),
             (Cause::TooLarge, Some(Refusal::TooLarge)),
             (Cause::ReadOnly, Some(Refusal::NotAllowed(Forbidden::ReadOnly))),

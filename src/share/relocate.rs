@@ -4,14 +4,13 @@
 //! they were.
 
 use crate::model::dating::ASKED_AHEAD_MAX;
-use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Copying, Members, Seen, Site, StagedCopy, Surprises, Swap};
-use crate::store::disk::{Cause, Kind};
+use crate::store::commit::{Changed, Copying, Members, Seen, StagedCopy, Surprises, Swap};
+use crate::store::disk::Cause;
 use crate::store::properties::{Extent, Following};
 
 use super::Share;
@@ -66,7 +65,7 @@ impl Share {
         let mut made_room = false;
         for _ in 0..LOOKS_MAX {
             let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
-            let Some(pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+            let Some(mut pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let source = self.must_be_there(&from, pair.source().look()?)?;
             let target = if pair.is_one_name() { Seen::Nothing } else { may_be_replaced(pair.target().look()?)? };
             if matches!(target, Seen::Nothing) {
@@ -79,7 +78,8 @@ impl Share {
                 judge_mounts(claim, seen)?;
             }
             let _still = self.locks.hold_still();
-            self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
+            let inside = self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
+            pair.target_goes_only_with(inside);
             let created = matches!(target, Seen::Nothing);
             let replaced = state_of(&target);
             let surprise = surprise(precondition);
@@ -120,11 +120,11 @@ impl Share {
                     drop((_still, pair));
                     copy = Some(self.stage_copy(&from, &to, true, now)?);
                 }
-                Err(error) if error.cause == Cause::NoSpace && !made_room => {
+                Err(error) if error.full().is_some() && !made_room => {
                     let mount = pair.target().site().mount;
                     drop((_still, pair));
                     made_room = true;
-                    if !self.make_room(mount, A_NAME, now) {
+                    if !self.makes_room_after(&error, mount, A_NAME, now) {
                         return Err(error.into());
                     }
                 }
@@ -231,9 +231,12 @@ impl Share {
         let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
         let members = if deep { Members::Copied } else { Members::LeftOut };
         let staged = match self.tree.stage_copy(from, &site, members) {
-            Err(error) if error.cause == Cause::NoSpace && self.make_room_for(from, &site, now)? => {
-                self.tree.stage_copy(from, &site, members)
-            }
+            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, members) {
+                Ok(room) if self.makes_room_after(&error, site.mount, room, now) => {
+                    self.tree.stage_copy(from, &site, members)
+                }
+                _ => Err(error),
+            },
             staged => staged,
         };
         match staged.map_err(|error| self.stop(error, Refusal::NotFound))? {
@@ -241,16 +244,6 @@ impl Share {
             Copying::Nothing | Copying::Link => Err(Refusal::NotFound.into()),
             Copying::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Copying::Busy => Err(Refusal::OpenForWriting.into()),
-        }
-    }
-
-    /// Takes room for a file from the history; says whether it gave any. How much a folder takes is not known before.
-    fn make_room_for(&self, from: &SharePath, site: &Site, now: Timestamp) -> Outcome<bool> {
-        match self.status_of(from)? {
-            Some(status) if status.kind == Kind::File => {
-                Ok(self.make_room(site.mount, A_NAME + Room { bytes: status.stamp.size, files: 0 }, now))
-            }
-            _ => Ok(false),
         }
     }
 

@@ -6,10 +6,10 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
-use crate::model::version::{Ending, VersionId};
+use crate::model::version::VersionId;
 use crate::store::commit::{FileCopy, Seen, StagedCopy, Swap};
-use crate::store::disk::{Cause, File, Kind, Opened};
-use crate::store::history::{Found, KeptVersion, Page};
+use crate::store::disk::{File, Kind, Opened};
+use crate::store::history::{Found, KeptVersion, Page, Wanted};
 use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staging};
 
@@ -30,32 +30,29 @@ pub struct KeptAt {
 }
 
 impl Share {
-    /// The newest versions of a path that are older than `before`, at most so many, the newest first. Nobody waits for them any more if
-    /// `go_on` breaks.
+    /// A page of the versions of a path. Nobody waits for it any more if `go_on` breaks.
     pub fn versions(
         &self,
         path: &SharePath,
-        before: Option<&VersionId>,
-        count: usize,
+        wanted: Wanted<VersionId>,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Outcome<Page<KeptVersion>> {
         let path = &*self.spelled(path)?;
-        let page = self.tree.history().versions(path, before, count, go_on);
+        let is_first = wanted.before.is_none();
+        let page = self.tree.history().versions(path, wanted, go_on);
         let page = page.map_err(|error| self.stop(error, Refusal::NotFound))?;
-        if page.items.is_empty() && before.is_none() {
+        if page.items.is_empty() && is_first {
             // What neither is nor was has no history.
             self.is_collection(path)?;
         }
         Ok(page)
     }
 
-    /// The versions of every path below one, the newest first.
-    pub fn all_versions(&self, below: &SharePath) -> Outcome<Vec<KeptAt>> {
-        let found = self.tree.history().all(below)?.into_iter();
-        let kept = found.filter(|found| found.version.name.ending == Ending::Settled);
-        let mut all: Vec<_> = kept.map(|found| KeptAt { path: found.path, version: found.version.into() }).collect();
-        all.sort_by(|one, other| other.version.id.cmp(&one.version.id));
-        Ok(all)
+    /// A page of the versions of a path and of every one below.
+    pub fn versions_below(&self, below: &SharePath, wanted: Wanted<(VersionId, SharePath)>) -> Outcome<Page<KeptAt>> {
+        let Page { items, goes_on } = self.tree.history().versions_below(below, wanted)?;
+        let items = items.into_iter().map(|(path, version)| KeptAt { path, version }).collect();
+        Ok(Page { items, goes_on })
     }
 
     /// Opens a version.
@@ -172,10 +169,12 @@ impl Share {
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let mut staging = self.begin_staging(&site, path, now)?;
         match staging.copy_from(version) {
-            Err(error) if error.cause == Cause::NoSpace => {
+            Err(error) if error.full().is_some() => {
                 let size = self.tree.disk().status(version)?.stamp.size;
-                let rest = size.saturating_sub(staging.written());
-                self.make_room(site.mount, A_NAME + Room { bytes: rest, files: 0 }, now);
+                let rest = A_NAME + Room { bytes: size.saturating_sub(staging.written()), files: 0 };
+                if !self.makes_room_after(&error, site.mount, rest, now) {
+                    return Err(error.into());
+                }
                 staging.copy_from(version)?;
             }
             copied => copied?,

@@ -12,7 +12,7 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
-use crate::store::disk::{Cause, DiskError, File, Opened};
+use crate::store::disk::{Cause, DiskError, File, Full, Opened};
 use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staged, Staging};
 
@@ -102,7 +102,7 @@ impl Share {
     pub(super) fn has_room(&self, site: &Site, bytes: u64, now: Timestamp) -> Outcome<()> {
         let wanted = Room { bytes, files: 1 };
         let has_room = self.tree.history().has_room(&site.parent, site.mount, wanted, now)?;
-        if has_room { Ok(()) } else { Err(Refusal::NoSpace.into()) }
+        if has_room { Ok(()) } else { Err(Refusal::NoSpace(Full::Disk).into()) }
     }
 
     /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
@@ -228,27 +228,16 @@ impl Share {
         make_parents: bool,
         now: Timestamp,
     ) -> Outcome<Upload> {
-        let folders = self.may_begin(path, precondition, announced, make_parents, now)?;
+        let folders = match self.may_put(path, precondition, announced, now) {
+            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+                self.may_put_with_parents(path, precondition, announced, now)?;
+                let folders = self.make_parents(path, precondition, now)?;
+                self.may_put(path, precondition, announced, now)?;
+                folders
+            }
+            judged => judged.map(|()| NewFolders::default())?,
+        };
         self.begin_upload_in(&self.site_of_upload(path)?, path, announced, folders, now)
-    }
-
-    /// Judges an upload, and makes what it takes.
-    fn may_begin(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        announced: Option<u64>,
-        make_parents: bool,
-        now: Timestamp,
-    ) -> Outcome<NewFolders> {
-        let judged = self.may_put(path, precondition, announced, now);
-        if !make_parents || !matches!(&judged, Err(stop) if stop.is(Refusal::NoParent)) {
-            return judged.map(|()| NewFolders::default());
-        }
-        self.may_put_with_parents(path, precondition, announced, now)?;
-        let folders = self.make_parents(path, precondition, now)?;
-        self.may_put(path, precondition, announced, now)?;
-        Ok(folders)
     }
 
     /// As [`Share::begin_long_upload`], for an upload whose body is there already. To judge early saves nothing any more, so one that has no
@@ -262,8 +251,7 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Upload> {
         if make_parents || !precondition.is_empty() {
-            let folders = self.may_begin(path, precondition, Some(bytes), make_parents, now)?;
-            return self.begin_upload_in(&self.site_of_upload(path)?, path, None, folders, now);
+            return self.begin_long_upload(path, precondition, Some(bytes), make_parents, now);
         }
         let site = self.site_of_upload(path)?;
         self.has_room(&site, bytes, now)?;
@@ -299,7 +287,7 @@ impl Share {
         match begin() {
             // The folder was there a moment ago.
             Err(error) if error.cause == Cause::NotFound => Err(self.stop(error, Refusal::NoParent)),
-            Err(error) if error.cause == Cause::NoSpace && self.make_room(site.mount, A_NAME, now) => Ok(begin()?),
+            Err(error) if self.makes_room_after(&error, site.mount, A_NAME, now) => Ok(begin()?),
             begun => Ok(begun?),
         }
     }
@@ -308,13 +296,13 @@ impl Share {
     /// on, but only if all of it will fit.
     pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
         match upload.staging.write(bytes) {
-            Err(error) if error.cause == Cause::NoSpace => {
+            Err(error) if let Some(full) = error.full() => {
                 let (written, come) = (upload.staging.written(), bytes.len() as u64);
                 // How long it will become is not always known.
                 let rest = upload.announced.map_or(come + written / 4, |all| all.saturating_sub(written)).max(come);
                 let step = Room { bytes: rest.min(come.max(AHEAD)) + SLACK, files: 0 };
                 let whole = Room { bytes: upload.announced.map_or(come, |_| rest) + SLACK, files: 0 };
-                self.tree.history().make_room_for_a_step(upload.mount, step, whole, now);
+                self.tree.history().make_room_for_a_step(upload.mount, step, whole, full, now);
                 Ok(upload.staging.write(bytes)?)
             }
             written => Ok(written?),
@@ -515,9 +503,9 @@ impl Share {
         })
     }
 
-    /// Makes room in the history; says whether there is room now.
-    pub(super) fn make_room(&self, mount: u64, wanted: Room, now: Timestamp) -> bool {
-        self.tree.history().make_room(mount, wanted, now)
+    /// Makes room in the history if that is what was missing; says whether there is room now.
+    pub(super) fn makes_room_after(&self, error: &DiskError, mount: u64, wanted: Room, now: Timestamp) -> bool {
+        error.full().is_some_and(|full| self.tree.history().make_room(mount, wanted, full, now))
     }
 
     /// What is to be known of a new version before anybody else can ask for it.
@@ -628,6 +616,14 @@ impl Stop {
     /// For what was to come into a folder: that something is not there means that the folder has gone meanwhile.
     pub(super) fn of_an_arrival(self) -> Self {
         if self.is(Refusal::NotFound) { Refusal::FolderChanged.into() } else { self }
+    }
+
+    /// What has no room left, if that is why.
+    pub(super) fn full(&self) -> Option<Full> {
+        match self {
+            Self::Refusal(Refusal::NoSpace(full)) => Some(*full),
+            _ => None,
+        }
     }
 
     /// Whether it is this refusal.

@@ -244,8 +244,10 @@ pub enum Cause {
     Reserved,
     /// The two ends lie on different mounts.
     OtherMount,
-    /// No room is left, on the disk or in the quota.
+    /// No room is left on the disk.
     NoSpace,
+    /// No room is left in the quota, whatever is free on the disk.
+    OverQuota,
     /// The file would be larger than the file system or a limit allows.
     TooLarge,
     /// The file system is mounted read-only.
@@ -288,6 +290,26 @@ pub struct DiskError {
     pub cause: Cause,
     /// Why not, to be read.
     pub message: String,
+}
+
+/// What has no room left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Full {
+    /// The disk.
+    Disk,
+    /// The quota.
+    Quota,
+}
+
+impl DiskError {
+    /// What has no room left, if that is why.
+    pub fn full(&self) -> Option<Full> {
+        match self.cause {
+            Cause::NoSpace => Some(Full::Disk),
+            Cause::OverQuota => Some(Full::Quota),
+            _ => None,
+        }
+    }
 }
 
 /// What a primitive gives back.

@@ -21,7 +21,7 @@ use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName, VersionId};
 
-use super::disk::{Cause, Dir, Disk, Kind, Leased, Opened, Result, Status};
+use super::disk::{Cause, Dir, Disk, DiskError, Kind, Leased, Opened, Result, Status};
 use super::notice::Notice;
 use super::spelling::FolderId;
 use super::staging;
@@ -31,7 +31,7 @@ use layout::{HISTORY, MOUNTS, RUNNING, SWAP, found, in_the_way};
 use release::Memory;
 use spare::SPARE;
 
-pub use pages::{KeptVersion, Page};
+pub use pages::{KeptVersion, Page, Wanted};
 
 pub(super) use layout::{own_name, relative};
 pub(super) use walk::{each_file, remove_tree};
@@ -155,12 +155,10 @@ impl History {
             self.make_place(path, mount, Some(in_use))
         };
         let placed = place();
-        if !is_full(&placed) {
-            return placed;
-        }
+        let Some(full) = placed.as_ref().err().and_then(DiskError::full) else { return placed };
         let folders = path.names().count() as u64 + 3;
         let wanted = Room { bytes: folders * FOLDER_BYTES, files: folders };
-        let placed = if self.make_room(mount, wanted, now) { place() } else { placed };
+        let placed = if self.make_room(mount, wanted, full, now) { place() } else { placed };
         let placed = if is_full(&placed) && self.use_spare(&self.top_of(path, mount)?.1)? { place() } else { placed };
         if is_full(&placed) {
             self.remove_empty_folders(std::slice::from_ref(path));
@@ -253,11 +251,6 @@ impl History {
     /// Whether an entry is a version, and not something that a commit is still about.
     fn is_version(&self, entry: &EntryName) -> bool {
         entry.ending == Ending::Settled || self.unsettled().get(&entry.id) == Some(entry)
-    }
-
-    /// Every path below `path` that has versions, with them.
-    pub fn all(&self, below: &SharePath) -> Result<Vec<Found>> {
-        self.walk(HISTORY, below)
     }
 
     /// The folder in which an entry of a path lies, if it is there still.
@@ -362,5 +355,5 @@ impl Place<'_> {
 }
 
 fn is_full<T>(result: &Result<T>) -> bool {
-    result.as_ref().is_err_and(|error| error.cause == Cause::NoSpace)
+    result.as_ref().is_err_and(|error| error.full().is_some())
 }

@@ -44,6 +44,8 @@ pub struct Features {
     pub folds: bool,
     /// How many bytes of files fit.
     pub capacity: u64,
+    /// How many bytes of its own files the server may have, whatever is free.
+    pub quota: u64,
     /// How far the clock moves at every change and every step.
     pub tick: Duration,
 }
@@ -264,6 +266,7 @@ impl Features {
             births: true,
             folds: false,
             capacity: 1 << 20,
+            quota: u64::MAX,
             tick: Duration::from_micros(1),
         }
     }
@@ -1451,7 +1454,11 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        let counts = |number: &u64, inode: &Inode| inode.handles > 0 || self.links(*number) > 0;
+        self.used_by(|_| true)
+    }
+
+    fn used_by(&self, is_meant: impl Fn(&Inode) -> bool) -> u64 {
+        let counts = |number: &u64, inode: &Inode| is_meant(inode) && (inode.handles > 0 || self.links(*number) > 0);
         let files = self.inodes.iter().filter(|(number, inode)| counts(number, inode));
         files.map(|(_, inode)| inode.reserved.max(inode.bytes.len() as u64)).sum()
     }
@@ -1459,7 +1466,11 @@ impl State {
     fn make_room(&self, number: u64, size: u64) -> std::result::Result<(), Cause> {
         let inode = &self.inodes[&number];
         let more = size.saturating_sub(inode.reserved.max(inode.bytes.len() as u64));
-        if self.used() + more > self.features.capacity { Err(Cause::NoSpace) } else { Ok(()) }
+        if self.used() + more > self.features.capacity {
+            return Err(Cause::NoSpace);
+        }
+        let own = if inode.uid == USER { self.used_by(|inode| inode.uid == USER) + more } else { 0 };
+        if own > self.features.quota { Err(Cause::OverQuota) } else { Ok(()) }
     }
 
     fn resolve(&self, from: u64, path: &[u8]) -> std::result::Result<Option<u64>, Cause> {

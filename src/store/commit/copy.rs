@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
@@ -19,6 +20,12 @@ const ATTEMPTS_MAX: usize = 3;
 
 /// How much the paths of folders that are still to be copied may take, in bytes.
 const PENDING_BYTES_MAX: usize = 16 << 20;
+
+/// What the content of a file is counted in, in bytes: the blocks of most file systems.
+const BLOCK: u64 = 4096;
+
+/// What the folders of noclobber's own take that may have to be made for a copy, and the name of it.
+const OWN_FOLDERS: Room = Room { bytes: 4 * BLOCK, files: 4 };
 
 /// How many folders that were left out are told of.
 const LEFT_OUT_MAX: usize = 1000;
@@ -71,6 +78,18 @@ pub enum Copying {
     Link,
     /// A pipe, a socket or a device.
     Special,
+}
+
+/// What a copy of a folder has of one of its members.
+enum Copied {
+    /// Nothing: it is none that is served.
+    Nothing,
+    /// Nothing: a link leads to this folder.
+    LinkedFolder,
+    /// A folder, with its own members.
+    Folder,
+    /// A file, if it is one.
+    File,
 }
 
 /// What became of one file in a folder.
@@ -140,27 +159,24 @@ impl Tree {
             let mut busy = false;
             if members == Members::Copied {
                 each_entry(&**disk, &from, &mut |entry| {
-                    if busy || entry.name.is_reserved() {
-                        return Ok(());
-                    }
                     let path = folder.join(&entry.name);
-                    let is_elsewhere = entry.is_linked || entry.status.mount != mount;
-                    if is_elsewhere && self.spelled(&path, LastLink::Followed).is_err() {
-                        return Ok(());
-                    }
-                    if entry.is_linked && entry.status.kind == Kind::Dir {
-                        left_out.extend((left_out.len() < LEFT_OUT_MAX).then_some(path));
-                    } else if self.is_folder(&from, &entry)? {
-                        todo_bytes += relative(&path, source).len();
-                        if todo_bytes > PENDING_BYTES_MAX {
-                            return Err(too_many(&entry.name));
+                    match self.what_is_copied(&from, mount, &path, &entry)? {
+                        _ if busy => {}
+                        Copied::Nothing => {}
+                        Copied::LinkedFolder => left_out.extend((left_out.len() < LEFT_OUT_MAX).then_some(path)),
+                        Copied::Folder => {
+                            todo_bytes += relative(&path, source).len();
+                            if todo_bytes > PENDING_BYTES_MAX {
+                                return Err(too_many(&entry.name));
+                            }
+                            // At once, so that nothing is made in a folder after it has its date.
+                            tree.folder(relative(&path, source), true)?;
+                            todo.push(path);
                         }
-                        // At once, so that nothing is made in a folder after it has its date.
-                        tree.folder(relative(&path, source), true)?;
-                        todo.push(path);
-                    } else {
-                        let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name);
-                        busy = copied.map_err(|error| at(relative(&path, source), error))? == Member::Busy;
+                        Copied::File => {
+                            let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name);
+                            busy = copied.map_err(|error| at(relative(&path, source), error))? == Member::Busy;
+                        }
                     }
                     Ok(())
                 })?;
@@ -173,10 +189,58 @@ impl Tree {
         Ok(Copying::Ready(Box::new(StagedCopy::Folder(FolderCopy { tree, left_out }))))
     }
 
-    /// A link to a folder is none: it may lead back up.
-    fn is_folder(&self, dir: &Dir, entry: &Entry) -> Result<bool> {
-        let is = |status: Status| status.kind == Kind::Dir;
-        Ok(is(entry.status) && self.disk.look(dir, &entry.name)?.is_some_and(is))
+    /// How much room a copy of what is at `source` takes, where no blocks are shared. It takes as much memory as the copy does.
+    pub fn room_for_copy(&self, source: &SharePath, members: Members) -> Result<Room> {
+        let disk = &self.disk;
+        let root = disk.root()?;
+        let mut room = OWN_FOLDERS;
+        let top = match disk.look_path(&root, source.as_bytes())? {
+            Some(status) if status.kind == Kind::Dir => disk.open_dir(&root, source.as_bytes())?,
+            Some(status) => return Ok(room + room_of_a_file(&status)),
+            None => return Ok(room),
+        };
+        let mut todo = if members == Members::Copied { vec![source.clone()] } else { Vec::new() };
+        room += Room { bytes: BLOCK, files: 1 };
+        let mut todo_bytes = 0;
+        while let Some(folder) = todo.pop() {
+            let inside = relative(&folder, source);
+            todo_bytes -= inside.len();
+            let from = disk.open_dir(&top, inside)?;
+            let mount = disk.dir_status(&from)?.mount;
+            each_entry(&**disk, &from, &mut |entry| {
+                let path = folder.join(&entry.name);
+                match self.what_is_copied(&from, mount, &path, &entry)? {
+                    Copied::Nothing | Copied::LinkedFolder => {}
+                    Copied::Folder => {
+                        todo_bytes += relative(&path, source).len();
+                        if todo_bytes > PENDING_BYTES_MAX {
+                            return Err(too_many(&entry.name));
+                        }
+                        room += Room { bytes: BLOCK.max(entry.status.allocated), files: 1 };
+                        todo.push(path);
+                    }
+                    Copied::File => room += room_of_a_file(&entry.status),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(room)
+    }
+
+    /// What a copy of a folder has of one of its members.
+    fn what_is_copied(&self, dir: &Dir, mount: u64, path: &SharePath, entry: &Entry) -> Result<Copied> {
+        let is_elsewhere = entry.is_linked || entry.status.mount != mount;
+        let is_folder = |status: Status| status.kind == Kind::Dir;
+        Ok(if entry.name.is_reserved() || is_elsewhere && self.spelled(path, LastLink::Followed).is_err() {
+            Copied::Nothing
+        } else if entry.is_linked && is_folder(entry.status) {
+            Copied::LinkedFolder
+        // A link to a folder is none: it may lead back up.
+        } else if is_folder(entry.status) && self.disk.look(dir, &entry.name)?.is_some_and(is_folder) {
+            Copied::Folder
+        } else {
+            Copied::File
+        })
     }
 
     fn copy_member(
@@ -321,6 +385,11 @@ fn at(inside: &[u8], error: DiskError) -> DiskError {
         Cause::NotReadable => DiskError { name: String::from_utf8_lossy(inside).into_owned(), ..error },
         _ => error,
     }
+}
+
+fn room_of_a_file(status: &Status) -> Room {
+    let bytes = if status.kind == Kind::File { status.stamp.size.next_multiple_of(BLOCK) } else { 0 };
+    Room { bytes, files: 1 }
 }
 
 fn too_many(name: &Name) -> DiskError {

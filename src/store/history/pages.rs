@@ -8,9 +8,9 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::version::{EntryName, VersionId};
 
-use super::super::disk::{Kind, Result};
+use super::super::disk::{Dir, Kind, Result, Status};
+use super::History;
 use super::layout::{HISTORY, found, relative};
-use super::{History, Version};
 
 /// A version that is kept, in short.
 #[derive(Clone, Debug)]
@@ -23,6 +23,22 @@ pub struct KeptVersion {
     pub size: u64,
     /// When it had last been changed before it was displaced.
     pub modified: Timestamp,
+}
+
+/// Where a page of versions begins, and how long it is.
+#[derive(Clone, Debug)]
+pub struct Wanted<K> {
+    /// It holds what is older than this.
+    pub before: Option<K>,
+    /// So many at most.
+    pub count: usize,
+}
+
+/// The newest of what comes by in no order.
+struct Newest<K> {
+    wanted: Wanted<K>,
+    found: BTreeMap<K, (Kind, Stamp)>,
+    goes_on: bool,
 }
 
 /// A piece of something, and whether more follows.
@@ -40,49 +56,82 @@ impl KeptVersion {
     }
 }
 
-impl From<Version> for KeptVersion {
-    fn from(version: Version) -> Self {
-        Self::new(version.name.id, version.status.kind, &version.status.stamp)
+impl<K: Ord> Newest<K> {
+    fn new(wanted: Wanted<K>) -> Self {
+        Self { wanted, found: BTreeMap::new(), goes_on: false }
+    }
+
+    fn take(&mut self, key: K, status: &Status) {
+        if self.wanted.before.as_ref().is_some_and(|before| key >= *before) {
+            return;
+        }
+        self.found.insert(key, (status.kind, status.stamp));
+        if self.found.len() > self.wanted.count {
+            self.found.pop_first();
+            self.goes_on = true;
+        }
+    }
+
+    /// What it has found, the newest first.
+    fn page<T>(self, item: impl Fn(K, Kind, &Stamp) -> T) -> Page<T> {
+        let items = self.found.into_iter().rev().map(|(key, (kind, stamp))| item(key, kind, &stamp)).collect();
+        Page { items, goes_on: self.goes_on }
     }
 }
 
 impl History {
-    /// The newest versions of a path that are older than `before`, at most so many, the newest first. Empty if `go_on` breaks: then nobody
-    /// waits for it.
+    /// The newest versions of a path, the newest first. Empty if `go_on` breaks: then nobody waits for it.
     pub fn versions(
         &self,
         path: &SharePath,
-        before: Option<&VersionId>,
-        count: usize,
+        wanted: Wanted<VersionId>,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Page<KeptVersion>> {
-        let mut newest = BTreeMap::new();
-        let mut page = Page { items: Vec::new(), goes_on: false };
+        let nothing = Page { items: Vec::new(), goes_on: false };
+        let mut newest = Newest::new(wanted);
         let (top, folder) = self.where_versions_lie(path)?;
-        let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(page) };
-        let mut is_wanted = true;
-        self.disk.list(&dir, &mut |entry| {
-            if go_on().is_break() {
-                is_wanted = false;
-                return ControlFlow::Break(());
-            }
-            let status = entry.status;
-            let parsed = EntryName::parse(&entry.name).filter(|parsed| self.is_version(parsed));
-            let Some(EntryName { id, .. }) = parsed else { return ControlFlow::Continue(()) };
-            if !matches!(status.kind, Kind::File | Kind::Dir) || before.is_some_and(|before| id >= *before) {
-                return ControlFlow::Continue(());
-            }
-            newest.insert(id, (status.kind, status.stamp));
-            if newest.len() > count {
-                newest.pop_first();
-                page.goes_on = true;
-            }
-            ControlFlow::Continue(())
+        let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(nothing) };
+        let listed = self.each_version(&dir, &mut |id, status| {
+            newest.take(id, status);
+            go_on()
         })?;
-        if is_wanted {
-            page.items.extend(newest.into_iter().rev().map(|(id, (kind, stamp))| KeptVersion::new(id, kind, &stamp)));
-        }
-        Ok(page)
+        Ok(if listed.is_break() { nothing } else { newest.page(KeptVersion::new) })
+    }
+
+    /// The newest versions of all paths below one, the newest first; where two were displaced in one instant their paths decide.
+    pub fn versions_below(
+        &self,
+        below: &SharePath,
+        wanted: Wanted<(VersionId, SharePath)>,
+    ) -> Result<Page<(SharePath, KeptVersion)>> {
+        let mut newest = Newest::new(wanted);
+        self.each_place(HISTORY, below, &mut |path, _, place, _| {
+            let each = &mut |id, status: &Status| {
+                newest.take((id, path.clone()), status);
+                ControlFlow::Continue(())
+            };
+            self.each_version(place, each).map(drop)
+        })?;
+        Ok(newest.page(|(id, path), kind, stamp| (path, KeptVersion::new(id, kind, stamp))))
+    }
+
+    /// Calls `each` for every version in a folder of them, until it breaks.
+    fn each_version(
+        &self,
+        place: &Dir,
+        each: &mut dyn FnMut(VersionId, &Status) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let mut end = ControlFlow::Continue(());
+        self.disk.list(place, &mut |entry| {
+            let parsed = EntryName::parse(&entry.name).filter(|parsed| self.is_version(parsed));
+            if let Some(EntryName { id, .. }) = parsed
+                && matches!(entry.status.kind, Kind::File | Kind::Dir)
+            {
+                end = each(id, &entry.status);
+            }
+            end
+        })?;
+        Ok(end)
     }
 
     /// The names in a folder that something was displaced at or below, at most so many of those behind `after`, in their order.

@@ -4,20 +4,19 @@
 //! than has to.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Add;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::model::keep_rule::{self, KeepRule, Kept, KeptContent, Room, YOUNG};
-use crate::model::path::SharePath;
+use crate::model::path::{RESERVED, SharePath};
 use crate::model::stamp::{FileId, Timestamp};
 use crate::model::version::Ending;
 
-use super::super::disk::{Dir, DiskError, File, Kind, Opened, Result, Status};
+use super::super::disk::{Dir, DiskError, File, Full, Kind, Opened, Result, Status};
 use super::super::notice::Notice;
-use super::layout::{Top, relative};
-use super::walk::{Tree, measure_tree};
+use super::layout::{Top, own_name, relative};
+use super::walk::{Measured, measure_tree};
 use super::{Found, History, KeepLimits};
 
 /// How long a refused upload is kept where there is no history.
@@ -45,9 +44,9 @@ const STUCK_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// What the trees take that are kept: they do not change any more.
-    trees: HashMap<FileId, Tree>,
+    trees: HashMap<FileId, Measured>,
     /// How much the history on a mount could give, when that was found out, and how often places had been asked for until then.
-    could_give: HashMap<u64, (Timestamp, u64, Room)>,
+    could_give: HashMap<(u64, Full), (Timestamp, u64, Room)>,
     /// Entries that could not be handled. Each was told of.
     stuck: HashSet<FileId>,
     /// Paths whose folder could not be walked. Each was told of.
@@ -77,7 +76,7 @@ impl History {
     }
 
     fn prune_top(&self, top: &Top, now: Timestamp) -> Result<usize> {
-        let mut census = self.census(top)?;
+        let mut census = self.census(top, Full::Disk)?;
         let mut gone = self.let_empty_ones_go(&mut census, top, now);
         let Some(KeepLimits { age_max, percent_max }) = self.limits else {
             let old = |kept: &Kept| now.since(kept.since) > UPLOADS_KEPT;
@@ -90,7 +89,7 @@ impl History {
         gone += self.let_all_go(&mut census, &outlived);
         let exceeding = rule.exceeding(&census.kept, now);
         gone += self.let_all_go(&mut census, &exceeding);
-        self.remember_what_it_could_give(top, &census, now);
+        self.remember_what_it_could_give(top, &census, Full::Disk, now);
         Ok(gone)
     }
 
@@ -104,43 +103,47 @@ impl History {
         Ok(wanted.bytes <= space.total && self.could_give(mount, self.time(now)).covers(short))
     }
 
-    /// Sees to it that `wanted` is free on a mount, by letting versions go, if that suffices; says whether it is free now. Whatever is wrong
-    /// with an entry of the history, it is no error of whoever needs the room.
-    pub fn make_room(&self, mount: u64, wanted: Room, now: Timestamp) -> bool {
-        self.make_room_for_a_step(mount, wanted, wanted, now)
+    /// Sees to it that `wanted` is free on a mount where that is `full`, by letting versions go, if that suffices; says whether it is free now.
+    /// Whatever is wrong with an entry of the history, it is no error of whoever needs the room.
+    pub fn make_room(&self, mount: u64, wanted: Room, full: Full, now: Timestamp) -> bool {
+        self.make_room_for_a_step(mount, wanted, wanted, full, now)
     }
 
     /// As [`History::make_room`], for a `step` of something that will take `whole`: nothing goes unless that could be had.
-    pub fn make_room_for_a_step(&self, mount: u64, step: Room, whole: Room, now: Timestamp) -> bool {
+    pub fn make_room_for_a_step(&self, mount: u64, step: Room, whole: Room, full: Full, now: Timestamp) -> bool {
         let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.time(now);
         let Ok(tops) = self.tops() else { return false };
         tops.iter().filter(|top| top.mount == mount).any(|top| {
-            self.make_room_on(top, step, whole, now).unwrap_or_else(|error| {
+            self.make_room_on(top, step, whole, full, now).unwrap_or_else(|error| {
                 self.tell_once_of_folder(&top.path, &error);
                 false
             })
         })
     }
 
-    fn make_room_on(&self, top: &Top, step: Room, whole: Room, now: Timestamp) -> Result<bool> {
-        let free = || Ok::<_, DiskError>(self.disk.space(&top.dir)?.free_room());
-        let short = || Ok::<_, DiskError>(step - free()?);
-        if short()? == Room::default() {
+    /// How much is free in a quota nobody says: it is taken for nothing, and what goes is free then.
+    fn make_room_on(&self, top: &Top, step: Room, whole: Room, full: Full, now: Timestamp) -> Result<bool> {
+        let mut given = Room::default();
+        let free = |given: Room| match full {
+            Full::Disk => Ok::<_, DiskError>(self.disk.space(&top.dir)?.free_room()),
+            Full::Quota => Ok(given),
+        };
+        if free(given)?.covers(step) {
             return Ok(true);
         }
-        let in_all_short = whole - free()?;
-        if self.remembered(top.mount, now).is_some_and(|room| !room.covers(in_all_short)) {
+        let in_all_short = whole - free(given)?;
+        if self.remembered(top.mount, full, now).is_some_and(|room| !room.covers(in_all_short)) {
             return Ok(false);
         }
-        let mut census = self.census(top)?;
+        let mut census = self.census(top, full)?;
         if !keep_rule::could_give(&census.kept, now).covers(in_all_short) {
-            self.remember_what_it_could_give(top, &census, now);
+            self.remember_what_it_could_give(top, &census, full, now);
             return Ok(false);
         }
-        let mut gone = Vec::new();
+        let mut versions = 0;
         for _ in 0..CHOICES_MAX {
-            let Some(chosen) = keep_rule::giving(&census.kept, short()?, now) else { break };
+            let Some(chosen) = keep_rule::giving(&census.kept, step - free(given)?, now) else { break };
             // Nothing goes before it is known that all of it can.
             let blocked: Vec<_> =
                 chosen.iter().copied().filter(|index| self.is_held_fast(&census.found[*index])).collect();
@@ -149,24 +152,24 @@ impl History {
                 continue;
             }
             for index in &chosen {
-                if short()? == Room::default() {
+                if free(given)?.covers(step) {
                     break;
                 }
                 if self.let_found_go(&census.found[*index]) {
-                    gone.push(census.kept[*index].room);
+                    given += census.kept[*index].room;
+                    versions += 1;
                 }
             }
             census.leave_out(&chosen);
-            if short()? == Room::default() {
+            if free(given)?.covers(step) {
                 break;
             }
         }
-        self.remember_what_it_could_give(top, &census, now);
-        if !gone.is_empty() {
-            let room = gone.iter().copied().fold(Room::default(), Add::add);
-            self.tell(Notice::GaveRoom { versions: gone.len(), bytes: room.bytes });
+        self.remember_what_it_could_give(top, &census, full, now);
+        if versions > 0 {
+            self.tell(Notice::GaveRoom { versions, bytes: given.bytes });
         }
-        Ok(short()? == Room::default())
+        Ok(free(given)?.covers(step))
     }
 
     /// How many bytes the share's own file system would have free besides, if the history gave what it may; as of when that was last found
@@ -176,40 +179,44 @@ impl History {
     }
 
     fn could_give(&self, mount: u64, now: Timestamp) -> Room {
-        if let Some(room) = self.remembered(mount, now) {
+        if let Some(room) = self.remembered(mount, Full::Disk, now) {
             return room;
         }
         let Ok(tops) = self.tops() else { return Room::default() };
         let mut room = Room::default();
         for top in tops.iter().filter(|top| top.mount == mount) {
-            if let Ok(census) = self.census(top) {
-                room += self.remember_what_it_could_give(top, &census, now);
+            if let Ok(census) = self.census(top, Full::Disk) {
+                room += self.remember_what_it_could_give(top, &census, Full::Disk, now);
             }
         }
         room
     }
 
-    fn remembered(&self, mount: u64, now: Timestamp) -> Option<Room> {
+    fn remembered(&self, mount: u64, full: Full, now: Timestamp) -> Option<Room> {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let (then, places, room) = memory.could_give.get(&mount)?;
+        let (then, places, room) = memory.could_give.get(&(mount, full))?;
         let is_current = *places == self.places.load(Ordering::Relaxed) && now >= *then;
         (is_current && now.since(*then) <= REMEMBERED).then_some(*room)
     }
 
-    fn remember_what_it_could_give(&self, top: &Top, census: &Census, now: Timestamp) -> Room {
+    fn remember_what_it_could_give(&self, top: &Top, census: &Census, full: Full, now: Timestamp) -> Room {
         let room = keep_rule::could_give(&census.kept, now);
-        if top.path.is_root() {
+        if top.path.is_root() && full == Full::Disk {
             self.gives_back.store(room.bytes, Ordering::Relaxed);
         }
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.could_give.insert(top.mount, (now, self.places.load(Ordering::Relaxed), room));
+        memory.could_give.insert((top.mount, full), (now, self.places.load(Ordering::Relaxed), room));
         room
     }
 
-    /// Finds all versions on a file system that may go and can be measured, and what each would give back.
-    fn census(&self, top: &Top) -> Result<Census> {
-        let mut found = Vec::new();
-        self.walk_top(self.area(), top, &top.path, &mut found)?;
+    /// Finds all versions on a file system that may go and can be measured, and what each would give back to what is `full`. The quota is that
+    /// of whoever owns the folder of noclobber's own: what belongs to others gives it nothing.
+    fn census(&self, top: &Top, full: Full) -> Result<Census> {
+        let owner = match full {
+            Full::Disk => None,
+            Full::Quota => self.disk.look(&top.dir, &own_name(RESERVED))?.map(|own| own.uid),
+        };
+        let found = self.walk_top(self.area(), top)?;
         let mut trees = HashMap::new();
         let mut census: Vec<(Found, Kept)> = Vec::with_capacity(found.len());
         let (mut path, mut number) = (None, 0);
@@ -222,11 +229,13 @@ impl History {
                 Ending::Settled => self.keeps(),
                 Ending::Tail(_) => false,
             };
-            if !may_go || self.is_stuck(&found) {
+            let is_others = owner.is_some_and(|owner| found.version.status.uid != owner);
+            if !may_go || is_others || self.is_stuck(&found) {
                 continue;
             }
             match self.measure(&found, &mut trees) {
-                Ok((room, content)) => {
+                Ok(Measured { has_one_owner: false, .. }) if owner.is_some() => {}
+                Ok(Measured { room, content, .. }) => {
                     let kept = Kept { path: number, since: found.version.name.id.time(), room, content };
                     census.push((found, kept));
                 }
@@ -244,13 +253,14 @@ impl History {
         Ok(Census { found, kept })
     }
 
-    fn measure(&self, found: &Found, trees: &mut HashMap<FileId, Tree>) -> Result<(Room, KeptContent)> {
+    fn measure(&self, found: &Found, trees: &mut HashMap<FileId, Measured>) -> Result<Measured> {
         let status = &found.version.status;
         if status.kind != Kind::Dir {
             // What has another name gives nothing back.
             let own = if status.links > 1 { Room::default() } else { Room { bytes: status.allocated, files: 1 } };
             let is_empty = status.kind == Kind::File && status.stamp.size == 0;
-            return Ok((own + found.folders, if is_empty { KeptContent::Empty } else { KeptContent::Bytes }));
+            let content = if is_empty { KeptContent::Empty } else { KeptContent::Bytes };
+            return Ok(Measured { room: own + found.folders, content, has_one_owner: true });
         }
         let known = self.memory.lock().unwrap_or_else(PoisonError::into_inner).trees.get(&status.stamp.id).copied();
         let tree = match known {
@@ -261,7 +271,7 @@ impl History {
             }
         };
         trees.insert(status.stamp.id, tree);
-        Ok((tree.room + found.folders, tree.content))
+        Ok(Measured { room: tree.room + found.folders, ..tree })
     }
 
     /// Lets empty versions go whose file was filled since. Drives make a file first and fill it then, so every file that comes from them would

@@ -15,23 +15,54 @@ impl History {
     /// All entries of an area of the history below a path, on every file system.
     pub(super) fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
         let mut all = Vec::new();
-        for top in self.tops()? {
-            if below.is_within(&top.path) {
-                self.walk_top(area, &top, below, &mut all)?;
-            } else if top.path.is_within(below) {
-                self.walk_top(area, &top, &top.path, &mut all)?;
-            }
-        }
+        self.each_place(area, below, &mut |path, top, place, room| {
+            self.find_entries(area, top, path, place, room, &mut all)
+        })?;
         Ok(all)
     }
 
-    /// All entries of an area of the history of one file system, below a path that lies in it.
-    pub(super) fn walk_top(&self, area: &str, top: &Top, below: &SharePath, all: &mut Vec<Found>) -> Result<()> {
+    /// Calls `each` for the folder of every path's entries below a path, on every file system: with the path, the file system, and what the
+    /// folders take that are there for that path.
+    pub(super) fn each_place(
+        &self,
+        area: &str,
+        below: &SharePath,
+        each: &mut dyn FnMut(&SharePath, &Top, &Dir, Room) -> Result<()>,
+    ) -> Result<()> {
+        for top in self.tops()? {
+            if below.is_within(&top.path) {
+                self.each_place_of(area, &top, below, each)?;
+            } else if top.path.is_within(below) {
+                self.each_place_of(area, &top, &top.path, each)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All entries of an area of the history of one file system.
+    pub(super) fn walk_top(&self, area: &str, top: &Top) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        self.each_place_of(area, top, &top.path, &mut |path, top, place, room| {
+            self.find_entries(area, top, path, place, room, &mut all)
+        })?;
+        Ok(all)
+    }
+
+    fn each_place_of(
+        &self,
+        area: &str,
+        top: &Top,
+        below: &SharePath,
+        each: &mut dyn FnMut(&SharePath, &Top, &Dir, Room) -> Result<()>,
+    ) -> Result<()> {
         let folder = self.folder_of(area, relative(below, &top.path));
         let Some(first) = found(self.disk.open_dir(&top.dir, &folder))? else { return Ok(()) };
         let mut todo = vec![(below.clone(), Pending::Open(first), Room::default())];
-        while let Some((path, pending, folder)) = todo.pop() {
-            let walked = self.walk_folder(area, top, &path, pending, folder, all, &mut todo);
+        while let Some((path, pending, own_room)) = todo.pop() {
+            let walked = self.walk_folder(&path, pending, &mut todo).and_then(|place| match place {
+                Some((place, room)) => each(&path, top, &place, own_room + room),
+                None => Ok(()),
+            });
             if let Err(error) = walked {
                 self.tell_once_of_folder(&path, &error);
             }
@@ -39,44 +70,49 @@ impl History {
         Ok(())
     }
 
-    /// The entries of one path, the oldest first, and the folders of its members.
-    #[expect(clippy::too_many_arguments, reason = "it is the inner part of a loop")]
+    /// The folder of the entries of one path, with the room it takes; the folders of its members are still to be walked.
     fn walk_folder(
+        &self,
+        path: &SharePath,
+        folder: Pending,
+        todo: &mut Vec<(SharePath, Pending, Room)>,
+    ) -> Result<Option<(Dir, Room)>> {
+        let Some(dir) = found(folder.open(&*self.disk))? else { return Ok(None) };
+        let mut of_entries = None;
+        self.disk.list(&dir, &mut |entry| {
+            let (is_folder, room) = (entry.status.kind == Kind::Dir, room_of(&entry.status));
+            if is_folder && entry.name.is_reserved() {
+                of_entries = Some((entry.name, room));
+            } else if is_folder {
+                todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name), room));
+            }
+            ControlFlow::Continue(())
+        })?;
+        let Some((name, room)) = of_entries else { return Ok(None) };
+        Ok(found(self.disk.open_dir(&dir, name.as_bytes()))?.map(|place| (place, room)))
+    }
+
+    /// The entries of one path, the oldest first.
+    fn find_entries(
         &self,
         area: &str,
         top: &Top,
         path: &SharePath,
-        folder: Pending,
-        own_room: Room,
+        place: &Dir,
+        folders: Room,
         all: &mut Vec<Found>,
-        todo: &mut Vec<(SharePath, Pending, Room)>,
     ) -> Result<()> {
-        let Some(dir) = found(folder.open(&*self.disk))? else { return Ok(()) };
-        for entry in list(&*self.disk, &dir)? {
-            match entry.status.kind {
-                Kind::Dir if entry.name.is_reserved() => {
-                    let Some(place) = found(self.disk.open_dir(&dir, entry.name.as_bytes()))? else { continue };
-                    let folder = self.entries_of(area, relative(path, &top.path));
-                    let mut versions = entries(&*self.disk, &place)?;
-                    versions.sort_by(|one, other| one.name.id.cmp(&other.name.id));
-                    all.extend(versions.into_iter().map(|version| Found {
-                        top: top.dir.clone(),
-                        folder: folder.clone(),
-                        path: path.clone(),
-                        version,
-                        folders: Room::default(),
-                    }));
-                    if let Some(last) = all.last_mut().filter(|last| last.path == *path) {
-                        last.folders = own_room + room_of(&entry.status);
-                    }
-                }
-                Kind::Dir => {
-                    let room = room_of(&entry.status);
-                    todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name), room));
-                }
-                _ => {}
-            }
-        }
+        let folder = self.entries_of(area, relative(path, &top.path));
+        let mut versions = entries(&*self.disk, place)?;
+        versions.sort_by(|one, other| one.name.id.cmp(&other.name.id));
+        let last = versions.len().saturating_sub(1);
+        all.extend(versions.into_iter().enumerate().map(|(number, version)| Found {
+            top: top.dir.clone(),
+            folder: folder.clone(),
+            path: path.clone(),
+            version,
+            folders: if number == last { folders } else { Room::default() },
+        }));
         Ok(())
     }
 }
@@ -110,16 +146,19 @@ impl Pending {
     }
 }
 
-/// What a folder tree takes, and what is in it.
+/// What a version takes, and what is in it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tree {
+pub(super) struct Measured {
     pub(super) room: Room,
     pub(super) content: KeptContent,
+    /// Whether all of it belongs to whom the top belongs to.
+    pub(super) has_one_owner: bool,
 }
 
 /// Measures a folder tree, and fails if any part of it cannot be looked at.
-pub(super) fn measure_tree(disk: &dyn Disk, top: Dir) -> Result<Tree> {
-    let mut tree = Tree { room: room_of(&disk.dir_status(&top)?), content: KeptContent::Folders };
+pub(super) fn measure_tree(disk: &dyn Disk, top: Dir) -> Result<Measured> {
+    let itself = disk.dir_status(&top)?;
+    let mut tree = Measured { room: room_of(&itself), content: KeptContent::Folders, has_one_owner: true };
     let mut todo = vec![Pending::Open(top)];
     while let Some(pending) = todo.pop() {
         let dir = pending.open(disk)?;
@@ -131,6 +170,7 @@ pub(super) fn measure_tree(disk: &dyn Disk, top: Dir) -> Result<Tree> {
             } else if tree.content == KeptContent::Folders {
                 tree.content = KeptContent::Empty;
             }
+            tree.has_one_owner &= status.uid == itself.uid;
             // What has another name gives nothing back.
             if status.kind == Kind::Dir || status.links <= 1 {
                 tree.room += room_of(&status);
