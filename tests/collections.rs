@@ -76,7 +76,7 @@ fn a_program_lists_a_folder() {
 
 /// The tag in a listing is the tag that a write is judged by, even for a file whose bytes nobody has read yet.
 #[test]
-pub fn a_tag_from_a_listing_can_be_written_with() {
+fn a_tag_from_a_listing_can_be_written_with() {
     let server = Server::start();
     server.write("a.txt", "old");
     std::thread::sleep(Duration::from_millis(50));
@@ -187,7 +187,7 @@ fn the_share_itself_cannot_be_deleted() {
 
 /// A listing keeps up with local programs at the next request.
 #[test]
-pub fn a_listing_shows_what_is_there_now() {
+fn a_listing_shows_what_is_there_now() {
     for options in [Server::builder(), Server::with("--no-watch")] {
         let server = options.start();
         for round in 0..20 {

@@ -14,7 +14,7 @@ const FUTURE_DATE: &str = "Fri, 01 Jan 2100 00:00:00 GMT";
 
 /// Two editors loaded the same text. The second to save learns of the first, and nothing is lost.
 #[test]
-pub fn the_slower_editor_is_told() {
+fn the_slower_editor_is_told() {
     let server = Server::start();
     let tag = server.put("/a.txt").body("draft").expect(201).content_tag();
     let hers = server.put("/a.txt").if_match(&tag).body("hers").expect(204).content_tag();
@@ -26,7 +26,7 @@ pub fn the_slower_editor_is_told() {
 
 /// A refusal says what is there now, which header failed, and how to go on.
 #[test]
-pub fn a_refusal_tells_the_way_out() {
+fn a_refusal_tells_the_way_out() {
     let server = Server::start();
     server.write("a.txt", "current");
     let current = server.get("/a.txt").expect(200);
@@ -69,7 +69,7 @@ fn a_refusal_brings_the_current_file_when_asked() {
 
 /// The decision table: each row on a fresh file, and after a refusal the file is what it was.
 #[test]
-pub fn the_decision_table_for_writes() {
+fn the_decision_table_for_writes() {
     let server = Server::start();
     let current = tag_of("current");
     let weak = format!("W/{current}");
@@ -200,7 +200,7 @@ fn not_modified_is_short_and_right() {
 
 /// DELETE obeys the same conditions, and what is not there is not found rather than failed.
 #[test]
-pub fn a_stale_delete_deletes_nothing() {
+fn a_stale_delete_deletes_nothing() {
     let server = Server::start();
     server.write("a.txt", "current");
     let tag = tag_of("current");
@@ -277,7 +277,7 @@ fn a_stale_upload_is_refused_before_its_body() {
 
 /// The condition held when the upload began and no longer when it ended. It is judged again at the swap.
 #[test]
-pub fn a_slow_upload_is_judged_again_at_its_end() {
+fn a_slow_upload_is_judged_again_at_its_end() {
     let server = Server::with("--no-watch").start();
     for round in 0..20 {
         let path = format!("/slow-{round}.txt");
@@ -297,7 +297,7 @@ pub fn a_slow_upload_is_judged_again_at_its_end() {
 /// A retry whose first answer was lost sends the same bytes with the old tag: two clients are two clients, and the tag in the
 /// refusal lets this one see that it was itself.
 #[test]
-pub fn a_repeated_write_is_told_that_its_bytes_are_there() {
+fn a_repeated_write_is_told_that_its_bytes_are_there() {
     let server = Server::start();
     let tag = server.put("/a.txt").body("first").expect(201).tag();
     server.put("/a.txt").if_match(&tag).body("second").expect(204);
@@ -308,7 +308,7 @@ pub fn a_repeated_write_is_told_that_its_bytes_are_there() {
 /// Clients that go by date alone see a later one after every replacement, by a whole second at least, and so are not deceived
 /// by two saves in one second.
 #[test]
-pub fn a_replacement_has_a_later_date() {
+fn a_replacement_has_a_later_date() {
     let server = Server::start();
     let shown = |server: &Server| server.get("/a.txt").expect(200).field("last-modified").to_owned();
     server.put("/a.txt").body("first").expect(201);
@@ -332,7 +332,7 @@ pub fn a_replacement_has_a_later_date() {
 
 /// The same bytes have the same tag, however they came and whatever else about the file changed.
 #[test]
-pub fn the_same_bytes_have_the_same_tag() {
+fn the_same_bytes_have_the_same_tag() {
     let server = Server::start();
     let put = server.put("/a.txt").body("text").expect(201).tag();
     assert_eq!(server.get("/a.txt").expect(200).tag(), put);

@@ -87,7 +87,7 @@ fn who_read_the_file_that_is_there_may_write() {
 
 /// A date is no order: what is older may have come later.
 #[test]
-pub fn a_version_with_an_older_date_is_another() {
+fn a_version_with_an_older_date_is_another() {
     let server = Server::start();
     for path in ["/asked", "/moved", "/copied", "/deleted", "/local"] {
         server.put(path).body("one").expect(201);
@@ -113,7 +113,7 @@ pub fn a_version_with_an_older_date_is_another() {
 
 /// A version that is put there with the very date that another was told with, in every way in which a name gets a date.
 #[test]
-pub fn a_date_that_comes_back_names_nothing() {
+fn a_date_that_comes_back_names_nothing() {
     let server = Server::start();
     let asked = |path: &str, date: &str, body: &str| server.put(path).header("X-OC-Mtime", date).body(body).send();
     let paths = ["/asked", "/deleted", "/copied", "/moved", "/program", "/touched", "/patched", "/folder/moved"];
@@ -157,7 +157,7 @@ pub fn a_date_that_comes_back_names_nothing() {
 
 /// Two versions of one second, of which the first was told.
 #[test]
-pub fn versions_of_one_second_are_told_apart() {
+fn versions_of_one_second_are_told_apart() {
     let server = Server::start();
     for at in 0..2 {
         let paths = ["a", "b", "c", "d", "e"].map(|name| format!("/{name}{at}"));
@@ -189,7 +189,7 @@ pub fn versions_of_one_second_are_told_apart() {
 
 /// A folder comes with all that is in it: moved or restored by a client, or moved by a program.
 #[test]
-pub fn what_comes_with_a_folder_is_not_what_was_there() {
+fn what_comes_with_a_folder_is_not_what_was_there() {
     let server = Server::start();
     let at = SystemTime::now() - Duration::from_secs(100);
     for folder in ["program", "client", "restored"] {
@@ -303,7 +303,7 @@ fn a_date_far_ahead_is_not_taken_and_not_passed_on() {
 
 /// `Date` runs forwards, and nothing is modified after it (RFC 9110 §8.8.2.1), on whatever way the answer came.
 #[test]
-pub fn nothing_is_modified_after_the_date_of_the_answer() {
+fn nothing_is_modified_after_the_date_of_the_answer() {
     let server = Server::start();
     server.mkcol("/d").expect(201);
     server.write("d/ahead", "x");

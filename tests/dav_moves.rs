@@ -248,7 +248,7 @@ fn a_folder_can_be_copied_alone() {
 
 /// 10.4.15, 10.4.19: what a move and a copy do to the validators.
 #[test]
-pub fn tags_and_dates_go_with_the_bytes() {
+fn tags_and_dates_go_with_the_bytes() {
     let server = with_a_tree();
     let tag = server.get("/a.txt").expect(200).tag();
     let born = server.properties("/a.txt", "<D:creationdate/>").value("D:creationdate");

@@ -1,52 +1,90 @@
 //! Disks whose clock is coarse: kernels that stamp by the tick (4 and 10 ms), and file systems that keep whole seconds. Two states of a file can
-//! have one stamp there. The stories of tags and of the promise are told again on each, and a few of their own.
+//! have one stamp there. The tests of tags and of the promise are run again on each, and a few of its own.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::client::tag_of;
 use crate::harness::disk_images::{DiskImage, Kind};
 use crate::harness::server::Options;
-use crate::harness::{Server, eventually, left_out};
+use crate::harness::{Server, eventually, left_out, report};
 
 /// In milliseconds.
 const GRAINS: [u64; 3] = [4, 10, 1000];
 
-/// The stories of other files, told again on disks of each grain.
-macro_rules! again {
-    ($($file:ident: $($story:ident)*;)*) => {$(
-        mod $file {
-            $(
-                #[test]
-                fn $story() {
-                    for grain in super::GRAINS {
-                        crate::harness::server::with_time_grain(grain, || crate::$file::$story());
-                    }
-                }
-            )*
-        }
-    )*};
+/// The tests of tags and of the promise, which are run again as if this disk's clock had each grain.
+const OF_TAGS_AND_THE_PROMISE: [&str; 18] = [
+    "aliases::",
+    "collections::",
+    "conditions::",
+    "dates::",
+    "dav_if::",
+    "dav_locks::",
+    "dav_moves::",
+    "history::",
+    "outside_changes::",
+    "race::a_name_is_created_once",
+    "race::a_reader_sees_whole_versions_only",
+    "race::every_text_of_many_writers_is_kept",
+    "race::one_winner_per_tag",
+    "race::puts_and_deletes_lose_nothing",
+    "ranges::",
+    "reading::",
+    "refusals::",
+    "writing::",
+];
+
+/// Those among them that are about how much there is, and not about what it is.
+const OF_SCALE: [&str; 6] = [
+    "collections::a_listing_that_nobody_reads_ends",
+    "dav_locks::one_client_leaves_room_for_the_locks_of_others",
+    "dav_moves::a_large_folder_goes_whole",
+    "history::a_search_among_very_many_names_ends_and_goes_on",
+    "history::very_many_versions_take_little_memory_and_nobody_waits",
+    "history::what_waits_for_its_second_look_takes_no_handles",
+];
+
+/// Those that speak of dates which can be believed: where the clock keeps whole seconds, no date that a local program gave can.
+const OF_EXACT_DATES: [&str; 3] = [
+    "conditions::the_decision_table_for_reads",
+    "dates::nothing_has_changed_since_a_later_date",
+    "dates::who_read_the_file_that_is_there_may_write",
+];
+
+/// The command line sees the disk's own clock, whatever the server is told.
+const OF_THE_COMMAND_LINE: &str = "history::the_command_line_prints_one_array";
+
+#[test]
+fn what_is_promised_holds_on_a_clock_of_4_ms() {
+    told_again(4, &[]);
 }
 
-again! {
-    conditions: the_slower_editor_is_told a_refusal_tells_the_way_out the_decision_table_for_writes
-        a_stale_delete_deletes_nothing a_slow_upload_is_judged_again_at_its_end a_repeated_write_is_told_that_its_bytes_are_there
-        a_replacement_has_a_later_date the_same_bytes_have_the_same_tag;
-    collections: a_tag_from_a_listing_can_be_written_with a_listing_shows_what_is_there_now;
-    dates: a_version_with_an_older_date_is_another a_date_that_comes_back_names_nothing versions_of_one_second_are_told_apart
-        what_comes_with_a_folder_is_not_what_was_there nothing_is_modified_after_the_date_of_the_answer;
-    dav_moves: tags_and_dates_go_with_the_bytes;
-    outside_changes: same_size_edits_with_the_date_put_back_are_seen touches_change_no_tag tags_outlive_the_server_and_its_index
-        a_lost_index_costs_time_and_never_truth an_edit_under_another_name_is_seen a_reused_inode_is_another_file;
-    race: one_winner_per_tag;
-    ranges: if_range_resumes_one_version_or_begins_anew;
-    reading: a_file_comes_with_its_validators a_kept_connection_gets_the_answer_that_a_new_one_gets
-        a_crowd_of_readers_does_not_hide_a_change;
-    writing: a_file_is_created_and_replaced;
+#[test]
+fn what_is_promised_holds_on_a_clock_of_10_ms() {
+    told_again(10, &[]);
+}
+
+#[test]
+fn what_is_promised_holds_on_a_clock_of_whole_seconds() {
+    told_again(1000, &OF_EXACT_DATES);
+}
+
+/// Runs the tests once more in a process of their own, in which every server has this grain, in milliseconds.
+fn told_again(grain: u64, but_for: &[&str]) {
+    let mut tests = Command::new(std::env::current_exe().expect("the tests are a program"));
+    tests.args(OF_TAGS_AND_THE_PROMISE).arg("--test-threads=4").env("NOCLOBBER_TEST_GRAIN", grain.to_string());
+    tests.args(but_for.iter().chain(&OF_SCALE).chain(&[OF_THE_COMMAND_LINE]).flat_map(|test| ["--skip", test]));
+    let ended = tests.output().expect("they can be run");
+    let told = String::from_utf8_lossy(&ended.stdout);
+    let summary = told.lines().rfind(|line| line.starts_with("test result")).unwrap_or("no result");
+    report(&format!("a clock of {grain} ms: {summary}"));
+    assert!(ended.status.success(), "a clock of {grain} ms: {told}");
+    assert!(told.matches(" ... ok").count() > 150, "a clock of {grain} ms: {told}");
 }
 
 /// Servers on disks of every grain, and on this disk as it is.

@@ -14,7 +14,7 @@ use crate::harness::{Dice, Server, eventually, has_program, left_out, report};
 /// Somebody edits a file a thousand times without changing its size, and puts its date back each time, by every way of saving.
 /// The next request sees each edit.
 #[test]
-pub fn same_size_edits_with_the_date_put_back_are_seen() {
+fn same_size_edits_with_the_date_put_back_are_seen() {
     for (options, what) in [(Server::builder(), "watched"), (Server::with("--no-watch"), "not watched")] {
         let server = options.start();
         let path = server.write("a.txt", content(0));
@@ -38,7 +38,7 @@ pub fn same_size_edits_with_the_date_put_back_are_seen() {
 
 /// A thousand touches change the date and nothing else: no tag changes, and a client that holds one can still write.
 #[test]
-pub fn touches_change_no_tag() {
+fn touches_change_no_tag() {
     let server = Server::start();
     let path = server.write("a.txt", "text");
     let mut connection = server.connect();
@@ -55,7 +55,7 @@ pub fn touches_change_no_tag() {
 
 /// The server restarts, then its index is lost. Tags stay, and each that a client holds is judged rightly, large file or small.
 #[test]
-pub fn tags_outlive_the_server_and_its_index() {
+fn tags_outlive_the_server_and_its_index() {
     let mut server = Server::with("--tag-threshold=65536").start();
     let large = Dice::new(1).bytes(200_000);
     server.write("local-small.txt", "small");
@@ -96,7 +96,7 @@ pub fn tags_outlive_the_server_and_its_index() {
 
 /// Without a state folder, and with a broken index, everything that was promised holds.
 #[test]
-pub fn a_lost_index_costs_time_and_never_truth() {
+fn a_lost_index_costs_time_and_never_truth() {
     let mut server = Server::start();
     let tag = server.put("/a.txt").body("text").expect(201).tag();
     server.stop();
@@ -169,7 +169,7 @@ fn a_file_that_is_being_written_has_no_strong_tag() {
 
 /// A file has a second name outside the share, and is edited under that one.
 #[test]
-pub fn an_edit_under_another_name_is_seen() {
+fn an_edit_under_another_name_is_seen() {
     let server = Server::start();
     let elsewhere = tempfile::tempdir().unwrap();
     let other = elsewhere.path().join("other");
@@ -187,7 +187,7 @@ pub fn an_edit_under_another_name_is_seen() {
 
 /// The same inode number, the same size and the same date, and yet another file.
 #[test]
-pub fn a_reused_inode_is_another_file() {
+fn a_reused_inode_is_another_file() {
     let server = Server::start();
     let mut connection = server.connect();
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);

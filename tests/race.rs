@@ -108,7 +108,7 @@ fn a_name_is_created_once() {
 
 /// Thirty-two writers hold one tag. One of them writes; the others are told.
 #[test]
-pub fn one_winner_per_tag() {
+fn one_winner_per_tag() {
     let server = Server::start();
     let mut tag = server.put("/a.txt").body("first").expect(201).tag();
     for round in 0..10 {
@@ -154,7 +154,7 @@ fn a_reader_sees_whole_versions_only() {
                     let (server, done) = (&server, &done);
                     scope.spawn(move || {
                         let mut connection = server.connect();
-                        let mut reads = 0;
+                        let (mut reads, mut named) = (0, 0);
                         while !done.load(Ordering::Relaxed) {
                             let answer = if reader % 2 == 0 {
                                 connection.send(&server.get("/a.bin"))
@@ -163,14 +163,17 @@ fn a_reader_sees_whole_versions_only() {
                             };
                             let answer = answer.expect(200);
                             if reader % 2 == 0 {
-                                assert_eq!(answer.tag(), tag_of(&answer.body), "tier {tier}");
+                                let tag = answer.tag();
+                                // On a coarse clock what is replaced while it is looked at is shown, but not named.
+                                assert!(tag == tag_of(&answer.body) || tag.starts_with("W/"), "tier {tier}: {tag}");
+                                named += usize::from(!tag.starts_with("W/"));
                                 let number = u32::from_le_bytes(std::array::from_fn(|at| answer.body[at]));
                                 assert!(answer.body == version_bytes(number), "tier {tier}: torn");
                                 assert!(number < 1_000_000, "tier {tier}: a refused version was shown");
                             }
                             reads += 1;
                         }
-                        reads
+                        if reader % 2 == 0 { named } else { reads }
                     })
                 })
                 .collect();

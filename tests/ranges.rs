@@ -118,7 +118,7 @@ fn a_small_request_makes_no_large_answer() {
 
 /// A download is resumed only if the file is still the one it began with; otherwise it begins anew.
 #[test]
-pub fn if_range_resumes_one_version_or_begins_anew() {
+fn if_range_resumes_one_version_or_begins_anew() {
     let server = Server::start();
     server.write("ten", "0123456789");
     let whole = server.get("/ten").expect(200);

@@ -10,7 +10,7 @@ use crate::harness::{Answer, Dice, Server};
 
 /// Somebody opens a small text file: the bytes come with everything a careful client needs to write it back.
 #[test]
-pub fn a_file_comes_with_its_validators() {
+fn a_file_comes_with_its_validators() {
     let server = Server::start();
     server.write("a.txt", "hello");
     let answer = server.get("/a.txt").expect_body("hello");
@@ -230,7 +230,7 @@ fn changed(path: &std::path::Path) -> (i64, i64) {
 /// A request on a connection that is kept may be answered before actix-web sees it, and the first of a connection never is. Whatever is asked,
 /// and in whatever words, both say the same.
 #[test]
-pub fn a_kept_connection_gets_the_answer_that_a_new_one_gets() {
+fn a_kept_connection_gets_the_answer_that_a_new_one_gets() {
     let server = Server::with("--allow-host=files.example").start();
     server.write("a.txt", "hello");
     server.write("folder/b.html", "<p>");
@@ -294,7 +294,7 @@ pub fn a_kept_connection_gets_the_answer_that_a_new_one_gets() {
 /// While a crowd asks for a file all the time, a program saves it again and again, and whoever asks after that gets what was saved: the looks
 /// that the server takes for the crowd are none for those who ask later.
 #[test]
-pub fn a_crowd_of_readers_does_not_hide_a_change() {
+fn a_crowd_of_readers_does_not_hide_a_change() {
     let server = Server::builder().value("--workers", 1).start();
     server.write("a.txt", "0");
     let over = AtomicBool::new(false);

@@ -11,7 +11,7 @@ use crate::harness::{Connection, Dice, Server, eventually, has_program, is_root,
 
 /// Somebody saves a new file and then a better one.
 #[test]
-pub fn a_file_is_created_and_replaced() {
+fn a_file_is_created_and_replaced() {
     let server = Server::start();
     let created = server.put("/a.txt").body("one").expect(201);
     assert_eq!(created.tag(), tag_of("one"));

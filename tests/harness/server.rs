@@ -1,7 +1,6 @@
 //! Starts the built program on a free port with a folder and a state folder of its own, and stops it when dropped.
 //! It stops only what it started, by its process id, and removes only the folders it made.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -24,15 +23,9 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 /// The user that `unprivileged` runs the program as.
 pub const NOBODY: u32 = 65534;
 
-thread_local! {
-    static TIME_GRAIN: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-/// Tells a story whose servers, started on this thread, serve as if the disk's clock had this grain, in milliseconds.
-pub fn with_time_grain(milliseconds: u64, story: impl FnOnce()) {
-    TIME_GRAIN.set(Some(milliseconds));
-    story();
-    TIME_GRAIN.set(None);
+/// The grain that every server of this run has which is given none, in milliseconds (`NOCLOBBER_TEST_GRAIN`).
+fn grain_of_all() -> Option<u64> {
+    std::env::var("NOCLOBBER_TEST_GRAIN").ok()?.parse().ok()
 }
 
 /// A running server; dropping it stops it and removes its folders.
@@ -406,7 +399,9 @@ fn command(options: &Options, places: &Places) -> Command {
         words.extend(["--state".into(), places.state.clone().into()]);
     }
     words.extend(options.arguments.iter().cloned());
-    if let Some(grain) = TIME_GRAIN.get() {
+    if let Some(grain) = grain_of_all()
+        && !options.arguments.iter().any(|word| word == "--force-time-grain")
+    {
         words.extend(["--force-time-grain".into(), grain.to_string().into()]);
     }
     words.push(places.folder.clone().into());
