@@ -930,3 +930,84 @@ fn what_cannot_be_restored_leaves_no_folders() {
     server.post(format!("/d/e/a.txt?restore={file}&mkdirs")).expect(201);
     server.get("/d/e/a.txt").expect_body("one");
 }
+
+/// A share that keeps versions, on a simulated disk, with a folder that was deleted two days ago.
+fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclobber::share::Share) {
+    use std::time::Duration;
+
+    use noclobber::model::precondition::Precondition;
+    use noclobber::share::{Settings, Share};
+    use noclobber::store::disk::Tier;
+    use noclobber::store::history::KeepLimits;
+
+    use crate::harness::sim_disk::{Features, SimDisk};
+    use crate::harness::stories::share_path;
+
+    let disk = SimDisk::new(Features::of(Tier::A));
+    for name in ["a", "b", "e/c", "e/d"] {
+        disk.place(&format!("folder/{name}"), name);
+    }
+    let keep = Some(KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 50 });
+    let index = noclobber::store::index::Index::in_memory();
+    let settings = Settings { keep, ..Settings::default() };
+    let began = disk.now();
+    let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
+    share.keep_time(began, Duration::ZERO);
+    disk.act(&crate::harness::stranger::Act::find(0, "folder/e/c"));
+    share.delete(&share_path("folder"), &Precondition::default(), disk.now()).unwrap();
+    disk.advance(Duration::from_secs(2 * 86_400));
+    share.keep_time(disk.now(), disk.now().since(began));
+    (disk, share)
+}
+
+/// A folder is let go in many steps. Whichever of them fails, or comes last before somebody brings the folder back: he has all of it or nothing.
+#[test]
+fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
+    use noclobber::model::precondition::Precondition;
+    use noclobber::share::Wanted;
+    use noclobber::store::disk::Cause;
+
+    use crate::harness::sim_disk::Event;
+    use crate::harness::stories::share_path;
+
+    let mut ways = [0, 0];
+    for at in 1.. {
+        let (disk, share) = with_a_folder_that_was_deleted();
+        let path = share_path("folder");
+        let id = share.versions_below(&path, Wanted { before: None, count: 1 }).unwrap().items.remove(0).version.id;
+        disk.begin(vec![Event::Fail { at, cause: Cause::Failed }]);
+        let gone = share.prune(disk.now());
+        let (steps, trace) = (disk.steps(), disk.trace());
+        disk.begin(vec![]);
+        let restored = share.restore(&path, &id, false, &Precondition::default(), disk.now());
+        let there = disk.visible_contents().len();
+        assert_eq!(there, if restored.is_ok() { 4 } else { 0 }, "step {at}: {gone:?}, {restored:?}: {trace:#?}");
+        ways[usize::from(restored.is_ok())] += 1;
+        if at > steps {
+            break;
+        }
+    }
+    assert!(ways[0] > 1 && ways[1] > 1, "{ways:?}");
+}
+
+/// A program has a file open for writing in a folder that was deleted. What it writes would be nowhere if the folder were let go: it stays until the
+/// file is closed, as a file does.
+#[test]
+fn a_folder_in_which_somebody_writes_is_not_let_go() {
+    use std::time::Duration;
+
+    use noclobber::share::Wanted;
+
+    use crate::harness::stories::share_path;
+    use crate::harness::stranger::Act;
+
+    let (disk, share) = with_a_folder_that_was_deleted();
+    let kept = || share.versions_below(&share_path("folder"), Wanted { before: None, count: 9 }).unwrap().items.len();
+    disk.act(&Act::Open { hand: 0 });
+    assert_eq!((share.prune(disk.now()).unwrap(), kept()), (0, 1));
+    disk.act(&Act::write(0, "his work"));
+    assert!(disk.contents_everywhere().iter().any(|(_, bytes)| bytes == b"his work"));
+    disk.act(&Act::Close { hand: 0 });
+    disk.advance(Duration::from_secs(1));
+    assert_eq!((share.prune(disk.now()).unwrap(), kept()), (1, 0));
+}

@@ -339,10 +339,20 @@ impl History {
         Ok(ids)
     }
 
-    /// Whether it is a file that somebody has open for writing, as far as can be told.
+    /// Whether it is a file that somebody has open for writing, or a folder with such a file in it, as far as can be told.
     pub fn is_busy(&self, dir: &Dir, name: &Name) -> Result<bool> {
-        let Opened::File(file, _) = self.disk.open(dir, name)? else { return Ok(false) };
-        Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy))
+        match self.disk.open(dir, name)? {
+            Opened::File(file, _) => Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy)),
+            Opened::Dir(_) => {
+                let mut is_busy = false;
+                each_file(&*self.disk, self.disk.open_dir(dir, name.as_bytes())?, &mut |dir, entry| {
+                    is_busy = is_busy || entry.status.kind == Kind::File && self.is_busy(dir, &entry.name)?;
+                    Ok(())
+                })?;
+                Ok(is_busy)
+            }
+            _ => Ok(false),
+        }
     }
 }
 

@@ -11,13 +11,14 @@ use std::time::Duration;
 use crate::model::keep_rule::{self, KeepRule, Kept, KeptContent, Room, YOUNG};
 use crate::model::path::{RESERVED, SharePath};
 use crate::model::stamp::{FileId, Timestamp};
-use crate::model::version::Ending;
+use crate::model::version::{Ending, EntryName};
 
 use super::super::disk::{Dir, DiskError, File, Full, Kind, Opened, Result, Status};
+use super::super::naming;
 use super::super::notice::Notice;
 use super::layout::{Top, own_name, relative};
 use super::walk::{Measured, measure_tree};
-use super::{Found, History, KeepLimits};
+use super::{Found, History, KeepLimits, Version};
 
 /// How long a refused upload is kept where there is no history.
 const UPLOADS_KEPT: Duration = Duration::from_secs(30 * 86_400);
@@ -366,8 +367,7 @@ impl History {
     }
 
     fn let_found_go(&self, found: &Found) -> bool {
-        let gone = found.dir(&*self.disk).and_then(|dir| self.let_go(&dir, &found.version.entry));
-        match gone {
+        match self.let_version_go(found) {
             Ok(()) => {
                 let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
                 self.remove_empty(&found.top, &found.folder);
@@ -378,6 +378,18 @@ impl History {
                 false
             }
         }
+    }
+
+    /// A folder goes in many steps. So it is no version any more before the first: who brings it back has all of it or nothing, and nothing is
+    /// removed from what has come back.
+    fn let_version_go(&self, found: &Found) -> Result<()> {
+        let (dir, Version { name, entry, status }) = (found.dir(&*self.disk)?, &found.version);
+        if status.kind != Kind::Dir || name.ending == Ending::Upload {
+            return self.let_go(&dir, entry);
+        }
+        let going = EntryName { id: name.id.clone(), ending: Ending::Upload }.to_name();
+        naming::move_within(&*self.disk, (&dir, entry), (&dir, &going))?;
+        self.let_go(&dir, &going)
     }
 
     fn is_stuck(&self, found: &Found) -> bool {
