@@ -603,6 +603,28 @@ fn a_folder_does_not_go_over_a_locked_file_that_has_changed() {
     assert_eq!(server.read("a.txt/inside.txt"), "a local program's");
 }
 
+/// Whoever holds a lock and puts a folder in the place of the locked file, or a file whose content nobody knows yet, goes on with it.
+#[test]
+fn the_holder_of_a_lock_goes_on_with_what_he_put_there() {
+    let server = Server::with("--tag-threshold=1000").start();
+    for method in ["COPY", "MOVE"] {
+        for large in [false, true] {
+            server.put("/a").body("locked").expect(201);
+            let token = server.locked("/a", "0");
+            server.mkcol("/d").expect(201);
+            server.write("d/inside", "x");
+            server.write("large", vec![b'x'; 5000]);
+            let from = if large { "/large" } else { "/d" };
+            let states = format!("</a> (<{token}>)");
+            server.request(method, from).header("Destination", "/a").states(&states).expect(204);
+            server.delete("/a").states(&states).expect(204);
+            for left in ["/d", "/large"] {
+                server.delete(left).expect_any(&[204, 404]);
+            }
+        }
+    }
+}
+
 /// Where it is allowed, the root of the share can be locked like any folder.
 #[test]
 fn the_share_itself_can_be_locked_where_that_is_allowed() {

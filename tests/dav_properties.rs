@@ -932,3 +932,47 @@ fn what_was_noted_comes_back_with_what_was_deleted() {
     server.post(format!("/plain?restore={before}")).expect(204);
     assert_eq!(noted(&server, "/plain").as_deref(), Some("later"));
 }
+
+/// What is noted on a copy, on a file that came back or on one that was just made is not taken away again by what follows the copy: whoever sees
+/// it may note something on it.
+#[test]
+fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use noclobber::model::precondition::Precondition;
+    use noclobber::model::property::{DeadProperty, PropertyName};
+    use noclobber::share::{Amendment, Relocation, Settings, Share};
+    use noclobber::store::disk::Tier;
+    use noclobber::store::index::Index;
+
+    use crate::harness::sim_disk::{Features, SimDisk};
+    use crate::harness::stories::share_path;
+
+    let note = |name: &str| {
+        let xml = format!("<{name} xmlns=\"urn:t\">x</{name}>");
+        Amendment::Note(DeadProperty::new(PropertyName::new("urn:t", name), xml))
+    };
+    let nothing = Precondition::default();
+    for round in 0..200 {
+        let disk = SimDisk::new(Features::of(Tier::A));
+        disk.place("a", "a");
+        let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), Settings::default(), disk.now()).unwrap();
+        share.amend(&share_path("a"), &[note("first")], &nothing, false, disk.now()).unwrap();
+        let noted = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !disk.exists("b") {
+                    std::thread::yield_now();
+                }
+                let done = share.amend(&share_path("b"), &[note("second")], &nothing, false, disk.now());
+                noted.store(done.is_ok(), Ordering::SeqCst);
+            });
+            let wanted = Relocation { from: share_path("a"), to: share_path("b"), may_replace: true, dated: None };
+            share.copy(&wanted, true, &nothing, disk.now()).unwrap();
+        });
+        let names: Vec<_> = share.notes().unwrap().of(&share_path("b")).unwrap();
+        let has = |name: &str| names.iter().any(|note| *note.name() == PropertyName::new("urn:t", name));
+        assert!(noted.load(Ordering::SeqCst) && has("second") && has("first"), "round {round}");
+    }
+}

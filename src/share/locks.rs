@@ -19,7 +19,7 @@ use super::Share;
 use super::identity::{Effort, Identity};
 use super::judge::{Deed, Looked};
 use super::outcome::{Forbidden, LockRoot, Outcome, Refusal, Stop, Subject};
-use super::write::{Dating, current};
+use super::write::{Dating, Storing, current};
 
 /// For how long a new lock is granted at most: a client that has gone, or takes locks for the sake of it, keeps others out no longer. Each
 /// refresh may be granted twice as long as the grant before it. Some builds of Office never refresh theirs, so it is no shorter.
@@ -325,11 +325,12 @@ impl Share {
         self.pins(path, precondition, now).iter().any(|pin| matches!(pin.form(), TagForm::Content(_)))
     }
 
-    /// After a change that was made with them, the locks on a path are pinned to the new version: those on a folder above it, too.
-    pub(super) fn repin(&self, path: &SharePath, precondition: &Precondition, tag: &EntityTag, now: Timestamp) {
+    /// After a change that was made with them, the locks on a path are pinned to the new version: those on a folder above it, too. They are to
+    /// none where it has no tag, or none that is known.
+    pub(super) fn repin(&self, path: &SharePath, precondition: &Precondition, tag: Option<&EntityTag>, now: Timestamp) {
         let tokens: Vec<_> = self.submitted_on(path, precondition, now).iter().map(|lock| lock.token.clone()).collect();
         for token in tokens {
-            let lock = self.locks.table().pin(&token, path, Some(tag.clone()), now);
+            let lock = self.locks.table().pin(&token, path, tag.cloned(), now);
             lock.inspect(|lock| self.note(lock));
         }
     }
@@ -449,7 +450,8 @@ impl Share {
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let staged = self.begin_staging(&site, path, now)?;
         let mut staged = staged.seal(None, self.next_date(path, None, now))?;
-        let stored = self.put_staged(path, &mut staged, Deed::Put, Dating::Ours, precondition, now);
+        let storing = Storing { deed: Deed::Put, dating: Dating::Ours, notes: &self.notes_of_a_file(path) };
+        let stored = self.put_staged(path, &mut staged, &storing, precondition, now);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         self.changed(path, now);
         Ok(stored.tag)

@@ -152,20 +152,22 @@ impl Share {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
         }
         let copy = self.stage_copy(&from, &to, deep, now)?;
-        let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
-        let (to, displaced) = (self.as_made(&to).into_owned(), copied.displaced.clone());
-        self.let_notes_follow(Following::Copied { from, to, extent, displaced });
-        Ok(copied)
+        let notes = |displaced: Option<VersionId>| {
+            let (from, to) = (from.clone(), self.as_made(&to).into_owned());
+            self.let_notes_follow(Following::Copied { from, to, extent, displaced });
+        };
+        self.commit_copy(copy, (&from, &to), wanted.dated, (precondition, &of_target), &notes, now)
     }
 
-    /// Judges a copy by what was copied, and puts it where it is to be.
+    /// Judges a copy by what was copied, and puts it where it is to be. `notes` lets follow what is noted, before anybody can note something on the
+    /// copy; it is told what the copy has displaced.
     pub(super) fn commit_copy(
         &self,
         mut copy: StagedCopy,
         (from, to): (&SharePath, &SharePath),
         dated: Option<Timestamp>,
-        of_source: &Precondition,
-        of_target: &Precondition,
+        (of_source, of_target): (&Precondition, &Precondition),
+        notes: &dyn Fn(Option<VersionId>),
         now: Timestamp,
     ) -> Outcome<Relocated> {
         let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
@@ -178,8 +180,7 @@ impl Share {
                 Dating::Asked(dated).is_met(file.staged.sealed().mtime, self.abilities().time_grain)
             });
         }
-        let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, now)?;
-        self.drop_locks_below(to, now);
+        let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, notes, now)?;
         let displaced = self.kept(&changed).cloned();
         drop(changed);
         let left_out = match copy {
@@ -196,6 +197,7 @@ impl Share {
         (from, to): (&SharePath, &SharePath),
         copy: &mut StagedCopy,
         of_target: &Precondition,
+        notes: &dyn Fn(Option<VersionId>),
         now: Timestamp,
     ) -> Outcome<((Changed<'a>, bool), Option<EntityTag>)> {
         let done = self.look_until_done(to, of_target, Deed::Copy, now, |claim, seen| {
@@ -211,10 +213,18 @@ impl Share {
             }
             let replaced = state_of(&seen);
             let swap = claim.put_copy(seen, copy, surprise(of_target), now)?;
-            if let StagedCopy::File(file) = &mut *copy {
-                self.has_stored(to, &swap, &file.staged, replaced.as_ref(), of_target, now);
-            } else if matches!(swap, Swap::Done(_)) {
-                self.dates.folder_came(to, now);
+            if let Swap::Done(changed) = &swap {
+                self.drop_locks_below(to, now);
+                match &*copy {
+                    StagedCopy::File(file) => {
+                        self.has_stored(to, &swap, &file.staged, replaced.as_ref(), of_target, now);
+                    }
+                    StagedCopy::Folder(_) => {
+                        self.dates.folder_came(to, now);
+                        self.repin(to, of_target, None, now);
+                    }
+                }
+                notes(self.kept(changed).cloned());
             }
             Ok((swap, created))
         });
@@ -299,7 +309,9 @@ impl Share {
         {
             let date = self.date_that_came(to, &stamp, replaced.as_ref(), now);
             self.remember_in(stamp, date, &known, || changed.is_calm());
-            self.repin(to, precondition, &shown(&stamp, &known), now);
+            self.repin(to, precondition, Some(&shown(&stamp, &known)), now);
+        } else {
+            self.repin(to, precondition, None, now);
         }
         self.drop_locks_in(from, now);
         self.drop_locks_below(to, now);

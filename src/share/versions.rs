@@ -18,7 +18,7 @@ use super::judge::Deed;
 use super::outcome::{Outcome, Refusal};
 use super::read::Target;
 use super::relocate::{Relocated, Relocation};
-use super::write::{A_NAME, Dating, Stored};
+use super::write::{A_NAME, Came, Dating, Stored, Storing};
 
 /// A version that is kept, and where it was.
 #[derive(Clone, Debug)]
@@ -91,17 +91,7 @@ impl Share {
             site => site.map(|_| NewFolders::default())?,
         };
         let stored = match deed {
-            Deed::Restore => {
-                let stored = self.restore_file(path, &found, precondition, now)?;
-                self.let_notes_follow(Following::Back {
-                    of: path.clone(),
-                    version: id.clone(),
-                    to: path.clone(),
-                    displaced: stored.displaced.clone(),
-                    stays: true,
-                });
-                Some(stored)
-            }
+            Deed::Restore => Some(self.restore_file(path, &found, precondition, now)?),
             _ => {
                 self.restore_collection(path, &found, precondition, now)?;
                 self.dates.folder_came(path, now);
@@ -133,11 +123,13 @@ impl Share {
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
         let staged = self.stage_version(&version, &to, now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
-        let copied = self.commit_copy(copy, (&from, &to), wanted.dated, precondition, &of_target, now)?;
-        let (of, version, to) = (from.into_owned(), id.clone(), to.into_owned());
-        self.let_notes_follow(Following::Gone { from: to.clone(), version: copied.displaced.clone() });
-        self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: true });
-        Ok(Some(copied))
+        let notes = |displaced: Option<VersionId>| {
+            let (of, version, to) = (from.clone().into_owned(), id.clone(), self.as_made(&to).into_owned());
+            self.let_notes_follow(Following::Gone { from: to.clone(), version: displaced });
+            self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: true });
+        };
+        let conditions = (precondition, &of_target);
+        self.commit_copy(copy, (&from, &to), wanted.dated, conditions, &notes, now).map(Some)
     }
 
     fn restore_file(
@@ -160,7 +152,16 @@ impl Share {
         let like = there.as_ref().map_or(&version, |(file, _)| file);
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);
-        self.put_staged(path, &mut staged, Deed::Restore, Dating::Ours, precondition, now)
+        let notes = |came: Came| {
+            let (of, version, to) = (path.clone(), found.version.name.id.clone(), path.clone());
+            let displaced = match came {
+                Came::ToAFreeName => None,
+                Came::InPlaceOf(displaced) => displaced,
+            };
+            self.let_notes_follow(Following::Back { of, version, to, displaced, stays: true });
+        };
+        let storing = Storing { deed: Deed::Restore, dating: Dating::Ours, notes: &notes };
+        self.put_staged(path, &mut staged, &storing, precondition, now)
     }
 
     /// The content of a version, for a file at a path.

@@ -70,6 +70,26 @@ pub(super) enum Dating {
     Ours,
 }
 
+/// How a staged file is to be stored.
+#[derive(Clone, Copy)]
+pub(super) struct Storing<'a> {
+    /// As what kind of change it is judged.
+    pub(super) deed: Deed,
+    /// Whose its date is.
+    pub(super) dating: Dating,
+    /// Lets what is noted follow, before anybody can note something on the file.
+    pub(super) notes: &'a dyn Fn(Came),
+}
+
+/// What a file has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// A name that was free.
+    ToAFreeName,
+    /// The name of another file, which has become this version, if it is kept.
+    InPlaceOf(Option<VersionId>),
+}
+
 /// What a removal has done.
 #[derive(Clone, Debug)]
 pub struct Removed {
@@ -341,7 +361,8 @@ impl Share {
         let mut staged = staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
         drop(like);
         let dating = dated.map_or(Dating::Ours, Dating::Asked);
-        let stored = self.put_staged(path, &mut staged, Deed::Put, dating, precondition, now);
+        let storing = Storing { deed: Deed::Put, dating, notes: &self.notes_of_a_file(path) };
+        let stored = self.put_staged(path, &mut staged, &storing, precondition, now);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         folders.keep();
         self.was_stored(path, precondition);
@@ -461,11 +482,11 @@ impl Share {
         &self,
         path: &SharePath,
         staged: &mut Staged,
-        deed: Deed,
-        dating: Dating,
+        storing: &Storing<'_>,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Stored> {
+        let Storing { deed, dating, notes } = *storing;
         let (changed, created) = self.look_until_done(path, precondition, deed, now, |claim, seen| {
             if claim.site().folder != staged.folder() {
                 return Err(Refusal::FolderChanged.into());
@@ -474,9 +495,8 @@ impl Share {
                 Seen::Nothing => {
                     self.date(path, staged, dating, None, now)?;
                     let swap = claim.create(staged)?;
-                    if matches!(swap, Swap::Done(_)) && deed != Deed::Restore {
-                        // What another program removed here may have left notes behind.
-                        self.let_notes_follow(Following::Gone { from: path.clone(), version: None });
+                    if matches!(swap, Swap::Done(_)) {
+                        notes(Came::ToAFreeName);
                     }
                     self.has_stored(path, &swap, staged, None, precondition, now);
                     Ok((swap, true))
@@ -485,6 +505,9 @@ impl Share {
                     let replaced = seen.status.stamp;
                     self.date(path, staged, dating, Some(replaced.mtime), now)?;
                     let swap = claim.replace(seen, staged, surprise(precondition), now)?;
+                    if let Swap::Done(changed) = &swap {
+                        notes(Came::InPlaceOf(self.kept(changed).cloned()));
+                    }
                     self.has_stored(path, &swap, staged, Some(&replaced), precondition, now);
                     Ok((swap, false))
                 }
@@ -501,6 +524,16 @@ impl Share {
             displaced: changed.displaced.filter(|_| self.keeps_history()),
             is_dated_as_asked: dating.is_met(staged.sealed().mtime, self.abilities().time_grain),
         })
+    }
+
+    /// A file that is stored is the one that things were noted on, if there was one. Where there was none another program may have removed it, and
+    /// left notes behind.
+    pub(super) fn notes_of_a_file(&self, path: &SharePath) -> impl Fn(Came) {
+        move |came| {
+            if came == Came::ToAFreeName {
+                self.let_notes_follow(Following::Gone { from: path.clone(), version: None });
+            }
+        }
     }
 
     /// Makes room in the history if that is what was missing; says whether there is room now.
@@ -525,7 +558,7 @@ impl Share {
             let is_near = stamp.mtime <= now.plus(AHEAD_MAX);
             self.tell_date(path, &stamp, if is_near { now.max(stamp.mtime) } else { now });
             self.remember_upload(changed, staged, date);
-            self.repin(path, precondition, &EntityTag::of_content(staged.hash()), now);
+            self.repin(path, precondition, Some(&EntityTag::of_content(staged.hash())), now);
         }
     }
 
