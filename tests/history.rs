@@ -1011,3 +1011,37 @@ fn a_folder_in_which_somebody_writes_is_not_let_go() {
     disk.advance(Duration::from_secs(1));
     assert_eq!((share.prune(disk.now()).unwrap(), kept()), (1, 0));
 }
+
+/// The clock is set back by a day. What is to happen in some seconds happens in some seconds: what a program wrote into a file that was displaced
+/// appears beside it, and a client whose upload was refused may delete again.
+#[test]
+fn a_clock_that_is_set_back_puts_nothing_off() {
+    use std::time::Duration;
+
+    use noclobber::model::precondition::Precondition;
+    use noclobber::model::principal::Client;
+    use noclobber::model::stamp::Timestamp;
+
+    use crate::harness::stories::share_path;
+    use crate::harness::stranger::Act;
+
+    let (disk, share) = with_a_folder_that_was_deleted();
+    disk.place("a", "first");
+    disk.act(&Act::find(1, "a"));
+    let now = disk.now();
+    share.delete(&share_path("a"), &Precondition::default(), now).unwrap();
+    disk.act(&Act::Open { hand: 1 });
+    disk.act(&Act::write(1, "his work"));
+    disk.act(&Act::Close { hand: 1 });
+    share.tick(now.plus(Duration::from_secs(1)));
+    assert!(disk.visible_contents().is_empty(), "it is looked at again later");
+    let set_back = Timestamp::new(now.seconds() - 86_400, 0);
+    share.tick(set_back);
+    let texts: Vec<_> = disk.visible_contents().into_iter().map(|(_, bytes)| bytes).collect();
+    assert_eq!(texts, [b"his work"]);
+    disk.place("b", "stands here");
+    let delete = |now| share.delete(&share_path("b"), &Precondition::default(), now);
+    share.not_stored(Client::default(), &share_path("b"), now);
+    assert!(delete(now).is_err());
+    assert!(delete(set_back).is_ok());
+}

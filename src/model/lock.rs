@@ -27,6 +27,9 @@ const WEIGHT_OF_PIN: usize = 64;
 /// How much the pins of one lock may weigh, in bytes.
 const PINS_BYTES_MAX: usize = 32 << 10;
 
+/// By how much a time may be earlier than another that was asked for before, without the clock having been set back.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(5);
+
 /// The first byte of a lock that is written down.
 const FORMAT: u8 = 2;
 
@@ -158,6 +161,8 @@ pub struct Locks {
     weight: usize,
     by_address: HashMap<Option<IpAddr>, Held>,
     limits: LockLimits,
+    /// The time when it was last looked for what has expired.
+    looked_at: Timestamp,
 }
 
 /// What is held from one address.
@@ -398,7 +403,7 @@ impl Locks {
     /// No locks yet.
     pub fn new(limits: LockLimits) -> Self {
         let (by_root, alike, by_token, by_expiry, by_address) = Default::default();
-        Self { by_root, alike, by_token, by_expiry, weight: 0, by_address, limits }
+        Self { by_root, alike, by_token, by_expiry, weight: 0, by_address, limits, looked_at: Timestamp::default() }
     }
 
     /// How many there are, the expired ones among them that nobody has taken out yet.
@@ -540,8 +545,17 @@ impl Locks {
         gone
     }
 
-    /// Takes out what has expired.
+    /// Takes out what has expired. Where the clock was set back since this was last asked, no lock lasts any longer for that; what has changed by
+    /// it is not given back.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Arc<Lock>> {
+        if now.plus(CLOCKS_DIFFER_MAX) < self.looked_at {
+            let ahead: Vec<Arc<Lock>> =
+                self.by_token.values().filter(|lock| lock.expires > expiry(lock.timeout, now)).cloned().collect();
+            for lock in ahead {
+                self.change(&lock.token, now, |lock| lock.expires = expiry(lock.timeout, now));
+            }
+        }
+        self.looked_at = now;
         let tokens = self.by_expiry.iter().take_while(|(expires, _)| *expires <= now).map(|(_, token)| token);
         let gone: Vec<Arc<Lock>> = tokens.map(|token| self.by_token[token].clone()).collect();
         gone.iter().for_each(|lock| self.take_out(lock));
@@ -1387,5 +1401,26 @@ mod tests {
         assert!(table.weight > weight, "the longer spelling weighs more");
         table.remove_tree(&path(""));
         assert!(table.alike.is_empty() && table.weight == 0);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_lock_last_longer() {
+        let hours = |count: u32| Timestamp::new(1_000_000, 0).plus(AN_HOUR * count);
+        let mut table = Locks::new(LockLimits::default());
+        table.expire(hours(100));
+        for (number, timeout) in [(1, AN_HOUR), (2, AN_HOUR * 2)] {
+            let lock = Lock {
+                timeout: Some(timeout),
+                expires: expiry(Some(timeout), hours(100)),
+                ..lock(number, &number.to_string(), Exclusive, Below)
+            };
+            table.add(lock, hours(100)).expect("no conflict");
+        }
+        // Not yet by what two requests may differ in.
+        assert!(table.expire(Timestamp::new(hours(100).seconds() - 2, 0)).is_empty());
+        assert_eq!(table.named(&token(1), hours(100)).expect("it lives").expires, hours(101));
+        assert!(table.expire(hours(10)).is_empty());
+        assert_eq!(numbers(&table.expire(hours(11))), [1]);
+        assert_eq!(numbers(&table.expire(hours(12))), [2]);
     }
 }

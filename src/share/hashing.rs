@@ -103,6 +103,17 @@ impl Share {
         let look = |place: &SharePath| {
             self.tree.steadily_now(self.tree.slot(place), || disk.open_path(&disk.root()?, place.as_bytes()))
         };
+        if asks_for_nothing(precondition) {
+            return Some(Vec::new());
+        }
+        // Where one file may have several paths, finding the right one takes its time.
+        let is_plain = |path: &SharePath| path.as_bytes().is_ascii();
+        if !(is_plain(path)
+            && also.is_none_or(is_plain)
+            && disk.has_one_path(&disk.dir_status(&disk.root().ok()?).ok()?))
+        {
+            return None;
+        }
         let places = self.places_asked_for_content(path, also, precondition, now).ok()?;
         if places.len() > AT_ONCE_MAX { None } else { self.unhashed_of(&places, look, now).ok()? }
     }
@@ -141,9 +152,8 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<Vec<SharePath>> {
-        let has_tokens = precondition.submitted().has_tokens();
         let mut places = Vec::new();
-        if !precondition.asks_for_content() && !has_tokens && precondition.states().is_none() {
+        if asks_for_nothing(precondition) {
             return Ok(places);
         }
         for place in [Some(path), also].into_iter().flatten() {
@@ -167,4 +177,9 @@ impl Share {
     pub(super) fn is_large(&self, stamp: &Stamp) -> bool {
         stamp.size > self.settings.tag_threshold
     }
+}
+
+/// Whether nothing that came with a request can ask for the content of any file.
+fn asks_for_nothing(precondition: &Precondition) -> bool {
+    !precondition.asks_for_content() && !precondition.submitted().has_tokens() && precondition.states().is_none()
 }

@@ -101,8 +101,10 @@ impl Share {
     pub(super) fn take_up_locks(&self, now: Timestamp) -> Outcome<()> {
         let remembered = self.index.locks()?;
         let mut table = self.locks.table();
-        for lock in remembered.iter().filter_map(|bytes| Lock::from_bytes(bytes)) {
+        for mut lock in remembered.iter().filter_map(|bytes| Lock::from_bytes(bytes)) {
             let token = lock.token.clone();
+            // The clock may have been set back since.
+            lock.expires = lock.expires.min(expiry(lock.timeout, now));
             if !lock.is_live(now) || table.add(lock, now).is_err() {
                 self.index.note_lock(token.as_str(), None);
             }

@@ -30,7 +30,9 @@ impl Refused {
     /// Whether a removal has to wait, or name what it removes.
     pub(super) fn holds(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
         let key = (precondition.submitted().client().clone(), path.clone());
-        !precondition.names_a_tag() && self.lock().get(&key).is_some_and(|until| *until > now)
+        // What is remembered until later than anything would be now was so before the clock was set back.
+        let lasts = |until: &Timestamp| *until > now && *until <= now.plus(REMEMBERED * 2);
+        !precondition.names_a_tag() && self.lock().get(&key).is_some_and(lasts)
     }
 
     fn remember(&self, client: Client, path: SharePath, now: Timestamp) {

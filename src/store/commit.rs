@@ -389,7 +389,9 @@ impl Tree {
     pub fn second_look(&self, now: Timestamp) {
         let due: Vec<_> = {
             let mut held = lock(&self.held);
-            let (due, later) = std::mem::take(&mut *held).into_iter().partition(|held| held.due <= now);
+            // What is due later than anything that is held now would be was held before the clock was set back.
+            let is_due = |held: &Held| held.due <= now || held.due > now.plus(SECOND_LOOK * 2);
+            let (due, later) = std::mem::take(&mut *held).into_iter().partition(is_due);
             *held = later;
             due
         };
