@@ -253,13 +253,14 @@ fn spellings(word: &str) -> [String; 4] {
     [word.to_owned(), format!("{first}{value}"), format!("{upper}{value}"), format!("x=1&{word}&y")]
 }
 
-/// All that is in a folder, noclobber's own too: paths and contents. The file by which the disk's clock is read may come with any look.
+/// All that is in a folder, noclobber's own too: paths and contents. What comes by itself is left out: the file by which the disk's clock
+/// is read, and the room that is kept for removals.
 fn everything(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut todo = vec![folder.to_owned()];
     while let Some(folder) = todo.pop() {
         let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        for path in paths.filter(|path| !path.ends_with(".noclobber/clock")) {
+        for path in paths.filter(|path| !path.ends_with(".noclobber/clock") && !path.ends_with(".noclobber/spare")) {
             let content = if path.is_dir() { "a folder".to_owned() } else { fs::read_to_string(&path).unwrap() };
             found.push(format!("{}: {content}", path.display()));
             if path.is_dir() {

@@ -259,7 +259,7 @@ impl Index {
     }
 
     fn lock_rows(&self) -> Result<Vec<LockRow>, redb::Error> {
-        self.database.with(|database| {
+        let rows = self.database.with_what_there_is(|database| {
             let reading = database.begin_read()?;
             let table = match reading.open_table(LOCKS) {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
@@ -271,7 +271,8 @@ impl Index {
                 rows.push((token.value().into(), lock.value().into()));
             }
             Ok(rows)
-        })
+        })?;
+        Ok(rows.unwrap_or_default())
     }
 
     /// Writes what has changed to the database.

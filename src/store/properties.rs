@@ -153,11 +153,11 @@ impl Properties {
 
     /// What is noted now.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let opened = self.database.with(|database| match database.begin_read()?.open_table(PROPERTIES) {
+        let opened = self.database.with_what_there_is(|database| match database.begin_read()?.open_table(PROPERTIES) {
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
             table => Ok(Some(table?)),
         });
-        Ok(Snapshot { table: opened.map_err(failed)? })
+        Ok(Snapshot { table: opened.map_err(failed)?.flatten() })
     }
 
     /// Changes the properties of a resource, in one step whoever else changes them.
@@ -221,19 +221,19 @@ impl Properties {
     /// Whether anything was noted on a version.
     fn have_kept(&self, of: &SharePath, version: &VersionId) -> Result<bool> {
         let begin = kept_key(of, version);
-        let found = self.database.with(|database| match database.begin_read()?.open_table(KEPT) {
+        let found = self.database.with_what_there_is(|database| match database.begin_read()?.open_table(KEPT) {
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(false),
             table => {
                 let first = table?.range::<&[u8]>(begin.as_slice()..)?.next().transpose()?;
                 Ok(first.is_some_and(|(key, _)| key.value().starts_with(&begin)))
             }
         });
-        found.map_err(failed)
+        Ok(found.map_err(failed)?.unwrap_or_default())
     }
 
     /// Forgets what was noted on versions that are no more.
     pub fn forget_versions(&self, mut is_kept: impl FnMut(&SharePath, &VersionId) -> bool) -> Result<()> {
-        let versions = self.database.with(|database| {
+        let versions = self.database.with_what_there_is(|database| {
             let table = match database.begin_read()?.open_table(KEPT) {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 table => table?,
@@ -250,7 +250,7 @@ impl Properties {
             }
             Ok(versions)
         });
-        let mut gone = versions.map_err(failed)?;
+        let mut gone = versions.map_err(failed)?.unwrap_or_default();
         gone.retain(|of| !version_of(of).is_some_and(|(path, version)| is_kept(&path, &version)));
         if gone.is_empty() {
             return Ok(());

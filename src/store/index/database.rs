@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, Error};
 
-/// A database, open unless the disk has just failed it.
+/// A database, open unless the disk has just failed it. One in memory is made by whoever first writes to it.
 pub(in crate::store) struct StateDatabase {
     file: Option<PathBuf>,
     open: RwLock<Option<Database>>,
@@ -21,8 +21,7 @@ pub(in crate::store) struct StateDatabase {
 impl StateDatabase {
     /// One that is gone with the process.
     pub(super) fn in_memory() -> Self {
-        let database = Database::builder().create_with_backend(InMemoryBackend::new()).expect("memory does not fail");
-        Self { file: None, open: RwLock::new(Some(database)) }
+        Self { file: None, open: RwLock::new(None) }
     }
 
     /// The one in this file, made if it is not there. Nobody but its owner may read it: there are lock tokens in it.
@@ -33,6 +32,15 @@ impl StateDatabase {
     /// Whether it is in a file.
     pub(super) fn is_kept(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// As [`StateDatabase::with`], for what only reads: `None` if nothing can have been written yet.
+    pub(in crate::store) fn with_what_there_is<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let is_empty = !self.is_kept() && self.open.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        if is_empty { Ok(None) } else { self.with(work).map(Some) }
     }
 
     /// Does something with the database. What fails for the disk's sake is told, and the next one finds the database opened again.
@@ -58,8 +66,11 @@ impl StateDatabase {
 
     fn open_again(&self) -> Result<(), Error> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        if let (None, Some(file)) = (&*open, &self.file) {
-            *open = Some(self::open(file)?);
+        if open.is_none() {
+            *open = Some(match &self.file {
+                Some(file) => self::open(file)?,
+                None => Database::builder().create_with_backend(InMemoryBackend::new())?,
+            });
         }
         Ok(())
     }
