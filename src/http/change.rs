@@ -91,13 +91,10 @@ fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, Box<HttpResponse
 
 /// Answers OPTIONS.
 pub(super) async fn options(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    if let Some(taken_by) = asked.query.taken_by {
-        return Ok(reply::options(Allowed::OnQuery(taken_by)));
-    }
-    Ok(reply::options(allowed(verbs, asked).await))
+    Ok(reply::options(allowed(verbs, asked).await, asked.query.taken))
 }
 
-/// What is served where the request went.
+/// What is there where the request went, and so what is served.
 pub(super) async fn allowed(verbs: &Verbs, asked: &Asked) -> Allowed {
     let path = asked.path.clone();
     match verbs.ask(move |share| share.is_collection(&path)).await {

@@ -67,7 +67,7 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
     if request::Verb::of(&head.method) != request::Verb::Put {
         return Ok(());
     }
-    let asked = parse(head)?;
+    let asked = parse(verbs, head).await?;
     let attempt = Attempt::new(verbs, head, &asked.path);
     attempt.ends(judge_early(verbs, head, &asked).await).await
 }

@@ -1,4 +1,4 @@
-//! The words in a query that mean something here: which of them a method takes, and which go together. One table says so.
+//! The words in a query that mean something here: which of them a method takes, where, and which go together. One table says so.
 //!
 //! A word of this table that means nothing to the method is refused, since whoever asks to delete `/f?version=ID` does not mean the file
 //! that is at `/f` now. Words that stand in no table are ignored, as programs add some to get past caches.
@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use crate::model::path::SharePath;
 use crate::model::version::VersionId;
 
+use super::reply::Allowed;
 use super::request::Verb;
 
 /// The options in a query.
@@ -37,8 +38,19 @@ pub(super) struct Query {
     pub(super) before: Option<VersionId>,
     /// `?after=PATH`: only what comes behind it in the order of the names.
     pub(super) after: Option<SharePath>,
-    /// The methods that take all of these; `None` where there is no such word, so that it is the path alone that tells.
-    pub(super) taken_by: Option<&'static [Verb]>,
+    /// What takes all of these; `None` where there is no such word, so that it is the path alone that tells.
+    pub(super) taken: Option<Taken>,
+}
+
+/// What takes the words of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// The word that the fewest methods take.
+    word: &'static str,
+    /// Those methods.
+    by: &'static [Verb],
+    /// Where none of them is served.
+    never: Option<Allowed>,
 }
 
 /// A version that a query names; without an identifier where it cannot be one.
@@ -60,14 +72,6 @@ pub(super) enum BadQuery {
     /// Two words contradict each other.
     #[error("?{0} and ?{1} do not go together")]
     Contradiction(&'static str, &'static str),
-    /// The method does nothing with the word.
-    #[error("this method does nothing with ?{word}")]
-    Method {
-        /// The word.
-        word: &'static str,
-        /// The methods that take all the words of the query.
-        taken_by: &'static [Verb],
-    },
 }
 
 /// A word, and what is to be known of it.
@@ -75,6 +79,10 @@ struct Word {
     name: &'static str,
     /// The methods to which it means something.
     verbs: &'static [Verb],
+    /// Those to which it means something by itself.
+    alone: &'static [Verb],
+    /// Where it means nothing to any of these.
+    never: Option<Allowed>,
     /// The words of which it needs one beside it; none where it means something by itself.
     belongs_to: &'static [&'static str],
     /// The other words that it goes together with.
@@ -88,6 +96,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "download",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: None,
         belongs_to: &[],
         beside: &["version"],
         set: |query, value| stands_alone(value, &mut query.download),
@@ -95,6 +105,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "json",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: None,
         belongs_to: &[],
         beside: &["versions", "limit", "before"],
         set: |query, value| stands_alone(value, &mut query.json),
@@ -102,6 +114,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "mkdirs",
         verbs: &[Verb::Put, Verb::Post],
+        alone: &[Verb::Put],
+        never: Some(Allowed::OnCollections),
         belongs_to: &[],
         beside: &["restore"],
         set: |query, value| stands_alone(value, &mut query.make_parents),
@@ -109,6 +123,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "versions",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: None,
         belongs_to: &[],
         beside: &["json", "limit", "before"],
         set: |query, value| stands_alone(value, &mut query.versions),
@@ -116,6 +132,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "version",
         verbs: &[Verb::Get, Verb::Copy],
+        alone: &[Verb::Get, Verb::Copy],
+        never: None,
         belongs_to: &[],
         beside: &["download"],
         set: |query, value| {
@@ -126,6 +144,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "restore",
         verbs: &[Verb::Post],
+        alone: &[Verb::Post],
+        never: None,
         belongs_to: &[],
         beside: &["mkdirs"],
         set: |query, value| {
@@ -136,6 +156,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "deleted",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: Some(Allowed::OnFiles),
         belongs_to: &[],
         beside: &["deep", "limit", "after"],
         set: |query, value| stands_alone(value, &mut query.deleted),
@@ -143,6 +165,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "deep",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: None,
         belongs_to: &["deleted"],
         beside: &["deleted", "limit", "after"],
         set: |query, value| stands_alone(value, &mut query.deep),
@@ -150,16 +174,22 @@ const WORDS: &[Word] = &[
     Word {
         name: "limit",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: None,
         belongs_to: &["versions", "deleted"],
         beside: &["versions", "deleted", "json", "before", "deep", "after"],
         set: |query, value| {
-            query.limit = decoded(value).parse().ok().filter(|limit| *limit > 0);
+            let digits = decoded(value);
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            query.limit = digits.parse().ok().filter(|limit| is_number && *limit > 0);
             query.limit.is_some()
         },
     },
     Word {
         name: "before",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: None,
         belongs_to: &["versions"],
         beside: &["versions", "json", "limit"],
         set: |query, value| {
@@ -170,6 +200,8 @@ const WORDS: &[Word] = &[
     Word {
         name: "after",
         verbs: &[Verb::Get],
+        alone: &[Verb::Get],
+        never: None,
         belongs_to: &["deleted"],
         beside: &["deleted", "deep", "limit"],
         set: |query, value| {
@@ -186,8 +218,8 @@ fn stands_alone(value: &str, set: &mut bool) -> bool {
 }
 
 impl Query {
-    /// Reads a query, for a method that has to do something with every word of it that means something at all.
-    pub(super) fn parse(text: &str, verb: Verb) -> Result<Self, BadQuery> {
+    /// Reads a query.
+    pub(super) fn parse(text: &str) -> Result<Self, BadQuery> {
         let mut query = Self::default();
         let mut words = Vec::new();
         for pair in text.split('&') {
@@ -204,12 +236,21 @@ impl Query {
             }
             query = with_it;
         }
-        query.taken_by = taken_by(&words)?;
-        let refuses = |word: &&&Word| !matches!(verb, Verb::Options | Verb::Unknown) && !word.verbs.contains(&verb);
-        match (query.taken_by, words.iter().find(refuses)) {
-            (Some(taken_by), Some(word)) => Err(BadQuery::Method { word: word.name, taken_by }),
-            _ => Ok(query),
-        }
+        query.taken = taken(&words)?;
+        Ok(query)
+    }
+
+    /// The word that means nothing to a method, if there is one. OPTIONS takes all of them, to tell what is served.
+    pub(super) fn means_nothing_to(&self, verb: Verb) -> Option<&'static str> {
+        let taken = self.taken.filter(|taken| !taken.by.contains(&verb))?;
+        (!matches!(verb, Verb::Options | Verb::Unknown)).then_some(taken.word)
+    }
+}
+
+impl Taken {
+    /// The methods that take all the words where this is.
+    pub(super) fn served(self, there: Allowed) -> &'static [Verb] {
+        if self.never == Some(there) { &[] } else { self.by }
     }
 }
 
@@ -223,8 +264,8 @@ impl Word {
     }
 }
 
-/// The methods that take all of these words: those of the word that the fewest take.
-fn taken_by(words: &[&'static Word]) -> Result<Option<&'static [Verb]>, BadQuery> {
+/// What takes all of these words: what takes the one that the fewest take.
+fn taken(words: &[&'static Word]) -> Result<Option<Taken>, BadQuery> {
     for word in words {
         if let Some(other) = words.iter().find(|other| !word.goes_with(other)) {
             return Err(BadQuery::Contradiction(word.name, other.name));
@@ -235,7 +276,12 @@ fn taken_by(words: &[&'static Word]) -> Result<Option<&'static [Verb]>, BadQuery
             return Err(BadQuery::Alone(word.name, needed));
         }
     }
-    Ok(words.iter().map(|word| word.verbs).min_by_key(|verbs| verbs.len()))
+    let is_alone = words.len() == 1;
+    let narrowest = words.iter().min_by_key(|word| (word.verbs.len(), word.never.is_none()));
+    Ok(narrowest.map(|word| {
+        let by = if is_alone { word.alone } else { word.verbs };
+        Taken { word: word.name, by, never: word.never }
+    }))
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
@@ -263,50 +309,73 @@ mod tests {
 
     #[test]
     fn queries_are_read() {
-        let query = |change: fn(&mut Query), taken_by| {
-            let mut query = Query { taken_by, ..Query::default() };
+        let query = |change: fn(&mut Query)| {
+            let mut query = Query::default();
             change(&mut query);
             Ok(query)
         };
-        const GET: Option<&[Verb]> = Some(&[Verb::Get]);
-        for (verb, text, expected) in [
-            (Verb::Get, "", query(|_| {}, None)),
-            (Verb::Get, "junk=1&&=&x", query(|_| {}, None)),
-            (Verb::Delete, "_=1732", query(|_| {}, None)),
-            (Verb::Get, "json", query(|query| query.json = true, GET)),
-            (Verb::Get, "json=", query(|query| query.json = true, GET)),
-            (Verb::Get, "j%73on=1&JSON=1&json", query(|query| query.json = true, GET)),
-            (Verb::Get, "json=0", Err(BadQuery::Value("json"))),
-            (Verb::Get, "versions=2026-11-22", Err(BadQuery::Value("versions"))),
-            (Verb::Get, "version=2026-11-22T14-35-07.123456Z&version=b", Err(BadQuery::Twice("version"))),
-            (
-                Verb::Get,
-                "version=&version",
-                query(|query| query.version = Some(Named(None)), Some(&[Verb::Get, Verb::Copy])),
-            ),
-            (Verb::Get, "limit=5", Err(BadQuery::Alone("limit", "versions"))),
-            (Verb::Put, "deep", Err(BadQuery::Alone("deep", "deleted"))),
-            (Verb::Get, "versions&limit=0", Err(BadQuery::Value("limit"))),
-            (Verb::Get, "versions&limit=-1", Err(BadQuery::Value("limit"))),
-            (Verb::Get, "versions&before=1", Err(BadQuery::Value("before"))),
-            (Verb::Get, "versions&after=a", Err(BadQuery::Contradiction("versions", "after"))),
-            (Verb::Get, "deleted&after=..", Err(BadQuery::Value("after"))),
-            (Verb::Get, "deleted&after=", Err(BadQuery::Value("after"))),
-            (Verb::Delete, "deleted&limit=5", Err(BadQuery::Method { word: "deleted", taken_by: &[Verb::Get] })),
-            (Verb::Get, "json&version=a", Err(BadQuery::Contradiction("json", "version"))),
-            (Verb::Delete, "restore=a&version=b", Err(BadQuery::Contradiction("restore", "version"))),
-            (Verb::Options, "mkdirs", query(|query| query.make_parents = true, Some(&[Verb::Put, Verb::Post]))),
-            (Verb::Delete, "junk&json", Err(BadQuery::Method { word: "json", taken_by: &[Verb::Get] })),
-            (Verb::Copy, "download&version=a", Err(BadQuery::Method { word: "download", taken_by: &[Verb::Get] })),
-            (Verb::Put, "restore=a&mkdirs", Err(BadQuery::Method { word: "restore", taken_by: &[Verb::Post] })),
+        for (text, expected) in [
+            ("", query(|_| {})),
+            ("junk=1&&=&x", query(|_| {})),
+            ("_=1732", query(|_| {})),
+            ("json", query(|query| query.json = true)),
+            ("json=", query(|query| query.json = true)),
+            ("j%73on=1&JSON=1&json", query(|query| query.json = true)),
+            ("json=0", Err(BadQuery::Value("json"))),
+            ("versions=2026-11-22", Err(BadQuery::Value("versions"))),
+            ("version=2026-11-22T14-35-07.123456Z&version=b", Err(BadQuery::Twice("version"))),
+            ("version=&version", query(|query| query.version = Some(Named(None)))),
+            ("limit=5", Err(BadQuery::Alone("limit", "versions"))),
+            ("deep", Err(BadQuery::Alone("deep", "deleted"))),
+            ("versions&limit=0", Err(BadQuery::Value("limit"))),
+            ("versions&limit=-1", Err(BadQuery::Value("limit"))),
+            ("versions&limit=+1", Err(BadQuery::Value("limit"))),
+            ("versions&before=1", Err(BadQuery::Value("before"))),
+            ("versions&after=a", Err(BadQuery::Contradiction("versions", "after"))),
+            ("deleted&after=..", Err(BadQuery::Value("after"))),
+            ("deleted&after=", Err(BadQuery::Value("after"))),
+            ("json&version=a", Err(BadQuery::Contradiction("json", "version"))),
+            ("restore=a&version=b", Err(BadQuery::Contradiction("restore", "version"))),
+            ("mkdirs", query(|query| query.make_parents = true)),
         ] {
-            assert_eq!(Query::parse(text, verb), expected, "{verb:?} {text}");
+            let read = Query::parse(text).map(|read| Query { taken: None, ..read });
+            assert_eq!(read, expected, "{text}");
         }
-        let version = Query::parse(&format!("download&%76ersion={ID}"), Verb::Get).expect("the two go together");
+        let version = Query::parse(&format!("download&%76ersion={ID}")).expect("the two go together");
         assert_eq!(version.version, Some(Named(VersionId::parse(ID))));
         assert!(version.download);
-        let deleted = Query::parse("deleted&after=a%ff/b&deep&limit=7", Verb::Get).expect("they go together");
+        let deleted = Query::parse("deleted&after=a%ff/b&deep&limit=7").expect("they go together");
         assert_eq!(deleted.after, SharePath::parse_disk(b"a\xff/b").ok());
         assert_eq!((deleted.deep, deleted.limit), (true, Some(7)));
+    }
+
+    /// Which methods take all the words of a query, and where.
+    #[test]
+    fn the_table_of_words_and_methods() {
+        use Allowed::{OnCollections, OnFiles, OnNothing};
+        for (text, verbs, never) in [
+            ("json", &[Verb::Get][..], None),
+            ("download", &[Verb::Get], None),
+            ("versions&limit=5&json", &[Verb::Get], None),
+            ("version=a", &[Verb::Get, Verb::Copy], None),
+            ("download&version=a", &[Verb::Get], None),
+            ("restore=a", &[Verb::Post], None),
+            ("restore=a&mkdirs", &[Verb::Post], None),
+            ("mkdirs&restore=a", &[Verb::Post], None),
+            ("mkdirs", &[Verb::Put], Some(OnCollections)),
+            ("deleted", &[Verb::Get], Some(OnFiles)),
+            ("limit=7&deep&deleted", &[Verb::Get], Some(OnFiles)),
+        ] {
+            let query = Query::parse(text).expect(text);
+            for there in [OnFiles, OnCollections, OnNothing] {
+                let wanted = if never == Some(there) { &[] } else { verbs };
+                assert_eq!(query.taken.map(|taken| taken.served(there)), Some(wanted), "{text} {there:?}");
+            }
+            for verb in [Verb::Get, Verb::Put, Verb::Post, Verb::Copy, Verb::Delete, Verb::Propfind, Verb::Report] {
+                assert_eq!(query.means_nothing_to(verb).is_some(), !verbs.contains(&verb), "{text} {verb:?}");
+            }
+            assert_eq!(query.means_nothing_to(Verb::Options), None, "{text}");
+        }
+        assert_eq!(Query::parse("x=1&y").map(|query| query.taken), Ok(None));
     }
 }

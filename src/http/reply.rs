@@ -25,7 +25,7 @@ use crate::share::{Cause, Relocated, Removed, Stored};
 use super::dav_headers::BadUrl;
 use super::digest::{Invalid, Mismatch};
 use super::lock::{self, ToldLock};
-use super::query::BadQuery;
+use super::query::{BadQuery, Query, Taken};
 use super::range;
 use super::request::{BadTarget, Unwelcome, Verb};
 use super::transport::Rejection;
@@ -57,8 +57,10 @@ const CLASSES: &str = "1, 2, 3, extended-mkcol";
 pub(super) enum Wrong {
     /// The target.
     Target(BadTarget),
-    /// A word in the query.
+    /// The query.
     Query(BadQuery),
+    /// A word in it that means nothing to the method.
+    Word(&'static str, Allowed),
     /// A conditional header cannot be understood.
     Condition(Header),
     /// Its head turns it away.
@@ -124,8 +126,6 @@ pub(super) enum Allowed {
     OnCollections,
     OnNothing,
     Somewhere,
-    /// Where the path goes on with words that these methods take.
-    OnQuery(&'static [Verb]),
 }
 
 /// The statuses of single properties within an answer (RFC 4918 §9.1, §9.2.1).
@@ -204,7 +204,7 @@ pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
         Stop::Refusal(Refusal::NoRoomForNotes(bound)) if is_of_webdav(&head.method) => {
             dav_error(StatusCode::INSUFFICIENT_STORAGE, &[Condition::SufficientDiskSpace], no_room_for_notes(*bound))
         }
-        Stop::Refusal(refusal) => refuse(&head.method, refusal),
+        Stop::Refusal(refusal) => refuse(head, refusal),
         Stop::Fault(fault) => {
             tracing::error!("{fault}");
             let detail = match fault.cause {
@@ -231,7 +231,8 @@ fn is_of_webdav(method: &Method) -> bool {
     matches!(method.as_str(), "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "LOCK")
 }
 
-fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
+fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
+    let method = &head.method;
     let plain = |status, kind, title, detail: &str| Problem::new(status, kind, title, detail);
     let relocates = matches!(method.as_str(), "COPY" | "MOVE");
     match refusal {
@@ -249,6 +250,7 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
             plain(StatusCode::CONFLICT, "no-parent", "The folder is missing", detail).send()
         }
         Refusal::IsCollection => with_allow(
+            head,
             plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "is-folder",
@@ -259,6 +261,7 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
             Allowed::OnCollections,
         ),
         Refusal::NotACollection => with_allow(
+            head,
             plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "is-file",
@@ -269,6 +272,7 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
             Allowed::OnFiles,
         ),
         Refusal::Exists { is_collection: true } => with_allow(
+            head,
             plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "exists",
@@ -279,6 +283,7 @@ fn refuse(method: &Method, refusal: &Refusal) -> HttpResponse {
             Allowed::OnCollections,
         ),
         Refusal::Exists { is_collection: false } => with_allow(
+            head,
             plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "exists",
@@ -562,14 +567,15 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
         Wrong::Target(error) => bad(&format!("The target of the request is not one that is served: {error}.")),
-        Wrong::Query(BadQuery::Method { word, taken_by }) => with_allow(
+        Wrong::Word(word, there) => with_allow(
+            head,
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "Method not allowed",
                 format!("This method does nothing with ?{word}; Allow lists those that do. Nothing was changed."),
             ),
-            Allowed::OnQuery(taken_by),
+            *there,
         ),
         Wrong::Query(error) => bad(&format!("The query cannot be understood: {error}. Nothing was changed.")),
         Wrong::Condition(header) => {
@@ -607,6 +613,7 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         )
         .send(),
         Wrong::Method(allowed) => with_allow(
+            head,
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
@@ -756,9 +763,7 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
             "Bad request",
             "The target holds a #, behind which everything would be lost. Encode it as %23.",
         ),
-        Rejection::Malformed => {
-            Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "This is no request of HTTP/1.1.")
-        }
+        Rejection::Malformed => Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "This is no request of HTTP/1.1."),
     };
     bodiless_for_head(head, answer.send())
 }
@@ -928,10 +933,10 @@ fn name_displaced(answer: &mut HttpResponseBuilder, displaced: Option<&VersionId
 }
 
 /// 200 with what is served here: old clients take no 204 for it.
-pub(super) fn options(allowed: Allowed) -> HttpResponse {
+pub(super) fn options(there: Allowed, words: Option<Taken>) -> HttpResponse {
     let mut answer = HttpResponse::build(StatusCode::OK);
     answer.insert_header(("dav", CLASSES)).insert_header(("ms-author-via", "DAV"));
-    answer.insert_header((header::ALLOW, &*allowed.methods())).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.insert_header((header::ALLOW, &*there.methods(words))).insert_header((header::CACHE_CONTROL, "no-store"));
     answer.insert_header((header::ACCEPT_RANGES, "bytes")).finish()
 }
 
@@ -1003,22 +1008,24 @@ pub(super) fn outcome_word(status: StatusCode) -> &'static str {
 }
 
 impl Allowed {
-    fn methods(self) -> Cow<'static, str> {
+    /// The methods that are served here and take these words of a query.
+    fn methods(self, words: Option<Taken>) -> Cow<'static, str> {
+        if let Some(words) = words {
+            let verbs = [Verb::Options].iter().chain(words.served(self)).map(|verb| verb.listed());
+            return Cow::Owned(verbs.collect::<Vec<_>>().join(", "));
+        }
         Cow::Borrowed(match self {
             Self::OnFiles => ALLOWED_ON_FILES,
             Self::OnCollections => ALLOWED_ON_COLLECTIONS,
             Self::OnNothing => ALLOWED_ON_NOTHING,
             Self::Somewhere => ALLOWED_SOMEWHERE,
-            Self::OnQuery(taken_by) => {
-                let verbs = [Verb::Options].iter().chain(taken_by).map(|verb| verb.listed());
-                return Cow::Owned(verbs.collect::<Vec<_>>().join(", "));
-            }
         })
     }
 }
 
-fn with_allow(problem: Problem, allowed: Allowed) -> HttpResponse {
-    with_header(problem.send(), header::ALLOW, &allowed.methods())
+fn with_allow(head: &RequestHead, problem: Problem, there: Allowed) -> HttpResponse {
+    let words = Query::parse(head.uri.query().unwrap_or_default()).ok().and_then(|query| query.taken);
+    with_header(problem.send(), header::ALLOW, &there.methods(words))
 }
 
 fn later(problem: Problem) -> HttpResponse {

@@ -163,7 +163,7 @@ impl Asked {
         Ok(Self {
             path: SharePath::parse_url(url_path).map_err(|error| Wrong::Target(error.into()))?,
             names_a_collection: SharePath::url_names_a_collection(url_path),
-            query: Query::parse(query, Verb::of(&head.method)).map_err(Wrong::Query)?,
+            query: Query::parse(query).map_err(Wrong::Query)?,
         })
     }
 }

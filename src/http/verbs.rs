@@ -138,9 +138,9 @@ impl Verbs {
         }
         self.check_in(head)?;
         if head.uri.path() == "*" && Verb::of(&head.method) == Verb::Options {
-            return Ok(reply::options(Allowed::Somewhere));
+            return Ok(reply::options(Allowed::Somewhere, None));
         }
-        let asked = parse(head)?;
+        let asked = parse(self, head).await?;
         if Verb::of(&head.method) == Verb::Get {
             get::judge_states(self, head, &asked).await?;
         }
@@ -281,11 +281,14 @@ async fn explain(verbs: &Verbs, request: Option<&HttpRequest>, head: &RequestHea
     }
 }
 
-/// The path, with the permission to use it.
-pub(super) fn parse(head: &RequestHead) -> Result<Asked, Trouble> {
-    let asked = Asked::parse(head)?;
-    permit(action_of(Verb::of(&head.method)), &asked.path)?;
-    Ok(asked)
+/// The path, with the permission to use it, and a query that means something to the method.
+pub(super) async fn parse(verbs: &Verbs, head: &RequestHead) -> Result<Asked, Trouble> {
+    let (asked, verb) = (Asked::parse(head)?, Verb::of(&head.method));
+    permit(action_of(verb), &asked.path)?;
+    match asked.query.means_nothing_to(verb) {
+        Some(word) => Err(Wrong::Word(word, change::allowed(verbs, &asked).await).into()),
+        None => Ok(asked),
+    }
 }
 
 /// What a method does to its target. A COPY reads it, and writes its destination, which is asked for by itself.
