@@ -481,3 +481,80 @@ fn two_conditions_of_a_range_are_none() {
         server.get("/f").range("bytes=0-3").header("If-Range", one).header("If-Range", other).expect_body("0123456789");
     }
 }
+
+/// Whatever is wrong with what comes in place of a request, and on whichever turn of its connection: there is one refusal, which says why, tells
+/// other pages nothing, stands in the log, and is the last.
+#[test]
+fn what_is_no_request_is_refused_as_everything_else_is() {
+    let server = Server::with("--header-seconds=1").option("--log-level=info").start();
+    let fields = format!("Host: {}\r\n", server.address());
+    let with = |line: &[u8], more: &str| [line, b"\r\n", fields.as_bytes(), more.as_bytes(), b"\r\n"].concat();
+    let mut expected = Vec::new();
+    for (bytes, method, status) in [
+        (with("GET /caf\u{e9}-1 HTTP/1.1".as_bytes(), ""), "GET", 400),
+        (with("PUT /caf\u{e9}-2 HTTP/1.1".as_bytes(), "Content-Length: 1\r\n"), "PUT", 400),
+        (with(b"GET /caf\xe9-3 HTTP/1.1", ""), "GET", 400),
+        (with(b"GET /bell\x07-4 HTTP/1.1", ""), "GET", 400),
+        (with(b"GET /delete\x7f-5 HTTP/1.1", ""), "GET", 400),
+        (with(b"GET /nothing\0-6 HTTP/1.1", ""), "GET", 400),
+        (with(b"HEAD /caf\xe9-7 HTTP/1.1", ""), "HEAD", 400),
+        (with(b"HEAD /a-8 HTTP/1.1", "Host: other\r\n"), "HEAD", 400),
+        (with(b"GET /{a}-9 HTTP/3.1", ""), "GET", 400),
+        (with(b"GET /a b-10 HTTP/1.1", ""), "GET", 400),
+        (with(b"GET http:///a-11 HTTP/1.1", ""), "GET", 400),
+        (with(b"GET http://[::1/a-12 HTTP/1.1", ""), "GET", 400),
+        (with(b"PUT /a-13 HTTP/1.1", "Content-Length: +1\r\n"), "PUT", 400),
+        (with(b"PUT /a-14 HTTP/1.1", "Content-Length: 1, 1\r\n"), "PUT", 400),
+        (with(b"PUT /a-15 HTTP/1.1", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), "PUT", 400),
+        (with(b"PUT /a-16 HTTP/1.1", "Transfer-Encoding: gzip, chunked\r\n"), "PUT", 400),
+        (with(b"PUT /a-17 HTTP/1.0", "Transfer-Encoding: chunked\r\n"), "PUT", 400),
+        (with(b"GET /a-18 HTTP/1.1", "Name : value\r\n"), "GET", 400),
+        (with(b"GET /a-19 HTTP/1.1", "a: b\r\n c\r\n"), "GET", 400),
+        (with(b"GET /a-20 HTTP/1.1", "a: \x01\r\n"), "GET", 400),
+        (b"GET /a-21 HTTP/1.1\r\n\r\n".to_vec(), "GET", 400),
+        (b"GET /a-22\r\n\r\n".to_vec(), "GET", 400),
+        (b"POST /a-23 HTTP/1.0\r\n\r\n".to_vec(), "POST", 400),
+        (b"\x16\x03\x01\x02\x00\x01".to_vec(), "GET", 400),
+        (b"\r\n\r\n\r\n\r\n\r\n\r\n".to_vec(), "GET", 400),
+        (with(b"GET /a-24 HTTP/1.1", &"X: y\r\n".repeat(200)), "GET", 431),
+        (with(format!("HEAD /a-25{} HTTP/1.1", "x".repeat(66_000)).as_bytes(), ""), "HEAD", 414),
+        (b"GET /a-26 HTTP/1.1\r\nHo".to_vec(), "GET", 408),
+        (b"HEAD /a-27 HTTP/1.1\r\nHo".to_vec(), "HEAD", 408),
+        (b"GE".to_vec(), "GET", 408),
+    ] {
+        for asked_before in [false, true] {
+            let story = format!("{} {asked_before}", bytes[..bytes.len().min(100)].escape_ascii());
+            let mut connection = server.connect();
+            if asked_before {
+                connection.send(&server.get("/")).expect(200);
+            }
+            let _ = connection.try_write(&bytes);
+            let answer = connection.try_answer(method).unwrap_or_else(|error| panic!("{story}: {error}"));
+            assert_eq!(answer.status, status, "{story}: {answer}");
+            if method == "HEAD" {
+                assert!(answer.field("content-length").parse::<u64>().unwrap() > 0, "{story}: {answer}");
+            } else {
+                answer.problem();
+            }
+            assert_eq!(answer.field("cross-origin-resource-policy"), "same-origin", "{story}: {answer}");
+            assert_eq!(answer.field("connection"), "close", "{story}: {answer}");
+            assert_eq!(answer.field("cache-control"), "no-store", "{story}: {answer}");
+            assert!(answer.header("date").is_some(), "{story}: {answer}");
+            assert!(connection.is_closed_within(std::time::Duration::from_secs(8)), "{story}");
+            expected.push(format!("status={status}"));
+        }
+    }
+    server.get("/the-last-line").expect(404);
+    server.wait_for_log("/the-last-line");
+    let log = server.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("microseconds=")).collect();
+    let refused: Vec<&&str> = lines.iter().filter(|line| !line.contains("status=200")).collect();
+    for (line, status) in refused.iter().zip(&expected) {
+        assert!(line.contains(status.as_str()), "{line}");
+    }
+    assert_eq!(refused.len(), expected.len() + 1, "{log}");
+    for (number, word) in [(1, "%C3%A9"), (3, "%E9"), (4, "%07"), (13, "PUT"), (19, "GET"), (23, "POST"), (26, "GET")] {
+        let its = lines.iter().filter(|line| line.contains(&format!("-{number} ")) && line.contains(word)).count();
+        assert_eq!(its, 2, "{number} {word}: {log}");
+    }
+}

@@ -890,6 +890,7 @@ impl Handler for Words {
             Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::TargetTooLong => StatusCode::URI_TOO_LONG,
             Rejection::FragmentInTarget | Rejection::Malformed => StatusCode::BAD_REQUEST,
+            Rejection::SlowHead => StatusCode::REQUEST_TIMEOUT,
         };
         Response::with_body(status, BoxBody::new(()))
     }

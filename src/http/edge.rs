@@ -1,6 +1,7 @@
 //! The edge: a plain GET or HEAD that has come alone and whole is read here, before actix-web sees it, and answered from memory where the
-//! verbs can. It takes only what it knows to be harmless and leaves all else, untouched, to the way that every request can take; so it never
-//! refuses anything, and both ways give the same answer. It never waits, and never knows a status.
+//! verbs can. It takes only what it knows to be harmless and leaves all else, untouched, to the way that every request can take; so both ways
+//! give the same answer. What is no request at all is refused here, by the same words as everything else. It never waits, and never knows a
+//! status.
 
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
@@ -10,14 +11,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Wake, Waker};
 
+use actix_http::Response;
+use actix_web::body::{BodySize, BoxBody, MessageBody as _};
+use actix_web::http::{Method, Uri};
 use bytes::Bytes;
 use httparse::{Header, Request, Status};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use tokio::runtime::Handle;
 
 use crate::model::http_date;
 use crate::model::stamp::Timestamp;
 
 use super::clock;
+use super::transport::Rejection;
 
 /// More fields than this are not plain. Browsers send about fifteen.
 const FIELDS_MAX: usize = 24;
@@ -91,6 +97,37 @@ pub(crate) trait Edge {
     /// `was_drained` tells that the socket had been found empty before: then the worker has been told of these bytes by its look at all
     /// sockets, and they had come when it looked.
     fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, say: &mut Say<'_>) -> bool;
+
+    /// The answer to what is no request, of whose first line this has come; the last on its connection.
+    fn refuse(&self, line: &[u8], rejection: Rejection, peer: Option<SocketAddr>) -> Bytes;
+}
+
+/// What a request line names, as far as it can be read: for the answer to what is no request, and the log.
+pub(crate) fn named_in(line: &[u8]) -> (Method, Uri) {
+    /// What no target may hold, besides what is no ASCII.
+    const NONE_OF_A_TARGET: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\\').add(b'`');
+    let (method, rest) = line.split_at(line.iter().position(|byte| *byte == b' ').unwrap_or(line.len()));
+    let rest = rest.trim_ascii();
+    let version = rest.windows(6).rposition(|window| window == b" HTTP/");
+    let target = percent_encode(&rest[..version.unwrap_or(rest.len())], NONE_OF_A_TARGET).to_string();
+    let nameless = || Method::from_bytes(b"-").expect("a token");
+    let method = Method::from_bytes(method).unwrap_or_else(|_| nameless());
+    (method, Uri::try_from(target).unwrap_or_else(|_| Uri::from_static("*")))
+}
+
+/// An answer as it is on the wire, that says that it is the last.
+pub(crate) fn last_on_the_wire(answer: Response<BoxBody>, method: &Method) -> Bytes {
+    let length = if let BodySize::Sized(length) = answer.body().size() { length } else { 0 };
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = answer.into_body().try_into_bytes().ok().filter(|_| method != Method::HEAD).unwrap_or_default();
+    let mut wire = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n").into_bytes();
+    for (name, value) in &headers {
+        wire.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    wire.extend_from_slice(b"\r\n");
+    wire.extend_from_slice(&body);
+    wire.into()
 }
 
 /// The largest plain request.
@@ -209,5 +246,30 @@ impl Ending {
             *text = format!("date: {date}\r\n\r\n").into_bytes();
         }
         head.extend_from_slice(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_line_names_is_told_as_far_as_it_can_be_read() {
+        for (line, method, target) in [
+            (&b"GET /a?b HTTP/1.1\r\n"[..], "GET", "/a?b"),
+            (b"PUT /caf\xe9 HTTP/1.1\n", "PUT", "/caf%E9"),
+            (b"GET /a b HTTP/1.1", "GET", "/a%20b"),
+            (b"GET /a\x07\0\x7f HTTP/2.0\r\n", "GET", "/a%07%00%7F"),
+            (b"GET /a HTTP/1", "GET", "/a"),
+            (b"HEAD /a", "HEAD", "/a"),
+            (b"HEAD ", "HEAD", "*"),
+            (b"GE", "GE", "*"),
+            (b"(GET /a HTTP/1.1", "-", "/a"),
+            (b"\x16\x03\x01", "-", "*"),
+            (b"", "-", "*"),
+        ] {
+            let (read, uri) = named_in(line);
+            assert_eq!((read.as_str(), uri.to_string().as_str()), (method, target), "{}", line.escape_ascii());
+        }
     }
 }

@@ -49,6 +49,10 @@ const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROP
 const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, LOCK";
 const ALLOWED_SOMEWHERE: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 
+/// Of what cannot be read: the usual reasons, for what is wrong with it is not known any more.
+const NO_REQUEST: &str = "This is no request of HTTP/1.1. In the target everything but ASCII is percent-encoded, and blanks and control \
+    characters are; there is exactly one Host, and one framing of the body: one Content-Length, or Transfer-Encoding: chunked.";
+
 /// The classes of WebDAV that are served (RFC 4918 §18), and the extended MKCOL of RFC 5689.
 const CLASSES: &str = "1, 2, 3, extended-mkcol";
 
@@ -763,7 +767,13 @@ pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
             "Bad request",
             "The target holds a #, behind which everything would be lost. Encode it as %23.",
         ),
-        Rejection::Malformed => Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "This is no request of HTTP/1.1."),
+        Rejection::Malformed => Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", NO_REQUEST),
+        Rejection::SlowHead => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-head",
+            "Too slow",
+            "The head of the request did not come to its end in time. Nothing was done.",
+        ),
     };
     bodiless_for_head(head, answer.send())
 }

@@ -7,6 +7,7 @@
 use crate::http::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
 use crate::http::crowd::Place;
 use crate::http::edge::Edge;
+use crate::http::transport::Rejection;
 use crate::http::turn::{Admitted, Turn};
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
@@ -98,6 +99,8 @@ pub struct Connection {
     end_announced: bool,
     taken: usize,
     dawdle: Dawdle,
+    /// Whether what came is no request, and its refusal the last answer.
+    refused: bool,
     farewell: Farewell,
     _place: Option<Place>,
 }
@@ -140,6 +143,7 @@ impl Connection {
             end_announced: false,
             taken: 0,
             dawdle: Dawdle { heads: 0, limit: limits.header_time, timer: None },
+            refused: false,
             farewell: Farewell::new(limits.linger_time),
             _place: None,
         }
@@ -280,13 +284,8 @@ impl Connection {
         match self.turn.admit(&mut self.held) {
             Admitted::Bytes(bytes) => self.admitted = bytes,
             Admitted::Begun => {}
-            Admitted::Instead(head) => self.hand_on_instead(&head),
+            Admitted::Refused(rejection) => self.refuse(rejection),
         }
-    }
-
-    fn hand_on_instead(&mut self, head: &[u8]) {
-        self.admitted = head.len();
-        self.held = head.into();
     }
 
     /// Hands on what belongs to the present request, as much as there is room for.
@@ -329,14 +328,21 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for the client: for the rest of a head, or for a request.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits for the client, for the rest of a head or for a request, and gives it up when its time is over.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_idle() {
             ready!(self.idle.poll(cx));
             self.ended = true;
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
         }
-        self.dawdle.poll(&self.turn, cx)
+        ready!(self.dawdle.poll(&self.turn, cx));
+        if self.turn.head_begun() {
+            self.refuse(Rejection::SlowHead);
+        } else {
+            // A client that opened the connection ahead of time would take a refusal for the answer to a request that is on its way.
+            self.ended = true;
+        }
+        Poll::Ready(())
     }
 
     fn is_idle(&self) -> bool {
@@ -368,6 +374,10 @@ impl AsyncRead for Connection {
             }
             // What comes behind the last request is not for actix, which would take it for another.
             if this.turn.to_throw_away().is_some() {
+                if this.refused {
+                    ready!(this.send_rest(cx))?;
+                    ready!(this.take_leave(cx))?;
+                }
                 return Poll::Ready(Ok(()));
             }
             if this.turn.is_ours() {
@@ -401,7 +411,8 @@ impl AsyncRead for Connection {
             if read.is_pending() {
                 this.taken = 0;
                 this.drained = true;
-                return this.wait(cx);
+                ready!(this.wait(cx));
+                continue;
             }
             ready!(read)?;
             if into.filled().len() == before {
@@ -435,8 +446,8 @@ impl Connection {
             left = admitted;
         }
         self.held.extend_from_slice(&bytes[left..]);
-        if let Admitted::Instead(head) = admitted {
-            self.hand_on_instead(&head);
+        if let Admitted::Refused(rejection) = admitted {
+            self.refuse(rejection);
         }
         into.set_filled(before + left);
         if self.turn.is_given() && left > 0 {
@@ -448,14 +459,11 @@ impl Connection {
         left > 0
     }
 
-    /// Takes the answer that actix gives by itself to what it cannot parse, and lets it say that nothing follows.
-    fn refuse(&mut self, answer: &[u8]) {
-        const CLOSES: &[u8] = b"connection: close\r\n";
-        let says_so = answer.windows(CLOSES.len()).any(|window| window == CLOSES);
-        let (head, empty_line) = answer.split_at(answer.len().saturating_sub(2));
-        self.unsent.head = [head, if says_so { b"" } else { CLOSES }, empty_line].concat().into();
+    /// Refuses what has come in place of a request: that is said, and nothing follows. Every answer before it has left.
+    fn refuse(&mut self, rejection: Rejection) {
+        self.unsent.head = self.edge.refuse(&self.turn.line(&self.held), rejection, self.peer);
         self.turn.is_over_after(THROWN_AWAY_BYTES_MAX);
-        self.farewell.is_from_the_parser = true;
+        self.refused = true;
     }
 
     /// Closes our side, and reads away what the client may still be sending: a connection that is closed with something unread is reset, and
@@ -487,17 +495,14 @@ impl Connection {
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        // Where nothing was asked actix says 408 when it closes, and a client that opened the connection ahead of time would take it for the
-        // answer to a request that is on its way.
-        if this.dawdle.heads == 0 && this.turn.head_awaited() {
-            return Poll::Ready(Ok(bytes.len()));
-        }
         ready!(this.send_rest(cx))?;
-        // Every answer before this head had left when it was handed on; so these bytes are the parser's.
+        // Every answer before this head had left when it was handed on; so these bytes are what the parser says by itself to what it cannot
+        // read. It is said as everything else is.
         if this.turn.is_given() {
-            this.refuse(bytes);
+            let is_large = bytes.starts_with(b"HTTP/1.1 431");
+            this.refuse(if is_large { Rejection::HeadersTooLarge } else { Rejection::Malformed });
         }
-        if this.farewell.is_from_the_parser {
+        if this.refused {
             // Once these bytes are taken actix drops the connection.
             ready!(this.send_rest(cx))?;
             ready!(this.take_leave(cx))?;
@@ -554,8 +559,6 @@ impl AsyncWrite for Connection {
 /// The end of a connection: our side is closed, and for a while the client's is still heard.
 #[derive(Debug)]
 struct Farewell {
-    /// Whether the last answer is the parser's own.
-    is_from_the_parser: bool,
     begun: bool,
     /// Whether the client may still be sending.
     waits: bool,
@@ -566,7 +569,7 @@ struct Farewell {
 
 impl Farewell {
     fn new(limit: Duration) -> Self {
-        Self { is_from_the_parser: false, begun: false, waits: false, bytes_left: 0, limit, timer: None }
+        Self { begun: false, waits: false, bytes_left: 0, limit, timer: None }
     }
 
     fn has_begun(&self) -> bool {
@@ -973,7 +976,7 @@ impl Stall {
     }
 }
 
-/// Tells that a head which has begun does not go on. actix watches the first head of a connection, and no other.
+/// Tells that a head takes too long: the first one from the beginning of its connection, a later one from its first byte.
 #[derive(Debug)]
 struct Dawdle {
     heads: u64,
@@ -987,11 +990,12 @@ impl Dawdle {
         self.timer = None;
     }
 
-    fn poll(&mut self, turn: &Turn, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.heads == 0 || !turn.head_begun() {
+    fn poll(&mut self, turn: &Turn, cx: &mut Context<'_>) -> Poll<()> {
+        let is_waited_for = if self.heads == 0 { turn.is_at_a_head() } else { turn.head_begun() };
+        if !is_waited_for {
             return Poll::Pending;
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.limit)));
-        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        timer.as_mut().poll(cx)
     }
 }

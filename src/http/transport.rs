@@ -9,7 +9,8 @@
 //!
 //! 0. [`Handler::at_the_edge`], for a plain GET or HEAD that has come alone on a connection that is kept: may answer from memory, before
 //!    actix-web knows of it. All that follows is for what is left.
-//! 1. The head's limits (bytes of the header fields, length of the target, no fragment): [`Handler::reject`] answers.
+//! 1. The head's limits (bytes of the header fields, length of the target, no fragment): [`Handler::reject`] answers, as it answers what is no
+//!    request, or does not become one in time; of that actix-web is not told.
 //! 2. [`Handler::early`], only if the client waits for `100 Continue`: an `Err` is the final answer and the body is never asked for.
 //! 3. [`Handler::hot`], for GET and HEAD without a body: may answer from memory, without actix-web's routing.
 //! 4. [`Handler::handle`]: everything else. It gets the body by reference; what it leaves unread is read away if it is short, and otherwise
@@ -21,7 +22,7 @@ pub use crate::http::edge::{Plain, Reads, Say};
 
 use crate::http::clock;
 use crate::http::crowd::Crowd;
-use crate::http::edge::{Bounds, Edge, Ending, Rounds};
+use crate::http::edge::{Bounds, Edge, Ending, Rounds, last_on_the_wire, named_in};
 use crate::http::stream::{Connection, Limits};
 use crate::http::turn::{InTurn, Turn, UntilAnswered};
 use actix_http::error::DispatchError;
@@ -35,6 +36,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, Ready, ready};
 use std::cell::RefCell;
@@ -86,7 +88,7 @@ pub trait Handler: 'static {
     /// is still there.
     fn handle(&self, request: HttpRequest, body: &mut Payload) -> impl Future<Output = HttpResponse>;
 
-    /// The answer to a request that never reaches a verb. The connection closes after it if a body was announced.
+    /// The answer to a request that never reaches a verb, or to what is none. The connection closes after it if a body was announced.
     fn reject(&self, request: &Request, rejection: Rejection) -> Response<BoxBody>;
 }
 
@@ -101,6 +103,8 @@ pub enum Rejection {
     FragmentInTarget,
     /// What comes is no request (400).
     Malformed,
+    /// The head does not come to its end in time (408).
+    SlowHead,
 }
 
 /// The numbers of the transport.
@@ -306,9 +310,10 @@ fn http<H: Handler>(
         handler: Rc::clone(&handler),
     };
     HttpService::build()
-        // The connection itself ends when nothing has been asked of it for long enough: actix does not see every request.
+        // The connection itself ends when nothing has been asked of it for long enough, or a head takes too long: actix does not see every
+        // request, and only the first head.
         .keep_alive(if settings.keep_alive.is_zero() { KeepAlive::Disabled } else { KeepAlive::Os })
-        .client_request_timeout(settings.header_time)
+        .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(settings.linger_time)
         .h1_write_buffer_size(WRITE_BUFFER)
         .graceful_shutdown_signal(move || {
@@ -355,6 +360,16 @@ impl<H: Handler> Edge for AtEdge<H> {
             self.ending.put(&mut whole);
             say(&whole, body);
         })
+    }
+
+    fn refuse(&self, line: &[u8], rejection: Rejection, peer: Option<SocketAddr>) -> Bytes {
+        let (method, target) = named_in(line);
+        let mut request = Request::new();
+        let head = request.head_mut();
+        (head.method, head.uri, head.peer_addr) = (method.clone(), target, peer);
+        let mut answer = self.handler.reject(&request, rejection);
+        answer.headers_mut().insert(header::DATE, clock::date());
+        last_on_the_wire(answer, &method)
     }
 }
 

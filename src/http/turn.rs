@@ -21,6 +21,9 @@ use std::task::{Context, Poll, Waker};
 /// How much of what follows a request that cannot be read to its end is read away, in bytes, so that the client can read why.
 const EXCESS_BYTES_MAX: u64 = 256 * 1024;
 
+/// How much of a request line is kept, in bytes: the log tells no more of one that is refused.
+const LINE_BYTES_MAX: usize = 1024;
+
 /// Whose turn it is on a connection. Shared by the connection, which reads, and the service, which knows where a request ends.
 #[derive(Clone, Debug)]
 pub struct Turn(Rc<Inner>);
@@ -30,6 +33,7 @@ struct Inner {
     head_bytes_max: usize,
     state: Cell<State>,
     rejection: Cell<Option<Rejection>>,
+    line: RefCell<Vec<u8>>,
     goes_on: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
@@ -38,8 +42,8 @@ struct Inner {
 enum State {
     /// The client's: a head is expected, or has begun.
     Head(Head),
-    /// Ours: a whole head was handed on, and nobody has taken the request yet. After this one the connection ends, or not.
-    Given { last: bool },
+    /// Ours: a whole head was handed on, and nobody has taken the request yet.
+    Given,
     /// The client's: so many bytes of the body are still to come.
     Body(u64),
     /// The client's: the body says by itself where it ends.
@@ -63,8 +67,8 @@ pub(crate) enum Admitted {
     Bytes(usize),
     /// They begin a head that is not complete: they are kept until it is.
     Begun,
-    /// They begin a head that is refused: this one is handed on in its place, and nothing that follows.
-    Instead(Vec<u8>),
+    /// They begin a head that is refused, and nothing that follows is a request.
+    Refused(Rejection),
 }
 
 impl Turn {
@@ -91,7 +95,7 @@ impl Turn {
                 self.0.state.set(state);
                 Admitted::Bytes(admitted)
             }
-            State::Given { .. } | State::Answering | State::Over(_) => Admitted::Bytes(0),
+            State::Given | State::Answering | State::Over(_) => Admitted::Bytes(0),
         }
     }
 
@@ -100,16 +104,28 @@ impl Turn {
         let (state, admitted) = match looked {
             Looked::Begun => (State::Head(head), Admitted::Begun),
             Looked::Complete(length, rejection) => {
+                self.keep_line(&head, bytes);
                 self.0.rejection.set(rejection);
-                (State::Given { last: false }, Admitted::Bytes(length))
+                (State::Given, Admitted::Bytes(length))
             }
-            Looked::Refused(rejection) => {
-                self.0.rejection.set(Some(rejection));
-                (State::Given { last: true }, Admitted::Instead(head.stand_in(bytes)))
-            }
+            Looked::Refused(rejection) => (State::Head(head), Admitted::Refused(rejection)),
         };
         self.0.state.set(state);
         admitted
+    }
+
+    fn keep_line(&self, head: &Head, bytes: &[u8]) {
+        let (mut kept, line) = (self.0.line.borrow_mut(), head.line(bytes));
+        kept.clear();
+        kept.extend_from_slice(&line[..line.len().min(LINE_BYTES_MAX)]);
+    }
+
+    /// The request line of the present head, of which these bytes have come if it is not complete; or its beginning.
+    pub(crate) fn line(&self, bytes: &[u8]) -> Vec<u8> {
+        if let State::Head(head) = self.0.state.get() {
+            self.keep_line(&head, bytes);
+        }
+        self.0.line.borrow().clone()
     }
 
     /// How many bytes of an incomplete head have been looked at.
@@ -122,12 +138,12 @@ impl Turn {
 
     /// Whether the client's bytes are to be held back.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.0.state.get(), State::Given { .. } | State::Answering)
+        matches!(self.0.state.get(), State::Given | State::Answering)
     }
 
     /// Whether a head was handed on of which nobody has made a request.
     pub(crate) fn is_given(&self) -> bool {
-        matches!(self.0.state.get(), State::Given { .. })
+        matches!(self.0.state.get(), State::Given)
     }
 
     /// Whether a head is expected, or has begun.
@@ -163,8 +179,8 @@ impl Turn {
 
     /// The head has been parsed: lets its body through, if there is one. May be told twice of one request.
     pub(crate) fn begin(&self, request: &mut Request) {
-        let State::Given { last } = self.0.state.get() else { return };
-        if last || request.method() == Method::CONNECT {
+        let State::Given = self.0.state.get() else { return };
+        if request.method() == Method::CONNECT {
             // What follows CONNECT is meant for somebody else (RFC 9110 §9.3.6).
             return self.is_over_after(EXCESS_BYTES_MAX);
         }
