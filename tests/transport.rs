@@ -371,6 +371,48 @@ fn http_1_0_gets_its_file_and_the_end() {
     }
 }
 
+/// HTTP/1.0 knows no chunks: an answer whose length is not known beforehand ends with its connection, whatever the client would rather have.
+#[test]
+fn http_1_0_gets_what_is_streamed_as_it_is() {
+    let server = Server::start();
+    for fields in ["", "Connection: keep-alive"] {
+        let mut client = server.connect();
+        client.ask_with("GET /streamed/3/200000 HTTP/1.0", fields);
+        let (answer, body) = client.until_the_end();
+        assert_eq!(
+            (answer.status, answer.header("transfer-encoding"), answer.header("content-length")),
+            (200, None, None)
+        );
+        assert_ne!(answer.header("connection").as_deref(), Some("keep-alive"));
+        assert!(body == content(3, 200_000), "{} bytes", body.len());
+        let mut client = server.connect();
+        client.ask_with("HEAD /streamed/3/200000 HTTP/1.0", fields);
+        let (answer, body) = client.until_the_end();
+        assert_eq!((answer.status, answer.header("transfer-encoding"), body.len()), (200, None, 0));
+    }
+    let mut client = server.connect();
+    client.ask("GET /streamed/3/200000 HTTP/1.1");
+    assert_eq!(client.head_only().header("transfer-encoding").as_deref(), Some("chunked"));
+}
+
+/// Where only the end of the connection tells the end of an answer, one that broke off does not look whole: the connection is reset.
+#[test]
+fn a_streamed_answer_that_breaks_off_never_looks_whole() {
+    let server = Server::start();
+    for version in ["HTTP/1.0", "HTTP/1.1"] {
+        let mut client = server.connect();
+        client.ask(&format!("GET /streamed-broken/3/200000 {version}"));
+        let ended = loop {
+            match client.more() {
+                Ok(true) => {}
+                ended => break ended.is_ok(),
+            }
+        };
+        let is_whole = ended && (version == "HTTP/1.0" || client.buffer.ends_with(b"0\r\n\r\n"));
+        assert!(!is_whole, "{version}: {} bytes", client.buffer.len());
+    }
+}
+
 #[test]
 fn half_a_body_is_told_as_a_fault() {
     let server = Server::start();
@@ -876,6 +918,14 @@ impl Handler for Words {
                 ];
                 body::parts(&request, answer, self.files.open(way), parts)
             }
+            "streamed" => answer.streaming(futures_util::stream::iter([
+                Ok::<_, io::Error>(Bytes::from_static(content(start, end - 1))),
+                Ok(Bytes::from_static(content(end - 1, end))),
+            ])),
+            "streamed-broken" => answer.streaming(futures_util::stream::iter([
+                Ok(Bytes::from_static(content(start, end))),
+                Err(io::Error::other("broken off")),
+            ])),
             "later" => {
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 answer.body(Bytes::from_static(content(start, end)))

@@ -101,6 +101,8 @@ pub struct Connection {
     dawdle: Dawdle,
     /// Whether what came is no request, and its refusal the last answer.
     refused: bool,
+    /// Whether it ends before everything was said, if it ends now.
+    is_cut_off: bool,
     farewell: Farewell,
     _place: Option<Place>,
 }
@@ -144,6 +146,7 @@ impl Connection {
             taken: 0,
             dawdle: Dawdle { heads: 0, limit: limits.header_time, timer: None },
             refused: false,
+            is_cut_off: true,
             farewell: Farewell::new(limits.linger_time),
             _place: None,
         }
@@ -551,8 +554,19 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Everything that was to be said has left actix's buffer.
+        this.is_cut_off = false;
         ready!(this.send_rest(cx))?;
         this.take_leave(cx)
+    }
+}
+
+impl Drop for Connection {
+    /// An answer that only the end of the connection ends must not look whole where it was cut off.
+    fn drop(&mut self) {
+        if self.is_cut_off && self.turn.is_endless() {
+            self.socket.reset_when_closed();
+        }
     }
 }
 

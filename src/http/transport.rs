@@ -32,7 +32,7 @@ use actix_server::{GracefulShutdownSignal, Server};
 use actix_service::{
     IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
 };
-use actix_web::body::BoxBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody as _};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
@@ -447,8 +447,12 @@ fn refuse(mut request: Request, response: Response<BoxBody>) -> Response<BoxBody
 }
 
 /// An answer at whose end the turn goes to the client, and which says so if nothing follows it. It says when it was given, since actix-web
-/// would say that by another clock, which lags.
+/// would say that by another clock, which lags; and it comes in chunks only to who knows them (RFC 9112 §6.1).
 fn in_turn(mut response: Response<BoxBody>, turn: Option<UntilAnswered>) -> Response<InTurn> {
+    let is_chunked = response.body().size() == BodySize::Stream && response.head().chunked();
+    if is_chunked && turn.as_ref().is_some_and(UntilAnswered::ends_with_the_connection) {
+        response.head_mut().no_chunking(true);
+    }
     if turn.as_ref().is_some_and(UntilAnswered::is_last) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }

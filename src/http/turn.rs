@@ -10,8 +10,8 @@ use crate::http::transport::Rejection;
 use actix_http::{Payload, Request};
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::Method;
 use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::{Method, Version};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::pin::{Pin, pin};
@@ -34,6 +34,10 @@ struct Inner {
     state: Cell<State>,
     rejection: Cell<Option<Rejection>>,
     line: RefCell<Vec<u8>>,
+    /// Whether the present request is of HTTP/1.0, which knows no chunks.
+    knows_no_chunks: Cell<bool>,
+    /// Whether an answer has begun that only the end of the connection ends.
+    is_endless: Cell<bool>,
     goes_on: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
@@ -180,6 +184,7 @@ impl Turn {
     /// The head has been parsed: lets its body through, if there is one. May be told twice of one request.
     pub(crate) fn begin(&self, request: &mut Request) {
         let State::Given = self.0.state.get() else { return };
+        self.0.knows_no_chunks.set(request.head().version < Version::HTTP_11);
         if request.method() == Method::CONNECT {
             // What follows CONNECT is meant for somebody else (RFC 9110 §9.3.6).
             return self.is_over_after(EXCESS_BYTES_MAX);
@@ -224,6 +229,11 @@ impl Turn {
         }
     }
 
+    /// Whether an answer was begun that only the end of the connection ends: one that is cut off would look whole.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.0.is_endless.get()
+    }
+
     /// Gives the turn to the client when the request has been answered.
     pub(crate) fn until_answered(&self) -> UntilAnswered {
         UntilAnswered(Some(self.clone()))
@@ -252,6 +262,16 @@ impl UntilAnswered {
     /// Whether nothing that follows this answer is a request.
     pub(crate) fn is_last(&self) -> bool {
         self.0.as_ref().is_some_and(|turn| turn.to_throw_away().is_some())
+    }
+
+    /// Whether an answer without a length has no other end than that of the connection; then it has, and nothing follows it.
+    pub(crate) fn ends_with_the_connection(&self) -> bool {
+        let Some(turn) = self.0.as_ref().filter(|turn| turn.0.knows_no_chunks.get()) else { return false };
+        turn.0.is_endless.set(true);
+        if !self.is_last() {
+            turn.is_over_after(EXCESS_BYTES_MAX);
+        }
+        true
     }
 
     /// There is no answer yet: the turn stays ours, and whoever answers later gives it on.
