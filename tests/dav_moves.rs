@@ -435,3 +435,49 @@ fn a_destination_is_a_path_whatever_host_it_names() {
     }
     assert_eq!(server.names(""), ["copy of.kdbx", "db.kdbx"]);
 }
+
+/// A Depth that the method cannot carry out, or that cannot be read, is never taken for another: neither twice, nor with the `noroot` of an old
+/// draft, which asks for the members without their folder.
+#[test]
+fn a_depth_that_cannot_be_is_never_taken_for_another() {
+    let server = Server::start();
+    server.write("d/m", "member");
+    for values in [
+        &[&b"infinity"[..], b"0"][..],
+        &[b"0", b"infinity"],
+        &[b"infinity", b"infinity"],
+        &[b"infinity,noroot"],
+        &[b"1,noroot"],
+        &[b"0,noroot"],
+        &[b"infinity, 0"],
+        &[b"\xff"],
+        &[b""],
+        &[b"1"],
+        &[b"2"],
+        &[b"infinite"],
+    ] {
+        for method in ["DELETE", "COPY", "MOVE", "LOCK"] {
+            let mut request = server.request(method, "/d/");
+            for value in values {
+                request = request.header("Depth", value);
+            }
+            let request = match method {
+                "COPY" | "MOVE" => request.header("Destination", "/e/"),
+                "LOCK" => request.xml(
+                    "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>",
+                ),
+                _ => request,
+            };
+            let answer = request.expect(400);
+            assert!(answer.text().contains("Depth"), "{answer}");
+            assert_eq!((server.names(""), server.read("d/m")), (vec!["d".to_owned()], "member".to_owned()), "{answer}");
+        }
+    }
+    server
+        .request("LOCK", "/d/m")
+        .header("Depth", "infinity")
+        .header("Depth", "0")
+        .xml("<lockinfo xmlns='DAV:'/>")
+        .expect(400);
+    server.delete("/d/").header("Depth", "Infinity").expect(204);
+}

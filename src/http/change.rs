@@ -8,6 +8,7 @@ use crate::share::Amendment;
 use crate::share::outcome::{Refusal, Stop};
 
 use super::clock::now;
+use super::dav_headers::{self, BadHeader, Depth};
 use super::proppatch;
 use super::reply::{self, Allowed, Wrong, of_property};
 use super::request::{self, Asked};
@@ -19,14 +20,12 @@ use super::xml::write::{Condition, Properties};
 /// Answers DELETE of a file, or of a folder with all that is in it.
 pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     has_no_body(head)?;
-    let depth = request::text(&head.headers, "depth");
+    let depth = dav_headers::depth_of_change(&head.headers);
     let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
-    if let Some(depth) = depth
-        && !depth.eq_ignore_ascii_case("infinity")
-        && allowed(verbs, asked).await == Allowed::OnCollections
-    {
-        return Err(Wrong::Depth.into());
+    // A folder goes with all that is in it. Of a file nothing lies below.
+    if !matches!(depth, Ok(None | Some(Depth::Infinity))) && allowed(verbs, asked).await == Allowed::OnCollections {
+        return Err(BadHeader("Depth").into());
     }
     if asked.names_a_collection && allowed(verbs, asked).await == Allowed::OnFiles {
         return Err(Stop::from(Refusal::NotFound).into());

@@ -112,6 +112,14 @@ pub(super) fn depth(headers: &HeaderMap) -> Result<Option<AskedDepth>, BadHeader
     }
 }
 
+/// `Depth` of a request that changes something, where nothing is ever left out; `None` where there is none.
+pub(super) fn depth_of_change(headers: &HeaderMap) -> Result<Option<Depth>, BadHeader> {
+    match depth(headers)? {
+        Some(AskedDepth { without_root: true, .. }) => Err(BadHeader("Depth")),
+        asked => Ok(asked.map(|asked| asked.depth)),
+    }
+}
+
 /// `Overwrite`.
 pub(super) fn overwrite(headers: &HeaderMap) -> Result<Overwrite, BadHeader> {
     match only_text(headers, "Overwrite")? {
@@ -292,6 +300,11 @@ mod tests {
             assert_eq!(depth(&headers(&[("depth", value)])), expected, "{value:?}");
         }
         assert_eq!(depth(&headers(&[])), Ok(None), "its absence can be told");
+        assert_eq!(depth_of_change(&headers(&[])), Ok(None));
+        assert_eq!(depth_of_change(&headers(&[("depth", "infinity")])), Ok(Some(Depth::Infinity)));
+        for value in ["1,noroot", "infinity,noroot", "2", ""] {
+            assert_eq!(depth_of_change(&headers(&[("depth", value)])), Err(BadHeader("Depth")), "{value:?}");
+        }
         assert_eq!(depth(&headers(&[("depth", "0"), ("depth", "1")])), Err(BadHeader("Depth")), "two of them");
     }
 

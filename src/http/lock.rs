@@ -51,7 +51,7 @@ pub(super) async fn lock(
         return Ok(reply::locked(None, false, &[describe(&lock, &root, head, now())]));
     }
     let info = parse_xml(body, LockInfo::parse).await?;
-    let reach = match dav_headers::depth(&head.headers)?.map(|asked| asked.depth) {
+    let reach = match dav_headers::depth_of_change(&head.headers)? {
         Some(Depth::Zero) => Reach::Itself,
         None | Some(Depth::Infinity) => Reach::Below,
         Some(Depth::One) => return Err(BadHeader("Depth").into()),

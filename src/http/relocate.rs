@@ -50,7 +50,7 @@ async fn carry_out(
         Allowed::OnFiles if !asked.names_a_collection => false,
         _ => return Err(Stop::from(Refusal::NotFound).into()),
     };
-    let depth = dav_headers::depth(&head.headers)?.map_or(Depth::Infinity, |asked| asked.depth);
+    let depth = dav_headers::depth_of_change(&head.headers)?.unwrap_or(Depth::Infinity);
     if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());
     }
