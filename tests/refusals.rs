@@ -558,3 +558,61 @@ fn what_is_no_request_is_refused_as_everything_else_is() {
         assert_eq!(its, 2, "{number} {word}: {log}");
     }
 }
+
+/// What is too long for one thing is told as that, and not as something that might pass; and in a few words, however long it is.
+#[test]
+fn what_is_too_long_is_told_as_that() {
+    let server = Server::start();
+    server.write("f", "text");
+    let long = "x".repeat(300_000);
+    let set =
+        |property: &str| format!("<propertyupdate xmlns='DAV:'><set><prop>{property}</prop></set></propertyupdate>");
+    let own = |owner: &str| LOCKINFO.replace("</D:lockinfo>", &format!("<D:owner>{owner}</D:owner></D:lockinfo>"));
+    let collection = "<resourcetype><collection/></resourcetype>";
+    let make = format!("<mkcol xmlns='DAV:'><set><prop>{collection}<a xmlns='b'>{long}</a></prop></set></mkcol>");
+    let patch = |body: String| server.request("PROPPATCH", "/f").xml(body);
+    for (request, status, word) in [
+        (patch(set(&format!("<a xmlns='b'>{long}</a>"))), 507, "256 KiB"),
+        (patch(set(&format!("<a xmlns='b' c='{long}'/>"))), 507, "256 KiB"),
+        (server.request("MKCOL", "/new").xml(make), 507, "256 KiB"),
+        (patch(set(&format!("<{long} xmlns='b'/>"))), 413, "a name that is too long"),
+        (patch(set(&format!("<a xmlns='{long}'/>"))), 413, "a namespace that is too long"),
+        (patch(set(&format!("<a xmlns='b'>{long}{long}</a>"))), 413, "no body as large"),
+        (server.request("LOCK", "/f").header("Depth", "0").body(own(&long)), 413, "8 KiB"),
+        (server.request("LOCK", "/new").header("Depth", "0").body(own(&long[..9000])), 413, "8 KiB"),
+    ] {
+        let answer = request.expect(status);
+        assert!(answer.text().contains(word) && answer.text().len() < 1000, "{answer}");
+        assert_eq!(answer.header("retry-after"), None, "{answer}");
+        assert_eq!(server.names(""), ["f"], "{answer}");
+    }
+    server.request("LOCK", "/f").header("Depth", "0").body(own(&long[..7000])).expect(200);
+}
+
+/// A field that says nothing asks for nothing: an empty list of codings is none, and an empty list of tags is a right one without members.
+#[test]
+fn an_empty_list_has_no_members() {
+    let server = Server::start();
+    server.write("f", "text");
+    for codings in [&[""][..], &["identity"], &["identity, Identity"], &[" , "], &["identity", ""]] {
+        let with = |request: Request| {
+            codings.iter().fold(request, |request, coding| request.header("Content-Encoding", coding))
+        };
+        with(server.put("/new")).body("text").expect_any(&[201, 204]);
+        with(server.propfind("/f", "0")).xml("<propfind xmlns='DAV:'><allprop/></propfind>").expect(207);
+    }
+    for codings in [&["gzip"][..], &["identity, gzip"], &["identity", "br"], &["identity;q=1"], &["aws-chunked"]] {
+        let with = |request: Request| {
+            codings.iter().fold(request, |request, coding| request.header("Content-Encoding", coding))
+        };
+        tells(&with(server.put("/coded")).body("text").expect(415), "coded-body", &["Content-Encoding"]);
+        with(server.propfind("/f", "0")).xml("<propfind xmlns='DAV:'><allprop/></propfind>").expect(415);
+    }
+    for tags in ["", ",", " , ,"] {
+        server.get("/f").if_none_match(tags).expect_body("text");
+        server.get("/f").if_match(tags).expect(412);
+        server.put("/f").if_match(tags).body("lost").expect(412);
+        server.delete("/f").if_match(tags).expect(412);
+    }
+    assert_eq!(server.names(""), ["f", "new"]);
+}

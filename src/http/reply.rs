@@ -93,8 +93,6 @@ pub(super) enum Wrong {
     Digest(Mismatch),
     /// A digest that cannot be one.
     InvalidDigest(Invalid),
-    /// `Depth` says something that cannot be.
-    Depth,
     /// A header of WebDAV cannot be read, or is missing.
     Header(&'static str),
     /// The URL of the destination.
@@ -338,8 +336,15 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             "too-many-locks",
             "Too many locks",
-            "There are as many locks as this server keeps. Try again when some have run out. Nothing was locked.",
+            "There are as many locks as this server keeps, in all or for one address. Try again when some have run out. Nothing was locked.",
         )),
+        Refusal::LongOwner => plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "long-owner",
+            "Too much about the owner",
+            "What a lock says of its owner may take 8 KiB. Say less. Nothing was locked.",
+        )
+        .send(),
         Refusal::OtherMount => plain(
             StatusCode::FORBIDDEN,
             "other-file-system",
@@ -696,7 +701,6 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "The body of this method is XML, as application/xml or text/xml.",
         )
         .send(),
-        Wrong::Depth => bad("This Depth cannot be: a folder is deleted with all that is in it."),
         Wrong::BrokenBody => {
             bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")
         }
@@ -1119,6 +1123,7 @@ mod tests {
             ("UNLOCK", Refusal::ForeignToken, 409, None, false),
             ("UNLOCK", Refusal::NotYours, 403, None, false),
             ("LOCK", Refusal::TooManyLocks, 503, None, true),
+            ("LOCK", Refusal::LongOwner, 413, None, false),
             ("MOVE", Refusal::OtherMount, 403, None, false),
             ("MOVE", Refusal::WithinItself, 403, None, false),
             ("PUT", Refusal::OpenForWriting, 423, None, true),

@@ -221,7 +221,9 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsRef<str>) -> Option<&str> {
 
 /// Whether the body is coded, so that it is not what it says (`Content-Encoding`, RFC 9110 §8.4).
 pub(super) fn is_coded(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_ENCODING).any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let codings =
+        headers.get_all(header::CONTENT_ENCODING).flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether a body was announced. `Content-Length: 0` is no body.

@@ -353,7 +353,8 @@ impl TagList {
                 return Err(());
             }
         }
-        if tags.is_empty() { Err(()) } else { Ok(Some(Self::Tags(tags))) }
+        // A list may be empty (RFC 9110 §8.8.3, §5.6.1): then no tag is among its members.
+        Ok(Some(Self::Tags(tags)))
     }
 
     fn matches(&self, target: Target<'_>, is: fn(&Listed, &Validators) -> bool) -> bool {
@@ -468,6 +469,10 @@ mod tests {
             (&[("m", "\"old\""), ("m", "\"cur\"")], Proceed, Refuse(IfMatch), Proceed),
             (&[("m", " , ,\"cur\",")], Proceed, Refuse(IfMatch), Proceed),
             (&[("n", "*")], Refuse(IfNoneMatch), Proceed, NotModified),
+            (&[("m", "")], Refuse(IfMatch), Refuse(IfMatch), Refuse(IfMatch)),
+            (&[("m", " , ,")], Refuse(IfMatch), Refuse(IfMatch), Refuse(IfMatch)),
+            (&[("n", "")], Proceed, Proceed, Proceed),
+            (&[("n", ","), ("n", "")], Proceed, Proceed, Proceed),
             (&[("n", "\"cur\"")], Refuse(IfNoneMatch), Proceed, NotModified),
             (&[("n", "W/\"cur\"")], Refuse(IfNoneMatch), Proceed, NotModified),
             (&[("n", "\"old\"")], Proceed, Proceed, Proceed),
@@ -502,21 +507,9 @@ mod tests {
 
     #[test]
     fn broken_lists_are_malformed() {
-        for value in [
-            "",
-            ",",
-            "\"a",
-            "*, \"a\"",
-            "\"a\", *",
-            "\"a\" \"b\"",
-            "W/",
-            "W/*",
-            "\"a\"b",
-            "a\"",
-            "* *",
-            "a b",
-            "\"a b\"",
-        ] {
+        for value in
+            ["\"a", "*, \"a\"", "\"a\", *", "\"a\" \"b\"", "W/", "W/*", "\"a\"b", "a\"", "* *", "a b", "\"a b\""]
+        {
             for name in ["m", "n"] {
                 let parsed = Precondition::parse(&fields(&[(name, value)]));
                 // `W/` alone is text without quotes: it matches nothing, and so lets no write through.

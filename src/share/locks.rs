@@ -387,9 +387,8 @@ impl Share {
         let added = self.table_about(path).add(lock, now);
         added.map_err(|why| match why {
             NotAdded::Conflict(conflict) => self.conflict(&conflict).into(),
-            NotAdded::Full | NotAdded::FullForAddress | NotAdded::LongOwner | NotAdded::KnownToken => {
-                Refusal::TooManyLocks.into()
-            }
+            NotAdded::LongOwner => Refusal::LongOwner.into(),
+            NotAdded::Full | NotAdded::FullForAddress | NotAdded::KnownToken => Refusal::TooManyLocks.into(),
         })
     }
 

@@ -88,6 +88,9 @@ pub enum Refusal {
     /// There are as many locks as may be.
     #[error("there are too many locks")]
     TooManyLocks,
+    /// A lock says more of its owner than is kept.
+    #[error("the lock says too much of its owner")]
+    LongOwner,
     /// The two ends lie on different file systems.
     #[error("it would come to another file system")]
     OtherMount,
