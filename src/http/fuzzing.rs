@@ -1,8 +1,14 @@
 //! The parsers of this room, as the fuzz targets call them: raw bytes in, and what must hold of whatever comes out is asserted here.
 //! No part of the program, and of no use to anybody else.
 
+use actix_codec::Decoder as _;
+use actix_http::Payload;
+use actix_http::h1::{Codec, Message, MessageType};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use bytes::BytesMut;
+use tokio::task::LocalSet;
 
 use super::chunks::{Chunks, Followed};
 use super::dav_headers::{self, Place, TIMEOUT_MAX, TIMEOUT_MIN};
@@ -10,10 +16,12 @@ use super::digest::{self, Expected};
 use super::heads::{Head, Looked};
 use super::if_header;
 use super::range::{self, Ranges};
+use super::turn::{Admitted, Turn};
 use super::xml::XmlError;
 use super::xml::read::{self, Instruction, LockInfo, MakeCollection, Propfind, Proppatch};
 use super::xml::write::Multistatus;
 use crate::model::dating::VersionDate;
+use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::precondition::Validators;
 use crate::model::property::{DeadProperty, PropertyName};
@@ -59,6 +67,79 @@ pub fn framing(bytes: &[u8]) {
         // What the parser would refuse is known earlier where it comes in pieces.
         (Looked::Refused(_), Looked::Complete(..) | Looked::Refused(_)) => {}
         (in_two, in_one) => assert_eq!(in_two, in_one),
+    }
+}
+
+/// All that comes on a connection, in pieces of a size that the first byte says: whatever it is, the parser is given one request at a time, which
+/// ends for it at the very byte at which it ends for the turn, and how it is cut changes no request.
+pub fn connection(bytes: &[u8]) {
+    let Some((piece, bytes)) = bytes.split_first() else { return };
+    // The parser has a clock beside it, which is never asked.
+    let clock = LocalSet::new();
+    let _entered = clock.enter();
+    let (in_pieces, at_once) = (read_connection(bytes, usize::from(*piece) + 1), read_connection(bytes, usize::MAX));
+    assert_eq!(in_pieces, at_once, "{}", bytes.escape_ascii());
+}
+
+/// The requests on a connection, as the parser reads them: their lines and bodies. What breaks off, or is none, ends it.
+fn read_connection(bytes: &[u8], piece: usize) -> Vec<(String, Vec<u8>)> {
+    let (turn, mut codec) = (Turn::new(2000), Codec::default());
+    let (mut rest, mut held, mut given) = (bytes, BytesMut::new(), BytesMut::new());
+    let (mut requests, mut body) = (Vec::new(), Vec::new());
+    loop {
+        while held.len() > turn.looked_at() {
+            let length = match turn.admit(&mut held) {
+                Admitted::Bytes(length) => length,
+                Admitted::Begun => break,
+                Admitted::Refused(_) => return requests,
+            };
+            given.extend_from_slice(&held.split_to(length));
+            if turn.is_given() {
+                let Ok(read) = codec.decode(&mut given) else { return requests };
+                let Some(Message::Item(mut request)) = read else { panic!("a whole head is none to the parser") };
+                if codec.message_type() != MessageType::None {
+                    *request.payload() = Payload::H1 { payload: actix_http::h1::Payload::create(false).1 };
+                }
+                turn.begin(&mut request);
+                requests.push((format!("{} {}", request.method(), request.uri()), Vec::new()));
+            }
+            let mut is_complete = codec.message_type() == MessageType::None;
+            while !is_complete && let Ok(Some(Message::Chunk(chunk))) = codec.decode(&mut given) {
+                is_complete = chunk.is_none();
+                body.extend_from_slice(&chunk.unwrap_or_default());
+            }
+            if turn.to_throw_away().is_some() {
+                return requests;
+            }
+            assert_eq!(is_complete, turn.is_ours(), "{}", bytes.escape_ascii());
+            if is_complete {
+                assert!(given.is_empty(), "{}", bytes.escape_ascii());
+                requests.last_mut().expect("one has begun").1 = std::mem::take(&mut body);
+                // An answer goes through the codec, too, and leaves.
+                drop(turn.until_answered());
+                codec = Codec::default();
+            }
+        }
+        if rest.is_empty() {
+            return requests;
+        }
+        let (next, after) = rest.split_at(piece.min(rest.len()));
+        held.extend_from_slice(next);
+        rest = after;
+    }
+}
+
+/// Dates of HTTP: what is read as one is written as one, of the same second, in each of the forms that tell its century.
+pub fn dates(bytes: &[u8]) {
+    let Some(seconds) = http_date::parse(bytes) else { return };
+    let written = http_date::format(Timestamp::new(seconds, 0));
+    assert_eq!(http_date::parse(written.as_bytes()), Some(seconds), "{}", bytes.escape_ascii());
+    assert_eq!(written.len(), "Sun, 06 Nov 1994 08:49:37 GMT".len(), "{written}");
+    let text = str::from_utf8(bytes).expect("letters and digits").trim_matches([' ', '\t']);
+    assert!(text.is_ascii() && text.len() >= "Sun Nov  6 08:49:37 1994".len(), "{text}");
+    // Where the year has four digits in front of the time it is the same text.
+    if text.ends_with(" GMT") && !text.contains('-') {
+        assert_eq!(written, text);
     }
 }
 
@@ -294,6 +375,52 @@ mod tests {
         ":",
         "%",
     ];
+    const CONNECTION_WORDS: &[&str] = &[
+        "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /b HTTP/1.0\r\n\r\n",
+        "PUT /c HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+        "PUT /d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "PUT /d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "PUT /e HTTP/1.2\r\nHost: a\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc",
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /f HTTP/1.0\r\nContent-Length: 0\r\n\r\n",
+        "GET /",
+        " HTTP/1.1\r\n",
+        "Host: a\r\n",
+        "Content-Length: 3\r\n",
+        "Content-Length: 03\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "transfer-encoding:\tChunked \r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Connection: close, upgrade\r\n",
+        "Expect: 100-continue\r\n",
+        "\r\n",
+        "\r\n",
+        "\n",
+        "0\r\n\r\n",
+        "3\r\nabc\r\n",
+        "2;a=\"b\"\r\nxy\r\n",
+        "0\r\na: b\r\n\r\n",
+        "abc",
+        "#",
+    ];
+    const DATE_WORDS: &[&str] = &[
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Wed, ",
+        "31 Dec 1969 ",
+        "23:59:59",
+        "23:59:60",
+        " GMT",
+        "Thursday, ",
+        "01-Jan-70 ",
+        "Thu Jan  1 ",
+        "00:00:00 ",
+        "1970",
+        " ",
+        "\t",
+    ];
     const TIMEOUT_WORDS: &[&str] =
         &["Second-", "Infinite", "1", "0", "99999999999", ",", " ", "\n", "<", ">", "a:b", ".", "-", "infinity", "T"];
 
@@ -303,10 +430,18 @@ mod tests {
             an_if in bytes(IF_WORDS),
             a_url in bytes(URL_WORDS),
             a_timeout in bytes(TIMEOUT_WORDS),
+            a_date in bytes(DATE_WORDS),
         ) {
             if_header(&an_if);
             destination(&a_url);
             timeout(&a_timeout);
+            dates(&a_date);
+        }
+
+        #[test]
+        fn what_must_hold_of_a_connection_does(piece: u8, sent in bytes(CONNECTION_WORDS)) {
+            connection(&[&[piece][..], &sent].concat());
+            framing(&[&[piece][..], &sent].concat());
         }
     }
 }

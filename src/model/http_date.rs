@@ -10,7 +10,10 @@ const FIXDATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 /// Reads a date, in seconds since the epoch; `None` if it is none, or names a day of the week that it does not fall on.
 pub fn parse(text: &[u8]) -> Option<i64> {
-    let text = str::from_utf8(text).ok()?.trim_ascii();
+    let text = str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
+    if text.contains(char::is_control) {
+        return None;
+    }
     if let Ok(time) = httpdate::parse_http_date(text) {
         return i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok();
     }
@@ -48,6 +51,9 @@ mod tests {
             ("Wed, 31 Dec 1969 23:59:59 GMT, Wed, 31 Dec 1969 23:59:59 GMT", None),
             ("Sun, 06 Nov 1994 08:49:37 +0000", None),
             ("Sun, 31 Nov 1994 08:49:37 GMT", None),
+            ("\u{b}Sun, 06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37 GMT\n", None),
+            ("Sun, 06 Nov 1994\t08:49:37 GMT", None),
             ("784111777", None),
             ("yesterday", None),
             ("", None),
