@@ -305,15 +305,16 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     /// A million, and what is set aside so that something can still be deleted.
     const QUOTA: u64 = 1_000_000 + 64 * 4096;
     let path = |text: &str| SharePath::parse_disk(text.as_bytes()).unwrap();
-    let served = || {
+    let served_as = |root: bool| {
         let disk =
-            SimDisk::new(Features { capacity: 64 << 20, quota: QUOTA, reflinks: false, ..Features::of(Tier::A) });
+            SimDisk::new(Features { root, capacity: 64 << 20, quota: QUOTA, reflinks: false, ..Features::of(Tier::A) });
         let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
         let settings = Settings { keep, tag_threshold: 1 << 20, ..Settings::default() };
         let index = noclobber::store::index::Index::in_memory();
         let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
         (disk, share)
     };
+    let served = || served_as(false);
     let put = |share: &Share, disk: &SimDisk, name: &str, bytes: &[u8], announces: bool| -> Outcome<Stored> {
         let now = disk.now();
         let announced = announces.then_some(bytes.len() as u64);
@@ -362,18 +363,20 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
         assert!(is_full(&stop), "{stop:?}");
         assert!(kept(&share, "a") >= 2, "the floor gave way");
         assert!(!announces || kept(&share, "a") == 7);
-        // What belongs to others weighs on their quota.
-        let (disk, share) = served();
-        for number in 0..8 {
-            disk.place("a", &number.to_string().repeat(SIZE));
-            disk.give_away("a");
-            share.delete(&path("a"), &Precondition::default(), disk.now()).unwrap();
-            let_pass(&share, &disk, Duration::from_secs(60));
+        // What belongs to others weighs on their quota; but no user's quota binds root, so one that does is of everything.
+        for root in [false, true] {
+            let (disk, share) = served_as(root);
+            for number in 0..8 {
+                disk.place("a", &number.to_string().repeat(SIZE));
+                disk.give_away("a");
+                share.delete(&path("a"), &Precondition::default(), disk.now()).unwrap();
+                let_pass(&share, &disk, Duration::from_secs(60));
+            }
+            let_pass(&share, &disk, 3 * DAY);
+            let stored = put(&share, &disk, "b", &vec![b'b'; if root { 5 } else { 11 } * SIZE], announces);
+            assert!(if root { stored.is_ok() } else { stored.is_err_and(|stop| is_full(&stop)) }, "root: {root}");
+            assert_eq!(kept(&share, "a") == 8, !root);
         }
-        let_pass(&share, &disk, 3 * DAY);
-        let stop = put(&share, &disk, "b", &vec![b'b'; 11 * SIZE], announces).unwrap_err();
-        assert!(is_full(&stop), "{stop:?}");
-        assert_eq!(kept(&share, "a"), 8);
     }
     // The same for copies, of files and of folders, and for what comes back.
     let (disk, share) = served();

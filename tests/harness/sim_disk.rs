@@ -44,8 +44,10 @@ pub struct Features {
     pub folds: bool,
     /// How many bytes of files fit.
     pub capacity: u64,
-    /// How many bytes of its own files the server may have, whatever is free.
+    /// How many bytes of its own files the server may have, whatever is free; of all files if it is root.
     pub quota: u64,
+    /// Whether the server is root.
+    pub root: bool,
     /// How far the clock moves at every change and every step.
     pub tick: Duration,
 }
@@ -267,6 +269,7 @@ impl Features {
             folds: false,
             capacity: 1 << 20,
             quota: u64::MAX,
+            root: false,
             tick: Duration::from_micros(1),
         }
     }
@@ -1172,7 +1175,7 @@ impl Disk for SimDisk {
     }
 
     fn user(&self) -> u32 {
-        USER
+        if self.lock().features.root { 0 } else { USER }
     }
 
     fn unlink(&self, at: &Dir, name: &Name) -> Result<()> {
@@ -1469,7 +1472,8 @@ impl State {
         if self.used() + more > self.features.capacity {
             return Err(Cause::NoSpace);
         }
-        let own = if inode.uid == USER { self.used_by(|inode| inode.uid == USER) + more } else { 0 };
+        let counts = |inode: &Inode| self.features.root || inode.uid == USER;
+        let own = if counts(inode) { self.used_by(counts) + more } else { 0 };
         if own > self.features.quota { Err(Cause::OverQuota) } else { Ok(()) }
     }
 

@@ -38,6 +38,9 @@ const COMPARED_AT_ONCE: usize = 64 << 10;
 /// For how many trees it is remembered what they take.
 const TREES_MAX: usize = 100_000;
 
+/// The user whom no quota of a user binds.
+const ROOT: u32 = 0;
+
 /// How many entries that cannot be handled are remembered.
 const STUCK_MAX: usize = 100_000;
 
@@ -210,10 +213,12 @@ impl History {
         room
     }
 
-    /// Finds all versions on a file system that may go and can be measured, and what each would give back to what is `full`. The quota is that
-    /// of whoever owns the folder of noclobber's own: what belongs to others gives it nothing.
+    /// Finds all versions on a file system that may go and can be measured, and what each would give back to what is `full`. A quota is that of
+    /// whoever owns the folder of noclobber's own, and what belongs to others gives it nothing. No user's quota binds root (quotactl(2)): it is
+    /// that of a folder or a part of the file system then, and whose anything is makes no difference.
     fn census(&self, top: &Top, full: Full) -> Result<Census> {
         let owner = match full {
+            Full::Quota if self.disk.user() == ROOT => None,
             Full::Disk => None,
             Full::Quota => self.disk.look(&top.dir, &own_name(RESERVED))?.map(|own| own.uid),
         };
