@@ -250,7 +250,7 @@ impl<'a> Answer<'a> {
         };
         let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
         let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
-        let has_locks = share.has_locks();
+        let has_locks = share.has_locks_about(&share.place_of(&question.path));
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
         let left_to_read = if question.wants.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
         Ok(Self { question, share, asking, xml, notes, has_locks, room, left_to_read, date, now })

@@ -534,6 +534,6 @@ impl Share {
     }
 
     fn tokens_on(&self, path: &SharePath, now: Timestamp) -> Vec<LockToken> {
-        self.locks_on(path, now).iter().map(|lock| lock.token.clone()).collect()
+        self.locks_covering(path, now).iter().map(|lock| lock.token.clone()).collect()
     }
 }

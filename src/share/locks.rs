@@ -112,14 +112,19 @@ impl Share {
         Ok(())
     }
 
-    /// The locks that cover a path, as [`Share::place_of`] has it.
-    pub fn locks_on(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
-        self.table_about(path).covering(path, now)
+    /// Whether there is any lock. Those that concern a path, or what is below it, are looked for from now on by the paths that the disk has.
+    pub fn has_locks_about(&self, path: &SharePath) -> bool {
+        !self.table_about(path).is_empty()
     }
 
-    /// Whether there is any lock at all.
-    pub fn has_locks(&self) -> bool {
-        !self.locks.table().is_empty()
+    /// The locks that cover a path, as [`Share::place_of`] has it. [`Share::has_locks_about`] comes before.
+    pub fn locks_on(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
+        self.locks.table().covering(path, now)
+    }
+
+    /// As [`Share::locks_on`], for one path alone.
+    pub(super) fn locks_covering(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
+        self.table_about(path).covering(path, now)
     }
 
     /// Locks what is at a path. Where nothing is, an empty file is made (RFC 4918 §7.3).
@@ -165,7 +170,7 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Arc<Lock>> {
         let path = &*self.spelled(path)?;
-        let covering = self.locks_on(path, now);
+        let covering = self.locks_covering(path, now);
         let mut submitted = covering.iter().filter(|lock| precondition.submitted().holds(lock));
         let (Some(lock), None) = (submitted.next(), submitted.next()) else { return Err(Refusal::UnknownToken.into()) };
         self.judge_states_alone(path, precondition, now)?;
@@ -463,7 +468,7 @@ impl Share {
             return Vec::new();
         }
         self.follow_pins(path, now);
-        let covering = self.table_about(path).covering(path, now);
+        let covering = self.locks_covering(path, now);
         covering.into_iter().filter(|lock| precondition.submitted().holds(lock)).collect()
     }
 
