@@ -156,7 +156,7 @@ impl Share {
             if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
         let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
         let lock = self.locks.table().pin(&lock.token, path, pin, now).unwrap_or(lock);
-        let lock = if created { self.follow_to_what_was_made(lock, now)? } else { lock };
+        let lock = if created { self.follow_to_what_was_made(lock) } else { lock };
         self.note(&lock);
         Ok(Taken { lock, created })
     }
@@ -398,16 +398,10 @@ impl Share {
     }
 
     /// The lock on a file that was made for it goes by the name that the disk has given the file.
-    fn follow_to_what_was_made(&self, lock: Arc<Lock>, now: Timestamp) -> Outcome<Arc<Lock>> {
+    fn follow_to_what_was_made(&self, lock: Arc<Lock>) -> Arc<Lock> {
         let root = self.as_made(&lock.root);
-        if *root == lock.root {
-            return Ok(lock);
-        }
-        let moved = Lock { root: root.into_owned(), ..(*lock).clone() };
-        let _nothing_under_way = self.locks.gate.write().unwrap_or_else(PoisonError::into_inner);
-        let mut table = self.locks.table();
-        table.remove(&lock.token);
-        table.add(moved, now).map_err(|_| Refusal::TooManyLocks.into())
+        let moved = if *root == lock.root { None } else { self.locks.table().respell(&lock.token, &root) };
+        moved.unwrap_or(lock)
     }
 
     /// What the lock is pinned to, and whether it was made for it.
