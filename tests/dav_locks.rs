@@ -700,3 +700,64 @@ fn locks_run_out() {
     assert!(matches!(unlocked, Err(Stop::Refusal(Refusal::ForeignToken))), "{unlocked:?}");
     share.lock(&path, wish(2), &plain, disk.now()).expect("free again");
 }
+
+/// A program saves in a folder at any step of what the holder of a lock in it does with the whole folder: either the folder stays with what the
+/// program saved, or it has gone without it.
+#[test]
+fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
+    use noclobber::model::lock::Submitted;
+    use noclobber::model::principal::Client;
+    use noclobber::share::Relocation;
+    use noclobber::share::outcome::Outcome;
+    use noclobber::store::history::KeepLimits;
+
+    use crate::harness::sim_disk::{Event, When};
+    use crate::harness::stories::share_path;
+    use crate::harness::stranger::Act;
+
+    let token = LockToken::from_random([5; 16]);
+    let holding = Precondition::default().with_submitted(Submitted::new(Client::default(), [token.as_str()]));
+    let served = |tier| {
+        let disk = SimDisk::new(Features::of(tier));
+        for (path, bytes) in [("d/e/a", "locked"), ("d/b", "other"), ("x/y", "another")] {
+            disk.place(path, bytes);
+        }
+        let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 90 });
+        let settings = Settings { keep, ..Settings::default() };
+        let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
+        let (scope, reach, timeout) = (Scope::Exclusive, Reach::Itself, Some(Duration::from_secs(600)));
+        let wish = LockWish { token: token.clone(), scope, reach, owner: None, timeout };
+        share.lock(&share_path("d/e/a"), wish, &Precondition::default(), disk.now()).expect("locked");
+        (disk, share)
+    };
+    let over = Relocation { from: share_path("x"), to: share_path("d"), may_replace: true, dated: None };
+    type Deed<'a> = &'a dyn Fn(&Share, &SimDisk) -> Outcome<()>;
+    let deeds: [(&str, Deed<'_>); 3] = [
+        ("DELETE", &|share, disk| share.delete(&share_path("d"), &holding, disk.now()).map(drop)),
+        ("COPY over", &|share, disk| share.copy(&over, true, &holding, disk.now()).map(drop)),
+        ("MOVE over", &|share, disk| share.relocate(&over, &holding, disk.now()).map(drop)),
+    ];
+    for tier in [Tier::A, Tier::C, Tier::D] {
+        for (what, deed) in &deeds {
+            let (mut at, mut ways) = (1, [0, 0]);
+            loop {
+                let (disk, share) = served(tier);
+                let act = Act::save("d/e/a", "a program's");
+                disk.begin(vec![Event::Stranger { at, when: When::Before, act }]);
+                let outcome = deed(&share, &disk);
+                let saved =
+                    |contents: Vec<(String, Vec<u8>)>| contents.iter().any(|(_, bytes)| bytes == b"a program's");
+                let (shown, anywhere) = (saved(disk.visible_contents()), saved(disk.contents_everywhere()));
+                let told = format!("{what} on {tier}, step {at}: {outcome:?}: {:#?}", disk.trace());
+                assert_eq!(outcome.is_err(), shown, "{told}");
+                assert_eq!(shown, anywhere, "{told}");
+                ways[usize::from(shown)] += 1;
+                if at > disk.steps() {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(ways[0] > 0 && ways[1] > 0, "{what} on {tier}: {ways:?}");
+        }
+    }
+}
