@@ -616,3 +616,28 @@ fn an_empty_list_has_no_members() {
     }
     assert_eq!(server.names(""), ["f", "new"]);
 }
+
+/// A proxy that does not know whether a body follows says that one comes in chunks, and then there is none: that is no body. One that has a
+/// single byte might mean something, and nothing is done.
+#[test]
+fn a_body_in_chunks_that_is_empty_is_none() {
+    let server = Server::start();
+    let none: [&str; 0] = [];
+    server.put("/f").body("old").expect(201);
+    server.put("/f").body("text").expect(204);
+    let id = server.versions("/f").0[0].id.clone();
+    let token = format!("<{}>", server.locked("/f", "0"));
+    for (request, status) in [
+        (server.request("UNLOCK", "/f").header("Lock-Token", token), 204),
+        (go(&server, "COPY", "/f", "/g"), 201),
+        (go(&server, "COPY", &format!("/f?version={id}"), "/g"), 204),
+        (go(&server, "MOVE", "/g", "/h"), 201),
+        (server.post(format!("/f?restore={id}")), 204),
+        (server.delete("/h"), 204),
+    ] {
+        let what = request.to_string();
+        tells(&request.clone().chunks(["x"]).expect(415), "unexpected-body", &["Nothing was changed"]);
+        assert_eq!(request.chunks(none).send().status, status, "{what}");
+    }
+    assert_eq!((server.names(""), server.read("f")), (vec!["f".to_owned()], "old".to_owned()));
+}

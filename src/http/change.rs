@@ -11,7 +11,7 @@ use super::clock::now;
 use super::dav_headers::{self, BadHeader, Depth};
 use super::proppatch;
 use super::reply::{self, Allowed, Wrong, of_property};
-use super::request::{self, Asked};
+use super::request::Asked;
 use super::verbs::{Trouble, Verbs, parse_xml, precondition, xml_body};
 use super::xml::XmlError;
 use super::xml::read::{Instruction, MakeCollection};
@@ -19,7 +19,6 @@ use super::xml::write::{Condition, Properties};
 
 /// Answers DELETE of a file, or of a folder with all that is in it.
 pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    has_no_body(head)?;
     let depth = dav_headers::depth_of_change(&head.headers);
     let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
@@ -101,8 +100,4 @@ pub(super) async fn allowed(verbs: &Verbs, asked: &Asked) -> Allowed {
         Ok(false) => Allowed::OnFiles,
         Err(_) => Allowed::OnNothing,
     }
-}
-
-pub(super) fn has_no_body(head: &RequestHead) -> Result<(), Trouble> {
-    if request::announces_a_body(&head.headers) { Err(Wrong::Body.into()) } else { Ok(()) }
 }

@@ -72,9 +72,6 @@ pub(super) async fn lock(
 
 /// Answers UNLOCK.
 pub(super) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    if request::announces_a_body(&head.headers) {
-        return Err(Wrong::Body.into());
-    }
     let token = dav_headers::lock_token(&head.headers)?.ok_or(BadHeader("Lock-Token"))?;
     let precondition = precondition(head, asked)?;
     let path = asked.path.clone();

@@ -9,7 +9,7 @@ use crate::share::Relocation;
 use crate::share::outcome::{Refusal, Stop};
 
 use super::attempt::Attempt;
-use super::change::{allowed, has_no_body};
+use super::change::allowed;
 use super::clock::now;
 use super::dav_headers::{self, BadHeader, Depth, Overwrite, Place};
 use super::reply::{self, Allowed, Wrong};
@@ -30,7 +30,6 @@ pub(super) async fn relocate(
     asked: &Asked,
     act: Act,
 ) -> Result<HttpResponse, Trouble> {
-    has_no_body(head)?;
     let precondition = precondition(head, asked)?;
     let wanted = wanted(head, asked)?;
     let attempt = Attempt::new(verbs, head, &wanted.to);

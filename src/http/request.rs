@@ -226,11 +226,6 @@ pub(super) fn is_coded(headers: &HeaderMap) -> bool {
     codings.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Whether a body was announced. `Content-Length: 0` is no body.
-pub(super) fn announces_a_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING) || announced_length(headers).is_some_and(|length| length > 0)
-}
-
 /// The announced length of the body, in bytes.
 pub(super) fn announced_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, header::CONTENT_LENGTH)?.trim().parse().ok()

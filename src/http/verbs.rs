@@ -144,6 +144,12 @@ impl Verbs {
         if Verb::of(&head.method) == Verb::Get {
             get::judge_states(self, head, &asked).await?;
         }
+        let restores = asked.query.restore.is_some();
+        match Verb::of(&head.method) {
+            Verb::Delete | Verb::Copy | Verb::Move | Verb::Unlock => has_no_body(self, head, body).await?,
+            Verb::Post if restores => has_no_body(self, head, body).await?,
+            _ => {}
+        }
         match Verb::of(&head.method) {
             Verb::Get | Verb::Options | Verb::Post if reads_away(body).await.is_err() => Err(Wrong::BrokenBody.into()),
             Verb::Get if asked.query.versions => versions::list(self, &asked).await,
@@ -153,7 +159,7 @@ impl Verbs {
             Verb::Put => put::put(self, head, body, &asked).await,
             Verb::Delete => change::delete(self, head, &asked).await,
             Verb::MakeCollection => change::make_collection(self, head, body, &asked).await,
-            Verb::Post if asked.query.restore.is_some() => versions::restore(self, head, &asked).await,
+            Verb::Post if restores => versions::restore(self, head, &asked).await,
             Verb::Propfind => propfind::propfind(self, request, body, &asked).await,
             Verb::Proppatch => proppatch::proppatch(self, head, body, &asked).await,
             Verb::Copy if asked.query.version.is_some() => versions::copy(self, head, &asked).await,
@@ -331,8 +337,8 @@ pub(super) fn precondition(head: &RequestHead, asked: &Asked) -> Result<Precondi
 const UNEXPECTED_BYTES_MAX: usize = 32 * 1024;
 const UNEXPECTED_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// How long a body that is XML may take.
-const XML_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a body may take that is XML, or that is to be none.
+const SHORT_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How large such a body may be before it needs room, in bytes. Programs send less, so they never lack it.
 const XML_BYTES_FREE: usize = 16 * 1024;
@@ -373,6 +379,19 @@ async fn reads_away(body: &mut Payload) -> Result<(), Wrong> {
     timeout(UNEXPECTED_TIME_MAX, reading).await.unwrap_or(Ok(()))
 }
 
+/// Whether a request has no byte of a body where none is defined: with one it might mean something that is not known. A proxy may say that a
+/// body comes in chunks before it knows that there is none.
+async fn has_no_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<(), Trouble> {
+    if request::announced_length(&head.headers).is_some_and(|length| length > 0) {
+        return Err(Wrong::Body.into());
+    }
+    match Pace::of_short_body(&verbs.settings, 0, SHORT_TIME_MAX).next(body).await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) | Err(Wrong::LargeBody) => Err(Wrong::Body.into()),
+        Err(wrong) => Err(wrong.into()),
+    }
+}
+
 /// The body of a request that is XML, whole; empty where there is none.
 pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<XmlBody, Trouble> {
     let max = xml::BODY_BYTES_MAX;
@@ -382,7 +401,7 @@ pub(super) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Paylo
     if request::announced_length(&head.headers).is_some_and(|length| length > max as u64) {
         return Err(Wrong::LargeBody.into());
     }
-    let mut pace = Pace::of_short_body(&verbs.settings, max as u64, XML_TIME_MAX);
+    let mut pace = Pace::of_short_body(&verbs.settings, max as u64, SHORT_TIME_MAX);
     let mut bytes = BytesMut::new();
     let mut room = None;
     while let Some(chunk) = pace.next(body).await? {

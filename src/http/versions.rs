@@ -15,7 +15,6 @@ use crate::share::outcome::{Refusal, Stop};
 use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked, Wanted};
 
 use super::attempt::Attempt;
-use super::change::has_no_body;
 use super::clock::now;
 use super::get::{self, CACHE, Remember};
 use super::listing::{self, Listing, Output};
@@ -75,7 +74,6 @@ pub(super) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
 
 /// Copies one version of a file to another name, or back to its own.
 pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    has_no_body(head)?;
     let id = id(&asked.query.version)?;
     let precondition = precondition(head, asked)?;
     let wanted = relocate::wanted(head, asked)?;
@@ -90,7 +88,6 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
 
 /// Brings a version back.
 pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    has_no_body(head)?;
     let id = id(&asked.query.restore)?;
     let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
