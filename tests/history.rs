@@ -390,6 +390,32 @@ fn very_many_versions_take_little_memory_and_nobody_waits() {
     assert_eq!(server.get("/a.txt?versions").expect(200).json()["versions"].as_array().unwrap().len(), 1000);
 }
 
+/// The command line tells of all versions that there are, and holds a page of them.
+#[test]
+fn the_command_line_tells_of_very_many_versions_in_little_memory() {
+    use std::io::{BufRead as _, BufReader};
+
+    // Up to its end it waits for whoever reads, so its memory can be looked at.
+    let peak_of = |count: usize| {
+        let server = Server::start();
+        server.put("/a.txt").body("now").expect(201);
+        make_versions(&server, "a.txt", count as u32);
+        let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+        let program = program.arg("history").arg("--folder").arg(server.folder()).stdout(std::process::Stdio::piped());
+        let mut program = program.spawn().unwrap();
+        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        assert_eq!(lines.by_ref().take(count * 4 / 5).map(Result::unwrap).count(), count * 4 / 5);
+        let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert_eq!(lines.map(Result::unwrap).count(), count - count * 4 / 5);
+        assert!(program.wait().unwrap().success());
+        peak
+    };
+    let (few, many) = (peak_of(12_000), peak_of(60_000));
+    assert!(many < few + 8 * 1024, "{many} KiB, and {few} KiB for a fifth of them");
+}
+
 /// Puts so many empty versions of a file beside what is kept already, the newest a day old, and says what they are called, newest first.
 fn make_versions(server: &Server, path: &str, count: u32) -> Vec<String> {
     let folder = server.local(".noclobber/history").join(path).join(".noclobber");
