@@ -976,3 +976,55 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
         assert!(noted.load(Ordering::SeqCst) && has("second") && has("first"), "round {round}");
     }
 }
+
+/// Another file system in the share is not mounted while versions are let go: those on it are not gone, and neither is what was noted on them.
+#[test]
+fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use noclobber::model::precondition::Precondition;
+    use noclobber::model::property::{DeadProperty, PropertyName};
+    use noclobber::model::stamp::Timestamp;
+    use noclobber::share::{Amendment, Settings, Share, Wanted};
+    use noclobber::store::history::KeepLimits;
+    use noclobber::store::index::Index;
+    use noclobber::store::os_disk::{Options, OsDisk};
+
+    use crate::harness::disk_images::{Bound, DiskImage};
+    use crate::harness::left_out;
+    use crate::harness::stories::share_path;
+
+    const TEST: &str = "what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted";
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("media/disk");
+    std::fs::create_dir_all(&place).unwrap();
+    let mounted = DiskImage::tmpfs("size=8m").and_then(|disk| Ok((Bound::at(&place, disk.path())?, disk)));
+    let (bound, disk) = match mounted {
+        Ok(mounted) => mounted,
+        Err(why) => return left_out(TEST, &why),
+    };
+    std::fs::write(place.join("a"), "text").unwrap();
+    std::fs::write(folder.path().join("media/b"), "text").unwrap();
+    let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 90 });
+    let os_disk = Arc::new(OsDisk::open(folder.path(), Options::default()).unwrap());
+    let now = Timestamp::from_system(std::time::SystemTime::now());
+    let settings = Settings { keep, ..Settings::default() };
+    let share = Share::open(os_disk, Index::in_memory(), settings, now).unwrap();
+    let nothing = Precondition::default();
+    let name = PropertyName::new("urn:t", "note");
+    let note = Amendment::Note(DeadProperty::new(name.clone(), "<note xmlns=\"urn:t\">x</note>".to_owned()));
+    for path in ["media/disk/a", "media/b"].map(share_path) {
+        share.amend(&path, std::slice::from_ref(&note), &nothing, false, now).unwrap();
+        share.delete(&path, &nothing, now).unwrap();
+    }
+    drop(bound);
+    share.prune(now).unwrap();
+    let _bound = Bound::at(&place, disk.path()).unwrap();
+    for path in ["media/disk/a", "media/b"].map(share_path) {
+        let page = share.versions_below(&path, Wanted { before: None, count: 1 }).unwrap();
+        share.restore(&path, &page.items[0].version.id, false, &nothing, now).unwrap();
+        let notes = share.notes().unwrap().of(&path).unwrap();
+        assert!(notes.iter().any(|note| *note.name() == name), "{}", path.to_text());
+    }
+}

@@ -196,8 +196,10 @@ impl Share {
         let history = self.tree.history();
         let gone = history.prune(now)?;
         // What cannot be looked for may be there.
-        self.properties
-            .forget_versions(|path, version| history.find(path, version).map_or(true, |found| found.is_some()))?;
+        self.properties.forget_versions(|path, version| {
+            history.find(path, version).map_or(true, |found| found.is_some())
+                || history.is_not_mounted(path).unwrap_or(true)
+        })?;
         Ok(gone)
     }
 

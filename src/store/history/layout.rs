@@ -98,6 +98,25 @@ impl History {
         Ok(tops)
     }
 
+    /// Whether a path is on a file system that has a history and is not mounted now: what is not found of it may be there.
+    pub fn is_not_mounted(&self, path: &SharePath) -> Result<bool> {
+        let root = self.disk.root()?;
+        let mounts = format!("{RESERVED}/{MOUNTS}").into_bytes();
+        let Some(mut noted) = found(self.disk.open_dir(&root, &mounts))? else { return Ok(false) };
+        let (mut above, mut mount_above) = (SharePath::root(), self.disk.dir_status(&root)?.mount);
+        for name in path.split().map(|(folder, _)| folder).iter().flat_map(SharePath::names) {
+            let Some(inside) = found(self.disk.open_dir(&noted, name.as_bytes()))? else { return Ok(false) };
+            above = above.join(&name);
+            let Some(dir) = found(self.disk.open_dir(&root, above.as_bytes()))? else { return Ok(true) };
+            let mount = self.disk.dir_status(&dir)?.mount;
+            if mount == mount_above && self.is_empty(&noted, name.as_bytes()) {
+                return Ok(true);
+            }
+            (noted, mount_above) = (inside, mount);
+        }
+        Ok(false)
+    }
+
     /// Notes at the top of the share that another file system in it has a history, as folders of the same names.
     fn note_mount(&self, path: &SharePath) -> Result<()> {
         let mut dir = self.disk.root()?;
