@@ -19,8 +19,6 @@ use crate::harness::client::tag_of;
 use crate::harness::sim_disk::{Features, SimDisk};
 use crate::harness::{Request, Server};
 
-const LOCKINFO: &str = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
-
 fn by(request: Request, program: &str) -> Request {
     request.header("User-Agent", program)
 }
@@ -104,7 +102,7 @@ fn what_could_not_be_stored_is_not_taken_back() {
             server.write("f", "theirs");
         }
     }
-    let locked = server.request("LOCK", "/f").header("Depth", "0").body(LOCKINFO).expect(200);
+    let locked = server.lock("/f", "exclusive", "0").expect(200);
     by(server.put("/f"), "blind").body("mine").expect(423);
     by(server.request("MOVE", "/folder/member").header("Destination", "/f"), "mover").expect(423);
     server.request("UNLOCK", "/f").header("Lock-Token", locked.field("lock-token")).expect(204);

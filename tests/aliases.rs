@@ -338,14 +338,7 @@ fn noclobbers_own_folder_is_reached_by_no_mount() {
 #[test]
 fn what_is_kept_of_a_file_is_the_same_in_every_case() {
     const TEST: &str = "what_is_kept_of_a_file_is_the_same_in_every_case";
-    for disk in [FuseDisk::exfat(), FuseDisk::ntfs_that_folds()] {
-        let disk = match disk {
-            Ok(disk) => disk,
-            Err(why) => {
-                left_out(TEST, &why);
-                continue;
-            }
-        };
+    for disk in disks_that_fold(TEST) {
         let server = Server::on(disk.path());
         server.put("/Docs/Report.txt?mkdirs").body("one").expect(201);
         server.put("/source").body("source").expect(201);
@@ -485,6 +478,12 @@ fn a_name_is_found_as_it_stands_in_its_folder() {
     }
 }
 
+/// A disk of each kind on which names that differ in the letters' case are one; without those that cannot be had here, which is told.
+fn disks_that_fold(test: &'static str) -> impl Iterator<Item = FuseDisk> {
+    let disks = [FuseDisk::exfat(), FuseDisk::ntfs_that_folds()].into_iter();
+    disks.filter_map(|disk| disk.map_err(|why| left_out(test, &why)).ok())
+}
+
 impl Server {
     fn note_with(&self, target: &str, token: &str) {
         let set = "<D:set><D:prop><t:a>noted</t:a></D:prop></D:set>";
@@ -526,14 +525,7 @@ fn kept(server: &Server) -> Vec<String> {
 #[test]
 fn no_write_is_nowhere_where_names_have_two_spellings() {
     const TEST: &str = "no_write_is_nowhere_where_names_have_two_spellings";
-    for disk in [FuseDisk::exfat(), FuseDisk::ntfs_that_folds()] {
-        let disk = match disk {
-            Ok(disk) => disk,
-            Err(why) => {
-                left_out(TEST, &why);
-                continue;
-            }
-        };
+    for disk in disks_that_fold(TEST) {
         let server = Server::on(disk.path());
         for round in 0..5 {
             let names = [format!("Doc{round}.txt"), format!("DOC{round}.TXT")];

@@ -5,13 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::harness::dav::lock_info;
 use crate::harness::{Answer, Request, Server, has_program, is_root, left_out};
-
-const LOCKINFO: &str = "<D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
-
-fn lock(server: &Server, target: &str) -> Request {
-    server.request("LOCK", target).header("Depth", "0").body(LOCKINFO)
-}
 
 fn go(server: &Server, method: &str, from: &str, to: &str) -> Request {
     server.request(method, from).header("Destination", to)
@@ -66,7 +61,7 @@ fn a_name_that_is_too_long_is_told_as_that() {
             server.put(target).body_when_asked("x"),
             server.put(format!("{target}?mkdirs")).body("x"),
             server.mkcol(target),
-            lock(&server, target),
+            server.lock(target, "exclusive", "0"),
             go(&server, "MOVE", "/f", target),
             go(&server, "COPY", "/f", target),
             go(&server, "MOVE", "/d/", target),
@@ -148,7 +143,7 @@ fn a_missing_folder_is_made_by_the_means_of_the_method() {
     for (request, asks_for_mkdirs) in [
         (server.put("/no/f").body("x"), true),
         (server.mkcol("/no/d"), false),
-        (lock(&server, "/no/f"), false),
+        (server.lock("/no/f", "exclusive", "0"), false),
         (go(&server, "MOVE", "/f", "/no/f"), false),
         (go(&server, "COPY", "/f", "/no/f"), false),
     ] {
@@ -181,7 +176,7 @@ fn a_failed_condition_is_told_of_the_resource_that_it_is_about() {
         (server.delete("/folder").if_match("\"stale\""), "/folder/", None),
         (go(&server, "MOVE", "/folder", "/other").if_match("\"stale\""), "/folder/", None),
         (server.put("/nothing").if_match("\"stale\"").body("x"), "/nothing", None),
-        (lock(&server, "/source").if_match("\"stale\""), "/source", Some(&source)),
+        (server.lock("/source", "exclusive", "0").if_match("\"stale\""), "/source", Some(&source)),
         (server.mkcol("/nothing").if_match("\"stale\""), "/nothing", None),
     ] {
         let what = request.to_string();
@@ -214,7 +209,7 @@ fn what_the_request_gets_wrong_is_named() {
     let two = |request: Request| request.header("Depth", "2");
     for request in [
         two(server.request("PROPFIND", "/folder")),
-        two(lock(&server, "/new").header("X", "y")),
+        two(server.request("LOCK", "/new").xml(lock_info("exclusive", ""))),
         two(go(&server, "COPY", "/folder", "/g")),
         two(go(&server, "MOVE", "/folder", "/g")),
     ] {
@@ -256,7 +251,7 @@ fn what_may_not_be_read_is_not_called_read_only() {
     for request in [
         server.put("/folder/inside/new").body("x"),
         server.mkcol("/folder/inside/new"),
-        lock(&server, "/folder/inside/new"),
+        server.lock("/folder/inside/new", "exclusive", "0"),
     ] {
         tells(&request.expect(403), "not-allowed", &["permissions"]);
     }
@@ -403,7 +398,7 @@ fn a_name_that_the_disk_refuses_is_told_as_that() {
             for request in [
                 server.put(&target).body("x"),
                 server.mkcol(&target),
-                lock(&server, &target),
+                server.lock(&target, "exclusive", "0"),
                 go(&server, "MOVE", "/f", &target),
                 go(&server, "COPY", "/f", &target),
                 go(&server, "MOVE", "/d", &target),
@@ -567,7 +562,7 @@ fn what_is_too_long_is_told_as_that() {
     let long = "x".repeat(300_000);
     let set =
         |property: &str| format!("<propertyupdate xmlns='DAV:'><set><prop>{property}</prop></set></propertyupdate>");
-    let own = |owner: &str| LOCKINFO.replace("</D:lockinfo>", &format!("<D:owner>{owner}</D:owner></D:lockinfo>"));
+    let own = |owner: &str| lock_info("exclusive", &format!("<D:owner>{owner}</D:owner>"));
     let collection = "<resourcetype><collection/></resourcetype>";
     let make = format!("<mkcol xmlns='DAV:'><set><prop>{collection}<a xmlns='b'>{long}</a></prop></set></mkcol>");
     let patch = |body: String| server.request("PROPPATCH", "/f").xml(body);
