@@ -19,6 +19,9 @@ const LINE_BYTES_MAX: usize = 65_000;
 /// As many fields as the parser takes of one head.
 const FIELDS_MAX: usize = 96;
 
+/// As many bytes as it takes.
+const BYTES_MAX: usize = 128 * 1024 - 1;
+
 /// What stands in a head in place of the word `upgrade`, which nobody here follows (RFC 9110 §7.8).
 const IGNORED: &[u8; 7] = b"ignored";
 
@@ -30,6 +33,7 @@ pub(crate) struct Head {
     request_line: Option<(usize, usize)>,
     /// How much has been found to be the beginning of a head.
     parsed: usize,
+    fields: usize,
     empty_lines: u8,
     has_fragment: bool,
 }
@@ -58,6 +62,7 @@ impl Head {
 
     /// Looks at the bytes of a head from its beginning, of which some may have been looked at before.
     pub(crate) fn look(&mut self, bytes: &mut [u8], bytes_max: usize) -> Looked {
+        let bytes_max = bytes_max.min(BYTES_MAX);
         loop {
             let mut after = &bytes[self.bytes..];
             self.bytes += after.skip_until(b'\n').unwrap_or_default();
@@ -86,7 +91,13 @@ impl Head {
                     let rejection = self.has_fragment.then_some(Rejection::FragmentInTarget);
                     return Looked::Complete(self.bytes, rejection);
                 }
-                Some(_) => ignore_upgrade(line),
+                Some(_) => {
+                    self.fields += 1;
+                    if self.fields > FIELDS_MAX {
+                        return Looked::Refused(Rejection::HeadersTooLarge);
+                    }
+                    ignore_upgrade(line);
+                }
             }
             self.line_begins_at = self.bytes;
         }
@@ -114,7 +125,6 @@ impl Head {
         self.parsed = lines.len();
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         match Request::new(&mut []).parse_with_uninit_headers(lines, &mut fields) {
-            Err(httparse::Error::TooManyHeaders) => Looked::Refused(Rejection::HeadersTooLarge),
             Err(_) => Looked::Refused(Rejection::Malformed),
             Ok(_) => Looked::Begun,
         }
@@ -255,8 +265,16 @@ mod tests {
             let (looked, _) = look(&mut text.as_bytes().to_vec(), 0, 1000);
             assert_eq!(looked, Looked::Refused(Rejection::Malformed), "{text:?}");
         }
-        let many = format!("GET / HTTP/1.1\r\n{}", "X: y\r\n".repeat(100));
-        assert_eq!(look(&mut many.into_bytes(), 0, 10_000).0, Looked::Refused(Rejection::HeadersTooLarge));
+        for (count, is_fine) in [(96, true), (97, false), (500, false)] {
+            for cut in [0, 30, 500] {
+                let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(count));
+                let too_large = Looked::Refused(Rejection::HeadersTooLarge);
+                let wanted = if is_fine { Looked::Complete(many.len(), None) } else { too_large };
+                assert_eq!(look(&mut many.into_bytes(), cut, 10_000).0, wanted, "{count}, {cut}");
+            }
+        }
+        let large = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(BYTES_MAX));
+        assert_eq!(look(&mut large.into_bytes(), 0, usize::MAX).0, Looked::Refused(Rejection::HeadersTooLarge));
     }
 
     /// No client sends many empty lines, and none may keep a connection by them.

@@ -502,8 +502,7 @@ impl AsyncWrite for Connection {
         // Every answer before this head had left when it was handed on; so these bytes are what the parser says by itself to what it cannot
         // read. It is said as everything else is.
         if this.turn.is_given() {
-            let is_large = bytes.starts_with(b"HTTP/1.1 431");
-            this.refuse(if is_large { Rejection::HeadersTooLarge } else { Rejection::Malformed });
+            this.refuse(Rejection::Malformed);
         }
         if this.refused {
             // Once these bytes are taken actix drops the connection.
