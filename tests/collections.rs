@@ -38,6 +38,28 @@ fn a_folder_is_made_once() {
     assert_eq!(made, 1);
 }
 
+/// JSON comes to whoever names it in `Accept`, unless he likes HTML better (RFC 9110 §12.5.1).
+#[test]
+fn a_listing_is_json_where_accept_prefers_it() {
+    let server = Server::start();
+    for (accept, is_json) in [
+        ("application/json", true),
+        ("Application/JSON; charset=utf-8", true),
+        ("text/html, application/json", true),
+        ("text/html;q=0.5, application/json;q=0.8", true),
+        ("application/json;q=0.5, text/html", false),
+        ("application/json;q=0, */*", false),
+        ("application/jsonl", false),
+        ("*/*", false),
+        ("", false),
+        ("application/json;q=x", false),
+    ] {
+        let answer = server.get("/").header("Accept", accept).expect(200);
+        let media_type = if is_json { "application/json" } else { "text/html" };
+        assert!(answer.field("content-type").starts_with(media_type), "{accept:?}: {answer}");
+    }
+}
+
 /// A program asks for the folder and gets its entries, with the validators that it needs to write.
 #[test]
 fn a_program_lists_a_folder() {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use actix_http::RequestHead;
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue, Quality, QualityItem};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
+use mime_guess::Mime;
 
 use crate::model::dating::told;
 use crate::model::http_date;
@@ -271,8 +272,7 @@ fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> Htt
 }
 
 async fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let accepts = request::text(&head.headers, header::ACCEPT).unwrap_or_default();
-    let wants_json = asked.query.json || accepts.contains("application/json");
+    let wants_json = asked.query.json || prefers_json(&head.headers);
     let (media_type, policy) =
         if wants_json { (listing::JSON, None) } else { (listing::HTML, Some(listing::html_policy())) };
     let mut answer = reply::found();
@@ -285,6 +285,18 @@ async fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpRe
     let listing =
         if wants_json { listing::json(share, path, now()).await } else { listing::html(share, path, now()).await };
     Ok(answer.body(listing?))
+}
+
+/// Whether JSON is named in `Accept` (RFC 9110 §12.5.1), and HTML is not named as better.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let accepted: Vec<QualityItem<Mime>> =
+        header::from_comma_delimited(headers.get_all(header::ACCEPT)).unwrap_or_default();
+    let quality = |named: &str| {
+        let of_it = accepted.iter().filter(|accepted| accepted.item.essence_str() == named);
+        of_it.map(|accepted| accepted.quality).max()
+    };
+    let (json, html) = (quality("application/json"), quality("text/html"));
+    json.is_some_and(|json| json > Quality::ZERO) && json >= html
 }
 
 /// The headers that describe a file.
