@@ -92,8 +92,8 @@ pub(super) async fn send(
     }
     let ranges = ranges(head, &identity, content.size());
     let mut describe = Headers::new(verbs, asked, &identity);
-    if let Some(checksums) = verbs.share.checksums(&asked.path, &identity.validators.shown) {
-        describe.add("oc-checksum", &checksums);
+    if let Some(checksums) = content.checksums() {
+        describe.add("oc-checksum", checksums);
     }
     if let Some(value) = wanted_digest(verbs, head, &content, &identity).await? {
         describe.set(HeaderName::from_static("repr-digest"), value);

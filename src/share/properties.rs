@@ -121,7 +121,7 @@ impl Share {
     }
 
     /// The checksums of this very version, if they were noted.
-    pub fn checksums(&self, path: &SharePath, tag: &EntityTag) -> Option<String> {
+    pub(super) fn checksums(&self, path: &SharePath, tag: &EntityTag) -> Option<String> {
         let path = self.spelled(path).ok()?;
         let notes = self.notes().ok()?.of(&path).ok()?;
         Notes::checksums(&notes, Some(tag))

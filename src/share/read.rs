@@ -52,12 +52,19 @@ pub struct Content {
     hash: Option<ContentHash>,
     /// Whether it is told with a strong tag.
     is_strong: bool,
+    /// What was noted of its checksums.
+    checksums: Option<String>,
 }
 
 impl Content {
     /// How many bytes there are.
     pub fn size(&self) -> u64 {
         self.stamp.size
+    }
+
+    /// The checksums that came with its upload, or were worked out, as ownCloud's clients are told them.
+    pub fn checksums(&self) -> Option<&str> {
+        self.checksums.as_deref()
     }
 
     /// The state in which it was opened.
@@ -142,7 +149,7 @@ impl Share {
         match opened {
             Ok(Opened::File(file, status)) => {
                 let identity = self.recall(path, &status.stamp, Effort::HashSmall, now)?;
-                Some(Ok(self.content(file, identity)))
+                Some(Ok(self.content(path, file, identity)))
             }
             opened => Some(self.answer(path, opened, Effort::HashSmall, now)),
         }
@@ -218,14 +225,16 @@ impl Share {
             Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
             Opened::File(file, status) => {
                 let identity = self.identify(path, &file, &status, effort, now)?;
-                Ok(self.content(file, identity))
+                Ok(self.content(path, file, identity))
             }
         }
     }
 
     /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
-    fn content(&self, file: File, identity: Identity) -> Target {
-        Target::File(Box::new(self.content_of(file, &identity)), Box::new(identity))
+    fn content(&self, path: &SharePath, file: File, identity: Identity) -> Target {
+        let checksums = self.checksums(path, &identity.validators.shown);
+        let content = Content { checksums, ..self.content_of(file, &identity) };
+        Target::File(Box::new(content), Box::new(identity))
     }
 
     pub(super) fn content_of(&self, file: File, identity: &Identity) -> Content {
@@ -236,6 +245,7 @@ impl Share {
             stamp: identity.stamp,
             hash: identity.hash.filter(|_| identity.stamp.size <= self.settings.tag_threshold),
             is_strong: !identity.validators.shown.is_weak(),
+            checksums: None,
         }
     }
 }
