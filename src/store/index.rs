@@ -98,8 +98,10 @@ pub struct Index {
     memory: Cache<u64, Remembered>,
     database: Arc<StateDatabase>,
     unsaved: Mutex<Unsaved>,
-    /// The tokens of the locks in the database.
+    /// The tokens of the locks that may be in the database: also of those that a save has begun to write, or could not write.
     saved_locks: Mutex<HashSet<Box<str>>>,
+    /// Held by a save, so that none writes what is older than what another has written.
+    saving: Mutex<()>,
 }
 
 /// The token of a lock, and the lock.
@@ -171,8 +173,8 @@ impl Index {
     }
 
     fn on(database: StateDatabase) -> Self {
-        let (unsaved, saved_locks) = Default::default();
-        Self { memory: Cache::new(IN_MEMORY), database: Arc::new(database), unsaved, saved_locks }
+        let (unsaved, saved_locks, saving) = Default::default();
+        Self { memory: Cache::new(IN_MEMORY), database: Arc::new(database), unsaved, saved_locks, saving }
     }
 
     /// Notes whose the index is; gives the folder of the share that it belongs to, if that is another.
@@ -242,8 +244,8 @@ impl Index {
         if self.database.is_kept() {
             let mut unsaved = self.lock();
             unsaved.journal(OF_LOCKS, token.as_bytes(), lock.as_deref());
-            let is_saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).contains(token);
-            if lock.is_some() || is_saved {
+            let may_be_saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).contains(token);
+            if lock.is_some() || may_be_saved {
                 unsaved.locks.insert(token.into(), lock);
             } else {
                 // The database has never heard of it: there is nothing to forget there.
@@ -277,6 +279,7 @@ impl Index {
 
     /// Writes what has changed to the database.
     pub fn save(&self) -> Result<(), redb::Error> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let (unsaved, journaled) = {
             let mut lock = self.lock();
             if !self.database.is_kept() || lock.is_empty() {
@@ -284,18 +287,17 @@ impl Index {
             }
             let journaled = lock.journal.as_mut().map(Journal::end_file);
             let journal = lock.journal.take();
+            // From here on a lock that is given back is to be forgotten in the database.
+            let tokens = lock.locks.iter().filter(|(_, lock)| lock.is_some()).map(|(token, _)| token.clone());
+            self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).extend(tokens);
             (std::mem::replace(&mut *lock, Unsaved { journal, ..Unsaved::default() }), journaled)
         };
         let written = self.write(&unsaved);
         let mut lock = self.lock();
         if written.is_ok() {
             let mut saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner);
-            for (token, lock) in unsaved.locks {
-                if lock.is_some() {
-                    saved.insert(token)
-                } else {
-                    saved.remove(&token)
-                };
+            for (token, _) in unsaved.locks.iter().filter(|(_, lock)| lock.is_none()) {
+                saved.remove(token);
             }
             if let (Some(journal), Some(number)) = (&mut lock.journal, journaled) {
                 journal.remove_before(number);
@@ -532,5 +534,83 @@ impl IndexError {
 impl fmt::Debug for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Index").field("in_memory", &self.memory.len()).field("kept", &self.database.is_kept()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn opened(folder: &Path) -> Index {
+        let share = ShareIdentity { path: folder.to_owned(), folder: [1; 16] };
+        Index::open(&folder.join("index.redb"), &share).expect("an index")
+    }
+
+    /// Lets a save come as far as the database, does something there and beside it, and lets the save go on.
+    fn during_a_save(
+        index: &Index,
+        in_the_database: impl FnOnce(&redb::WriteTransaction),
+        beside: impl FnOnce(),
+    ) -> Result<(), redb::Error> {
+        thread::scope(|scope| {
+            let held = index.database.with(|database| Ok(database.begin_write()?)).expect("a transaction");
+            let save = scope.spawn(|| index.save());
+            while !index.lock().is_empty() {
+                thread::yield_now();
+            }
+            beside();
+            in_the_database(&held);
+            held.commit().expect("committed");
+            save.join().expect("no panic")
+        })
+    }
+
+    /// A lock that is given back while it is being saved is not there after a restart.
+    #[test]
+    fn a_lock_given_back_during_a_save_does_not_return() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = opened(folder.path());
+        index.note_lock("a", Some(Box::from(*b"lock")));
+        during_a_save(&index, |_| (), || index.note_lock("a", None)).expect("saved");
+        assert!(index.locks().expect("read").is_empty());
+        drop(index);
+        assert!(opened(folder.path()).locks().expect("read").is_empty());
+    }
+
+    /// The same where the save fails, and the next one does not.
+    #[test]
+    fn a_lock_given_back_during_a_save_that_fails_does_not_return() {
+        const OTHER: TableDefinition<'_, u64, u64> = TableDefinition::new("locks-1");
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = opened(folder.path());
+        index.note_lock("a", Some(Box::from(*b"lock")));
+        let fails = |held: &redb::WriteTransaction| drop(held.open_table(OTHER).expect("a table"));
+        during_a_save(&index, fails, || index.note_lock("a", None)).expect_err("another table is in its place");
+        index.note_lock("b", Some(Box::from(*b"other")));
+        let mended = index.database.with(|database| {
+            let writing = database.begin_write()?;
+            writing.delete_table(OTHER)?;
+            Ok(writing.commit()?)
+        });
+        mended.expect("mended");
+        assert_eq!(index.locks().expect("read"), [Box::from(*b"other")]);
+        drop(index);
+        assert_eq!(opened(folder.path()).locks().expect("read"), [Box::from(*b"other")]);
+    }
+
+    /// A save that failed may have come to the disk all the same: a lock of it that is given back afterwards is forgotten there, too.
+    #[test]
+    fn a_lock_of_a_save_that_failed_is_forgotten_in_the_database() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = opened(folder.path());
+        index.note_lock("a", Some(Box::from(*b"lock")));
+        let fails = |held: &redb::WriteTransaction| {
+            drop(held.open_table(TableDefinition::<u64, u64>::new("locks-1")).expect("a table"));
+        };
+        during_a_save(&index, fails, || ()).expect_err("another table is in its place");
+        index.note_lock("a", None);
+        assert_eq!(index.lock().locks.get("a"), Some(&None));
     }
 }
