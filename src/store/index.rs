@@ -107,15 +107,23 @@ pub struct Index {
 /// The token of a lock, and the lock.
 type LockRow = (Box<str>, Box<[u8]>);
 
-/// What the database does not know yet; `None` is what is to be forgotten.
+/// What the database does not know yet.
 #[derive(Debug, Default)]
 struct Unsaved {
+    changes: Changes,
+    /// What a save is writing now: the database may know it or not. The changes are newer.
+    being_saved: Arc<Changes>,
+    /// Both on the disk, for a process that is killed before they are saved.
+    journal: Option<Journal>,
+}
+
+/// What is to be written to the database; `None` is what is to be forgotten there.
+#[derive(Clone, Debug, Default)]
+struct Changes {
     files: HashMap<u64, Option<Remembered>>,
     /// Whether there was too much to be written: then the database is to forget all files first.
     files_were_lost: bool,
     locks: HashMap<Box<str>, Option<Box<[u8]>>>,
-    /// The same on the disk, for a process that is killed before it is saved.
-    journal: Option<Journal>,
 }
 
 /// Whose an index is: where the share lies, and the file system and inode of its folder. A folder that was moved is still the same share,
@@ -214,29 +222,29 @@ impl Index {
     /// As [`Index::recall`], also where it is still to be found out whether the content is the same.
     pub fn recall_unsettled(&self, stamp: &Stamp) -> Option<Remembered> {
         let inode = stamp.id.inode;
-        let remembered = match self.memory.get(&inode) {
-            Some(remembered) => remembered,
-            None => {
-                let remembered = self.load(inode)?;
-                self.memory.insert(inode, remembered);
-                remembered
-            }
-        };
+        let remembered = self.recall_or(inode, || self.load(inode))?;
         (remembered.stamp == *stamp).then_some(remembered)
+    }
+
+    /// What is in memory of a file, or else what is loaded; that is kept in memory, unless the file was remembered or forgotten meanwhile.
+    fn recall_or(&self, inode: u64, load: impl FnOnce() -> Option<Remembered>) -> Option<Remembered> {
+        self.memory.get_or_insert_with(&inode, || load().ok_or(())).ok()
     }
 
     /// Remembers a file.
     pub fn remember(&self, remembered: Remembered) {
         let inode = remembered.stamp.id.inode;
-        self.memory.insert(inode, remembered);
         self.note(inode, Some(remembered));
+        self.memory.insert(inode, remembered);
     }
 
     /// Forgets a file, because it may have changed in a way that its stamp does not show.
     pub fn forget(&self, inode: u64) {
-        if self.memory.remove(&inode).is_some() || self.load(inode).is_some() {
+        if self.memory.contains_key(&inode) || self.load(inode).is_some() {
             self.note(inode, None);
         }
+        // Also what is just being loaded is not kept.
+        self.memory.remove(&inode);
     }
 
     /// Remembers a lock from now on, or forgets it.
@@ -246,10 +254,10 @@ impl Index {
             unsaved.journal(OF_LOCKS, token.as_bytes(), lock.as_deref());
             let may_be_saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).contains(token);
             if lock.is_some() || may_be_saved {
-                unsaved.locks.insert(token.into(), lock);
+                unsaved.changes.locks.insert(token.into(), lock);
             } else {
                 // The database has never heard of it: there is nothing to forget there.
-                unsaved.locks.remove(token);
+                unsaved.changes.locks.remove(token);
             }
         }
     }
@@ -280,54 +288,56 @@ impl Index {
     /// Writes what has changed to the database.
     pub fn save(&self) -> Result<(), redb::Error> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        let (unsaved, journaled) = {
-            let mut lock = self.lock();
-            if !self.database.is_kept() || lock.is_empty() {
+        let (saving, journaled) = {
+            let mut unsaved = self.lock();
+            if !self.database.is_kept() || unsaved.changes.is_empty() {
                 return Ok(());
             }
-            let journaled = lock.journal.as_mut().map(Journal::end_file);
-            let journal = lock.journal.take();
+            let journaled = unsaved.journal.as_mut().map(Journal::end_file);
+            unsaved.being_saved = Arc::new(std::mem::take(&mut unsaved.changes));
             // From here on a lock that is given back is to be forgotten in the database.
-            let tokens = lock.locks.iter().filter(|(_, lock)| lock.is_some()).map(|(token, _)| token.clone());
+            let locks = &unsaved.being_saved.locks;
+            let tokens = locks.iter().filter(|(_, lock)| lock.is_some()).map(|(token, _)| token.clone());
             self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).extend(tokens);
-            (std::mem::replace(&mut *lock, Unsaved { journal, ..Unsaved::default() }), journaled)
+            (Arc::clone(&unsaved.being_saved), journaled)
         };
-        let written = self.write(&unsaved);
-        let mut lock = self.lock();
+        let written = self.write(&saving);
+        let mut unsaved = self.lock();
+        unsaved.being_saved = Arc::default();
         if written.is_ok() {
             let mut saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner);
-            for (token, _) in unsaved.locks.iter().filter(|(_, lock)| lock.is_none()) {
+            for (token, _) in saving.locks.iter().filter(|(_, lock)| lock.is_none()) {
                 saved.remove(token);
             }
-            if let (Some(journal), Some(number)) = (&mut lock.journal, journaled) {
+            if let (Some(journal), Some(number)) = (&mut unsaved.journal, journaled) {
                 journal.remove_before(number);
             }
         } else {
             // The next time may go better.
-            lock.put_back(unsaved);
-            lock.keep_within_bounds();
+            unsaved.changes.put_back(Arc::unwrap_or_clone(saving));
+            unsaved.keep_within_bounds();
         }
         written
     }
 
-    fn write(&self, unsaved: &Unsaved) -> Result<(), redb::Error> {
+    fn write(&self, changes: &Changes) -> Result<(), redb::Error> {
         self.database.with(|database| {
             let transaction = database.begin_write()?;
-            if !unsaved.files.is_empty() || unsaved.files_were_lost {
+            if !changes.files.is_empty() || changes.files_were_lost {
                 let mut files = transaction.open_table(FILES)?;
-                if files.len()? > IN_DATABASE || unsaved.files_were_lost {
+                if files.len()? > IN_DATABASE || changes.files_were_lost {
                     files.retain(|_, _| false)?;
                 }
-                for (inode, remembered) in &unsaved.files {
+                for (inode, remembered) in &changes.files {
                     match remembered {
                         Some(remembered) => files.insert(inode, remembered.to_bytes().as_slice())?,
                         None => files.remove(inode)?,
                     };
                 }
             }
-            if !unsaved.locks.is_empty() {
+            if !changes.locks.is_empty() {
                 let mut locks = transaction.open_table(LOCKS)?;
-                for (token, lock) in &unsaved.locks {
+                for (token, lock) in &changes.locks {
                     match lock {
                         Some(lock) => locks.insert(&**token, &**lock)?,
                         None => locks.remove(&**token)?,
@@ -345,11 +355,13 @@ impl Index {
         }
         {
             let unsaved = self.lock();
-            if let Some(remembered) = unsaved.files.get(&inode) {
-                return *remembered;
-            }
-            if unsaved.files_were_lost {
-                return None;
+            for changes in [&unsaved.changes, &*unsaved.being_saved] {
+                if let Some(remembered) = changes.files.get(&inode) {
+                    return *remembered;
+                }
+                if changes.files_were_lost {
+                    return None;
+                }
             }
         }
         let loaded = self.database.with(|database| {
@@ -364,8 +376,8 @@ impl Index {
             let mut unsaved = self.lock();
             let bytes = remembered.map(Remembered::to_bytes);
             unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
-            unsaved.files.insert(inode, remembered);
-            unsaved.keep_files_within_bounds();
+            unsaved.changes.files.insert(inode, remembered);
+            unsaved.changes.keep_files_within_bounds();
         }
     }
 
@@ -375,16 +387,18 @@ impl Index {
     }
 }
 
-impl Unsaved {
+impl Changes {
     fn is_empty(&self) -> bool {
         self.files.is_empty() && self.locks.is_empty() && !self.files_were_lost
     }
 
-    /// What is newer stays.
+    /// What is newer stays; so where that was too much, nothing older is known of files any more.
     fn put_back(&mut self, older: Self) {
-        self.files_were_lost |= older.files_were_lost;
-        for (inode, remembered) in older.files {
-            self.files.entry(inode).or_insert(remembered);
+        if !self.files_were_lost {
+            self.files_were_lost = older.files_were_lost;
+            for (inode, remembered) in older.files {
+                self.files.entry(inode).or_insert(remembered);
+            }
         }
         for (token, lock) in older.locks {
             self.locks.entry(token).or_insert(lock);
@@ -398,9 +412,11 @@ impl Unsaved {
             self.files_were_lost = true;
         }
     }
+}
 
+impl Unsaved {
     fn keep_within_bounds(&mut self) {
-        self.keep_files_within_bounds();
+        self.changes.keep_files_within_bounds();
         if self.journal.as_ref().is_some_and(|journal| journal.bytes() > JOURNAL_BYTES_MAX) {
             self.write_journal_anew();
         }
@@ -409,11 +425,11 @@ impl Unsaved {
     fn write_journal_anew(&mut self) {
         let Some(mut journal) = self.journal.take() else { return };
         let number = journal.end_file();
-        for (inode, remembered) in &self.files {
+        for (inode, remembered) in &self.changes.files {
             let bytes = remembered.map(Remembered::to_bytes);
             journal.append(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
         }
-        for (token, lock) in &self.locks {
+        for (token, lock) in &self.changes.locks {
             journal.append(OF_LOCKS, token.as_bytes(), lock.as_deref());
         }
         // Where the new one could not be written whole, the old ones say more than it does; but they do not grow.
@@ -434,12 +450,12 @@ impl Unsaved {
         let Record { table, key, value } = record;
         if table == OF_LOCKS {
             if let Ok(token) = str::from_utf8(&key) {
-                self.locks.insert(token.into(), value);
+                self.changes.locks.insert(token.into(), value);
             }
         } else if let (OF_FILES, Ok(inode)) = (table, <[u8; 8]>::try_from(&*key)) {
             let remembered = value.map(|bytes| Remembered::from_bytes(&bytes));
             if remembered != Some(None) {
-                self.files.insert(u64::from_le_bytes(inode), remembered.flatten());
+                self.changes.files.insert(u64::from_le_bytes(inode), remembered.flatten());
             }
         }
     }
@@ -557,7 +573,7 @@ mod tests {
         thread::scope(|scope| {
             let held = index.database.with(|database| Ok(database.begin_write()?)).expect("a transaction");
             let save = scope.spawn(|| index.save());
-            while !index.lock().is_empty() {
+            while !index.lock().changes.is_empty() {
                 thread::yield_now();
             }
             beside();
@@ -611,6 +627,61 @@ mod tests {
         };
         during_a_save(&index, fails, || ()).expect_err("another table is in its place");
         index.note_lock("a", None);
-        assert_eq!(index.lock().locks.get("a"), Some(&None));
+        assert_eq!(index.lock().changes.locks.get("a"), Some(&None));
+    }
+
+    fn known(hash: u8) -> Remembered {
+        let mut bytes = [0; BYTES];
+        bytes[..40].copy_from_slice(&[1; 40]);
+        let remembered = Remembered::from_bytes(&bytes).expect("an entry");
+        Remembered { hash: Some(ContentHash::from_bytes([hash; 32])), is_settled: true, ..remembered }
+    }
+
+    /// What was loaded of a file does not take the place of what became known of it meanwhile.
+    #[test]
+    fn what_was_loaded_does_not_replace_what_became_known_meanwhile() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = opened(folder.path());
+        let inode = known(1).stamp.id.inode;
+        index.remember(known(1));
+        let load_while = |meanwhile: &dyn Fn()| {
+            index.memory.clear();
+            index.recall_or(inode, || {
+                let loaded = index.load(inode);
+                meanwhile();
+                loaded
+            });
+        };
+        load_while(&|| index.remember(known(2)));
+        assert_eq!(index.recall(&known(2).stamp), Some(known(2)));
+        load_while(&|| index.forget(inode));
+        assert_eq!(index.recall(&known(2).stamp), None);
+    }
+
+    /// What is on its way to the database is as well known as what waits for that and what is there, and so is what is to be forgotten.
+    #[test]
+    fn what_is_being_saved_is_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = opened(folder.path());
+        let inode = known(1).stamp.id.inode;
+        index.remember(known(1));
+        let recall = || {
+            index.memory.clear();
+            index.recall(&known(1).stamp)
+        };
+        during_a_save(&index, |_| (), || assert_eq!(recall(), Some(known(1)))).expect("saved");
+        index.forget(inode);
+        during_a_save(&index, |_| (), || assert_eq!(recall(), None)).expect("saved");
+        index.remember(known(2));
+        let forget = || {
+            index.memory.clear();
+            index.forget(inode);
+        };
+        during_a_save(&index, |_| (), forget).expect("saved");
+        assert_eq!(recall(), None);
+        index.remember(known(3));
+        index.save().expect("saved");
+        index.lock().changes.files_were_lost = true;
+        during_a_save(&index, |_| (), || assert_eq!(recall(), None)).expect("saved");
     }
 }
