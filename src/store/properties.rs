@@ -21,10 +21,10 @@ use super::index::StateDatabase;
 /// The path of a resource to its properties. The name carries the version of the format.
 const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties-1");
 
-/// What was noted on a resource before it was displaced, for when it comes back: the path of what was displaced, the version it has
-/// become, and the path of the resource from there, with a NUL between them, which no path holds. It counts as what is noted does, and gives
-/// way to that.
-const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties-1");
+/// What was noted on a resource before it was displaced, for when it comes back: the version that was displaced, its path, and the path of
+/// the resource from there, with a NUL between them, which no path holds. So the oldest stand first. It counts as what is noted does, and
+/// gives way to that, the oldest first.
+const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties-2");
 
 /// How many changes of the tree may wait until the properties can follow them.
 const WAITING_MAX: usize = 1024;
@@ -119,9 +119,18 @@ impl Following {
 #[derive(Debug, Default)]
 struct Books {
     /// How many bytes all rows have; `None` until they were counted.
-    bytes: Option<u64>,
+    bytes: Option<Bytes>,
     /// What could not be followed yet, oldest first.
     waiting: VecDeque<Following>,
+}
+
+/// How many bytes the rows have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bytes {
+    /// Those of what is noted.
+    noted: u64,
+    /// Those of what was set aside.
+    kept: u64,
 }
 
 /// The properties as they were at one moment, for whoever looks at many resources.
@@ -177,15 +186,17 @@ impl Properties {
 
     /// Whether a copy of what is noted on a resource, in place of what is noted on the other, is not too much.
     pub fn have_room_for_copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Result<bool> {
-        let now = self.snapshot()?;
-        if !now.has_any(from)? {
-            return Ok(true);
-        }
-        let noted = self.change(Durability::None, |rows| {
-            let more = rows.bytes_of_copy(from, to, extent)?.saturating_sub(rows.bytes_within(to)?);
-            Ok(if more == 0 || rows.has_room(more)? { Noted::Done } else { Noted::TooMuchOnAll })
-        });
-        Ok(noted? == Noted::Done)
+        let counted = self.books().bytes;
+        let Some(table) = self.snapshot()?.table else { return Ok(true) };
+        let is_room = || {
+            let added = bytes_of_copy(&table, from, to, extent)?.saturating_sub(bytes_within(&table, to)?);
+            if added == 0 {
+                return Ok(true);
+            }
+            let noted = counted.map_or_else(|| bytes_of_all(&table), |bytes| Ok(bytes.noted))?;
+            Ok(noted + added <= self.limits.all_bytes_max)
+        };
+        is_room().map_err(|error: redb::Error| failed(error))
     }
 
     /// Lets the properties follow what has happened in the tree. If they cannot now, the error is for a person to hear of, and they follow
@@ -266,7 +277,7 @@ impl Properties {
         if self.syncs { Durability::Immediate } else { Durability::None }
     }
 
-    /// Makes one change, after those that are waiting.
+    /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written.
     fn change(&self, durability: Durability, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
         let mut books = self.books();
         let changed = self.database.with(|database| {
@@ -275,17 +286,21 @@ impl Properties {
             let (table, kept) = (writing.open_table(PROPERTIES)?, writing.open_table(KEPT)?);
             let bytes = match books.bytes {
                 Some(bytes) => bytes,
-                None => bytes_of_all(&table)? + bytes_of_all(&kept)?,
+                None => Bytes { noted: bytes_of_all(&table)?, kept: bytes_of_all(&kept)? },
             };
-            let mut rows = Rows { table, kept, bytes, limits: self.limits };
+            let mut rows = Rows { table, kept, bytes, limits: self.limits, are_changed: false };
             for earlier in &books.waiting {
                 // Its answer was given long ago.
                 let _ = rows.follow(earlier)?;
             }
             let noted = change(&mut rows)?;
-            let bytes = rows.bytes;
+            let (bytes, are_changed) = (rows.bytes, rows.are_changed);
             drop(rows);
-            writing.commit()?;
+            if are_changed {
+                writing.commit()?;
+            } else {
+                writing.abort()?;
+            }
             Ok((noted, bytes))
         });
         match changed {
@@ -310,13 +325,18 @@ type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
 type Changed<T> = std::result::Result<T, redb::Error>;
 type Row = (Vec<u8>, Vec<u8>);
 
+/// A table of rows, to be changed or only to be read.
+trait OfRows: ReadableTable<&'static [u8], &'static [u8]> {}
+
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> OfRows for T {}
+
 /// The tables while they are changed.
 struct Rows<'a> {
     table: Table<'a>,
     kept: Table<'a>,
-    /// Of both.
-    bytes: u64,
+    bytes: Bytes,
     limits: PropertyLimits,
+    are_changed: bool,
 }
 
 impl Rows<'_> {
@@ -335,7 +355,7 @@ impl Rows<'_> {
         if after > before && properties.iter().map(|note| note.xml().len()).sum::<usize>() > self.limits.one_bytes_max {
             return Ok(Noted::TooMuchOnOne);
         }
-        if after > before && !self.has_room(after - before)? {
+        if after > before && !self.make_room(after - before)? {
             return Ok(Noted::TooMuchOnAll);
         }
         self.insert(path.as_bytes(), &row)?;
@@ -346,16 +366,16 @@ impl Rows<'_> {
         match what {
             Following::Gone { from, version } => self.displace(from, version.as_ref())?,
             Following::Moved { from, to, displaced } => {
-                let rows = self.rows(from, Extent::Tree)?;
+                let rows = rows(&self.table, from, Extent::Tree)?;
                 rows.iter().try_for_each(|(row, _)| self.remove(row))?;
                 self.displace(to, displaced.as_ref())?;
                 self.insert_at(from, to, &rows)?;
             }
             Following::Copied { from, to, extent, displaced } => {
-                let added = self.bytes_of_copy(from, to, *extent)?;
-                let rows = self.rows(from, *extent)?;
+                let added = bytes_of_copy(&self.table, from, to, *extent)?;
+                let rows = rows(&self.table, from, *extent)?;
                 self.displace(to, displaced.as_ref())?;
-                if added > 0 && !self.has_room(added)? {
+                if added > 0 && !self.make_room(added)? {
                     return Ok(Noted::TooMuchOnAll);
                 }
                 self.insert_at(from, to, &rows)?;
@@ -379,7 +399,7 @@ impl Rows<'_> {
 
     /// Moves the rows of a path and of everything below it to the version that it has become, if there is one.
     fn displace(&mut self, path: &SharePath, version: Option<&VersionId>) -> Changed<()> {
-        for (row, properties) in self.rows(path, Extent::Tree)? {
+        for (row, properties) in rows(&self.table, path, Extent::Tree)? {
             self.remove(&row)?;
             if let Some(version) = version {
                 let key = [kept_key(path, version).as_slice(), &row[path.as_bytes().len()..]].concat();
@@ -391,10 +411,12 @@ impl Rows<'_> {
 
     /// Sets something aside, if there is room.
     fn keep(&mut self, key: &[u8], properties: &[u8]) -> Changed<()> {
+        self.are_changed = true;
+        self.bytes.kept -= self.kept.remove(key)?.map_or(0, |before| bytes_of(key, before.value()));
         let bytes = bytes_of(key, properties);
-        if self.bytes + bytes <= self.limits.all_bytes_max {
-            let before = self.kept.insert(key, properties)?.map_or(0, |before| bytes_of(key, before.value()));
-            self.bytes = self.bytes + bytes - before;
+        if self.make_room(bytes)? {
+            self.kept.insert(key, properties)?;
+            self.bytes.kept += bytes;
         }
         Ok(())
     }
@@ -410,16 +432,22 @@ impl Rows<'_> {
         for (below, properties) in &rows {
             let key = [begin, below].concat();
             self.kept.remove(key.as_slice())?;
-            self.bytes -= bytes_of(&key, properties);
+            self.bytes.kept -= bytes_of(&key, properties);
+            self.are_changed = true;
         }
         Ok(rows)
     }
 
-    /// Whether there is room for so much more to be noted; what was set aside gives way.
-    fn has_room(&mut self, more: u64) -> Changed<bool> {
-        while self.bytes + more > self.limits.all_bytes_max {
+    /// Makes room for so much more, if there can be: then what was set aside gives way as far as it has to, the oldest first.
+    fn make_room(&mut self, more: u64) -> Changed<bool> {
+        let max = self.limits.all_bytes_max;
+        if self.bytes.noted + more > max {
+            return Ok(false);
+        }
+        while self.bytes.noted + self.bytes.kept + more > max {
             let Some((key, properties)) = self.kept.pop_first()? else { return Ok(false) };
-            self.bytes -= bytes_of(key.value(), properties.value());
+            self.bytes.kept -= bytes_of(key.value(), properties.value());
+            self.are_changed = true;
         }
         Ok(true)
     }
@@ -431,58 +459,63 @@ impl Rows<'_> {
 
     fn insert(&mut self, path: &[u8], row: &[u8]) -> Changed<()> {
         let before = self.table.insert(path, row)?.map_or(0, |before| bytes_of(path, before.value()));
-        self.bytes = self.bytes + bytes_of(path, row) - before;
+        self.bytes.noted = self.bytes.noted + bytes_of(path, row) - before;
+        self.are_changed = true;
         Ok(())
     }
 
     fn remove(&mut self, path: &[u8]) -> Changed<()> {
-        self.bytes -= self.table.remove(path)?.map_or(0, |before| bytes_of(path, before.value()));
-        Ok(())
-    }
-
-    fn bytes_within(&self, path: &SharePath) -> Changed<u64> {
-        let mut bytes = 0;
-        self.each(path, Extent::Tree, |path, row| bytes += bytes_of(path, row))?;
-        Ok(bytes)
-    }
-
-    fn bytes_of_copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Changed<u64> {
-        let (shorter, longer) = (from.as_bytes().len() as u64, to.as_bytes().len() as u64);
-        let mut bytes = 0;
-        self.each(from, extent, |path, row| bytes += bytes_of(path, row) - shorter + longer)?;
-        Ok(bytes)
-    }
-
-    fn rows(&self, path: &SharePath, extent: Extent) -> Changed<Vec<Row>> {
-        let mut rows = Vec::new();
-        self.each(path, extent, |path, row| rows.push((path.to_vec(), row.to_vec())))?;
-        Ok(rows)
-    }
-
-    /// Goes through the rows of a path: its own, and with [`Extent::Tree`] those below it, which begin with it and a slash.
-    fn each(&self, path: &SharePath, extent: Extent, mut each: impl FnMut(&[u8], &[u8])) -> Changed<()> {
-        if let Some(own) = self.table.get(path.as_bytes())? {
-            each(path.as_bytes(), own.value());
-        }
-        if extent == Extent::Tree {
-            for row in self.table.range::<&[u8]>(as_slices(&below(path)))? {
-                let (path, properties) = row?;
-                each(path.value(), properties.value());
-            }
+        if let Some(before) = self.table.remove(path)? {
+            self.bytes.noted -= bytes_of(path, before.value());
+            self.are_changed = true;
         }
         Ok(())
     }
 }
 
+fn bytes_within(table: &impl OfRows, path: &SharePath) -> Changed<u64> {
+    let mut bytes = 0;
+    each(table, path, Extent::Tree, |path, row| bytes += bytes_of(path, row))?;
+    Ok(bytes)
+}
+
+/// How many bytes the rows of a path would have at another one.
+fn bytes_of_copy(table: &impl OfRows, from: &SharePath, to: &SharePath, extent: Extent) -> Changed<u64> {
+    let (shorter, longer) = (from.as_bytes().len() as u64, to.as_bytes().len() as u64);
+    let mut bytes = 0;
+    each(table, from, extent, |path, row| bytes += bytes_of(path, row) - shorter + longer)?;
+    Ok(bytes)
+}
+
+fn rows(table: &impl OfRows, path: &SharePath, extent: Extent) -> Changed<Vec<Row>> {
+    let mut rows = Vec::new();
+    each(table, path, extent, |path, row| rows.push((path.to_vec(), row.to_vec())))?;
+    Ok(rows)
+}
+
+/// Goes through the rows of a path: its own, and with [`Extent::Tree`] those below it, which begin with it and a slash.
+fn each(table: &impl OfRows, path: &SharePath, extent: Extent, mut each: impl FnMut(&[u8], &[u8])) -> Changed<()> {
+    if let Some(own) = table.get(path.as_bytes())? {
+        each(path.as_bytes(), own.value());
+    }
+    if extent == Extent::Tree {
+        for row in table.range::<&[u8]>(as_slices(&below(path)))? {
+            let (path, properties) = row?;
+            each(path.value(), properties.value());
+        }
+    }
+    Ok(())
+}
+
 /// What the keys of all that was noted on a version begin with.
 fn kept_key(path: &SharePath, version: &VersionId) -> Vec<u8> {
-    [path.as_bytes(), b"\0", version.as_str().as_bytes(), b"\0"].concat()
+    [version.as_str().as_bytes(), b"\0", path.as_bytes(), b"\0"].concat()
 }
 
 /// What such a beginning stands for.
 fn version_of(begin: &[u8]) -> Option<(SharePath, VersionId)> {
     let mut parts = begin.split(|byte| *byte == 0);
-    let (path, version) = (parts.next()?, parts.next()?);
+    let (version, path) = (parts.next()?, parts.next()?);
     Some((SharePath::parse_disk(path).ok()?, VersionId::parse(str::from_utf8(version).ok()?)?))
 }
 
@@ -490,7 +523,7 @@ fn bytes_of(path: &[u8], row: &[u8]) -> u64 {
     (path.len() + row.len()) as u64
 }
 
-fn bytes_of_all(table: &Table<'_>) -> Changed<u64> {
+fn bytes_of_all(table: &impl OfRows) -> Changed<u64> {
     let mut bytes = 0;
     for row in table.iter()? {
         let (path, properties) = row?;
@@ -619,7 +652,7 @@ mod tests {
         assert_eq!(noted[..5], [Noted::Done; 5]);
         assert_eq!(noted[5], Noted::TooMuchOnAll);
         let bytes = properties.books().bytes.expect("they were counted");
-        assert!(bytes <= 5000, "{bytes}");
+        assert!(bytes.noted + bytes.kept <= 5000, "{bytes:?}");
     }
 
     /// What was noted on a version waits for it, and for no other; and it goes when the version does.
@@ -653,5 +686,77 @@ mod tests {
         assert!(noted(&properties, "z").is_empty(), "what has left the history has left nothing behind");
         bring_back("da", 3, "da", false);
         assert_eq!(noted(&properties, "da"), ["<a>da</a>"]);
+    }
+
+    fn set(properties: &Properties, at: &str, bytes: usize) -> Noted {
+        let note = DeadProperty::new(PropertyName::new("urn:t", "a"), format!("<a>{}</a>", "x".repeat(bytes)));
+        let update = |notes: &mut Vec<_>| {
+            notes.clear();
+            notes.push(note);
+        };
+        properties.update(&path(at), update).expect("a change")
+    }
+
+    fn version(seconds: i64) -> VersionId {
+        VersionId::at(Timestamp::new(seconds, 0))
+    }
+
+    /// Whether what was set aside of a path comes back with its version.
+    fn comes_back(properties: &Properties, of: &str, second: i64) -> bool {
+        properties.have_kept(&path(of), &version(second)).expect("read")
+    }
+
+    /// A refused note or copy, and the question whether there is room for one, cost nobody what was set aside.
+    #[test]
+    fn what_is_refused_destroys_nothing_that_was_set_aside() {
+        let limits = PropertyLimits { one_bytes_max: 10_000, all_bytes_max: 5000 };
+        let properties = Index::in_memory().properties(false, limits);
+        assert_eq!(set(&properties, "old", 1500), Noted::Done);
+        follow(&properties, Following::Gone { from: path("old"), version: Some(version(1)) });
+        assert_eq!(set(&properties, "live", 3000), Noted::Done);
+        assert_eq!(set(&properties, "more", 2500), Noted::TooMuchOnAll);
+        assert!(comes_back(&properties, "old", 1), "a note was refused");
+        let copied = |from: &str, to: &str| {
+            let (from, to, extent) = (path(from), path(to), Extent::Tree);
+            assert!(!properties.have_room_for_copy(&from, &to, extent).expect("read"));
+            properties.follow(Following::Copied { from, to, extent, displaced: None }).expect("followed")
+        };
+        assert_eq!(copied("live", "copy"), Noted::TooMuchOnAll);
+        assert!(comes_back(&properties, "old", 1), "a copy was refused");
+        assert_eq!(set(&properties, "less", 1800), Noted::Done);
+        assert!(!comes_back(&properties, "old", 1), "now there is no room for both");
+    }
+
+    /// Whether there is room is a question: nothing gives way to what may never be done.
+    #[test]
+    fn a_question_for_room_takes_nothing_away() {
+        let limits = PropertyLimits { one_bytes_max: 10_000, all_bytes_max: 5000 };
+        let properties = Index::in_memory().properties(false, limits);
+        assert_eq!(set(&properties, "old", 1500), Noted::Done);
+        follow(&properties, Following::Gone { from: path("old"), version: Some(version(1)) });
+        assert_eq!(set(&properties, "live", 2300), Noted::Done);
+        assert!(properties.have_room_for_copy(&path("live"), &path("copy"), Extent::Tree).expect("read"));
+        assert!(comes_back(&properties, "old", 1));
+    }
+
+    /// What was set aside first gives way first, wherever it lay, also to what is set aside now.
+    #[test]
+    fn the_oldest_of_what_was_set_aside_gives_way_first() {
+        let limits = PropertyLimits { one_bytes_max: 10_000, all_bytes_max: 5000 };
+        let properties = Index::in_memory().properties(false, limits);
+        for (at, second) in [("z", 1), ("m", 2), ("a", 3)] {
+            assert_eq!(set(&properties, at, 1500), Noted::Done);
+            follow(&properties, Following::Gone { from: path(at), version: Some(version(second)) });
+        }
+        let there = || [("z", 1), ("m", 2), ("a", 3)].map(|(at, second)| comes_back(&properties, at, second));
+        assert_eq!(there(), [true; 3]);
+        assert_eq!(set(&properties, "b", 1500), Noted::Done);
+        assert_eq!(there(), [false, true, true]);
+        assert_eq!(set(&properties, "c", 1500), Noted::Done);
+        assert_eq!(there(), [false, false, true]);
+        follow(&properties, Following::Gone { from: path("b"), version: Some(version(4)) });
+        assert_eq!(set(&properties, "d", 1500), Noted::Done);
+        assert_eq!(there(), [false; 3]);
+        assert!(comes_back(&properties, "b", 4));
     }
 }
