@@ -46,6 +46,33 @@ fn a_state_that_is_in_use_is_left_alone() {
     assert!(names.iter().all(|name| !name.to_string_lossy().contains("broken")), "{names:?}");
 }
 
+/// A state in the share would be served with everything else: its lock tokens could be read, and its tags replaced.
+#[test]
+fn a_state_in_the_share_is_refused_or_hidden() {
+    let place = tempfile::tempdir().unwrap();
+    let share = place.path().join("share");
+    fs::create_dir_all(share.join("below")).unwrap();
+    symlink(&share, place.path().join("link")).unwrap();
+    for state in ["share", "share/below/new/state", "link/state", "share/.noclobber/state"] {
+        let (status, printed) = Server::builder().folder(&share).state(place.path().join(state)).start_in_vain();
+        assert_eq!(status.code(), Some(1), "{state}: {printed}");
+        assert!(printed.contains("in the folder that is shared") && printed.contains("--state"), "{state}: {printed}");
+    }
+    assert!(!share.join("below/new").exists() && !share.join("state").exists());
+    // Whoever shares his home has it where nobody comes to.
+    let mut server =
+        Server::builder().folder(&share).without_state().environment("XDG_STATE_HOME", share.join("below")).start();
+    let token = server.put("/a.txt").body("text").expect(201).tag();
+    server.locked("/a.txt", "0");
+    assert!(share.join(".noclobber/state").is_dir());
+    assert!(fs::read_dir(share.join("below")).unwrap().next().is_none());
+    server.get("/.noclobber/state/").expect_any(&[403, 404]);
+    server.delete("/.noclobber/").expect_any(&[403, 404, 405]);
+    server.stop();
+    server.start_again();
+    server.put("/a.txt").if_match(&token).body("other").expect(423);
+}
+
 /// What was noted of one share is not taken for another's. A share that was moved is the same share.
 #[test]
 fn a_state_of_another_share_is_refused() {

@@ -3,15 +3,16 @@
 //! Locks and properties are lasting, so a state that cannot be had is no reason to serve without it: the server says why and does not start.
 //! Only what is no index at all is set aside and begun anew.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::config::{Config, State};
+use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 use crate::share::{INDEX, IndexError, Share, ShareIdentity};
 use crate::store::index::Index;
@@ -24,6 +25,15 @@ pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp)
         }
         return Ok(Index::in_memory());
     };
+    if let State::In(given) = &config.state
+        && lies_in(given, &config.folder)?
+    {
+        bail!(
+            "the state would lie in the folder that is shared, where everybody could read and replace it: {}\n\
+             --state names a folder outside of it; without --state one is found",
+            given.display()
+        );
+    }
     make_private(&folder)
         .with_context(|| format!("cannot keep the state in {}; --state names another folder", folder.display()))?;
     let error = match Share::open_index(&folder, share) {
@@ -40,7 +50,8 @@ pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp)
     Ok(Share::open_index(&folder, share)?)
 }
 
-/// The folder of the index: the one that was given, or one that is called by where the share lies.
+/// The folder of the index: the one that was given, or one that is called by where the share lies. If that would be in the share, where clients
+/// come to, it is one in noclobber's own folder, where they do not.
 fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
     Ok(match &config.state {
         State::In(folder) => Some(folder.clone()),
@@ -48,11 +59,27 @@ fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
         State::Beneath(base) => {
             let folder = fs::canonicalize(&config.folder)
                 .with_context(|| format!("cannot tell where {} lies", config.folder.display()))?;
+            if lies_in(base, &folder)? {
+                return Ok(Some(folder.join(RESERVED).join("state")));
+            }
             let identity = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
             let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             Some(base.join(format!("{name}-{}", &identity[..16])))
         }
     })
+}
+
+/// Whether a folder, which may not be there yet, is the other one or lies in it, by whatever path.
+fn lies_in(folder: &Path, other: &Path) -> anyhow::Result<bool> {
+    let identity = |found: &Metadata| (found.dev(), found.ino());
+    let other = fs::metadata(other).map(|found| identity(&found));
+    let Ok(other) = other else { return Ok(false) };
+    let folder = std::path::absolute(folder).with_context(|| format!("cannot tell where {} lies", folder.display()))?;
+    // What is there of it, with its links followed.
+    let there = folder.ancestors().find_map(|above| fs::canonicalize(above).ok());
+    Ok(there.is_some_and(|there| {
+        there.ancestors().any(|above| fs::metadata(above).is_ok_and(|found| identity(&found) == other))
+    }))
 }
 
 /// Makes the folder, which nobody but its owner may enter. One that was there before and holds nothing else is closed to others.
