@@ -273,14 +273,20 @@ fn an_announced_length_takes_no_room() {
         Err(why) => return left_out("an_announced_length_takes_no_room", &why),
     };
     let server = Server::on(disk.path());
-    let hogs: Vec<_> = (0..8)
-        .map(|number| {
-            let mut hog = server.connect();
-            hog.write(server.put(format!("/hog-{number}")).header("Content-Length", "45000000").head());
-            hog.write(vec![0; 100 * 1024]);
-            hog
-        })
-        .collect();
+    // At once, so that none of them sees what another is given.
+    let (start, server) = (std::sync::Barrier::new(8), &server);
+    let begin = |number: usize| {
+        let mut hog = server.connect();
+        hog.write(server.put(format!("/hog-{number}")).header("Content-Length", "45000000").head());
+        start.wait();
+        hog.write(vec![0; 100 * 1024]);
+        hog
+    };
+    let hogs: Vec<_> = std::thread::scope(|scope| {
+        let begin = &begin;
+        let begun: Vec<_> = (0..8).map(|number| scope.spawn(move || begin(number))).collect();
+        begun.into_iter().map(|hog| hog.join().unwrap()).collect()
+    });
     std::thread::sleep(Duration::from_millis(500));
     server.put("/other.bin").body(vec![1; 20 * MEBIBYTE]).expect(201);
     fs::write(server.local("local.bin"), vec![1; 2 * MEBIBYTE]).unwrap();

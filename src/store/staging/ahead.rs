@@ -55,19 +55,25 @@ impl Aside {
         if self.until > written {
             return;
         }
-        let step = self.announced.saturating_sub(written).min(STEP).min(self.may_set_aside());
-        if step >= LEAST && self.disk.reserve(file, written..written + step).is_ok() {
+        // It is counted before it is set aside: of uploads that come at once each would be given what is free for one.
+        let step = self.book(self.announced.saturating_sub(written).min(STEP));
+        if step > 0 && self.disk.reserve(file, written..written + step).is_ok() {
             self.until = written + step;
-            self.count(step);
+        } else {
+            self.count(0);
         }
     }
 
-    /// How many bytes more may be set aside, by whichever upload.
-    fn may_set_aside(&self) -> u64 {
+    /// Counts as many of these bytes as may be set aside, by whichever upload, if that is worth while. Says how many.
+    fn book(&mut self, wanted: u64) -> u64 {
         let Ok(space) = self.disk.space(&self.at) else { return 0 };
-        let all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let already = all.get(&self.mount).copied().unwrap_or_default();
-        (space.free.saturating_add(already) / PART).saturating_sub(already)
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let already = all.entry(self.mount).or_default();
+        let may = (space.free.saturating_add(*already) / PART).saturating_sub(*already);
+        let step = Some(wanted.min(may)).filter(|step| *step >= LEAST).unwrap_or_default();
+        *already = (*already + step).saturating_sub(self.ahead);
+        self.ahead = step;
+        step
     }
 
     fn count(&mut self, ahead: u64) {
