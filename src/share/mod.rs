@@ -195,9 +195,9 @@ impl Share {
     pub fn prune(&self, now: Timestamp) -> outcome::Outcome<usize> {
         let history = self.tree.history();
         let gone = history.prune(now)?;
-        // What cannot be looked for may be there.
+        // What cannot be looked for may be there; and of what is just coming back the notes are still to come, too.
         self.properties.forget_versions(|path, version| {
-            history.find(path, version).map_or(true, |found| found.is_some())
+            self.tree.steadily(path, || history.find(path, version)).map_or(true, |found| found.is_some())
                 || history.is_not_mounted(path).unwrap_or(true)
         })?;
         Ok(gone)
