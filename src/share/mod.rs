@@ -186,8 +186,10 @@ impl Share {
         self.tree.history().keep_spare();
     }
 
-    /// Saves what is remembered.
+    /// Saves what is remembered, and lets properties follow what they could not before.
     pub fn save_index(&self) -> Result<(), String> {
+        // It was told when they could not.
+        let _ = self.properties.catch_up();
         self.index.save().map_err(|error| error.to_string())
     }
 

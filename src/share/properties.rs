@@ -195,12 +195,17 @@ impl Share {
     pub(super) fn let_notes_follow(&self, what: Following) {
         let path = what.path().clone();
         let why = match self.properties.follow(what) {
+            Ok(Noted::Done) if !self.properties.is_up_to_date() => return,
             Ok(Noted::Done) => return self.notes_stay_behind.store(false, Ordering::Relaxed),
             Ok(Noted::TooMuchOnOne | Noted::TooMuchOnAll) => {
                 "the properties of a copy are more than there may be".to_owned()
             }
             Err(error) => format!("properties do not follow changes now: {}", error.message),
         };
+        if self.properties.has_begun_to_lose() {
+            let why = "properties have not followed so many changes that some of these are forgotten".to_owned();
+            self.tree.notice(Notice::NotNoted { path: path.clone(), why });
+        }
         if !self.notes_stay_behind.swap(true, Ordering::Relaxed) {
             self.tree.notice(Notice::NotNoted { path, why });
         }

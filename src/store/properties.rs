@@ -4,9 +4,12 @@
 //! Each resource has one row with all of its properties, so that a change of several is one change; and all rows together are bounded,
 //! in memory as on the disk.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Bound;
+#[cfg(test)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition};
@@ -29,12 +32,18 @@ const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-prope
 /// How many changes of the tree may wait until the properties can follow them.
 const WAITING_MAX: usize = 1024;
 
+/// How many names of what is noted are known in memory. What is beyond is read again from the tables.
+const NAMES_MAX: usize = 4_000_000;
+
 /// The dead properties of a share.
 pub struct Properties {
     database: Arc<StateDatabase>,
     syncs: bool,
     limits: PropertyLimits,
     books: Mutex<Books>,
+    /// Whether the disk fails.
+    #[cfg(test)]
+    fails: AtomicBool,
 }
 
 /// How much may be noted. When there are users, what each of them may note has its place here.
@@ -113,6 +122,21 @@ impl Following {
             Self::Moved { to, .. } | Self::Copied { to, .. } | Self::Back { to, .. } => to,
         }
     }
+
+    /// All paths that it is about.
+    fn paths(&self) -> [&SharePath; 2] {
+        match self {
+            Self::Gone { from, .. } => [from, from],
+            Self::Moved { from, to, .. } | Self::Copied { from, to, .. } => [from, to],
+            Self::Back { of, to, .. } => [of, to],
+        }
+    }
+
+    /// Whether one of the two may change what the other is about.
+    fn is_about_the_same_as(&self, other: &Self) -> bool {
+        let (ours, others) = (self.paths(), other.paths());
+        ours.iter().any(|our| others.iter().any(|other| our.is_within(other) || other.is_within(our)))
+    }
 }
 
 /// What is known of the table besides what stands in it.
@@ -122,7 +146,25 @@ struct Books {
     bytes: Option<Bytes>,
     /// What could not be followed yet, oldest first.
     waiting: VecDeque<Following>,
+    /// Whether anything that was waiting is lost, and whether that was told.
+    loss: Loss,
+    /// What is known of where something is noted; `None` until the tables were read.
+    names: Option<Names>,
 }
+
+/// Whether what was waiting is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Loss {
+    #[default]
+    Nothing,
+    ToBeTold,
+    Told,
+}
+
+/// Where something is noted, as hashes: each path of a row with all paths above it, and each version that something was set aside for. What is
+/// no more may still be among them. It is known without the disk.
+#[derive(Debug, Default)]
+struct Names(HashSet<u64>);
 
 /// How many bytes the rows have.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,7 +199,14 @@ impl Default for PropertyLimits {
 impl Properties {
     /// The properties in this database.
     pub(super) fn new(database: Arc<StateDatabase>, syncs: bool, limits: PropertyLimits) -> Self {
-        Self { database, syncs, limits, books: Mutex::default() }
+        Self {
+            database,
+            syncs,
+            limits,
+            books: Mutex::default(),
+            #[cfg(test)]
+            fails: AtomicBool::new(false),
+        }
     }
 
     /// What is noted now.
@@ -202,44 +251,82 @@ impl Properties {
     /// Lets the properties follow what has happened in the tree. If they cannot now, the error is for a person to hear of, and they follow
     /// with the next change that can be made; what has happened has happened. A copy that would be too much has none.
     pub fn follow(&self, what: Following) -> Result<Noted> {
-        let followed = self.try_to_follow(&what);
+        if !self.concerns_any(&what) {
+            return Ok(Noted::Done);
+        }
+        let followed = self.change(self.durability(), |rows| rows.follow(&what));
         if followed.is_err() {
-            let waiting = &mut self.books().waiting;
-            if waiting.len() == WAITING_MAX {
-                waiting.pop_front();
+            let mut books = self.books();
+            if books.waiting.len() == WAITING_MAX {
+                books.waiting.pop_front();
+                if books.loss == Loss::Nothing {
+                    books.loss = Loss::ToBeTold;
+                }
             }
-            waiting.push_back(what);
+            books.waiting.push_back(what);
         }
         followed
     }
 
-    fn try_to_follow(&self, what: &Following) -> Result<Noted> {
-        let has_any = |paths: &[&SharePath]| {
-            let now = self.snapshot()?;
-            paths.iter().try_fold(false, |any, path| Ok::<_, DiskError>(any || now.has_any(path)?))
-        };
-        let concerns_any = match what {
-            Following::Gone { from, .. } => has_any(&[from])?,
-            Following::Moved { from, to, .. } | Following::Copied { from, to, .. } => has_any(&[from, to])?,
-            Following::Back { of, version, .. } => self.have_kept(of, version)?,
-        };
-        if !concerns_any && self.books().waiting.is_empty() {
-            return Ok(Noted::Done);
+    /// Lets the properties follow what they could not follow before.
+    pub fn catch_up(&self) -> Result<()> {
+        if self.is_up_to_date() {
+            return Ok(());
         }
-        self.change(self.durability(), |rows| rows.follow(what))
+        self.change(self.durability(), |_| Ok(Noted::Done)).map(drop)
     }
 
-    /// Whether anything was noted on a version.
-    fn have_kept(&self, of: &SharePath, version: &VersionId) -> Result<bool> {
-        let begin = kept_key(of, version);
-        let found = self.database.with_what_there_is(|database| match database.begin_read()?.open_table(KEPT) {
-            Err(redb::TableError::TableDoesNotExist(_)) => Ok(false),
-            table => {
-                let first = table?.range::<&[u8]>(begin.as_slice()..)?.next().transpose()?;
-                Ok(first.is_some_and(|(key, _)| key.value().starts_with(&begin)))
-            }
+    /// Whether nothing waits to be followed.
+    pub fn is_up_to_date(&self) -> bool {
+        self.books().waiting.is_empty()
+    }
+
+    /// Whether something that waited has been lost, for the first time since the properties were up to date. Says so once.
+    pub fn has_begun_to_lose(&self) -> bool {
+        let mut books = self.books();
+        let is_new = books.loss == Loss::ToBeTold;
+        if is_new {
+            books.loss = Loss::Told;
+        }
+        is_new
+    }
+
+    /// Whether something is noted on what that is about, or may be once what is waiting is followed. What cannot be known may be.
+    fn concerns_any(&self, what: &Following) -> bool {
+        let mut books = self.books();
+        if books.names.as_ref().is_none_or(|names| names.0.len() > NAMES_MAX) {
+            books.names = self.names().ok();
+        }
+        books.waiting.iter().any(|waiting| waiting.is_about_the_same_as(what))
+            || books.names.as_ref().is_none_or(|names| names.are_of_any(what))
+    }
+
+    fn names(&self) -> Result<Names> {
+        let mut names = Names::default();
+        let read = self.on_disk(|| {
+            self.database.with_what_there_is(|database| {
+                let reading = database.begin_read()?;
+                for (table, take_in) in [(PROPERTIES, Names::note as fn(&mut Names, &[u8])), (KEPT, Names::keep)] {
+                    match reading.open_table(table) {
+                        Err(redb::TableError::TableDoesNotExist(_)) => {}
+                        table => {
+                            table?.iter()?.try_for_each(|row| row.map(|(key, _)| take_in(&mut names, key.value())))?
+                        }
+                    }
+                }
+                Ok(())
+            })
         });
-        Ok(found.map_err(failed)?.unwrap_or_default())
+        read.map_err(failed)?;
+        Ok(names)
+    }
+
+    fn on_disk<T>(&self, work: impl FnOnce() -> Changed<T>) -> Changed<T> {
+        #[cfg(test)]
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(redb::Error::PreviousIo);
+        }
+        work()
     }
 
     /// Forgets what was noted on versions that are no more.
@@ -253,8 +340,7 @@ impl Properties {
             for row in table.iter()? {
                 let (key, _) = row?;
                 let key = key.value();
-                let end = key.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1);
-                let of = &key[..end.map_or(key.len(), |(at, _)| at + 1)];
+                let of = version_part(key);
                 if versions.last().is_none_or(|last| last != of) {
                     versions.push(of.to_vec());
                 }
@@ -280,32 +366,37 @@ impl Properties {
     /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written.
     fn change(&self, durability: Durability, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
         let mut books = self.books();
-        let changed = self.database.with(|database| {
-            let mut writing = database.begin_write()?;
-            writing.set_durability(durability)?;
-            let (table, kept) = (writing.open_table(PROPERTIES)?, writing.open_table(KEPT)?);
-            let bytes = match books.bytes {
-                Some(bytes) => bytes,
-                None => Bytes { noted: bytes_of_all(&table)?, kept: bytes_of_all(&kept)? },
-            };
-            let mut rows = Rows { table, kept, bytes, limits: self.limits, are_changed: false };
-            for earlier in &books.waiting {
-                // Its answer was given long ago.
-                let _ = rows.follow(earlier)?;
-            }
-            let noted = change(&mut rows)?;
-            let (bytes, are_changed) = (rows.bytes, rows.are_changed);
-            drop(rows);
-            if are_changed {
-                writing.commit()?;
-            } else {
-                writing.abort()?;
-            }
-            Ok((noted, bytes))
+        let Books { bytes: counted, waiting, names, .. } = &mut *books;
+        let changed = self.on_disk(|| {
+            self.database.with(|database| {
+                let mut writing = database.begin_write()?;
+                writing.set_durability(durability)?;
+                let (table, kept) = (writing.open_table(PROPERTIES)?, writing.open_table(KEPT)?);
+                let bytes = match *counted {
+                    Some(bytes) => bytes,
+                    None => Bytes { noted: bytes_of_all(&table)?, kept: bytes_of_all(&kept)? },
+                };
+                let mut rows =
+                    Rows { table, kept, bytes, limits: self.limits, names: names.as_mut(), are_changed: false };
+                for earlier in &*waiting {
+                    // Its answer was given long ago.
+                    let _ = rows.follow(earlier)?;
+                }
+                let noted = change(&mut rows)?;
+                let (bytes, are_changed) = (rows.bytes, rows.are_changed);
+                drop(rows);
+                if are_changed {
+                    writing.commit()?;
+                } else {
+                    writing.abort()?;
+                }
+                Ok((noted, bytes))
+            })
         });
         match changed {
             Ok((noted, bytes)) => {
-                *books = Books { bytes: Some(bytes), waiting: VecDeque::new() };
+                (books.bytes, books.loss) = (Some(bytes), Loss::Nothing);
+                books.waiting.clear();
                 Ok(noted)
             }
             Err(error) => {
@@ -336,6 +427,7 @@ struct Rows<'a> {
     kept: Table<'a>,
     bytes: Bytes,
     limits: PropertyLimits,
+    names: Option<&'a mut Names>,
     are_changed: bool,
 }
 
@@ -417,6 +509,9 @@ impl Rows<'_> {
         if self.make_room(bytes)? {
             self.kept.insert(key, properties)?;
             self.bytes.kept += bytes;
+            if let Some(names) = &mut self.names {
+                names.keep(key);
+            }
         }
         Ok(())
     }
@@ -461,6 +556,9 @@ impl Rows<'_> {
         let before = self.table.insert(path, row)?.map_or(0, |before| bytes_of(path, before.value()));
         self.bytes.noted = self.bytes.noted + bytes_of(path, row) - before;
         self.are_changed = true;
+        if let Some(names) = &mut self.names {
+            names.note(path);
+        }
         Ok(())
     }
 
@@ -505,6 +603,40 @@ fn each(table: &impl OfRows, path: &SharePath, extent: Extent, mut each: impl Fn
         }
     }
     Ok(())
+}
+
+impl Names {
+    /// Something is noted at a path: so it is at that, and below each above it.
+    fn note(&mut self, path: &[u8]) {
+        self.0.insert(hash_of(path));
+        self.0.insert(hash_of(b""));
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        self.0.extend(slashes.map(|(at, _)| hash_of(&path[..at])));
+    }
+
+    /// Something was set aside under a key.
+    fn keep(&mut self, key: &[u8]) {
+        self.0.insert(hash_of(version_part(key)));
+    }
+
+    fn are_of_any(&self, what: &Following) -> bool {
+        match what {
+            Following::Back { of, version, .. } => self.0.contains(&hash_of(&kept_key(of, version))),
+            _ => what.paths().iter().any(|path| self.0.contains(&hash_of(path.as_bytes()))),
+        }
+    }
+}
+
+fn hash_of(name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What stands in a key for the version.
+fn version_part(key: &[u8]) -> &[u8] {
+    let end = key.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1);
+    &key[..end.map_or(key.len(), |(at, _)| at + 1)]
 }
 
 /// What the keys of all that was noted on a version begin with.
@@ -703,7 +835,13 @@ mod tests {
 
     /// Whether what was set aside of a path comes back with its version.
     fn comes_back(properties: &Properties, of: &str, second: i64) -> bool {
-        properties.have_kept(&path(of), &version(second)).expect("read")
+        let begin = kept_key(&path(of), &version(second));
+        let kept = properties.database.with(|database| {
+            let table = database.begin_read()?.open_table(KEPT)?;
+            let first = table.range::<&[u8]>(begin.as_slice()..)?.next().transpose()?;
+            Ok(first.is_some_and(|(key, _)| key.value().starts_with(&begin)))
+        });
+        kept.expect("read")
     }
 
     /// A refused note or copy, and the question whether there is room for one, cost nobody what was set aside.
@@ -758,5 +896,43 @@ mod tests {
         assert_eq!(set(&properties, "d", 1500), Noted::Done);
         assert_eq!(there(), [false; 3]);
         assert!(comes_back(&properties, "b", 4));
+    }
+
+    /// While the disk of the state fails, what concerns nothing that is noted does not wait, and so does not push out what does.
+    #[test]
+    fn only_what_concerns_notes_waits_while_they_cannot_follow() {
+        let properties = Index::in_memory().properties(false, PropertyLimits::default());
+        note(&properties, "d/a");
+        follow(&properties, Following::Gone { from: path("x"), version: None });
+        properties.fails.store(true, Ordering::Relaxed);
+        let moved = |from: &str, to: &str| {
+            let (from, to) = (path(from), path(to));
+            properties.follow(Following::Moved { from, to, displaced: None })
+        };
+        moved("d", "e").expect_err("it is to follow");
+        for number in 0..2 * WAITING_MAX {
+            let from = path(&format!("other/{number}"));
+            follow(&properties, Following::Gone { from, version: None });
+        }
+        assert_eq!(properties.books().waiting.len(), 1);
+        moved("e/a", "e/b").expect_err("it is about what has not followed yet");
+        assert!(!properties.has_begun_to_lose());
+        properties.fails.store(false, Ordering::Relaxed);
+        properties.catch_up().expect("followed");
+        assert_eq!(noted(&properties, "e/b"), ["<a>d/a</a>"]);
+        assert!(properties.is_up_to_date());
+    }
+
+    /// What cannot wait any more is lost, and that is told once.
+    #[test]
+    fn that_what_waits_is_lost_is_told_once() {
+        let properties = Index::in_memory().properties(false, PropertyLimits::default());
+        note(&properties, "a");
+        properties.fails.store(true, Ordering::Relaxed);
+        let told = (0..WAITING_MAX + 10).filter(|_| {
+            properties.follow(Following::Gone { from: path("a"), version: None }).expect_err("it fails");
+            properties.has_begun_to_lose()
+        });
+        assert_eq!(told.count(), 1);
     }
 }
