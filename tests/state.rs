@@ -215,6 +215,16 @@ fn properties_have_a_bound() {
         });
         server.request("MKCOL", "/f").xml(&body).expect(507);
         server.get("/f").expect(404);
+        // Each of what is noted has its path with it: at a long one it may be too much.
+        server.proppatch("/d/4.txt", &set(&large("a", 195_000))).expect(207);
+        let deep = (0..10).fold(String::new(), |above, _| {
+            let path = format!("{above}/{}", "x".repeat(250));
+            server.mkcol(&path).expect(201);
+            path
+        });
+        server.moving("/d/", format!("{deep}/d/")).expect(507).dav_error("D:sufficient-disk-space");
+        server.get("/d/4.txt").expect_body("text");
+        server.proppatch("/d/4.txt", "<D:remove><D:prop><t:a/></D:prop></D:remove>").expect(207);
         server.moving("/d/", "/a-folder-with-a-longer-name/").expect(201);
         server.moving("/a-folder-with-a-longer-name/", "/d/").expect(201);
         server.proppatch("/d/0.txt", "<D:remove><D:prop><t:a/></D:prop></D:remove>").expect(207);

@@ -80,6 +80,10 @@ impl Share {
             let _still = self.locks.hold_still();
             let inside = self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
             pair.target_goes_only_with(inside);
+            // Where that cannot be known now, the notes follow later, however many they are.
+            if !self.properties.have_room_for_move(&from, &to).unwrap_or(true) {
+                return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
+            }
             let created = matches!(target, Seen::Nothing);
             let replaced = state_of(&target);
             let surprise = surprise(precondition);

@@ -177,7 +177,7 @@ struct Bytes {
 
 /// The properties as they were at one moment, for whoever looks at many resources.
 pub struct Snapshot {
-    table: Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>,
+    table: Option<ReadTable>,
 }
 
 /// Which rows a change of a path is about.
@@ -235,10 +235,23 @@ impl Properties {
 
     /// Whether a copy of what is noted on a resource, in place of what is noted on the other, is not too much.
     pub fn have_room_for_copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Result<bool> {
+        self.have_room_for(|table| Ok(bytes_of_copy(table, from, to, extent)?.saturating_sub(bytes_within(table, to)?)))
+    }
+
+    /// Whether what is noted on a resource and below it is not too much at another path, in place of what is noted there: each row has its
+    /// path.
+    pub fn have_room_for_move(&self, from: &SharePath, to: &SharePath) -> Result<bool> {
+        self.have_room_for(|table| {
+            let before = bytes_within(table, from)? + bytes_within(table, to)?;
+            Ok(bytes_of_copy(table, from, to, Extent::Tree)?.saturating_sub(before))
+        })
+    }
+
+    fn have_room_for(&self, added: impl FnOnce(&ReadTable) -> Changed<u64>) -> Result<bool> {
         let counted = self.books().bytes;
         let Some(table) = self.snapshot()?.table else { return Ok(true) };
         let is_room = || {
-            let added = bytes_of_copy(&table, from, to, extent)?.saturating_sub(bytes_within(&table, to)?);
+            let added = added(&table)?;
             if added == 0 {
                 return Ok(true);
             }
@@ -412,6 +425,7 @@ impl Properties {
     }
 }
 
+type ReadTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
 type Changed<T> = std::result::Result<T, redb::Error>;
 type Row = (Vec<u8>, Vec<u8>);
@@ -934,5 +948,20 @@ mod tests {
             properties.has_begun_to_lose()
         });
         assert_eq!(told.count(), 1);
+    }
+
+    /// A row has its path: many small ones at a long path are more than they were at a short one. Under a shorter one they are always less.
+    #[test]
+    fn what_moves_to_a_long_path_is_too_much_there() {
+        let limits = PropertyLimits { one_bytes_max: 1000, all_bytes_max: 5000 };
+        let properties = Index::in_memory().properties(false, limits);
+        (0..50).for_each(|number| note(&properties, &format!("d/{number}")));
+        let has_room = |from: &str, to: &str| properties.have_room_for_move(&path(from), &path(to)).expect("read");
+        let long = ["x"; 100].concat();
+        assert!(!has_room("d", &long));
+        assert!(has_room("d", "e"));
+        assert!(has_room("d/1", &long), "it is small");
+        follow(&properties, Following::Moved { from: path("d"), to: path(&long), displaced: None });
+        assert!(has_room(&long, "d"), "less is never too much");
     }
 }
