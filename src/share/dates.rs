@@ -9,11 +9,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::dating::{AHEAD_MAX, Dated, FRESH, ToldOfOthers, VersionDate};
+use crate::model::dating::{Dated, FRESH, ToldOfOthers, VersionDate};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::Kind;
-use crate::store::index::{DateKnown, ToldBefore};
+use crate::store::index::DateKnown;
 
 use super::Share;
 
@@ -38,10 +38,6 @@ struct Told {
     clock: i64,
     /// The seconds that the clock has gone through twice.
     twice: Option<(i64, i64)>,
-    /// The latest date that was told at all.
-    latest: Option<i64>,
-    /// Whether the index does not know of these two yet.
-    is_unsaved: bool,
 }
 
 /// The latest second of each name, the earliest of which are forgotten first.
@@ -64,27 +60,6 @@ impl Dates {
     /// Nothing has been told yet.
     pub(super) fn since(now: Timestamp) -> Self {
         Self(Mutex::new(Told { since: now.seconds(), ..Told::default() }))
-    }
-
-    /// Nothing has been told yet by this process; an earlier one has left this word of what it told.
-    pub(super) fn after(before: Option<ToldBefore>, now: Timestamp) -> Self {
-        let Some(before) = before else { return Self::since(now) };
-        let mut told =
-            Told { since: now.seconds(), twice: before.twice, latest: Some(before.latest), ..Told::default() };
-        if before.latest > now.plus(AHEAD_MAX).seconds() {
-            told.goes_through_again(now.seconds(), before.latest);
-        } else {
-            told.since = told.since.max(before.latest);
-        }
-        Self(Mutex::new(told))
-    }
-
-    /// What is to be known to a later process of what was told, if that has changed since it was asked for.
-    pub(super) fn take_unsaved(&self) -> Option<ToldBefore> {
-        let mut told = self.lock();
-        let is_unsaved = std::mem::take(&mut told.is_unsaved);
-        let twice = told.twice;
-        told.latest.filter(|_| is_unsaved).map(|latest| ToldBefore { latest, twice })
     }
 
     /// The latest date that anything at this name is known to have been told with.
@@ -121,17 +96,14 @@ impl Dates {
 
     /// Remembers that a version was told with its date, if that is not long ago. A state that is not settled may be of several versions.
     fn tell(&self, path: &SharePath, stamp: &Stamp, is_settled: bool, now: Timestamp) {
-        // It is told as the time of the answer at the latest.
-        let date = stamp.mtime.seconds().min(now.seconds());
-        let mut told = self.lock();
-        if told.latest.is_none_or(|latest| date > latest) {
-            told.latest = Some(date);
-            told.is_unsaved = true;
-        }
+        let date = stamp.mtime.seconds();
         if date + margin() < now.seconds() {
             return;
         }
+        let mut told = self.lock();
         told.watch_the_clock(now);
+        // It is told as the time of the answer at the latest.
+        let date = date.min(now.seconds());
         told.names.note(key(path), date, is_settled.then(|| state(stamp)), NAMES_MAX);
     }
 
@@ -168,16 +140,11 @@ impl Told {
     fn watch_the_clock(&mut self, now: Timestamp) {
         let now = now.seconds();
         if now + margin() < self.clock {
-            self.goes_through_again(now, self.clock);
+            let (from, to) = self.twice.unwrap_or((now, self.clock));
+            self.twice = Some((from.min(now - margin()), to.max(self.clock)));
             self.clock = now;
         }
         self.clock = self.clock.max(now);
-    }
-
-    fn goes_through_again(&mut self, now: i64, clock: i64) {
-        let (from, to) = self.twice.unwrap_or((now, clock));
-        self.twice = Some((from.min(now - margin()), to.max(clock)));
-        self.is_unsaved = true;
     }
 }
 
@@ -375,28 +342,6 @@ mod tests {
         assert_eq!(told_lately(&dates, "a", &file(1, 300)), None);
         let arrived_in_it = Stamp { ctime: at(700), ..file(1, 300) };
         assert_eq!(told_lately(&dates, "a", &arrived_in_it), Some(1000));
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_is_known_to_the_next_process() {
-        let dates = Dates::since(at(50));
-        assert_eq!(dates.take_unsaved(), None);
-        dates.tell(&path("a"), &file(1, 1000), true, at(2000));
-        let before = dates.take_unsaved();
-        assert_eq!(before, Some(ToldBefore { latest: 1000, twice: None }));
-        assert_eq!(dates.take_unsaved(), None, "it is saved once");
-        let began = |now| Dates::after(before, at(now)).began();
-        assert_eq!((began(1500), began(1000), began(999)), (1500, 1000, 1000), "an upload may be dated a little ahead");
-        let next = Dates::after(before, at(400));
-        assert_eq!(told_lately(&next, "a", &file(2, 700)), Some(1000));
-        assert_eq!(told_lately(&next, "a", &file(2, 1001)), None);
-        let third = Dates::after(next.take_unsaved(), at(3000));
-        assert_eq!(
-            told_lately(&third, "a", &file(2, 700)),
-            Some(1000),
-            "it is not forgotten when the clock has caught up"
-        );
-        assert_eq!(Dates::after(None, at(70)).began(), 70);
         assert_eq!(told_lately(&dates, "a", &file(1, 1001)), None);
     }
 }
