@@ -2,14 +2,13 @@
 //! say whether a date names a version. The rules are in [`crate::model::dating`].
 //!
 //! Only dates that are told within moments of themselves are remembered, so there are few. What is forgotten leaves a floor behind: of the
-//! dates up to it none is taken for exact any more. All of it is forgotten with the process. What it has proved by then of what programs
-//! wrote is noted in the index; of what is older than the process and is not noted there, nothing is believed. Names that differ in case or in the form of their characters count as one.
+//! dates up to it none is taken for exact any more. Names that differ in case or in the form of their characters count as one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::dating::{Dated, FRESH, ToldOfOthers, VersionDate};
+use crate::model::dating::{Dated, FRESH, VersionDate};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::Kind;
@@ -32,7 +31,7 @@ pub(super) struct Dates(Mutex<Told>);
 struct Told {
     names: Latest,
     folders: Latest,
-    /// When the share was opened: nothing is known of what was told before, and no date that was told since is much older.
+    /// When the share was opened: nothing was remembered before, and no date that was told since is much older.
     since: i64,
     /// The latest time that the clock has shown.
     clock: i64,
@@ -69,24 +68,14 @@ impl Dates {
         name.max(told.names.floor).max(told.came(path))
     }
 
-    /// The second in which the share was opened.
-    pub(super) fn began(&self) -> i64 {
-        self.lock().since
-    }
-
-    /// What is known of the dates that other versions of a name than this, of this date and arrival, were told with.
-    fn told_of_others(&self, path: &SharePath, stamp: &Stamp, dated: Dated) -> ToldOfOthers {
+    /// The latest date that other versions of a name than this, of this date, may have been told with lately.
+    fn told_of_others(&self, path: &SharePath, stamp: &Stamp, date: i64) -> Option<i64> {
         let told = self.lock();
         let entry = told.names.of.get(&key(path)).filter(|entry| entry.state != Some(state(stamp)));
-        let could_be_forgotten = dated.date + margin() >= told.since;
+        let could_be_forgotten = date + margin() >= told.since;
         let floor = told.names.floor.filter(|_| could_be_forgotten);
-        let is_repeated = |(from, to): &(i64, i64)| {
-            let repeated = *from..=*to;
-            repeated.contains(&dated.date) || dated.arrived.is_some_and(|arrived| repeated.contains(&arrived))
-        };
-        let twice = told.twice.filter(is_repeated).map(|(_, to)| to);
-        let lately = entry.map(|entry| entry.second).max(floor).max(twice).max(told.came(path));
-        ToldOfOthers { lately, since: told.since }
+        let twice = told.twice.filter(|(from, to)| (*from..=*to).contains(&date)).map(|(_, to)| to);
+        entry.map(|entry| entry.second).max(floor).max(twice).max(told.came(path))
     }
 
     /// When the last of the folders above came to its name, as far as this server has moved them.
@@ -172,23 +161,16 @@ impl Share {
     pub(super) fn date_of(&self, path: &SharePath, stamp: &Stamp, known: DateKnown, now: Timestamp) -> VersionDate {
         let dated = self.dated(stamp);
         let folders_came = self.dates.folders_came(path);
-        let told = self.dates.told_of_others(path, stamp, dated);
+        let told = self.dates.told_of_others(path, stamp, dated.date);
         let is_exact = match known {
             DateKnown::Shared => false,
             DateKnown::Exact(name) if name == key(path) => folders_came.is_none_or(|came| dated.date > came),
             _ => dated.is_exact(None, told),
         };
-        let last_arrival = dated.arrived.map(|arrived| arrived.max(told.lately.unwrap_or(arrived)));
+        let last_arrival = dated.arrived.map(|arrived| arrived.max(folders_came.unwrap_or(arrived)));
         let date = VersionDate { modified: stamp.mtime, is_exact, last_arrival, now: now.seconds() };
         self.tell_date(path, stamp, now);
-        let date = if is_exact || last_arrival.is_some() { self.beneath_folders(path, date) } else { date };
-        // What is older than the process is not believed anyway, and answers that tell of another version may still be on their way.
-        if known == DateKnown::Unknown && !is_exact && dated.date > told.since {
-            self.index.note_date(stamp, DateKnown::Shared);
-        } else if known == DateKnown::Unknown && date.is_exact && dated.date + margin() < now.seconds() {
-            self.index.note_date(stamp, DateKnown::Exact(key(path)));
-        }
-        date
+        if is_exact || last_arrival.is_some() { self.beneath_folders(path, date) } else { date }
     }
 
     /// Remembers that the version of this state that is at a path is told with its date.
@@ -210,7 +192,7 @@ impl Share {
         let arrived = self.dated(stamp).arrived.unwrap_or_else(|| now.seconds());
         let dated = Dated { date, arrived: Some(arrived) };
         let replaced = replaced.map(|stamp| self.dated(stamp));
-        let told = self.dates.told_of_others(path, stamp, dated);
+        let told = self.dates.told_of_others(path, stamp, date);
         if dated.is_exact(replaced.as_ref(), told) { DateKnown::Exact(key(path)) } else { DateKnown::Shared }
     }
 
@@ -271,11 +253,6 @@ mod tests {
         Stamp { id: FileId { inode, generation: 0 }, size: 1, mtime: time, ctime: time }
     }
 
-    fn told_lately(dates: &Dates, at: &str, file: &Stamp) -> Option<i64> {
-        let dated = Dated::of(file, Duration::ZERO);
-        dates.told_of_others(&path(at), file, dated).lately
-    }
-
     fn at(second: i64) -> Timestamp {
         Timestamp::new(second, 0)
     }
@@ -286,12 +263,12 @@ mod tests {
         dates.tell(&path("old"), &file(1, 80), true, at(100));
         assert_eq!(dates.latest(&path("old")), None, "that is long ago");
         dates.tell(&path("a"), &file(1, 100), true, at(100));
-        assert_eq!(told_lately(&dates, "a", &file(1, 100)), None, "it was of this very version");
-        assert_eq!(told_lately(&dates, "a", &file(2, 100)), Some(100));
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 100), 100), None, "it was of this very version");
+        assert_eq!(dates.told_of_others(&path("a"), &file(2, 100), 100), Some(100));
         dates.tell(&path("a"), &file(2, 100), true, at(100));
-        assert_eq!(told_lately(&dates, "a", &file(1, 100)), Some(100), "of two");
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 100), 100), Some(100), "of two");
         dates.tell(&path("b"), &file(1, 100), false, at(100));
-        assert_eq!(told_lately(&dates, "b", &file(1, 100)), Some(100), "of a state that may be of two");
+        assert_eq!(dates.told_of_others(&path("b"), &file(1, 100), 100), Some(100), "of a state that may be of two");
         dates.tell(&path("ahead"), &file(1, 900), true, at(100));
         assert_eq!(dates.latest(&path("ahead")), Some(100), "it is told as the time of the answer");
     }
@@ -324,7 +301,7 @@ mod tests {
         for number in 0..NAMES_MAX as i64 + 10 {
             dates.tell(&path(&format!("f{number}")), &file(1, 100 + number), true, at(100 + number));
         }
-        let told = |name: &str, date| told_lately(&dates, name, &file(2, date));
+        let told = |name: &str, date| dates.told_of_others(&path(name), &file(2, date), date);
         assert_eq!(told("f3", 103), Some(109), "forgotten");
         assert_eq!(told("f20", 120), Some(120), "remembered");
         assert_eq!(told("never", 109), Some(109), "nobody knows");
@@ -336,12 +313,10 @@ mod tests {
         let dates = Dates::since(at(50));
         dates.watch_the_clock(at(1000));
         dates.watch_the_clock(at(998));
-        assert_eq!(told_lately(&dates, "a", &file(1, 990)), None, "clocks are put right a little");
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 990), 990), None, "clocks are put right a little");
         dates.watch_the_clock(at(500));
-        assert_eq!(told_lately(&dates, "a", &file(1, 700)), Some(1000));
-        assert_eq!(told_lately(&dates, "a", &file(1, 300)), None);
-        let arrived_in_it = Stamp { ctime: at(700), ..file(1, 300) };
-        assert_eq!(told_lately(&dates, "a", &arrived_in_it), Some(1000));
-        assert_eq!(told_lately(&dates, "a", &file(1, 1001)), None);
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 700), 700), Some(1000));
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 300), 300), None);
+        assert_eq!(dates.told_of_others(&path("a"), &file(1, 1001), 1001), None);
     }
 }

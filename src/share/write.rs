@@ -598,9 +598,7 @@ impl Share {
     /// The latest date that the name of a path is known to have been told with.
     fn latest_date(&self, path: &SharePath, displaced: Option<Timestamp>, now: Timestamp) -> Option<i64> {
         let was_told = |displaced: &Timestamp| *displaced <= now.plus(AHEAD_MAX);
-        let displaced = displaced.filter(was_told).map(Timestamp::seconds);
-        // Where nothing was, an earlier process may have told dates up to the second in which this one began.
-        displaced.or(Some(self.dates.began())).max(self.dates.latest(path))
+        displaced.filter(was_told).map(Timestamp::seconds).max(self.dates.latest(path))
     }
 
     /// Moves the date of an upload to a later second than all that its name is known to have had, unless it is later already or the client

@@ -75,7 +75,7 @@ pub struct Remembered {
 /// What is known of the date of a version, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateKnown {
-    /// Nothing yet: another program wrote it.
+    /// Nothing: another program wrote it.
     Unknown,
     /// No other version at the name that this number stands for was told with it.
     Exact(u64),
@@ -236,13 +236,6 @@ impl Index {
         let inode = remembered.stamp.id.inode;
         self.note(inode, Some(remembered));
         self.memory.insert(inode, remembered);
-    }
-
-    /// Remembers what was found out about the date of a file in this state, if the rest of what is remembered of it is settled.
-    pub fn note_date(&self, stamp: &Stamp, date: DateKnown) {
-        if let Some(known) = self.recall(stamp).filter(|known| known.date == DateKnown::Unknown) {
-            self.remember(Remembered { date, ..known });
-        }
     }
 
     /// Forgets a file, because it may have changed in a way that its stamp does not show.
