@@ -1340,8 +1340,10 @@ mod tests {
     #[test]
     fn what_goes_with_a_folder_is_pinned_by_every_lock_that_was_submitted() {
         let mut table = Locks::new(LockLimits::default());
-        table.add(pinned(lock(1, "d", Shared, Below), &[("d/a", "one"), ("d/e/b", "two")]), start()).unwrap();
-        table.add(pinned(lock(2, "d/e/b", Shared, Itself), &[]), start()).unwrap();
+        table
+            .add(pinned(lock(1, "d", Shared, Below), &[("d/a", "one"), ("d/e/b", "two")]), start())
+            .expect("room for it");
+        table.add(pinned(lock(2, "d/e/b", Shared, Itself), &[]), start()).expect("room for it");
         for (inside, numbers, expected) in [
             ("d", &[1, 2][..], &["d/a", "d/e/b", "d/e/b"][..]),
             ("d/e", &[1, 2], &["d/e/b", "d/e/b"]),
@@ -1364,7 +1366,7 @@ mod tests {
         let mut table = table(&[(1, "Docs/caf\u{e9}", Exclusive, Below), (2, "docs/Other", Exclusive, Itself)]);
         let pins = [("Docs/caf\u{e9}/A.txt", "one"), ("Docs/caf\u{e9}/b.txt", "two")];
         table.remove(&token(1));
-        table.add(pinned(lock(1, "Docs/caf\u{e9}", Exclusive, Below), &pins), start()).unwrap();
+        table.add(pinned(lock(1, "Docs/caf\u{e9}", Exclusive, Below), &pins), start()).expect("room for it");
         for (asked, expected) in [
             ("Docs/caf\u{e9}", &[][..]),
             ("Docs/cafe\u{301}", &[1]),
