@@ -351,7 +351,7 @@ impl Share {
         let mut inside = Vec::new();
         for (path, seen, known) in [(from, source, &known_source), (to, target, &known_target)] {
             inside = match seen {
-                Seen::Collection(_) => self.judge_pins_inside(path, precondition, true, now)?.into_files(),
+                Seen::Collection(_) => self.judge_pins_inside(path, precondition, true, now)?.into_files()?,
                 _ => self.judge_pins(path, precondition, known.as_ref(), now).map(|()| Vec::new())?,
             };
         }

@@ -71,11 +71,11 @@ pub struct Taken {
 }
 
 impl Pinned {
-    /// The files, where large ones may be hashed whenever they are judged.
-    pub(super) fn into_files(self) -> Vec<Inside> {
+    /// The files, where large ones may be hashed while they are judged: one that is not known even so lets nothing go.
+    pub(super) fn into_files(self) -> Outcome<Vec<Inside>> {
         match self {
-            Self::AsTheyWere(files) => files,
-            Self::Unhashed(_) => Vec::new(),
+            Self::AsTheyWere(files) => Ok(files),
+            Self::Unhashed(_) => Err(Refusal::ChangedMeanwhile.into()),
         }
     }
 }
