@@ -7,7 +7,7 @@ use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
@@ -59,12 +59,10 @@ fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
         State::Beneath(base) => {
             let folder = fs::canonicalize(&config.folder)
                 .with_context(|| format!("cannot tell where {} lies", config.folder.display()))?;
-            if lies_in(base, &folder)? {
-                return Ok(Some(folder.join(RESERVED).join("state")));
-            }
             let identity = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
             let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            Some(base.join(format!("{name}-{}", &identity[..16])))
+            let found = base.join(format!("{name}-{}", &identity[..16]));
+            Some(if lies_in(&found, &folder)? { folder.join(RESERVED).join("state") } else { found })
         }
     })
 }
@@ -75,11 +73,28 @@ fn lies_in(folder: &Path, other: &Path) -> anyhow::Result<bool> {
     let other = fs::metadata(other).map(|found| identity(&found));
     let Ok(other) = other else { return Ok(false) };
     let folder = std::path::absolute(folder).with_context(|| format!("cannot tell where {} lies", folder.display()))?;
-    // What is there of it, with its links followed.
-    let there = folder.ancestors().find_map(|above| fs::canonicalize(above).ok());
-    Ok(there.is_some_and(|there| {
-        there.ancestors().any(|above| fs::metadata(above).is_ok_and(|found| identity(&found) == other))
-    }))
+    let place = place_of(&folder);
+    Ok(place.ancestors().any(|above| fs::metadata(above).is_ok_and(|found| identity(&found) == other)))
+}
+
+/// Where an absolute path leads once the folders that are missing on its way have been made: the links that are there are followed, and `..`
+/// behind a folder that is still to be made leads to the one above it.
+fn place_of(path: &Path) -> PathBuf {
+    let mut place = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                place.pop();
+            }
+            component => {
+                place.push(component);
+                if let Ok(real) = fs::canonicalize(&place) {
+                    place = real;
+                }
+            }
+        }
+    }
+    place
 }
 
 /// Makes the folder, which nobody but its owner may enter. One that was there before and holds nothing else is closed to others.
@@ -100,4 +115,45 @@ fn holds_only_state(folder: &Path) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A way that leads into the share only once folders on it have been made, or that goes by a link, is seen for what it is before anything is
+    /// made.
+    #[test]
+    fn where_the_state_would_lie_is_known_before_it_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at("share/inside")).expect("made");
+        fs::create_dir_all(at("beside")).expect("made");
+        symlink("share/inside", at("link")).expect("linked");
+        symlink("../beside", at("share/out")).expect("linked");
+        let table = [
+            ("share", true),
+            ("share/state", true),
+            ("share/new/state", true),
+            ("beside/../share/state", true),
+            ("new/../share", true),
+            ("new/../share/state", true),
+            ("new/newer/../../share/inside/state", true),
+            ("new/../link/state", true),
+            ("link/../state", true),
+            ("link/new/../state", true),
+            ("share/out/state", false),
+            ("share/out/../state", false),
+            ("share/new/../../state", false),
+            ("share/../state", false),
+            ("shared/state", false),
+            ("new/../beside", false),
+        ];
+        for (path, expected) in table {
+            assert_eq!(lies_in(&at(path), &at("share")).expect("told"), expected, "{path}");
+        }
+        assert!(!at("new").exists());
+    }
 }
