@@ -3,12 +3,14 @@
 //! A date is told in whole seconds, and any program may set it as it likes; a date is no order. What no program sets is when a file came to
 //! be as it is at its name (its ctime): its *arrival*. No date is told that lies ahead of the time of telling, so whatever was told of
 //! earlier versions of a name is not later than the arrival of the present one; and what is told within [`FRESH`] of its date is remembered
-//! by the share. So a date is *exact*, which means that no other version of the name was told with it, as the first table says.
+//! by the share for as long as its process lives. So a date is *exact*, which means that no other version of the name was told with it, as
+//! the first table says.
 //!
 //! | how a version came to its name | its date is exact |
 //! |---|---|
 //! | uploaded, restored, made by LOCK: the server dates it later than all that it knows of the name, at most 2 s ahead | if that can be had |
-//! | written in place or saved by a program, and dated at its arrival | if no other version was told lately with this date or a later one |
+//! | written in place or saved by a program, and dated at its arrival | if no other version was told lately with this date or a later one, and it is dated after the second in which the share was opened |
+//! | the same, from before the share was opened | if an earlier process found it so, and the index says it |
 //! | dated as a client asks (`X-OC-Mtime`, `Win32LastModifiedTime`, `lastmodified`), moved or copied with its date | if that is later than the arrival and the date of what it replaces, and than all that was told lately |
 //! | put there by a program with an older date (`mv`, `cp -p`, `rsync -t`, `tar x`, `touch -d`) | never |
 //! | in a folder that was moved, copied or restored | if it is dated after that |
@@ -18,7 +20,8 @@
 //! |---|---|
 //! | `If-Modified-Since` (304) | the date is equal, and exact |
 //! | `If-Range` | the date is equal, and exact, and its second is over |
-//! | `If-Unmodified-Since` | the date is equal, and exact; or nothing has arrived at the name since the second before it. For a change it must not lie ahead of the clock |
+//! | `If-Unmodified-Since`, on a change | the date is equal, and exact, and does not lie ahead of the clock |
+//! | `If-Unmodified-Since`, on a read | that; or nothing is known to have come, or to have been told of others, since the second before it |
 //! | any, where it is no date | a change is refused by `If-Unmodified-Since`; otherwise it is ignored |
 
 use std::time::Duration;
@@ -47,6 +50,15 @@ pub struct Dated {
     pub arrived: Option<i64>,
 }
 
+/// What is known of the dates that other versions of a name were told with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldOfOthers {
+    /// The latest date that they were told with lately, in seconds.
+    pub lately: Option<i64>,
+    /// The second in which this began to be remembered: of what was told in it or before, nothing is known.
+    pub since: i64,
+}
+
 /// The date of the version that is there, as the conditional headers judge it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionDate {
@@ -54,7 +66,8 @@ pub struct VersionDate {
     pub modified: Timestamp,
     /// Whether no other version of the name was told with the same date.
     pub is_exact: bool,
-    /// The second of the last change at the name, of whatever kind; `None` where that is not known.
+    /// The latest second in which something came to the name, or was told of another version, as far as is known; `None` where that is not
+    /// known.
     pub last_arrival: Option<i64>,
     /// When this was found out, in seconds.
     pub now: i64,
@@ -67,16 +80,16 @@ impl Dated {
         Self { date: stamp.mtime.seconds(), arrived }
     }
 
-    /// Whether no other version of the name can have been told with this date. `told` is the latest date that other versions were told with
-    /// lately, `replaced` what was there before, where that is known.
-    pub fn is_exact(&self, replaced: Option<&Self>, told: Option<i64>) -> bool {
+    /// Whether no other version of the name can have been told with this date. `told` is what is remembered of other versions, `replaced` what
+    /// was there before, where that is known.
+    pub fn is_exact(&self, replaced: Option<&Self>, told: ToldOfOthers) -> bool {
         let Some(arrived) = self.arrived else { return false };
         // One that lay ahead of the clock until now was never told.
         let was_told = |older: &&Self| older.date <= arrived;
-        let is_later = told.is_none_or(|told| self.date > told)
+        let is_later = told.lately.is_none_or(|told| self.date > told)
             && replaced.filter(was_told).is_none_or(|older| self.date > older.date);
-        // All that was told with this date, or a later one, before the arrival was told lately, and is remembered.
-        let is_remembered = self.date + FRESH.as_secs() as i64 >= arrived;
+        // All that was told with this date, or a later one, before the arrival was told lately, and is remembered by this process.
+        let is_remembered = self.date > told.since && self.date + FRESH.as_secs() as i64 >= arrived;
         // All that was told of earlier versions was told before the one that is replaced arrived.
         let is_after = replaced.and_then(|older| older.arrived).is_some_and(|older| self.date > older);
         is_later && (is_remembered || is_after)
@@ -115,7 +128,13 @@ impl VersionDate {
         self.is_named_by(date) && date < self.now
     }
 
-    /// Whether nothing has changed here since this date (`If-Unmodified-Since`, RFC 9110 §13.1.4).
+    /// Whether a client that has read the version of this date may change the one that is there (`If-Unmodified-Since`, RFC 9110 §13.1.4). A
+    /// later date than its own tells nothing: clocks go back, and what is there now may have come with another file system.
+    pub fn is_named_for_a_change_by(&self, date: i64) -> bool {
+        self.is_named_by(date) && date <= self.now
+    }
+
+    /// Whether nothing is known to have changed here since this date, for a read (`If-Unmodified-Since`, RFC 9110 §13.1.4).
     pub fn is_unmodified_since(&self, date: i64) -> bool {
         // The disk's clock may be a tick behind.
         let arrived_before = self.last_arrival.is_some_and(|arrived| date > arrived + 1);
@@ -135,7 +154,8 @@ mod tests {
 
     #[test]
     fn when_a_date_names_a_version() {
-        // How it came there, the version, what was there before, what was told lately of others, and whether the date is exact.
+        // How it came there, the version, what was there before, what was told lately of others, and whether the date is exact. What is
+        // told is remembered since 80.
         for (how, version, replaced, told, exact) in [
             ("uploaded where nothing is known to have been", dated(100, 100), None, None, true),
             ("uploaded over an older version", dated(100, 100), Some(dated(90, 90)), None, true),
@@ -171,8 +191,23 @@ mod tests {
             ("uploaded over one that was dated far ahead", dated(100, 100), Some(dated(900, 90)), None, true),
             ("dated ahead as asked", dated(500, 100), Some(dated(90, 90)), None, true),
             ("dated before the epoch", dated(-5, 100), None, None, false),
+            ("written by a program before the share was opened", dated(70, 70), None, None, false),
+            ("written by a program in the second in which it was opened", dated(80, 80), None, None, false),
+            ("written by a program in the second after", dated(81, 81), None, None, true),
+            ("uploaded where nothing is, in the second in which it was opened", dated(80, 80), None, None, false),
+            ("uploaded where nothing is, and dated a second later", dated(81, 80), None, None, true),
+            ("uploaded over one that an earlier process knew", dated(80, 80), Some(dated(70, 70)), None, true),
+            ("uploaded over one of the second in which it was opened", dated(81, 80), Some(dated(80, 80)), None, true),
+            (
+                "dated as asked, later than what an earlier process knew",
+                dated(75, 100),
+                Some(dated(70, 70)),
+                None,
+                true,
+            ),
             ("on a disk without a clock of its own", Dated { date: 100, arrived: None }, None, None, false),
         ] {
+            let told = ToldOfOthers { lately: told, since: 80 };
             assert_eq!(version.is_exact(replaced.as_ref(), told), exact, "{how}");
         }
     }
@@ -182,21 +217,24 @@ mod tests {
         let date =
             |is_exact, last_arrival| VersionDate { modified: Timestamp::new(100, 9), is_exact, last_arrival, now: 200 };
         // The date of the header; for an exact date, for one that others may have had, and for an exact one that arrived at 150:
-        // If-Modified-Since, If-Unmodified-Since.
+        // If-Modified-Since, and If-Unmodified-Since on a read and on a change.
         for (header, exact, shared, arrived_late) in [
-            (99, (false, false), (false, false), (false, false)),
-            (100, (true, true), (false, false), (true, true)),
-            (101, (false, false), (false, false), (false, false)),
-            (102, (false, true), (false, true), (false, false)),
-            (151, (false, true), (false, true), (false, false)),
-            (152, (false, true), (false, true), (false, true)),
+            (99, (false, false, false), (false, false, false), (false, false, false)),
+            (100, (true, true, true), (false, false, false), (true, true, true)),
+            (101, (false, false, false), (false, false, false), (false, false, false)),
+            (102, (false, true, false), (false, true, false), (false, false, false)),
+            (151, (false, true, false), (false, true, false), (false, false, false)),
+            (152, (false, true, false), (false, true, false), (false, true, false)),
         ] {
-            let concludes = |date: VersionDate| (date.is_named_by(header), date.is_unmodified_since(header));
+            let concludes = |date: VersionDate| {
+                (date.is_named_by(header), date.is_unmodified_since(header), date.is_named_for_a_change_by(header))
+            };
             assert_eq!(concludes(date(true, Some(100))), exact, "{header}, exact");
             assert_eq!(concludes(date(false, Some(100))), shared, "{header}, shared");
             assert_eq!(concludes(date(true, Some(150))), arrived_late, "{header}, arrived late");
-            assert_eq!(concludes(date(false, None)), (false, false), "{header}, nothing known");
+            assert_eq!(concludes(date(false, None)), (false, false, false), "{header}, nothing known");
         }
+        assert!(!VersionDate { now: 99, ..date(true, Some(100)) }.is_named_for_a_change_by(100), "ahead of the clock");
         assert!(date(true, Some(100)).is_strongly_named_by(100));
         assert!(!VersionDate { now: 100, ..date(true, Some(100)) }.is_strongly_named_by(100), "its second is not over");
     }

@@ -302,9 +302,7 @@ impl DateField {
             (Self::At(_), Target::Nothing, _) => true,
             (Self::At(_), Target::Collection, intent) => intent == Intent::Read,
             (Self::At(date), Target::File(file), Intent::Read) => file.date.is_unmodified_since(date),
-            (Self::At(date), Target::File(file), Intent::Change) => {
-                date <= file.date.now && file.date.is_unmodified_since(date)
-            }
+            (Self::At(date), Target::File(file), Intent::Change) => file.date.is_named_for_a_change_by(date),
         }
     }
 }
@@ -478,7 +476,7 @@ mod tests {
             (&[("n", "\"old\"")], Proceed, Proceed, Proceed),
             (&[("n", "JoplinIgnore-123")], Proceed, Proceed, Proceed),
             (&[("us", AT)], Proceed, Proceed, Proceed),
-            (&[("us", AFTER)], Proceed, Proceed, Proceed),
+            (&[("us", AFTER)], Refuse(IfUnmodifiedSince), Proceed, Proceed),
             (&[("us", BEFORE)], Refuse(IfUnmodifiedSince), Proceed, Refuse(IfUnmodifiedSince)),
             (&[("us", SOON)], Refuse(IfUnmodifiedSince), Proceed, Refuse(IfUnmodifiedSince)),
             (&[("us", AHEAD)], Refuse(IfUnmodifiedSince), Proceed, Proceed),
@@ -536,7 +534,8 @@ mod tests {
         let refused = Decision::Refuse(Header::IfUnmodifiedSince);
         assert_eq!(decide(&[("us", AT)], Target::File(&current), Intent::Change), refused);
         assert_eq!(decide(&[("ms", AT)], Target::File(&current), Intent::Read), Decision::Proceed);
-        assert_eq!(decide(&[("us", AFTER)], Target::File(&current), Intent::Change), Decision::Proceed);
+        assert_eq!(decide(&[("us", AFTER)], Target::File(&current), Intent::Read), Decision::Proceed);
+        assert_eq!(decide(&[("us", AFTER)], Target::File(&current), Intent::Change), refused);
     }
 
     #[test]

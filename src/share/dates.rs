@@ -2,17 +2,19 @@
 //! say whether a date names a version. The rules are in [`crate::model::dating`].
 //!
 //! Only dates that are told within moments of themselves are remembered, so there are few. What is forgotten leaves a floor behind: of the
-//! dates up to it none is taken for exact any more. Names that differ in case or in the form of their characters count as one.
+//! dates up to it none is taken for exact any more. All of it is forgotten with the process. What it has proved by then of what programs
+//! wrote is noted in the index; of what is older than the process and is not noted there, nothing is believed. Names that differ in case or in
+//! the form of their characters count as one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::dating::{Dated, FRESH, VersionDate};
+use crate::model::dating::{AHEAD_MAX, Dated, FRESH, ToldOfOthers, VersionDate};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::Kind;
-use crate::store::index::DateKnown;
+use crate::store::index::{DateKnown, ToldBefore};
 
 use super::Share;
 
@@ -31,12 +33,16 @@ pub(super) struct Dates(Mutex<Told>);
 struct Told {
     names: Latest,
     folders: Latest,
-    /// When the share was opened: nothing was remembered before, and no date that was told since is much older.
+    /// When the share was opened: nothing is known of what was told before, and no date that was told since is much older.
     since: i64,
     /// The latest time that the clock has shown.
     clock: i64,
     /// The seconds that the clock has gone through twice.
     twice: Option<(i64, i64)>,
+    /// The latest date that was told at all.
+    latest: Option<i64>,
+    /// Whether the index does not know of these two yet.
+    is_unsaved: bool,
 }
 
 /// The latest second of each name, the earliest of which are forgotten first.
@@ -61,6 +67,27 @@ impl Dates {
         Self(Mutex::new(Told { since: now.seconds(), ..Told::default() }))
     }
 
+    /// Nothing has been told yet by this process; an earlier one has left this word of what it told.
+    pub(super) fn after(before: Option<ToldBefore>, now: Timestamp) -> Self {
+        let Some(before) = before else { return Self::since(now) };
+        let mut told =
+            Told { since: now.seconds(), twice: before.twice, latest: Some(before.latest), ..Told::default() };
+        if before.latest > now.plus(AHEAD_MAX).seconds() {
+            told.goes_through_again(now.seconds(), before.latest);
+        } else {
+            told.since = told.since.max(before.latest);
+        }
+        Self(Mutex::new(told))
+    }
+
+    /// What is to be known to a later process of what was told, if that has changed since it was asked for.
+    pub(super) fn take_unsaved(&self) -> Option<ToldBefore> {
+        let mut told = self.lock();
+        let is_unsaved = std::mem::take(&mut told.is_unsaved);
+        let twice = told.twice;
+        told.latest.filter(|_| is_unsaved).map(|latest| ToldBefore { latest, twice })
+    }
+
     /// The latest date that anything at this name is known to have been told with.
     pub(super) fn latest(&self, path: &SharePath) -> Option<i64> {
         let told = self.lock();
@@ -68,14 +95,19 @@ impl Dates {
         name.max(told.names.floor).max(told.came(path))
     }
 
-    /// The latest date that other versions of a name than this, of this date, may have been told with lately.
-    fn told_of_others(&self, path: &SharePath, stamp: &Stamp, date: i64) -> Option<i64> {
+    /// What is known of the dates that other versions of a name than this, of this date and arrival, were told with.
+    fn told_of_others(&self, path: &SharePath, stamp: &Stamp, dated: Dated) -> ToldOfOthers {
         let told = self.lock();
         let entry = told.names.of.get(&key(path)).filter(|entry| entry.state != Some(state(stamp)));
-        let could_be_forgotten = date + margin() >= told.since;
+        let could_be_forgotten = dated.date + margin() >= told.since;
         let floor = told.names.floor.filter(|_| could_be_forgotten);
-        let twice = told.twice.filter(|(from, to)| (*from..=*to).contains(&date)).map(|(_, to)| to);
-        entry.map(|entry| entry.second).max(floor).max(twice).max(told.came(path))
+        let is_repeated = |(from, to): &(i64, i64)| {
+            let repeated = *from..=*to;
+            repeated.contains(&dated.date) || dated.arrived.is_some_and(|arrived| repeated.contains(&arrived))
+        };
+        let twice = told.twice.filter(is_repeated).map(|(_, to)| to);
+        let lately = entry.map(|entry| entry.second).max(floor).max(twice).max(told.came(path));
+        ToldOfOthers { lately, since: told.since }
     }
 
     /// When the last of the folders above came to its name, as far as this server has moved them.
@@ -85,14 +117,17 @@ impl Dates {
 
     /// Remembers that a version was told with its date, if that is not long ago. A state that is not settled may be of several versions.
     fn tell(&self, path: &SharePath, stamp: &Stamp, is_settled: bool, now: Timestamp) {
-        let date = stamp.mtime.seconds();
+        // It is told as the time of the answer at the latest.
+        let date = stamp.mtime.seconds().min(now.seconds());
+        let mut told = self.lock();
+        if told.latest.is_none_or(|latest| date > latest) {
+            told.latest = Some(date);
+            told.is_unsaved = true;
+        }
         if date + margin() < now.seconds() {
             return;
         }
-        let mut told = self.lock();
         told.watch_the_clock(now);
-        // It is told as the time of the answer at the latest.
-        let date = date.min(now.seconds());
         told.names.note(key(path), date, is_settled.then(|| state(stamp)), NAMES_MAX);
     }
 
@@ -129,11 +164,16 @@ impl Told {
     fn watch_the_clock(&mut self, now: Timestamp) {
         let now = now.seconds();
         if now + margin() < self.clock {
-            let (from, to) = self.twice.unwrap_or((now, self.clock));
-            self.twice = Some((from.min(now - margin()), to.max(self.clock)));
+            self.goes_through_again(now, self.clock);
             self.clock = now;
         }
         self.clock = self.clock.max(now);
+    }
+
+    fn goes_through_again(&mut self, now: i64, clock: i64) {
+        let (from, to) = self.twice.unwrap_or((now, clock));
+        self.twice = Some((from.min(now - margin()), to.max(clock)));
+        self.is_unsaved = true;
     }
 }
 
@@ -161,16 +201,23 @@ impl Share {
     pub(super) fn date_of(&self, path: &SharePath, stamp: &Stamp, known: DateKnown, now: Timestamp) -> VersionDate {
         let dated = self.dated(stamp);
         let folders_came = self.dates.folders_came(path);
-        let told = self.dates.told_of_others(path, stamp, dated.date);
+        let told = self.dates.told_of_others(path, stamp, dated);
         let is_exact = match known {
             DateKnown::Shared => false,
             DateKnown::Exact(name) if name == key(path) => folders_came.is_none_or(|came| dated.date > came),
             _ => dated.is_exact(None, told),
         };
-        let last_arrival = dated.arrived.map(|arrived| arrived.max(folders_came.unwrap_or(arrived)));
+        let last_arrival = dated.arrived.map(|arrived| arrived.max(told.lately.unwrap_or(arrived)));
         let date = VersionDate { modified: stamp.mtime, is_exact, last_arrival, now: now.seconds() };
         self.tell_date(path, stamp, now);
-        if is_exact || last_arrival.is_some() { self.beneath_folders(path, date) } else { date }
+        let date = if is_exact || last_arrival.is_some() { self.beneath_folders(path, date) } else { date };
+        // What is older than the process is not believed anyway, and answers that tell of another version may still be on their way.
+        if known == DateKnown::Unknown && !is_exact && dated.date > told.since {
+            self.index.note_date(stamp, DateKnown::Shared);
+        } else if known == DateKnown::Unknown && date.is_exact && dated.date + margin() < now.seconds() {
+            self.index.note_date(stamp, DateKnown::Exact(key(path)));
+        }
+        date
     }
 
     /// Remembers that the version of this state that is at a path is told with its date.
@@ -192,7 +239,7 @@ impl Share {
         let arrived = self.dated(stamp).arrived.unwrap_or_else(|| now.seconds());
         let dated = Dated { date, arrived: Some(arrived) };
         let replaced = replaced.map(|stamp| self.dated(stamp));
-        let told = self.dates.told_of_others(path, stamp, date);
+        let told = self.dates.told_of_others(path, stamp, dated);
         if dated.is_exact(replaced.as_ref(), told) { DateKnown::Exact(key(path)) } else { DateKnown::Shared }
     }
 
@@ -253,6 +300,11 @@ mod tests {
         Stamp { id: FileId { inode, generation: 0 }, size: 1, mtime: time, ctime: time }
     }
 
+    fn told_lately(dates: &Dates, at: &str, file: &Stamp) -> Option<i64> {
+        let dated = Dated::of(file, Duration::ZERO);
+        dates.told_of_others(&path(at), file, dated).lately
+    }
+
     fn at(second: i64) -> Timestamp {
         Timestamp::new(second, 0)
     }
@@ -263,12 +315,12 @@ mod tests {
         dates.tell(&path("old"), &file(1, 80), true, at(100));
         assert_eq!(dates.latest(&path("old")), None, "that is long ago");
         dates.tell(&path("a"), &file(1, 100), true, at(100));
-        assert_eq!(dates.told_of_others(&path("a"), &file(1, 100), 100), None, "it was of this very version");
-        assert_eq!(dates.told_of_others(&path("a"), &file(2, 100), 100), Some(100));
+        assert_eq!(told_lately(&dates, "a", &file(1, 100)), None, "it was of this very version");
+        assert_eq!(told_lately(&dates, "a", &file(2, 100)), Some(100));
         dates.tell(&path("a"), &file(2, 100), true, at(100));
-        assert_eq!(dates.told_of_others(&path("a"), &file(1, 100), 100), Some(100), "of two");
+        assert_eq!(told_lately(&dates, "a", &file(1, 100)), Some(100), "of two");
         dates.tell(&path("b"), &file(1, 100), false, at(100));
-        assert_eq!(dates.told_of_others(&path("b"), &file(1, 100), 100), Some(100), "of a state that may be of two");
+        assert_eq!(told_lately(&dates, "b", &file(1, 100)), Some(100), "of a state that may be of two");
         dates.tell(&path("ahead"), &file(1, 900), true, at(100));
         assert_eq!(dates.latest(&path("ahead")), Some(100), "it is told as the time of the answer");
     }
@@ -301,7 +353,7 @@ mod tests {
         for number in 0..NAMES_MAX as i64 + 10 {
             dates.tell(&path(&format!("f{number}")), &file(1, 100 + number), true, at(100 + number));
         }
-        let told = |name: &str, date| dates.told_of_others(&path(name), &file(2, date), date);
+        let told = |name: &str, date| told_lately(&dates, name, &file(2, date));
         assert_eq!(told("f3", 103), Some(109), "forgotten");
         assert_eq!(told("f20", 120), Some(120), "remembered");
         assert_eq!(told("never", 109), Some(109), "nobody knows");
@@ -313,10 +365,34 @@ mod tests {
         let dates = Dates::since(at(50));
         dates.watch_the_clock(at(1000));
         dates.watch_the_clock(at(998));
-        assert_eq!(dates.told_of_others(&path("a"), &file(1, 990), 990), None, "clocks are put right a little");
+        assert_eq!(told_lately(&dates, "a", &file(1, 990)), None, "clocks are put right a little");
         dates.watch_the_clock(at(500));
-        assert_eq!(dates.told_of_others(&path("a"), &file(1, 700), 700), Some(1000));
-        assert_eq!(dates.told_of_others(&path("a"), &file(1, 300), 300), None);
-        assert_eq!(dates.told_of_others(&path("a"), &file(1, 1001), 1001), None);
+        assert_eq!(told_lately(&dates, "a", &file(1, 700)), Some(1000));
+        assert_eq!(told_lately(&dates, "a", &file(1, 300)), None);
+        let arrived_in_it = Stamp { ctime: at(700), ..file(1, 300) };
+        assert_eq!(told_lately(&dates, "a", &arrived_in_it), Some(1000));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_known_to_the_next_process() {
+        let dates = Dates::since(at(50));
+        assert_eq!(dates.take_unsaved(), None);
+        dates.tell(&path("a"), &file(1, 1000), true, at(2000));
+        let before = dates.take_unsaved();
+        assert_eq!(before, Some(ToldBefore { latest: 1000, twice: None }));
+        assert_eq!(dates.take_unsaved(), None, "it is saved once");
+        let began = |now| Dates::after(before, at(now)).lock().since;
+        assert_eq!((began(1500), began(1000), began(999)), (1500, 1000, 1000), "an upload may be dated a little ahead");
+        let next = Dates::after(before, at(400));
+        assert_eq!(told_lately(&next, "a", &file(2, 700)), Some(1000));
+        assert_eq!(told_lately(&next, "a", &file(2, 1001)), None);
+        let third = Dates::after(next.take_unsaved(), at(3000));
+        assert_eq!(
+            told_lately(&third, "a", &file(2, 700)),
+            Some(1000),
+            "it is not forgotten when the clock has caught up"
+        );
+        assert_eq!(Dates::after(None, at(70)).lock().since, 70);
+        assert_eq!(told_lately(&dates, "a", &file(1, 1001)), None);
     }
 }

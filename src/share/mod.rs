@@ -130,7 +130,7 @@ impl Share {
     /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
     pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> outcome::Outcome<Self> {
         let mut share = Self::only_to_look(disk, index, settings);
-        share.dates = Dates::since(now);
+        share.dates = Dates::after(share.index.told_before(), now);
         share.tree.history().check_own_folders()?;
         share.take_up_locks(now)?;
         share.tree.recover(now)?;
@@ -190,6 +190,9 @@ impl Share {
     pub fn save_index(&self) -> Result<(), String> {
         // It was told when they could not.
         let _ = self.properties.catch_up();
+        if let Some(told) = self.dates.take_unsaved() {
+            self.index.note_told(told);
+        }
         self.index.save().map_err(|error| error.to_string())
     }
 

@@ -50,6 +50,9 @@ const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about-1");
 /// The key of the share that the index belongs to, in [`ABOUT`].
 const SHARE: &str = "share";
 
+/// The key of what was told, in [`ABOUT`].
+const TOLD: &str = "told";
+
 /// How many bytes an entry takes.
 const BYTES: usize = 97;
 
@@ -75,12 +78,21 @@ pub struct Remembered {
 /// What is known of the date of a version, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateKnown {
-    /// Nothing: another program wrote it.
+    /// Nothing yet: another program wrote it.
     Unknown,
     /// No other version at the name that this number stands for was told with it.
     Exact(u64),
     /// Another version may have been told with it.
     Shared,
+}
+
+/// What a process leaves to the next of the dates that it told, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldBefore {
+    /// The latest.
+    pub latest: i64,
+    /// The seconds that the clock has gone through twice: the first and the last.
+    pub twice: Option<(i64, i64)>,
 }
 
 /// A form of tag.
@@ -124,6 +136,7 @@ struct Changes {
     /// Whether there was too much to be written: then the database is to forget all files first.
     files_were_lost: bool,
     locks: HashMap<Box<str>, Option<Box<[u8]>>>,
+    told: Option<ToldBefore>,
 }
 
 /// Whose an index is: where the share lies, and the file system and inode of its folder. A folder that was moved is still the same share,
@@ -238,6 +251,13 @@ impl Index {
         self.memory.insert(inode, remembered);
     }
 
+    /// Remembers what was found out about the date of a file in this state, if the rest of what is remembered of it is settled.
+    pub fn note_date(&self, stamp: &Stamp, date: DateKnown) {
+        if let Some(known) = self.recall(stamp).filter(|known| known.date == DateKnown::Unknown) {
+            self.remember(Remembered { date, ..known });
+        }
+    }
+
     /// Forgets a file, because it may have changed in a way that its stamp does not show.
     pub fn forget(&self, inode: u64) {
         if self.memory.contains_key(&inode) || self.load(inode).is_some() {
@@ -260,6 +280,25 @@ impl Index {
                 unsaved.changes.locks.remove(token);
             }
         }
+    }
+
+    /// Remembers what was told, from when it is saved.
+    pub fn note_told(&self, told: ToldBefore) {
+        if self.database.is_kept() {
+            self.lock().changes.told = Some(told);
+        }
+    }
+
+    /// What an earlier process has told, as far as it is remembered.
+    pub fn told_before(&self) -> Option<ToldBefore> {
+        if !self.database.is_kept() {
+            return None;
+        }
+        let told = self.database.with(|database| {
+            let about = database.begin_read()?.open_table(ABOUT)?;
+            Ok(about.get(TOLD)?.and_then(|told| ToldBefore::from_bytes(told.value())))
+        });
+        told.ok().flatten()
     }
 
     /// The locks that were remembered.
@@ -344,6 +383,9 @@ impl Index {
                     };
                 }
             }
+            if let Some(told) = changes.told {
+                transaction.open_table(ABOUT)?.insert(TOLD, told.to_bytes().as_slice())?;
+            }
             transaction.commit()?;
             Ok(())
         })
@@ -389,7 +431,7 @@ impl Index {
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.locks.is_empty() && !self.files_were_lost
+        self.files.is_empty() && self.locks.is_empty() && self.told.is_none() && !self.files_were_lost
     }
 
     /// What is newer stays; so where that was too much, nothing older is known of files any more.
@@ -400,6 +442,7 @@ impl Changes {
                 self.files.entry(inode).or_insert(remembered);
             }
         }
+        self.told = self.told.or(older.told);
         for (token, lock) in older.locks {
             self.locks.entry(token).or_insert(lock);
         }
@@ -503,6 +546,25 @@ impl Remembered {
     }
 }
 
+impl ToldBefore {
+    fn to_bytes(self) -> [u8; 24] {
+        // That from which nothing reaches to before it is no time at all.
+        let (from, to) = self.twice.unwrap_or((i64::MAX, i64::MIN));
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.latest.to_le_bytes());
+        bytes[8..16].copy_from_slice(&from.to_le_bytes());
+        bytes[16..].copy_from_slice(&to.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (latest, rest) = bytes.split_first_chunk()?;
+        let (from, rest) = rest.split_first_chunk()?;
+        let (from, to) = (i64::from_le_bytes(*from), i64::from_le_bytes(rest.try_into().ok()?));
+        Some(Self { latest: i64::from_le_bytes(*latest), twice: (from <= to).then_some((from, to)) })
+    }
+}
+
 /// What an error of the database is to whoever asked.
 pub(super) fn failed(operation: &'static str, error: redb::Error) -> DiskError {
     let is_full = matches!(&error, redb::Error::Io(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
@@ -581,6 +643,18 @@ mod tests {
             held.commit().expect("committed");
             save.join().expect("no panic")
         })
+    }
+
+    #[test]
+    fn what_was_told_is_known_to_the_next_process() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (latest, twice) in [(1000, None), (1, Some((-400, 1000)))] {
+            let index = opened(folder.path());
+            index.note_told(ToldBefore { latest, twice });
+            index.save().expect("saved");
+            drop(index);
+            assert_eq!(opened(folder.path()).told_before(), Some(ToldBefore { latest, twice }));
+        }
     }
 
     /// A lock that is given back while it is being saved is not there after a restart.
