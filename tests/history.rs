@@ -701,9 +701,10 @@ fn the_history_takes_no_more_than_its_share() {
     age(&server, "a.bin");
     server.stop();
     server.start_again();
-    eventually(Duration::from_secs(20), "the history to shrink to its share", || {
+    // Until then versions go, and may be gone between the list of them and the answer.
+    eventually(Duration::from_secs(60), "the history to shrink to its share", || {
         let kept: usize = server.kept_files().iter().map(|(_, content)| content.len()).sum();
-        (kept <= 7 * 1024 * 1024).then_some(())
+        (kept <= 64 * 1024 * 1024 / 10).then_some(())
     });
     assert!(server.versions("/a.bin").0.remove(0).content == newest);
 }
