@@ -649,8 +649,11 @@ fn checksums_are_worked_out_for_who_asks() {
     server.write("d/a.txt", "hello");
     server.put("/d/b.txt").body("hello").expect(201);
     let of_hello = "SHA1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d MD5:5d41402abc4b2a76b9719d911017c592";
-    for path in ["/d/a.txt", "/d/b.txt"] {
+    let paths = ["/d/a.txt", "/d/b.txt"];
+    for path in paths {
         assert!(server.get(path).expect(200).header("oc-checksum").is_none(), "nobody has asked yet");
+    }
+    for path in paths {
         let told = || checksums(&server, path);
         crate::harness::eventually(std::time::Duration::from_secs(10), "a tag that stays", told);
         assert_eq!(told().as_deref(), Some(of_hello));
@@ -664,6 +667,24 @@ fn checksums_are_worked_out_for_who_asks() {
     assert_ne!(checksums(&server, "/d/a.txt").as_deref(), Some(of_hello));
     std::fs::File::create(server.local("d/large")).unwrap().set_len(100 << 20).unwrap();
     assert_eq!(checksums(&server, "/d/large"), None, "it is too large to be read for a listing");
+}
+
+/// What is worked out for whoever compares takes no room from what people note, and stands in nobody's way.
+#[test]
+fn checksums_take_no_room_from_properties() {
+    let server = Server::with("--properties-bytes-max=1000").start();
+    for number in 0..50 {
+        server.write(format!("d/{number}.txt"), "text");
+    }
+    let body = format!("<D:propfind {NAMESPACES}><D:prop><oc:checksums/></D:prop></D:propfind>");
+    crate::harness::eventually(std::time::Duration::from_secs(10), "tags that stay", || {
+        let told = server.propfind("/d/", "1").xml(&body).expect(207).text();
+        (told.matches("SHA1:").count() == 50).then_some(())
+    });
+    let value = "x".repeat(300);
+    server.note("/d/1.txt", &format!("<t:a>{value}</t:a>"));
+    server.copying("/d/1.txt", "/d/2.txt").expect(204);
+    assert_eq!(server.properties("/d/2.txt", "<t:a/>").value("{urn:t}a"), value);
 }
 
 #[track_caller]

@@ -15,6 +15,7 @@ use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
 use crate::share::outcome::{Outcome, Refusal};
 use crate::share::{Kind, Listed, Notes, Share, Target};
 
@@ -139,7 +140,7 @@ impl Wants {
     fn new(what: &Propfind) -> Self {
         let names = match what {
             Propfind::AllProp { include } => include,
-            Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: false },
+            Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: true },
             Propfind::Prop(names) => names,
         };
         let lives: Vec<_> = names.iter().map(Live::of).collect();
@@ -149,7 +150,7 @@ impl Wants {
             tags: is_all || has(&[Live::Etag, Live::Checksums]),
             room: has(&[Live::QuotaAvailable, Live::QuotaUsed]),
             checksums: has(&[Live::Checksums]),
-            notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName, Live::Checksums]),
+            notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName]),
         }
     }
 }
@@ -263,9 +264,9 @@ impl<'a> Answer<'a> {
             None => Vec::new(),
         };
         let locks = if self.has_locks { self.locks_on(&path()) } else { Vec::new() };
-        let checksums =
-            Notes::checksums(&notes, resource.tag.as_ref()).or_else(|| self.work_out_checksums(resource, &path));
-        let notes: Vec<_> = notes.into_iter().filter(|note| !Notes::are_our_own(note.name())).collect();
+        let asked_of = resource.tag.as_ref().filter(|_| self.question.wants.checksums && resource.kind == Kind::File);
+        let checksums = asked_of
+            .and_then(|tag| self.share.checksums(tag).or_else(|| self.work_out_checksums(resource, tag, &path)));
         if self.date.0 != resource.modified.seconds() {
             self.date = (resource.modified.seconds(), http_date::format(resource.modified));
         }
@@ -287,10 +288,17 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
-    /// The checksums of a file that came without any: those of a small one, as long as not too much was read for this answer. They are noted,
+    /// The checksums of a file that came without any: those of a small one, as long as not too much was read for this answer. They are kept,
     /// so that they are worked out once.
-    fn work_out_checksums(&mut self, resource: &Listed, path: impl Fn() -> SharePath) -> Option<String> {
-        let tag = resource.tag.as_ref().filter(|_| self.question.wants.checksums && resource.kind == Kind::File)?;
+    fn work_out_checksums(
+        &mut self,
+        resource: &Listed,
+        tag: &EntityTag,
+        path: impl Fn() -> SharePath,
+    ) -> Option<Arc<str>> {
+        if matches!(self.question.what, Propfind::PropName) {
+            return None;
+        }
         let left = self.left_to_read.checked_sub(resource.size)?;
         let path = path();
         let Ok(Target::File(content, identity)) = self.share.read(&path, self.now) else { return None };
@@ -301,9 +309,8 @@ impl<'a> Answer<'a> {
         let mut checker = Checker::of_checksums();
         self.share.read_identified(&content, &identity, |bytes| checker.update(bytes)).then_some(())?;
         let checksums = checker.finish().ok().flatten()?;
-        // They are right whether or not this can be noted.
-        let _ = self.share.note_checksums(&path, tag, &checksums);
-        Some(checksums)
+        self.share.keep_checksums(tag, &checksums);
+        Some(checksums.into())
     }
 
     fn locks_on(&self, path: &SharePath) -> Vec<ToldLock> {

@@ -89,15 +89,12 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed).await?;
     let source = Source { verbs, body, pace: Pace::of_upload(&verbs.settings), watch, changed };
-    let path = plan.path.clone();
     let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
     };
     if let Some(checksums) = checksums {
-        let tag = stored.tag.clone();
-        // The upload is stored whether or not this can be noted; what is not noted is not told.
-        let _ = verbs.ask(move |share| share.note_checksums(&path, &tag, &checksums)).await;
+        verbs.share.keep_checksums(&stored.tag, &checksums);
     }
     Ok(reply::stored(&asked.path, &stored, now()))
 }

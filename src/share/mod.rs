@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
+use crate::store::checksums::Checksums;
 use crate::store::commit::{LastLink, Tree};
 use crate::store::disk::{Abilities, Disk, DiskError};
 use crate::store::history::{History, KeepLimits};
@@ -102,6 +103,7 @@ pub struct Share {
     tree: Tree,
     index: Index,
     properties: Properties,
+    checksums: Checksums,
     /// Whether notes did not follow the last change that they should have followed.
     notes_stay_behind: AtomicBool,
     locks: LockTable,
@@ -143,6 +145,7 @@ impl Share {
         Self {
             tree: Tree::new(disk, history),
             properties: index.properties(settings.syncs, settings.properties),
+            checksums: index.checksums(),
             notes_stay_behind: AtomicBool::new(false),
             index,
             locks: LockTable::new(),
@@ -193,6 +196,8 @@ impl Share {
         if let Some(told) = self.dates.take_unsaved() {
             self.index.note_told(told);
         }
+        // The index says why nothing can be saved.
+        let _ = self.checksums.save();
         self.index.save().map_err(|error| error.to_string())
     }
 

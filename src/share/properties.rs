@@ -22,14 +22,8 @@ use super::judge::{Deed, Looked};
 use super::listing::Listed;
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 
-/// What the namespaces of noclobber's own notes begin with. No client sets a property in them, nor hears of one.
+/// What the namespaces begin with that are noclobber's own. No client sets a property in them.
 const OUR_OWN: &str = "urn:noclobber:";
-
-/// The namespace of what is noted of a file.
-const OF_FILES: &str = "urn:noclobber:note";
-
-/// The note of the checksums of a file: the tag of the version, and the checksums.
-const CHECKSUMS: &str = "checksums";
 
 /// The permission bits that Apache's `executable` property stands for.
 const EXECUTABLE: u32 = 0o111;
@@ -57,22 +51,14 @@ impl Notes {
         !self.0.has_any(&SharePath::root()).unwrap_or(true)
     }
 
-    /// The dead properties of a resource, and what noclobber itself noted.
+    /// The dead properties of a resource.
     pub fn of(&self, path: &SharePath) -> Outcome<Vec<DeadProperty>> {
         Ok(self.0.of(path)?)
     }
 
-    /// Whether notes of this name are noclobber's own: no client sets them, nor hears of them.
+    /// Whether properties of this name are noclobber's own: no client sets them.
     pub fn are_our_own(name: &PropertyName) -> bool {
         name.namespace().get(..OUR_OWN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OUR_OWN))
-    }
-
-    /// The checksums of this very version.
-    pub fn checksums(notes: &[DeadProperty], tag: Option<&EntityTag>) -> Option<String> {
-        let note = notes.iter().find(|note| *note.name() == PropertyName::new(OF_FILES, CHECKSUMS))?;
-        let text = note.text()?;
-        let (of, checksums) = text.split_once(' ')?;
-        (of == tag?.to_string()).then(|| checksums.to_owned())
     }
 }
 
@@ -120,21 +106,14 @@ impl Share {
         Ok(Space { free, ..space })
     }
 
-    /// The checksums of this very version, if they were noted.
-    pub(super) fn checksums(&self, path: &SharePath, tag: &EntityTag) -> Option<String> {
-        let path = self.spelled(path).ok()?;
-        let notes = self.notes().ok()?.of(&path).ok()?;
-        Notes::checksums(&notes, Some(tag))
+    /// The checksums of the version with this tag, as they came with an upload or were worked out, if they are known.
+    pub fn checksums(&self, tag: &EntityTag) -> Option<Arc<str>> {
+        self.checksums.of(tag)
     }
 
-    /// Notes the checksums of a version, as they came with its upload or were worked out. They are told for as long as it is there.
-    pub fn note_checksums(&self, path: &SharePath, tag: &EntityTag, checksums: &str) -> Outcome<()> {
-        let path = self.spelled(path)?;
-        let xml = format!("<n:{CHECKSUMS} xmlns:n=\"{OF_FILES}\">{tag} {checksums}</n:{CHECKSUMS}>");
-        let note = DeadProperty::new(PropertyName::new(OF_FILES, CHECKSUMS), xml);
-        // What is too much is not noted, and so not told.
-        let _ = self.properties.note_soon(&path, note)?;
-        Ok(())
+    /// Keeps the checksums of the version with this tag. They are told for as long as there is room for them.
+    pub fn keep_checksums(&self, tag: &EntityTag, checksums: &str) {
+        self.checksums.keep(tag, checksums);
     }
 
     /// Changes properties: all of them, or none.

@@ -52,8 +52,8 @@ pub struct Content {
     hash: Option<ContentHash>,
     /// Whether it is told with a strong tag.
     is_strong: bool,
-    /// What was noted of its checksums.
-    checksums: Option<String>,
+    /// Its checksums, if they are known.
+    checksums: Option<Arc<str>>,
 }
 
 impl Content {
@@ -149,7 +149,8 @@ impl Share {
         match opened {
             Ok(Opened::File(file, status)) => {
                 let identity = self.recall(path, &status.stamp, Effort::HashSmall, now)?;
-                Some(Ok(self.content(path, file, identity)))
+                let checksums = self.checksums.of_now(&identity.validators.shown)?;
+                Some(Ok(self.content(file, identity, checksums)))
             }
             opened => Some(self.answer(path, opened, Effort::HashSmall, now)),
         }
@@ -225,14 +226,14 @@ impl Share {
             Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
             Opened::File(file, status) => {
                 let identity = self.identify(path, &file, &status, effort, now)?;
-                Ok(self.content(path, file, identity))
+                let checksums = self.checksums(&identity.validators.shown);
+                Ok(self.content(file, identity, checksums))
             }
         }
     }
 
     /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
-    fn content(&self, path: &SharePath, file: File, identity: Identity) -> Target {
-        let checksums = self.checksums(path, &identity.validators.shown);
+    fn content(&self, file: File, identity: Identity, checksums: Option<Arc<str>>) -> Target {
         let content = Content { checksums, ..self.content_of(file, &identity) };
         Target::File(Box::new(content), Box::new(identity))
     }

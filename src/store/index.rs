@@ -2,7 +2,7 @@
 //!
 //! What is remembered of files is a cache. An entry speaks of one stamp and of nothing else, so a file that has changed has none; and losing
 //! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
-//! then. Locks are bytes here: what they mean is for the share to know. [`Properties`] lie in the same database.
+//! then. Locks are bytes here: what they mean is for the share to know. [`Properties`] and [`Checksums`] lie in the same database.
 
 mod database;
 mod journal;
@@ -21,6 +21,7 @@ use redb::{ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDef
 use crate::model::content_hash::ContentHash;
 use crate::model::stamp::Stamp;
 
+use super::checksums::Checksums;
 use super::disk::{Cause, DiskError};
 use super::properties::{Properties, PropertyLimits};
 pub(super) use database::StateDatabase;
@@ -225,6 +226,11 @@ impl Index {
     /// The dead properties, in the same database.
     pub fn properties(&self, syncs: bool, limits: PropertyLimits) -> Properties {
         Properties::new(Arc::clone(&self.database), syncs && self.database.is_kept(), limits)
+    }
+
+    /// The checksums of contents, in the same database.
+    pub fn checksums(&self) -> Checksums {
+        Checksums::new(Arc::clone(&self.database))
     }
 
     /// What is remembered of a file in exactly this state.

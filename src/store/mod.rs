@@ -1,5 +1,6 @@
 //! Floor 1: the disk. Synchronous. Knows the model and nothing else.
 
+pub mod checksums;
 pub mod commit;
 pub mod disk;
 pub mod history;

@@ -220,17 +220,7 @@ impl Properties {
 
     /// Changes the properties of a resource, in one step whoever else changes them.
     pub fn update(&self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>)) -> Result<Noted> {
-        self.change(self.durability(), |rows| rows.update(path, update))
-    }
-
-    /// Notes one property in place of the one of its name. It comes to the disk with the next change that does: nobody waits for it.
-    pub fn note_soon(&self, path: &SharePath, property: DeadProperty) -> Result<Noted> {
-        self.change(Durability::None, |rows| {
-            rows.update(path, |properties| {
-                properties.retain(|other| other.name() != property.name());
-                properties.push(property);
-            })
-        })
+        self.change(|rows| rows.update(path, update))
     }
 
     /// Whether a copy of what is noted on a resource, in place of what is noted on the other, is not too much.
@@ -267,7 +257,7 @@ impl Properties {
         if !self.concerns_any(&what) {
             return Ok(Noted::Done);
         }
-        let followed = self.change(self.durability(), |rows| rows.follow(&what));
+        let followed = self.change(|rows| rows.follow(&what));
         if followed.is_err() {
             let mut books = self.books();
             if books.waiting.len() == WAITING_MAX {
@@ -286,7 +276,7 @@ impl Properties {
         if self.is_up_to_date() {
             return Ok(());
         }
-        self.change(self.durability(), |_| Ok(Noted::Done)).map(drop)
+        self.change(|_| Ok(Noted::Done)).map(drop)
     }
 
     /// Whether nothing waits to be followed.
@@ -365,25 +355,21 @@ impl Properties {
         if gone.is_empty() {
             return Ok(());
         }
-        let forgotten = self.change(self.durability(), |rows| {
+        let forgotten = self.change(|rows| {
             gone.iter().try_for_each(|of| rows.take_kept(of).map(drop))?;
             Ok(Noted::Done)
         });
         forgotten.map(drop)
     }
 
-    fn durability(&self) -> Durability {
-        if self.syncs { Durability::Immediate } else { Durability::None }
-    }
-
     /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written.
-    fn change(&self, durability: Durability, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
+    fn change(&self, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
         let mut books = self.books();
         let Books { bytes: counted, waiting, names, .. } = &mut *books;
         let changed = self.on_disk(|| {
             self.database.with(|database| {
                 let mut writing = database.begin_write()?;
-                writing.set_durability(durability)?;
+                writing.set_durability(if self.syncs { Durability::Immediate } else { Durability::None })?;
                 let (table, kept) = (writing.open_table(PROPERTIES)?, writing.open_table(KEPT)?);
                 let bytes = match *counted {
                     Some(bytes) => bytes,
@@ -772,7 +758,7 @@ mod tests {
 
     fn note(properties: &Properties, at: &str) {
         let note = DeadProperty::new(PropertyName::new("urn:t", "a"), format!("<a>{at}</a>"));
-        assert_eq!(properties.note_soon(&path(at), note).expect("noted"), Noted::Done);
+        assert_eq!(properties.update(&path(at), |notes| *notes = vec![note]).expect("noted"), Noted::Done);
     }
 
     fn follow(properties: &Properties, what: Following) {
