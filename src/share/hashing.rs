@@ -87,11 +87,12 @@ impl Share {
         let look = |place: &SharePath| {
             Some(self.tree.steadily_beside(place, || disk.open_path(&disk.root()?, place.as_bytes())))
         };
+        let is_hashed = |place: &SharePath, stamp: &Stamp| Some(self.recall(place, stamp, Effort::Hash, now).is_some());
         let places = self.places_asked_for_content(path, also, precondition, now)?;
-        Ok(self.unhashed_of(&places, look, now)?.unwrap_or_default())
+        Ok(self.unhashed_of(&places, look, is_hashed)?.unwrap_or_default())
     }
 
-    /// As [`Share::unhashed`], if that takes no waiting and only a look or two; `None` otherwise.
+    /// As [`Share::unhashed`], if that takes no waiting, only a look or two and nothing of the database; `None` otherwise.
     pub fn unhashed_now(
         &self,
         path: &SharePath,
@@ -115,21 +116,29 @@ impl Share {
             return None;
         }
         let places = self.places_asked_for_content(path, also, precondition, now).ok()?;
-        if places.len() > AT_ONCE_MAX { None } else { self.unhashed_of(&places, look, now).ok()? }
+        // What is not known in memory may be in the database.
+        let is_hashed =
+            |place: &SharePath, stamp: &Stamp| self.recall_now(place, stamp, Effort::Hash, now).map(|_| true);
+        if places.len() > AT_ONCE_MAX { None } else { self.unhashed_of(&places, look, is_hashed).ok()? }
     }
 
     fn unhashed_of(
         &self,
         places: &[SharePath],
         look: impl Fn(&SharePath) -> Option<Result<Opened>>,
-        now: Timestamp,
+        is_hashed: impl Fn(&SharePath, &Stamp) -> Option<bool>,
     ) -> Outcome<Option<Vec<Unhashed>>> {
         let mut found = Vec::new();
         for place in places {
             let Some(opened) = look(place) else { return Ok(None) };
             let Ok(Opened::File(file, status)) = opened else { continue };
-            if !self.is_large(&status.stamp) || self.recall(place, &status.stamp, Effort::Hash, now).is_some() {
+            if !self.is_large(&status.stamp) {
                 continue;
+            }
+            match is_hashed(place, &status.stamp) {
+                None => return Ok(None),
+                Some(true) => continue,
+                Some(false) => {}
             }
             if found.len() == OF_ONE_REQUEST_MAX {
                 return Err(Refusal::Overloaded.into());

@@ -157,9 +157,30 @@ impl Share {
 
     /// What is remembered of a file in this state, if it is enough.
     pub(super) fn recall(&self, path: &SharePath, stamp: &Stamp, effort: Effort, now: Timestamp) -> Option<Identity> {
-        let known = self.index.recall(stamp)?;
-        let enough = effort != Effort::Hash || known.hash.is_some();
-        enough.then(|| self.identity(path, stamp, &known, now))
+        self.enough(path, stamp, self.index.recall(stamp)?, effort, now)
+    }
+
+    /// As [`Share::recall`], without the disk.
+    pub(super) fn recall_now(
+        &self,
+        path: &SharePath,
+        stamp: &Stamp,
+        effort: Effort,
+        now: Timestamp,
+    ) -> Option<Identity> {
+        self.enough(path, stamp, self.index.recall_now(stamp)?, effort, now)
+    }
+
+    fn enough(
+        &self,
+        path: &SharePath,
+        stamp: &Stamp,
+        known: Remembered,
+        effort: Effort,
+        now: Timestamp,
+    ) -> Option<Identity> {
+        let is_enough = effort != Effort::Hash || known.hash.is_some();
+        is_enough.then(|| self.identity(path, stamp, &known, now))
     }
 
     /// The tag of a file in this state, if it is remembered.

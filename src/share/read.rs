@@ -137,7 +137,7 @@ impl Share {
         self.read_with(path, Effort::Hash, now)
     }
 
-    /// As [`Share::read`], if that needs no waiting and no hashing; `None` otherwise.
+    /// As [`Share::read`], if that needs no waiting, no hashing and nothing of the database; `None` otherwise.
     pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
         let disk = self.tree.disk();
         // Where one file may have several paths, finding the right one takes its time.
@@ -148,7 +148,7 @@ impl Share {
         let opened = self.tree.steadily_now(self.tree.slot(path), || disk.open_path(&disk.root()?, path.as_bytes()))?;
         match opened {
             Ok(Opened::File(file, status)) => {
-                let identity = self.recall(path, &status.stamp, Effort::HashSmall, now)?;
+                let identity = self.recall_now(path, &status.stamp, Effort::HashSmall, now)?;
                 let checksums = self.checksums.of_now(&identity.validators.shown)?;
                 Some(Ok(self.content(file, identity, checksums)))
             }

@@ -238,10 +238,16 @@ impl Index {
         self.recall_unsettled(stamp).filter(|remembered| remembered.is_settled)
     }
 
+    /// As [`Index::recall`], without the disk: what is only in the database is not found.
+    pub fn recall_now(&self, stamp: &Stamp) -> Option<Remembered> {
+        let remembered = self.memory.get(&stamp.id.inode)?;
+        (remembered.stamp == *stamp && remembered.is_settled).then_some(remembered)
+    }
+
     /// As [`Index::recall`], also where it is still to be found out whether the content is the same.
     pub fn recall_unsettled(&self, stamp: &Stamp) -> Option<Remembered> {
         let inode = stamp.id.inode;
-        let remembered = self.recall_or(inode, || self.load(inode))?;
+        let remembered = self.recall_or(inode, || self.load(inode).ok().flatten())?;
         (remembered.stamp == *stamp).then_some(remembered)
     }
 
@@ -266,7 +272,8 @@ impl Index {
 
     /// Forgets a file, because it may have changed in a way that its stamp does not show.
     pub fn forget(&self, inode: u64) {
-        if self.memory.contains_key(&inode) || self.load(inode).is_some() {
+        // What cannot be known now may be there.
+        if self.memory.contains_key(&inode) || !matches!(self.load(inode), Ok(None)) {
             self.note(inode, None);
         }
         // Also what is just being loaded is not kept.
@@ -314,6 +321,7 @@ impl Index {
     }
 
     fn lock_rows(&self) -> Result<Vec<LockRow>, redb::Error> {
+        self.database.wait_until_open();
         let rows = self.database.with_what_there_is(|database| {
             let reading = database.begin_read()?;
             let table = match reading.open_table(LOCKS) {
@@ -397,26 +405,29 @@ impl Index {
         })
     }
 
-    fn load(&self, inode: u64) -> Option<Remembered> {
+    /// What is remembered of a file on the disk, or on its way to it. Nobody waits for a database that is being opened again.
+    fn load(&self, inode: u64) -> Result<Option<Remembered>, redb::Error> {
         if !self.database.is_kept() {
-            return None;
+            return Ok(None);
         }
         {
             let unsaved = self.lock();
             for changes in [&unsaved.changes, &*unsaved.being_saved] {
                 if let Some(remembered) = changes.files.get(&inode) {
-                    return *remembered;
+                    return Ok(*remembered);
                 }
                 if changes.files_were_lost {
-                    return None;
+                    return Ok(None);
                 }
             }
         }
-        let loaded = self.database.with(|database| {
-            let files = database.begin_read()?.open_table(FILES)?;
+        self.database.with_now(|database| {
+            let files = match database.begin_read()?.open_table(FILES) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                files => files?,
+            };
             Ok(files.get(inode)?.and_then(|bytes| Remembered::from_bytes(bytes.value())))
-        });
-        loaded.ok().flatten()
+        })
     }
 
     fn note(&self, inode: u64, remembered: Option<Remembered>) {
@@ -574,7 +585,12 @@ impl ToldBefore {
 /// What an error of the database is to whoever asked.
 pub(super) fn failed(operation: &'static str, error: redb::Error) -> DiskError {
     let is_full = matches!(&error, redb::Error::Io(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
-    let cause = if is_full { Cause::NoSpace } else { Cause::Failed };
+    let cause = match &error {
+        // It is being opened again.
+        redb::Error::DatabaseClosed => Cause::TooManyOpen,
+        _ if is_full => Cause::NoSpace,
+        _ => Cause::Failed,
+    };
     DiskError { operation, name: String::new(), cause, message: error.to_string() }
 }
 
@@ -624,6 +640,7 @@ impl fmt::Debug for Index {
 #[cfg(test)]
 mod tests {
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
 
@@ -727,7 +744,7 @@ mod tests {
         let load_while = |meanwhile: &dyn Fn()| {
             index.memory.clear();
             index.recall_or(inode, || {
-                let loaded = index.load(inode);
+                let loaded = index.load(inode).expect("loaded");
                 meanwhile();
                 loaded
             });
@@ -736,6 +753,34 @@ mod tests {
         assert_eq!(index.recall(&known(2).stamp), Some(known(2)));
         load_while(&|| index.forget(inode));
         assert_eq!(index.recall(&known(2).stamp), None);
+    }
+
+    /// While the database is closed or opened again nobody who only looks for a file waits for that, and what is to be forgotten is forgotten there
+    /// later.
+    #[test]
+    fn a_database_that_is_not_open_is_a_miss() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = opened(folder.path());
+        index.remember(known(1));
+        index.save().expect("saved");
+        index.memory.clear();
+        let held = index.database.hold();
+        thread::scope(|scope| {
+            let (looked, has_looked) = std::sync::mpsc::channel();
+            let index = &index;
+            scope.spawn(move || {
+                let found = index.recall(&known(1).stamp);
+                index.forget(known(1).stamp.id.inode);
+                let _ = looked.send(found);
+            });
+            let looked = has_looked.recv_timeout(Duration::from_secs(10));
+            drop(held);
+            assert_eq!(looked, Ok(None));
+        });
+        assert_eq!(index.recall(&known(1).stamp), None);
+        index.save().expect("saved");
+        index.memory.clear();
+        assert_eq!(index.recall(&known(1).stamp), None);
     }
 
     /// What is on its way to the database is as well known as what waits for that and what is there, and so is what is to be forgotten.

@@ -211,6 +211,11 @@ impl Properties {
 
     /// What is noted now.
     pub fn snapshot(&self) -> Result<Snapshot> {
+        self.database.wait_until_open();
+        self.snapshot_now()
+    }
+
+    fn snapshot_now(&self) -> Result<Snapshot> {
         let opened = self.database.with_what_there_is(|database| match database.begin_read()?.open_table(PROPERTIES) {
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
             table => Ok(Some(table?)),
@@ -220,11 +225,13 @@ impl Properties {
 
     /// Changes the properties of a resource, in one step whoever else changes them.
     pub fn update(&self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>)) -> Result<Noted> {
+        self.database.wait_until_open();
         self.change(|rows| rows.update(path, update))
     }
 
     /// Whether a copy of what is noted on a resource, in place of what is noted on the other, is not too much.
     pub fn have_room_for_copy(&self, from: &SharePath, to: &SharePath, extent: Extent) -> Result<bool> {
+        self.database.wait_until_open();
         self.have_room_for(|table| Ok(bytes_of_copy(table, from, to, extent)?.saturating_sub(bytes_within(table, to)?)))
     }
 
@@ -239,7 +246,7 @@ impl Properties {
 
     fn have_room_for(&self, added: impl FnOnce(&ReadTable) -> Changed<u64>) -> Result<bool> {
         let counted = self.books().bytes;
-        let Some(table) = self.snapshot()?.table else { return Ok(true) };
+        let Some(table) = self.snapshot_now()?.table else { return Ok(true) };
         let is_room = || {
             let added = added(&table)?;
             if added == 0 {
@@ -276,6 +283,7 @@ impl Properties {
         if self.is_up_to_date() {
             return Ok(());
         }
+        self.database.wait_until_open();
         self.change(|_| Ok(Noted::Done)).map(drop)
     }
 
@@ -362,12 +370,13 @@ impl Properties {
         forgotten.map(drop)
     }
 
-    /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written.
+    /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written. Others wait for the books meanwhile, so a
+    /// database that is being opened again is not waited for.
     fn change(&self, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
         let mut books = self.books();
         let Books { bytes: counted, waiting, names, .. } = &mut *books;
         let changed = self.on_disk(|| {
-            self.database.with(|database| {
+            self.database.with_now(|database| {
                 let mut writing = database.begin_write()?;
                 writing.set_durability(if self.syncs { Durability::Immediate } else { Durability::None })?;
                 let (table, kept) = (writing.open_table(PROPERTIES)?, writing.open_table(KEPT)?);
