@@ -67,7 +67,9 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let verbs = Verbs::new(Arc::clone(&share), verb_settings(&config));
     let served = actix_rt::System::new().block_on(async {
         let stop = transport::stop_on_signals()?;
-        transport::serve(transport_settings(&config), listeners, move || verbs.clone(), stop).await
+        let served = transport::serve(transport_settings(&config), listeners, move || verbs.clone(), stop).await;
+        share.stop_hashing();
+        served
     });
     drop(watch);
     housekeeping.stop();

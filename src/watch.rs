@@ -270,6 +270,9 @@ fn wait<'a>(on: &Condvar, contents: MutexGuard<'a, Contents>, longest: Duration)
 fn give_hints(share: &Share, inbox: &Inbox) {
     while let Some(hints) = inbox.next_hints() {
         for hint in hints {
+            if !inbox.goes_on() {
+                return;
+            }
             share.noticed(&hint, Timestamp::from_system(SystemTime::now()));
         }
     }

@@ -231,6 +231,23 @@ fn an_upload_in_flight_is_told_when_its_target_changes() {
     }
 }
 
+/// The same where the file is so large that it is not hashed for an answer: it is hashed for the upload that depends on it.
+#[test]
+fn an_upload_in_flight_is_told_when_a_large_target_changes() {
+    let server = Server::with("--tag-threshold=65536").start();
+    server.put("/a.bin").body("x".repeat(300_000)).expect(201);
+    let tag = strong_tag(&server, "/a.bin");
+    assert!(!tag.starts_with("\"s"), "that of its content: {tag}");
+    let mut upload = server.connect();
+    upload.write(server.put("/a.bin").if_match(&tag).header("Content-Length", "1000000000").head());
+    upload.write(vec![b'x'; 100_000]);
+    fs::File::options().append(true).open(server.local("a.bin")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(!upload.is_answered_within(Duration::from_millis(1500)), "its content is the same");
+    fs::write(server.local("a.bin"), "y".repeat(300_000)).unwrap();
+    assert!(upload.is_answered_within(Duration::from_secs(30)), "not told while the upload is under way");
+    assert_eq!(upload.answer("PUT").expect(412).problem()["failed_header"], "If-Match");
+}
+
 /// The same for an upload that was to create a file: somebody else created it first.
 #[test]
 fn an_upload_in_flight_is_told_when_its_name_is_taken() {

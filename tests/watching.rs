@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use noclobber::model::content_hash::ContentHash;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::{ConditionalFields, Header, Precondition};
 use noclobber::model::stamp::Timestamp;
@@ -79,7 +80,7 @@ fn an_upload_is_told_when_a_program_closes_what_it_wrote() {
     upload.is_told(Header::IfMatch);
 }
 
-/// Its content has to be read to say whether it still is the version that was named; that is done when there is a hint of it.
+/// Its content has to be read to say whether it still is the version that was named: whoever wants to know it has it hashed when he is told.
 #[test]
 fn an_upload_that_replaces_a_large_file_is_told() {
     let large = "x".repeat(2 * THRESHOLD as usize);
@@ -89,13 +90,57 @@ fn an_upload_that_replaces_a_large_file_is_told() {
     let tag = EntityTag::of_content(&identity.hash.unwrap()).to_string();
     let fields = ConditionalFields { if_match: vec![tag.as_bytes()], ..Default::default() };
     let upload = shared.upload("large", &fields);
+    let look_again = || {
+        eventually(SOON, "a doubt", || upload.watch.is_in_doubt().then_some(()));
+        let (path, precondition) = (share_path("large"), Precondition::parse(&fields).unwrap());
+        for file in shared.share.unhashed(&path, None, &precondition, now()).unwrap() {
+            shared.share.hash(&file, &|| true, now()).unwrap();
+        }
+        shared.share.may_go_on(&path, &precondition, now())
+    };
     shared.write("beside", &large);
     fs::rename(shared.at("beside"), shared.at("large")).unwrap();
+    assert!(look_again().is_ok(), "the bytes are the same");
     shared.change_is_told("small");
     shared.change_is_told("small");
-    assert!(upload.told().is_none(), "the bytes are the same");
+    assert!(upload.told().is_none());
     fs::File::options().append(true).open(shared.at("large")).unwrap().write_all(b"y").unwrap();
-    upload.is_told(Header::IfMatch);
+    // Of one change there may be two hints.
+    let stop = eventually(SOON, "a stale upload", || look_again().err());
+    assert!(refuses(Some(&stop), Header::IfMatch), "{stop:?}");
+}
+
+/// Hints wait for no large file, however long it would take to read it, nor does whoever stops the server.
+#[test]
+fn a_large_file_delays_no_hint() {
+    let shared = Shared::with(&[("huge", ""), ("small", "1")]);
+    let watch = shared.watch();
+    let huge = fs::File::options().write(true).open(shared.at("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    drop(huge);
+    let of_some_content = EntityTag::of_content(&ContentHash::from_bytes([1; 32])).to_string();
+    let fields = ConditionalFields { if_match: vec![of_some_content.as_bytes()], ..Default::default() };
+    let upload = shared.upload("huge", &fields);
+    fs::File::options().append(true).open(shared.at("huge")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    eventually(SOON, "a doubt", || (upload.woken.load(Ordering::SeqCst) > 0).then_some(()));
+    shared.change_is_told("small");
+    assert!(upload.watch.is_in_doubt() && upload.told().is_none());
+    drop(watch);
+}
+
+/// Whatever is being hashed ends when the server stops, and what was not read to its end is not taken for known.
+#[test]
+fn hashing_ends_when_the_server_stops() {
+    let shared = Shared::with(&[("huge", "")]);
+    let huge = fs::File::options().write(true).open(shared.at("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    drop(huge);
+    std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| shared.share.read_hashed(&share_path("huge"), now()));
+        shared.share.stop_hashing();
+        let Ok(Target::File(_, identity)) = hashing.join().unwrap() else { panic!("it can be read") };
+        assert_eq!(identity.hash, None);
+    });
 }
 
 /// The folders that an upload asks for are made while it is on the list. Each of them is a change, and none of them makes it stale.

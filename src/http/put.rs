@@ -10,6 +10,7 @@ use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::{Bytes, BytesMut};
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -88,7 +89,9 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed).await?;
-    let source = Source { verbs, body, pace: Pace::of_upload(&verbs.settings), watch, changed };
+    let replaces = (plan.path.clone(), plan.precondition.clone());
+    let pace = Pace::of_upload(&verbs.settings);
+    let source = Source { verbs, body, pace, watch, changed, replaces, doubt: None };
     let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
@@ -176,6 +179,15 @@ async fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Result<Opti
     verbs.ask(move |share| Ok(Some(share.watch_upload(&path, &precondition, wake)))).await
 }
 
+/// Says that an upload in flight can no longer succeed, once the file that it depends on is hashed. What cannot be hashed now is hashed for the
+/// commit.
+async fn look_again(verbs: &Verbs, path: SharePath, precondition: Precondition) -> Result<(), Trouble> {
+    if verbs.have_hashed(&path, None, &precondition).await.is_err() {
+        return Ok(());
+    }
+    verbs.ask(move |share| share.may_go_on(&path, &precondition, now())).await
+}
+
 async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
     match timeout(TURN_WAIT, Arc::clone(&verbs.uploads).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
@@ -190,6 +202,10 @@ struct Source<'a> {
     pace: Pace,
     watch: Option<UploadWatch>,
     changed: Arc<Notify>,
+    /// What the upload is to replace.
+    replaces: (SharePath, Precondition),
+    /// The look that says whether the upload can still succeed, while it is in doubt; without it what is hashed for that is not wanted.
+    doubt: Option<LocalBoxFuture<'a, Result<(), Trouble>>>,
 }
 
 impl Source<'_> {
@@ -202,6 +218,14 @@ impl Source<'_> {
                     if let Some(stop) = self.watch.as_ref().and_then(UploadWatch::told) {
                         return Err(stop.into());
                     }
+                    if self.watch.as_ref().is_some_and(UploadWatch::is_in_doubt) {
+                        let (path, precondition) = self.replaces.clone();
+                        self.doubt = Some(Box::pin(look_again(self.verbs, path, precondition)));
+                    }
+                }
+                looked = async { self.doubt.as_mut().expect("it is there").await }, if self.doubt.is_some() => {
+                    self.doubt = None;
+                    looked?;
                 }
                 chunk = self.pace.next(self.body) => return Ok(chunk?),
             }

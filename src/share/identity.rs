@@ -307,7 +307,7 @@ impl Share {
         Identity { stamp: *stamp, validators, hash: None, is_busy: false }
     }
 
-    /// `None` if somebody began to write meanwhile, who is not to be kept waiting, or if nobody wants it any more.
+    /// `None` if somebody began to write meanwhile, who is not to be kept waiting, if nobody wants it any more, or if the server stops.
     fn hash_bytes(
         &self,
         file: &File,
@@ -330,7 +330,7 @@ impl Share {
             }
             hasher.update(&buffer[..count]);
             offset += count as u64;
-            if offset.is_multiple_of(1 << 20) && !(is_quiet() && is_wanted()) {
+            if offset.is_multiple_of(1 << 20) && !(is_quiet() && is_wanted() && !self.hashing.are_closed()) {
                 return Ok(None);
             }
         }

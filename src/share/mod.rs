@@ -213,13 +213,19 @@ impl Share {
         Ok(gone)
     }
 
+    /// Ends the hashing of large files, whoever wants it, and lets none begin: nobody waits for it when the server stops.
+    pub fn stop_hashing(&self) {
+        self.hashing.stop();
+    }
+
     /// Ends in good order.
     pub fn close(&self) -> outcome::Outcome<()> {
         self.tree.history().note_last_time();
         Ok(self.tree.close()?)
     }
 
-    /// Takes a hint: forgets what it speaks of, looks, and tells the uploads in flight whose validator has gone stale.
+    /// Takes a hint: forgets what it speaks of, looks, and tells the uploads in flight whose validator has gone stale, or may have. No large file is
+    /// hashed.
     pub fn noticed(&self, hint: &Hint, now: Timestamp) {
         self.hints.count(hint);
         if let Hint::Path(path) = hint
@@ -228,13 +234,12 @@ impl Share {
         {
             self.index.forget(status.stamp.id.inode);
         }
-        // A large file was changed if there is a hint of it, so that its content is worth reading.
-        self.tell_uploads(hint, Effort::Hash, now);
+        self.tell_uploads(hint, now);
     }
 
     /// Nothing is held while an upload is judged that a commit would wait for.
-    fn tell_uploads(&self, hint: &Hint, effort: Effort, now: Timestamp) {
-        self.uploads.recheck(hint, |path, precondition| self.gone_stale(path, precondition, effort, now));
+    fn tell_uploads(&self, hint: &Hint, now: Timestamp) {
+        self.uploads.recheck(hint, |path, precondition| self.judge_in_flight(path, precondition, now));
     }
 
     /// The path that the disk has for what is to be changed: all that is kept by path goes by it. A link at its end is meant itself.

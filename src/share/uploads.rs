@@ -28,14 +28,48 @@ pub struct UploadWatch {
 struct InFlight {
     path: SharePath,
     precondition: Precondition,
-    told: Mutex<Option<Stop>>,
+    news: Mutex<News>,
     wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What an upload in flight has been told of its condition.
+#[derive(Debug, Default)]
+enum News {
+    #[default]
+    Nothing,
+    InDoubt,
+    Stale(Stop),
+}
+
+/// What has become of the condition of an upload in flight.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// It holds, as far as can be said.
+    Holds,
+    /// A large file has to be hashed to say so.
+    InDoubt,
+    /// It does not, and this is why.
+    Stale(Stop),
 }
 
 impl UploadWatch {
     /// Why the upload can no longer succeed, if it was told.
     pub fn told(&self) -> Option<Stop> {
-        lock(&self.upload.told).clone()
+        match &*lock(&self.upload.news) {
+            News::Stale(stop) => Some(stop.clone()),
+            News::Nothing | News::InDoubt => None,
+        }
+    }
+
+    /// Whether it takes the hash of a large file to say whether the upload can still succeed. Each doubt is told once; whoever is told has the
+    /// file hashed and asks [`Share::may_go_on`](super::Share::may_go_on).
+    pub fn is_in_doubt(&self) -> bool {
+        let mut news = lock(&self.upload.news);
+        let is_in_doubt = matches!(*news, News::InDoubt);
+        if is_in_doubt {
+            *news = News::Nothing;
+        }
+        is_in_doubt
     }
 }
 
@@ -48,13 +82,13 @@ impl Uploads {
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> UploadWatch {
         let (path, precondition) = (path.clone(), precondition.clone());
-        let upload = Arc::new(InFlight { path, precondition, told: Mutex::default(), wake });
+        let upload = Arc::new(InFlight { path, precondition, news: Mutex::default(), wake });
         lock(&self.by_path).entry(folded(&upload.path)).or_default().push(Arc::clone(&upload));
         UploadWatch { uploads: Arc::clone(self), upload }
     }
 
-    /// Judges again every upload that a hint speaks of and that was not told yet; `judge` says why it can no longer succeed.
-    pub(super) fn recheck(&self, hint: &Hint, judge: impl Fn(&SharePath, &Precondition) -> Option<Stop>) {
+    /// Judges again every upload that a hint speaks of and that was not told yet that it can no longer succeed.
+    pub(super) fn recheck(&self, hint: &Hint, judge: impl Fn(&SharePath, &Precondition) -> Judged) {
         let concerned: Vec<_> = {
             let by_path = lock(&self.by_path);
             if by_path.is_empty() {
@@ -62,13 +96,15 @@ impl Uploads {
             }
             let top = hint.top().map(folded).unwrap_or_default();
             let all = by_path.iter().filter(|(path, _)| hint.concerns(&top, path)).flat_map(|(_, uploads)| uploads);
-            all.filter(|upload| lock(&upload.told).is_none()).map(Arc::clone).collect()
+            all.filter(|upload| !matches!(*lock(&upload.news), News::Stale(_))).map(Arc::clone).collect()
         };
         for upload in concerned {
-            if let Some(stop) = judge(&upload.path, &upload.precondition) {
-                *lock(&upload.told) = Some(stop);
-                (upload.wake)();
-            }
+            *lock(&upload.news) = match judge(&upload.path, &upload.precondition) {
+                Judged::Holds => continue,
+                Judged::InDoubt => News::InDoubt,
+                Judged::Stale(stop) => News::Stale(stop),
+            };
+            (upload.wake)();
         }
     }
 }
@@ -116,7 +152,7 @@ impl fmt::Debug for UploadWatch {
 
 impl fmt::Debug for InFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InFlight").field("path", &self.path).field("told", &*lock(&self.told)).finish_non_exhaustive()
+        f.debug_struct("InFlight").field("path", &self.path).field("news", &*lock(&self.news)).finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::store::staging::{NewFolders, Staged, Staging};
 use super::identity::{Effort, Identity};
 use super::judge::Deed;
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
-use super::uploads::UploadWatch;
+use super::uploads::{Judged, UploadWatch};
 use super::{Amendment, Hint, Share};
 
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
@@ -113,7 +113,7 @@ impl Share {
         announced: Option<u64>,
         now: Timestamp,
     ) -> Outcome<()> {
-        let site = self.judge_early(path, precondition, Effort::HashSmall, PATIENCE, now)?;
+        let site = self.judge_early(path, precondition, PATIENCE, now)?;
         announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
     }
 
@@ -127,14 +127,8 @@ impl Share {
 
     /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
     /// that has the file open, a folder that is still to be made, a disk that fails.
-    pub(super) fn gone_stale(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        effort: Effort,
-        now: Timestamp,
-    ) -> Option<Stop> {
-        let stop = self.judge_early(path, precondition, effort, Duration::ZERO, now).err()?;
+    fn gone_stale(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Option<Stop> {
+        let stop = self.judge_early(path, precondition, Duration::ZERO, now).err()?;
         match &stop {
             Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
             Stop::Refusal(Refusal::NoParent) => self.judge_nothing_there(path, precondition, now).err(),
@@ -145,12 +139,33 @@ impl Share {
         }
     }
 
+    /// Judges an upload in flight, for whom others wait: no large file is hashed.
+    pub(super) fn judge_in_flight(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Judged {
+        let is_to_be_hashed = self.unhashed(path, None, precondition, now).is_ok_and(|files| !files.is_empty());
+        if is_to_be_hashed || self.is_large_and_to_be_confirmed(path) {
+            return Judged::InDoubt;
+        }
+        self.gone_stale(path, precondition, now).map_or(Judged::Holds, Judged::Stale)
+    }
+
+    /// Says why an upload in flight can no longer succeed, after it was in doubt and the file it depends on was hashed.
+    pub fn may_go_on(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let path = self.spelled(path)?;
+        self.gone_stale(&path, precondition, now).map_or(Ok(()), Err)
+    }
+
+    /// Whether a look at what is there would have to hash a large file, because it is not sure whether that is still what it was.
+    fn is_large_and_to_be_confirmed(&self, path: &SharePath) -> bool {
+        let Ok(Some(status)) = self.status_of(path) else { return false };
+        self.is_large(&status.stamp)
+            && self.index.recall_unsettled(&status.stamp).is_some_and(|remembered| !remembered.is_settled)
+    }
+
     /// Looks at what is there, waiting with `patience` for a program that writes it, and judges it by the headers.
     fn judge_early(
         &self,
         path: &SharePath,
         precondition: &Precondition,
-        effort: Effort,
         patience: Duration,
         now: Timestamp,
     ) -> Outcome<Site> {
@@ -171,7 +186,7 @@ impl Share {
             }
             Opened::File(file, status) => {
                 let asks = precondition.asks_for_content() || self.pins_ask_for_content(&site.path, precondition, now);
-                let effort = if asks { effort } else { Effort::Recall };
+                let effort = if asks { Effort::HashSmall } else { Effort::Recall };
                 Some(self.identify_patiently(&site.path, &file, &status, effort, patience, now)?)
             }
         };
@@ -569,7 +584,7 @@ impl Share {
 
     /// Tells the uploads in flight at once that something has changed here.
     pub(super) fn changed(&self, path: &SharePath, now: Timestamp) {
-        self.tell_uploads(&Hint::Subtree(path.clone()), Effort::HashSmall, now);
+        self.tell_uploads(&Hint::Subtree(path.clone()), now);
     }
 
     /// The file that an upload will replace, for its attributes, and its date.
