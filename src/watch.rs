@@ -13,8 +13,9 @@ mod settling;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::mem::{Discriminant, discriminant};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,7 +30,7 @@ use crate::share::{Hint, Share};
 use folders::Folders;
 use settling::Settling;
 
-/// How often it is asked whether the path of the share still leads to the folder that is watched. No event tells of a mount.
+/// How often it is asked whether the folder that is served is still the one that is watched. No event tells of a mount.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long to wait before all watches are set anew, at least; and how many times as long as setting them took, so that a large
@@ -80,9 +81,10 @@ pub enum Reason {
 pub fn start(share: Arc<Share>, folder: &Path) -> Watch {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let inbox = Arc::new(Inbox { folder, contents: Mutex::default(), hints: Condvar::new(), folders: Condvar::new() });
+    let watched = Arc::downgrade(&share);
     let hints = spawn("hints", &inbox, move |inbox| give_hints(&share, inbox));
     // It is not waited for at the end: it may be in the middle of a large folder.
-    spawn("watches", &inbox, keep_watching);
+    spawn("watches", &inbox, move |inbox| keep_watching(&watched, inbox));
     Watch { inbox, hints }
 }
 
@@ -121,6 +123,7 @@ impl fmt::Display for Reason {
 /// Where the thread of the watcher, which must never wait, puts what the two of ours take out.
 #[derive(Debug)]
 struct Inbox {
+    /// The folder's path, to tell of it.
     folder: PathBuf,
     contents: Mutex<Contents>,
     hints: Condvar,
@@ -139,8 +142,8 @@ struct Contents {
 }
 
 impl Inbox {
-    /// Takes in one event. Lost events come with or without paths, so that is asked first.
-    fn take_in(&self, event: notify::Result<Event>) {
+    /// Takes in one event, in which paths begin with `top`. Lost events come with or without paths, so that is asked first.
+    fn take_in(&self, top: &Path, event: notify::Result<Event>) {
         let Ok(event) = event else { return self.lose_events() };
         if event.need_rescan() {
             self.lose_events();
@@ -151,7 +154,7 @@ impl Inbox {
                 continue;
             }
             // What is noclobber's own does not parse.
-            let Some(path) = self.share_path(path) else { continue };
+            let Some(path) = share_path(top, path) else { continue };
             match kind {
                 Happened::Written | Happened::CameOrWent => self.hint(Hint::Path(path)),
                 Happened::MaybeFolder => {
@@ -160,11 +163,6 @@ impl Inbox {
                 }
             }
         }
-    }
-
-    fn share_path(&self, path: &Path) -> Option<SharePath> {
-        let inside = path.strip_prefix(&self.folder).ok()?;
-        SharePath::parse_disk(inside.as_os_str().as_encoded_bytes()).ok()
     }
 
     /// Hints settle before they are given. Whoever waits for the first needs no waking for the next, which cannot be due earlier.
@@ -279,13 +277,13 @@ fn give_hints(share: &Share, inbox: &Inbox) {
 }
 
 /// Has the folder watched, by one watcher after the other: events that were lost may have told of folders.
-fn keep_watching(inbox: &Arc<Inbox>) {
+fn keep_watching(share: &Weak<Share>, inbox: &Arc<Inbox>) {
     while inbox.goes_on() {
         let began = Instant::now();
-        let again_after = match set_up(inbox) {
+        let again_after = match set_up(share, inbox) {
             Ok(folders) => {
                 let pause = PAUSE_MIN.max(began.elapsed() * PAUSE_FACTOR);
-                follow_changes(inbox, folders, Instant::now() + pause);
+                follow_changes(share, inbox, folders, Instant::now() + pause);
                 continue;
             }
             Err(Reason::FolderGone) => {
@@ -302,9 +300,10 @@ fn keep_watching(inbox: &Arc<Inbox>) {
 }
 
 /// Watches every folder there is. What happened before its watch was there may have gone unnoticed, so anything may have.
-fn set_up(inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
+fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     let taking_in = Arc::clone(inbox);
-    let mut folders = Folders::begin(&inbox.folder, move |event| taking_in.take_in(event))?;
+    let served = served(share).ok_or(Reason::FolderGone)?;
+    let mut folders = Folders::begin(served, move |top, event| taking_in.take_in(top, event))?;
     inbox.lock().events_lost = false;
     match folders.watch_below(vec![SharePath::root()], || inbox.goes_on()) {
         // Better some hints than none.
@@ -317,11 +316,16 @@ fn set_up(inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     Ok(folders)
 }
 
-/// Goes on watching the folders that come, until events are lost or the share's path leads elsewhere.
-fn follow_changes(inbox: &Inbox, mut folders: Folders, again_from: Instant) {
+/// The folder that is served.
+fn served(share: &Weak<Share>) -> Option<OwnedFd> {
+    share.upgrade()?.folder()
+}
+
+/// Goes on watching the folders that come, until events are lost or another folder is served.
+fn follow_changes(share: &Weak<Share>, inbox: &Inbox, mut folders: Folders, again_from: Instant) {
     while inbox.goes_on() {
         let changed = inbox.next_folders(Instant::now() + LOOK_EVERY, again_from);
-        if folders.moved() {
+        if !served(share).is_some_and(|folder| folders.are_of(folder)) {
             inbox.lock().state = State::Setting;
             inbox.hint(Hint::Anywhere);
             break;
@@ -361,6 +365,11 @@ impl Happened {
             _ => Self::MaybeFolder,
         })
     }
+}
+
+fn share_path(top: &Path, path: &Path) -> Option<SharePath> {
+    let inside = path.strip_prefix(top).ok()?;
+    SharePath::parse_disk(inside.as_os_str().as_encoded_bytes()).ok()
 }
 
 /// Whether this is a file that is being written before it has a name: the kernel calls it `#` and its inode, and nothing has that
@@ -449,12 +458,12 @@ mod tests {
         ] {
             let inbox = inbox(made.path());
             let paths = at.iter().map(|path| made.path().join(path));
-            inbox.take_in(Ok(paths.fold(Event::new(kind), Event::add_path)));
+            inbox.take_in(made.path(), Ok(paths.fold(Event::new(kind), Event::add_path)));
             assert_eq!(inbox.lock().settling.settled(Instant::now() + LIMIT), expected, "{kind:?} {at:?}");
             assert!(inbox.lock().told.is_empty());
         }
         let inbox = inbox(made.path());
-        inbox.take_in(Ok(Event::new(data).add_path("/elsewhere/a".into())));
+        inbox.take_in(made.path(), Ok(Event::new(data).add_path("/elsewhere/a".into())));
         assert!(inbox.lock().settling.is_empty());
     }
 
@@ -464,7 +473,7 @@ mod tests {
         let failed = notify::Error::generic("the queue cannot be read");
         for event in [Ok(lost.clone()), Ok(lost.add_path("/share/a".into())), Err(failed)] {
             let inbox = inbox(Path::new("/share"));
-            inbox.take_in(event);
+            inbox.take_in(Path::new("/share"), event);
             let contents = inbox.lock();
             assert!(contents.events_lost);
             assert_eq!(contents.state, State::Degraded(Reason::EventsLost));
@@ -475,12 +484,13 @@ mod tests {
 
     #[test]
     fn more_folders_than_can_wait_are_lost_events() {
-        let inbox = inbox(Path::new("/share"));
+        let top = Path::new("/share");
+        let inbox = inbox(top);
         for number in 0..FOLDERS_MAX {
-            inbox.take_in(Ok(Event::new(EventKind::Any).add_path(format!("/share/{number}").into())));
+            inbox.take_in(top, Ok(Event::new(EventKind::Any).add_path(format!("/share/{number}").into())));
         }
         assert!(!inbox.has_lost_events());
-        inbox.take_in(Ok(Event::new(EventKind::Any).add_path("/share/one more".into())));
+        inbox.take_in(top, Ok(Event::new(EventKind::Any).add_path("/share/one more".into())));
         assert!(inbox.has_lost_events());
         assert_eq!(inbox.lock().folders.len(), FOLDERS_MAX);
     }

@@ -18,7 +18,7 @@ use noclobber::model::tag::EntityTag;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{Settings, Share, Target, UploadWatch};
 use noclobber::store::index::Index;
-use noclobber::store::os_disk::{Options, OsDisk};
+use noclobber::store::os_disk::{FolderLock, Options, OsDisk};
 use noclobber::watch::{self, Reason, State, Watch};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
@@ -248,6 +248,27 @@ fn a_share_that_is_removed_and_made_again_is_watched_again() {
     inner.wait_for(&watch);
     inner.change_is_told("sub/file");
     assert_eq!(log_lines(&top), 0, "that a folder is gone is not about watching");
+}
+
+/// Where the share's path leads to a folder that cannot be served, because another process serves it, that is not watched in its place.
+#[test]
+fn only_what_is_served_is_watched() {
+    let shared = Shared::with(&[("served/file", "1"), ("other/file", "1")]);
+    let disk = OsDisk::open(&shared.at("served"), Options::default()).unwrap();
+    let theirs = OsDisk::open(&shared.at("other"), Options::default()).unwrap();
+    if [&disk, &theirs].map(|disk| disk.lock_share().unwrap()) != [FolderLock::Held; 2] {
+        return left_out("only_what_is_served_is_watched", "the file system has no locks");
+    }
+    let share = Arc::new(Share::open(Arc::new(disk), Index::in_memory(), Settings::default(), now()).unwrap());
+    let watch = watch::start(share, &shared.at("served"));
+    let is_watching = || (watch.state() == State::Watching).then_some(());
+    eventually(SOON, "all folders to be watched", is_watching);
+    fs::rename(shared.at("served"), shared.at("aside")).unwrap();
+    fs::rename(shared.at("other"), shared.at("served")).unwrap();
+    let is_gone = || (watch.state() == State::Degraded(Reason::FolderGone)).then_some(());
+    eventually(SOON, "the folder to be missed", is_gone);
+    drop(theirs);
+    eventually(SOON, "the folder that is served now to be watched", is_watching);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod versions;
 mod write;
 
 use std::borrow::Cow;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -167,6 +168,11 @@ impl Share {
     /// What the file system can do.
     pub fn abilities(&self) -> Abilities {
         self.tree.disk().abilities()
+    }
+
+    /// The folder that is served now, opened, for whoever watches it; `None` if there is none, or none that the system knows.
+    pub fn folder(&self) -> Option<OwnedFd> {
+        self.tree.disk().root_afresh().ok()?.0.fd()?.try_clone_to_owned().ok()
     }
 
     /// Whether displaced versions are kept.

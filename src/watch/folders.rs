@@ -1,10 +1,12 @@
 //! The folders that are watched: every one of the share, but noclobber's own and what links lead to.
 //!
 //! notify is told of each folder by itself and never walks, so that the history takes no watches and a link leads nowhere. A folder
-//! is watched before its members are listed: what is made in it later brings an event, what was made before is found.
+//! is watched before its members are listed: what is made in it later brings an event, what was made before is found. All of them are reached
+//! from the handle of the folder that is served, wherever its path may lead meanwhile.
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -27,6 +29,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Folders {
     watcher: RecommendedWatcher,
+    /// The path that leads to the root by its handle.
     top: PathBuf,
     root: File,
     root_is: Place,
@@ -34,34 +37,37 @@ pub(super) struct Folders {
     alive: Receiver<()>,
 }
 
-/// Which directory a path leads to: device and inode.
+/// Which directory it is: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place(u64, u64);
 
 impl Folders {
-    /// Begins to watch, without any folder yet; `take_in` is called for every event, on a thread of the watcher's own.
+    /// Begins to watch, without any folder yet; `take_in` is called for every event, on a thread of the watcher's own, with what the paths in
+    /// it begin with.
     pub(super) fn begin(
-        top: &Path,
-        mut take_in: impl FnMut(notify::Result<Event>) + Send + 'static,
+        root: OwnedFd,
+        mut take_in: impl FnMut(&Path, notify::Result<Event>) + Send + 'static,
     ) -> Result<Self, Reason> {
-        let root = File::open(top).map_err(|_| Reason::FolderGone)?;
-        let root_is = Place::of(&root.metadata().map_err(|_| Reason::FolderGone)?);
+        let root = File::from(root);
+        let root_is = Place::of(&root).ok_or(Reason::FolderGone)?;
+        let top = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
         let (lives, alive) = channel::<()>();
+        let begin = top.clone();
         let handler = move |event| {
             let _lives_as_long_as_the_handler = &lives;
-            take_in(event);
+            take_in(&begin, event);
         };
         // That a program has closed what it wrote ends a change, and is all that tells of one made through a mapping.
         let kinds = EventKindMask::CORE | EventKindMask::ACCESS_CLOSE;
         let config = Config::default().with_follow_symlinks(false).with_event_kinds(kinds);
         let watcher =
             RecommendedWatcher::new(handler, config).map_err(|error| Reason::Unavailable(error.to_string()))?;
-        Ok(Self { watcher, top: top.to_owned(), root, root_is, alive })
+        Ok(Self { watcher, top, root, root_is, alive })
     }
 
-    /// Whether the path of the share leads to another directory than the one that is watched, or to none.
-    pub(super) fn moved(&self) -> bool {
-        std::fs::metadata(&self.top).map_or(true, |found| Place::of(&found) != self.root_is)
+    /// Whether this is the folder that is watched.
+    pub(super) fn are_of(&self, folder: OwnedFd) -> bool {
+        Place::of(&File::from(folder)) == Some(self.root_is)
     }
 
     /// Those of the paths that are folders now and do not lie below another of them.
@@ -105,7 +111,7 @@ impl Folders {
         Ok(())
     }
 
-    /// The share's own path may lead over links; below it none is followed.
+    /// A handle's path is a link; below it none is followed.
     fn op(&self, folder: &SharePath) -> PathOp {
         let config = WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(folder.is_root());
         PathOp::Watch(self.path_of(folder), config)
@@ -142,8 +148,8 @@ impl Folders {
 }
 
 impl Place {
-    fn of(found: &std::fs::Metadata) -> Self {
-        Self(found.dev(), found.ino())
+    fn of(folder: &File) -> Option<Self> {
+        folder.metadata().ok().map(|found| Self(found.dev(), found.ino()))
     }
 }
 
@@ -163,6 +169,37 @@ fn as_path(path: &SharePath) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The folder that was opened is watched, and not another one that has come to its path meanwhile.
+    #[test]
+    fn the_folder_that_was_opened_is_watched() {
+        let made = tempfile::tempdir().expect("a folder can be made");
+        let at = |path: &str| made.path().join(path);
+        ["served/below", "other/below"].iter().for_each(|path| std::fs::create_dir_all(at(path)).expect("made"));
+        let (tells, told) = channel();
+        let root = OwnedFd::from(File::open(at("served")).expect("opened"));
+        let tell = move |begin: &Path, event: notify::Result<Event>| {
+            let paths = event.into_iter().flat_map(|event| event.paths);
+            paths.filter_map(|path| Some(path.strip_prefix(begin).ok()?.to_owned())).for_each(|path| {
+                let _ = tells.send(path);
+            });
+        };
+        let mut folders = Folders::begin(root, tell).expect("a watcher");
+        std::fs::rename(at("served"), at("aside")).expect("renamed");
+        std::fs::rename(at("other"), at("served")).expect("renamed");
+        folders.watch_below(vec![SharePath::root()], || true).expect("watched");
+        std::fs::write(at("served/below/theirs"), "x").expect("written");
+        for expected in ["ours", "below/ours"] {
+            std::fs::write(at("aside").join(expected), "x").expect("written");
+            let mut paths = std::iter::from_fn(|| told.recv_timeout(ENDS_WITHIN).ok());
+            let is_told = paths.any(|path| {
+                assert_ne!(path, Path::new("below/theirs"));
+                path == Path::new(expected)
+            });
+            assert!(is_told, "{expected}");
+        }
+        folders.end();
+    }
 
     #[test]
     fn a_folder_below_another_is_not_walked_twice() {
