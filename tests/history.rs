@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::harness::client::{percent_encode, tag_of};
 use crate::harness::disk_images::DiskImage;
 use crate::harness::{Answer, Dice, Server, eventually, left_out};
+use crate::room::age;
 
 /// A mounted drive names no version and saves over the text of somebody else. The text is in the history, and comes back.
 #[test]
@@ -635,8 +636,8 @@ fn an_empty_file_that_was_filled_is_let_go() {
     server.put("/a.txt").body("two").expect(204);
     server.delete("/gone.txt").expect(204);
     server.versions("/a.txt").expect(["one", ""]);
-    age(&server, "a.txt");
-    age(&server, "gone.txt");
+    age(&server, "a.txt", 1);
+    age(&server, "gone.txt", 1);
     server.stop();
     server.start_again();
     eventually(Duration::from_secs(20), "the empty version to be let go", || {
@@ -673,7 +674,7 @@ fn a_full_disk_takes_from_the_history_first() {
         server.put("/a.bin").body(dice.bytes(3 * 1024 * 1024)).expect_any(&[201, 204]);
     }
     // What was displaced a moment ago is still looked at again; make it yesterday's.
-    age(&server, "a.bin");
+    age(&server, "a.bin", 1);
     let before: Vec<Vec<u8>> = server.versions("/a.bin").0.into_iter().map(|version| version.content).collect();
     assert_eq!(before.len(), 3);
     let content = dice.bytes(6 * 1024 * 1024);
@@ -698,7 +699,7 @@ fn the_history_takes_no_more_than_its_share() {
         server.put("/a.bin").body(dice.bytes(1024 * 1024)).expect_any(&[201, 204]);
     }
     let newest = server.versions("/a.bin").0.remove(0).content;
-    age(&server, "a.bin");
+    age(&server, "a.bin", 1);
     server.stop();
     server.start_again();
     // Until then versions go, and may be gone between the list of them and the answer.
@@ -707,23 +708,6 @@ fn the_history_takes_no_more_than_its_share() {
         (kept <= 64 * 1024 * 1024 / 10).then_some(())
     });
     assert!(server.versions("/a.bin").0.remove(0).content == newest);
-}
-
-/// Makes the versions of a file as old as if they had been kept yesterday.
-fn age(server: &Server, path: &str) {
-    let folder = server.versions_of(path);
-    let day = |seconds: u64| {
-        let date = SystemTime::now() - Duration::from_secs(seconds);
-        let text = httpdate::fmt_http_date(date);
-        let words: Vec<&str> = text.split([' ', ':']).collect();
-        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let month = 1 + months.iter().position(|month| *month == words[2]).unwrap();
-        format!("{}-{month:02}-{}", words[3], words[1])
-    };
-    for entry in fs::read_dir(&folder).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap();
-        fs::rename(entry.path(), folder.join(format!("{}{}", day(86_400), &name[10..]))).unwrap();
-    }
 }
 
 /// The command line shows the history and brings a version back, with no server running.

@@ -12,13 +12,15 @@ use crate::harness::{Dice, Server, eventually, left_out};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
-/// Renames the versions of a path as if they had been displaced this many days ago.
+/// Renames the versions of a path as if they had been displaced on days of their own, the last of them this many days ago: they are not too many
+/// for their age, so only what needs their room takes them.
 pub fn age(server: &Server, path: &str, days: i64) {
     let folder = server.versions_of(path);
-    for entry in fs::read_dir(&folder).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap();
+    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    for (name, days) in names.iter().rev().map(|name| name.to_str().unwrap()).zip(days..) {
         let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
-        fs::rename(entry.path(), folder.join(format!("{}{}", then.strftime("%Y-%m-%d"), &name[10..]))).unwrap();
+        fs::rename(folder.join(name), folder.join(format!("{}{}", then.strftime("%Y-%m-%d"), &name[10..]))).unwrap();
     }
 }
 
