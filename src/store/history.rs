@@ -3,11 +3,13 @@
 //! It knows where a version belongs, lists and opens versions, and lets them go by the keep rule. It never touches a name that a client
 //! sees; what it unlinks lies in the folder that is noclobber's own.
 
+mod census;
 mod clock;
 mod empty_folders;
 mod layout;
 mod pages;
 mod release;
+mod room;
 mod spare;
 mod walk;
 
@@ -26,9 +28,9 @@ use super::notice::Notice;
 use super::spelling::FolderId;
 use super::staging;
 
+use census::Memory;
 use clock::Clock;
 use layout::{HISTORY, MOUNTS, RUNNING, SWAP, found, in_the_way};
-use release::Memory;
 use spare::SPARE;
 
 pub use pages::{KeptVersion, Page, Wanted};

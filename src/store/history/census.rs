@@ -1,0 +1,145 @@
+//! Which versions may go at all, what each would give back, and what is remembered of that from one walk over the history to the next.
+//!
+//! What cannot be measured, opened or removed stays, is told once, and stops nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::PoisonError;
+
+use crate::model::keep_rule::{Kept, KeptContent, Room};
+use crate::model::path::{RESERVED, SharePath};
+use crate::model::stamp::{FileId, Timestamp};
+use crate::model::version::Ending;
+
+use super::super::disk::{DiskError, Full, Kind, Result};
+use super::super::notice::Notice;
+use super::layout::{Top, own_name};
+use super::walk::{Measured, measure_tree};
+use super::{Found, History};
+
+/// For how many trees it is remembered what they take.
+const TREES_MAX: usize = 100_000;
+
+/// The user whom no quota of a user binds.
+const ROOT: u32 = 0;
+
+/// How many entries that cannot be handled are remembered.
+const STUCK_MAX: usize = 100_000;
+
+/// What is remembered of the history from one walk to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// What the trees take that are kept: they do not change any more.
+    trees: HashMap<FileId, Measured>,
+    /// How much the history on a mount could give, when that was found out, and how often places had been asked for until then.
+    pub(super) could_give: HashMap<(u64, Full), (Timestamp, u64, Room)>,
+    /// Entries that could not be handled. Each was told of.
+    stuck: HashSet<FileId>,
+    /// Paths whose folder could not be walked. Each was told of.
+    closed: HashSet<SharePath>,
+}
+
+/// All versions on one file system that may go at all, the oldest first.
+pub(super) struct Census {
+    pub(super) found: Vec<Found>,
+    pub(super) kept: Vec<Kept>,
+}
+
+impl History {
+    /// Finds all versions on a file system that may go and can be measured, and what each would give back to what is `full`. A quota is that of
+    /// whoever owns the folder of noclobber's own, and what belongs to others gives it nothing. No user's quota binds root (quotactl(2)): it is
+    /// that of a folder or a part of the file system then, and whose anything is makes no difference.
+    pub(super) fn census(&self, top: &Top, full: Full) -> Result<Census> {
+        let owner = match full {
+            Full::Quota if self.disk.user() == ROOT => None,
+            Full::Disk => None,
+            Full::Quota => self.disk.look(&top.dir, &own_name(RESERVED))?.map(|own| own.uid),
+        };
+        let found = self.walk_top(self.area(), top)?;
+        let mut trees = HashMap::new();
+        let mut census: Vec<(Found, Kept)> = Vec::with_capacity(found.len());
+        let (mut path, mut number) = (None, 0);
+        for found in found {
+            if path.as_ref() != Some(&found.path) {
+                (path, number) = (Some(found.path.clone()), number + 1);
+            }
+            let may_go = match found.version.name.ending {
+                Ending::Upload => true,
+                Ending::Settled => self.keeps(),
+                Ending::Tail(_) => false,
+            };
+            let is_others = owner.is_some_and(|owner| found.version.status.uid != owner);
+            if !may_go || is_others || self.is_stuck(&found) {
+                continue;
+            }
+            match self.measure(&found, &mut trees) {
+                Ok(Measured { has_one_owner: false, .. }) if owner.is_some() => {}
+                Ok(Measured { room, content, .. }) => {
+                    let kept = Kept { path: number, since: found.version.name.id.time(), room, content };
+                    census.push((found, kept));
+                }
+                Err(error) => self.tell_once(&found, &error),
+            }
+        }
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.trees.len() > TREES_MAX {
+            memory.trees.clear();
+        }
+        memory.trees.extend(trees);
+        drop(memory);
+        census.sort_by(|(one, _), (other, _)| one.version.name.id.cmp(&other.version.name.id));
+        let (found, kept) = census.into_iter().unzip();
+        Ok(Census { found, kept })
+    }
+
+    fn measure(&self, found: &Found, trees: &mut HashMap<FileId, Measured>) -> Result<Measured> {
+        let status = &found.version.status;
+        if status.kind != Kind::Dir {
+            // What has another name gives nothing back.
+            let own = if status.links > 1 { Room::default() } else { Room { bytes: status.allocated, files: 1 } };
+            let is_empty = status.kind == Kind::File && status.stamp.size == 0;
+            let content = if is_empty { KeptContent::Empty } else { KeptContent::Bytes };
+            return Ok(Measured { room: own + found.folders, content, has_one_owner: true });
+        }
+        let known = self.memory.lock().unwrap_or_else(PoisonError::into_inner).trees.get(&status.stamp.id).copied();
+        let tree = match known {
+            Some(tree) => tree,
+            None => {
+                let dir = found.dir(&*self.disk)?;
+                measure_tree(&*self.disk, self.disk.open_dir(&dir, found.version.entry.as_bytes())?)?
+            }
+        };
+        trees.insert(status.stamp.id, tree);
+        Ok(Measured { room: tree.room + found.folders, ..tree })
+    }
+
+    fn is_stuck(&self, found: &Found) -> bool {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.stuck.contains(&found.version.status.stamp.id)
+    }
+
+    /// An entry that cannot be handled stays from now on, until the server is started again.
+    pub(super) fn tell_once(&self, found: &Found, error: &DiskError) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.stuck.len() < STUCK_MAX && memory.stuck.insert(found.version.status.stamp.id) {
+            self.tell(Notice::Stuck { path: found.path.clone(), why: error.to_string() });
+        }
+    }
+
+    /// As [`History::tell_once`], for all that lies below a folder.
+    pub(super) fn tell_once_of_folder(&self, path: &SharePath, error: &DiskError) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.closed.len() < STUCK_MAX && memory.closed.insert(path.clone()) {
+            self.tell(Notice::Stuck { path: path.clone(), why: error.to_string() });
+        }
+    }
+}
+
+impl Census {
+    pub(super) fn leave_out(&mut self, indices: &[usize]) {
+        let out: HashSet<_> = indices.iter().copied().collect();
+        let mut at = 0..;
+        self.found.retain(|_| at.next().is_some_and(|index| !out.contains(&index)));
+        let mut at = 0..;
+        self.kept.retain(|_| at.next().is_some_and(|index| !out.contains(&index)));
+    }
+}
