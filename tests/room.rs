@@ -5,9 +5,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use noclobber::share::Wanted;
+use noclobber::model::precondition::Precondition;
+use noclobber::model::stamp::Timestamp;
+use noclobber::share::outcome::Outcome;
+use noclobber::share::{Settings, Share, Stored, Wanted};
+use noclobber::store::disk::{Disk as _, Tier};
+use noclobber::store::history::KeepLimits;
 
 use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::sim_disk::{Event, Features, SimDisk, When};
+use crate::harness::stories::share_path;
+use crate::harness::stranger::Act;
 use crate::harness::{Dice, Server, eventually, left_out};
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -470,4 +478,277 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     assert_eq!(kept(&share), 3);
     run_for(&share, later, 2 * DAY);
     assert_eq!(kept(&share), 0);
+}
+
+/// A share on a simulated disk, with the clock in the test's hand.
+struct Kept {
+    disk: SimDisk,
+    share: Share,
+    began: Timestamp,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Kept {
+    fn on(features: Features) -> Self {
+        let disk = SimDisk::new(features);
+        let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
+        let settings = Settings { keep, tag_threshold: 1 << 20, ..Settings::default() };
+        let index = noclobber::store::index::Index::in_memory();
+        let began = disk.now();
+        let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
+        share.keep_time(began, Duration::ZERO);
+        Self { disk, share, began }
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Outcome<Stored> {
+        let (path, now) = (share_path(name), self.disk.now());
+        let announced = Some(bytes.len() as u64);
+        let mut upload = self.share.begin_long_upload(&path, &Precondition::default(), announced, false, now)?;
+        bytes.chunks(500_000).try_for_each(|piece| self.share.write(&mut upload, piece, self.disk.now()))?;
+        self.share.put(&path, upload, None, &Precondition::default(), self.disk.now())
+    }
+
+    /// Writes a file as often as that, so that one version less is kept.
+    fn put_often(&self, name: &str, times: u8, size: usize) {
+        for number in 0..times {
+            self.put(name, &vec![number; size]).unwrap();
+            self.let_pass(Duration::from_secs(60));
+        }
+    }
+
+    fn let_pass(&self, time: Duration) {
+        self.disk.advance(time);
+        self.share.keep_time(self.disk.now(), self.disk.now().since(self.began));
+        self.share.tick(self.disk.now());
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.share.versions_below(&share_path(name), Wanted { before: None, count: 1000 }).unwrap().items.len()
+    }
+
+    fn free(&self) -> usize {
+        usize::try_from(self.disk.space(&self.disk.root().unwrap()).unwrap().free).unwrap()
+    }
+
+    fn holds(&self, bytes: &[u8]) -> bool {
+        self.disk.contents_everywhere().iter().any(|(_, there)| there == bytes)
+    }
+}
+
+/// Much of what the history could give is a version that a program has open for writing. Without it there is not enough for the upload, which is
+/// refused: so nothing of the rest goes either, however often it is tried, and whichever path gives first. More comes than is made room for in one
+/// step.
+#[test]
+fn nothing_goes_for_an_upload_that_is_refused_anyway() {
+    for (versions, held) in [(12, 20), (10, 30)] {
+        let kept = Kept::on(Features { capacity: 100 << 20, ..Features::of(Tier::A) });
+        kept.put("held", &vec![b'h'; held * MEBIBYTE]).unwrap();
+        kept.disk.act(&Act::find(0, "held"));
+        kept.put("held", b"another").unwrap();
+        kept.put_often("loose", versions, 2 * MEBIBYTE);
+        kept.let_pass(3 * DAY);
+        kept.disk.act(&Act::Open { hand: 0 });
+        let before = kept.count("loose");
+        kept.disk.place("local", &"l".repeat(kept.free() - MEBIBYTE));
+        let new = vec![b'n'; (2 * before + 8) * MEBIBYTE];
+        for _ in 0..3 {
+            assert!(kept.put("new", &new).is_err(), "it fits");
+            assert_eq!(kept.count("loose"), before, "versions went in vain");
+            kept.let_pass(Duration::from_secs(10));
+        }
+        kept.disk.act(&Act::Close { hand: 0 });
+        kept.let_pass(DAY);
+        kept.put("new", &new).unwrap();
+    }
+}
+
+/// The versions share their blocks with a snapshot, so they give no room. That is seen after the first, and no more of them go, nor with every
+/// upload that is tried again.
+#[test]
+fn versions_that_give_no_room_are_not_used_up() {
+    let kept = Kept::on(Features { capacity: 2_000_000, ..Features::of(Tier::A) });
+    for name in ["a", "b", "c", "d"] {
+        kept.put_often(name, 20, 15_000);
+    }
+    kept.let_pass(3 * DAY);
+    kept.disk.take_snapshot();
+    let before = kept.count("");
+    assert_eq!(before, 4 * 19);
+    assert!(kept.put("new", &[b'n'; 900_000]).is_err());
+    assert!(kept.count("") >= before - 2, "{} of {before} are left", kept.count(""));
+    for _ in 0..60 {
+        kept.let_pass(Duration::from_secs(60));
+        assert!(kept.put("new", &[b'n'; 900_000]).is_err());
+    }
+    assert!(kept.count("") >= before - 16, "after an hour {} of {before} are left", kept.count(""));
+}
+
+/// The file system counts what was removed as free only when it has synced. It is asked to, and no more goes than has to.
+#[test]
+fn room_that_is_free_a_little_later_is_waited_for() {
+    let kept = Kept::on(Features { capacity: 2_000_000, frees_late: true, ..Features::of(Tier::A) });
+    for name in ["a", "b", "c", "d"] {
+        kept.put_often(name, 20, 15_000);
+    }
+    kept.let_pass(3 * DAY);
+    let before = kept.count("");
+    kept.put("new", &vec![b'n'; kept.free() + 150_000]).unwrap();
+    let gone = before - kept.count("");
+    assert!((10..=25).contains(&gone), "{gone} of {before} went");
+}
+
+/// btrfs counts what was removed as free with its next commit, xfs some milliseconds later: no more goes than has to there either.
+#[test]
+fn on_no_file_system_more_goes_than_has_to() {
+    for kind in [Kind::Btrfs, Kind::Xfs] {
+        let disk = match DiskImage::mount(kind, 128) {
+            Ok(disk) => disk,
+            Err(why) => return left_out("on_no_file_system_more_goes_than_has_to", &why),
+        };
+        let server = Server::with("--history-percent=100").folder(disk.path()).start();
+        let mut dice = Dice::new(25);
+        for _ in 0..9 {
+            server.put("/a.bin").body(dice.bytes(4 * MEBIBYTE)).expect_any(&[201, 204]);
+        }
+        age(&server, "a.bin", 9);
+        let free = || {
+            let space = rustix::fs::statvfs(disk.path()).unwrap();
+            space.f_bavail * space.f_frsize
+        };
+        let local = fs::File::create(server.local("local.bin")).unwrap();
+        let mut size = 0;
+        while free() > 4 << 20
+            && rustix::fs::fallocate(&local, rustix::fs::FallocateFlags::empty(), size, 1 << 20).is_ok()
+        {
+            size += 1 << 20;
+        }
+        server.put("/new.bin").body(dice.bytes(8 * MEBIBYTE)).expect(201);
+        let left = contents(&server, "/a.bin").len();
+        assert!((4..8).contains(&left), "{kind:?}: {left} of 8 versions are left");
+    }
+}
+
+/// A program makes an empty file, keeps it open, and is to fill it when an upload takes its place. Where nobody can see that the program has it
+/// open, the empty version stays for an hour.
+#[test]
+fn an_empty_version_stays_while_a_program_may_be_filling_it() {
+    for tier in [Tier::A, Tier::B, Tier::C] {
+        let kept = Kept::on(Features::of(tier));
+        kept.disk.place("a", "");
+        kept.disk.act(&Act::find(0, "a"));
+        kept.disk.act(&Act::Open { hand: 0 });
+        kept.disk.act(&Act::Close { hand: 0 });
+        kept.disk.act(&Act::find(0, "a"));
+        kept.put("a", b"uploaded").unwrap();
+        kept.disk.act(&Act::Open { hand: 0 });
+        for _ in 0..58 {
+            kept.let_pass(Duration::from_secs(60));
+            kept.share.prune(kept.disk.now()).unwrap();
+        }
+        kept.disk.act(&Act::write(0, "his work"));
+        kept.disk.act(&Act::Close { hand: 0 });
+        assert!(kept.holds(b"his work"), "{tier}");
+    }
+    for (tier, stays) in [(Tier::A, Duration::from_secs(60)), (Tier::B, HOUR + Duration::from_secs(60))] {
+        let kept = Kept::on(Features::of(tier));
+        kept.put("a", b"").unwrap();
+        kept.put("a", b"filled").unwrap();
+        assert_eq!(kept.count("a"), 1);
+        kept.let_pass(stays);
+        kept.share.prune(kept.disk.now()).unwrap();
+        assert_eq!(kept.count("a"), 0, "{tier}: a drive's empty file is kept");
+    }
+}
+
+/// An empty version is let go. At any step of that a program that had found the file before opens it, and fills it: its words are in the history.
+#[test]
+fn an_empty_version_that_is_filled_while_it_is_let_go_stays() {
+    let mut went = [0, 0];
+    for at in 1.. {
+        let kept = Kept::on(Features::of(Tier::A));
+        kept.disk.place("a", "");
+        kept.disk.act(&Act::find(0, "a"));
+        kept.put("a", b"uploaded").unwrap();
+        kept.let_pass(Duration::from_secs(60));
+        let fill = [Act::Open { hand: 0 }, Act::write(0, "his work"), Act::Close { hand: 0 }];
+        kept.disk.begin(fill.map(|act| Event::Stranger { at, when: When::Before, act }).to_vec());
+        kept.share.prune(kept.disk.now()).unwrap();
+        let (steps, trace) = (kept.disk.steps(), kept.disk.trace());
+        if at > steps {
+            break;
+        }
+        // In the instant between the last question and the removal nobody can be seen.
+        let is_the_instant = trace.iter().any(|line| line.starts_with(&format!("{at:4} unlink ")));
+        let is_late = trace
+            .iter()
+            .position(|line| line.contains(" unlink "))
+            .is_some_and(|unlinked| trace[..unlinked].iter().all(|line| !line.contains("stranger")));
+        assert!(is_the_instant || is_late || kept.holds(b"his work"), "step {at}: {trace:#?}");
+        went[usize::from(is_late)] += 1;
+    }
+    assert!(went[0] > 5 && went[1] > 1, "{went:?}");
+}
+
+/// A folder without a file was deleted. At any step of letting it go, a program that is still in it makes a file there: that stays, unless the
+/// program is told that its folder is gone.
+#[test]
+fn a_program_in_a_deleted_folder_keeps_what_it_makes_there() {
+    let mut made_some = false;
+    for at in 1.. {
+        let kept = Kept::on(Features::of(Tier::A));
+        kept.disk.place_folder("build/out");
+        kept.share.delete(&share_path("build"), &Precondition::default(), kept.disk.now()).unwrap();
+        let folders = kept.disk.folders();
+        let version = folders.iter().find(|path| path.ends_with("/out")).unwrap().strip_suffix("/out").unwrap();
+        kept.let_pass(Duration::from_secs(60));
+        kept.share.prune(kept.disk.now()).unwrap();
+        for _ in 0..102 {
+            kept.let_pass(DAY);
+        }
+        let places = ["", " (upload)"]
+            .into_iter()
+            .flat_map(|ending| [format!("{version}{ending}/out"), format!("{version}{ending}")]);
+        let make = places.map(|folder| Event::Stranger {
+            at,
+            when: When::Before,
+            act: Act::create(&format!("{folder}/result"), &format!("{folder}: result")),
+        });
+        kept.disk.begin(make.collect());
+        kept.share.prune(kept.disk.now()).unwrap();
+        let trace = kept.disk.trace();
+        let measured = trace.iter().position(|line| line.contains(" space ")).unwrap_or(trace.len());
+        let made = |line: &String| line.contains("stranger") && line.ends_with("done");
+        if trace.iter().position(made).is_some_and(|made| made > measured) {
+            made_some = true;
+            let account = kept.disk.account();
+            let mut owed = account.owed.iter().filter(|bytes| bytes.ends_with(b"result"));
+            assert!(owed.all(|bytes| kept.holds(bytes)), "step {at}: {trace:#?}");
+        }
+        if at > kept.disk.steps() {
+            assert_eq!(kept.count("build"), 0, "it never goes");
+            break;
+        }
+    }
+    assert!(made_some);
+}
+
+/// As above, where the folder goes because its inodes are needed, and was measured while it was empty.
+#[test]
+fn a_folder_that_was_empty_is_measured_again_before_its_room_is_taken() {
+    let test = "a_folder_that_was_empty_is_measured_again_before_its_room_is_taken";
+    let Some(disk) = small_disk(test, "size=16m,nr_inodes=120") else { return };
+    let server = Server::with("--history-percent=100").folder(disk.path()).start();
+    server.put("/large.bin").body(vec![1; 8 * MEBIBYTE]).expect(201);
+    server.mkcol("/build/").expect(201);
+    server.delete("/build/").expect(204);
+    // What the history could give is found out for it.
+    server.put("/x").header("X-Expected-Entity-Length", "12000000").chunks(["small"]).expect(507);
+    let folder = server.versions_of("build");
+    let version = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    fs::write(version.join("result"), "his work").unwrap();
+    fill(disk.path(), true);
+    server.put("/small.txt").body("small").expect_any(&[201, 507]);
+    assert_eq!(fs::read_to_string(version.join("result")).expect("the folder is there"), "his work");
 }

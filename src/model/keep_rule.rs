@@ -13,6 +13,9 @@ use super::stamp::Timestamp;
 /// Versions younger than this stay: a second look at them is still to come.
 pub const YOUNG: Duration = Duration::from_secs(30);
 
+/// Versions younger than this stay where nobody can say whether a program has them open and is still to write.
+pub const YOUNG_UNSEEN: Duration = Duration::from_secs(3600);
+
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -37,6 +40,8 @@ pub struct Kept {
     pub path: usize,
     /// When it was displaced.
     pub since: Timestamp,
+    /// For how long after that it stays in any case: [`YOUNG`] or [`YOUNG_UNSEEN`].
+    pub young_for: Duration,
     /// How much room it gives back when it goes.
     pub room: Room,
     /// What is in it.
@@ -126,6 +131,13 @@ pub fn could_give(versions: &[Kept], now: Timestamp) -> Room {
         .fold(Room::default(), Add::add)
 }
 
+impl Kept {
+    /// Whether it stays because somebody may still be about to write into it.
+    pub fn is_young(&self, now: Timestamp) -> bool {
+        now.since(self.since) <= self.young_for
+    }
+}
+
 /// Whether it is old enough for versions like it to get fewer.
 pub fn is_past_its_first_hour(version: &Kept, now: Timestamp) -> bool {
     now.since(version.since) > HOUR
@@ -133,10 +145,8 @@ pub fn is_past_its_first_hour(version: &Kept, now: Timestamp) -> bool {
 
 /// Which versions an upload may take.
 fn may_go(versions: &[Kept], now: Timestamp) -> Vec<bool> {
-    let mut may_go: Vec<_> = versions
-        .iter()
-        .map(|version| version.content == KeptContent::Folders || now.since(version.since) > YOUNG)
-        .collect();
+    let mut may_go: Vec<_> =
+        versions.iter().map(|version| version.content == KeptContent::Folders || !version.is_young(now)).collect();
     let mut of_the_day = BTreeMap::<usize, (usize, usize)>::new();
     for (index, version) in versions.iter().enumerate() {
         if matches!(version.content, KeptContent::Bytes | KeptContent::SameAsNext) && now.since(version.since) <= DAY {
@@ -258,7 +268,8 @@ mod tests {
     }
 
     fn kept(path: usize, seconds_ago: i64, bytes: u64) -> Kept {
-        Kept { path, since: ago(seconds_ago), room: Room { bytes, files: 1 }, content: KeptContent::Bytes }
+        let room = Room { bytes, files: 1 };
+        Kept { path, since: ago(seconds_ago), young_for: YOUNG, room, content: KeptContent::Bytes }
     }
 
     fn bytes(bytes: u64) -> Room {
@@ -363,6 +374,7 @@ mod tests {
             Kept { content: KeptContent::Empty, ..kept(1, 50_000, 1) },
             Kept { content: KeptContent::Folders, ..kept(2, 1, 1) },
             Kept { content: KeptContent::Empty, ..kept(3, 1, 1) }, // too young
+            Kept { content: KeptContent::Empty, young_for: YOUNG_UNSEEN, ..kept(4, 3600, 1) }, // too young where nobody sees who writes
         ];
         assert_eq!(could_give(&versions, today()), Room { bytes: 4, files: 4 });
         let mut gone = giving(&versions, bytes(4), today()).expect("so much there is");

@@ -337,8 +337,13 @@ impl Share {
                 let rest = upload.announced.map_or(come + written / 4, |all| all.saturating_sub(written)).max(come);
                 let step = Room { bytes: rest.min(come.max(AHEAD)) + SLACK, files: 0 };
                 let whole = Room { bytes: upload.announced.map_or(come, |_| rest) + SLACK, files: 0 };
-                self.tree.history().make_room_for_a_step(upload.mount, step, whole, full, now);
-                Ok(upload.staging.write(bytes)?)
+                let history = self.tree.history();
+                let made_room = history.make_room_for_a_step(upload.mount, step, whole, full, now);
+                let written = upload.staging.write(bytes);
+                if made_room && written.as_ref().is_err_and(|error| error.full() == Some(full)) {
+                    history.gave_in_vain(upload.mount, full, now);
+                }
+                Ok(written?)
             }
             written => Ok(written?),
         }

@@ -418,6 +418,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Brings a directory's names to the disk.
     fn sync_dir(&self, dir: &Dir) -> Result<()>;
 
+    /// Brings all that changed on the file system of `dir` to the disk (syncfs(2)): some count what was removed as free only then.
+    fn sync_file_system(&self, dir: &Dir) -> Result<()>;
+
     /// Turns a file that was written into one that is only read, closing the writing handle for good, so that a lease on it can
     /// be had.
     fn finish_writing(&self, file: File) -> Result<File>;

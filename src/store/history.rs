@@ -113,6 +113,17 @@ pub struct Found {
     folders: Room,
 }
 
+/// Whether somebody has a file open for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Writers {
+    /// Nobody has.
+    None,
+    /// The disk cannot say.
+    Unseen,
+    /// Somebody has.
+    Some,
+}
+
 impl Found {
     /// Opens the folder it lies in. Many entries may be found at once, so none keeps its folder open.
     pub fn dir(&self, disk: &dyn Disk) -> Result<Dir> {
@@ -343,17 +354,34 @@ impl History {
 
     /// Whether it is a file that somebody has open for writing, or a folder with such a file in it, as far as can be told.
     pub fn is_busy(&self, dir: &Dir, name: &Name) -> Result<bool> {
+        Ok(self.writers(dir, name)? == Writers::Some)
+    }
+
+    /// Who has a file open for writing, or a file in a folder.
+    fn writers(&self, dir: &Dir, name: &Name) -> Result<Writers> {
         match self.disk.open(dir, name)? {
-            Opened::File(file, _) => Ok(matches!(self.disk.lease(&file, Duration::ZERO)?, Leased::Busy)),
+            Opened::File(file, _) => Ok(Writers::of(&self.disk.lease(&file, Duration::ZERO)?)),
             Opened::Dir(_) => {
-                let mut is_busy = false;
+                let mut writers = Writers::None;
                 each_file(&*self.disk, self.disk.open_dir(dir, name.as_bytes())?, &mut |dir, entry| {
-                    is_busy = is_busy || entry.status.kind == Kind::File && self.is_busy(dir, &entry.name)?;
+                    if entry.status.kind == Kind::File && writers != Writers::Some {
+                        writers = writers.max(self.writers(dir, &entry.name)?);
+                    }
                     Ok(())
                 })?;
-                Ok(is_busy)
+                Ok(writers)
             }
-            _ => Ok(false),
+            _ => Ok(Writers::None),
+        }
+    }
+}
+
+impl Writers {
+    fn of(leased: &Leased) -> Self {
+        match leased {
+            Leased::Held(_) => Self::None,
+            Leased::Unavailable => Self::Unseen,
+            Leased::Busy => Self::Some,
         }
     }
 }

@@ -781,6 +781,10 @@ impl Disk for OsDisk {
         }
     }
 
+    fn sync_file_system(&self, dir: &Dir) -> Result<()> {
+        rustix::fs::syncfs(fd(&dir.0)?).map_err(|errno| failed("sync a file system", b"", errno))
+    }
+
     fn finish_writing(&self, file: File) -> Result<File> {
         if Arc::strong_count(&file.0) != 1 {
             let message = "the handle it was written with is still held elsewhere";

@@ -48,6 +48,8 @@ pub struct Features {
     pub quota: u64,
     /// Whether the server is root.
     pub root: bool,
+    /// Whether what was removed is free only after a sync of the file system.
+    pub frees_late: bool,
     /// How far the clock moves at every change and every step.
     pub tick: Duration,
 }
@@ -157,6 +159,8 @@ struct Inode {
     linkable: bool,
     by_server: bool,
     by_stranger: bool,
+    in_snapshot: bool,
+    is_freed_late: bool,
     reserved: u64,
     handles: usize,
     writers: usize,
@@ -270,6 +274,7 @@ impl Features {
             capacity: 1 << 20,
             quota: u64::MAX,
             root: false,
+            frees_late: false,
             tick: Duration::from_micros(1),
         }
     }
@@ -498,6 +503,11 @@ impl SimDisk {
     /// Changes how much fits.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().features.capacity = bytes;
+    }
+
+    /// Takes a snapshot: what is there now goes on taking its blocks, whoever removes it.
+    pub fn take_snapshot(&self) {
+        self.lock().inodes.values_mut().for_each(|inode| inode.in_snapshot = true);
     }
 
     /// The disk's clock.
@@ -1044,6 +1054,19 @@ impl Disk for SimDisk {
         )
     }
 
+    fn sync_file_system(&self, dir: &Dir) -> Result<()> {
+        self.change(
+            "sync_file_system",
+            "",
+            |state| state.label(dir, b""),
+            |state| {
+                state.settle();
+                state.free_what_was_removed();
+                Ok(())
+            },
+        )
+    }
+
     fn finish_writing(&self, file: File) -> Result<File> {
         let result = self.step(
             "finish_writing",
@@ -1195,6 +1218,7 @@ impl Disk for SimDisk {
                     state.account.emptied.push(deed.clone());
                 }
                 state.account.unlinked.push(deed);
+                state.inode_mut(inode).is_freed_late = state.features.frees_late;
                 state.remove(dir, name.as_bytes());
                 state.touch(&[inode], &[dir]);
                 Ok(())
@@ -1413,6 +1437,8 @@ impl State {
             linkable: false,
             by_server: false,
             by_stranger: false,
+            in_snapshot: false,
+            is_freed_late: false,
             reserved: 0,
             handles: 0,
             writers: 0,
@@ -1461,14 +1487,23 @@ impl State {
     }
 
     fn used_by(&self, is_meant: impl Fn(&Inode) -> bool) -> u64 {
-        let counts = |number: &u64, inode: &Inode| is_meant(inode) && (inode.handles > 0 || self.links(*number) > 0);
+        let is_kept = |inode: &Inode| inode.handles > 0 || inode.in_snapshot || inode.is_freed_late;
+        let counts = |number: &u64, inode: &Inode| is_meant(inode) && (is_kept(inode) || self.links(*number) > 0);
         let files = self.inodes.iter().filter(|(number, inode)| counts(number, inode));
         files.map(|(_, inode)| inode.reserved.max(inode.bytes.len() as u64)).sum()
     }
 
-    fn make_room(&self, number: u64, size: u64) -> std::result::Result<(), Cause> {
+    fn free_what_was_removed(&mut self) {
+        self.inodes.values_mut().for_each(|inode| inode.is_freed_late = false);
+    }
+
+    fn make_room(&mut self, number: u64, size: u64) -> std::result::Result<(), Cause> {
+        let has = |inode: &Inode| inode.reserved.max(inode.bytes.len() as u64);
+        let more = size.saturating_sub(has(&self.inodes[&number]));
+        if self.used() + more > self.features.capacity {
+            self.free_what_was_removed();
+        }
         let inode = &self.inodes[&number];
-        let more = size.saturating_sub(inode.reserved.max(inode.bytes.len() as u64));
         if self.used() + more > self.features.capacity {
             return Err(Cause::NoSpace);
         }

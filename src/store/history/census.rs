@@ -3,14 +3,15 @@
 //! What cannot be measured, opened or removed stays, is told once, and stops nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::model::keep_rule::{Kept, KeptContent, Room};
+use crate::model::keep_rule::{Kept, KeptContent, Room, YOUNG, YOUNG_UNSEEN};
 use crate::model::path::{RESERVED, SharePath};
 use crate::model::stamp::{FileId, Timestamp};
-use crate::model::version::Ending;
+use crate::model::version::{Ending, VersionId};
 
-use super::super::disk::{DiskError, Full, Kind, Result};
+use super::super::disk::{Cause, DiskError, Full, Kind, Result, Status};
 use super::super::notice::Notice;
 use super::layout::{Top, own_name};
 use super::walk::{Measured, measure_tree};
@@ -28,15 +29,28 @@ const STUCK_MAX: usize = 100_000;
 /// What is remembered of the history from one walk to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// What the trees take that are kept: they do not change any more.
-    trees: HashMap<FileId, Measured>,
+    /// What the trees take that are kept and have bytes in them: those hardly change any more. One without is measured each time, since it
+    /// may go early, and a program that is in it may still write there.
+    trees: HashMap<Which, Measured>,
     /// How much the history on a mount could give, when that was found out, and how often places had been asked for until then.
     pub(super) could_give: HashMap<(u64, Full), (Timestamp, u64, Room)>,
+    /// Where versions went for room and there was none.
+    pub(super) in_vain: HashMap<(u64, Full), Rest>,
     /// Entries that could not be handled. Each was told of.
-    stuck: HashSet<FileId>,
+    stuck: HashSet<Which>,
     /// Paths whose folder could not be walked. Each was told of.
     closed: HashSet<SharePath>,
 }
+
+/// A while in which the history gives nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    pub(super) since: Timestamp,
+    pub(super) lasts: Duration,
+}
+
+/// Which version it is: the number of a file is used again once that is gone.
+type Which = (FileId, VersionId);
 
 /// All versions on one file system that may go at all, the oldest first.
 pub(super) struct Census {
@@ -45,6 +59,11 @@ pub(super) struct Census {
 }
 
 impl History {
+    /// What is remembered is whole whatever thread panicked beside it.
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Finds all versions on a file system that may go and can be measured, and what each would give back to what is `full`. A quota is that of
     /// whoever owns the folder of noclobber's own, and what belongs to others gives it nothing. No user's quota binds root (quotactl(2)): it is
     /// that of a folder or a part of the file system then, and whose anything is makes no difference.
@@ -74,13 +93,14 @@ impl History {
             match self.measure(&found, &mut trees) {
                 Ok(Measured { has_one_owner: false, .. }) if owner.is_some() => {}
                 Ok(Measured { room, content, .. }) => {
-                    let kept = Kept { path: number, since: found.version.name.id.time(), room, content };
+                    let young_for = self.young_for(&found.version.status);
+                    let kept = Kept { path: number, since: found.version.name.id.time(), young_for, room, content };
                     census.push((found, kept));
                 }
                 Err(error) => self.tell_once(&found, &error),
             }
         }
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
         if memory.trees.len() > TREES_MAX {
             memory.trees.clear();
         }
@@ -91,7 +111,7 @@ impl History {
         Ok(Census { found, kept })
     }
 
-    fn measure(&self, found: &Found, trees: &mut HashMap<FileId, Measured>) -> Result<Measured> {
+    fn measure(&self, found: &Found, trees: &mut HashMap<Which, Measured>) -> Result<Measured> {
         let status = &found.version.status;
         if status.kind != Kind::Dir {
             // What has another name gives nothing back.
@@ -100,7 +120,7 @@ impl History {
             let content = if is_empty { KeptContent::Empty } else { KeptContent::Bytes };
             return Ok(Measured { room: own + found.folders, content, has_one_owner: true });
         }
-        let known = self.memory.lock().unwrap_or_else(PoisonError::into_inner).trees.get(&status.stamp.id).copied();
+        let known = self.memory().trees.get(&which(found)).copied();
         let tree = match known {
             Some(tree) => tree,
             None => {
@@ -108,30 +128,53 @@ impl History {
                 measure_tree(&*self.disk, self.disk.open_dir(&dir, found.version.entry.as_bytes())?)?
             }
         };
-        trees.insert(status.stamp.id, tree);
+        if tree.content == KeptContent::Bytes {
+            trees.insert(which(found), tree);
+        }
         Ok(Measured { room: tree.room + found.folders, ..tree })
     }
 
-    fn is_stuck(&self, found: &Found) -> bool {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.stuck.contains(&found.version.status.stamp.id)
+    /// For how long it stays in any case. Leases are to be had on files of one's own (fcntl(2)).
+    fn young_for(&self, status: &Status) -> Duration {
+        let user = self.disk.user();
+        let shows_writers = self.disk.abilities().lease && (user == ROOT || user == status.uid);
+        if shows_writers { YOUNG } else { YOUNG_UNSEEN }
     }
 
-    /// An entry that cannot be handled stays from now on, until the server is started again.
+    /// It is gone.
+    pub(super) fn forget(&self, found: &Found) {
+        let mut memory = self.memory();
+        memory.trees.remove(&which(found));
+        memory.stuck.remove(&which(found));
+    }
+
+    fn is_stuck(&self, found: &Found) -> bool {
+        let memory = self.memory();
+        memory.stuck.contains(&which(found))
+    }
+
+    /// An entry that cannot be handled stays from now on, until the server is started again. One that is gone is none.
     pub(super) fn tell_once(&self, found: &Found, error: &DiskError) {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.stuck.len() < STUCK_MAX && memory.stuck.insert(found.version.status.stamp.id) {
+        if error.cause == Cause::NotFound {
+            return;
+        }
+        let mut memory = self.memory();
+        if memory.stuck.len() < STUCK_MAX && memory.stuck.insert(which(found)) {
             self.tell(Notice::Stuck { path: found.path.clone(), why: error.to_string() });
         }
     }
 
     /// As [`History::tell_once`], for all that lies below a folder.
     pub(super) fn tell_once_of_folder(&self, path: &SharePath, error: &DiskError) {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
         if memory.closed.len() < STUCK_MAX && memory.closed.insert(path.clone()) {
             self.tell(Notice::Stuck { path: path.clone(), why: error.to_string() });
         }
     }
+}
+
+fn which(found: &Found) -> Which {
+    (found.version.status.stamp.id, found.version.name.id.clone())
 }
 
 impl Census {

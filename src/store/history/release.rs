@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::model::keep_rule::{self, KeepRule, Kept, KeptContent, YOUNG};
+use crate::model::keep_rule::{self, KeepRule, Kept, KeptContent, YOUNG_UNSEEN};
+use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName};
 
-use super::super::disk::{DiskError, File, Full, Kind, Opened, Result, Status};
+use super::super::disk::{Cause, Dir, DiskError, File, Full, Kind, Leased, Opened, Result, Status};
 use super::super::naming;
 use super::census::Census;
 use super::layout::{Top, relative};
-use super::{Found, History, KeepLimits, Version};
+use super::walk::{measure_tree, remove_folders};
+use super::{Found, History, KeepLimits, Version, Writers};
 
 /// How long a refused upload is kept where there is no history.
 const UPLOADS_KEPT: Duration = Duration::from_secs(30 * 86_400);
@@ -45,14 +47,14 @@ impl History {
         let Some(KeepLimits { age_max, percent_max }) = self.limits else {
             let old = |kept: &Kept| now.since(kept.since) > UPLOADS_KEPT;
             let old: Vec<_> = (0..census.kept.len()).filter(|index| old(&census.kept[*index])).collect();
-            return Ok(gone + self.let_all_go(&mut census, &old));
+            return Ok(gone + self.let_all_go(&mut census, &old, now));
         };
         let rule = KeepRule { age_max, room_max: self.disk.space(&top.dir)?.percent(percent_max) };
         self.find_same_content(&mut census, now);
         let outlived = rule.outlived(&census.kept, now);
-        gone += self.let_all_go(&mut census, &outlived);
+        gone += self.let_all_go(&mut census, &outlived, now);
         let exceeding = rule.exceeding(&census.kept, now);
-        gone += self.let_all_go(&mut census, &exceeding);
+        gone += self.let_all_go(&mut census, &exceeding, now);
         self.remember_what_it_could_give(top, &census, Full::Disk, now);
         Ok(gone)
     }
@@ -62,12 +64,10 @@ impl History {
     fn let_empty_ones_go(&self, census: &mut Census, top: &Top, now: Timestamp) -> usize {
         let goes = |index: &usize| {
             let (found, kept) = (&census.found[*index], &census.kept[*index]);
-            now.since(kept.since) > YOUNG
-                && found.version.name.ending == Ending::Settled
-                && self.was_only_begun(top, found)
+            !kept.is_young(now) && found.version.name.ending == Ending::Settled && self.was_only_begun(top, found)
         };
         let empty: Vec<_> = (0..census.kept.len()).filter(goes).collect();
-        self.let_all_go(census, &empty)
+        self.let_all_go(census, &empty, now)
     }
 
     fn was_only_begun(&self, top: &Top, found: &Found) -> bool {
@@ -129,48 +129,99 @@ impl History {
     }
 
     /// Lets these go, as far as it can be, and takes them out of the census; says how many went.
-    fn let_all_go(&self, census: &mut Census, chosen: &[usize]) -> usize {
-        let goes = |index: &&usize| {
-            let found = &census.found[**index];
-            !self.is_held_fast(found) && self.let_found_go(found)
-        };
+    fn let_all_go(&self, census: &mut Census, chosen: &[usize], now: Timestamp) -> usize {
+        let goes = |index: &&usize| self.let_found_go(&census.found[**index], census.kept[**index].content, now);
         let gone = chosen.iter().filter(goes).count();
         census.leave_out(chosen);
         gone
     }
 
-    /// Whether somebody writes into it now, which would be nowhere else then, or it cannot even be opened.
-    pub(super) fn is_held_fast(&self, found: &Found) -> bool {
-        let busy = found.dir(&*self.disk).and_then(|dir| self.is_busy(&dir, &found.version.entry));
-        busy.unwrap_or_else(|error| {
+    /// Whether somebody may be about to write into it, which would be nowhere else then, or it cannot even be opened.
+    pub(super) fn is_held_fast(&self, found: &Found, now: Timestamp) -> bool {
+        let writers = found.dir(&*self.disk).and_then(|dir| self.writers(&dir, &found.version.entry));
+        writers.map(|writers| is_in_use(writers, found, now)).unwrap_or_else(|error| {
             self.tell_once(found, &error);
             true
         })
     }
 
-    pub(super) fn let_found_go(&self, found: &Found) -> bool {
-        match self.let_version_go(found) {
-            Ok(()) => {
-                let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
-                self.remove_empty(&found.top, &found.folder);
-                true
+    /// Lets a version go if it is what was found, and nobody is about to write into it; says whether it went.
+    pub(super) fn let_found_go(&self, found: &Found, content: KeptContent, now: Timestamp) -> bool {
+        let went = self.let_version_go(found, content, now).unwrap_or_else(|error| {
+            self.tell_once(found, &error);
+            false
+        });
+        if went {
+            self.forget(found);
+            let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+            self.remove_empty(&found.top, &found.folder);
+        }
+        went
+    }
+
+    /// The last look is one under a lease: who opens it for writing from then on waits, and shows in the lease.
+    fn let_version_go(&self, found: &Found, content: KeptContent, now: Timestamp) -> Result<bool> {
+        let (dir, Version { entry, status: seen, .. }) = (found.dir(&*self.disk)?, &found.version);
+        match self.disk.open(&dir, entry)? {
+            Opened::Nothing => Ok(false),
+            Opened::File(file, _) => {
+                let leased = self.disk.lease(&file, Duration::ZERO)?;
+                let is_seen = self.disk.status(&file)?.stamp == seen.stamp;
+                let is_left_alone = !matches!(&leased, Leased::Held(lease) if !lease.is_unbroken());
+                let goes = is_seen && is_left_alone && !is_in_use(Writers::of(&leased), found, now);
+                if goes {
+                    self.disk.unlink(&dir, entry)?;
+                }
+                Ok(goes)
             }
-            Err(error) => {
-                self.tell_once(found, &error);
-                false
+            Opened::Dir(status) => {
+                let goes = status.stamp == seen.stamp && !is_in_use(self.writers(&dir, entry)?, found, now);
+                Ok(goes && self.let_folder_go(found, &dir, content)?)
             }
+            Opened::Link | Opened::Special => self.let_go(&dir, entry).map(|()| true),
         }
     }
 
     /// A folder goes in many steps. So it is no version any more before the first: who brings it back has all of it or nothing, and nothing is
-    /// removed from what has come back.
-    fn let_version_go(&self, found: &Found) -> Result<()> {
-        let (dir, Version { name, entry, status }) = (found.dir(&*self.disk)?, &found.version);
-        if status.kind != Kind::Dir || name.ending == Ending::Upload {
-            return self.let_go(&dir, entry);
-        }
+    /// removed from what has come back. A program that is in it may make a file there at any time; one that held no bytes goes without.
+    fn let_folder_go(&self, found: &Found, dir: &Dir, content: KeptContent) -> Result<bool> {
+        let Version { name, entry, .. } = &found.version;
         let going = EntryName { id: name.id.clone(), ending: Ending::Upload }.to_name();
-        naming::move_within(&*self.disk, (&dir, entry), (&dir, &going))?;
-        self.let_go(&dir, &going)
+        if name.ending == Ending::Upload {
+            return self.remove_folder(dir, entry, content);
+        }
+        naming::move_within(&*self.disk, (dir, entry), (dir, &going))?;
+        let went = self.remove_folder(dir, &going, content);
+        let had_no_bytes = matches!(content, KeptContent::Empty | KeptContent::Folders);
+        if had_no_bytes && !matches!(went, Ok(true)) {
+            naming::move_within(&*self.disk, (dir, &going), (dir, entry))?;
+        }
+        went
+    }
+
+    /// Removes a folder unless it holds more than it did; says whether it is gone.
+    fn remove_folder(&self, dir: &Dir, name: &Name, content: KeptContent) -> Result<bool> {
+        let is = |content| {
+            let folder = self.disk.open_dir(dir, name.as_bytes())?;
+            Ok::<_, DiskError>(measure_tree(&*self.disk, folder)?.content == content)
+        };
+        match content {
+            KeptContent::Bytes | KeptContent::SameAsNext => self.let_go(dir, name).map(|()| true),
+            KeptContent::Empty if is(KeptContent::Empty)? => self.let_go(dir, name).map(|()| true),
+            KeptContent::Folders if is(KeptContent::Folders)? => match remove_folders(&*self.disk, dir, name) {
+                Err(error) if error.cause == Cause::NotEmpty => Ok(false),
+                removed => removed.map(|()| true),
+            },
+            KeptContent::Empty | KeptContent::Folders => Ok(false),
+        }
+    }
+}
+
+/// Whether somebody may be about to write into a version. Where nobody can say who has it open, that is so while it is young.
+fn is_in_use(writers: Writers, found: &Found, now: Timestamp) -> bool {
+    match writers {
+        Writers::None => false,
+        Writers::Unseen => now.since(found.version.name.id.time()) <= YOUNG_UNSEEN,
+        Writers::Some => true,
     }
 }

@@ -1,5 +1,6 @@
 //! Making room: letting versions go for what would not fit, if that suffices, and no more than has to.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,11 +11,21 @@ use crate::model::stamp::Timestamp;
 use super::super::disk::{Dir, DiskError, Full, Result};
 use super::super::notice::Notice;
 use super::History;
-use super::census::Census;
+use super::census::{Census, Rest};
 use super::layout::Top;
 
 /// How often it is looked for other versions when some that were to make room cannot go.
 const CHOICES_MAX: usize = 8;
+
+/// So many times in a row versions may go and give no room; then no more of them go.
+const MISSES_MAX: usize = 2;
+
+/// How long it is waited each time for what went to be free.
+const FREED_WITHIN: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(75)];
+
+/// For how long the history rests at most after it has given in vain.
+const RESTS_MAX: Duration = Duration::from_secs(3600);
 
 /// For how long it is remembered how much the history could give, so that requests which do not fit cost no walk each.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -49,54 +60,60 @@ impl History {
         })
     }
 
-    /// How much is free in a quota nobody says: it is taken for nothing, and what goes is free then.
     fn make_room_on(&self, top: &Top, step: Room, whole: Room, full: Full, now: Timestamp) -> Result<bool> {
-        let mut given = Room::default();
-        let free = |given: Room| match full {
-            Full::Disk => Ok::<_, DiskError>(self.disk.space(&top.dir)?.free_room()),
-            Full::Quota => Ok(given),
-        };
-        if free(given)?.covers(step) {
+        let mut giving = Giving::new(self, &top.dir, full);
+        let short = |giving: &Giving<'_>, wanted: Room| Ok::<_, DiskError>(wanted - giving.free()?);
+        if giving.free()?.covers(step) {
             return Ok(true);
         }
-        let in_all_short = whole - free(given)?;
+        let in_all_short = short(&giving, whole)?;
         if self.remembered(top.mount, full, now).is_some_and(|room| !room.covers(in_all_short)) {
             return Ok(false);
         }
         let mut census = self.census(top, full)?;
-        if !keep_rule::could_give(&census.kept, now).covers(in_all_short) {
-            self.remember_what_it_could_give(top, &census, full, now);
-            return Ok(false);
-        }
-        let mut versions = 0;
         for _ in 0..CHOICES_MAX {
-            let Some(chosen) = keep_rule::giving(&census.kept, step - free(given)?, now) else { break };
+            // It is asked each time whether what is left suffices for all of it.
+            let (now_short, in_all_short) = (short(&giving, step)?, short(&giving, whole)?);
+            let Some(in_all) = keep_rule::giving(&census.kept, in_all_short, now) else { break };
+            // A step ahead of what has come is not always to be had.
+            let chosen = keep_rule::giving(&census.kept, now_short, now).unwrap_or_else(|| in_all.clone());
+            if chosen.is_empty() {
+                break;
+            }
             // Nothing goes before it is known that all of it can.
+            let all: BTreeSet<_> = chosen.iter().chain(&in_all).copied().collect();
             let blocked: Vec<_> =
-                chosen.iter().copied().filter(|index| self.is_held_fast(&census.found[*index])).collect();
+                all.into_iter().filter(|index| self.is_held_fast(&census.found[*index], now)).collect();
             if !blocked.is_empty() {
                 census.leave_out(&blocked);
                 continue;
             }
-            for index in &chosen {
-                if free(given)?.covers(step) {
-                    break;
-                }
-                if self.let_found_go(&census.found[*index]) {
-                    given += census.kept[*index].room;
-                    versions += 1;
-                }
-            }
-            census.leave_out(&chosen);
-            if free(given)?.covers(step) {
+            let tried = giving.let_go(&census, &chosen, step, now)?;
+            census.leave_out(&chosen[..tried]);
+            if giving.is_in_vain() || giving.free()?.covers(step) {
                 break;
             }
         }
-        self.remember_what_it_could_give(top, &census, full, now);
-        if versions > 0 {
-            self.tell(Notice::GaveRoom { versions, bytes: given.bytes });
+        if giving.is_in_vain() {
+            self.gave_in_vain(top.mount, full, now);
+        } else if giving.versions > 0 && full == Full::Disk {
+            self.memory().in_vain.remove(&(top.mount, full));
         }
-        Ok(free(given)?.covers(step))
+        self.remember_what_it_could_give(top, &census, full, now);
+        if giving.versions > 0 {
+            self.tell(Notice::GaveRoom { versions: giving.versions, bytes: giving.given.bytes });
+        }
+        Ok(giving.free()?.covers(step))
+    }
+
+    /// Takes note that versions went for room on a mount and there is none: they share their blocks with others, or something takes the room as
+    /// soon as it is free. The history rests then, each time for four times as long.
+    pub fn gave_in_vain(&self, mount: u64, full: Full, now: Timestamp) {
+        let now = self.time(now);
+        let mut memory = self.memory();
+        let before = memory.in_vain.get(&(mount, full)).filter(|rest| now.since(rest.since) <= 2 * RESTS_MAX);
+        let lasts = before.map_or(REMEMBERED, |rest| (4 * rest.lasts).min(RESTS_MAX));
+        memory.in_vain.insert((mount, full), Rest { since: now, lasts });
     }
 
     /// How many bytes the share's own file system would have free besides, if the history gave what it may; as of when that was last found
@@ -120,19 +137,115 @@ impl History {
     }
 
     fn remembered(&self, mount: u64, full: Full, now: Timestamp) -> Option<Room> {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let (then, places, room) = memory.could_give.get(&(mount, full))?;
-        let is_current = *places == self.places.load(Ordering::Relaxed) && now >= *then;
-        (is_current && now.since(*then) <= REMEMBERED).then_some(*room)
+        let memory = self.memory();
+        let is_current = |(then, places, _): &&(Timestamp, u64, Room)| {
+            *places == self.places.load(Ordering::Relaxed) && now >= *then && now.since(*then) <= REMEMBERED
+        };
+        let known = memory.could_give.get(&(mount, full)).filter(is_current).map(|(_, _, room)| *room);
+        let rests = memory.in_vain.get(&(mount, full)).is_some_and(|rest| rest.goes_on(now));
+        if rests { Some(Room { bytes: 0, ..known.unwrap_or(Room::UNLIMITED) }) } else { known }
     }
 
     pub(super) fn remember_what_it_could_give(&self, top: &Top, census: &Census, full: Full, now: Timestamp) -> Room {
-        let room = keep_rule::could_give(&census.kept, now);
+        let mut room = keep_rule::could_give(&census.kept, now);
+        let mut memory = self.memory();
+        if memory.in_vain.get(&(top.mount, full)).is_some_and(|rest| rest.goes_on(now)) {
+            room.bytes = 0;
+        }
         if top.path.is_root() && full == Full::Disk {
             self.gives_back.store(room.bytes, Ordering::Relaxed);
         }
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.could_give.insert((top.mount, full), (now, self.places.load(Ordering::Relaxed), room));
         room
+    }
+}
+
+impl Rest {
+    fn goes_on(&self, now: Timestamp) -> bool {
+        now.since(self.since) <= self.lasts
+    }
+}
+
+/// Versions that go for room, and whether that gives any.
+struct Giving<'a> {
+    history: &'a History,
+    at: &'a Dir,
+    full: Full,
+    /// How many went.
+    versions: usize,
+    /// What they took.
+    given: Room,
+    /// How often that was in vain.
+    misses: usize,
+}
+
+impl<'a> Giving<'a> {
+    fn new(history: &'a History, at: &'a Dir, full: Full) -> Self {
+        Self { history, at, full, versions: 0, given: Room::default(), misses: 0 }
+    }
+
+    /// How much is free in a quota nobody says: it is taken for nothing, and what goes is free then.
+    fn free(&self) -> Result<Room> {
+        match self.full {
+            Full::Disk => Ok(self.history.disk.space(self.at)?.free_room()),
+            Full::Quota => Ok(self.given),
+        }
+    }
+
+    fn is_in_vain(&self) -> bool {
+        self.misses >= MISSES_MAX
+    }
+
+    /// Lets these go until `step` is free, as long as it gives room and all of them can; says how many it came to. First one goes, and then, each
+    /// time that this gave room, twice as many before it is looked at again, since that may take a while.
+    fn let_go(&mut self, census: &Census, chosen: &[usize], step: Room, now: Timestamp) -> Result<usize> {
+        let (mut tried, mut at_once, mut all_go) = (0, 1, true);
+        while all_go && tried < chosen.len() && !self.is_in_vain() {
+            let (before, given) = (self.free()?, self.given);
+            if before.covers(step) {
+                break;
+            }
+            for index in chosen[tried..].iter().take(at_once) {
+                tried += 1;
+                let kept = &census.kept[*index];
+                all_go = self.history.let_found_go(&census.found[*index], kept.content, now);
+                if !all_go {
+                    break;
+                }
+                self.versions += 1;
+                self.given += kept.room;
+                if self.free()?.covers(step) {
+                    break;
+                }
+            }
+            let counted = self.given - given;
+            let gave = counted == Room::default() || self.shows(before, counted, step)?;
+            self.misses = if gave { 0 } else { self.misses + 1 };
+            at_once = if gave { 2 * at_once } else { 1 };
+        }
+        Ok(tried)
+    }
+
+    /// Whether what went since `before` was free gave at least half of what it takes, of what there is too little of. Some file systems free it
+    /// a little later, or with the next sync.
+    fn shows(&self, before: Room, counted: Room, step: Room) -> Result<bool> {
+        let short = step - before;
+        let shows = |free: Room| {
+            let gave = free - before;
+            short.bytes > 0 && gave.bytes >= counted.bytes / 2 && counted.bytes > 0
+                || short.files > 0 && gave.files >= counted.files / 2 && counted.files > 0
+        };
+        for is_synced in [false, true] {
+            if is_synced {
+                self.history.disk.sync_file_system(self.at)?;
+            }
+            for wait in FREED_WITHIN {
+                self.history.disk.wait(wait);
+                if shows(self.free()?) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 }

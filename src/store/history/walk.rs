@@ -6,7 +6,7 @@ use crate::model::keep_rule::{KeptContent, Room};
 use crate::model::path::{Name, SharePath};
 use crate::model::version::EntryName;
 
-use super::super::disk::{Cause, Dir, Disk, Entry, Kind, Result, Status};
+use super::super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Result, Status};
 use super::super::naming;
 use super::layout::{Top, found, own_name, relative};
 use super::{Found, History, Version};
@@ -203,19 +203,32 @@ pub(in super::super) fn each_file(
     Ok(())
 }
 
-/// Removes a tree however deep it is: every folder in it is first moved up to the top, so that neither the stack nor the number of open
-/// folders grows with the depth.
+/// Removes a tree with all that is in it.
 pub(in super::super) fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
+    remove_all(disk, at, name, &|dir, file| disk.unlink(dir, file))
+}
+
+/// Removes a tree of folders; [`Cause::NotEmpty`] if there is anything else in it, which stays.
+pub(super) fn remove_folders(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
+    remove_all(disk, at, name, &|_, file| {
+        let message = "something was made in it".to_owned();
+        Err(DiskError { operation: "remove", name: file.to_text().into_owned(), cause: Cause::NotEmpty, message })
+    })
+}
+
+/// However deep the tree is: every folder in it is first moved up to the top, so that neither the stack nor the number of open folders grows
+/// with the depth.
+fn remove_all(disk: &dyn Disk, at: &Dir, name: &Name, file: &dyn Fn(&Dir, &Name) -> Result<()>) -> Result<()> {
     let top = disk.open_dir(at, name.as_bytes())?;
     let mut todo = Vec::new();
     let mut moved = 0_u64;
-    remove_files(disk, &top, &mut |folder| {
+    each_entry(disk, &top, file, &mut |folder| {
         todo.push(folder);
         Ok(())
     })?;
     while let Some(folder) = todo.pop() {
         let dir = disk.open_dir(&top, folder.as_bytes())?;
-        remove_files(disk, &dir, &mut |inner| {
+        each_entry(disk, &dir, file, &mut |inner| {
             loop {
                 let higher = own_name(&format!("removed-{moved}"));
                 moved += 1;
@@ -234,12 +247,16 @@ pub(in super::super) fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> R
     disk.remove_dir(at, name)
 }
 
-/// Unlinks what is no folder, and hands the folders over.
-fn remove_files(disk: &dyn Disk, dir: &Dir, folder: &mut dyn FnMut(Name) -> Result<()>) -> Result<()> {
+fn each_entry(
+    disk: &dyn Disk,
+    dir: &Dir,
+    file: &dyn Fn(&Dir, &Name) -> Result<()>,
+    folder: &mut dyn FnMut(Name) -> Result<()>,
+) -> Result<()> {
     for entry in list(disk, dir)? {
         match entry.status.kind {
             Kind::Dir => folder(entry.name)?,
-            _ => disk.unlink(dir, &entry.name)?,
+            _ => file(dir, &entry.name)?,
         }
     }
     Ok(())
