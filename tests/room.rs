@@ -12,7 +12,7 @@ use noclobber::share::{Settings, Share, Stored, Wanted};
 use noclobber::store::disk::{Disk as _, Tier};
 use noclobber::store::history::KeepLimits;
 
-use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::disk_images::{Bound, DiskImage, Kind};
 use crate::harness::sim_disk::{Event, Features, SimDisk, When};
 use crate::harness::stories::share_path;
 use crate::harness::stranger::Act;
@@ -23,8 +23,11 @@ const MEBIBYTE: usize = 1024 * 1024;
 /// Renames the versions of a path as if they had been displaced on days of their own, the last of them this many days ago: they are not too many
 /// for their age, so only what needs their room takes them.
 pub fn age(server: &Server, path: &str, days: i64) {
-    let folder = server.versions_of(path);
-    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    age_in(&server.versions_of(path), days);
+}
+
+fn age_in(folder: &Path, days: i64) {
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.file_name()).collect();
     names.sort();
     for (name, days) in names.iter().rev().map(|name| name.to_str().unwrap()).zip(days..) {
         let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
@@ -214,6 +217,22 @@ fn on_a_full_disk_something_can_still_be_deleted() {
         for number in 0..8 {
             server.delete(format!("/folder-{number}/a.txt")).expect(204);
             server.versions(&format!("/folder-{number}/a.txt")).expect([&*format!("{number}")]);
+        }
+    }
+}
+
+/// Makes a file that takes all but so many bytes.
+fn take_all_but(file: &Path, left: u64) {
+    let place = file.parent().unwrap();
+    let file = fs::File::create(file).unwrap();
+    let free = || {
+        let space = rustix::fs::statvfs(place).unwrap();
+        space.f_bavail * space.f_frsize
+    };
+    for part in 0.. {
+        let flags = rustix::fs::FallocateFlags::empty();
+        if free() <= left || rustix::fs::fallocate(&file, flags, part << 20, 1 << 20).is_err() {
+            return;
         }
     }
 }
@@ -613,20 +632,55 @@ fn on_no_file_system_more_goes_than_has_to() {
             server.put("/a.bin").body(dice.bytes(4 * MEBIBYTE)).expect_any(&[201, 204]);
         }
         age(&server, "a.bin", 9);
-        let free = || {
-            let space = rustix::fs::statvfs(disk.path()).unwrap();
-            space.f_bavail * space.f_frsize
-        };
-        let local = fs::File::create(server.local("local.bin")).unwrap();
-        let mut size = 0;
-        while free() > 4 << 20
-            && rustix::fs::fallocate(&local, rustix::fs::FallocateFlags::empty(), size, 1 << 20).is_ok()
-        {
-            size += 1 << 20;
-        }
+        take_all_but(&server.local("local.bin"), 4 << 20);
         server.put("/new.bin").body(dice.bytes(8 * MEBIBYTE)).expect(201);
         let left = contents(&server, "/a.bin").len();
         assert!((4..8).contains(&left), "{kind:?}: {left} of 8 versions are left");
+    }
+}
+
+/// Two mounts of one file system, and two subvolumes of a btrfs, have one room: an upload to either takes it from the history of both, if that
+/// suffices.
+#[test]
+fn all_histories_on_a_file_system_make_room_for_an_upload() {
+    let test = "all_histories_on_a_file_system_make_room_for_an_upload";
+    for kind in [Kind::Tmpfs, Kind::Btrfs] {
+        let disk = match DiskImage::mount(kind, 32) {
+            Ok(disk) => disk,
+            Err(why) => return left_out(test, &why),
+        };
+        let (share, inner) = (disk.path().join("share"), disk.path().join("share/inner"));
+        fs::create_dir(&share).unwrap();
+        let _bound = if kind == Kind::Tmpfs {
+            fs::create_dir(disk.path().join("elsewhere")).unwrap();
+            fs::create_dir(&inner).unwrap();
+            match Bound::at(&inner, &disk.path().join("elsewhere")) {
+                Ok(bound) => Some(bound),
+                Err(why) => return left_out(test, &why),
+            }
+        } else {
+            let made = Command::new("btrfs").args(["subvolume", "create"]).arg(&inner).output();
+            if !made.is_ok_and(|made| made.status.success()) {
+                return left_out(test, "btrfs is not installed");
+            }
+            None
+        };
+        let server = Server::with("--history-percent=100").folder(&share).start();
+        let mut dice = Dice::new(26);
+        for path in ["a.bin", "inner/b.bin"] {
+            for _ in 0..5 {
+                server.put(format!("/{path}")).body(dice.bytes(2 * MEBIBYTE)).expect_any(&[201, 204]);
+            }
+        }
+        age(&server, "a.bin", 9);
+        age_in(&share.join("inner/.noclobber/history/b.bin/.noclobber"), 9);
+        let kept = || contents(&server, "/a.bin").len() + contents(&server, "/inner/b.bin").len();
+        assert_eq!(kept(), 8);
+        take_all_but(&server.local("local.bin"), MEBIBYTE as u64);
+        // More than one of the two histories could give, be it announced or not.
+        server.put("/inner/new.bin").body(dice.bytes(11 * MEBIBYTE)).expect(201);
+        assert!((1..4).contains(&kept()), "{kind:?}: {} are left", kept());
+        server.put("/chunks.bin").chunks([dice.bytes(MEBIBYTE), dice.bytes(MEBIBYTE)]).expect(201);
     }
 }
 
@@ -718,7 +772,8 @@ fn a_program_in_a_deleted_folder_keeps_what_it_makes_there() {
         kept.disk.begin(make.collect());
         kept.share.prune(kept.disk.now()).unwrap();
         let trace = kept.disk.trace();
-        let measured = trace.iter().position(|line| line.contains(" space ")).unwrap_or(trace.len());
+        let is_the_last_of_the_walk = |line: &String| line.contains(" list ") && line.ends_with("/out");
+        let measured = trace.iter().position(is_the_last_of_the_walk).unwrap_or(trace.len());
         let made = |line: &String| line.contains("stranger") && line.ends_with("done");
         if trace.iter().position(made).is_some_and(|made| made > measured) {
             made_some = true;

@@ -162,10 +162,10 @@ impl Share {
                 Ok((Swap::Busy, _)) => return Err(Refusal::OpenForWriting.into()),
                 Ok((Swap::Spoilt, _)) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(stop) if let (false, Some(full)) = (made_room, stop.full()) => {
-                    let mount = claim.site().mount;
+                    let at = claim.site().parent.clone();
                     drop((_still, claim));
                     made_room = true;
-                    if !self.tree.history().make_room(mount, A_NAME, full, now) {
+                    if !self.tree.history().make_room(&at, A_NAME, full, now) {
                         return Err(stop);
                     }
                 }

@@ -102,7 +102,7 @@ impl Share {
         };
         let dir = dir.map_err(|error| self.stop(error, Refusal::NotFound))?;
         let space = disk.space(&dir)?;
-        let free = space.free.saturating_add(self.tree.history().gives_back()).min(space.total);
+        let free = space.free.saturating_add(self.tree.history().gives_back(space.file_system)).min(space.total);
         Ok(Space { free, ..space })
     }
 

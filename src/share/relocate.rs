@@ -125,10 +125,10 @@ impl Share {
                     copy = Some(self.stage_copy(&from, &to, true, now)?);
                 }
                 Err(error) if error.full().is_some() && !made_room => {
-                    let mount = pair.target().site().mount;
+                    let at = pair.target().site().parent.clone();
                     drop((_still, pair));
                     made_room = true;
-                    if !self.makes_room_after(&error, mount, A_NAME, now) {
+                    if !self.makes_room_after(&error, &at, A_NAME, now) {
                         return Err(error.into());
                     }
                 }
@@ -246,7 +246,7 @@ impl Share {
         let members = if deep { Members::Copied } else { Members::LeftOut };
         let staged = match self.tree.stage_copy(from, &site, members) {
             Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, members) {
-                Ok(room) if self.makes_room_after(&error, site.mount, room, now) => {
+                Ok(room) if self.makes_room_after(&error, &site.parent, room, now) => {
                     self.tree.stage_copy(from, &site, members)
                 }
                 _ => Err(error),

@@ -173,7 +173,7 @@ impl Share {
             Err(error) if error.full().is_some() => {
                 let size = self.tree.disk().status(version)?.stamp.size;
                 let rest = A_NAME + Room { bytes: size.saturating_sub(staging.written()), files: 0 };
-                if !self.makes_room_after(&error, site.mount, rest, now) {
+                if !self.makes_room_after(&error, &site.parent, rest, now) {
                     return Err(error.into());
                 }
                 staging.copy_from(version)?;

@@ -12,7 +12,7 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
-use crate::store::disk::{Cause, DiskError, File, Full, Opened};
+use crate::store::disk::{Cause, Dir, DiskError, File, Full, Opened};
 use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staged, Staging};
 
@@ -39,7 +39,8 @@ const AHEAD: u64 = 16 << 20;
 pub struct Upload {
     staging: Staging,
     /// The mount it is written to.
-    mount: u64,
+    /// The folder that it is for.
+    at: Dir,
     /// What was made for it, and goes with it if it comes to nothing.
     folders: NewFolders,
     /// How long it is to become, if the client said so.
@@ -121,7 +122,7 @@ impl Share {
     /// not.
     pub(super) fn has_room(&self, site: &Site, bytes: u64, now: Timestamp) -> Outcome<()> {
         let wanted = Room { bytes, files: 1 };
-        let has_room = self.tree.history().has_room(&site.parent, site.mount, wanted, now)?;
+        let has_room = self.tree.history().has_room(&site.parent, wanted, now)?;
         if has_room { Ok(()) } else { Err(Refusal::NoSpace(Full::Disk).into()) }
     }
 
@@ -308,9 +309,9 @@ impl Share {
     ) -> Outcome<Upload> {
         let mut staging = self.begin_staging(site, path, now)?;
         if let Some(bytes) = announced {
-            staging.announce(&self.ahead, &site.parent, site.mount, bytes);
+            staging.announce(&self.ahead, &site.parent, bytes);
         }
-        Ok(Upload { staging, mount: site.mount, folders, announced })
+        Ok(Upload { staging, at: site.parent.clone(), folders, announced })
     }
 
     /// Begins a file that nobody sees yet, making room for it in the history when the disk is full.
@@ -322,7 +323,7 @@ impl Share {
         match begin() {
             // The folder was there a moment ago.
             Err(error) if error.cause == Cause::NotFound => Err(self.stop(error, Refusal::NoParent)),
-            Err(error) if self.makes_room_after(&error, site.mount, A_NAME, now) => Ok(begin()?),
+            Err(error) if self.makes_room_after(&error, &site.parent, A_NAME, now) => Ok(begin()?),
             begun => Ok(begun?),
         }
     }
@@ -338,10 +339,10 @@ impl Share {
                 let step = Room { bytes: rest.min(come.max(AHEAD)) + SLACK, files: 0 };
                 let whole = Room { bytes: upload.announced.map_or(come, |_| rest) + SLACK, files: 0 };
                 let history = self.tree.history();
-                let made_room = history.make_room_for_a_step(upload.mount, step, whole, full, now);
+                let made_room = history.make_room_for_a_step(&upload.at, step, whole, full, now);
                 let written = upload.staging.write(bytes);
                 if made_room && written.as_ref().is_err_and(|error| error.full() == Some(full)) {
-                    history.gave_in_vain(upload.mount, full, now);
+                    history.gave_in_vain(&upload.at, full, now);
                 }
                 Ok(written?)
             }
@@ -557,8 +558,8 @@ impl Share {
     }
 
     /// Makes room in the history if that is what was missing; says whether there is room now.
-    pub(super) fn makes_room_after(&self, error: &DiskError, mount: u64, wanted: Room, now: Timestamp) -> bool {
-        error.full().is_some_and(|full| self.tree.history().make_room(mount, wanted, full, now))
+    pub(super) fn makes_room_after(&self, error: &DiskError, at: &Dir, wanted: Room, now: Timestamp) -> bool {
+        error.full().is_some_and(|full| self.tree.history().make_room(at, wanted, full, now))
     }
 
     /// What is to be known of a new version before anybody else can ask for it.

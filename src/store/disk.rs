@@ -144,6 +144,8 @@ pub struct Space {
     pub files_total: u64,
     /// How many of them are free for this user.
     pub files_free: u64,
+    /// Which file system it is: a number that all its folders share and no other's, whatever mounts and subvolumes there are.
+    pub file_system: u64,
 }
 
 impl Space {

@@ -69,8 +69,6 @@ pub struct History {
     memory: Mutex<Memory>,
     /// How often a place was asked for: after that the history may hold more.
     places: AtomicU64,
-    /// How many bytes the history of the share's own file system would give back, when that was last found out.
-    gives_back: AtomicU64,
     /// Whether the spare room is to be set aside, because it never was, or was used.
     spare_is_due: AtomicBool,
     clock: Mutex<Option<Clock>>,
@@ -148,7 +146,6 @@ impl History {
             making_room: Mutex::default(),
             memory: Mutex::default(),
             places: AtomicU64::new(0),
-            gives_back: AtomicU64::new(0),
             spare_is_due: AtomicBool::new(true),
             clock: Mutex::default(),
             notices: Mutex::default(),
@@ -171,8 +168,9 @@ impl History {
         let Some(full) = placed.as_ref().err().and_then(DiskError::full) else { return placed };
         let folders = path.names().count() as u64 + 3;
         let wanted = Room { bytes: folders * FOLDER_BYTES, files: folders };
-        let placed = if self.make_room(mount, wanted, full, now) { place() } else { placed };
-        let placed = if is_full(&placed) && self.use_spare(&self.top_of(path, mount)?.1)? { place() } else { placed };
+        let top = self.top_of(path, mount)?.1;
+        let placed = if self.make_room(&top, wanted, full, now) { place() } else { placed };
+        let placed = if is_full(&placed) && self.use_spare(&top)? { place() } else { placed };
         if is_full(&placed) {
             self.remove_empty_folders(std::slice::from_ref(path));
         }

@@ -875,12 +875,16 @@ impl Disk for OsDisk {
     }
 
     fn space(&self, dir: &Dir) -> Result<Space> {
-        let found = rustix::fs::fstatvfs(fd(&dir.0)?).map_err(|errno| failed("look for room in", b"", errno))?;
+        let dir = fd(&dir.0)?;
+        let failed = |errno| failed("look for room in", b"", errno);
+        let found = rustix::fs::fstatvfs(dir).map_err(failed)?;
+        let stat = rustix::fs::fstat(dir).map_err(failed)?;
         Ok(Space {
             total: found.f_blocks.saturating_mul(found.f_frsize),
             free: found.f_bavail.saturating_mul(found.f_frsize),
             files_total: found.f_files,
             files_free: found.f_favail,
+            file_system: probe::file_system(dir, stat.st_dev, found.f_fsid),
         })
     }
 

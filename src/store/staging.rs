@@ -102,9 +102,9 @@ impl Staging {
         Ok(Self { disk, file, own_name, folder, hasher, written: 0, heir_of: None, aside: None })
     }
 
-    /// Sets room aside, as bytes come, for an upload of `announced` bytes to the file system `mount`, on which `parent` lies.
-    pub fn announce(&mut self, all: &Arc<RoomAhead>, parent: &Dir, mount: u64, announced: u64) {
-        self.aside = Aside::new(all, &self.disk, parent, mount, announced);
+    /// Sets room aside, as bytes come, for an upload of `announced` bytes to the file system on which `parent` lies.
+    pub fn announce(&mut self, all: &Arc<RoomAhead>, parent: &Dir, announced: u64) {
+        self.aside = Aside::new(all, &self.disk, parent, announced);
     }
 
     /// Lets it have the group of the folder that it is for, if that hands its group on: what is copied there is at home there.

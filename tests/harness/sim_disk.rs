@@ -1285,7 +1285,8 @@ impl Disk for SimDisk {
             |state| state.label(dir, b""),
             |state| {
                 let total = state.features.capacity;
-                Ok(Space { total, free: total.saturating_sub(state.used()), files_total: 0, files_free: 0 })
+                let free = total.saturating_sub(state.used());
+                Ok(Space { total, free, files_total: 0, files_free: 0, file_system: 1 })
             },
         )
     }

@@ -13,7 +13,7 @@ use crate::model::version::{Ending, VersionId};
 
 use super::super::disk::{Cause, DiskError, Full, Kind, Result, Status};
 use super::super::notice::Notice;
-use super::layout::{Top, own_name};
+use super::layout::{FileSystem, Top, own_name};
 use super::walk::{Measured, measure_tree};
 use super::{Found, History};
 
@@ -21,7 +21,7 @@ use super::{Found, History};
 const TREES_MAX: usize = 100_000;
 
 /// The user whom no quota of a user binds.
-const ROOT: u32 = 0;
+pub(super) const ROOT: u32 = 0;
 
 /// How many entries that cannot be handled are remembered.
 const STUCK_MAX: usize = 100_000;
@@ -32,7 +32,7 @@ pub(super) struct Memory {
     /// What the trees take that are kept and have bytes in them: those hardly change any more. One without is measured each time, since it
     /// may go early, and a program that is in it may still write there.
     trees: HashMap<Which, Measured>,
-    /// How much the history on a mount could give, when that was found out, and how often places had been asked for until then.
+    /// How much the history on a file system could give, when that was found out, and how often places had been asked for until then.
     pub(super) could_give: HashMap<(u64, Full), (Timestamp, u64, Room)>,
     /// Where versions went for room and there was none.
     pub(super) in_vain: HashMap<(u64, Full), Rest>,
@@ -67,19 +67,43 @@ impl History {
     /// Finds all versions on a file system that may go and can be measured, and what each would give back to what is `full`. A quota is that of
     /// whoever owns the folder of noclobber's own, and what belongs to others gives it nothing. No user's quota binds root (quotactl(2)): it is
     /// that of a folder or a part of the file system then, and whose anything is makes no difference.
-    pub(super) fn census(&self, top: &Top, full: Full) -> Result<Census> {
+    pub(super) fn census(&self, system: &FileSystem, full: Full) -> Census {
+        let mut census = Vec::new();
+        let (mut trees, mut paths) = (HashMap::new(), 0);
+        for top in &system.tops {
+            if let Err(error) = self.count_top(top, full, &mut census, &mut trees, &mut paths) {
+                self.tell_once_of_folder(&top.path, &error);
+            }
+        }
+        let mut memory = self.memory();
+        if memory.trees.len() > TREES_MAX {
+            memory.trees.clear();
+        }
+        memory.trees.extend(trees);
+        drop(memory);
+        census.sort_by(|(one, _): &(Found, Kept), (other, _)| one.version.name.id.cmp(&other.version.name.id));
+        let (found, kept) = census.into_iter().unzip();
+        Census { found, kept }
+    }
+
+    fn count_top(
+        &self,
+        top: &Top,
+        full: Full,
+        census: &mut Vec<(Found, Kept)>,
+        trees: &mut HashMap<Which, Measured>,
+        number: &mut usize,
+    ) -> Result<()> {
         let owner = match full {
             Full::Quota if self.disk.user() == ROOT => None,
             Full::Disk => None,
             Full::Quota => self.disk.look(&top.dir, &own_name(RESERVED))?.map(|own| own.uid),
         };
-        let found = self.walk_top(self.area(), top)?;
-        let mut trees = HashMap::new();
-        let mut census: Vec<(Found, Kept)> = Vec::with_capacity(found.len());
-        let (mut path, mut number) = (None, 0);
-        for found in found {
+        let mut path = None;
+        for found in self.walk_top(self.area(), top)? {
             if path.as_ref() != Some(&found.path) {
-                (path, number) = (Some(found.path.clone()), number + 1);
+                path = Some(found.path.clone());
+                *number += 1;
             }
             let may_go = match found.version.name.ending {
                 Ending::Upload => true,
@@ -90,25 +114,17 @@ impl History {
             if !may_go || is_others || self.is_stuck(&found) {
                 continue;
             }
-            match self.measure(&found, &mut trees) {
+            match self.measure(&found, trees) {
                 Ok(Measured { has_one_owner: false, .. }) if owner.is_some() => {}
                 Ok(Measured { room, content, .. }) => {
                     let young_for = self.young_for(&found.version.status);
-                    let kept = Kept { path: number, since: found.version.name.id.time(), young_for, room, content };
+                    let kept = Kept { path: *number, since: found.version.name.id.time(), young_for, room, content };
                     census.push((found, kept));
                 }
                 Err(error) => self.tell_once(&found, &error),
             }
         }
-        let mut memory = self.memory();
-        if memory.trees.len() > TREES_MAX {
-            memory.trees.clear();
-        }
-        memory.trees.extend(trees);
-        drop(memory);
-        census.sort_by(|(one, _), (other, _)| one.version.name.id.cmp(&other.version.name.id));
-        let (found, kept) = census.into_iter().unzip();
-        Ok(Census { found, kept })
+        Ok(())
     }
 
     fn measure(&self, found: &Found, trees: &mut HashMap<Which, Measured>) -> Result<Measured> {

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
-use super::super::disk::{Cause, Dir, DiskError, Kind, Result};
+use super::super::disk::{Cause, Dir, DiskError, Kind, Result, Status};
 use super::super::notice::Notice;
+use super::super::spelling::FolderId;
 use super::History;
 use super::walk::list;
 
@@ -27,12 +28,21 @@ pub(super) const SWAP: &str = "swap";
 /// The folder in there that notes, as folders of the same names, where other file systems in the share have a history.
 pub(super) const MOUNTS: &str = "mounts";
 
-/// A file system in the share: where its topmost folder is.
+/// A mount in the share: where its topmost folder is.
 #[derive(Clone, Debug)]
 pub(super) struct Top {
     pub(super) path: SharePath,
     pub(super) dir: Dir,
     pub(super) mount: u64,
+    folder: FolderId,
+}
+
+/// A file system in the share: one room, whatever mounts lead there.
+#[derive(Clone, Debug)]
+pub(super) struct FileSystem {
+    pub(super) number: u64,
+    /// Each has a history of its own.
+    pub(super) tops: Vec<Top>,
 }
 
 impl History {
@@ -74,8 +84,12 @@ impl History {
     /// left out, and so is what is the same file system again.
     pub(super) fn tops(&self) -> Result<Vec<Top>> {
         let root = self.disk.root()?;
-        let mount = self.disk.dir_status(&root)?.mount;
-        let mut tops = vec![Top { path: SharePath::root(), dir: root.clone(), mount }];
+        let top = |path: SharePath, dir: Dir| {
+            let Status { mount, device, stamp, .. } = self.disk.dir_status(&dir)?;
+            Ok::<_, DiskError>(Top { path, dir, mount, folder: (device, stamp.id) })
+        };
+        let mut tops = vec![top(SharePath::root(), root.clone())?];
+        let mount = tops[0].mount;
         let mounts = format!("{RESERVED}/{MOUNTS}").into_bytes();
         let Ok(noted) = self.disk.open_dir(&root, &mounts) else { return Ok(tops) };
         let mut todo = vec![(SharePath::root(), mount, noted)];
@@ -86,9 +100,10 @@ impl History {
                 }
                 let path = above.join(&entry.name);
                 let Ok(dir) = self.disk.open_dir(&root, path.as_bytes()) else { continue };
-                let mount = self.disk.dir_status(&dir)?.mount;
+                let top = top(path.clone(), dir)?;
+                let mount = top.mount;
                 if mount != mount_above {
-                    tops.push(Top { path: path.clone(), dir, mount });
+                    tops.push(top);
                 }
                 if let Ok(noted) = self.disk.open_dir(&noted, entry.name.as_bytes()) {
                     todo.push((path, mount, noted));
@@ -96,6 +111,26 @@ impl History {
             }
         }
         Ok(tops)
+    }
+
+    /// The file systems of the share, each with all its tops; a folder that is mounted at two places is one.
+    pub(super) fn file_systems(&self) -> Result<Vec<FileSystem>> {
+        let mut systems = Vec::<FileSystem>::new();
+        for top in self.tops()? {
+            let number = match self.disk.space(&top.dir) {
+                Ok(space) => space.file_system,
+                Err(error) => {
+                    self.tell_once_of_folder(&top.path, &error);
+                    continue;
+                }
+            };
+            match systems.iter_mut().find(|system| system.number == number) {
+                None => systems.push(FileSystem { number, tops: vec![top] }),
+                Some(system) if system.tops.iter().any(|other| other.folder == top.folder) => {}
+                Some(system) => system.tops.push(top),
+            }
+        }
+        Ok(systems)
     }
 
     /// Whether a path is on a file system that has a history and is not mounted now: what is not found of it may be there.

@@ -12,7 +12,7 @@ use crate::model::version::{Ending, EntryName};
 use super::super::disk::{Cause, Dir, DiskError, File, Full, Kind, Leased, Opened, Result, Status};
 use super::super::naming;
 use super::census::Census;
-use super::layout::{Top, relative};
+use super::layout::FileSystem;
 use super::walk::{measure_tree, remove_folders};
 use super::{Found, History, KeepLimits, Version, Writers};
 
@@ -32,48 +32,48 @@ impl History {
         let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.time(now);
         let mut gone = 0;
-        for top in &self.tops()? {
-            match self.prune_top(top, now) {
+        for system in &self.file_systems()? {
+            match self.prune_file_system(system, now) {
                 Ok(count) => gone += count,
-                Err(error) => self.tell_once_of_folder(&top.path, &error),
+                Err(error) => self.tell_once_of_folder(&system.tops[0].path, &error),
             }
         }
         Ok(gone)
     }
 
-    fn prune_top(&self, top: &Top, now: Timestamp) -> Result<usize> {
-        let mut census = self.census(top, Full::Disk)?;
-        let mut gone = self.let_empty_ones_go(&mut census, top, now);
+    fn prune_file_system(&self, system: &FileSystem, now: Timestamp) -> Result<usize> {
+        let mut census = self.census(system, Full::Disk);
+        let mut gone = self.let_empty_ones_go(&mut census, now);
         let Some(KeepLimits { age_max, percent_max }) = self.limits else {
             let old = |kept: &Kept| now.since(kept.since) > UPLOADS_KEPT;
             let old: Vec<_> = (0..census.kept.len()).filter(|index| old(&census.kept[*index])).collect();
             return Ok(gone + self.let_all_go(&mut census, &old, now));
         };
-        let rule = KeepRule { age_max, room_max: self.disk.space(&top.dir)?.percent(percent_max) };
+        let rule = KeepRule { age_max, room_max: self.disk.space(&system.tops[0].dir)?.percent(percent_max) };
         self.find_same_content(&mut census, now);
         let outlived = rule.outlived(&census.kept, now);
         gone += self.let_all_go(&mut census, &outlived, now);
         let exceeding = rule.exceeding(&census.kept, now);
         gone += self.let_all_go(&mut census, &exceeding, now);
-        self.remember_what_it_could_give(top, &census, Full::Disk, now);
+        self.remember_what_it_could_give(system.number, &census, Full::Disk, now);
         Ok(gone)
     }
 
     /// Lets empty versions go whose file was filled since. Drives make a file first and fill it then, so every file that comes from them would
     /// have such a version, which tells nobody anything.
-    fn let_empty_ones_go(&self, census: &mut Census, top: &Top, now: Timestamp) -> usize {
+    fn let_empty_ones_go(&self, census: &mut Census, now: Timestamp) -> usize {
         let goes = |index: &usize| {
             let (found, kept) = (&census.found[*index], &census.kept[*index]);
-            !kept.is_young(now) && found.version.name.ending == Ending::Settled && self.was_only_begun(top, found)
+            !kept.is_young(now) && found.version.name.ending == Ending::Settled && self.was_only_begun(found)
         };
         let empty: Vec<_> = (0..census.kept.len()).filter(goes).collect();
         self.let_all_go(census, &empty, now)
     }
 
-    fn was_only_begun(&self, top: &Top, found: &Found) -> bool {
+    fn was_only_begun(&self, found: &Found) -> bool {
         let status = &found.version.status;
         status.kind == Kind::File && status.stamp.size == 0 && {
-            let there = self.disk.look_path(&top.dir, relative(&found.path, &top.path));
+            let there = self.disk.root().and_then(|root| self.disk.look_path(&root, found.path.as_bytes()));
             matches!(there, Ok(Some(Status { kind: Kind::File, .. })))
         }
     }

@@ -11,8 +11,8 @@ use crate::model::stamp::Timestamp;
 use super::super::disk::{Dir, DiskError, Full, Result};
 use super::super::notice::Notice;
 use super::History;
-use super::census::{Census, Rest};
-use super::layout::Top;
+use super::census::{Census, ROOT, Rest};
+use super::layout::FileSystem;
 
 /// How often it is looked for other versions when some that were to make room cannot go.
 const CHOICES_MAX: usize = 8;
@@ -31,46 +31,55 @@ const RESTS_MAX: Duration = Duration::from_secs(3600);
 const REMEMBERED: Duration = Duration::from_secs(2);
 
 impl History {
-    /// Whether `wanted` is free on a mount or would be if the history gave what it may. Nothing goes.
-    pub fn has_room(&self, at: &Dir, mount: u64, wanted: Room, now: Timestamp) -> Result<bool> {
+    /// Whether `wanted` is free on the file system of `at` or would be if the history gave what it may. Nothing goes.
+    pub fn has_room(&self, at: &Dir, wanted: Room, now: Timestamp) -> Result<bool> {
         let space = self.disk.space(at)?;
         let short = wanted - space.free_room();
         if short == Room::default() {
             return Ok(true);
         }
-        Ok(wanted.bytes <= space.total && self.could_give(mount, self.time(now)).covers(short))
+        Ok(wanted.bytes <= space.total && self.could_give(space.file_system, self.time(now)).covers(short))
     }
 
-    /// Sees to it that `wanted` is free on a mount where that is `full`, by letting versions go, if that suffices; says whether it is free now.
+    /// Sees to it that `wanted` is free on the file system of `at` where that is `full`, by letting versions go, if that suffices; says whether it is free now.
     /// Whatever is wrong with an entry of the history, it is no error of whoever needs the room.
-    pub fn make_room(&self, mount: u64, wanted: Room, full: Full, now: Timestamp) -> bool {
-        self.make_room_for_a_step(mount, wanted, wanted, full, now)
+    pub fn make_room(&self, at: &Dir, wanted: Room, full: Full, now: Timestamp) -> bool {
+        self.make_room_for_a_step(at, wanted, wanted, full, now)
     }
 
     /// As [`History::make_room`], for a `step` of something that will take `whole`: nothing goes unless that could be had.
-    pub fn make_room_for_a_step(&self, mount: u64, step: Room, whole: Room, full: Full, now: Timestamp) -> bool {
+    pub fn make_room_for_a_step(&self, at: &Dir, step: Room, whole: Room, full: Full, now: Timestamp) -> bool {
         let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.time(now);
-        let Ok(tops) = self.tops() else { return false };
-        tops.iter().filter(|top| top.mount == mount).any(|top| {
-            self.make_room_on(top, step, whole, full, now).unwrap_or_else(|error| {
-                self.tell_once_of_folder(&top.path, &error);
-                false
-            })
+        let Ok(Some(system)) = self.file_system_of(at, full) else { return false };
+        self.make_room_on(&system, step, whole, full, now).unwrap_or_else(|error| {
+            self.tell_once_of_folder(&system.tops[0].path, &error);
+            false
         })
     }
 
-    fn make_room_on(&self, top: &Top, step: Room, whole: Room, full: Full, now: Timestamp) -> Result<bool> {
-        let mut giving = Giving::new(self, &top.dir, full);
+    /// A quota that binds root is that of a folder, perhaps, and another mount's not in it.
+    fn file_system_of(&self, at: &Dir, full: Full) -> Result<Option<FileSystem>> {
+        let number = self.disk.space(at)?.file_system;
+        let mut system = self.file_systems()?.into_iter().find(|system| system.number == number);
+        if let (Full::Quota, ROOT, Some(system)) = (full, self.disk.user(), &mut system) {
+            let mount = self.disk.dir_status(at)?.mount;
+            system.tops.retain(|top| top.mount == mount);
+        }
+        Ok(system.filter(|system| !system.tops.is_empty()))
+    }
+
+    fn make_room_on(&self, system: &FileSystem, step: Room, whole: Room, full: Full, now: Timestamp) -> Result<bool> {
+        let mut giving = Giving::new(self, &system.tops[0].dir, full);
         let short = |giving: &Giving<'_>, wanted: Room| Ok::<_, DiskError>(wanted - giving.free()?);
         if giving.free()?.covers(step) {
             return Ok(true);
         }
         let in_all_short = short(&giving, whole)?;
-        if self.remembered(top.mount, full, now).is_some_and(|room| !room.covers(in_all_short)) {
+        if self.remembered(system.number, full, now).is_some_and(|room| !room.covers(in_all_short)) {
             return Ok(false);
         }
-        let mut census = self.census(top, full)?;
+        let mut census = self.census(system, full);
         for _ in 0..CHOICES_MAX {
             // It is asked each time whether what is left suffices for all of it.
             let (now_short, in_all_short) = (short(&giving, step)?, short(&giving, whole)?);
@@ -95,67 +104,63 @@ impl History {
             }
         }
         if giving.is_in_vain() {
-            self.gave_in_vain(top.mount, full, now);
+            self.rest(system.number, full, now);
         } else if giving.versions > 0 && full == Full::Disk {
-            self.memory().in_vain.remove(&(top.mount, full));
+            self.memory().in_vain.remove(&(system.number, full));
         }
-        self.remember_what_it_could_give(top, &census, full, now);
+        self.remember_what_it_could_give(system.number, &census, full, now);
         if giving.versions > 0 {
             self.tell(Notice::GaveRoom { versions: giving.versions, bytes: giving.given.bytes });
         }
         Ok(giving.free()?.covers(step))
     }
 
-    /// Takes note that versions went for room on a mount and there is none: they share their blocks with others, or something takes the room as
+    /// Takes note that versions went for room on the file system of `at` and there is none: they share their blocks with others, or something takes the room as
     /// soon as it is free. The history rests then, each time for four times as long.
-    pub fn gave_in_vain(&self, mount: u64, full: Full, now: Timestamp) {
-        let now = self.time(now);
+    pub fn gave_in_vain(&self, at: &Dir, full: Full, now: Timestamp) {
+        if let Ok(space) = self.disk.space(at) {
+            self.rest(space.file_system, full, self.time(now));
+        }
+    }
+
+    fn rest(&self, system: u64, full: Full, now: Timestamp) {
         let mut memory = self.memory();
-        let before = memory.in_vain.get(&(mount, full)).filter(|rest| now.since(rest.since) <= 2 * RESTS_MAX);
+        let before = memory.in_vain.get(&(system, full)).filter(|rest| now.since(rest.since) <= 2 * RESTS_MAX);
         let lasts = before.map_or(REMEMBERED, |rest| (4 * rest.lasts).min(RESTS_MAX));
-        memory.in_vain.insert((mount, full), Rest { since: now, lasts });
+        memory.in_vain.insert((system, full), Rest { since: now, lasts });
     }
 
-    /// How many bytes the share's own file system would have free besides, if the history gave what it may; as of when that was last found
-    /// out.
-    pub fn gives_back(&self) -> u64 {
-        self.gives_back.load(Ordering::Relaxed)
+    /// How many bytes a file system would have free besides, if the history gave what it may; as of when that was last found out.
+    pub fn gives_back(&self, system: u64) -> u64 {
+        self.memory().could_give.get(&(system, Full::Disk)).map_or(0, |(_, _, room)| room.bytes)
     }
 
-    fn could_give(&self, mount: u64, now: Timestamp) -> Room {
-        if let Some(room) = self.remembered(mount, Full::Disk, now) {
+    fn could_give(&self, system: u64, now: Timestamp) -> Room {
+        if let Some(room) = self.remembered(system, Full::Disk, now) {
             return room;
         }
-        let Ok(tops) = self.tops() else { return Room::default() };
-        let mut room = Room::default();
-        for top in tops.iter().filter(|top| top.mount == mount) {
-            if let Ok(census) = self.census(top, Full::Disk) {
-                room += self.remember_what_it_could_give(top, &census, Full::Disk, now);
-            }
-        }
-        room
+        let Ok(systems) = self.file_systems() else { return Room::default() };
+        let Some(found) = systems.iter().find(|it| it.number == system) else { return Room::default() };
+        self.remember_what_it_could_give(system, &self.census(found, Full::Disk), Full::Disk, now)
     }
 
-    fn remembered(&self, mount: u64, full: Full, now: Timestamp) -> Option<Room> {
+    fn remembered(&self, system: u64, full: Full, now: Timestamp) -> Option<Room> {
         let memory = self.memory();
         let is_current = |(then, places, _): &&(Timestamp, u64, Room)| {
             *places == self.places.load(Ordering::Relaxed) && now >= *then && now.since(*then) <= REMEMBERED
         };
-        let known = memory.could_give.get(&(mount, full)).filter(is_current).map(|(_, _, room)| *room);
-        let rests = memory.in_vain.get(&(mount, full)).is_some_and(|rest| rest.goes_on(now));
+        let known = memory.could_give.get(&(system, full)).filter(is_current).map(|(_, _, room)| *room);
+        let rests = memory.in_vain.get(&(system, full)).is_some_and(|rest| rest.goes_on(now));
         if rests { Some(Room { bytes: 0, ..known.unwrap_or(Room::UNLIMITED) }) } else { known }
     }
 
-    pub(super) fn remember_what_it_could_give(&self, top: &Top, census: &Census, full: Full, now: Timestamp) -> Room {
+    pub(super) fn remember_what_it_could_give(&self, system: u64, census: &Census, full: Full, now: Timestamp) -> Room {
         let mut room = keep_rule::could_give(&census.kept, now);
         let mut memory = self.memory();
-        if memory.in_vain.get(&(top.mount, full)).is_some_and(|rest| rest.goes_on(now)) {
+        if memory.in_vain.get(&(system, full)).is_some_and(|rest| rest.goes_on(now)) {
             room.bytes = 0;
         }
-        if top.path.is_root() && full == Full::Disk {
-            self.gives_back.store(room.bytes, Ordering::Relaxed);
-        }
-        memory.could_give.insert((top.mount, full), (now, self.places.load(Ordering::Relaxed), room));
+        memory.could_give.insert((system, full), (now, self.places.load(Ordering::Relaxed), room));
         room
     }
 }

@@ -71,6 +71,13 @@ pub(super) fn has_subvolumes(root: BorrowedFd<'_>) -> bool {
     rustix::fs::fstatfs(root).is_ok_and(|found| matches!(found.f_type as u32, BTRFS | BCACHEFS))
 }
 
+/// A number for a file system. btrfs has a device number for each of its subvolumes, and puts the number of the subvolume into the second half of
+/// what it calls itself (`btrfs_statfs` in the kernel's fs/btrfs/super.c); others with one room have one device number.
+pub(super) fn file_system(dir: BorrowedFd<'_>, device: u64, called: u64) -> u64 {
+    let is_btrfs = rustix::fs::fstatfs(dir).is_ok_and(|found| found.f_type as u32 == BTRFS);
+    if is_btrfs { called << 32 | 1 } else { device << 1 }
+}
+
 /// Whether the folder takes names for one that are written in different ways, as far as its file system's type tells.
 pub(super) fn folding(dir: BorrowedFd<'_>) -> Folding {
     let Ok(found) = rustix::fs::fstatfs(dir) else { return Folding::Perhaps };

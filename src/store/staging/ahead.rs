@@ -17,7 +17,7 @@ const LEAST: u64 = 1 << 20;
 /// All uploads together set aside at most this part of what is free.
 const PART: u64 = 4;
 
-/// How much all uploads have set aside, by mount, in bytes.
+/// How much all uploads have set aside, by file system, in bytes.
 #[derive(Debug, Default)]
 pub struct RoomAhead(Mutex<HashMap<u64, u64>>);
 
@@ -27,7 +27,7 @@ pub(super) struct Aside {
     all: Arc<RoomAhead>,
     disk: Arc<dyn Disk>,
     at: Dir,
-    mount: u64,
+    file_system: u64,
     announced: u64,
     /// Up to where in the file room was set aside.
     until: u64,
@@ -37,15 +37,13 @@ pub(super) struct Aside {
 
 impl Aside {
     /// For an upload of `announced` bytes to the file system of `at`; `None` where it is not worth while.
-    pub(super) fn new(
-        all: &Arc<RoomAhead>,
-        disk: &Arc<dyn Disk>,
-        at: &Dir,
-        mount: u64,
-        announced: u64,
-    ) -> Option<Self> {
+    pub(super) fn new(all: &Arc<RoomAhead>, disk: &Arc<dyn Disk>, at: &Dir, announced: u64) -> Option<Self> {
+        if announced < LEAST {
+            return None;
+        }
+        let file_system = disk.space(at).ok()?.file_system;
         let (all, disk, at) = (Arc::clone(all), Arc::clone(disk), at.clone());
-        (announced >= LEAST).then_some(Self { all, disk, at, mount, announced, until: 0, ahead: 0 })
+        Some(Self { all, disk, at, file_system, announced, until: 0, ahead: 0 })
     }
 
     /// Sets room aside for what comes after the first `written` bytes, if it is not yet and if it may be. Where it cannot be, the bytes find
@@ -68,7 +66,7 @@ impl Aside {
     fn book(&mut self, wanted: u64) -> u64 {
         let Ok(space) = self.disk.space(&self.at) else { return 0 };
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let already = all.entry(self.mount).or_default();
+        let already = all.entry(self.file_system).or_default();
         let may = (space.free.saturating_add(*already) / PART).saturating_sub(*already);
         let step = Some(wanted.min(may)).filter(|step| *step >= LEAST).unwrap_or_default();
         *already = (*already + step).saturating_sub(self.ahead);
@@ -78,7 +76,7 @@ impl Aside {
 
     fn count(&mut self, ahead: u64) {
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let total = all.entry(self.mount).or_default();
+        let total = all.entry(self.file_system).or_default();
         *total = (*total + ahead).saturating_sub(self.ahead);
         self.ahead = ahead;
     }
