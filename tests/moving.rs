@@ -10,7 +10,7 @@ use crate::harness::explore::{
 use crate::harness::full;
 use crate::harness::moves::{Move, Moving};
 use crate::harness::sim_disk::Features;
-use crate::harness::stranger::{Script, scripts, short_scripts};
+use crate::harness::stranger::{Script, knock, scripts, short_scripts};
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
 
@@ -77,6 +77,37 @@ fn a_stranger_acts_at_either_name_of_a_move_where_there_are_links_only() {
 fn a_stranger_acts_at_either_name_of_a_move_where_files_have_one_name() {
     let stories = FILES[..4].iter().flat_map(|what| tiers().map(|tier| Moving::short(*what, tier).without_links()));
     finish(stories.flat_map(at_both_names).collect());
+}
+
+/// To another file system a file comes as a copy, and its source is removed once the copy is in its place.
+#[test]
+fn every_step_of_a_move_by_a_copy_fails_once() {
+    let causes = [Cause::Failed, Cause::NoSpace];
+    finish(by_copy().map(|story| fail_every_step(&story, &causes)).collect());
+}
+
+#[test]
+fn every_step_of_a_move_by_a_copy_crashes_once() {
+    finish(by_copy().map(|story| crash_at_every_step(&story)).collect());
+}
+
+/// A program that changes the source, writes into it or waits to, keeps it: then nothing has moved.
+#[test]
+fn a_stranger_acts_at_either_name_of_a_move_by_a_copy() {
+    let one_act = |at: &str| scripts(at, "A").into_iter().filter(|script| script.acts.len() == 1).collect::<Vec<_>>();
+    let story = Moving::short(Move::NamedFileOverNamedFile, Tier::A).by_copy();
+    for story in [story.clone(), story.without_history()] {
+        finish(vec![strangers_at_every_step(&story, &one_act(story.what.source()))]);
+        finish(vec![strangers_at_every_step(&story, &one_act(story.what.target()))]);
+        if full() || story.keeps {
+            finish(vec![strangers_at_every_step(&story, &[knock(story.what.source())])]);
+        }
+    }
+}
+
+fn by_copy() -> impl Iterator<Item = Moving> {
+    let stories = FILES[..4].iter().flat_map(|what| tiers().map(|tier| Moving::of(*what, tier).by_copy()));
+    stories.flat_map(|story| [story.clone(), story.without_history()])
 }
 
 /// One at the source, and one at the target.

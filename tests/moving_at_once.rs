@@ -195,7 +195,7 @@ fn whole_before_every_step(tier: Tier, asks: [Ask; 2]) {
 /// Asks the tree itself: the share lets nobody change a lock, or what it may protect, in the middle of a move.
 fn ask_tree(tree: &Tree, disk: &SimDisk, ask: Ask) -> bool {
     match ask {
-        Ask::Move(from, to) => relocate(tree, disk, (&share_path(from), &share_path(to)), (None, None)).is_ok(),
+        Ask::Move(from, to) => relocate(tree, disk, (&share_path(from), &share_path(to)), (None, None), false).is_ok(),
         Ask::Delete(path) => {
             let Ok(Some(claim)) = tree.claim(&share_path(path)) else { return false };
             let Ok(seen) = claim.look() else { return false };

@@ -653,7 +653,7 @@ impl Tree {
         let keeps_tail = what == HeldWhat::Kept && !self.history.keeps();
         let renamed = !keeps_tail && self.rename_entry(dir, entry, Ending::Settled).is_ok();
         let entry = if renamed { EntryName::settled(entry.id.clone()) } else { entry.clone() };
-        if !renamed && self.history.keeps() {
+        if !renamed {
             self.history.could_not_settle(&entry);
         }
         if renamed

@@ -230,7 +230,16 @@ impl History {
 
     /// One version of `path`. It is opened by its name, however many there are.
     pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
-        let (top, folder) = self.where_versions_lie(path)?;
+        self.find_in(HISTORY, path, id)
+    }
+
+    /// What a change of `path` displaced just now, whether it is kept or not.
+    pub fn find_displaced(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+        self.find_in(self.area(), path, id)
+    }
+
+    fn find_in(&self, area: &str, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+        let (top, folder) = self.where_entries_lie(area, path)?;
         let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(None) };
         let name = EntryName::settled(id.clone());
         let unsettled = self.unsettled().get(id).map(EntryName::to_name);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::SharePath;
-use noclobber::store::commit::{Pair, Seen, Surprise, Surprises, Swap, Tree};
+use noclobber::store::commit::{Copying, Members, Pair, Seen, StagedCopy, Surprise, Surprises, Swap, Tree};
 use noclobber::store::disk::{Cause, Disk, DiskError, File, Tier};
 use noclobber::store::history::{History, KeepLimits};
 
@@ -68,6 +68,8 @@ pub struct Moving {
     pub short: bool,
     /// Whether files can have a second name.
     pub links: bool,
+    /// Whether it goes the way of a file that comes to another file system: by a copy.
+    pub by_copy: bool,
 }
 
 impl Move {
@@ -133,7 +135,7 @@ impl Move {
 impl Moving {
     /// A move on a disk of this tier, from the beginning.
     pub fn of(what: Move, tier: Tier) -> Self {
-        Self { what, features: Features::of(tier), keeps: true, short: false, links: true }
+        Self { what, features: Features::of(tier), keeps: true, short: false, links: true, by_copy: false }
     }
 
     /// The same where the history of both paths is there.
@@ -149,6 +151,11 @@ impl Moving {
     /// The same where a file has one name.
     pub fn without_links(self) -> Self {
         Self { links: false, ..self }
+    }
+
+    /// The same by a copy, as to another file system.
+    pub fn by_copy(self) -> Self {
+        Self { by_copy: true, ..self }
     }
 
     /// Whether the disk is one of this tier.
@@ -222,7 +229,10 @@ impl Moving {
         let state = format!("{} here, {} there after {:?}", text(&here), text(&there), end.answer);
         let done = end.answer == Some(Answer::Done);
         let itself = self.what == Move::FileOverItself;
-        if end.acts.is_empty() {
+        let leaves_all = |act: &Act| {
+            matches!(act, Act::Find { .. } | Act::OpenOrLeave { .. } | Act::Close { .. } | Act::Chmod { .. })
+        };
+        if end.acts.iter().all(leaves_all) {
             let moved = here.is_none() && is_moved(&there);
             let stayed = is_moved(&here) && (itself || !is_moved(&there));
             let twice = is_moved(&here) && is_moved(&there) && !self.what.moves_folder();
@@ -265,14 +275,12 @@ pub fn relocate(
     disk: &SimDisk,
     (from, to): (&SharePath, &SharePath),
     (source, target): (Option<&str>, Option<&str>),
+    by_copy: bool,
 ) -> std::result::Result<(), Answer> {
-    let fault = |error: DiskError| match error.cause {
-        Cause::NotFound if error.operation == "open_dir" => Answer::Refused("409".to_owned()),
-        _ => Answer::Fault(error.to_string()),
-    };
     let surprise = |named: Option<&str>| if named.is_some() { Surprise::Undo } else { Surprise::Accept };
     let surprises = Surprises { source: surprise(source), target: surprise(target) };
     for _ in 0..LOOKS_MAX {
+        let mut copy = if by_copy { Some(stage_copy(tree, from, to)?) } else { None };
         let pair = tree.claim_two(from, to).map_err(fault)?.expect("not the share itself");
         let (at, there) = look(&pair).map_err(fault)?;
         let refused = |why: &str| Err(Answer::Refused(why.to_owned()));
@@ -289,7 +297,11 @@ pub fn relocate(
                 _ => {}
             }
         }
-        match pair.relocate(at, there, surprises, disk.now()).map_err(fault)? {
+        let moved = match &mut copy {
+            Some(copy) => pair.relocate_copy(at, there, copy, surprises, disk.now()),
+            None => pair.relocate(at, there, surprises, disk.now()),
+        };
+        match moved.map_err(fault)? {
             Swap::Done(_) => return Ok(()),
             Swap::Lost => {}
             Swap::Busy => return refused("423"),
@@ -297,6 +309,22 @@ pub fn relocate(
         }
     }
     Err(Answer::Refused("409".to_owned()))
+}
+
+fn stage_copy(tree: &Tree, from: &SharePath, to: &SharePath) -> std::result::Result<StagedCopy, Answer> {
+    let site = tree.site(to).map_err(fault)?.expect("not the share itself");
+    match tree.stage_copy(from, &site, Members::Copied).map_err(fault)? {
+        Copying::Ready(copy) => Ok(*copy),
+        Copying::Busy => Err(Answer::Refused("423".to_owned())),
+        Copying::Nothing | Copying::Link | Copying::Special => Err(Answer::Refused("404".to_owned())),
+    }
+}
+
+fn fault(error: DiskError) -> Answer {
+    match error.cause {
+        Cause::NotFound if error.operation == "open_dir" => Answer::Refused("409".to_owned()),
+        _ => Answer::Fault(error.to_string()),
+    }
 }
 
 fn look(pair: &Pair<'_>) -> std::result::Result<(Seen, Seen), DiskError> {
@@ -316,7 +344,8 @@ impl Story for Moving {
     fn name(&self) -> String {
         let history = if self.keeps { "" } else { ", no history" };
         let links = if self.links { "" } else { ", no links" };
-        format!("{:?} on tier {}{history}{links}", self.what, self.tier())
+        let by_copy = if self.by_copy { ", by a copy" } else { "" };
+        format!("{:?} on tier {}{history}{links}{by_copy}", self.what, self.tier())
     }
 
     fn set_up(&self) -> (SimDisk, Tree) {
@@ -349,7 +378,7 @@ impl Story for Moving {
         let named = self.what.names();
         let target = (named && self.what.has_target()).then_some(BEFORE);
         let paths = (&share_path(FROM), &share_path(TO));
-        match relocate(tree, disk, paths, (named.then_some(UPLOAD), target)) {
+        match relocate(tree, disk, paths, (named.then_some(UPLOAD), target), self.by_copy) {
             Ok(()) => Answer::Done,
             Err(answer) => answer,
         }
@@ -385,8 +414,8 @@ impl Story for Moving {
             ("hidden", _) => end.acts.len() >= 2,
             ("I1s", Tier::B | Tier::C) | ("I3", Tier::B) => in_place,
             ("I1s", Tier::A) => in_place && self.what.replaces_folder(),
-            // Where a second name is refused, the long way is gone.
-            ("I8", _) => self.asked().takes_out || end.failed,
+            // Where a second name is refused, the long way is gone. A copy that is taken back leaves its name for an instant.
+            ("I8", _) => self.asked().takes_out || self.by_copy || end.failed,
             _ => false,
         }
     }

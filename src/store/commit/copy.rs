@@ -13,7 +13,7 @@ use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Resul
 use super::super::history::relative;
 use super::super::staging::{Staged, StagedTree, Staging, each_entry};
 use super::relocate::Entered;
-use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree};
+use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree, failed, unsure};
 
 /// How often a file is copied that changes meanwhile.
 const ATTEMPTS_MAX: usize = 3;
@@ -313,14 +313,36 @@ impl<'a> Claim<'a> {
         history.place(&self.site.path, self.site.mount, now).map(drop)
     }
 
-    /// Undoes a copy that was put here: it becomes a version, and what it had displaced comes back.
-    fn take_back(&self, changed: &Changed<'_>, now: Timestamp) -> Result<()> {
-        self.remove(self.look()?, Surprise::Undo, now)?;
+    /// Undoes a copy that was put here: it becomes a version, and what it had displaced comes back. Says whether all is as it was, or as
+    /// programs have changed it since: they may have made the copy their own, and then it stays.
+    fn take_back(&self, changed: &Changed<'_>, copy: &StagedCopy, replaces: bool, now: Timestamp) -> Result<bool> {
+        if replaces && changed.displaced.is_none() {
+            return Err(failed(
+                "move",
+                &self.site.name,
+                "the source stays, and nothing is kept of what was at the target",
+            ));
+        }
+        let copied = self.look()?;
+        let is_untouched = match (&copied, copy) {
+            (Seen::File(seen), StagedCopy::File(file)) => seen.status.stamp.same_content_as(file.staged.sealed()),
+            _ => false,
+        };
+        if !is_untouched || !matches!(self.remove(copied, Surprise::Undo, now)?, Swap::Done(_)) {
+            return Ok(false);
+        }
         let displaced = match &changed.displaced {
-            Some(id) => self.tree.history.find(&self.site.path, id)?,
+            Some(id) => self.tree.history.find_displaced(&self.site.path, id)?,
             None => None,
         };
-        displaced.map_or(Ok(()), |version| self.bring_back(&version).map(drop))
+        displaced.map_or(Ok(()), |version| self.bring_back(&version).map(drop))?;
+        Ok(true)
+    }
+
+    /// Whether the name leads to this file.
+    fn leads_to(&self, file: FileId) -> Result<bool> {
+        let there = self.tree.disk.look(&self.site.parent, &self.site.name)?;
+        Ok(there.is_some_and(|there| there.stamp.id == file))
     }
 
     fn enter_copy(&self, copy: &mut StagedCopy) -> Result<Entered> {
@@ -356,15 +378,20 @@ impl<'a> Pair<'a> {
             return Ok(Swap::Lost);
         }
         self.source().must_be_removable(now)?;
+        let (of, replaces) = (file.of, !matches!(target, Seen::Nothing));
         let at_source = self.source().tree.mutexes.begin_change(&self.source().site.name);
         let mut changed = match self.target().put_copy(target, copy, surprises.target, now)? {
             Swap::Done(changed) => changed,
             swap => return Ok(swap),
         };
-        // Whatever else has the source's name by now came later, and stays.
-        if let Err(error) = self.source().remove(source, Surprise::Undo, now) {
-            return self.target().take_back(&changed, now).and(Err(error));
+        let removed = self.source().remove(source, Surprise::Undo, now);
+        // Whatever else has the source's name by now came later, and stays. The file that was copied does not: it has been written into, or
+        // is about to be, and nobody may believe it moved.
+        if !matches!(removed, Ok(Swap::Done(_))) && self.source().leads_to(of.id).map_err(unsure)? {
+            let is_as_before = self.target().take_back(&changed, copy, replaces, now).map_err(unsure)?;
+            return if is_as_before { removed } else { removed.and(Ok(Swap::Spoilt)) };
         }
+        removed.map_err(unsure)?;
         changed._under_way_too = Some(at_source);
         Ok(Swap::Done(changed))
     }
