@@ -437,7 +437,7 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded",
             "Too busy",
-            "The system is short of something, such as open files, at the moment. Nothing was changed. Try again.",
+            "The system is short of something at the moment, such as open files, or another change of the same name takes long. Nothing was changed. Try again.",
         )),
     }
 }

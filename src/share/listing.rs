@@ -6,7 +6,7 @@ use crate::model::dating::told;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Timestamp};
 use crate::model::tag::EntityTag;
-use crate::store::disk::{Dir, Entry, Kind, Opened, Status};
+use crate::store::disk::{Cause, Dir, Entry, Kind, Opened, Result, Status};
 
 use super::Share;
 use super::dates::TOLD_LATELY;
@@ -74,6 +74,7 @@ impl Share {
         let tags = if with_tags { Tags::Show } else { Tags::Omit };
         let mount = disk.dir_status(&dir)?.mount;
         let before = self.tree.mutexes().all();
+        let mut stop = None;
         disk.list(&dir, &mut |entry| {
             let is_elsewhere = entry.is_linked || entry.status.mount != mount;
             if entry.name.is_reserved()
@@ -83,23 +84,28 @@ impl Share {
                 return ControlFlow::Continue(());
             }
             let entry = if self.tree.mutexes().is_calm_since(&entry.name, &before) {
-                Some(entry)
+                Ok(Some(entry))
             } else {
                 self.look_steadily(path, &dir, &entry.name)
             };
             match entry {
-                Some(entry) => each(self.listed(path, &dir, entry, tags, now)),
-                None => ControlFlow::Continue(()),
+                Ok(Some(entry)) => each(self.listed(path, &dir, entry, tags, now)),
+                // What is there, and cannot be told of now, must not look as if it were not there.
+                Err(error) if error.cause == Cause::TooManyOpen => {
+                    stop = Some(error);
+                    ControlFlow::Break(())
+                }
+                Ok(None) | Err(_) => ControlFlow::Continue(()),
             }
         })?;
-        Ok(())
+        stop.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Looks again at a member whose name was being changed, so that no upload is listed that may still be undone.
-    fn look_steadily(&self, folder: &SharePath, dir: &Dir, name: &Name) -> Option<Entry> {
-        let look = || self.tree.disk().look(dir, name);
-        let status = self.tree.steadily(&folder.join(name), look).ok()??;
-        (status.kind != Kind::Link).then(|| Entry { name: name.clone(), status, is_linked: false })
+    fn look_steadily(&self, folder: &SharePath, dir: &Dir, name: &Name) -> Result<Option<Entry>> {
+        let found = self.tree.steadily(&folder.join(name), || self.tree.disk().look(dir, name))?;
+        let there = found.filter(|status| status.kind != Kind::Link);
+        Ok(there.map(|status| Entry { name: name.clone(), status, is_linked: false }))
     }
 
     fn listed(&self, folder: &SharePath, dir: &Dir, entry: Entry, tags: Tags, now: Timestamp) -> Listed {

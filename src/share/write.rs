@@ -173,7 +173,10 @@ impl Share {
         let disk = self.tree.disk();
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
-        let opened = self.tree.steadily(path, || disk.open(&site.parent, &site.name))?;
+        let look = || disk.open(&site.parent, &site.name);
+        // For an upload in flight nobody waits for long: a change that is under way speaks of it when it has ended.
+        let opened =
+            if patience.is_zero() { self.tree.steadily_beside(path, look) } else { self.tree.steadily(path, look) }?;
         let identity = match opened {
             Opened::Dir(_) => return Err(Refusal::IsCollection.into()),
             Opened::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),

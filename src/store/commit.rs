@@ -19,7 +19,7 @@ use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened
 use super::history::{self, Found, History, Place, Version};
 use super::naming;
 use super::notice::Notice;
-use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay};
+use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay, does_not_end};
 use super::spelling::spelled;
 use super::staging::{Staged, Staging};
 use super::touched::Touched;
@@ -324,11 +324,11 @@ impl Tree {
         Ok((site, self.disk.has_one_path(&status)))
     }
 
-    /// Takes the mutex of a path. `None` for the share itself, which nothing may change.
+    /// Takes the mutex of a path; fails if that is held for too long. `None` for the share itself, which nothing may change.
     pub fn claim(&self, path: &SharePath) -> Result<Option<Claim<'_>>> {
         let Some(mut site) = self.site(path)? else { return Ok(None) };
         loop {
-            let guard = self.mutexes.take(PathKey::new(site.folder, &site.name));
+            let guard = self.mutexes.take(PathKey::new(site.folder, &site.name))?;
             let Some(now) = self.site_below(&self.disk.root_afresh()?, path)? else { return Ok(None) };
             if now.folder == site.folder {
                 return Ok(Some(Claim { tree: self, site: now, inside: Vec::new(), _guard: Some(guard) }));
@@ -362,9 +362,7 @@ impl Tree {
             }
             std::thread::sleep(PAUSE_BESIDE);
         }
-        let name = path.split().map_or_else(String::new, |(_, name)| name.to_text().into_owned());
-        let message = "changes of this name would not end".to_owned();
-        Err(DiskError { operation: "look", name, cause: Cause::Failed, message })
+        Err(does_not_end(path.as_bytes()))
     }
 
     /// The counter of a path; `None` for the share itself, which nothing changes.

@@ -268,7 +268,7 @@ pub enum Cause {
     TooManyLinks,
     /// Something is mounted there.
     MountPoint,
-    /// Too many files are open, or the system is short of something else that it will have again.
+    /// Too many files are open, or the system is short of something else that it will have again; or what has to be waited for takes too long.
     TooManyOpen,
     /// It is in use: by a program, as a swap file.
     InUse,

@@ -1,18 +1,26 @@
 //! One mutex for each name that is being changed, and the counter by which readers notice a change under way.
 //!
 //! A mutex is keyed by the folder's identity and the name, folded generously: two names that some file system takes for one share a
-//! mutex, and two that merely look alike wait for each other without harm. Nothing that waits for a client happens under it.
+//! mutex, and two that merely look alike wait for each other without harm. Nothing that waits for a client happens under it. A disk may be slow
+//! all the same, so who waits does so for a while only, and where a change takes long only a few do: the others need their threads.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::model::path::Name;
 use crate::model::stamp::FileId;
 
+use super::disk::{Cause, DiskError, Result};
+
 const SHARDS: usize = 64;
 const COUNTERS: usize = 4096;
+
+/// How long who wants a mutex waits for it.
+const PATIENCE: Patience =
+    Patience { longest: Duration::from_secs(30), slow_after: Duration::from_secs(5), waiting_max: 32 };
 
 /// How many commits of one counter may be under way at once: the low bits of the counter.
 const UNDER_WAY: u64 = 0xffff;
@@ -32,12 +40,33 @@ pub struct PathMutexes {
     /// The counter of all names together.
     of_all: AtomicU64,
     hasher: RandomState,
+    /// How many wait for a mutex.
+    waiting: AtomicUsize,
+    patience: Patience,
+}
+
+/// How long to wait for a mutex.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// At most.
+    longest: Duration,
+    /// How long a mutex may be held before not everybody waits for it any more.
+    slow_after: Duration,
+    /// How many wait for mutexes that are held longer: half as many as a worker has threads for the disk.
+    waiting_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    held: Mutex<HashSet<PathKey>>,
+    /// The mutexes that are held, and since when.
+    held: Mutex<HashMap<PathKey, Instant>>,
     released: Condvar,
+}
+
+/// Somebody who waits for a mutex; dropping it ends that.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    since: Instant,
 }
 
 /// A mutex that is held; dropping it lets the next one in.
@@ -83,21 +112,40 @@ impl Default for PathMutexes {
             counters: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
             of_all: AtomicU64::new(0),
             hasher: RandomState::new(),
+            waiting: AtomicUsize::new(0),
+            patience: PATIENCE,
         }
     }
 }
 
 impl PathMutexes {
-    /// Waits for the mutex and takes it. Whoever takes two takes them in the order of the keys.
-    pub fn take(&self, key: PathKey) -> PathGuard<'_> {
+    /// Waits for the mutex and takes it; fails if it cannot be had within a while. Whoever takes two takes them in the order of the keys.
+    pub fn take(&self, key: PathKey) -> Result<PathGuard<'_>> {
         let shard = &self.shards[self.hash(&key) % SHARDS];
         let mut held = lock(&shard.held);
-        while held.contains(&key) {
-            held = shard.released.wait(held).unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = None;
+        while let Some(since) = held.get(&key) {
+            let waiting = waiting.get_or_insert_with(|| Waiting::begin(&self.waiting));
+            let left = self.patience_left(waiting, *since);
+            if left.is_zero() {
+                return Err(does_not_end(&key.folded));
+            }
+            held = shard.released.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        held.insert(key.clone());
+        held.insert(key.clone(), Instant::now());
         drop(held);
-        PathGuard { shard, key }
+        Ok(PathGuard { shard, key })
+    }
+
+    /// How long to wait on for a mutex that is held since then.
+    fn patience_left(&self, waiting: &Waiting<'_>, held_since: Instant) -> Duration {
+        let Patience { longest, slow_after, waiting_max } = self.patience;
+        let at_most = longest.saturating_sub(waiting.since.elapsed());
+        if waiting.count.load(Ordering::Acquire) > waiting_max {
+            at_most.min(slow_after.saturating_sub(held_since.elapsed()))
+        } else {
+            at_most
+        }
     }
 
     /// The counter of `name`, whatever folder it is in. Several names may share one.
@@ -141,6 +189,29 @@ impl PathMutexes {
 
     fn hash(&self, of: &impl Hash) -> usize {
         self.hasher.hash_one(of) as usize
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self { count, since: Instant::now() }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What whoever waited for changes of a name in vain is told: they will end, and then he can try again.
+pub(super) fn does_not_end(name: &[u8]) -> DiskError {
+    DiskError {
+        operation: "look at",
+        name: String::from_utf8_lossy(name).into_owned(),
+        cause: Cause::TooManyOpen,
+        message: "changes of this name would not end".to_owned(),
     }
 }
 
@@ -231,7 +302,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        let _guard = mutexes.take(key.clone());
+                        let _guard = mutexes.take(key.clone()).expect("nobody holds it for long");
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         std::thread::yield_now();
                         inside.fetch_sub(1, Ordering::SeqCst);
@@ -240,5 +311,45 @@ mod tests {
             }
         });
         assert!(mutexes.shards.iter().all(|shard| lock(&shard.held).is_empty()), "nothing is left behind");
+        assert_eq!(mutexes.waiting.load(Ordering::SeqCst), 0);
+    }
+
+    fn key(text: &str) -> PathKey {
+        PathKey::new(FileId { inode: 1, generation: 1 }, &name(text))
+    }
+
+    /// Where a change takes long only a few wait for it; the others are told, and so are those that come later. The name can be changed as soon as
+    /// that has ended, and other names are not concerned.
+    #[test]
+    fn a_crowd_does_not_wait_for_a_slow_name() {
+        let patience =
+            Patience { longest: Duration::from_secs(600), slow_after: Duration::from_millis(50), waiting_max: 4 };
+        let mutexes = PathMutexes { patience, ..PathMutexes::default() };
+        std::thread::scope(|scope| {
+            let slow = mutexes.take(key("slow")).expect("it is free");
+            let crowd: Vec<_> = (0..16).map(|_| scope.spawn(|| mutexes.take(key("slow")).is_ok())).collect();
+            while crowd.iter().filter(|one| one.is_finished()).count() < 12 {
+                std::thread::yield_now();
+            }
+            assert_eq!(mutexes.waiting.load(Ordering::SeqCst), 4);
+            let refused = mutexes.take(key("slow")).expect_err("enough wait");
+            assert_eq!(refused.cause, Cause::TooManyOpen);
+            let _other = mutexes.take(key("other")).expect("it is free");
+            drop(slow);
+            let had = crowd.into_iter().filter_map(|one| one.join().expect("no panic").then_some(()));
+            assert_eq!(had.count(), 4);
+        });
+        drop(mutexes.take(key("slow")).expect("it is free"));
+    }
+
+    /// Nobody waits for ever, however few wait.
+    #[test]
+    fn nobody_waits_for_a_name_for_ever() {
+        let patience = Patience { longest: Duration::from_millis(50), ..PATIENCE };
+        let mutexes = PathMutexes { patience, ..PathMutexes::default() };
+        let slow = mutexes.take(key("slow")).expect("it is free");
+        mutexes.take(key("slow")).expect_err("it is not");
+        drop(slow);
+        drop(mutexes.take(key("slow")).expect("it is free"));
     }
 }

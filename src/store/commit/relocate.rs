@@ -61,7 +61,7 @@ pub(super) enum Entered {
 }
 
 impl Tree {
-    /// Takes the mutexes of two paths, in the order of their keys. `None` if one of them is the share itself, which nothing may change.
+    /// Takes the mutexes of two paths, in the order of their keys; fails if one is held for too long. `None` if one of them is the share itself, which nothing may change.
     pub fn claim_two(&self, source: &SharePath, target: &SharePath) -> Result<Option<Pair<'_>>> {
         let (Some(mut at), Some(mut to)) = (self.site(source)?, self.site(target)?) else { return Ok(None) };
         let Some((_, wanted)) = target.split() else { return Ok(None) };
@@ -69,14 +69,14 @@ impl Tree {
             let (one, other) = (PathKey::new(at.folder, &at.name), PathKey::new(to.folder, &to.name));
             let (source_guard, target_guard) = match one.cmp(&other) {
                 // Two spellings of one name: the mutex is one, too.
-                std::cmp::Ordering::Equal => (Some(self.mutexes.take(one)), None),
+                std::cmp::Ordering::Equal => (Some(self.mutexes.take(one)?), None),
                 std::cmp::Ordering::Less => {
-                    let first = self.mutexes.take(one);
-                    (Some(first), Some(self.mutexes.take(other)))
+                    let first = self.mutexes.take(one)?;
+                    (Some(first), Some(self.mutexes.take(other)?))
                 }
                 std::cmp::Ordering::Greater => {
-                    let first = self.mutexes.take(other);
-                    (Some(self.mutexes.take(one)), Some(first))
+                    let first = self.mutexes.take(other)?;
+                    (Some(self.mutexes.take(one)?), Some(first))
                 }
             };
             let root = self.disk.root_afresh()?;
