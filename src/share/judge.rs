@@ -17,8 +17,9 @@ use crate::store::staging;
 
 use super::Share;
 use super::identity::{Effort, Identity};
-use super::locks::{Pinned, Still};
+use super::locks::Pinned;
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop, Subject};
+use super::under_way::UnderWay;
 use super::write::{A_NAME, current};
 
 /// How often a change looks again before it gives up.
@@ -51,7 +52,7 @@ pub(super) enum Deed {
 pub(super) struct Looked<'a> {
     pub(super) claim: Claim<'a>,
     pub(super) seen: Seen,
-    _still: Still<'a>,
+    _under_way: UnderWay<'a>,
 }
 
 /// What a look and the headers together say.
@@ -155,7 +156,7 @@ impl Share {
     ) -> Outcome<(Changed<'a>, T)> {
         let mut made_room = false;
         for _ in 0..LOOKS_MAX {
-            let Looked { claim, seen, _still } = self.look_and_judge(path, precondition, deed, now)?;
+            let Looked { claim, seen, _under_way } = self.look_and_judge(path, precondition, deed, now)?;
             match swap(&claim, seen) {
                 Ok((Swap::Done(changed), also)) => return Ok((changed, also)),
                 Ok((Swap::Lost, _)) => {}
@@ -163,7 +164,7 @@ impl Share {
                 Ok((Swap::Spoilt, _)) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(stop) if let (false, Some(full)) = (made_room, stop.full()) => {
                     let at = claim.site().parent.clone();
-                    drop((_still, claim));
+                    drop((_under_way, claim));
                     made_room = true;
                     if !self.tree.history().make_room(&at, A_NAME, full, now) {
                         return Err(stop);
@@ -200,14 +201,14 @@ impl Share {
             if matches!(deed, Deed::Remove | Deed::Copy) {
                 judge_mounts(&claim, &seen)?;
             }
-            let still = self.locks.hold_still();
+            let under_way = self.locks.begin_change();
             match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {
                 Judged::Go(seen, inside) => {
                     claim.goes_only_with(inside);
-                    return Ok(Looked { claim, seen, _still: still });
+                    return Ok(Looked { claim, seen, _under_way: under_way });
                 }
                 Judged::HashFirst(files) => {
-                    drop((still, claim));
+                    drop((under_way, claim));
                     files.iter().try_for_each(|file| self.read_hashed(file, now).map(drop))?;
                     hashed_outside = true;
                 }
@@ -274,14 +275,14 @@ impl Share {
     }
 
     /// Judges a change of the share's own folder, which is in no other.
-    pub(super) fn judge_root(&self, precondition: &Precondition, deed: Deed, now: Timestamp) -> Outcome<Still<'_>> {
-        let still = self.locks.hold_still();
+    pub(super) fn judge_root(&self, precondition: &Precondition, deed: Deed, now: Timestamp) -> Outcome<UnderWay<'_>> {
+        let under_way = self.locks.begin_change();
         let root = SharePath::root();
         self.judge_conditions(&root, precondition, Target::Collection, None, now)?;
         if deed.asks_locks() {
             self.judge_locks(&root, precondition, Touches::Itself, now)?;
         }
-        Ok(still)
+        Ok(under_way)
     }
 
     /// The conditional headers first, then the policy of required preconditions: 428 is for a header that is absent, 412 for one that

@@ -3,7 +3,7 @@
 //! A lock pins the version on which it was taken: whoever writes with its token writes over that version and no other. A change and a new lock
 //! never pass each other: from the moment the locks are judged until the swap is done, none is added.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::lock::{Conflict, Lock, LockLimits, LockToken, Locks, NotAdded, Pins, Reach, Scope, Touches, expiry};
@@ -19,6 +19,7 @@ use super::Share;
 use super::identity::{Effort, Identity};
 use super::judge::{Deed, Looked};
 use super::outcome::{Forbidden, LockRoot, Outcome, Refusal, Stop, Subject};
+use super::under_way::{Changes, UnderWay};
 use super::write::{Dating, Storing, current};
 
 /// For how long a new lock is granted at most: a client that has gone, or takes locks for the sake of it, keeps others out no longer. Each
@@ -28,15 +29,15 @@ const FIRST_GRANT_MAX: Duration = Duration::from_secs(1800);
 /// How often LOCK tries again when what it is for comes or goes meanwhile.
 const TRIES_MAX: usize = 4;
 
+/// How long LOCK waits for changes that began before. Nobody waits for LOCK.
+const CHANGES_WAIT: Duration = Duration::from_secs(30);
+
 /// The locks of a share.
 #[derive(Debug)]
 pub(super) struct LockTable {
     table: Mutex<Locks>,
-    gate: RwLock<()>,
+    changes: Changes,
 }
-
-/// No lock is added while this is held.
-pub(super) type Still<'a> = RwLockReadGuard<'a, ()>;
 
 /// What is in a folder that submitted locks pin.
 pub(super) enum Pinned {
@@ -82,12 +83,12 @@ impl Pinned {
 
 impl LockTable {
     pub(super) fn new() -> Self {
-        Self { table: Mutex::new(Locks::new(LockLimits::default())), gate: RwLock::default() }
+        Self { table: Mutex::new(Locks::new(LockLimits::default())), changes: Changes::default() }
     }
 
-    /// Keeps new locks out.
-    pub(super) fn hold_still(&self) -> Still<'_> {
-        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    /// Begins a change that is judged by the locks.
+    pub(super) fn begin_change(&self) -> UnderWay<'_> {
+        self.changes.begin()
     }
 
     /// The table is whole whatever thread panicked beside it.
@@ -388,13 +389,25 @@ impl Share {
             pin: None,
             pins_below: Pins::default(),
         };
-        let _nothing_under_way = self.locks.gate.write().unwrap_or_else(PoisonError::into_inner);
-        let added = self.table_about(path).add(lock, now);
-        added.map_err(|why| match why {
-            NotAdded::Conflict(conflict) => self.conflict(&conflict).into(),
-            NotAdded::LongOwner => Refusal::LongOwner.into(),
-            NotAdded::Full | NotAdded::FullForAddress | NotAdded::KnownToken => Refusal::TooManyLocks.into(),
-        })
+        for _ in 0..TRIES_MAX {
+            let added = self.table_about(path).add(lock.clone(), now);
+            let added = added.map_err(|why| {
+                Stop::from(match why {
+                    NotAdded::Conflict(conflict) => self.conflict(&conflict),
+                    NotAdded::LongOwner => Refusal::LongOwner,
+                    NotAdded::Full | NotAdded::FullForAddress | NotAdded::KnownToken => Refusal::TooManyLocks,
+                })
+            })?;
+            if !self.locks.changes.wait_for_those_begun(CHANGES_WAIT) {
+                self.drop_lock(&added.token);
+                return Err(Refusal::Overloaded.into());
+            }
+            // A change that began before may have ended it with what was there.
+            if self.locks.table().named(&added.token, now).is_some() {
+                return Ok(added);
+            }
+        }
+        Err(Refusal::ChangedMeanwhile.into())
     }
 
     /// The lock on a file that was made for it goes by the name that the disk has given the file.
@@ -497,5 +510,69 @@ impl Share {
     fn drop_lock(&self, token: &LockToken) {
         self.locks.table().remove(token);
         self.index.note_lock(token.as_str(), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::share::Settings;
+    use crate::store::index::Index;
+    use crate::store::os_disk::{Options, OsDisk};
+
+    fn now() -> Timestamp {
+        Timestamp::from_system(SystemTime::now())
+    }
+
+    fn path(text: &str) -> SharePath {
+        SharePath::parse_disk(text.as_bytes()).expect(text)
+    }
+
+    fn tokens(locks: &[Arc<Lock>]) -> Vec<&str> {
+        locks.iter().map(|lock| lock.token.as_str()).collect()
+    }
+
+    /// Locks `a` while a change is under way that was judged before, and calls `meanwhile` when the lock waits for that to end.
+    fn lock_beside_a_change(meanwhile: impl FnOnce(&Share)) -> (Outcome<Taken>, Vec<Arc<Lock>>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        ["a", "b"].iter().for_each(|name| std::fs::write(folder.path().join(name), "text").expect("written"));
+        let disk = OsDisk::open(folder.path(), Options::default()).expect("a disk");
+        let share = Share::open(Arc::new(disk), Index::in_memory(), Settings::default(), now()).expect("a share");
+        let (token, scope, reach) = (LockToken::from_random([1; 16]), Scope::Exclusive, Reach::Itself);
+        let wish = LockWish { token, scope, reach, owner: None, timeout: None };
+        let taken = thread::scope(|scope| {
+            let change = share.locks.begin_change();
+            let locking = scope.spawn(|| share.lock(&path("a"), wish, &Precondition::default(), now()));
+            while share.locks_on(&path("a"), now()).is_empty() {
+                thread::yield_now();
+            }
+            meanwhile(&share);
+            assert!(!locking.is_finished(), "a change is under way that does not know of the lock");
+            drop(change);
+            locking.join().expect("no panic")
+        });
+        (taken, share.locks_on(&path("a"), now()))
+    }
+
+    /// A lock waits until all changes have ended that were judged without it. Nobody waits for the lock.
+    #[test]
+    fn a_lock_waits_for_changes_and_no_change_for_a_lock() {
+        let (taken, there) = lock_beside_a_change(|share| {
+            let plain = Precondition::default();
+            let refused = share.delete(&path("a"), &plain, now()).expect_err("it is locked");
+            assert!(matches!(refused, Stop::Refusal(Refusal::Locked { .. })), "{refused:?}");
+            share.delete(&path("b"), &plain, now()).expect("it is not");
+        });
+        assert_eq!(tokens(&there), tokens(&[taken.expect("locked").lock]));
+    }
+
+    /// A change that began before may take away what was locked, and the locks with it: the lock is one on what is there afterwards.
+    #[test]
+    fn a_lock_outlives_changes_that_began_before_it() {
+        let (taken, there) = lock_beside_a_change(|share| share.drop_locks_in(&path("a"), now()));
+        assert_eq!(tokens(&there), tokens(&[taken.expect("locked").lock]));
     }
 }

@@ -16,6 +16,7 @@ mod properties;
 mod read;
 mod refused;
 mod relocate;
+mod under_way;
 mod uploads;
 mod versions;
 mod write;

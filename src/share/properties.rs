@@ -128,7 +128,7 @@ impl Share {
         let deed = if despite_locks { Deed::AmendDespiteLocks } else { Deed::Amend };
         let path = &*self.spelled(path)?;
         if path.is_root() {
-            let _still = self.judge_root(precondition, deed, now)?;
+            let _under_way = self.judge_root(precondition, deed, now)?;
             return self.note_amendments(path, amendments);
         }
         match self.look_and_judge(path, precondition, deed, now)? {

@@ -77,7 +77,7 @@ impl Share {
             for (claim, seen) in [(pair.source(), &source), (pair.target(), &target)] {
                 judge_mounts(claim, seen)?;
             }
-            let _still = self.locks.hold_still();
+            let _under_way = self.locks.begin_change();
             let inside = self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
             pair.target_goes_only_with(inside);
             // Where that cannot be known now, the notes follow later, however many they are.
@@ -101,7 +101,7 @@ impl Share {
                     }
                     self.has_moved(&from, &to, &changed, replaced, precondition, now);
                     let displaced = self.kept(&changed).cloned();
-                    drop((changed, _still, pair));
+                    drop((changed, _under_way, pair));
                     self.was_stored(&to, precondition);
                     self.changed(&from, now);
                     self.changed(&to, now);
@@ -114,19 +114,19 @@ impl Share {
                     });
                 }
                 Ok(Swap::Lost) if copy.is_some() => {
-                    drop((_still, pair));
+                    drop((_under_way, pair));
                     copy = Some(self.stage_copy(&from, &to, true, now)?);
                 }
                 Ok(Swap::Lost) => {}
                 Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
                 Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
-                    drop((_still, pair));
+                    drop((_under_way, pair));
                     copy = Some(self.stage_copy(&from, &to, true, now)?);
                 }
                 Err(error) if error.full().is_some() && !made_room => {
                     let at = pair.target().site().parent.clone();
-                    drop((_still, pair));
+                    drop((_under_way, pair));
                     made_room = true;
                     if !self.makes_room_after(&error, &at, A_NAME, now) {
                         return Err(error.into());

@@ -1,0 +1,97 @@
+//! The changes that are under way, and were judged by the locks that there were when they began. A new lock holds once all of them have ended that
+//! began before it was there. No change waits for a lock, and a lock waits for them for a while only.
+
+use std::collections::BTreeSet;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// All changes of a share that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    numbers: Mutex<Numbers>,
+    ended: Condvar,
+}
+
+/// In the order in which they began.
+#[derive(Debug, Default)]
+struct Numbers {
+    next: u64,
+    under_way: BTreeSet<u64>,
+}
+
+/// A change that is under way. It sees every lock that is added before it began, and none that holds is added before it is dropped.
+#[derive(Debug)]
+#[must_use = "the change is over when this is dropped"]
+pub(super) struct UnderWay<'a> {
+    changes: &'a Changes,
+    number: u64,
+}
+
+impl Changes {
+    /// Begins a change.
+    pub(super) fn begin(&self) -> UnderWay<'_> {
+        let mut numbers = self.lock();
+        let number = numbers.next;
+        numbers.next += 1;
+        numbers.under_way.insert(number);
+        UnderWay { changes: self, number }
+    }
+
+    /// Waits until all that have begun by now have ended; says whether they have.
+    pub(super) fn wait_for_those_begun(&self, at_most: Duration) -> bool {
+        let numbers = self.lock();
+        let next = numbers.next;
+        let is_one_under_way =
+            |numbers: &mut Numbers| numbers.under_way.first().is_some_and(|earliest| *earliest < next);
+        let waited = self.ended.wait_timeout_while(numbers, at_most, is_one_under_way);
+        let (mut numbers, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !is_one_under_way(&mut numbers)
+    }
+
+    /// A set of numbers is whole whatever thread panicked beside it.
+    fn lock(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.changes.lock().under_way.remove(&self.number);
+        self.changes.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// Who waits for changes keeps none from beginning, and waits for those alone that had begun by then.
+    #[test]
+    fn changes_begin_while_somebody_waits_for_earlier_ones() {
+        let changes = Changes::default();
+        assert!(changes.wait_for_those_begun(Duration::ZERO), "there are none");
+        let (first, second) = (changes.begin(), changes.begin());
+        assert!(!changes.wait_for_those_begun(Duration::from_millis(1)));
+        thread::scope(|scope| {
+            let (tell, told) = mpsc::channel();
+            let all = &changes;
+            scope.spawn(move || tell.send(all.wait_for_those_begun(LONG)));
+            drop(first);
+            assert!(told.recv_timeout(Duration::from_millis(50)).is_err(), "one is still under way");
+            // From now on there is always one under way, and each ends.
+            let mut latest = changes.begin();
+            drop(second);
+            while told.try_recv() != Ok(true) {
+                latest = changes.begin();
+                thread::yield_now();
+            }
+            drop(latest);
+        });
+        assert!(changes.lock().under_way.is_empty());
+    }
+}
