@@ -265,7 +265,7 @@ impl Index {
 
     /// Remembers what was found out about the date of a file in this state, if the rest of what is remembered of it is settled.
     pub fn note_date(&self, stamp: &Stamp, date: DateKnown) {
-        if let Some(known) = self.recall(stamp).filter(|known| known.date == DateKnown::Unknown) {
+        if let Some(known) = self.recall_now(stamp).filter(|known| known.date == DateKnown::Unknown) {
             self.remember(Remembered { date, ..known });
         }
     }
