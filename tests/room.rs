@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use noclobber::model::precondition::Precondition;
@@ -13,7 +15,7 @@ use noclobber::store::disk::{Disk as _, Tier};
 use noclobber::store::history::KeepLimits;
 
 use crate::harness::disk_images::{Bound, DiskImage, Kind};
-use crate::harness::sim_disk::{Event, Features, SimDisk, When};
+use crate::harness::sim_disk::{Event, Features, Pace, SimDisk, When};
 use crate::harness::stories::share_path;
 use crate::harness::stranger::Act;
 use crate::harness::{Dice, Server, eventually, left_out};
@@ -806,4 +808,65 @@ fn a_folder_that_was_empty_is_measured_again_before_its_room_is_taken() {
     fill(disk.path(), true);
     server.put("/small.txt").body("small").expect_any(&[201, 507]);
     assert_eq!(fs::read_to_string(version.join("result")).expect("the folder is there"), "his work");
+}
+
+/// Stops one thread before its next step on the disk, until it may go on.
+#[derive(Default)]
+struct Gate {
+    /// The thread, and whether it has come to the gate.
+    state: Mutex<(Option<ThreadId>, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn stop_this_thread(&self) {
+        self.state.lock().unwrap().0 = Some(thread::current().id());
+    }
+
+    fn wait_until_it_has_stopped(&self) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_while(state, |(_, has_come)| !*has_come).unwrap());
+    }
+
+    fn let_go_on(&self) {
+        self.state.lock().unwrap().0 = None;
+        self.changed.notify_all();
+    }
+}
+
+impl Pace for Gate {
+    fn before_step(&self) {
+        let mut state = self.state.lock().unwrap();
+        let this = thread::current().id();
+        state.1 |= state.0 == Some(this);
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |(stopped, _)| *stopped == Some(this)).unwrap());
+    }
+}
+
+/// The keep rule is being applied to a history, which may take long. An upload that needs room does not wait for that; and what it took is reckoned
+/// with: of the versions of a day the first that is still there stays, and so does the newest.
+#[test]
+fn an_upload_takes_room_while_the_history_is_pruned() {
+    let kept = Kept::on(Features { capacity: 2_000_000, ..Features::of(Tier::A) });
+    kept.put_often("a", 21, 50_000);
+    kept.let_pass(3 * DAY);
+    let (gate, (send, uploaded)) = (Arc::new(Gate::default()), mpsc::channel());
+    kept.disk.set_pace(Some(Arc::clone(&gate) as Arc<dyn Pace>));
+    thread::scope(|scope| {
+        let (gate, kept) = (&*gate, &kept);
+        scope.spawn(move || {
+            gate.stop_this_thread();
+            kept.share.prune(kept.disk.now()).unwrap();
+        });
+        gate.wait_until_it_has_stopped();
+        scope.spawn(move || send.send(kept.put("new", &vec![b'n'; kept.free() + 400_000]).map(drop)));
+        let in_time = uploaded.recv_timeout(Duration::from_secs(120));
+        let left = kept.count("a");
+        gate.let_go_on();
+        in_time.expect("the upload waited").unwrap();
+        assert!((5..15).contains(&left), "{left} of 20 are left");
+    });
+    kept.disk.set_pace(None);
+    assert_eq!(kept.count("a"), 2);
 }

@@ -64,7 +64,9 @@ pub struct History {
     unsettled: Mutex<BTreeMap<VersionId, EntryName>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
     folders: RwLock<()>,
-    /// Held while versions are let go, so that no two do it for the same room.
+    /// Held while the keep rule is applied, which may take long. Nobody but who applies it waits for this.
+    pruning: Mutex<()>,
+    /// Held while room is made, and by whoever applies the keep rule for each version that goes, so that no two do it for the same room.
     making_room: Mutex<()>,
     memory: Mutex<Memory>,
     /// How often a place was asked for: after that the history may hold more.
@@ -143,6 +145,7 @@ impl History {
             begun: Mutex::default(),
             unsettled: Mutex::default(),
             folders: RwLock::default(),
+            pruning: Mutex::default(),
             making_room: Mutex::default(),
             memory: Mutex::default(),
             places: AtomicU64::new(0),

@@ -14,6 +14,7 @@ use crate::model::version::{Ending, VersionId};
 use super::super::disk::{Cause, DiskError, Full, Kind, Result, Status};
 use super::super::notice::Notice;
 use super::layout::{FileSystem, Top, own_name};
+use super::release::Going;
 use super::walk::{Measured, measure_tree};
 use super::{Found, History};
 
@@ -36,6 +37,8 @@ pub(super) struct Memory {
     pub(super) could_give: HashMap<(u64, Full), (Timestamp, u64, Room)>,
     /// Where versions went for room and there was none.
     pub(super) in_vain: HashMap<(u64, Full), Rest>,
+    /// What went for room since whoever applies the keep rule last took note of that; `None` while nobody does.
+    pub(super) departed: Option<HashSet<Which>>,
     /// Entries that could not be handled. Each was told of.
     stuck: HashSet<Which>,
     /// Paths whose folder could not be walked. Each was told of.
@@ -50,7 +53,7 @@ pub(super) struct Rest {
 }
 
 /// Which version it is: the number of a file is used again once that is gone.
-type Which = (FileId, VersionId);
+pub(super) type Which = (FileId, VersionId);
 
 /// All versions on one file system that may go at all, the oldest first.
 pub(super) struct Census {
@@ -158,10 +161,26 @@ impl History {
     }
 
     /// It is gone.
-    pub(super) fn forget(&self, found: &Found) {
+    pub(super) fn forget(&self, found: &Found, going: Going) {
         let mut memory = self.memory();
         memory.trees.remove(&which(found));
         memory.stuck.remove(&which(found));
+        if let (Going::ForRoom, Some(departed)) = (going, &mut memory.departed) {
+            departed.insert(which(found));
+        }
+    }
+
+    /// Whether nothing went for room that whoever applies the keep rule does not know of.
+    pub(super) fn none_departed(&self) -> bool {
+        self.memory().departed.as_ref().is_none_or(HashSet::is_empty)
+    }
+
+    /// Takes what went for room out of the census of whoever applies the keep rule.
+    pub(super) fn leave_out_departed(&self, census: &mut Census) {
+        let departed = self.memory().departed.as_mut().map(std::mem::take).unwrap_or_default();
+        let is_gone = |index: &usize| departed.contains(&which(&census.found[*index]));
+        let gone: Vec<_> = (0..census.found.len()).filter(is_gone).collect();
+        census.leave_out(&gone);
     }
 
     fn is_stuck(&self, found: &Found) -> bool {

@@ -1,10 +1,10 @@
 //! Letting versions go by the keep rule, and how any version goes.
 
-use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::collections::{HashMap, HashSet};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::keep_rule::{self, KeepRule, Kept, KeptContent, YOUNG_UNSEEN};
+use crate::model::keep_rule::{self, KeepRule, KeptContent, YOUNG_UNSEEN};
 use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName};
@@ -25,15 +25,30 @@ const COMPARED_BYTES_MAX: u64 = 64 << 20;
 /// How many bytes are compared at once.
 const COMPARED_AT_ONCE: usize = 64 << 10;
 
+/// Why versions go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Going {
+    /// By the keep rule.
+    ByRule,
+    /// Somebody needs their room, and holds [`History::making_room`].
+    ForRoom,
+}
+
+/// Nobody else lets a version go while this is held.
+struct Turn<'a>(#[expect(dead_code, reason = "it is held")] Option<MutexGuard<'a, ()>>);
+
 impl History {
     /// Lets versions go by the keep rule; says how many. Without a history there are but refused uploads, which somebody may have seen for
-    /// an instant and opened: they go when nobody can be about to write any more.
+    /// an instant and opened: they go when nobody can be about to write any more. Who needs room meanwhile takes it.
     pub fn prune(&self, now: Timestamp) -> Result<usize> {
-        let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.pruning.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.time(now);
         let mut gone = 0;
         for system in &self.file_systems()? {
-            match self.prune_file_system(system, now) {
+            self.memory().departed = Some(HashSet::new());
+            let count = self.prune_file_system(system, now);
+            self.memory().departed = None;
+            match count {
                 Ok(count) => gone += count,
                 Err(error) => self.tell_once_of_folder(&system.tops[0].path, &error),
             }
@@ -43,31 +58,29 @@ impl History {
 
     fn prune_file_system(&self, system: &FileSystem, now: Timestamp) -> Result<usize> {
         let mut census = self.census(system, Full::Disk);
-        let mut gone = self.let_empty_ones_go(&mut census, now);
+        let mut gone = self.let_chosen_go(&mut census, now, |census| self.empty_ones(census, now));
         let Some(KeepLimits { age_max, percent_max }) = self.limits else {
-            let old = |kept: &Kept| now.since(kept.since) > UPLOADS_KEPT;
-            let old: Vec<_> = (0..census.kept.len()).filter(|index| old(&census.kept[*index])).collect();
-            return Ok(gone + self.let_all_go(&mut census, &old, now));
+            let is_old = |census: &Census, index: &usize| now.since(census.kept[*index].since) > UPLOADS_KEPT;
+            let old = |census: &Census| (0..census.kept.len()).filter(|index| is_old(census, index)).collect();
+            return Ok(gone + self.let_chosen_go(&mut census, now, old));
         };
         let rule = KeepRule { age_max, room_max: self.disk.space(&system.tops[0].dir)?.percent(percent_max) };
         self.find_same_content(&mut census, now);
-        let outlived = rule.outlived(&census.kept, now);
-        gone += self.let_all_go(&mut census, &outlived, now);
-        let exceeding = rule.exceeding(&census.kept, now);
-        gone += self.let_all_go(&mut census, &exceeding, now);
+        gone += self.let_chosen_go(&mut census, now, |census| rule.outlived(&census.kept, now));
+        gone += self.let_chosen_go(&mut census, now, |census| rule.exceeding(&census.kept, now));
+        self.leave_out_departed(&mut census);
         self.remember_what_it_could_give(system.number, &census, Full::Disk, now);
         Ok(gone)
     }
 
-    /// Lets empty versions go whose file was filled since. Drives make a file first and fill it then, so every file that comes from them would
-    /// have such a version, which tells nobody anything.
-    fn let_empty_ones_go(&self, census: &mut Census, now: Timestamp) -> usize {
+    /// Which empty versions go because their file was filled since. Drives make a file first and fill it then, so every file that comes from them
+    /// would have such a version, which tells nobody anything.
+    fn empty_ones(&self, census: &Census, now: Timestamp) -> Vec<usize> {
         let goes = |index: &usize| {
             let (found, kept) = (&census.found[*index], &census.kept[*index]);
             !kept.is_young(now) && found.version.name.ending == Ending::Settled && self.was_only_begun(found)
         };
-        let empty: Vec<_> = (0..census.kept.len()).filter(goes).collect();
-        self.let_all_go(census, &empty, now)
+        (0..census.kept.len()).filter(goes).collect()
     }
 
     fn was_only_begun(&self, found: &Found) -> bool {
@@ -128,12 +141,30 @@ impl History {
         }
     }
 
-    /// Lets these go, as far as it can be, and takes them out of the census; says how many went.
-    fn let_all_go(&self, census: &mut Census, chosen: &[usize], now: Timestamp) -> usize {
-        let goes = |index: &&usize| self.let_found_go(&census.found[**index], census.kept[**index].content, now);
-        let gone = chosen.iter().filter(goes).count();
-        census.leave_out(chosen);
-        gone
+    /// Lets go what is chosen, as far as it can be, and takes it out of the census; says how many went. When some went for room meanwhile the
+    /// choice is made anew, of what is left, and no more go than were chosen first.
+    fn let_chosen_go(&self, census: &mut Census, now: Timestamp, choose: impl Fn(&Census) -> Vec<usize>) -> usize {
+        let (mut gone, mut most) = (0, None);
+        loop {
+            self.leave_out_departed(census);
+            let mut chosen = choose(census);
+            chosen.truncate(most.unwrap_or(chosen.len()));
+            let mut tried = 0;
+            while tried < chosen.len() {
+                let (found, kept) = (&census.found[chosen[tried]], &census.kept[chosen[tried]]);
+                let went = self.let_found_go(found, kept.content, Going::ByRule, now);
+                if !went && !self.none_departed() {
+                    break;
+                }
+                gone += usize::from(went);
+                tried += 1;
+            }
+            census.leave_out(&chosen[..tried]);
+            if tried == chosen.len() {
+                return gone;
+            }
+            most = Some(chosen.len() - tried);
+        }
     }
 
     /// Whether somebody may be about to write into it, which would be nowhere else then, or it cannot even be opened.
@@ -146,25 +177,35 @@ impl History {
     }
 
     /// Lets a version go if it is what was found, and nobody is about to write into it; says whether it went.
-    pub(super) fn let_found_go(&self, found: &Found, content: KeptContent, now: Timestamp) -> bool {
-        let went = self.let_version_go(found, content, now).unwrap_or_else(|error| {
+    pub(super) fn let_found_go(&self, found: &Found, content: KeptContent, going: Going, now: Timestamp) -> bool {
+        let went = self.let_version_go(found, content, going, now).unwrap_or_else(|error| {
             self.tell_once(found, &error);
             false
         });
         if went {
-            self.forget(found);
+            self.forget(found, going);
             let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
             self.remove_empty(&found.top, &found.folder);
         }
         went
     }
 
+    /// Whoever makes room has his turn. Whoever applies the keep rule waits for it, and has none where he chose by what is no longer there.
+    fn turn(&self, going: Going) -> Option<Turn<'_>> {
+        if going == Going::ForRoom {
+            return Some(Turn(None));
+        }
+        let alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
+        self.none_departed().then_some(Turn(Some(alone)))
+    }
+
     /// The last look is one under a lease: who opens it for writing from then on waits, and shows in the lease.
-    fn let_version_go(&self, found: &Found, content: KeptContent, now: Timestamp) -> Result<bool> {
+    fn let_version_go(&self, found: &Found, content: KeptContent, going: Going, now: Timestamp) -> Result<bool> {
         let (dir, Version { entry, status: seen, .. }) = (found.dir(&*self.disk)?, &found.version);
         match self.disk.open(&dir, entry)? {
             Opened::Nothing => Ok(false),
             Opened::File(file, _) => {
+                let Some(_turn) = self.turn(going) else { return Ok(false) };
                 let leased = self.disk.lease(&file, Duration::ZERO)?;
                 let is_seen = self.disk.status(&file)?.stamp == seen.stamp;
                 let is_left_alone = !matches!(&leased, Leased::Held(lease) if !lease.is_unbroken());
@@ -176,24 +217,41 @@ impl History {
             }
             Opened::Dir(status) => {
                 let goes = status.stamp == seen.stamp && !is_in_use(self.writers(&dir, entry)?, found, now);
-                Ok(goes && self.let_folder_go(found, &dir, content)?)
+                let Some(turn) = self.turn(going).filter(|_| goes) else { return Ok(false) };
+                self.let_folder_go(found, &dir, content, turn, now)
             }
-            Opened::Link | Opened::Special => self.let_go(&dir, entry).map(|()| true),
+            Opened::Link | Opened::Special => {
+                let Some(_turn) = self.turn(going) else { return Ok(false) };
+                self.let_go(&dir, entry).map(|()| true)
+            }
         }
     }
 
     /// A folder goes in many steps. So it is no version any more before the first: who brings it back has all of it or nothing, and nothing is
-    /// removed from what has come back. A program that is in it may make a file there at any time; one that held no bytes goes without.
-    fn let_folder_go(&self, found: &Found, dir: &Dir, content: KeptContent) -> Result<bool> {
+    /// removed from what has come back. With the first step the turn is over. A program that is in it may make a file there at any time.
+    fn let_folder_go(
+        &self,
+        found: &Found,
+        dir: &Dir,
+        content: KeptContent,
+        turn: Turn<'_>,
+        now: Timestamp,
+    ) -> Result<bool> {
         let Version { name, entry, .. } = &found.version;
         let going = EntryName { id: name.id.clone(), ending: Ending::Upload }.to_name();
         if name.ending == Ending::Upload {
+            drop(turn);
             return self.remove_folder(dir, entry, content);
         }
         naming::move_within(&*self.disk, (dir, entry), (dir, &going))?;
-        let went = self.remove_folder(dir, &going, content);
-        let had_no_bytes = matches!(content, KeptContent::Empty | KeptContent::Folders);
-        if had_no_bytes && !matches!(went, Ok(true)) {
+        drop(turn);
+        let is_used = self.writers(dir, &going).map(|writers| is_in_use(writers, found, now));
+        let went = match is_used {
+            Ok(false) => self.remove_folder(dir, &going, content),
+            used => used.map(|_| false),
+        };
+        let is_whole = matches!(went, Ok(false)) || matches!(content, KeptContent::Empty | KeptContent::Folders);
+        if is_whole && !matches!(went, Ok(true)) {
             naming::move_within(&*self.disk, (dir, &going), (dir, entry))?;
         }
         went

@@ -13,6 +13,7 @@ use super::super::notice::Notice;
 use super::History;
 use super::census::{Census, ROOT, Rest};
 use super::layout::FileSystem;
+use super::release::Going;
 
 /// How often it is looked for other versions when some that were to make room cannot go.
 const CHOICES_MAX: usize = 8;
@@ -213,7 +214,7 @@ impl<'a> Giving<'a> {
             for index in chosen[tried..].iter().take(at_once) {
                 tried += 1;
                 let kept = &census.kept[*index];
-                all_go = self.history.let_found_go(&census.found[*index], kept.content, now);
+                all_go = self.history.let_found_go(&census.found[*index], kept.content, Going::ForRoom, now);
                 if !all_go {
                     break;
                 }
