@@ -51,6 +51,7 @@ mod reading;
 mod refusals;
 mod replays;
 mod request_targets;
+mod restarts;
 mod room;
 mod sessions;
 mod sim_disk;

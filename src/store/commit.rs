@@ -16,7 +16,7 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
-use super::history::{self, Found, History, Place, Version};
+use super::history::{self, Found, History, Place, Running, Version};
 use super::naming;
 use super::notice::Notice;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay, does_not_end};
@@ -196,6 +196,7 @@ struct Held {
     due: Timestamp,
     /// Whether a person was told that it cannot be looked at.
     is_told: bool,
+    _running: Running,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -427,9 +428,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Ends in good order: if nothing is left to be looked at, the next start has nothing to recover.
+    /// Ends in good order: if no commit is under way and nothing is left to be looked at, the next start has nothing to recover.
     pub fn close(&self) -> Result<()> {
-        if self.held() > 0 { Ok(()) } else { self.history.ends_running() }
+        self.history.ends_running()
     }
 
     fn look_again(&self, held: &Held, now: Timestamp) -> Result<Sight> {
@@ -667,7 +668,8 @@ impl Tree {
 
     fn hold(&self, entry: EntryName, path: &SharePath, first_sight: Stamp, what: HeldWhat, now: Timestamp) {
         let due = now.plus(SECOND_LOOK);
-        lock(&self.held).push(Held { entry, path: path.clone(), first_sight, what, due, is_told: false });
+        let _running = self.history.running();
+        lock(&self.held).push(Held { entry, path: path.clone(), first_sight, what, due, is_told: false, _running });
     }
 
     fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
@@ -860,7 +862,7 @@ impl<'a> Claim<'a> {
         })?;
         let private = entry.to_name();
         let change = tree.mutexes.begin_change(&self.site.name);
-        upload.name_privately(&place.dir, &private)?;
+        upload.name_privately(place, &private)?;
         // Not needed for safety: it makes a lost exchange, and the refused upload that others then see for an instant, rare.
         let now_there = tree.disk.look(&self.site.parent, &self.site.name)?;
         if now_there.is_none_or(|status| status.stamp.id != expected.stamp.id) {
@@ -915,7 +917,7 @@ impl<'a> Claim<'a> {
         let back = tree.exchange_back(&self.site, &place.dir, &private, upload.id())?;
         let upload_is_out = tree.keep_what_is_held(&self.site, &place.dir, entry, &back, upload.id(), now)?;
         if upload_is_out {
-            upload.took_back_its_name(&place.dir, &private);
+            upload.took_back_its_name(place, &private);
             tree.hold(entry.clone(), &self.site.path, *upload.sealed(), HeldWhat::Upload, now);
         }
         self.sync(place)?;
@@ -1000,7 +1002,7 @@ impl<'a> Claim<'a> {
         copy.copy_from(&seen.file)?;
         let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
         let entry = self.free_entry(place, now, EntryName::settled)?;
-        copy.name_privately(&place.dir, &entry.to_name())?;
+        copy.name_privately(place, &entry.to_name())?;
         copy.gave_up_its_name();
         place.sync(&*tree.disk)?;
         Ok(entry)

@@ -10,6 +10,7 @@ mod layout;
 mod pages;
 mod release;
 mod room;
+mod running;
 mod spare;
 mod walk;
 
@@ -34,6 +35,7 @@ use layout::{HISTORY, MOUNTS, RUNNING, SWAP, found, in_the_way};
 use spare::SPARE;
 
 pub use pages::{KeptVersion, Page, Wanted};
+pub use running::Running;
 
 pub(super) use layout::{own_name, relative};
 pub(super) use walk::{each_file, remove_tree};
@@ -58,8 +60,9 @@ pub struct KeepLimits {
 pub struct History {
     disk: Arc<dyn Disk>,
     limits: Option<KeepLimits>,
-    /// The tops of the mounts on which this process has begun to displace files.
-    begun: Mutex<HashSet<SharePath>>,
+    /// The folders of noclobber's own in which this process has noted that commits may be under way.
+    begun: Mutex<HashSet<FolderId>>,
+    running: Running,
     /// Versions whose name could not be settled, so that it is none that could be told from their identifier.
     unsettled: Mutex<BTreeMap<VersionId, EntryName>>,
     /// Read while a folder of the history is being used, written while empty ones are removed.
@@ -83,8 +86,18 @@ pub struct Place<'a> {
     /// The folder.
     pub dir: Dir,
     made_in: Vec<Dir>,
+    running: Running,
     /// `None` where another place is held for longer.
     _in_use: Option<RwLockReadGuard<'a, ()>>,
+}
+
+/// The folder for uploads that need a name of their own.
+#[derive(Debug)]
+pub struct UploadFolder {
+    /// The folder.
+    pub dir: Dir,
+    /// Held for as long as an upload has a name in it.
+    pub running: Running,
 }
 
 /// A version of a path, or an entry that recovery has to settle.
@@ -143,6 +156,7 @@ impl History {
             disk,
             limits,
             begun: Mutex::default(),
+            running: Running::default(),
             unsettled: Mutex::default(),
             folders: RwLock::default(),
             pruning: Mutex::default(),
@@ -197,10 +211,10 @@ impl History {
     ) -> Result<Place<'a>> {
         self.places.fetch_add(1, Ordering::Relaxed);
         let (top_path, top) = self.top_of(path, mount)?;
-        self.begin(&top_path, &top)?;
+        let running = self.begin(&top_path, &top)?;
         let below_top = relative(path, &top_path);
         if let Ok(dir) = self.disk.open_dir(&top, &self.entries_of(self.area(), below_top)) {
-            return Ok(Place { dir, made_in: Vec::new(), _in_use: in_use });
+            return Ok(Place { dir, made_in: Vec::new(), running, _in_use: in_use });
         }
         let mut made_in = Vec::new();
         let mut dir = top;
@@ -210,19 +224,29 @@ impl History {
             }
             dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
         }
-        Ok(Place { dir, made_in, _in_use: in_use })
+        Ok(Place { dir, made_in, running, _in_use: in_use })
     }
 
     /// The folder for uploads that need a name of their own, on the mount of `path`.
-    pub fn swap(&self, path: &SharePath, mount: u64) -> Result<Dir> {
+    pub fn swap(&self, path: &SharePath, mount: u64) -> Result<UploadFolder> {
         let (top_path, top) = self.top_of(path, mount)?;
-        self.begin(&top_path, &top)?;
+        let running = self.begin(&top_path, &top)?;
         let mut dir = top;
         for name in Self::names_to(SWAP, b"") {
             self.make_dir(&dir, &name)?;
             dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
         }
-        Ok(dir)
+        Ok(UploadFolder { dir, running })
+    }
+
+    /// What to hold for as long as something is left of a commit.
+    pub fn running(&self) -> Running {
+        self.running.clone()
+    }
+
+    /// The set is whole whatever thread panicked beside it.
+    fn begun(&self) -> MutexGuard<'_, HashSet<FolderId>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens one version of `path`.
@@ -337,8 +361,14 @@ impl History {
         Ok(left)
     }
 
-    /// Says that no commit is under way any more: the next start need not look for any.
+    /// Says that the next start need not look for commits, if none is under way and nothing is left of one. Whatever begins after that takes it
+    /// back.
     pub fn ends_running(&self) -> Result<()> {
+        let mut begun = self.begun();
+        if self.running.is_held() {
+            return Ok(());
+        }
+        begun.clear();
         for own in self.own_folders()? {
             match self.disk.unlink(&own, &own_name(RUNNING)) {
                 Err(error) if error.cause != Cause::NotFound => return Err(error),
@@ -397,6 +427,11 @@ impl Writers {
 }
 
 impl Place<'_> {
+    /// What to hold for as long as something in it has not been settled.
+    pub fn running(&self) -> Running {
+        self.running.clone()
+    }
+
     /// Brings the folder to the disk, and before it every one above that was made for it.
     pub fn sync(&self, disk: &dyn Disk) -> Result<()> {
         self.made_in.iter().try_for_each(|dir| disk.sync_dir(dir))?;

@@ -15,7 +15,7 @@ use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Result};
-use super::history::remove_tree;
+use super::history::{Place, Running, UploadFolder, remove_tree};
 use super::naming;
 
 pub use ahead::RoomAhead;
@@ -75,18 +75,19 @@ struct OwnName {
     name: Name,
     id: FileId,
     sweep: bool,
+    running: Running,
 }
 
 impl Staging {
     /// Begins an upload for the folder `parent`.
     ///
     /// `swap` gives the folder for uploads that need a name, where the file system has no nameless files.
-    pub fn begin(disk: &Arc<dyn Disk>, parent: &Dir, swap: impl FnOnce() -> Result<Dir>) -> Result<Self> {
+    pub fn begin(disk: &Arc<dyn Disk>, parent: &Dir, swap: impl FnOnce() -> Result<UploadFolder>) -> Result<Self> {
         let folder = disk.dir_status(parent)?.stamp.id;
         let (file, own_name) = if disk.abilities().nameless {
             (disk.create_nameless(parent)?, None)
         } else {
-            let (dir, name) = (swap()?, unfinished_name());
+            let (UploadFolder { dir, running }, name) = (swap()?, unfinished_name());
             let file = disk.create_named(&dir, &name)?;
             let id = match disk.status(&file) {
                 Ok(status) => status.stamp.id,
@@ -95,7 +96,7 @@ impl Staging {
                     return Err(error);
                 }
             };
-            (file, Some(OwnName { disk: Arc::clone(disk), dir, name, id, sweep: true }))
+            (file, Some(OwnName { disk: Arc::clone(disk), dir, name, id, sweep: true, running }))
         };
         let hasher = blake3::Hasher::new();
         let disk = Arc::clone(disk);
@@ -219,9 +220,9 @@ impl Staged {
     }
 
     /// Gives it a name of noclobber's own, in place of the one it may have had. Dropping it removes that name.
-    pub fn name_privately(&mut self, dir: &Dir, name: &Name) -> Result<()> {
-        self.give(dir, name)?;
-        self.own_name = Some(self.own_name_at(dir, name, true));
+    pub fn name_privately(&mut self, place: &Place<'_>, name: &Name) -> Result<()> {
+        self.give(&place.dir, name)?;
+        self.own_name = Some(self.own_name_at(place, name, true));
         Ok(())
     }
 
@@ -264,12 +265,13 @@ impl Staged {
     }
 
     /// Its own name leads to it again, after an exchange was undone. Somebody may have come by it meanwhile.
-    pub fn took_back_its_name(&mut self, dir: &Dir, name: &Name) {
-        self.own_name = Some(self.own_name_at(dir, name, false));
+    pub fn took_back_its_name(&mut self, place: &Place<'_>, name: &Name) {
+        self.own_name = Some(self.own_name_at(place, name, false));
     }
 
-    fn own_name_at(&self, dir: &Dir, name: &Name, sweep: bool) -> OwnName {
-        OwnName { disk: Arc::clone(&self.disk), dir: dir.clone(), name: name.clone(), id: self.sealed.id, sweep }
+    fn own_name_at(&self, place: &Place<'_>, name: &Name, sweep: bool) -> OwnName {
+        let (disk, dir, running) = (Arc::clone(&self.disk), place.dir.clone(), place.running());
+        OwnName { disk, dir, name: name.clone(), id: self.sealed.id, sweep, running }
     }
 
     fn set_sweep(&mut self, sweep: bool) {
@@ -305,10 +307,12 @@ impl Drop for OwnName {
         }
         // A name of no version is nobody else's, and not every file system knows a file again by its number (FUSE).
         let is_own = self.name.as_bytes().starts_with(UNFINISHED.as_bytes());
-        if let Ok(Some(status)) = self.disk.look(&self.dir, &self.name)
-            && (is_own || status.stamp.id == self.id)
-        {
-            let _ = self.disk.unlink(&self.dir, &self.name);
+        let removed = self.disk.look(&self.dir, &self.name).and_then(|there| match there {
+            Some(status) if is_own || status.stamp.id == self.id => self.disk.unlink(&self.dir, &self.name),
+            _ => Ok(()),
+        });
+        if removed.is_err() {
+            self.running.clone().stays();
         }
     }
 }
@@ -349,8 +353,9 @@ impl Drop for NewFolders {
 
 /// Whether the file system of `swap`, a folder for uploads, can hold this name: in a folder that nobody sees it is tried. What a file system
 /// refuses is told by [`Cause::BadName`] or [`Cause::LongName`].
-pub fn try_name(disk: &Arc<dyn Disk>, swap: Dir, name: &Name) -> Result<()> {
-    let folder = StagedTree::begin(disk, swap.clone(), &swap)?;
+pub fn try_name(disk: &Arc<dyn Disk>, swap: UploadFolder, name: &Name) -> Result<()> {
+    let target = swap.dir.clone();
+    let folder = StagedTree::begin(disk, swap, &target)?;
     match disk.create_named(&folder.folder(b"", false)?, name) {
         // The folder is there, so that is said of the name (exFAT).
         Err(error) if error.cause == Cause::NotFound => Err(DiskError { cause: Cause::BadName, ..error }),

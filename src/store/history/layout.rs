@@ -5,7 +5,6 @@
 //! `.noclobber/history/docs/report.odt/.noclobber/ENTRY`. No member of a folder can have that name, so nothing that a client calls a file is
 //! ever taken for an entry, nor an entry for a folder of the share.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use crate::model::path::{Name, RESERVED, SharePath};
@@ -13,8 +12,8 @@ use crate::model::path::{Name, RESERVED, SharePath};
 use super::super::disk::{Cause, Dir, DiskError, Kind, Result, Status};
 use super::super::notice::Notice;
 use super::super::spelling::FolderId;
-use super::History;
 use super::walk::list;
+use super::{History, Running};
 
 /// The file that stands in noclobber's own folder while a process may have commits under way.
 pub(super) const RUNNING: &str = "running";
@@ -208,15 +207,19 @@ impl History {
         Ok((SharePath::root(), root))
     }
 
-    /// Notes on the disk, once a process and mount, that commits may be under way from now on.
-    pub(super) fn begin(&self, top_path: &SharePath, top: &Dir) -> Result<()> {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        if begun.contains(top_path) {
-            return Ok(());
+    /// Notes on the disk that commits may be under way from now on: once a process, in each folder of noclobber's own. Another file system may
+    /// have come to the place of the one that was mounted here.
+    pub(super) fn begin(&self, top_path: &SharePath, top: &Dir) -> Result<Running> {
+        let id = |status: &Status| (status.device, status.stamp.id);
+        let there = self.disk.look(top, &own_name(RESERVED))?;
+        let mut begun = self.begun();
+        if there.is_some_and(|there| begun.contains(&id(&there))) {
+            return Ok(self.running.clone());
         }
         self.make_dir(top, &own_name(RESERVED))?;
         self.check_own_folder(top)?;
         let own = self.disk.open_dir(top, RESERVED.as_bytes())?;
+        let own_id = id(&self.disk.dir_status(&own)?);
         match self.disk.create_named(&own, &own_name(RUNNING)) {
             Err(error) if error.cause != Cause::Exists => return Err(error),
             _ => {}
@@ -227,9 +230,9 @@ impl History {
             // Where the top of the share cannot be written the rest can all the same; its history is then not pruned.
             let _ = self.note_mount(top_path);
         }
-        begun.insert(top_path.clone());
+        begun.insert(own_id);
         self.spare_is_due.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(self.running.clone())
     }
 
     /// Fails if what has the name of noclobber's own folder on any file system of the share cannot be used for it.

@@ -10,7 +10,7 @@ use crate::model::path::Name;
 use crate::model::stamp::FileId;
 
 use super::super::disk::{Cause, Dir, Disk, DiskError, Entry, File, Result, Status};
-use super::super::history::remove_tree;
+use super::super::history::{Running, UploadFolder, remove_tree};
 use super::super::naming;
 use super::unfinished_name;
 
@@ -29,13 +29,15 @@ pub struct StagedTree {
     top: Dir,
     id: FileId,
     sweep: bool,
+    running: Running,
     /// The folder that it is for, whose group all of it has if that hands its group on.
     heir_of: Dir,
 }
 
 impl StagedTree {
     /// Begins an empty folder in `swap`, for the folder `target`.
-    pub fn begin(disk: &Arc<dyn Disk>, swap: Dir, target: &Dir) -> Result<Self> {
+    pub fn begin(disk: &Arc<dyn Disk>, swap: UploadFolder, target: &Dir) -> Result<Self> {
+        let UploadFolder { dir: swap, running } = swap;
         let name = loop {
             let name = unfinished_name();
             match disk.make_dir(&swap, &name, true) {
@@ -54,6 +56,7 @@ impl StagedTree {
                 top,
                 id: status.stamp.id,
                 sweep: true,
+                running,
                 heir_of: target.clone(),
             }),
             Err(error) => {
@@ -149,12 +152,17 @@ fn split(inside: &[u8]) -> (&[u8], Name) {
 }
 
 impl Drop for StagedTree {
-    /// What cannot be removed now is swept at a later start.
+    /// What cannot be removed now is swept at the next start.
     fn drop(&mut self) {
-        if self.sweep
-            && self.disk.look(&self.swap, &self.name).is_ok_and(|it| it.is_some_and(|it| it.stamp.id == self.id))
-        {
-            let _ = remove_tree(&*self.disk, &self.swap, &self.name);
+        if !self.sweep {
+            return;
+        }
+        let removed = self.disk.look(&self.swap, &self.name).and_then(|there| match there {
+            Some(status) if status.stamp.id == self.id => remove_tree(&*self.disk, &self.swap, &self.name),
+            _ => Ok(()),
+        });
+        if removed.is_err() {
+            self.running.clone().stays();
         }
     }
 }
