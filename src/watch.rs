@@ -13,7 +13,7 @@ mod settling;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::mem::{Discriminant, discriminant};
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -302,8 +302,8 @@ fn keep_watching(share: &Weak<Share>, inbox: &Arc<Inbox>) {
 /// Watches every folder there is. What happened before its watch was there may have gone unnoticed, so anything may have.
 fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     let taking_in = Arc::clone(inbox);
-    let served = served(share).ok_or(Reason::FolderGone)?;
-    let mut folders = Folders::begin(served, move |top, event| taking_in.take_in(top, event))?;
+    let begin = |folder: BorrowedFd<'_>| Folders::begin(folder, move |top, event| taking_in.take_in(top, event));
+    let mut folders = at_served(share, begin).ok_or(Reason::FolderGone)??;
     inbox.lock().events_lost = false;
     match folders.watch_below(vec![SharePath::root()], || inbox.goes_on()) {
         // Better some hints than none.
@@ -316,16 +316,16 @@ fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     Ok(folders)
 }
 
-/// The folder that is served.
-fn served(share: &Weak<Share>) -> Option<OwnedFd> {
-    share.upgrade()?.folder()
+/// Looks at the folder that is served, if one is.
+fn at_served<T>(share: &Weak<Share>, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+    share.upgrade()?.at_folder(look)
 }
 
 /// Goes on watching the folders that come, until events are lost or another folder is served.
 fn follow_changes(share: &Weak<Share>, inbox: &Inbox, mut folders: Folders, again_from: Instant) {
     while inbox.goes_on() {
         let changed = inbox.next_folders(Instant::now() + LOOK_EVERY, again_from);
-        if !served(share).is_some_and(|folder| folders.are_of(folder)) {
+        if at_served(share, |folder| folders.are_of(folder)) != Some(true) {
             inbox.lock().state = State::Setting;
             inbox.hint(Hint::Anywhere);
             break;

@@ -22,7 +22,7 @@ mod versions;
 mod write;
 
 use std::borrow::Cow;
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -171,9 +171,9 @@ impl Share {
         self.tree.disk().abilities()
     }
 
-    /// The folder that is served now, opened, for whoever watches it; `None` if there is none, or none that the system knows.
-    pub fn folder(&self) -> Option<OwnedFd> {
-        self.tree.disk().root_afresh().ok()?.0.fd()?.try_clone_to_owned().ok()
+    /// Looks at the folder that is served now, for whoever watches it; `None` if there is none, or none that the system knows.
+    pub fn at_folder<T>(&self, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        Some(look(self.tree.disk().root_afresh().ok()?.0.fd()?))
     }
 
     /// Whether displaced versions are kept.

@@ -5,9 +5,7 @@
 //! from the handle of the folder that is served, wherever its path may lead meanwhile.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -31,7 +29,7 @@ pub(super) struct Folders {
     watcher: RecommendedWatcher,
     /// The path that leads to the root by its handle.
     top: PathBuf,
-    root: File,
+    root: OwnedFd,
     root_is: Place,
     /// Disconnected when the watcher's own thread has ended.
     alive: Receiver<()>,
@@ -45,11 +43,11 @@ impl Folders {
     /// Begins to watch, without any folder yet; `take_in` is called for every event, on a thread of the watcher's own, with what the paths in
     /// it begin with.
     pub(super) fn begin(
-        root: OwnedFd,
+        root: BorrowedFd<'_>,
         mut take_in: impl FnMut(&Path, notify::Result<Event>) + Send + 'static,
     ) -> Result<Self, Reason> {
-        let root = File::from(root);
-        let root_is = Place::of(&root).ok_or(Reason::FolderGone)?;
+        let root_is = Place::of(root).ok_or(Reason::FolderGone)?;
+        let root = root.try_clone_to_owned().map_err(|error| Reason::Unavailable(error.to_string()))?;
         let top = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
         let (lives, alive) = channel::<()>();
         let begin = top.clone();
@@ -66,8 +64,8 @@ impl Folders {
     }
 
     /// Whether this is the folder that is watched.
-    pub(super) fn are_of(&self, folder: OwnedFd) -> bool {
-        Place::of(&File::from(folder)) == Some(self.root_is)
+    pub(super) fn are_of(&self, folder: BorrowedFd<'_>) -> bool {
+        Place::of(folder) == Some(self.root_is)
     }
 
     /// Those of the paths that are folders now and do not lie below another of them.
@@ -148,8 +146,8 @@ impl Folders {
 }
 
 impl Place {
-    fn of(folder: &File) -> Option<Self> {
-        folder.metadata().ok().map(|found| Self(found.dev(), found.ino()))
+    fn of(folder: BorrowedFd<'_>) -> Option<Self> {
+        rustix::fs::fstat(folder).ok().map(|found| Self(found.st_dev, found.st_ino))
     }
 }
 
@@ -168,6 +166,8 @@ fn as_path(path: &SharePath) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     /// The folder that was opened is watched, and not another one that has come to its path meanwhile.
@@ -177,14 +177,14 @@ mod tests {
         let at = |path: &str| made.path().join(path);
         ["served/below", "other/below"].iter().for_each(|path| std::fs::create_dir_all(at(path)).expect("made"));
         let (tells, told) = channel();
-        let root = OwnedFd::from(File::open(at("served")).expect("opened"));
+        let root = std::fs::File::open(at("served")).expect("opened");
         let tell = move |begin: &Path, event: notify::Result<Event>| {
             let paths = event.into_iter().flat_map(|event| event.paths);
             paths.filter_map(|path| Some(path.strip_prefix(begin).ok()?.to_owned())).for_each(|path| {
                 let _ = tells.send(path);
             });
         };
-        let mut folders = Folders::begin(root, tell).expect("a watcher");
+        let mut folders = Folders::begin(root.as_fd(), tell).expect("a watcher");
         std::fs::rename(at("served"), at("aside")).expect("renamed");
         std::fs::rename(at("other"), at("served")).expect("renamed");
         folders.watch_below(vec![SharePath::root()], || true).expect("watched");
