@@ -10,7 +10,7 @@ use std::time::Duration;
 use noclobber::model::precondition::Precondition;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::Outcome;
-use noclobber::share::{Settings, Share, Stored, Wanted};
+use noclobber::share::{Relocation, Settings, Share, Stored, Wanted};
 use noclobber::store::disk::{Disk as _, Tier};
 use noclobber::store::history::KeepLimits;
 
@@ -604,6 +604,35 @@ fn versions_that_give_no_room_are_not_used_up() {
         assert!(kept.put("new", &[b'n'; 900_000]).is_err());
     }
     assert!(kept.count("") >= before - 16, "after an hour {} of {before} are left", kept.count(""));
+}
+
+/// The same in a quota, where nobody can see how much is free: whoever tries again, by upload or by copy, takes less and less often.
+#[test]
+fn versions_that_give_no_quota_are_not_used_up() {
+    for copies in [false, true] {
+        let features = Features { capacity: 64 << 20, quota: 2_500_000, reflinks: false, ..Features::of(Tier::A) };
+        let kept = Kept::on(features);
+        for name in ["a", "b", "c", "d"] {
+            kept.put_often(name, 20, 20_000);
+        }
+        kept.put("from", &[b'f'; 60_000]).unwrap();
+        kept.let_pass(3 * DAY);
+        let used = kept.disk.contents_everywhere().iter().map(|(_, bytes)| bytes.len()).sum::<usize>() + 64 * 4096;
+        kept.put("filler", &vec![b'f'; 2_480_000 - used]).unwrap();
+        kept.disk.take_snapshot();
+        let before = kept.count("");
+        for _ in 0..60 {
+            let copy = Relocation { from: share_path("from"), to: share_path("new"), may_replace: true, dated: None };
+            let tried = if copies {
+                kept.share.copy(&copy, true, &Precondition::default(), kept.disk.now()).map(drop)
+            } else {
+                kept.put("new", &[b'n'; 60_000]).map(drop)
+            };
+            assert!(tried.is_err(), "copies: {copies}");
+            kept.let_pass(Duration::from_secs(60));
+        }
+        assert!(kept.count("") > before / 5, "copies: {copies}: {} of {before} are left", kept.count(""));
+    }
 }
 
 /// The file system counts what was removed as free only when it has synced. It is asked to, and no more goes than has to.

@@ -247,7 +247,7 @@ impl Share {
         let staged = match self.tree.stage_copy(from, &site, members) {
             Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, members) {
                 Ok(room) if self.makes_room_after(&error, &site.parent, room, now) => {
-                    self.tree.stage_copy(from, &site, members)
+                    self.with_room_made(self.tree.stage_copy(from, &site, members), &site.parent, now)
                 }
                 _ => Err(error),
             },

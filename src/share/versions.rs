@@ -176,7 +176,7 @@ impl Share {
                 if !self.makes_room_after(&error, &site.parent, rest, now) {
                     return Err(error.into());
                 }
-                staging.copy_from(version)?;
+                self.with_room_made(staging.copy_from(version), &site.parent, now)?;
             }
             copied => copied?,
         }

@@ -12,7 +12,7 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
-use crate::store::disk::{Cause, Dir, DiskError, File, Full, Opened};
+use crate::store::disk::{Cause, Dir, DiskError, File, Full, Opened, Result as DiskResult};
 use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staged, Staging};
 
@@ -344,10 +344,7 @@ impl Share {
                 let history = self.tree.history();
                 let made_room = history.make_room_for_a_step(&upload.at, step, whole, full, now);
                 let written = upload.staging.write(bytes);
-                if made_room && written.as_ref().is_err_and(|error| error.full() == Some(full)) {
-                    history.gave_in_vain(&upload.at, full, now);
-                }
-                Ok(written?)
+                Ok(if made_room { self.with_room_made(written, &upload.at, now) } else { written }?)
             }
             written => Ok(written?),
         }
@@ -558,6 +555,14 @@ impl Share {
                 self.let_notes_follow(Following::Gone { from: path.clone(), version: None });
             }
         }
+    }
+
+    /// What came of something that room was made for. How much is free in a quota nobody says, so the history is told here if it gave in vain.
+    pub(super) fn with_room_made<T>(&self, tried: DiskResult<T>, at: &Dir, now: Timestamp) -> DiskResult<T> {
+        if tried.as_ref().is_err_and(|error| error.full() == Some(Full::Quota)) {
+            self.tree.history().gave_in_vain(at, Full::Quota, now);
+        }
+        tried
     }
 
     /// Makes room in the history if that is what was missing; says whether there is room now.

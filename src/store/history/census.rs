@@ -188,9 +188,10 @@ impl History {
         memory.stuck.contains(&which(found))
     }
 
-    /// An entry that cannot be handled stays from now on, until the server is started again. One that is gone is none.
+    /// An entry that cannot be handled stays from now on, until the server is started again. One that is gone is
+    /// none, and a lack of handles passes.
     pub(super) fn tell_once(&self, found: &Found, error: &DiskError) {
-        if error.cause == Cause::NotFound {
+        if matches!(error.cause, Cause::NotFound | Cause::TooManyOpen) {
             return;
         }
         let mut memory = self.memory();
@@ -201,6 +202,9 @@ impl History {
 
     /// As [`History::tell_once`], for all that lies below a folder.
     pub(super) fn tell_once_of_folder(&self, path: &SharePath, error: &DiskError) {
+        if error.cause == Cause::TooManyOpen {
+            return;
+        }
         let mut memory = self.memory();
         if memory.closed.len() < STUCK_MAX && memory.closed.insert(path.clone()) {
             self.tell(Notice::Stuck { path: path.clone(), why: error.to_string() });
