@@ -108,6 +108,20 @@ fn folders_are_made_for_what_is_stored_and_for_nothing_else() {
     );
 }
 
+/// A body that is longer than its client said is refused as soon as that is seen, and not when it has ended: it takes neither memory nor room.
+#[test]
+fn a_body_longer_than_was_said_is_refused_while_it_comes() {
+    let server = Server::start();
+    for length in [0, 1, 2_000_000] {
+        let mut connection = server.connect();
+        let put = server.put("/a").header("X-Expected-Entity-Length", length.to_string());
+        connection.write(put.header("Transfer-Encoding", "chunked").head());
+        connection.write(format!("{:x}\r\n{}", length + 100_000, "x".repeat(length + 10)));
+        connection.answer("PUT").expect(400);
+    }
+    assert_eq!(server.names(""), [""; 0]);
+}
+
 /// Where something is there already, or nothing, 405 says which, and Allow what can be done about that.
 #[test]
 fn what_is_there_is_told_as_what_it_is() {

@@ -11,6 +11,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -91,7 +92,8 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     let watch = watch(verbs, &plan, &changed).await?;
     let replaces = (plan.path.clone(), plan.precondition.clone());
     let pace = Pace::of_upload(&verbs.settings);
-    let source = Source { verbs, body, pace, watch, changed, replaces, doubt: None };
+    let announced = plan.announced;
+    let source = Source { verbs, body, announced, pace, watch, changed, replaces, doubt: None };
     let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
@@ -199,6 +201,8 @@ async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
 struct Source<'a> {
     verbs: &'a Verbs,
     body: &'a mut Payload,
+    /// How long the client says that it is, in bytes.
+    announced: Option<u64>,
     pace: Pace,
     watch: Option<UploadWatch>,
     changed: Arc<Notify>,
@@ -209,7 +213,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The next piece of the body; `None` only at its proper end.
+    /// The next piece of the body; `None` only at its proper end. What is longer than was said is broken as soon as that is seen.
     async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
         loop {
             tokio::select! {
@@ -227,7 +231,13 @@ impl Source<'_> {
                     self.doubt = None;
                     looked?;
                 }
-                chunk = self.pace.next(self.body) => return Ok(chunk?),
+                chunk = self.pace.next(self.body) => {
+                    let chunk = chunk?;
+                    return match self.announced {
+                        Some(length) if self.pace.received() > length => Err(Wrong::BrokenBody.into()),
+                        _ => Ok(chunk),
+                    };
+                }
             }
         }
     }
@@ -433,7 +443,7 @@ impl Writer {
     /// Waits for the last piece, compares the digests and the length, and commits.
     async fn commit(mut self, plan: Plan) -> Result<Checked, Trouble> {
         let upload = self.upload().await?;
-        let share = self.share;
+        let share = Arc::clone(&self.share);
         crossed(tokio::task::spawn_blocking(move || {
             let Writing { upload, checker, spare: _ } = *upload;
             if plan.announced.is_some_and(|length| length != upload.written()) {
@@ -449,6 +459,24 @@ impl Writer {
         match self.idle.take() {
             Some(upload) => Ok(upload),
             None => crossed(self.writing.take().expect("what is not idle is being written")).await,
+        }
+    }
+}
+
+/// What becomes of nothing is let go on the blocking pool: the file may be large, and folders may have been made for it.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let (idle, writing) = (self.idle.take(), self.writing.take());
+        let Ok(runtime) = Handle::try_current() else { return };
+        if let Some(idle) = idle {
+            runtime.spawn_blocking(move || drop(idle));
+        }
+        if let Some(writing) = writing {
+            runtime.spawn(async move {
+                if let Ok(written) = writing.await {
+                    tokio::task::spawn_blocking(move || drop(written));
+                }
+            });
         }
     }
 }
