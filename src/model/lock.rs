@@ -324,10 +324,11 @@ impl Pins {
         self.0.iter().map(|(pinned, _)| pinned).filter(move |pinned| !pinned.is_within(path) && is_alike(pinned))
     }
 
-    fn set(&mut self, path: &SharePath, tag: Option<EntityTag>) {
+    /// Pins a path, or takes its pin off. The oldest pins go while all of them weigh more than `most` bytes.
+    fn set(&mut self, path: &SharePath, tag: Option<EntityTag>, most: usize) {
         self.0.retain(|(pinned, _)| pinned != path);
         self.0.extend(tag.map(|tag| (path.clone(), tag)));
-        while self.weight() > PINS_BYTES_MAX {
+        while self.weight() > most {
             self.0.remove(0);
         }
     }
@@ -462,7 +463,22 @@ impl Locks {
         pin: Option<EntityTag>,
         now: Timestamp,
     ) -> Option<Arc<Lock>> {
-        self.change(token, now, |lock| if *path == lock.root { lock.pin = pin } else { lock.pins_below.set(path, pin) })
+        let most = self.most_of_pins(self.named(token, now)?);
+        self.change(
+            token,
+            now,
+            |lock| {
+                if *path == lock.root { lock.pin = pin } else { lock.pins_below.set(path, pin, most) }
+            },
+        )
+    }
+
+    /// How much the pins of a lock may weigh, in bytes: what the locks of its address, and all locks, leave of their bounds.
+    fn most_of_pins(&self, lock: &Lock) -> usize {
+        let LockLimits { bytes_max, address_part, .. } = self.limits;
+        let of_address = self.by_address.get(&lock.counted_address()).map_or(0, |held| held.weight);
+        let free = bytes_max.saturating_sub(self.weight).min((bytes_max / address_part).saturating_sub(of_address));
+        PINS_BYTES_MAX.min(lock.pins_below.weight() + free)
     }
 
     /// Takes off the pins below a path that locks above it hold, and with `and_itself` the path's own; gives those locks.
@@ -524,10 +540,11 @@ impl Locks {
         spelling: &SharePath,
         now: Timestamp,
     ) -> Option<Arc<Lock>> {
+        let most = self.most_of_pins(self.named(token, now)?);
         self.change(token, now, |lock| {
             let pin = lock.pins_below.get(pinned).cloned();
-            lock.pins_below.set(pinned, None);
-            lock.pins_below.set(spelling, pin);
+            lock.pins_below.set(pinned, None, most);
+            lock.pins_below.set(spelling, pin, most);
         })
     }
 
@@ -1118,6 +1135,36 @@ mod tests {
         assert!(take(&mut table, "192.0.2.1").is_ok(), "what is given back can be taken again");
     }
 
+    /// What is written below locked folders is pinned in every lock that was submitted. Those of one address take no more of the table with it
+    /// than their part, however many there are: others can still lock.
+    #[test]
+    fn the_pins_of_one_address_leave_room_for_others() {
+        let address = |last| Some(IpAddr::from([192, 0, 2, last]));
+        let limits = LockLimits { bytes_max: 64 << 10, ..LockLimits::default() };
+        let mut table = Locks::new(limits);
+        for number in 0..10 {
+            let lock = Lock { taken_from: address(1), ..lock(number, "folder", Shared, Below) };
+            table.add(lock, start()).expect("there is room");
+        }
+        for file in 0..200 {
+            for number in 0..10 {
+                let at = path(&format!("folder/{file}"));
+                let pinned = table.pin(&token(number), &at, Some(EntityTag::received(false, b"one")), start());
+                let pinned = pinned.expect("it is live");
+                assert!(file > 0 || pinned.pin_of(&at).is_some(), "as long as there is room");
+            }
+        }
+        assert!(table.weight <= limits.bytes_max / limits.address_part, "{}", table.weight);
+        for number in 10..13 {
+            let lock = Lock { taken_from: address(number), ..lock(number, "elsewhere", Shared, Below) };
+            table.add(lock, start()).expect("there is room for others");
+        }
+        let mut refused = lock(20, "elsewhere", Shared, Below);
+        refused.taken_from = address(1);
+        refused.owner = Some("x".repeat(1024).into());
+        assert!(table.add(refused, start()).is_err(), "its part is used up");
+    }
+
     #[test]
     fn locks_end_with_their_roots() {
         let mut table = table(&[
@@ -1333,7 +1380,7 @@ mod tests {
     fn pinned(mut lock: Lock, below: &[(&str, &str)]) -> Lock {
         let tag = |text: &str| EntityTag::received(false, text.as_bytes());
         lock.pin = Some(tag("itself"));
-        below.iter().for_each(|(at, text)| lock.pins_below.set(&path(at), Some(tag(text))));
+        below.iter().for_each(|(at, text)| lock.pins_below.set(&path(at), Some(tag(text)), PINS_BYTES_MAX));
         lock
     }
 
