@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use noclobber::model::lock::{LockToken, Reach, Scope};
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{Share, Target, Upload};
+use noclobber::share::{LockWish, Share, Target, Upload};
 use noclobber::store::disk::Tier;
 
 use crate::harness::explore::Story as _;
@@ -46,6 +47,21 @@ impl Scene {
         let upload = self.uploads[number].lock().expect("whole").take().expect("an upload is ready");
         let precondition = tag.map_or_else(Default::default, if_match);
         self.share.put(&share_path(PATH), upload, None, &precondition, disk.now()).map(drop)
+    }
+}
+
+impl Scene {
+    /// Locks what has this tag; the version that the lock is pinned to.
+    fn lock(&self, disk: &SimDisk, tag: &str) -> Outcome<String> {
+        let wish = LockWish {
+            token: LockToken::from_random([7; 16]),
+            scope: Scope::Exclusive,
+            reach: Reach::Itself,
+            owner: None,
+            timeout: None,
+        };
+        let taken = self.share.lock(&share_path(PATH), wish, &if_match(tag), disk.now())?;
+        Ok(taken.lock.pin.as_ref().expect("a file is there").to_string())
     }
 }
 
@@ -132,6 +148,30 @@ fn an_upload_and_a_removal_that_name_one_version_do_not_both_win() {
             },
         );
         println!("an upload and a removal, tier {tier}: {schedules:?}");
+    }
+}
+
+/// A LOCK that names a version pins that one, or is refused: its holder has seen no other, and may write over the one that is pinned.
+#[test]
+fn a_lock_that_names_a_version_is_on_that_version() {
+    for tier in TIERS {
+        let schedules = in_every_order(
+            200_000,
+            || scene(tier, Request::PutNamed, [true, false]),
+            |disk, scene, who| match who {
+                0 => scene.put(disk, 0, Some(&tag_of(BEFORE))).map(|()| None),
+                _ => scene.lock(disk, &tag_of(BEFORE)).map(Some),
+            },
+            |disk, _, outcomes| match &outcomes {
+                [Ok(None), Ok(Some(pin))] if *pin != tag_of(BEFORE) => Some(format!("the lock is on {pin}")),
+                [Ok(None), Err(error)] if !matches!(error, Stop::Refusal(Refusal::PreconditionFailed { .. })) => {
+                    Some(format!("the lock got {error:?}"))
+                }
+                [Ok(None), Ok(Some(_))] | [Err(_), Err(_)] => Some(format!("one wins, not {outcomes:?}")),
+                _ => is_whole(disk, &[BEFORE]),
+            },
+        );
+        println!("an upload and a lock, tier {tier}: {schedules:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! A lock pins the version on which it was taken: whoever writes with its token writes over that version and no other. A change and a new lock
 //! never pass each other: from the moment the locks are judged until the swap is done, none is added.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -107,7 +108,7 @@ impl Share {
             // The clock may have been set back since.
             lock.expires = lock.expires.min(expiry(lock.timeout, now));
             if !lock.is_live(now) || table.add(lock, now).is_err() {
-                self.index.note_lock(token.as_str(), None);
+                self.note_gone(&token);
             }
         }
         Ok(())
@@ -156,10 +157,12 @@ impl Share {
         let pinned =
             if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
         let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
-        let lock = self.locks.table().pin(&lock.token, path, pin, now).unwrap_or(lock);
-        let lock = if created { self.follow_to_what_was_made(lock) } else { lock };
-        self.note(&lock);
-        Ok(Taken { lock, created })
+        let root = if created { self.as_made(path) } else { Cow::Borrowed(path) };
+        let pinned = self.change_lock(|table| {
+            let pinned = table.pin(&lock.token, path, pin, now)?;
+            if *root == *path { Some(pinned) } else { table.respell(&lock.token, &root) }
+        });
+        Ok(Taken { lock: pinned.unwrap_or(lock), created })
     }
 
     /// Grants a lock that covers a path more time.
@@ -177,10 +180,8 @@ impl Share {
         self.judge_states_alone(path, precondition, now)?;
         let longest = lock.timeout.map_or(FIRST_GRANT_MAX, |before| before.saturating_mul(2));
         let timeout = Some(timeout.map_or(longest, |asked| asked.min(longest)));
-        let refreshed = self.locks.table().refresh(&lock.token, timeout, now);
-        let lock = refreshed.ok_or(Refusal::UnknownToken)?;
-        self.note(&lock);
-        Ok(lock)
+        let refreshed = self.change_lock(|table| table.refresh(&lock.token, timeout, now));
+        Ok(refreshed.ok_or(Refusal::UnknownToken)?)
     }
 
     /// Gives a lock back.
@@ -308,8 +309,7 @@ impl Share {
             if let Ok(root) = self.spelled(&lock.root)
                 && *root != lock.root
             {
-                let lock = self.locks.table().respell(&lock.token, &root);
-                lock.inspect(|lock| self.note(lock));
+                self.change_lock(|table| table.respell(&lock.token, &root));
             }
         }
         self.locks.table()
@@ -322,8 +322,7 @@ impl Share {
             if let Ok(spelling) = self.spelled(&pinned)
                 && *spelling != pinned
             {
-                let lock = self.locks.table().respell_pin(&token, &pinned, &spelling, now);
-                lock.inspect(|lock| self.note(lock));
+                self.change_lock(|table| table.respell_pin(&token, &pinned, &spelling, now));
             }
         }
     }
@@ -338,31 +337,31 @@ impl Share {
     pub(super) fn repin(&self, path: &SharePath, precondition: &Precondition, tag: Option<&EntityTag>, now: Timestamp) {
         let tokens: Vec<_> = self.submitted_on(path, precondition, now).iter().map(|lock| lock.token.clone()).collect();
         for token in tokens {
-            let lock = self.locks.table().pin(&token, path, tag.cloned(), now);
-            lock.inspect(|lock| self.note(lock));
+            self.change_lock(|table| table.pin(&token, path, tag.cloned(), now));
         }
     }
 
     /// Locks end where their root is no more (RFC 4918 §6.1), and what was pinned there is none of those above any more.
     pub(super) fn drop_locks_in(&self, path: &SharePath, now: Timestamp) {
-        let unpinned = self.table_about(path).unpin(path, true, now);
-        unpinned.iter().for_each(|lock| self.note(lock));
-        let gone = self.locks.table().remove_tree(path);
-        gone.iter().for_each(|lock| self.index.note_lock(lock.token.as_str(), None));
+        let mut table = self.table_about(path);
+        table.unpin(path, true, now).iter().for_each(|lock| self.note(lock));
+        table.remove_tree(path).iter().for_each(|lock| self.note_gone(&lock.token));
     }
 
     /// Locks end in what was replaced, and pins; one on its very name stays, since the name does.
     pub(super) fn drop_locks_below(&self, path: &SharePath, now: Timestamp) {
-        let unpinned = self.table_about(path).unpin(path, false, now);
-        unpinned.iter().for_each(|lock| self.note(lock));
-        let within = self.locks.table().at_or_below(path, now);
-        within.iter().filter(|lock| lock.root != *path).for_each(|lock| self.drop_lock(&lock.token));
+        let mut table = self.table_about(path);
+        table.unpin(path, false, now).iter().for_each(|lock| self.note(lock));
+        for lock in table.at_or_below(path, now).into_iter().filter(|lock| lock.root != *path) {
+            table.remove(&lock.token);
+            self.note_gone(&lock.token);
+        }
     }
 
     /// Forgets the locks that have expired.
     pub(super) fn expire_locks(&self, now: Timestamp) {
-        let gone = self.locks.table().expire(now);
-        gone.iter().for_each(|lock| self.index.note_lock(lock.token.as_str(), None));
+        let mut table = self.locks.table();
+        table.expire(now).iter().for_each(|lock| self.note_gone(&lock.token));
     }
 
     fn add_lock(
@@ -410,14 +409,8 @@ impl Share {
         Err(Refusal::ChangedMeanwhile.into())
     }
 
-    /// The lock on a file that was made for it goes by the name that the disk has given the file.
-    fn follow_to_what_was_made(&self, lock: Arc<Lock>) -> Arc<Lock> {
-        let root = self.as_made(&lock.root);
-        let moved = if *root == lock.root { None } else { self.locks.table().respell(&lock.token, &root) };
-        moved.unwrap_or(lock)
-    }
-
-    /// What the lock is pinned to, and whether it was made for it.
+    /// What the lock is pinned to, and whether it was made for it. The conditions of the request hold for that very version, which may have come
+    /// since they were judged first.
     fn make_and_identify(
         &self,
         path: &SharePath,
@@ -426,8 +419,8 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<(Option<EntityTag>, bool)> {
         let submitted = precondition.submitted().and(&lock.token);
-        let creates = Precondition::nothing_there().with_submitted(submitted.clone());
-        let mine = Precondition::default().with_submitted(submitted);
+        let mine = precondition.clone().with_submitted(submitted);
+        let creates = mine.clone().that_only_creates();
         for _ in 0..TRIES_MAX {
             let Looked { claim, seen, .. } = self.look_and_judge(path, &mine, Deed::Lock, now)?;
             match seen {
@@ -503,12 +496,24 @@ impl Share {
         LockRoot { path: lock.root.clone(), is_collection: there.is_some_and(|status| status.kind == Kind::Dir) }
     }
 
+    /// Changes a lock, and notes what has become of it before anybody else changes it: a lock that was given back is not noted after that.
+    fn change_lock(&self, change: impl FnOnce(&mut Locks) -> Option<Arc<Lock>>) -> Option<Arc<Lock>> {
+        let mut table = self.locks.table();
+        change(&mut table).inspect(|lock| self.note(lock))
+    }
+
+    fn drop_lock(&self, token: &LockToken) {
+        let mut table = self.locks.table();
+        table.remove(token);
+        self.note_gone(token);
+    }
+
+    /// Notes a lock as it is. The table is held meanwhile.
     fn note(&self, lock: &Lock) {
         self.index.note_lock(lock.token.as_str(), Some(lock.to_bytes().into()));
     }
 
-    fn drop_lock(&self, token: &LockToken) {
-        self.locks.table().remove(token);
+    fn note_gone(&self, token: &LockToken) {
         self.index.note_lock(token.as_str(), None);
     }
 }
