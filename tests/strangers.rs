@@ -97,6 +97,31 @@ fn the_lease_is_taken_at_the_look_and_asked_after_the_sync() {
     assert!(lease.asked.is_some_and(|asked| asked > synced), "{request:?}: {lease:?}, synced at {synced}");
 }
 
+/// A program that takes the right to read a file from others has done so, at whatever moment of an upload: the new version is like the one that
+/// it replaces.
+#[test]
+fn what_others_may_not_read_stays_so() {
+    // On lower tiers the name leads nowhere for a moment, and to chmod, too.
+    let requests = [Request::PutNamed, Request::PutNamedLarge];
+    for (tier, request) in [Tier::A, Tier::B].into_iter().flat_map(|tier| requests.map(|request| (tier, request))) {
+        let story = Asking::of(request, tier);
+        let rehearsed = |plan| {
+            let (disk, server) = story.set_up();
+            disk.begin(plan);
+            let answer = story.operate(&disk, &server);
+            (disk, answer)
+        };
+        let steps = rehearsed(vec![]).0.steps();
+        for at in 1..=steps {
+            let path = request.judged_at();
+            let act = Act::Chmod { path: path.to_owned(), mode: 0o600 };
+            let (disk, answer) = rehearsed(vec![Event::Stranger { at, when: When::Before, act }]);
+            let trace = || disk.trace().join("\n");
+            assert_eq!(disk.mode_at(path), Some(0o600), "{request:?}, tier {tier}, step {at}: {answer:?}\n{}", trace());
+        }
+    }
+}
+
 /// A program that opens the file at any moment from the look to the end of the last sync gets it: the write is refused, and his words are
 /// at the name.
 #[test]

@@ -524,6 +524,7 @@ impl Share {
                 }
                 Seen::File(seen) => {
                     let replaced = seen.status.stamp;
+                    staged.look_like(&seen.file, &replaced)?;
                     self.date(path, staged, dating, Some(replaced.mtime), now)?;
                     let swap = claim.replace(seen, staged, surprise(precondition), now)?;
                     if let Swap::Done(changed) = &swap {

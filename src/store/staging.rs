@@ -50,6 +50,8 @@ pub struct Staged {
     folder: FileId,
     hash: ContentHash,
     sealed: Stamp,
+    /// The state of the file whose attributes it has.
+    looks_like: Option<Stamp>,
     was_leased: bool,
 }
 
@@ -124,12 +126,14 @@ impl Staging {
         Ok(())
     }
 
-    /// Takes the whole content of another file, sharing its blocks where the file system can.
+    /// Takes the whole content of another file, sharing its blocks where the file system can. Shared or not, what is hashed is what this file
+    /// has: somebody may be writing to the other one.
     pub fn copy_from(&mut self, source: &File) -> Result<()> {
         let shared = self.written == 0 && self.disk.share_blocks(source, &self.file).is_ok();
         let mut buffer = vec![0; 256 << 10];
         loop {
-            let count = self.disk.read(source, self.written, &mut buffer)?;
+            let from = if shared { &self.file } else { source };
+            let count = self.disk.read(from, self.written, &mut buffer)?;
             if count == 0 {
                 return Ok(());
             }
@@ -150,7 +154,9 @@ impl Staging {
     /// Gives it the attributes of the file that it is to replace and its modification time, brings it to the disk, once, and
     /// closes the writing handle.
     pub fn seal(self, like: Option<&File>, mtime: Timestamp) -> Result<Staged> {
+        let mut looks_like = None;
         if let Some(like) = like {
+            looks_like = Some(self.disk.status(like)?.stamp);
             self.disk.copy_attributes(like, &self.file)?;
         }
         if let Some(folder) = &self.heir_of {
@@ -168,6 +174,7 @@ impl Staging {
             folder: self.folder,
             hash,
             sealed,
+            looks_like,
             was_leased: false,
         })
     }
@@ -197,6 +204,18 @@ impl Staged {
     /// Its state when it was sealed, before it had a name that anybody could see.
     pub fn sealed(&self) -> &Stamp {
         &self.sealed
+    }
+
+    /// Takes the attributes of the file that it is to replace, unless it has those of this very state: they may have been changed since.
+    pub fn look_like(&mut self, file: &File, stamp: &Stamp) -> Result<()> {
+        if self.looks_like.is_some_and(|like| (like.id, like.ctime) == (stamp.id, stamp.ctime)) {
+            return Ok(());
+        }
+        self.disk.copy_attributes(file, &self.file)?;
+        self.disk.sync_file(&self.file)?;
+        self.sealed = self.disk.status(&self.file)?.stamp;
+        self.looks_like = Some(*stamp);
+        Ok(())
     }
 
     /// Moves its modification time to a later second, because what it replaces has come to have the same.

@@ -528,6 +528,12 @@ impl SimDisk {
         (state.inodes[&inode].kind == Kind::File).then(|| state.inodes[&inode].bytes.clone())
     }
 
+    /// The permission bits of what has this name.
+    pub fn mode_at(&self, path: &str) -> Option<u32> {
+        let state = self.lock();
+        state.find(path).map(|inode| state.inodes[&inode].mode & 0o777)
+    }
+
     /// Whether anything has this name.
     pub fn exists(&self, path: &str) -> bool {
         self.lock().find(path).is_some()
