@@ -2,6 +2,7 @@
 //! leaves this out and trusts the mutex; here it is the real one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use noclobber::model::lock::{LockToken, Reach, Scope};
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
@@ -104,6 +105,21 @@ fn of_two_uploads_that_name_one_version_exactly_one_wins() {
         );
         println!("two uploads that name one version, tier {tier}: {schedules:?}");
     }
+}
+
+/// Versions are in the order in which they were displaced, although the request that displaced the later one began before the other.
+#[test]
+fn a_request_that_takes_long_names_no_version_earlier() {
+    let (disk, scene, _) = scene(Tier::A, Request::Put, [true, true]);
+    let began = disk.now();
+    disk.advance(Duration::from_millis(700));
+    let put = |number: usize, now| {
+        let upload = scene.uploads[number].lock().expect("whole").take().expect("an upload is ready");
+        let stored = scene.share.put(&share_path(PATH), upload, None, &Default::default(), now).expect("stored");
+        stored.displaced.expect("something was there")
+    };
+    let (first, second) = (put(0, disk.now()), put(1, began));
+    assert!(second > first, "{second:?} was displaced after {first:?}");
 }
 
 #[test]

@@ -18,11 +18,16 @@ const CLOCK: &str = "clock";
 /// How often the time is noted.
 const NOTED_EVERY: Duration = Duration::from_secs(600);
 
+/// How often the time is observed.
+const OBSERVED_EVERY: Duration = Duration::from_secs(1);
+
 /// The time, and when it was noted.
 #[derive(Debug)]
 pub(super) struct Clock {
     time: AgeClock,
     noted: Option<Duration>,
+    /// When something was last displaced.
+    displaced: Option<Timestamp>,
 }
 
 impl History {
@@ -32,10 +37,17 @@ impl History {
         clock.get_or_insert_with(|| self.begin_clock(now)).time.time(now)
     }
 
-    /// When something is displaced while the system's clock shows `now`: versions of a path keep their order when the clock is set back.
+    /// When something is displaced while the system's clock shows `now`, or showed it when the request began that displaces it: versions of a
+    /// path keep their order when the clock is set back, and when one request takes longer than others.
     pub fn displaced_at(&self, now: Timestamp) -> Timestamp {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.get_or_insert_with(|| self.begin_clock(now)).time.last().max(now)
+        let clock = clock.get_or_insert_with(|| self.begin_clock(now));
+        let at = clock.time.last().max(now);
+        // The time was observed a second ago; where this is further on, the clock was set back.
+        let later = clock.displaced.filter(|displaced| *displaced > at && *displaced <= at.plus(OBSERVED_EVERY * 2));
+        let at = later.unwrap_or(at);
+        clock.displaced = Some(at);
+        at
     }
 
     /// Observes the clock, which is to be done every second; `running` is how long the process has been running. The time is noted now and
@@ -59,7 +71,8 @@ impl History {
     }
 
     fn begin_clock(&self, now: Timestamp) -> Clock {
-        Clock { time: AgeClock::begin(self.noted_time().unwrap_or(None), now, Duration::ZERO), noted: None }
+        let time = AgeClock::begin(self.noted_time().unwrap_or(None), now, Duration::ZERO);
+        Clock { time, noted: None, displaced: None }
     }
 
     /// The time that an earlier run has noted; or else when its folder was last changed, which was by the same clock.
