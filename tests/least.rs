@@ -7,8 +7,24 @@ use crate::harness::client::tag_of;
 use crate::harness::disk_images::{Bound, DiskImage, FuseDisk};
 use crate::harness::{Dice, Server, left_out};
 
+fn a_date_that_is_asked_for_is_set(server: &Server) {
+    const DATE: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
+    server.put("/dated").header("X-OC-Mtime", "1000000000").body("a").expect(201);
+    assert_eq!(server.head("/dated").expect(200).field("last-modified"), DATE);
+    server.put("/dated").body("b").expect(204);
+    assert_ne!(server.head("/dated").expect(200).field("last-modified"), DATE);
+    let set = format!(
+        "<D:set><D:prop><Z:Win32LastModifiedTime xmlns:Z=\"urn:schemas-microsoft-com:\">{DATE}\
+         </Z:Win32LastModifiedTime></D:prop></D:set>"
+    );
+    server.proppatch("/dated", &set).expect(207);
+    assert_eq!(server.head("/dated").expect(200).field("last-modified"), DATE);
+    server.delete("/dated").expect(204);
+}
+
 /// What the tests of behaviour ask of every disk, in short.
 fn goes_through_its_life(mut server: Server, keeps: bool) {
+    a_date_that_is_asked_for_is_set(&server);
     let tag = server.put("/docs/a.txt?mkdirs").if_none_match("*").body("one").expect(201).tag();
     server.put("/docs/a.txt").if_none_match("*").body("other").expect(412);
     let tag = server.put("/docs/a.txt").if_match(tag).body("two").expect(204).tag();

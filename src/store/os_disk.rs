@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Statx,
-    StatxAttributes, StatxFlags, StatxTimestamp, Timespec, Timestamps, UTIME_OMIT,
+    StatxAttributes, StatxFlags, StatxTimestamp, Timespec, Timestamps,
 };
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
@@ -950,12 +950,18 @@ fn openat_again(at: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> std::result::
     retry_on_intr(|| rustix::fs::openat(at, name, flags | OFlags::CLOEXEC, Mode::empty()))
 }
 
+/// Sets both times, the access time to what it is: file systems in user space take `UTIME_OMIT` (utimensat(2)) for success, and set neither.
 fn set_mtime_of(handle: &Arc<dyn RawHandle>, mtime: Timestamp) -> Result<()> {
-    let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.subsecond_nanoseconds()) },
+    let file = fd(handle)?;
+    let set = || {
+        let there = rustix::fs::fstat(file)?;
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: there.st_atime, tv_nsec: there.st_atime_nsec as _ },
+            last_modification: Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.subsecond_nanoseconds()) },
+        };
+        rustix::fs::futimens(file, &times)
     };
-    rustix::fs::futimens(fd(handle)?, &times).map_err(|errno| failed("set the time of", b"", errno))
+    set().map_err(|errno| failed("set the time of", b"", errno))
 }
 
 fn fd(handle: &Arc<dyn RawHandle>) -> Result<BorrowedFd<'_>> {
