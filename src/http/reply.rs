@@ -242,12 +242,12 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
         Refusal::NoParent => {
             let detail = match method.as_str() {
                 "PUT" => {
-                    "The folder that this would lie in is not there. Make it with MKCOL, or add ?mkdirs to the PUT. Nothing was stored."
+                    "The folder that this would lie in is not there, or a file has its name. If it is not there, make it with MKCOL, or add ?mkdirs to the PUT. Nothing was stored."
                 }
                 "COPY" | "MOVE" => {
-                    "The folder that the destination lies in is not there. Make it with MKCOL first. Nothing was changed."
+                    "The folder that the destination lies in is not there, or a file has its name. If it is not there, make it with MKCOL first. Nothing was changed."
                 }
-                _ => "The folder that this would lie in is not there. Make it with MKCOL first. Nothing was changed.",
+                _ => "The folder that this would lie in is not there, or a file has its name. If it is not there, make it with MKCOL first. Nothing was changed.",
             };
             plain(StatusCode::CONFLICT, "no-parent", "The folder is missing", detail).send()
         }
