@@ -44,6 +44,12 @@ const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// How far ahead of the clock noclobber itself sets a modification time, so that a later one means that somebody wrote.
 const MTIME_AHEAD: Duration = Duration::from_secs(2);
 
+/// How far the date of a change may lie before the change: the clock of most file systems ticks.
+const CLOCK_TICK: Duration = Duration::from_millis(10);
+
+/// What a person hears of late words that a start has found.
+const WRITTEN_LATE: &str = "what a program wrote into a displaced file is put beside it";
+
 /// How many conflict copies of one name may be made in one second.
 const COPIES_MAX: u32 = 1000;
 
@@ -191,7 +197,8 @@ impl std::fmt::Debug for Calm {
 struct Held {
     entry: EntryName,
     path: SharePath,
-    first_sight: Stamp,
+    /// Its state then, where that is known.
+    first_sight: Option<Stamp>,
     what: HeldWhat,
     due: Timestamp,
     /// Whether a person was told that it cannot be looked at.
@@ -211,6 +218,19 @@ enum HeldWhat {
     Link,
     /// What an interrupted run without a history had displaced: it goes, whether there is a history now or not.
     Left,
+    /// Somebody's version in an area that keeps nothing, while the folder of its name is gone: it is put beside the name once that is back.
+    Stranded,
+    /// Whatever an error or a crash has left under its tail: step R is to be tried again.
+    Unsettled(Verdict),
+}
+
+/// What step R is to make of an entry that holds what its commit expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The swap may have been right: the tail tells.
+    Unknown,
+    /// It was to be undone.
+    Undone,
 }
 
 /// How a second look ended.
@@ -413,16 +433,21 @@ impl Tree {
         self.history.remove_empty_folders(&untidy);
     }
 
-    /// Settles what an earlier process left when it was killed in the middle of commits.
+    /// Settles what an earlier process left when it was killed in the middle of commits, or ended while displaced files were still to be looked
+    /// at.
     pub fn recover(&self, now: Timestamp) -> Result<()> {
         if !self.history.was_left_running()? {
             return Ok(());
         }
         for found in self.history.left_behind()? {
             let path = found.path.clone();
-            match self.settle(&found, now) {
-                Ok(how) => self.notice(Notice::Recovered { path, how }),
-                Err(error) => self.notice(Notice::Postponed { path, why: error.to_string() }),
+            match self.settle(&found, Verdict::Unknown, now) {
+                Ok(how) => self.tell_recovered(path, how),
+                Err(error) => {
+                    self.notice(Notice::Postponed { path: path.clone(), why: error.to_string() });
+                    let Version { name, status, .. } = found.version;
+                    self.hold(name, &path, status.stamp, HeldWhat::Unsettled(Verdict::Unknown), now);
+                }
             }
         }
         Ok(())
@@ -434,15 +459,21 @@ impl Tree {
     }
 
     fn look_again(&self, held: &Held, now: Timestamp) -> Result<Sight> {
+        if let HeldWhat::Unsettled(verdict) = held.what {
+            return self.settle_again(held, verdict, now);
+        }
         let name = held.entry.to_name();
         // Thousands may be held at once, so none keeps its folder open.
-        let Some(dir) = &self.history.dir_of(&held.path, &name)? else { return Ok(Sight::Gone) };
+        let Some(found) = self.history.find_entry(&held.path, &held.entry)? else { return Ok(Sight::Gone) };
+        let dir = &found.dir(&*self.disk)?;
         let mut opened = None;
         let (since, lease) = match self.disk.open(dir, &name)? {
             Opened::File(..) if held.what == HeldWhat::Link => {
                 return self.release_link(dir, &held.entry).map(|()| Sight::Gone);
             }
             Opened::File(file, _) => self.since_first_sight(held, opened.insert(file))?,
+            // In the history nobody looks into it: it has only kept its tail.
+            Opened::Dir(_) if !found.is_in_swap() => (Since::Quiet { leased: false }, None),
             Opened::Dir(_) => (self.since_taken_out(&self.disk.open_dir(dir, name.as_bytes())?, held)?, None),
             _ => return Ok(Sight::Gone),
         };
@@ -452,15 +483,14 @@ impl Tree {
                 self.rename_entry(dir, &held.entry, Ending::Upload)?;
                 Sight::Settled
             }
-            (Since::Quiet { .. }, HeldWhat::Displaced | HeldWhat::Kept | HeldWhat::Link) if self.history.keeps() => {
+            (Since::Quiet { .. }, HeldWhat::Displaced | HeldWhat::Kept | HeldWhat::Link) if !found.is_in_swap() => {
                 if held.entry.ending != Ending::Settled {
                     self.rename_entry(dir, &held.entry, Ending::Settled)?;
                 }
                 Sight::Settled
             }
-            (Since::Written, _) | (_, HeldWhat::Kept) => {
-                self.put_beside(dir, &name, &held.path, now)?;
-                Sight::Gone
+            (Since::Written, _) | (_, HeldWhat::Kept | HeldWhat::Stranded) => {
+                if self.put_beside(dir, &name, &held.path, now)? { Sight::Gone } else { self.strand(&found, now)? }
             }
             _ => {
                 self.let_go_unseen(dir, &name, opened.as_ref())?;
@@ -488,7 +518,8 @@ impl Tree {
             Leased::Held(lease) => Some(lease),
             Leased::Unavailable => None,
         };
-        let same = self.disk.status(file)?.stamp.same_content_as(&held.first_sight);
+        let now = self.disk.status(file)?.stamp;
+        let same = held.first_sight.is_some_and(|first_sight| now.same_content_as(&first_sight));
         Ok((if same { Since::Quiet { leased: lease.is_some() } } else { Since::Written }, lease))
     }
 
@@ -510,8 +541,32 @@ impl Tree {
         Ok(since)
     }
 
-    /// Step R of the protocol, for one entry with a tail.
-    fn settle(&self, found: &Found, now: Timestamp) -> Result<&'static str> {
+    fn tell_recovered(&self, path: SharePath, how: Option<&'static str>) {
+        how.into_iter().for_each(|how| self.notice(Notice::Recovered { path: path.clone(), how }));
+    }
+
+    /// Step R once more, for what it could not do before. No change of the name is under way meanwhile.
+    fn settle_again(&self, held: &Held, verdict: Verdict, now: Timestamp) -> Result<Sight> {
+        let Some(found) = self.history.find_entry(&held.path, &held.entry)? else { return Ok(Sight::Gone) };
+        let claim = match self.claim(&held.path) {
+            Err(error) if leads_nowhere(&error) => None,
+            claimed => claimed?,
+        };
+        let _change = claim.as_ref().map(|claim| self.mutexes.begin_change(&claim.site.name));
+        let how = self.settle(&found, verdict, now)?;
+        self.tell_recovered(held.path.clone(), how);
+        Ok(Sight::Gone)
+    }
+
+    /// Step R of the protocol, for one entry. Says what a person should hear.
+    fn settle(&self, found: &Found, verdict: Verdict, now: Timestamp) -> Result<Option<&'static str>> {
+        if found.version.name.ending == Ending::Settled && !found.is_in_swap() {
+            return self.look_at_version(found, now);
+        }
+        self.settle_entry(found, verdict, now).map(Some)
+    }
+
+    fn settle_entry(&self, found: &Found, verdict: Verdict, now: Timestamp) -> Result<&'static str> {
         let dir = found.dir(&*self.disk)?;
         let Ending::Tail(tail) = &found.version.name.ending else { return self.let_go_later(found, &dir, now) };
         let entry = &found.version.name;
@@ -523,7 +578,7 @@ impl Tree {
         }
         let site = match self.site(&found.path) {
             Ok(site) => site,
-            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => None,
+            Err(error) if leads_nowhere(&error) => None,
             Err(error) => return Err(error),
         };
         let at_name = match &site {
@@ -534,7 +589,7 @@ impl Tree {
             self.history.let_go(&dir, &private)?;
             return Ok("a second name of the file that is there is removed");
         }
-        let expected = *digest == *tail.expected;
+        let expected = *digest == *tail.expected && verdict == Verdict::Unknown;
         if let Some(site) = &site {
             let was_taken_out = tail.act == Act::TakeOut || (tail.act == Act::Remove && !expected);
             if at_name.is_none() && was_taken_out {
@@ -562,12 +617,13 @@ impl Tree {
             if expected && was_to_go {
                 return self.let_go_later(found, &dir, now);
             }
-            self.put_beside(&dir, &private, &found.path, now)?;
+            if !self.put_beside(&dir, &private, &found.path, now)? {
+                self.strand(found, now)?;
+            }
             return Ok("a file that nobody asked to go is put beside its name");
         }
-        if self.was_written_late(found)? {
-            self.put_beside(&dir, &private, &found.path, now)?;
-            return Ok("what a program wrote into a displaced file is put beside it");
+        if self.was_written_late(found)? && self.put_beside(&dir, &private, &found.path, now)? {
+            return Ok(WRITTEN_LATE);
         }
         self.rename_entry(&dir, entry, Ending::Settled)?;
         Ok("a displaced version is kept in the history")
@@ -576,19 +632,35 @@ impl Tree {
     /// What was displaced while there was no history is let go after a second look, as it would have been.
     fn let_go_later(&self, found: &Found, dir: &Dir, now: Timestamp) -> Result<&'static str> {
         if self.was_written_late(found)? {
-            self.put_beside(dir, &found.version.entry, &found.path, now)?;
-            return Ok("what a program wrote into a displaced file is put beside it");
+            if !self.put_beside(dir, &found.version.entry, &found.path, now)? {
+                self.strand(found, now)?;
+            }
+            return Ok(WRITTEN_LATE);
         }
         let Version { name, status, .. } = &found.version;
         self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Left, now);
         Ok("what was displaced while no history was kept is let go")
     }
 
+    /// What an earlier process displaced in its last moments is a version, and its second look is still to come.
+    fn look_at_version(&self, found: &Found, now: Timestamp) -> Result<Option<&'static str>> {
+        let Version { name, entry, status } = &found.version;
+        if status.kind != Kind::File {
+            return Ok(None);
+        }
+        if shows_late_words(&found.version) && self.put_beside(&found.dir(&*self.disk)?, entry, &found.path, now)? {
+            return Ok(Some(WRITTEN_LATE));
+        }
+        self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Displaced, now);
+        Ok(None)
+    }
+
     fn was_written_late(&self, found: &Found) -> Result<bool> {
         if found.version.status.kind != Kind::File {
             return Ok(false);
         }
-        if found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD) {
+        let is_dated_late = found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD);
+        if is_dated_late || shows_late_words(&found.version) {
             return Ok(true);
         }
         self.history.is_busy(&found.dir(&*self.disk)?, &found.version.entry)
@@ -661,15 +733,56 @@ impl Tree {
         {
             self.touched.note(&status.stamp, &now.stamp);
         }
-        if status.kind == Kind::File || !self.history.keeps() {
+        if status.kind == Kind::File || !self.history.keeps() || !renamed {
             self.hold(entry, path, status.stamp, what, now);
         }
     }
 
+    /// A change is done and could not be brought to the disk. What it displaced keeps its tail, which recovery may need, until it is looked at
+    /// again.
+    fn leave_displaced(
+        &self,
+        entry: &EntryName,
+        path: &SharePath,
+        out: &Status,
+        now: Timestamp,
+        error: DiskError,
+    ) -> DiskError {
+        self.hold(entry.clone(), path, out.stamp, HeldWhat::Displaced, now);
+        unsure(error)
+    }
+
     fn hold(&self, entry: EntryName, path: &SharePath, first_sight: Stamp, what: HeldWhat, now: Timestamp) {
-        let due = now.plus(SECOND_LOOK);
+        self.hold_until(now.plus(SECOND_LOOK), entry, path, Some(first_sight), what);
+    }
+
+    fn hold_until(
+        &self,
+        due: Timestamp,
+        entry: EntryName,
+        path: &SharePath,
+        first_sight: Option<Stamp>,
+        what: HeldWhat,
+    ) {
         let _running = self.history.running();
         lock(&self.held).push(Held { entry, path: path.clone(), first_sight, what, due, is_told: false, _running });
+    }
+
+    /// What cannot be put beside its name, since the folder of that is gone, is a version; or waits, where nothing is kept.
+    fn strand(&self, found: &Found, now: Timestamp) -> Result<Sight> {
+        let Version { name, status, .. } = &found.version;
+        if found.is_in_swap() {
+            self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Stranded, now);
+        } else if name.ending != Ending::Settled {
+            self.rename_entry(&found.dir(&*self.disk)?, name, Ending::Settled)?;
+        }
+        Ok(Sight::Settled)
+    }
+
+    /// A change could not be undone whole. It is tried again soon, and at the next start; until then nobody can say what is at the name.
+    fn leave_unsettled(&self, entry: &EntryName, path: &SharePath, now: Timestamp, error: DiskError) -> DiskError {
+        self.hold_until(now, entry.clone(), path, None, HeldWhat::Unsettled(Verdict::Undone));
+        failure(error)
     }
 
     fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
@@ -677,12 +790,13 @@ impl Tree {
         naming::move_within(&*self.disk, (dir, &entry.to_name()), (dir, &to.to_name()))
     }
 
-    /// Puts an entry of the history beside the name it belongs to, as a conflict copy. Where its folder is gone it stays where it is.
-    fn put_beside(&self, dir: &Dir, private: &Name, path: &SharePath, now: Timestamp) -> Result<()> {
+    /// Puts an entry of the history beside the name it belongs to, as a conflict copy. Where its folder is gone it stays where it is, and that is
+    /// said.
+    fn put_beside(&self, dir: &Dir, private: &Name, path: &SharePath, now: Timestamp) -> Result<bool> {
         let site = match self.site(path) {
             Ok(Some(site)) => site,
-            Ok(None) => return Ok(()),
-            Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory) => return Ok(()),
+            Ok(None) => return Ok(false),
+            Err(error) if leads_nowhere(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
         for attempt in 1..=COPIES_MAX {
@@ -694,7 +808,7 @@ impl Tree {
             self.sync_both(dir, &site)?;
             let parent = path.split().map(|(parent, _)| parent).unwrap_or_else(SharePath::root);
             self.notice(Notice::ConflictCopy { of: path.clone(), copy: parent.join(&name) });
-            return Ok(());
+            return Ok(true);
         }
         Err(failed("conflict copy", &site.name, "there are too many already"))
     }
@@ -914,13 +1028,16 @@ impl<'a> Claim<'a> {
     ) -> Result<Swap<'a>> {
         let tree = self.tree;
         let private = entry.to_name();
-        let back = tree.exchange_back(&self.site, &place.dir, &private, upload.id())?;
-        let upload_is_out = tree.keep_what_is_held(&self.site, &place.dir, entry, &back, upload.id(), now)?;
+        let (site, id) = (&self.site, upload.id());
+        let back = tree.exchange_back(site, &place.dir, &private, id);
+        let upload_is_out = back
+            .and_then(|back| tree.keep_what_is_held(site, &place.dir, entry, &back, id, now))
+            .map_err(|error| tree.leave_unsettled(entry, &site.path, now, error))?;
         if upload_is_out {
             upload.took_back_its_name(place, &private);
             tree.hold(entry.clone(), &self.site.path, *upload.sealed(), HeldWhat::Upload, now);
         }
-        self.sync(place)?;
+        self.sync(place).map_err(failure)?;
         Ok(match why {
             Why::Busy => Swap::Busy,
             Why::Lost if upload_is_out && self.is_untouched(place, &private, upload)? => Swap::Lost,
@@ -964,12 +1081,13 @@ impl<'a> Claim<'a> {
             Ok(()) => {}
             Err(error) if error.cause == Cause::Exists => {
                 self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Kept, now);
-                self.sync(place)?;
+                self.sync(place).map_err(failure)?;
                 return Ok(Swap::Spoilt);
             }
             Err(error) => return undone(Why::Lost).and(Err(error)),
         }
-        self.sync(place).map_err(unsure)?;
+        let shown = self.sync(place);
+        shown.map_err(|error| self.tree.leave_displaced(&entry, &self.site.path, &out, now, error))?;
         let stamp = self.stamp_if_calm(upload, &None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
@@ -1029,17 +1147,18 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Undoes [`Claim::take_out`], unless somebody has saved a newer file meanwhile: then what was taken out stays in the history.
+    /// Undoes [`Claim::take_out`], unless somebody has saved a newer file meanwhile: then what was taken out stays in the history. What cannot be
+    /// put back now is put back later.
     fn put_back(&self, place: &Place<'_>, entry: &EntryName, why: Why, now: Timestamp) -> Result<Swap<'a>> {
-        let private = entry.to_name();
-        match naming::take(&*self.tree.disk, (&place.dir, &private), (&self.site.parent, &self.site.name)) {
-            Err(error) if error.cause == Cause::Exists => {
-                let status = self.tree.must_look(&place.dir, &private)?;
-                self.tree.adopt(&place.dir, entry, &self.site.path, &status, HeldWhat::Kept, now);
-            }
-            renamed => renamed?,
-        }
-        self.sync(place)?;
+        let (tree, path, private) = (self.tree, &self.site.path, entry.to_name());
+        let put = match naming::take(&*tree.disk, (&place.dir, &private), (&self.site.parent, &self.site.name)) {
+            Err(error) if error.cause == Cause::Exists => tree.must_look(&place.dir, &private).map(|status| {
+                tree.adopt(&place.dir, entry, path, &status, HeldWhat::Kept, now);
+            }),
+            renamed => renamed,
+        };
+        put.map_err(|error| tree.leave_unsettled(entry, path, now, error))?;
+        self.sync(place).map_err(failure)?;
         Ok(if why == Why::Busy { Swap::Busy } else { Swap::Lost })
     }
 
@@ -1174,6 +1293,24 @@ fn is_broken(lease: &Option<Box<dyn Lease>>) -> bool {
 /// cause, and never a refusal, which promises that all is as it was.
 fn unsure(error: DiskError) -> DiskError {
     DiskError { cause: Cause::Unsure, ..error }
+}
+
+/// What was to be undone may not be undone whole, so this is a fault whatever the cause, and never a refusal.
+fn failure(error: DiskError) -> DiskError {
+    DiskError { cause: Cause::Failed, ..error }
+}
+
+/// Whether the folder of a name is not there.
+fn leads_nowhere(error: &DiskError) -> bool {
+    matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes)
+}
+
+/// Whether the last that befell a displaced file is that somebody wrote into it: to be renamed moves its ctime and not its mtime. A date that
+/// a client or a program gave to it lies before or after both.
+fn shows_late_words(version: &Version) -> bool {
+    let (stamp, displaced) = (&version.status.stamp, version.name.id.time());
+    let ends_with_words = stamp.mtime == stamp.ctime && stamp.mtime.plus(CLOCK_TICK) > displaced;
+    ends_with_words || stamp.mtime > displaced.plus(MTIME_AHEAD) && stamp.mtime <= stamp.ctime
 }
 
 fn failed(operation: &'static str, name: &Name, message: &str) -> DiskError {

@@ -43,6 +43,9 @@ pub(super) use walk::{each_file, remove_tree};
 /// How many versions are remembered whose name could not be settled. Of more the oldest are found again after a restart.
 const UNSETTLED_MAX: usize = 10_000;
 
+/// For how long before the last version was displaced a start looks at versions once more: longer than they wait for their second look.
+const LAST_MOMENTS: Duration = Duration::from_secs(20);
+
 /// What a folder takes at most while it is small, in bytes.
 const FOLDER_BYTES: u64 = 4096;
 
@@ -300,16 +303,18 @@ impl History {
         entry.ending == Ending::Settled || self.unsettled().get(&entry.id) == Some(entry)
     }
 
-    /// The folder in which an entry of a path lies, if it is there still.
-    pub fn dir_of(&self, path: &SharePath, entry: &Name) -> Result<Option<Dir>> {
+    /// An entry of a path, if it is there still.
+    pub fn find_entry(&self, path: &SharePath, name: &EntryName) -> Result<Option<Found>> {
+        let entry = name.to_name();
         let mut places: Vec<_> = self.places_in(&self.tops()?, path).collect();
         // Not every file system is noted, where the top of the share cannot be written.
         places.push(self.where_entries_lie(self.area(), path)?);
         for (top, folder) in places {
             if let Some(dir) = found(self.disk.open_dir(&top, &folder))?
-                && self.disk.look(&dir, entry)?.is_some()
+                && let Some(status) = self.disk.look(&dir, &entry)?
             {
-                return Ok(Some(dir));
+                let version = Version { name: name.clone(), entry, status };
+                return Ok(Some(Found { top, folder, path: path.clone(), version, folders: Room::default() }));
             }
         }
         Ok(None)
@@ -343,8 +348,8 @@ impl History {
         Ok(false)
     }
 
-    /// What is to be settled: the entries that a commit left with a tail, and all that was displaced while there was no history. What
-    /// unfinished uploads left is removed.
+    /// What is to be settled: the entries that a commit left with a tail, all that was displaced while there was no history, and the versions of
+    /// the last moments, whose second look is still to come. What unfinished uploads left is removed.
     pub fn left_behind(&self) -> Result<Vec<Found>> {
         for top in self.tops()? {
             if let Some(swap) = found(self.disk.open_dir(&top.dir, &self.entries_of(SWAP, b"")))?
@@ -354,7 +359,13 @@ impl History {
             }
         }
         let mut left = self.walk(HISTORY, &SharePath::root())?;
-        left.retain(|found| matches!(found.version.name.ending, Ending::Tail(_)));
+        let displaced = |found: &Found| found.version.name.id.time();
+        let last = left.iter().map(displaced).max().unwrap_or_default();
+        left.retain(|found| match found.version.name.ending {
+            Ending::Tail(_) => true,
+            Ending::Settled => last.since(displaced(found)) <= LAST_MOMENTS,
+            Ending::Upload => false,
+        });
         let mut displaced = self.walk(SWAP, &SharePath::root())?;
         displaced.retain(|found| found.version.name.ending != Ending::Upload);
         left.extend(displaced);

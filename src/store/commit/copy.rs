@@ -13,7 +13,7 @@ use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Resul
 use super::super::history::relative;
 use super::super::staging::{Staged, StagedTree, Staging, each_entry};
 use super::relocate::Entered;
-use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree, failed, unsure};
+use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree, failed, failure};
 
 /// How often a file is copied that changes meanwhile.
 const ATTEMPTS_MAX: usize = 3;
@@ -387,11 +387,11 @@ impl<'a> Pair<'a> {
         let removed = self.source().remove(source, Surprise::Undo, now);
         // Whatever else has the source's name by now came later, and stays. The file that was copied does not: it has been written into, or
         // is about to be, and nobody may believe it moved.
-        if !matches!(removed, Ok(Swap::Done(_))) && self.source().leads_to(of.id).map_err(unsure)? {
-            let is_as_before = self.target().take_back(&changed, copy, replaces, now).map_err(unsure)?;
+        if !matches!(removed, Ok(Swap::Done(_))) && self.source().leads_to(of.id).map_err(failure)? {
+            let is_as_before = self.target().take_back(&changed, copy, replaces, now).map_err(failure)?;
             return if is_as_before { removed } else { removed.and(Ok(Swap::Spoilt)) };
         }
-        removed.map_err(unsure)?;
+        removed.map_err(failure)?;
         changed._under_way_too = Some(at_source);
         Ok(Swap::Done(changed))
     }

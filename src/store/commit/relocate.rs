@@ -12,8 +12,8 @@ use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
 use super::super::history::Place;
 use super::super::path_mutex::{PathKey, UnderWay};
 use super::{
-    Calm, Changed, Claim, HeldWhat, Inside, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, is_broken, lock, naming,
-    unsure,
+    Calm, Changed, Claim, HeldWhat, Inside, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, failure, is_broken, lock,
+    naming, unsure,
 };
 
 /// How many folders of the history wait to be removed if they are empty.
@@ -196,7 +196,10 @@ impl<'a> Pair<'a> {
             }
             linked => linked?,
         }
-        let released = || tree.release_link(&place.dir, &entry);
+        let released = || {
+            let released = tree.release_link(&place.dir, &entry);
+            released.inspect_err(|_| tree.hold(entry.clone(), &site.path, source.status.stamp, HeldWhat::Link, now))
+        };
         let unchanged = source.is_unchanged(&**self.disk()).and_then(|same| {
             let there = self.disk().look(&site.parent, &site.name)?;
             Ok(same && there.is_some_and(|status| status.stamp.id == expected.stamp.id))
@@ -237,11 +240,14 @@ impl<'a> Pair<'a> {
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let (tree, site) = (self.tree, &self.target.site);
-        let back = tree.exchange_back(site, &place.dir, &entry.to_name(), moved.id)?;
-        if tree.keep_what_is_held(site, &place.dir, entry, &back, moved.id, now)? {
+        let back = tree.exchange_back(site, &place.dir, &entry.to_name(), moved.id);
+        let link_is_out = back
+            .and_then(|back| tree.keep_what_is_held(site, &place.dir, entry, &back, moved.id, now))
+            .map_err(|error| tree.leave_unsettled(entry, &site.path, now, error))?;
+        if link_is_out {
             tree.hold(entry.clone(), &site.path, moved, HeldWhat::Link, now);
         }
-        self.target.sync(place)?;
+        self.target.sync(place).map_err(failure)?;
         Ok(if why == Why::Busy { Swap::Busy } else { Swap::Lost })
     }
 
@@ -340,8 +346,8 @@ impl<'a> Pair<'a> {
         match shown.and_then(|()| self.source.give_up_name(&place, source.status.stamp.id, now)) {
             Ok(()) => Ok(Entered::Done(vec![from.parent.clone(), place.dir.clone()])),
             Err(error) => {
-                let second = self.tree.history.place_beside(&place, &to.path, to.mount)?;
-                self.target.give_up_name(&second, source.status.stamp.id, now).and(Err(error))
+                let second = self.tree.history.place_beside(&place, &to.path, to.mount).map_err(failure)?;
+                self.target.give_up_name(&second, source.status.stamp.id, now).map_err(failure).and(Err(error))
             }
         }
     }
@@ -475,8 +481,8 @@ impl<'a> Claim<'a> {
             Ok(Entered::Busy) => return undone(Why::Busy),
             Err(error) => return undone(Why::Lost).and(Err(error)),
         };
-        place.sync(&*tree.disk).map_err(unsure)?;
-        tree.sync_all(&dirs)?;
+        let shown = place.sync(&*tree.disk).and_then(|()| tree.sync_all(&dirs));
+        shown.map_err(|error| tree.leave_displaced(&entry, &site.path, &out, now, error))?;
         tree.adopt(&place.dir, &entry, &site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), _under_way: Some(change), ..Changed::default() }))
     }
