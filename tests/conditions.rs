@@ -251,6 +251,137 @@ fn writes_without_a_condition_can_be_refused() {
     server.delete("/a.txt").if_match(tag_of("new")).expect(204);
 }
 
+/// Whatever a request takes the place of, or takes away, it has to name, by the way that the method has for it. What is no file has no version
+/// to name, and a copy or a move to a free name takes nothing away from it.
+#[test]
+fn every_version_that_goes_has_to_be_named() {
+    let server = Server::with("--require-preconditions").start();
+    let (f, g) = (tag_of("f"), tag_of("g"));
+    let (of_f, of_g) = (format!("</N/f> ([{f}])"), format!("</N/g> ([{g}])"));
+    let (here_f, here_g, any_g) = (format!("([{f}])"), format!("([{g}])"), format!("([{g}]) (Not <DAV:no-lock>)"));
+    let both = format!("{of_g} {of_f}");
+    let (f, g, of_f, of_g, both): (&str, &str, &str, &str, &str) = (&f, &g, &of_f, &of_g, &both);
+    // Method, what for, where to, what is named, and the outcome. `LOCK` stands for the token of a lock on that.
+    let rows: &[(&str, &str, &str, Headers<'_>, u16)] = &[
+        ("PUT", "g", "", &[], 428),
+        ("PUT", "g", "", &[("If-Match", g)], 204),
+        ("PUT", "g", "", &[("If", &here_g)], 204),
+        ("PUT", "g", "", &[("If", of_g)], 204),
+        ("PUT", "g", "", &[("If", of_f)], 428),
+        ("PUT", "g", "", &[("If", &any_g)], 428),
+        ("PUT", "g", "", &[("LOCK", "g")], 204),
+        ("PUT", "free", "", &[], 428),
+        ("DELETE", "g", "", &[], 428),
+        ("DELETE", "g", "", &[("If-Match", g)], 204),
+        ("DELETE", "g", "", &[("If", &here_g)], 204),
+        ("DELETE", "g", "", &[("If", of_f)], 428),
+        ("DELETE", "g", "", &[("If", &any_g)], 428),
+        ("DELETE", "g", "", &[("LOCK", "g")], 204),
+        ("DELETE", "d", "", &[], 204),
+        ("MOVE", "f", "g", &[], 428),
+        ("MOVE", "f", "g", &[("If-Match", f)], 428),
+        ("MOVE", "f", "g", &[("If-Match", g)], 412),
+        ("MOVE", "f", "g", &[("If", &here_f)], 428),
+        ("MOVE", "f", "g", &[("If", of_g)], 428),
+        ("MOVE", "f", "g", &[("LOCK", "f")], 428),
+        ("MOVE", "f", "g", &[("LOCK", "g")], 428),
+        ("MOVE", "f", "g", &[("If-Match", f), ("If", of_g)], 204),
+        ("MOVE", "f", "g", &[("If-Match", f), ("If", both)], 428),
+        ("MOVE", "f", "g", &[("If-Match", f), ("LOCK", "g")], 204),
+        ("MOVE", "f", "g", &[("If-Match", f), ("Overwrite", "F")], 412),
+        ("MOVE", "f", "free", &[], 428),
+        ("MOVE", "f", "free", &[("If-Match", f)], 201),
+        ("MOVE", "f", "free", &[("If", &here_f)], 201),
+        ("MOVE", "f", "free", &[("LOCK", "f")], 201),
+        ("MOVE", "f", "e", &[], 428),
+        ("MOVE", "f", "e", &[("If-Match", f)], 204),
+        ("MOVE", "d", "g", &[], 428),
+        ("MOVE", "d", "g", &[("If", of_g)], 204),
+        ("MOVE", "d", "g", &[("LOCK", "g")], 204),
+        ("MOVE", "d", "g", &[("LOCK", "d")], 428),
+        ("MOVE", "d", "g", &[("Overwrite", "F")], 412),
+        ("MOVE", "d", "e", &[], 204),
+        ("MOVE", "d", "free", &[], 201),
+        ("COPY", "f", "g", &[], 428),
+        ("COPY", "f", "g", &[("If-Match", f)], 428),
+        ("COPY", "f", "g", &[("If-Match", g)], 412),
+        ("COPY", "f", "g", &[("If", &here_f)], 428),
+        ("COPY", "f", "g", &[("If", of_g)], 204),
+        ("COPY", "f", "g", &[("If", of_g), ("If-Match", f)], 204),
+        ("COPY", "f", "g", &[("LOCK", "f")], 428),
+        ("COPY", "f", "g", &[("LOCK", "g")], 204),
+        ("COPY", "f", "g", &[("Overwrite", "F")], 412),
+        ("COPY", "f", "free", &[], 201),
+        ("COPY", "f", "e", &[], 204),
+        ("COPY", "d", "g", &[], 428),
+        ("COPY", "d", "g", &[("If", of_g)], 204),
+        ("COPY", "d", "e", &[], 204),
+        ("COPY", "d", "free", &[], 201),
+    ];
+    for (number, (method, of, to, headers, status)) in rows.iter().enumerate() {
+        let at = |name: &str| format!("/{number}/{name}");
+        for (name, content) in [("f", "f"), ("g", "g"), ("d/x", "x"), ("e/y", "y")] {
+            server.write(&at(name)[1..], content);
+        }
+        let mut request = server.request(method, at(of)).header("Destination", at(to));
+        if *method == "PUT" {
+            request = request.body("new");
+        }
+        for (name, value) in *headers {
+            request = match *name {
+                "LOCK" => {
+                    let token = server.locked(&at(value), "0");
+                    request.header("If", format!("<{}> (<{token}>)", at(value)))
+                }
+                name => request.header(name, value.replace("/N/", &at(""))),
+            };
+        }
+        let row = format!("{method} {of} {to} {headers:?}");
+        let answer = request.send();
+        assert_eq!(answer.status, *status, "{row}: {answer}");
+        if *status < 400 {
+            continue;
+        }
+        for (name, content) in [("f", "f"), ("g", "g"), ("d/x", "x"), ("e/y", "y")] {
+            assert_eq!(server.read(&at(name)[1..]), content, "{row}");
+        }
+        // The way out that is told leads out, unless it is that of the source.
+        if *status == 428
+            && *to == "g"
+            && !headers.iter().any(|(name, _)| *name == "LOCK")
+            && answer.problem()["resource"] == at("g")
+        {
+            let problem = answer.problem();
+            assert_eq!(problem["required_headers"], serde_json::json!(["If"]), "{row}");
+            let told = format!("<{}> ([{}])", at("g"), answer.tag());
+            assert!(problem["retry"].as_str().unwrap().contains(&told), "{row}: {problem}");
+            let source = if *of == "f" { f } else { "*" };
+            server
+                .request(method, at(of))
+                .header("Destination", at(to))
+                .if_match(source)
+                .header("If", told)
+                .expect(204);
+        }
+    }
+}
+
+/// An old version is copied over a file like anything else.
+#[test]
+fn a_version_that_a_version_is_copied_over_has_to_be_named() {
+    let server = Server::with("--require-preconditions").start();
+    server.put("/g").if_none_match("*").body("old").expect(201);
+    server.put("/g").if_match(tag_of("old")).body("new").expect(204);
+    let from = format!("/g?version={}", server.versions("/g").0[0].id);
+    server.copying(&from, "/g").expect(428);
+    server.copying(&from, "/g").if_match(tag_of("old")).expect(428);
+    server.copying(&from, "/g").header("If", format!("([{}])", tag_of("old"))).expect(412);
+    server.get("/g").expect_body("new");
+    server.copying(&from, "/free").expect(201);
+    server.copying(&from, "/g").header("If", format!("</g> ([{}])", tag_of("new"))).expect(204);
+    server.get("/g").expect_body("old");
+}
+
 /// A stale upload is refused from its headers alone: the body is neither asked for nor read.
 #[test]
 fn a_stale_upload_is_refused_before_its_body() {

@@ -19,7 +19,7 @@ use crate::model::precondition::Header;
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
-use crate::share::outcome::{Current, Forbidden, LockRoot, NotesBound, Refusal, Stop, Subject};
+use crate::share::outcome::{Current, End, Forbidden, LockRoot, NotesBound, Refusal, Stop, Subject};
 use crate::share::{Cause, Relocated, Removed, Stored};
 
 use super::dav_headers::BadUrl;
@@ -360,8 +360,8 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
         )
         .send(),
         Refusal::PreconditionFailed { header, of, current } => precondition_failed(*header, of, current.as_ref()),
-        Refusal::PreconditionRequired { current, .. } => precondition_required(current.as_ref()),
-        Refusal::RefusedLately { of, current } => refused_lately(of, current.as_ref()),
+        Refusal::PreconditionRequired { of, end, current } => precondition_required(of, *end, current.as_ref()),
+        Refusal::RefusedLately { current, .. } => refused_lately(current.as_ref()),
         Refusal::OpenForWriting => later(plain(
             StatusCode::LOCKED,
             "open-for-writing",
@@ -535,13 +535,10 @@ fn precondition_failed(header: Header, of: &Subject, current: Option<&Current>) 
 }
 
 /// 412 for a DELETE that names no version, by a client that could not store something here a moment ago.
-fn refused_lately(of: &Subject, current: Option<&Current>) -> HttpResponse {
+fn refused_lately(current: Option<&Current>) -> HttpResponse {
     let detail = "Less than a minute ago a PUT, MOVE or COPY of this client to this name was refused or broke off. Some programs \
         then delete what they take for half of their own file. What is here is whole, and is not that. Nothing was deleted.";
-    let retry = match of.is_collection {
-        false => "To delete it all the same, send If-Match with its ETag, the current_etag, or wait a minute.",
-        true => "To delete it all the same, wait a minute.",
-    };
+    let retry = "To delete it all the same, send If-Match with its ETag, the current_etag, or wait a minute.";
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "refused-lately", "An upload was refused here", detail)
         .with("retry", retry)
         .describing(current);
@@ -549,18 +546,31 @@ fn refused_lately(of: &Subject, current: Option<&Current>) -> HttpResponse {
 }
 
 /// 428 (RFC 6585 §3): which header to send, and where to get its value.
-fn precondition_required(current: Option<&Current>) -> HttpResponse {
-    let (header, retry) = match current {
-        Some(_) => (
+///
+/// The conditional headers of a COPY or MOVE are judged by its source (RFC 4918 §9.8, §9.9): its destination is named in `If`.
+fn precondition_required(of: &Subject, end: End, current: Option<&Current>) -> HttpResponse {
+    let (header, retry) = match (end, current) {
+        (End::Target, Some(_)) => (
             "If-Match",
-            "Send the request again with If-Match and the ETag of the version that it is meant to replace.",
+            "Send the request again with If-Match and the ETag of the version that it is meant to replace, move or delete.".to_owned(),
         ),
-        None => ("If-None-Match", "Nothing is here. Send the request again with If-None-Match: *."),
+        (End::Target, None) => {
+            ("If-None-Match", "Nothing is here. Send the request again with If-None-Match: *.".to_owned())
+        }
+        (End::Destination, _) => {
+            let (url, tag) = (of.path.to_url(), current.map_or_else(|| "ETag".to_owned(), |there| there.tag.to_string()));
+            let retry = format!(
+                "Send the request again with If and the ETag of the file at the destination that it is meant to replace, as If: <{url}> \
+                ([{tag}]), or with the token of a lock that was taken on that version. If-Match would name the version of the source."
+            );
+            ("If", retry)
+        }
     };
     let detail = "This server changes a file only for a request that names the version it replaces.";
     let problem =
         Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition-required", "Precondition required", detail)
             .with("required_headers", json!([header]))
+            .with("resource", of.path.to_url())
             .with("retry", retry)
             .describing(current);
     with_current(problem.send(), current)
@@ -1114,7 +1124,7 @@ mod tests {
                 None,
                 false,
             ),
-            ("PUT", Refusal::PreconditionRequired { of: of(), current: current() }, 428, None, false),
+            ("PUT", Refusal::PreconditionRequired { of: of(), end: End::Target, current: current() }, 428, None, false),
             ("DELETE", Refusal::RefusedLately { of: of(), current: current() }, 412, None, false),
             ("PUT", Refusal::Locked { by: vec![root()] }, 423, None, false),
             ("LOCK", Refusal::LockConflict { with: root(), inside: false }, 423, None, false),

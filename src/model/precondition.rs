@@ -204,10 +204,9 @@ impl Precondition {
         self.states.as_deref()
     }
 
-    /// Whether it names, by its tag, the very version that a change is for: what is asked of a DELETE that follows a refused PUT.
-    pub fn names_a_tag(&self) -> bool {
-        let in_states = |states: &States| states.lists.names_a_tag(&states.asked);
-        matches!(self.if_match, Some(TagList::Tags(_))) || self.states().is_some_and(in_states)
+    /// Whether `If-Match` names versions by their tags. `If-Match: *` names none.
+    pub fn matches_tags(&self) -> bool {
+        matches!(self.if_match, Some(TagList::Tags(_)))
     }
 
     /// The precondition that nothing is there (`If-None-Match: *`).
@@ -237,14 +236,13 @@ impl Precondition {
             })
     }
 
-    /// Whether it names the version that a change would replace, so that a policy of required preconditions is content
-    /// (RFC 6585 §3): a list of tags, a date that does not lie ahead of the clock, or that nothing is there. `If-Match: *` names none.
+    /// Whether the conditional headers name the version of what they are judged by, so that a policy of required preconditions is content
+    /// (RFC 6585 §3): a list of tags, a date that does not lie ahead of the clock, or that nothing is there.
     pub fn names_a_version(&self, now: Timestamp) -> bool {
         let is_past = |date: DateField| matches!(date, DateField::At(date) if date <= now.seconds());
         self.demands_nothing_there()
-            || matches!(self.if_match, Some(TagList::Tags(_)))
+            || self.matches_tags()
             || (self.if_match.is_none() && self.if_unmodified_since.is_some_and(is_past))
-            || self.states().is_some_and(|states| states.lists.names_a_version(&states.asked, &states.asked))
     }
 
     /// Whether `If-Match`, if there is one, holds.

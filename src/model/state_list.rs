@@ -136,21 +136,12 @@ impl StateLists {
             .any(|condition| matches!(&condition.state, State::Tag(tag) if matches!(tag.form(), TagForm::Content(_))))
     }
 
-    /// Whether any of its lists demands a tag of `asked`.
-    pub fn names_a_tag(&self, asked: &SharePath) -> bool {
-        let here = self.lists.iter().filter(|list| list.resource.path(asked) == Some(asked));
-        here.flat_map(|list| &list.conditions)
-            .any(|condition| !condition.not && matches!(condition.state, State::Tag(_)))
-    }
-
-    /// Whether it can only hold for one version of `path`, in a request for `asked`: every list demands a tag or a lock there. What a
-    /// policy of required preconditions asks.
-    pub fn names_a_version(&self, asked: &SharePath, path: &SharePath) -> bool {
+    /// Whether it can only hold for one version of a file, in a request for `asked`: every list demands a tag of it. Which of the places that
+    /// lists are about is the file's, `is_its` says.
+    pub fn names_a_version(&self, asked: &SharePath, is_its: impl Fn(&SharePath) -> bool) -> bool {
         self.lists.iter().all(|list| {
-            let names_one = |condition: &StateCondition| {
-                !condition.not && matches!(condition.state, State::Tag(_) | State::Token(_))
-            };
-            list.resource.path(asked) == Some(path) && list.conditions.iter().any(names_one)
+            let names_one = |condition: &StateCondition| !condition.not && matches!(condition.state, State::Tag(_));
+            list.conditions.iter().any(names_one) && list.resource.path(asked).is_some_and(&is_its)
         })
     }
 
@@ -342,8 +333,9 @@ mod tests {
         let asked = path("a");
         for (rows, names) in [
             (&[("", &[tag("x")][..])][..], true),
-            (&[("", &[token("a:b")])], true),
-            (&[("a", &[tag("x")]), ("a", &[State::AnyTag, token("a:b")])], true),
+            (&[("", &[token("a:b")])], false),
+            (&[("a", &[tag("x")]), ("a", &[State::AnyTag, tag("y")])], true),
+            (&[("a", &[tag("x")]), ("a", &[State::AnyTag, token("a:b")])], false),
             (&[("", &[State::AnyTag])], false),
             (&[("!", &[tag("x")])], false),
             (&[("", &[tag("x")]), ("!", &[token(NO_LOCK)])], false),
@@ -351,7 +343,7 @@ mod tests {
             (&[("elsewhere", &[tag("x")])], false),
         ] {
             let lists = lists(rows);
-            assert_eq!(lists.names_a_version(&asked, &asked), names, "{lists}");
+            assert_eq!(lists.names_a_version(&asked, |place| *place == asked), names, "{lists}");
         }
     }
 }

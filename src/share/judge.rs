@@ -18,7 +18,7 @@ use crate::store::staging;
 use super::Share;
 use super::identity::{Effort, Identity};
 use super::locks::Pinned;
-use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop, Subject};
+use super::outcome::{Current, End, Forbidden, Outcome, Refusal, Stop, Subject};
 use super::under_way::UnderWay;
 use super::write::{A_NAME, current};
 
@@ -267,9 +267,8 @@ impl Share {
                 _ => self.judge_pins(path, precondition, identity.as_ref(), now)?,
             }
         }
-        if deed == Deed::Remove && self.refused.holds(path, precondition, now) {
-            let of = Subject { path: path.clone(), is_collection: matches!(seen, Seen::Collection(_)) };
-            return Err(Refusal::RefusedLately { of, current: identity.as_ref().map(current) }.into());
+        if let (Deed::Remove, Some(known)) = (deed, &identity) {
+            self.judge_removal(path, precondition, known, now)?;
         }
         Ok(Judged::Go(seen, inside))
     }
@@ -297,11 +296,36 @@ impl Share {
     ) -> Outcome<()> {
         let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
         self.judge_conditions(path, precondition, target, identity, now)?;
-        if self.settings.require_preconditions && deed.displaces() && !precondition.names_a_version(now) {
-            let (of, current) = (Subject::file(path), identity.map(current));
-            return Err(Refusal::PreconditionRequired { of, current }.into());
+        // A copy that finds nothing replaces nothing. Whoever writes anew says so, since it may be an old version that is written.
+        let takes_a_version = deed.displaces() && (deed != Deed::Copy || identity.is_some());
+        if takes_a_version && !precondition.names_a_version(now) {
+            let end = if deed == Deed::Copy { End::Destination } else { End::Target };
+            self.judge_named((path, end), precondition, identity, now)?;
         }
         Ok(())
+    }
+
+    /// Judges by the policy of required preconditions whether the version of a file is named that a change takes away, where the conditional
+    /// headers of RFC 9110 do not name it.
+    fn judge_named(
+        &self,
+        (path, end): (&SharePath, End),
+        precondition: &Precondition,
+        identity: Option<&Identity>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        if !self.settings.require_preconditions || self.states_name(path, precondition, now) {
+            return Ok(());
+        }
+        let (of, current) = (Subject::file(path), identity.map(current));
+        Err(Refusal::PreconditionRequired { of, end, current }.into())
+    }
+
+    /// Whether `If` names the version of what is at a path: by its tag, or by a lock that was taken on it.
+    pub(super) fn states_name(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
+        let is_it = |place: &SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
+        let by_tag = precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it));
+        by_tag || self.is_pinned(path, precondition, now)
     }
 
     /// Judges what two looks found, for a MOVE: the headers by the source, the locks of both, and the versions that submitted locks were
@@ -337,9 +361,11 @@ impl Share {
                 return Err(self.states_failed(states, &judged));
             }
         }
-        if self.settings.require_preconditions && !precondition.names_a_version(now) && known_source.is_some() {
-            let (of, current) = (Subject::file(from), known_source.as_ref().map(current));
-            return Err(Refusal::PreconditionRequired { of, current }.into());
+        if known_source.is_some() && !precondition.names_a_version(now) {
+            self.judge_named((from, End::Target), precondition, known_source.as_ref(), now)?;
+        }
+        if known_target.is_some() && may_replace {
+            self.judge_named((to, End::Destination), precondition, known_target.as_ref(), now)?;
         }
         if !may_replace && !matches!(target, Seen::Nothing) {
             let by_target = there(target, known_target.as_ref());

@@ -472,6 +472,11 @@ impl Share {
         covering.into_iter().filter(|lock| precondition.submitted().holds(lock)).collect()
     }
 
+    /// Whether a lock that was submitted was taken on a version of what is at a path.
+    pub(super) fn is_pinned(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
+        !self.pins(path, precondition, now).is_empty()
+    }
+
     fn pins(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Vec<EntityTag> {
         self.submitted_on(path, precondition, now).iter().filter_map(|lock| lock.pin_of(path).cloned()).collect()
     }

@@ -59,7 +59,7 @@ pub enum Refusal {
     RefusedLately {
         /// What would be removed.
         of: Subject,
-        /// What is there now; `None` for a folder.
+        /// What is there now.
         current: Option<Current>,
     },
     /// Locks are in the way whose tokens did not come along.
@@ -102,6 +102,8 @@ pub enum Refusal {
     PreconditionRequired {
         /// What the request would replace.
         of: Subject,
+        /// Which end of the request that is.
+        end: End,
         /// What is there now.
         current: Option<Current>,
     },
@@ -159,6 +161,15 @@ pub struct Subject {
     pub path: SharePath,
     /// Whether a folder is there.
     pub is_collection: bool,
+}
+
+/// An end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What the request is for.
+    Target,
+    /// Where a COPY or MOVE leads.
+    Destination,
 }
 
 /// What stands in the way of noting more.
@@ -225,7 +236,7 @@ impl Stop {
         match &mut self {
             Self::Refusal(
                 Refusal::PreconditionFailed { of, current, .. }
-                | Refusal::PreconditionRequired { of, current }
+                | Refusal::PreconditionRequired { of, current, .. }
                 | Refusal::RefusedLately { of, current },
             ) if !may_read(&of.path) => *current = None,
             _ => {}
@@ -293,7 +304,7 @@ mod tests {
         let of = || Subject::file(&path);
         for refusal in [
             Refusal::PreconditionFailed { header: Header::IfMatch, of: of(), current: current() },
-            Refusal::PreconditionRequired { of: of(), current: current() },
+            Refusal::PreconditionRequired { of: of(), end: End::Target, current: current() },
             Refusal::RefusedLately { of: of(), current: current() },
         ] {
             for may_read in [true, false] {

@@ -1,4 +1,5 @@
-//! What was refused lately: for a while after a client could not store something at a name, its removals there must name the version.
+//! What was refused lately: for a while after a client could not store something at a name, its removals of a file there must name
+//! the version.
 //!
 //! Some clients answer every failed PUT, MOVE or COPY with a DELETE of the target, to take back what they believe to be half of their own
 //! file. What stands there is whole, and not theirs. Other clients are not concerned.
@@ -13,6 +14,9 @@ use crate::model::principal::Client;
 use crate::model::stamp::Timestamp;
 
 use super::Share;
+use super::identity::Identity;
+use super::outcome::{Outcome, Refusal, Subject};
+use super::write::current;
 
 /// How long a refusal is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -27,12 +31,12 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Whether a removal has to wait, or name what it removes.
-    pub(super) fn holds(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
-        let key = (precondition.submitted().client().clone(), path.clone());
+    /// Whether a removal by this client has to wait, or name what it removes.
+    fn holds(&self, client: &Client, path: &SharePath, now: Timestamp) -> bool {
+        let key = (client.clone(), path.clone());
         // What is remembered until later than anything would be now was so before the clock was set back.
         let lasts = |until: &Timestamp| *until > now && *until <= now.plus(REMEMBERED * 2);
-        !precondition.names_a_tag() && self.lock().get(&key).is_some_and(lasts)
+        self.lock().get(&key).is_some_and(lasts)
     }
 
     fn remember(&self, client: Client, path: SharePath, now: Timestamp) {
@@ -68,6 +72,21 @@ impl Share {
     /// As [`Share::not_stored`], without a look at the disk: at the path as it was asked for.
     pub fn not_stored_as_asked(&self, client: Client, path: &SharePath, now: Timestamp) {
         self.refused.remember(client, path.clone(), now);
+    }
+
+    /// Judges the removal of a file.
+    pub(super) fn judge_removal(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let is_free = !self.refused.holds(precondition.submitted().client(), path, now)
+            || precondition.matches_tags()
+            || self.states_name(path, precondition, now);
+        let current = Some(current(identity));
+        if is_free { Ok(()) } else { Err(Refusal::RefusedLately { of: Subject::file(path), current }.into()) }
     }
 
     /// Takes note that something was stored: what was refused before is over.
