@@ -239,6 +239,11 @@ impl Model {
     }
 
     fn locks_allow(&self, path: &str, touches: Touches, submitted: &BTreeSet<usize>) -> bool {
+        self.missing(path, touches, submitted).is_empty()
+    }
+
+    /// The locks of which none was submitted that would do.
+    fn missing(&self, path: &str, touches: Touches, submitted: &BTreeSet<usize>) -> Vec<usize> {
         let mut needs = vec![self.covering(path)];
         if touches != Touches::Itself {
             needs.push(self.covering(parent(path)));
@@ -250,7 +255,8 @@ impl Model {
             live.for_each(|at| by_root.entry(&self.locks[at].root).or_default().push(at));
             needs.extend(by_root.into_values());
         }
-        needs.iter().all(|any_of| any_of.is_empty() || any_of.iter().any(|lock| submitted.contains(lock)))
+        needs.retain(|any_of| !any_of.iter().any(|lock| submitted.contains(lock)));
+        needs.concat()
     }
 
     fn submitted_on(&self, path: &str, submitted: &BTreeSet<usize>) -> Vec<usize> {
@@ -328,8 +334,9 @@ impl Model {
             }
             Op::Move { from, to, overwrite } => {
                 let holds = self.lets_come(PATHS[*from], PATHS[*to], *overwrite, conditions);
+                let for_source = self.source_stays(PATHS[*from], &submitted);
                 let status = self.relocate(PATHS[*from], PATHS[*to], *overwrite, true, true, conditions, &submitted);
-                self.ended(PATHS[*to], status, holds)
+                if for_source == Some(status) { status } else { self.ended(PATHS[*to], status, holds) }
             }
             Op::Patch(at, name, set) => {
                 let path = PATHS[*at];
@@ -370,11 +377,21 @@ impl Model {
         may_replace && self.headers_hold(from, conditions) && self.states_hold(from, &conditions.states)
     }
 
-    /// Remembers how an attempt to store something ended. A 412 for a condition that did not hold is nobody's failure.
+    /// The status of a MOVE that is refused for its source alone, if it is.
+    fn source_stays(&self, from: &str, submitted: &BTreeSet<usize>) -> Option<u16> {
+        let missing = self.missing(from, Touches::Tree, submitted);
+        if !missing.is_empty() {
+            let are_inside = missing.iter().all(|lock| is_within(&self.locks[*lock].root, from));
+            return are_inside.then_some(423);
+        }
+        (!self.pins_hold(from, submitted)).then_some(412)
+    }
+
+    /// Remembers how an attempt to store something ended. A 404 is one for its source. A 412 for a condition that did not hold is nobody's failure.
     fn ended(&mut self, path: &str, status: u16, conditions_held: bool) -> u16 {
         if status < 400 {
             self.refused.remove(path);
-        } else if status != 412 || conditions_held {
+        } else if status != 404 && (status != 412 || conditions_held) {
             self.refused.insert(path.to_owned());
         }
         status
@@ -424,12 +441,19 @@ impl Model {
             return 412;
         }
         // What stands there may be somebody else's.
-        if self.refused.contains(path) && !names_a_tag(path, conditions) {
+        if self.keeps(path, conditions, submitted) {
             return 412;
         }
         self.take_away(path);
         self.drop_locks(|root| is_within(root, path));
         204
+    }
+
+    /// Whether a file stays because something was refused there, and its version is not named.
+    fn keeps(&self, path: &str, conditions: &Conditions, submitted: &BTreeSet<usize>) -> bool {
+        let is_pinned = || self.submitted_on(path, submitted).iter().any(|lock| self.locks[*lock].pin.is_some());
+        let is_file = matches!(self.tree.get(path), Some(Node::File(_)));
+        self.refused.contains(path) && is_file && !names_a_tag(path, conditions) && !is_pinned()
     }
 
     #[allow(clippy::too_many_arguments, reason = "a request has as many parts")]
@@ -527,7 +551,7 @@ impl Model {
 /// Whether the request names, by its tag, the version that it is about.
 fn names_a_tag(path: &str, conditions: &Conditions) -> bool {
     let in_states = match &conditions.states {
-        States::Lists { tagged, lists } => lists.iter().any(|(place, list)| {
+        States::Lists { tagged, lists } => lists.iter().all(|(place, list)| {
             (!tagged || PATHS[*place] == path) && list.iter().any(|(not, state)| !not && matches!(state, State::Tag(_)))
         }),
         _ => false,
@@ -872,7 +896,8 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         why: "after a refused PUT a DELETE has to name the version; Apache lets it take what it never saw",
         is_it: |step, theirs| {
-            let is_kept = |path: &str| step.before.refused.contains(path) && !names_a_tag(path, &step.conditions);
+            let submitted = step.before.submitted(&step.conditions.states);
+            let is_kept = |path: &str| step.before.keeps(path, &step.conditions, &submitted);
             step.status == 412 && theirs < 300 && matches!(&step.op, Op::Delete(at, _) if is_kept(PATHS[*at]))
         },
     },

@@ -1,5 +1,6 @@
 //! An attempt to store something at a path, by PUT, MOVE or COPY. However it fails, also if the head is wrong or the client leaves, that is
-//! taken note of, since some clients delete what they could not store. What a client's own condition refused is no failure.
+//! taken note of, since some clients delete what they could not store. What a client's own condition refused is no failure, and what was refused
+//! for the source of a MOVE or COPY says nothing of where it leads.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::principal::Client;
 use crate::share::Share;
-use crate::share::outcome::{Refusal, Stop};
+use crate::share::outcome::{End, Refusal, Stop};
 
 use super::clock::now;
 use super::lock::{WINDOWS, is_one_of};
@@ -26,6 +27,7 @@ pub(super) struct Attempt {
     share: Arc<Share>,
     client: Client,
     path: SharePath,
+    source: Option<SharePath>,
     knows_conditions: bool,
     is_over: bool,
 }
@@ -39,16 +41,26 @@ impl Attempt {
             share: Arc::clone(&verbs.share),
             client: client(head),
             path: path.clone(),
+            source: None,
             knows_conditions: !deletes_anyway,
             is_over: false,
         }
+    }
+
+    /// The same, of something that comes from `source`.
+    pub(super) fn coming_from(mut self, source: &SharePath) -> Self {
+        self.source = Some(source.clone());
+        self
     }
 
     /// Ends it in this way. If it failed, that is noted before anybody is told.
     pub(super) async fn ends<T>(mut self, how: Result<T, Trouble>) -> Result<T, Trouble> {
         self.is_over = match &how {
             Ok(_) => true,
-            Err(trouble) => self.knows_conditions && is_own_condition(trouble),
+            Err(trouble) => {
+                let by_own_condition = self.knows_conditions && is_own_condition(trouble);
+                by_own_condition || self.source.as_ref().is_some_and(|source| is_of_source(trouble, source))
+            }
         };
         if let Some(noting) = self.note_failure() {
             let _ = noting.await;
@@ -72,6 +84,18 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.note_failure();
+    }
+}
+
+/// Whether it was refused for what is, or is not, at its source.
+fn is_of_source(trouble: &Trouble, source: &SharePath) -> bool {
+    let Trouble::Stop(Stop::Refusal(refusal)) = trouble else { return false };
+    match refusal {
+        Refusal::NotFound => true,
+        Refusal::PreconditionRequired { end, .. } => *end == End::Target,
+        Refusal::PreconditionFailed { of, .. } => of.path.is_within(source),
+        Refusal::Locked { by } => by.iter().all(|root| root.path.is_within(source)),
+        _ => false,
     }
 }
 

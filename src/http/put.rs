@@ -70,6 +70,7 @@ pub(super) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Troub
         return Ok(());
     }
     let asked = parse(verbs, head).await?;
+    names_a_file(verbs, &asked).await?;
     let attempt = Attempt::new(verbs, head, &asked.path);
     attempt.ends(judge_early(verbs, head, &asked).await).await
 }
@@ -81,12 +82,12 @@ pub(super) async fn put(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
+    names_a_file(verbs, asked).await?;
     let attempt = Attempt::new(verbs, head, &asked.path);
     attempt.ends(store(verbs, head, body, asked).await).await
 }
 
 async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    names_a_file(verbs, asked).await?;
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed).await?;
@@ -104,7 +105,7 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 
-/// A path that ends in a slash names no file.
+/// A path that ends in a slash names no file. To store something there is no attempt to store it at the path without.
 async fn names_a_file(verbs: &Verbs, asked: &Asked) -> Result<(), Trouble> {
     if !asked.names_a_collection {
         return Ok(());
@@ -151,7 +152,6 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
 }
 
 async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
-    names_a_file(verbs, asked).await?;
     let Plan { path, precondition, announced, make_parents, .. } = plan(verbs, head, asked)?;
     verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await
 }

@@ -32,7 +32,7 @@ pub(super) async fn relocate(
 ) -> Result<HttpResponse, Trouble> {
     let precondition = precondition(head, asked)?;
     let wanted = wanted(head, asked)?;
-    let attempt = Attempt::new(verbs, head, &wanted.to);
+    let attempt = Attempt::new(verbs, head, &wanted.to).coming_from(&wanted.from);
     attempt.ends(carry_out(verbs, head, asked, act, precondition, wanted).await).await
 }
 

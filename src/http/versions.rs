@@ -78,7 +78,7 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
     let precondition = precondition(head, asked)?;
     let wanted = relocate::wanted(head, asked)?;
     let to = wanted.to.clone();
-    let attempt = Attempt::new(verbs, head, &to);
+    let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
     let copied = verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await;
     match attempt.ends(copied).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
