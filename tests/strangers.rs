@@ -2,7 +2,9 @@
 //!
 //! The scripts are those of the model of the commit. What each tier does not promise is named in `Asking::is_known` and counted.
 
-use noclobber::store::disk::Tier;
+use std::time::Duration;
+
+use noclobber::store::disk::{Cause, Tier};
 
 use crate::harness::explore::{
     Story as _, Tally, crash_among_strangers, fail_among_strangers, finish, strangers_at_every_step,
@@ -11,7 +13,7 @@ use crate::harness::explore::{
 use crate::harness::full;
 use crate::harness::invariants::Answer;
 use crate::harness::sim_disk::{Event, When};
-use crate::harness::stories::{Asking, Request};
+use crate::harness::stories::{Asking, PATH, Request};
 use crate::harness::stranger::{Act, Script, knock, scripts, short_scripts};
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
@@ -277,4 +279,30 @@ fn two_strangers(tier: Tier) {
 /// The scripts of at most so many acts.
 fn up_to(acts: usize, request: Request, voice: &str) -> Vec<Script> {
     scripts(request.judged_at(), voice).into_iter().filter(|script| script.acts.len() <= acts).collect()
+}
+
+/// Some file systems hold names of 143 bytes (eCryptfs): the name of a conflict copy is cut until it is held.
+#[test]
+fn a_conflict_copy_has_a_shorter_name_where_names_are_shorter() {
+    let copy = |plan: Vec<Event>| {
+        let story = Asking::short(Request::PutNamed, Tier::A);
+        let (disk, server) = story.set_up();
+        disk.begin(vec![]);
+        disk.act(&Act::find(1, PATH));
+        assert_eq!(story.operate(&disk, &server), Answer::Done);
+        let late = [Act::Open { hand: 1 }, Act::write(1, "late words"), Act::Close { hand: 1 }];
+        late.iter().for_each(|act| disk.act(act));
+        disk.advance(Duration::from_secs(11));
+        disk.begin(plan);
+        story.look_again(&disk, &server);
+        let visible = disk.visible_contents().into_iter();
+        let copy = visible.map(|(path, _)| path).find(|path| path.contains("(conflict "));
+        let renamed = disk.trace().into_iter().rev().find(|line| line.contains("(conflict ")).expect("a step");
+        let step: usize = renamed.trim_start().split(' ').next().unwrap().parse().expect("a number");
+        (copy.expect("a conflict copy"), step)
+    };
+    let (usual, at) = copy(vec![]);
+    let refusal = |at| Event::Fail { at, cause: Cause::LongName };
+    let (shorter, _) = copy(vec![refusal(at)]);
+    assert_eq!((usual.len() - 1, usual.replacen("d/a", "d/", 1)), (shorter.len(), shorter));
 }

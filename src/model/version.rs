@@ -150,15 +150,15 @@ impl Tail {
 }
 
 /// What a conflict copy of `name` is called: `report (conflict 2026-11-22 14.35.07).odt`, from the second attempt on with a number.
-/// The stem is cut, at a character, where the whole would be too long.
-pub fn conflict_name(name: &Name, now: Timestamp, attempt: u32) -> Name {
+/// The stem is cut, at a character, so that the whole takes at most `bytes_max`, as far as that is possible.
+pub fn conflict_name(name: &Name, now: Timestamp, attempt: u32, bytes_max: usize) -> Name {
     let bytes = name.as_bytes();
     let dot = bytes.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0 && bytes.len() - at <= 32);
     let (stem, extension) = bytes.split_at(dot.unwrap_or(bytes.len()));
     let count = if attempt > 1 { format!(" {attempt}") } else { String::new() };
     let middle = format!(" (conflict {}{count})", format_time(now, "%Y-%m-%d %H.%M.%S"));
-    let mut room = stem.len().min(super::path::NAME_BYTES_MAX - middle.len() - extension.len());
-    while room < stem.len() && stem[room] & 0b1100_0000 == 0b1000_0000 {
+    let mut room = stem.len().min(bytes_max.saturating_sub(middle.len() + extension.len()));
+    while room > 0 && room < stem.len() && stem[room] & 0b1100_0000 == 0b1000_0000 {
         room -= 1;
     }
     Name::new([&stem[..room], middle.as_bytes(), extension].concat())
@@ -227,10 +227,14 @@ mod tests {
             ("Makefile", "Makefile (conflict 2026-11-22 14.35.07)"),
             (".profile", ".profile (conflict 2026-11-22 14.35.07)"),
         ] {
-            assert_eq!(conflict_name(&name(from), now, 1), name(to));
+            assert_eq!(conflict_name(&name(from), now, 1, 255), name(to));
         }
-        assert_eq!(conflict_name(&name("a.b"), now, 2), name("a (conflict 2026-11-22 14.35.07 2).b"));
-        let long = conflict_name(&name(&format!("{}.txt", "é".repeat(125))), now, 1);
-        assert!(long.as_bytes().len() <= 255 && str::from_utf8(long.as_bytes()).is_ok());
+        assert_eq!(conflict_name(&name("a.b"), now, 2, 255), name("a (conflict 2026-11-22 14.35.07 2).b"));
+        let long = name(&format!("{}.txt", "é".repeat(125)));
+        for (bytes_max, expected) in [(255, 255), (143, 143), (40, 39), (0, 35)] {
+            let copy = conflict_name(&long, now, 1, bytes_max);
+            assert!(str::from_utf8(copy.as_bytes()).is_ok());
+            assert_eq!(copy.as_bytes().len(), expected, "{bytes_max}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::model::path::{Name, SharePath};
+use crate::model::path::{NAME_BYTES_MAX, Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
@@ -52,6 +52,9 @@ const WRITTEN_LATE: &str = "what a program wrote into a displaced file is put be
 
 /// How many conflict copies of one name may be made in one second.
 const COPIES_MAX: u32 = 1000;
+
+/// Where names are shorter than usual, those of conflict copies are cut down to this, in bytes.
+const COPY_NAME_BYTES_MIN: usize = 40;
 
 /// The names that clients see, and what is needed to change them.
 #[derive(Debug)]
@@ -799,10 +802,19 @@ impl Tree {
             Err(error) if leads_nowhere(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
-        for attempt in 1..=COPIES_MAX {
-            let name = conflict_name(&site.name, now, attempt);
+        let (mut attempt, mut bytes_max) = (1, NAME_BYTES_MAX);
+        while attempt <= COPIES_MAX {
+            let name = conflict_name(&site.name, now, attempt, bytes_max);
             match naming::take(&*self.disk, (dir, private), (&site.parent, &name)) {
-                Err(error) if error.cause == Cause::Exists => continue,
+                Err(error) if error.cause == Cause::Exists => {
+                    attempt += 1;
+                    continue;
+                }
+                // Some file systems hold shorter names (eCryptfs: 143 bytes).
+                Err(error) if error.cause == Cause::LongName && bytes_max > COPY_NAME_BYTES_MIN => {
+                    bytes_max = name.as_bytes().len().min(bytes_max) - 1;
+                    continue;
+                }
                 renamed => renamed?,
             }
             self.sync_both(dir, &site)?;
