@@ -381,6 +381,97 @@ fn what_is_kept_of_a_file_is_the_same_in_every_case() {
     }
 }
 
+/// Composed and decomposed, on every file system: whatever spelling a name has now, and whatever it had when something was displaced, there is
+/// one history of it, of files, of folders and of what lies in them.
+#[test]
+fn a_name_has_one_history_in_all_its_spellings() {
+    let test = "a_name_has_one_history_in_all_its_spellings";
+    let folder = tempfile::tempdir().unwrap();
+    let has_one_history = |server: &Server| {
+        has_one_history_in_both_spellings(server, "/%C3%A9", "/e%CC%81");
+        has_one_history_in_both_spellings(server, "/e%CC%81o", "/%C3%A9o");
+        has_one_history_in_both_spellings(server, "/D%C3%BC/f.txt", "/Du%CC%88/f.txt");
+        has_one_history_in_both_spellings(server, "/%C3%A5/u%CC%88/%C3%B6", "/a%CC%8A/%C3%BC/o%CC%88");
+    };
+    has_one_history(&Server::on(folder.path()));
+    for disk in disks_that_fold(test) {
+        has_one_history(&Server::on(disk.path()));
+    }
+}
+
+fn has_one_history_in_both_spellings(server: &Server, one: &str, other: &str) {
+    let top_of = |path: &str| path.split('/').nth(1).map(|name| format!("/{name}")).unwrap();
+    let both = [one, other];
+    let versions = |path: &str| -> Vec<String> {
+        let list = server.get(format!("{path}?versions")).expect(200).json();
+        list["versions"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let displaced = |answer: Answer| answer.header("noclobber-displaced").unwrap().to_owned();
+    // Displaced by one spelling, with nothing there since.
+    server.put(format!("{one}?mkdirs")).body("first").expect(201);
+    server.note(one, "<t:a>noted</t:a>");
+    let first = displaced(server.delete(other).expect(204));
+    for path in both {
+        assert_eq!(versions(path), [first.as_str()], "{path}");
+        server.get(format!("{path}?version={first}")).expect_body("first");
+    }
+    // Deleted names are told once, and their links lead to what they say.
+    let mut folder = one.rsplit_once('/').unwrap().0.to_owned() + "/";
+    let told = |folder: &str| -> Vec<serde_json::Value> {
+        let lines = server.get(format!("{folder}?deleted")).expect(200).text();
+        let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        // Some disks write small letters for capitals.
+        let is_it =
+            |href: &str| both.iter().any(|path| href.to_lowercase().starts_with(&format!("{path}?").to_lowercase()));
+        lines.filter(|line| line["href"].as_str().is_some_and(is_it)).collect()
+    };
+    let lines = told(&folder);
+    assert_eq!(lines.len(), 1, "{one} in {folder}: {}", server.get(format!("{folder}?deleted")).expect(200).text());
+    server.get(lines[0]["href"].as_str().unwrap()).expect_body("first");
+    server.post(lines[0]["restore"].as_str().unwrap()).expect(201);
+    server.get(one).expect_body("first");
+    assert_eq!(server.properties(one, "<t:a/>").value("{urn:t}a"), "noted");
+    // Made again by the other spelling, it is there in both.
+    let second = displaced(server.delete(one).expect(204));
+    server.put(other).body("second").expect(201);
+    assert_eq!(told(&folder).len(), 0);
+    let third = displaced(server.put(one).body("third").expect(204));
+    for path in both {
+        assert_eq!(versions(path), [&*third, &*second, &*first], "{path}");
+        server.get(format!("{path}?version={third}")).expect_body("second");
+    }
+    server.post(format!("{one}?restore={first}")).expect(204);
+    server.get(other).expect_body("first");
+    server.copying(format!("{other}?version={third}"), other).expect(204);
+    server.get(one).expect_body("second");
+    // It is spelled anew by a MOVE; a folder above it is deleted, and made again.
+    let (from, to) = if folder == "/" { (other, one) } else { (one, other) };
+    server.moving(top_of(from), top_of(to)).expect(201);
+    let so_far = versions(other);
+    assert_eq!((versions(one), so_far.len()), (so_far.clone(), 5));
+    if folder != "/" {
+        let gone = displaced(server.delete(top_of(one)).expect(204));
+        server.put(format!("{one}?mkdirs")).body("anew").expect(201);
+        assert_eq!((versions(one), versions(other)), (so_far.clone(), so_far.clone()));
+        folder = top_of(other);
+        assert!(versions(&folder).contains(&gone));
+        server.delete(&folder).expect(204);
+        server.post(format!("{folder}?restore={gone}")).expect(201);
+        server.get(other).expect_body("second");
+    }
+    // It is displaced by both.
+    let all = versions(one).len();
+    server.delete(one).expect(204);
+    server.put(one).body("by one").expect(201);
+    server.delete(other).expect(204);
+    server.put(other).body("by the other").expect(201);
+    server.delete(other).expect(204);
+    assert_eq!((versions(one).len(), versions(other).len()), (all + 3, all + 3));
+    if one.matches('/').count() == 1 {
+        assert_eq!(told("/").len(), 1, "one name, however many spellings");
+    }
+}
+
 /// A program writes the name of what is locked, or of a folder above it, in another way that stands for the same: in other letters' case where
 /// the disk makes no difference, or composed in another way. The lock holds as before, for others and for its holder, and so does what it pins.
 #[test]

@@ -291,6 +291,30 @@ fn the_command_line_restores_whatever_it_is_called() {
     assert_eq!(fs::read(server.folder().join(OsStr::from_bytes(name))).unwrap(), b"text");
 }
 
+/// The command line finds what was displaced by whatever spelling of its name, too.
+#[test]
+fn the_command_line_finds_all_spellings_of_a_name() {
+    let mut server = Server::start();
+    server.put("/D%C3%A9/%C3%BC.txt?mkdirs").body("one").expect(201);
+    server.delete("/De%CC%81/u%CC%88.txt").expect(204);
+    let id = server.versions("/D%C3%A9/%C3%BC.txt").0.remove(0).id;
+    server.delete("/D%C3%A9").expect(204);
+    server.put("/De%CC%81/u%CC%88.txt?mkdirs").body("two").expect(201);
+    server.stop();
+    let run = |words: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+        let output = program.args(words).arg("--folder").arg(server.folder()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for path in ["D\u{e9}", "De\u{301}", "De\u{301}/u\u{308}.txt", "D\u{e9}/u\u{308}.txt", "De\u{301}/\u{fc}.txt"] {
+        assert!(run(&["history", path]).contains(&id), "{path:?}");
+    }
+    run(&["restore", "D\u{e9}/\u{fc}.txt", &id]);
+    assert_eq!(fs::read_to_string(server.local("De\u{301}/u\u{308}.txt")).unwrap(), "one");
+    assert_eq!(server.names("").iter().filter(|name| name.starts_with('D')).count(), 1);
+}
+
 /// Where the folder is gone too it is made, if that is asked for, and not for a restore that is refused anyway.
 #[test]
 fn a_restore_makes_the_folders_above() {
@@ -629,15 +653,20 @@ fn old_versions_are_let_go() {
 #[test]
 fn an_empty_file_that_was_filled_is_let_go() {
     let mut server = Server::start();
-    for name in ["a.txt", "gone.txt"] {
-        server.put(format!("/{name}")).body("").expect(201);
+    for name in ["a.txt", "gone.txt", "\u{e9}.txt"] {
+        server.put(format!("/{}", percent_encode(name.as_bytes()))).body("").expect(201);
     }
     server.put("/a.txt").body("one").expect(204);
     server.put("/a.txt").body("two").expect(204);
     server.delete("/gone.txt").expect(204);
+    // One that is filled by the other spelling of its name.
+    server.delete("/e%CC%81.txt").expect(204);
+    server.put("/e%CC%81.txt").body("filled").expect(201);
+    server.versions("/%C3%A9.txt").expect([""]);
     server.versions("/a.txt").expect(["one", ""]);
     age(&server, "a.txt", 1);
     age(&server, "gone.txt", 1);
+    age(&server, "\u{e9}.txt", 1);
     server.stop();
     server.start_again();
     eventually(Duration::from_secs(20), "the empty version to be let go", || {
@@ -645,6 +674,7 @@ fn an_empty_file_that_was_filled_is_let_go() {
     });
     server.versions("/a.txt").expect(["one"]);
     server.versions("/gone.txt").expect([""]);
+    server.versions("/e%CC%81.txt").expect([]);
 }
 
 /// What was displaced is looked at once more after a while. However much that is, no file is held open for it.

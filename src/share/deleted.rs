@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crate::model::path::{Name, SharePath};
+use crate::store::commit::LastLink;
 use crate::store::disk::{Cause, Kind};
 
 use super::outcome::{Outcome, Refusal};
@@ -144,7 +145,11 @@ impl Share {
 
     /// What is at a path; a file that is being replaced may be missing for an instant.
     fn kind_of(&self, path: &SharePath) -> Outcome<Option<Kind>> {
-        match self.tree.steadily(path, || self.status_of(path)) {
+        let look = || {
+            let spelled = self.tree.spelled(path, LastLink::Itself)?;
+            self.status_of(&spelled)
+        };
+        match self.tree.steadily(path, look) {
             Ok(status) => Ok(status.map(|status| status.kind)),
             Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => {
                 self.tree.disk().root().map_err(|_| Refusal::ShareGone)?;

@@ -50,7 +50,7 @@ impl Share {
 
     /// A page of the versions of a path and of every one below.
     pub fn versions_below(&self, below: &SharePath, wanted: Wanted<(VersionId, SharePath)>) -> Outcome<Page<KeptAt>> {
-        let Page { items, goes_on } = self.tree.history().versions_below(below, wanted)?;
+        let Page { items, goes_on } = self.tree.history().versions_below(&self.as_made(below), wanted)?;
         let items = items.into_iter().map(|(path, version)| KeptAt { path, version }).collect();
         Ok(Page { items, goes_on })
     }
@@ -113,8 +113,10 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Option<Relocated>> {
         let (from, to) = (self.spelled(&wanted.from)?, self.spelled(&wanted.to)?);
-        let opened = self.tree.history().open(&from, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
-        let (version, status) = match opened {
+        let found = self.tree.history().find(&from, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let Some(found) = found else { return Err(Refusal::NotFound.into()) };
+        let disk = self.tree.disk();
+        let (version, status) = match disk.open(&found.dir(&**disk)?, &found.version.entry)? {
             Opened::File(version, status) => (version, status),
             Opened::Dir(_) => return Ok(None),
             Opened::Nothing | Opened::Link | Opened::Special => return Err(Refusal::NotFound.into()),
@@ -124,7 +126,7 @@ impl Share {
         let staged = self.stage_version(&version, &to, now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let notes = |displaced: Option<VersionId>| {
-            let (of, version, to) = (from.clone().into_owned(), id.clone(), self.as_made(&to).into_owned());
+            let (of, version, to) = (found.path.clone(), id.clone(), self.as_made(&to).into_owned());
             self.let_notes_follow(Following::Gone { from: to.clone(), version: displaced });
             self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: true });
         };
@@ -153,7 +155,7 @@ impl Share {
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);
         let notes = |came: Came| {
-            let (of, version, to) = (path.clone(), found.version.name.id.clone(), path.clone());
+            let (of, version, to) = (found.path.clone(), found.version.name.id.clone(), path.clone());
             let displaced = match came {
                 Came::ToAFreeName => None,
                 Came::InPlaceOf(displaced) => displaced,
@@ -194,7 +196,7 @@ impl Share {
             Seen::Nothing => {
                 let swap = claim.bring_back(found)?;
                 if matches!(swap, Swap::Done(_)) {
-                    let (of, version, to) = (path.clone(), found.version.name.id.clone(), path.clone());
+                    let (of, version, to) = (found.path.clone(), found.version.name.id.clone(), path.clone());
                     self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: false });
                 }
                 Ok((swap, ()))

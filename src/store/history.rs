@@ -12,6 +12,7 @@ mod release;
 mod room;
 mod running;
 mod spare;
+mod spellings;
 mod walk;
 
 use std::collections::{BTreeMap, HashSet};
@@ -31,7 +32,7 @@ use super::staging;
 
 use census::Memory;
 use clock::Clock;
-use layout::{HISTORY, MOUNTS, RUNNING, SWAP, found, in_the_way};
+use layout::{EntryFolder, HISTORY, MOUNTS, RUNNING, SWAP, found, in_the_way};
 use spare::SPARE;
 
 pub use pages::{KeptVersion, Page, Wanted};
@@ -269,16 +270,19 @@ impl History {
     }
 
     fn find_in(&self, area: &str, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
-        let (top, folder) = self.where_entries_lie(area, path)?;
-        let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(None) };
+        let (top, folders) = self.where_all_entries_lie(area, path)?;
         let name = EntryName::settled(id.clone());
         let unsettled = self.unsettled().get(id).map(EntryName::to_name);
-        for entry in [name.to_name(), name.to_lowercase_name()].into_iter().chain(unsettled) {
-            if let Some(status) = self.disk.look(&dir, &entry)?
-                && matches!(status.kind, Kind::File | Kind::Dir)
-            {
-                let version = Version { name, entry, status };
-                return Ok(Some(Found { top, folder, path: path.clone(), version, folders: Room::default() }));
+        let entries: Vec<_> = [name.to_name(), name.to_lowercase_name()].into_iter().chain(unsettled).collect();
+        for EntryFolder { path, folder } in folders {
+            let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { continue };
+            for entry in &entries {
+                if let Some(status) = self.disk.look(&dir, entry)?
+                    && matches!(status.kind, Kind::File | Kind::Dir)
+                {
+                    let version = Version { name, entry: entry.clone(), status };
+                    return Ok(Some(Found { top, folder, path, version, folders: Room::default() }));
+                }
             }
         }
         Ok(None)

@@ -216,7 +216,8 @@ fn in_other_case(name: &Name) -> Option<Name> {
     Name::new(other).ok().filter(|other| other != name)
 }
 
-fn normal_forms(name: &Name) -> impl Iterator<Item = Name> {
+/// The other ways to compose the letters of a name.
+pub(super) fn normal_forms(name: &Name) -> impl Iterator<Item = Name> {
     let text = str::from_utf8(name.as_bytes()).ok().filter(|text| !text.is_ascii());
     let forms = text.map_or(Vec::new(), |text| vec![text.nfc().collect::<String>(), text.nfd().collect()]);
     forms
@@ -228,7 +229,7 @@ fn normal_forms(name: &Name) -> impl Iterator<Item = Name> {
 }
 
 /// What cannot be a name there is nothing there.
-fn look(looked: Result<Option<Status>>) -> Result<Option<Status>> {
+pub(super) fn look(looked: Result<Option<Status>>) -> Result<Option<Status>> {
     match looked {
         Err(error)
             if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes | Cause::LongName) =>

@@ -15,6 +15,7 @@ use super::super::disk::{Cause, DiskError, Full, Kind, Result, Status};
 use super::super::notice::Notice;
 use super::layout::{FileSystem, Top, own_name};
 use super::release::Going;
+use super::spellings::composed;
 use super::walk::{Measured, measure_tree};
 use super::{Found, History};
 
@@ -72,7 +73,7 @@ impl History {
     /// that of a folder or a part of the file system then, and whose anything is makes no difference.
     pub(super) fn census(&self, system: &FileSystem, full: Full) -> Census {
         let mut census = Vec::new();
-        let (mut trees, mut paths) = (HashMap::new(), 0);
+        let (mut trees, mut paths) = (HashMap::new(), HashMap::new());
         for top in &system.tops {
             if let Err(error) = self.count_top(top, full, &mut census, &mut trees, &mut paths) {
                 self.tell_once_of_folder(&top.path, &error);
@@ -95,19 +96,16 @@ impl History {
         full: Full,
         census: &mut Vec<(Found, Kept)>,
         trees: &mut HashMap<Which, Measured>,
-        number: &mut usize,
+        paths: &mut HashMap<Vec<u8>, usize>,
     ) -> Result<()> {
         let owner = match full {
             Full::Quota if self.disk.user() == ROOT => None,
             Full::Disk => None,
             Full::Quota => self.disk.look(&top.dir, &own_name(RESERVED))?.map(|own| own.uid),
         };
-        let mut path = None;
         for found in self.walk_top(self.area(), top)? {
-            if path.as_ref() != Some(&found.path) {
-                path = Some(found.path.clone());
-                *number += 1;
-            }
+            let next = paths.len();
+            let number = *paths.entry(composed(&found.path)).or_insert(next);
             let may_go = match found.version.name.ending {
                 Ending::Upload => true,
                 Ending::Settled => self.keeps(),
@@ -121,7 +119,7 @@ impl History {
                 Ok(Measured { has_one_owner: false, .. }) if owner.is_some() => {}
                 Ok(Measured { room, content, .. }) => {
                     let young_for = self.young_for(&found.version.status);
-                    let kept = Kept { path: *number, since: found.version.name.id.time(), young_for, room, content };
+                    let kept = Kept { path: number, since: found.version.name.id.time(), young_for, room, content };
                     census.push((found, kept));
                 }
                 Err(error) => self.tell_once(&found, &error),

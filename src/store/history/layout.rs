@@ -36,6 +36,12 @@ pub(super) struct Top {
     folder: FolderId,
 }
 
+/// Where the entries of one spelling of a path lie, from the top of its file system.
+pub(super) struct EntryFolder {
+    pub(super) path: SharePath,
+    pub(super) folder: Box<[u8]>,
+}
+
 /// A file system in the share: one room, whatever mounts lead there.
 #[derive(Clone, Debug)]
 pub(super) struct FileSystem {
@@ -163,8 +169,15 @@ impl History {
         Ok(())
     }
 
-    pub(super) fn where_versions_lie(&self, path: &SharePath) -> Result<(Dir, Box<[u8]>)> {
-        self.where_entries_lie(HISTORY, path)
+    /// The top of the mount that `path` lies on, and the folders that are there for its entries: one for each spelling.
+    pub(super) fn where_all_entries_lie(&self, area: &str, path: &SharePath) -> Result<(Dir, Vec<EntryFolder>)> {
+        let (top_path, top) = self.top_of(path, self.mount_of(path)?)?;
+        let spellings = self.spellings(area, (&top_path, &top), path)?.into_iter();
+        let folders = spellings.map(|path| {
+            let folder = self.entries_of(area, relative(&path, &top_path));
+            EntryFolder { path, folder }
+        });
+        Ok((top, folders.collect()))
     }
 
     /// The top of the mount that `path` lies on, and from there the folder for its entries, which may not be there.
@@ -302,7 +315,7 @@ pub(in super::super) fn own_name(text: &str) -> Name {
     Name::new(text.as_bytes()).expect("a plain word")
 }
 
-fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
+pub(super) fn names(joined: &[u8]) -> impl Iterator<Item = Name> + '_ {
     let parts = joined.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     parts.map(|part| Name::new(part).expect("a part of a path that is clean"))
 }

@@ -10,7 +10,7 @@ use crate::model::version::{EntryName, VersionId};
 
 use super::super::disk::{Dir, Kind, Result, Status};
 use super::History;
-use super::layout::{HISTORY, found, relative};
+use super::layout::{EntryFolder, HISTORY, found, relative};
 
 /// A version that is kept, in short.
 #[derive(Clone, Debug)]
@@ -89,13 +89,18 @@ impl History {
     ) -> Result<Page<KeptVersion>> {
         let nothing = Page { items: Vec::new(), goes_on: false };
         let mut newest = Newest::new(wanted);
-        let (top, folder) = self.where_versions_lie(path)?;
-        let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { return Ok(nothing) };
-        let listed = self.each_version(&dir, &mut |id, status| {
-            newest.take(id, status);
-            go_on()
-        })?;
-        Ok(if listed.is_break() { nothing } else { newest.page(KeptVersion::new) })
+        let (top, folders) = self.where_all_entries_lie(HISTORY, path)?;
+        for EntryFolder { folder, .. } in folders {
+            let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { continue };
+            let listed = self.each_version(&dir, &mut |id, status| {
+                newest.take(id, status);
+                go_on()
+            })?;
+            if listed.is_break() {
+                return Ok(nothing);
+            }
+        }
+        Ok(newest.page(KeptVersion::new))
     }
 
     /// The newest versions of all paths below one, the newest first; where two were displaced in one instant their paths decide.
@@ -154,17 +159,27 @@ impl History {
             below.ok().and_then(|below| below.names().next()).into_iter().for_each(&mut take);
         }
         let holds = tops.iter().filter(|top| folder.is_within(&top.path)).max_by_key(|top| top.path.as_bytes().len());
-        if let Some(top) = holds
-            && let Some(dir) =
-                found(self.disk.open_dir(&top.dir, &self.folder_of(HISTORY, relative(folder, &top.path))))?
-        {
-            self.disk.list(&dir, &mut |entry| {
+        let mut dirs = Vec::new();
+        if let Some(top) = holds {
+            for spelled in self.spellings(HISTORY, (&top.path, &top.dir), folder)? {
+                let place = self.folder_of(HISTORY, relative(&spelled, &top.path));
+                dirs.extend(found(self.disk.open_dir(&top.dir, &place))?);
+            }
+        }
+        let mut looked = Ok(());
+        for dir in &dirs {
+            self.disk.list(dir, &mut |entry| {
                 if entry.status.kind == Kind::Dir {
-                    take(entry.name);
+                    match self.is_first_spelling(&dirs, &entry.name, &entry.status) {
+                        Ok(true) => take(entry.name),
+                        Ok(false) => {}
+                        Err(error) => looked = Err(error),
+                    }
                 }
-                ControlFlow::Continue(())
+                if looked.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
         }
+        looked?;
         page.items.extend(first);
         Ok(page)
     }

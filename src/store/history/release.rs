@@ -11,6 +11,7 @@ use crate::model::version::{Ending, EntryName};
 
 use super::super::disk::{Cause, Dir, DiskError, File, Full, Kind, Leased, Opened, Result, Status};
 use super::super::naming;
+use super::super::spelling::{LastLink, spelled};
 use super::census::Census;
 use super::layout::FileSystem;
 use super::walk::{measure_tree, remove_folders};
@@ -86,7 +87,10 @@ impl History {
     fn was_only_begun(&self, found: &Found) -> bool {
         let status = &found.version.status;
         status.kind == Kind::File && status.stamp.size == 0 && {
-            let there = self.disk.root().and_then(|root| self.disk.look_path(&root, found.path.as_bytes()));
+            let there = self.disk.root().and_then(|root| {
+                let path = spelled(&*self.disk, &root, &found.path, LastLink::Itself, || self.own_folder_ids())?;
+                self.disk.look_path(&root, path.as_bytes())
+            });
             matches!(there, Ok(Some(Status { kind: Kind::File, .. })))
         }
     }

@@ -31,7 +31,9 @@ impl History {
     ) -> Result<()> {
         for top in self.tops()? {
             if below.is_within(&top.path) {
-                self.each_place_of(area, &top, below, each)?;
+                for below in self.spellings(area, (&top.path, &top.dir), below)? {
+                    self.each_place_of(area, &top, &below, each)?;
+                }
             } else if top.path.is_within(below) {
                 self.each_place_of(area, &top, &top.path, each)?;
             }
