@@ -392,6 +392,18 @@ fn a_lock_is_given_back_by_its_token() {
     server.request("UNLOCK", "/d/a.txt").header("Lock-Token", &token).expect(204);
 }
 
+/// However many locks are in the way, the answer names a bounded number of them: one is enough to know.
+#[test]
+fn not_every_lock_in_the_way_is_named() {
+    let server = Server::start();
+    server.mkcol("/folder/").expect(201);
+    for number in 0..120 {
+        server.locked(&format!("/folder/{number}"), "0");
+    }
+    let answer = server.delete("/folder/").expect(423);
+    assert_eq!(answer.text().matches(":href>").count(), 2 * 100, "{answer}");
+}
+
 /// 11.4.11, 10.2.3, 10.4.14: a lock ends where what it was taken on goes, and does not travel.
 #[test]
 fn locks_end_with_their_root() {

@@ -34,8 +34,11 @@ use super::xml::write::{Condition, Multistatus, Response};
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
 
-/// How many folders may wait to be read when everything below one is asked for.
-const WAITING_MAX: usize = 100_000;
+/// How much the paths of the folders may take that wait to be read when everything below one is asked for, in bytes.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// What one of them takes besides, in bytes.
+const WAITING_ONE: usize = 64;
 
 /// Answers PROPFIND.
 pub(super) async fn propfind(
@@ -169,11 +172,12 @@ impl Question {
             answer.finish(output);
             return Ok(());
         }
-        let mut waiting = vec![self.path.clone()];
+        let (mut waiting, mut waiting_bytes) = (vec![self.path.clone()], 0);
         let mut entered = HashSet::new();
         let (mut told, mut is_cut_short) = (0, false);
         while let Some(folder) = waiting.pop() {
             let mut stop = None;
+            waiting_bytes -= weight(&folder).min(waiting_bytes);
             let mut href = folder.to_collection_url();
             let place = href.len();
             let kept_at = share.place_of(&folder);
@@ -182,12 +186,14 @@ impl Question {
                 // A folder that links lead to is entered by one of them: they may go in a circle.
                 let mut is_new = || member.linked.is_none_or(|folder| entered.insert(folder));
                 if self.reach == Depth::Infinity && is_collection && is_new() {
-                    if waiting.len() == WAITING_MAX {
+                    let folder = folder.join(&member.name);
+                    waiting_bytes += weight(&folder);
+                    if waiting_bytes > WAITING_BYTES_MAX {
                         // An answer that leaves folders out must not look whole.
                         stop = Some(Refusal::Overloaded.into());
                         return ControlFlow::Break(());
                     }
-                    waiting.push(folder.join(&member.name));
+                    waiting.push(folder);
                 }
                 href.truncate(place);
                 href.extend(member.name.to_url());
@@ -220,6 +226,10 @@ impl Question {
         answer.finish(output);
         Ok(())
     }
+}
+
+fn weight(folder: &SharePath) -> usize {
+    WAITING_ONE + folder.as_bytes().len()
 }
 
 /// An answer while it is written.

@@ -27,6 +27,9 @@ use super::write::{Dating, Storing, current};
 /// refresh may be granted twice as long as the grant before it. Some builds of Office never refresh theirs, so it is no shorter.
 const FIRST_GRANT_MAX: Duration = Duration::from_secs(1800);
 
+/// How many locked things an answer names: who asks needs one, and each has to be looked for on the disk.
+const ROOTS_TOLD_MAX: usize = 100;
+
 /// How often LOCK tries again when what it is for comes or goes meanwhile.
 const TRIES_MAX: usize = 4;
 
@@ -490,15 +493,20 @@ impl Share {
     }
 
     fn roots(&self, locks: &[Arc<Lock>]) -> Vec<LockRoot> {
-        let mut roots: Vec<_> = locks.iter().map(|lock| self.root_of(lock)).collect();
+        let mut roots: Vec<&SharePath> = locks.iter().map(|lock| &lock.root).collect();
         roots.dedup();
-        roots
+        let told = roots.into_iter().take(ROOTS_TOLD_MAX);
+        told.map(|root| self.root_at(root)).collect()
     }
 
     /// The root of a lock, for an answer.
     pub fn root_of(&self, lock: &Lock) -> LockRoot {
-        let there = self.status_of(&lock.root).ok().flatten();
-        LockRoot { path: lock.root.clone(), is_collection: there.is_some_and(|status| status.kind == Kind::Dir) }
+        self.root_at(&lock.root)
+    }
+
+    fn root_at(&self, root: &SharePath) -> LockRoot {
+        let there = self.status_of(root).ok().flatten();
+        LockRoot { path: root.clone(), is_collection: there.is_some_and(|status| status.kind == Kind::Dir) }
     }
 
     /// Changes a lock, and notes what has become of it before anybody else changes it: a lock that was given back is not noted after that.
