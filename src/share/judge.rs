@@ -72,6 +72,8 @@ impl Deed {
                 Some(Refusal::BadName)
             }
             (Self::MakeCollection | Self::BringBack, Seen::Nothing) => None,
+            (Self::MakeCollection, Seen::Link) => Some(Refusal::NotAllowed(Forbidden::Link)),
+            (Self::MakeCollection, Seen::Special) => Some(Refusal::NotAllowed(Forbidden::Special)),
             (Self::MakeCollection, seen) => {
                 Some(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) })
             }

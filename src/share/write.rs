@@ -436,12 +436,8 @@ impl Share {
         }
         let path = &*self.spelled(path)?;
         self.look_until_done(path, precondition, deed, now, |claim, seen| {
-            match seen {
-                Seen::Nothing => {}
-                Seen::File(_) | Seen::Busy(_) => return Err(Refusal::Exists { is_collection: false }.into()),
-                Seen::Collection(_) => return Err(Refusal::Exists { is_collection: true }.into()),
-                Seen::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),
-                Seen::Special => return Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            if !matches!(seen, Seen::Nothing) {
+                return Err(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) }.into());
             }
             // What is to be noted comes first: if it cannot be, nothing is made (RFC 5689 §3).
             if !amendments.is_empty() {

@@ -282,7 +282,7 @@ impl Connection {
     /// Whether the server closes the connection within this time, having sent nothing more.
     pub fn is_closed_within(&mut self, limit: Duration) -> bool {
         let _ = self.stream.set_read_timeout(Some(limit));
-        let closed = match self.stream.read(&mut [0; 1]) {
+        let closed = match read(&mut self.stream, &mut [0; 1]) {
             Ok(0) => true,
             Ok(_) => false,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
@@ -409,12 +409,22 @@ impl Connection {
 
     fn fill(&mut self) -> io::Result<()> {
         let mut bytes = [0; 64 * 1024];
-        match self.stream.read(&mut bytes)? {
+        match read(&mut self.stream, &mut bytes)? {
             0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
             count => {
                 self.read.extend_from_slice(&bytes[..count]);
                 Ok(())
             }
+        }
+    }
+}
+
+/// A read that is interrupted is none: a process that was stopped for a moment goes on.
+fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }
