@@ -53,7 +53,8 @@ pub(super) async fn judge_states(verbs: &Verbs, head: &RequestHead, asked: &Aske
     if !head.headers.contains_key("if") {
         return Ok(());
     }
-    let (path, precondition) = (asked.path.clone(), precondition(head, asked)?);
+    let (path, precondition) = (asked.path.clone(), precondition(head, asked)?.of_states_alone());
+    verbs.have_hashed(&path, None, &precondition).await?;
     verbs.ask(move |share| share.judge_states(&path, &precondition, now())).await
 }
 

@@ -153,6 +153,7 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
 
 async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
     let Plan { path, precondition, announced, make_parents, .. } = plan(verbs, head, asked)?;
+    verbs.have_hashed(&path, None, &precondition.of_states_alone()).await?;
     verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await
 }
 
@@ -299,6 +300,7 @@ async fn put_large(
     let verbs = source.verbs;
     let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
     let make_parents = plan.make_parents;
+    verbs.have_hashed(&path, None, &precondition.of_states_alone()).await?;
     verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await?;
     let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
     if held.is_none() {

@@ -79,6 +79,7 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
     let wanted = relocate::wanted(head, asked)?;
     let to = wanted.to.clone();
     let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
+    verbs.have_hashed(&to, None, &precondition.for_the_target(wanted.may_replace)).await?;
     let copied = verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await;
     match attempt.ends(copied).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),

@@ -189,6 +189,11 @@ impl Precondition {
         Self { states, submitted, only_creates: !may_replace, ..Self::default() }
     }
 
+    /// `If` alone, without the locks that were submitted by it.
+    pub fn of_states_alone(&self) -> Self {
+        Self { states: self.states.clone(), ..Self::default() }
+    }
+
     /// What a request demands that only reads: `If-Match` and `If`. `If-None-Match` at most spares it an answer.
     pub fn that_must_match(&self) -> Self {
         Self { if_none_match: None, ..self.clone() }

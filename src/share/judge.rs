@@ -25,6 +25,9 @@ use super::write::{A_NAME, current};
 /// How often a change looks again before it gives up.
 pub(super) const LOOKS_MAX: usize = 16;
 
+/// How often large files are hashed for one change, which keep changing meanwhile.
+pub(super) const HASHINGS_MAX: usize = 3;
+
 /// What kind of change is to be made, as far as judging it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
@@ -186,8 +189,7 @@ impl Share {
         deed: Deed,
         now: Timestamp,
     ) -> Outcome<Looked<'a>> {
-        let mut hashed_outside = false;
-        loop {
+        for _ in 0..=HASHINGS_MAX {
             let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
             let Some(mut claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let seen = claim.look()?;
@@ -204,7 +206,7 @@ impl Share {
                 judge_mounts(&claim, &seen)?;
             }
             let under_way = self.locks.begin_change();
-            match self.judge(&claim.site().path, seen, precondition, deed, hashed_outside, now)? {
+            match self.judge(&claim.site().path, seen, precondition, deed, now)? {
                 Judged::Go(seen, inside) => {
                     claim.goes_only_with(inside);
                     return Ok(Looked { claim, seen, _under_way: under_way });
@@ -212,10 +214,10 @@ impl Share {
                 Judged::HashFirst(files) => {
                     drop((under_way, claim));
                     files.iter().try_for_each(|file| self.read_hashed(file, now).map(drop))?;
-                    hashed_outside = true;
                 }
             }
         }
+        Err(Refusal::ChangedMeanwhile.into())
     }
 
     /// Judges what a look found. A file that a program is writing is refused before the headers are, since waiting may help.
@@ -225,23 +227,21 @@ impl Share {
         seen: Seen,
         precondition: &Precondition,
         deed: Deed,
-        hashed_outside: bool,
         now: Timestamp,
     ) -> Outcome<Judged> {
+        let elsewhere = self.places_to_be_hashed(&[path], precondition, now)?;
+        if !elsewhere.is_empty() {
+            return Ok(Judged::HashFirst(elsewhere));
+        }
         let mut identity = None;
         match &seen {
             Seen::File(file) => {
-                let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
-                let large = file.status.stamp.size > self.settings.tag_threshold;
-                let effort = match (asks, large && !hashed_outside) {
-                    (false, _) => Effort::Recall,
-                    (true, true) => Effort::HashSmall,
-                    (true, false) => Effort::Hash,
-                };
-                let known = self.identify_seen(path, file, effort, now)?;
-                if asks && known.hash.is_none() && !hashed_outside && file.is_quiet() {
+                let asks = self.asks_for_content_at(path, precondition, now);
+                if asks && file.is_quiet() && self.is_to_be_hashed(path, &file.status.stamp, now) {
                     return Ok(Judged::HashFirst(vec![path.clone()]));
                 }
+                let effort = if asks { Effort::Hash } else { Effort::Recall };
+                let known = self.identify_seen(path, file, effort, now)?;
                 self.decide(path, precondition, Some(&known), deed, now)?;
                 identity = Some(known);
             }
@@ -262,7 +262,7 @@ impl Share {
         let mut inside = Vec::new();
         if deed.displaces() {
             match &seen {
-                Seen::Collection(_) => match self.judge_pins_inside(path, precondition, hashed_outside, now)? {
+                Seen::Collection(_) => match self.judge_pins_inside(path, precondition, now)? {
                     Pinned::AsTheyWere(files) => inside = files,
                     Pinned::Unhashed(files) => return Ok(Judged::HashFirst(files)),
                 },
@@ -340,6 +340,15 @@ impl Share {
         may_replace: bool,
         now: Timestamp,
     ) -> Outcome<Vec<Inside>> {
+        // What has changed since it was hashed is hashed outside the mutexes again.
+        let mut has_to_be_hashed = !self.places_to_be_hashed(&[from, to], precondition, now)?.is_empty();
+        for (path, seen) in [(from, source), (to, target)] {
+            has_to_be_hashed |= matches!(seen, Seen::File(file) if self.asks_for_content_at(path, precondition, now)
+                && file.is_quiet() && self.is_to_be_hashed(path, &file.status.stamp, now));
+        }
+        if has_to_be_hashed {
+            return Err(Refusal::ChangedMeanwhile.into());
+        }
         let known_source = self.identify_for(from, source, precondition, now)?;
         let known_target = self.identify_for(to, target, precondition, now)?;
         let by_source = there(source, known_source.as_ref());
@@ -380,7 +389,7 @@ impl Share {
         let mut inside = Vec::new();
         for (path, seen, known) in [(from, source, &known_source), (to, target, &known_target)] {
             inside = match seen {
-                Seen::Collection(_) => self.judge_pins_inside(path, precondition, true, now)?.into_files()?,
+                Seen::Collection(_) => self.judge_pins_inside(path, precondition, now)?.into_files()?,
                 _ => self.judge_pins(path, precondition, known.as_ref(), now).map(|()| Vec::new())?,
             };
         }
@@ -389,9 +398,10 @@ impl Share {
 
     /// Hashes the large files whose content a MOVE asks for before any mutex is taken: what is remembered of them then is enough under it.
     pub(super) fn hash_beforehand(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) {
-        let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
-        let itself = if asks { vec![path.clone()] } else { Vec::new() };
-        for file in itself.into_iter().chain(self.pinned_contents_inside(path, precondition, now)) {
+        let itself = if self.asks_for_content_at(path, precondition, now) { vec![path.clone()] } else { Vec::new() };
+        let inside = self.pinned_contents_inside(path, precondition, now);
+        let elsewhere = self.places_to_be_hashed(&[path], precondition, now).unwrap_or_default();
+        for file in itself.into_iter().chain(inside).chain(elsewhere) {
             // Whatever is wrong with it is told by the look.
             let _ = self.read_hashed(&file, now);
         }
@@ -406,9 +416,54 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Option<Identity>> {
         let Seen::File(file) = seen else { return Ok(None) };
-        let asks = precondition.asks_for_content() || self.pins_ask_for_content(path, precondition, now);
+        let asks = self.asks_for_content_at(path, precondition, now);
         let effort = if asks { Effort::Hash } else { Effort::HashSmall };
         Ok(Some(self.identify_seen(path, file, effort, now)?))
+    }
+
+    /// Whether the content of what is at a path has to be known to judge the headers and the locks.
+    fn asks_for_content_at(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
+        let is_it = |place: &&SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
+        let by_states = |states: &States| {
+            let places = states.lists.paths(&states.asked);
+            places.into_iter().filter(is_it).any(|place| states.lists.asks_for_content(&states.asked, place))
+        };
+        precondition.asks_for_content()
+            || precondition.states().is_some_and(by_states)
+            || self.pins_ask_for_content(path, precondition, now)
+    }
+
+    /// Whether a large file still has to be hashed before its content is known, for which no mutex is held. What was hashed in the very state that
+    /// it is in, and cannot be told from another that the same second may bring, is never known any better.
+    pub(super) fn is_to_be_hashed(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) -> bool {
+        let was_hashed = || self.index.recall_unsettled(stamp).is_some_and(|known| known.hash.is_some());
+        self.is_large(stamp) && self.recall(path, stamp, Effort::Hash, now).is_none() && !was_hashed()
+    }
+
+    /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed.
+    fn places_to_be_hashed(
+        &self,
+        held: &[&SharePath],
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Vec<SharePath>> {
+        let Some(states) = precondition.states() else { return Ok(Vec::new()) };
+        let disk = self.tree.disk();
+        let mut places = Vec::new();
+        for place in states.lists.paths(&states.asked) {
+            let spelled = self.spelled_to_read(place)?;
+            if held.contains(&&*spelled) || !states.lists.asks_for_content(&states.asked, place) {
+                continue;
+            }
+            let opened = self.tree.steadily_beside(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
+            // Whatever is wrong with it is told when it is judged.
+            if let Ok(Opened::File(_, status)) = opened
+                && self.is_to_be_hashed(&spelled, &status.stamp, now)
+            {
+                places.push(spelled.into_owned());
+            }
+        }
+        Ok(places)
     }
 
     /// Judges the conditional headers where nothing is there.

@@ -76,7 +76,7 @@ pub struct Taken {
 }
 
 impl Pinned {
-    /// The files, where large ones may be hashed while they are judged: one that is not known even so lets nothing go.
+    /// The files, where large ones were hashed before: one that is not known even so lets nothing go.
     pub(super) fn into_files(self) -> Outcome<Vec<Inside>> {
         match self {
             Self::AsTheyWere(files) => Ok(files),
@@ -235,12 +235,11 @@ impl Share {
     }
 
     /// Judges whether a folder that is to go is one, as far as the submitted locks know, and every file in it the version that they were taken
-    /// on. Large files are hashed if `may_hash`.
+    /// on. No large file is hashed.
     pub(super) fn judge_pins_inside(
         &self,
         path: &SharePath,
         precondition: &Precondition,
-        may_hash: bool,
         now: Timestamp,
     ) -> Outcome<Pinned> {
         let changed = |of, current| Refusal::PreconditionFailed { header: Header::LockToken, of, current };
@@ -250,15 +249,13 @@ impl Share {
         let (mut files, mut unhashed) = (Vec::new(), Vec::new());
         for (at, pin) in self.pins_inside(path, precondition, now) {
             let asks = matches!(pin.form(), TagForm::Content(_));
-            let effort = match (asks, may_hash) {
-                (false, _) => Effort::Recall,
-                (true, false) => Effort::HashSmall,
-                (true, true) => Effort::Hash,
-            };
+            let effort = if asks { Effort::HashSmall } else { Effort::Recall };
             let known = self.identify_inside(&at, effort, now)?;
             match known {
                 Some(known) if known.is_busy => return Err(Refusal::OpenForWriting.into()),
-                Some(known) if asks && !may_hash && known.hash.is_none() => unhashed.push(at),
+                Some(known) if asks && known.hash.is_none() && self.is_to_be_hashed(&at, &known.stamp, now) => {
+                    unhashed.push(at);
+                }
                 Some(known) if known.validators.strongly_match(&pin) => {
                     files.push(Inside { path: at, stamp: known.stamp });
                 }

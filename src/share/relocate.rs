@@ -15,7 +15,7 @@ use crate::store::properties::{Extent, Following};
 
 use super::Share;
 use super::identity::shown;
-use super::judge::{Deed, LOOKS_MAX, judge_mounts};
+use super::judge::{Deed, HASHINGS_MAX, LOOKS_MAX, judge_mounts};
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 use super::write::{A_NAME, Dating, surprise};
 
@@ -62,7 +62,7 @@ impl Share {
         self.hash_beforehand(&to, precondition, now);
         // Made only where a rename cannot do it: from one file system to another.
         let mut copy = None;
-        let mut made_room = false;
+        let (mut made_room, mut hashings) = (false, 0);
         for _ in 0..LOOKS_MAX {
             let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
             let Some(mut pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
@@ -78,7 +78,15 @@ impl Share {
                 judge_mounts(claim, seen)?;
             }
             let _under_way = self.locks.begin_change();
-            let inside = self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now)?;
+            let judged = self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now);
+            if hashings < HASHINGS_MAX && judged.as_ref().is_err_and(|stop| stop.is(Refusal::ChangedMeanwhile)) {
+                drop((_under_way, source, target, pair));
+                hashings += 1;
+                self.hash_beforehand(&from, precondition, now);
+                self.hash_beforehand(&to, precondition, now);
+                continue;
+            }
+            let inside = judged?;
             pair.target_goes_only_with(inside);
             // Where that cannot be known now, the notes follow later, however many they are.
             if !self.properties.have_room_for_move(&from, &to).unwrap_or(true) {
