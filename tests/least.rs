@@ -2,6 +2,7 @@
 //! deleted, brought back and found whole after a kill, and the start-up lines say what is not promised. It takes root to mount them.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::harness::client::tag_of;
 use crate::harness::disk_images::{Bound, DiskImage, FuseDisk};
@@ -95,6 +96,35 @@ fn links_are_enough_for_tier_c() {
     let server = Server::on(mounted.path());
     assert!(server.greeting().contains("Tier C"), "{}", server.greeting());
     goes_through_its_life(server, true);
+}
+
+/// A file over the threshold has the tag of its upload for all its life, and a write that names it goes through, also while its stamp is not
+/// settled.
+#[test]
+fn a_large_upload_keeps_its_tag_on_every_disk() {
+    const TEST: &str = "a_large_upload_keeps_its_tag_on_every_disk";
+    let disks = [FuseDisk::bindfs(), FuseDisk::exfat()].into_iter();
+    for disk in disks.filter_map(|disk| disk.map_err(|why| left_out(TEST, &why)).ok()) {
+        let server = Server::on(disk.path());
+        let large = |letter: u8| vec![letter; 9 << 20];
+        let keeps = |path: &str, tag: &str| {
+            for pause in [0, 0, 1100, 1100, 1100] {
+                std::thread::sleep(Duration::from_millis(pause));
+                assert_eq!(server.head(path).expect(200).tag(), tag, "{path} on tier {}", server.greeting());
+                assert_eq!(server.get(path).expect(200).tag(), tag);
+            }
+            assert_eq!(server.properties(path, "<D:getetag/>").value("D:getetag"), tag);
+        };
+        let first = server.put("/large").body(large(b'1')).expect(201).tag();
+        keeps("/large", &first);
+        let second = server.put("/large").if_match(&first).body(large(b'2')).expect(204).tag();
+        server.copying("/large", "/copy").if_match(&second).expect(201);
+        assert_eq!(server.head("/copy").expect(200).tag(), second);
+        server.moving("/copy", "/moved").if_match(&second).expect(201);
+        keeps("/moved", &second);
+        keeps("/large", &second);
+        server.delete("/large").if_match(&second).expect(204);
+    }
 }
 
 #[test]

@@ -231,7 +231,7 @@ impl Share {
         if let Some(known) = self.recall(path, stamp, effort, now) {
             return Ok(known);
         }
-        let before = self.index.recall_unsettled(stamp);
+        let before = self.index.recall_unsettled(stamp).or_else(|| self.index.recall_unconfirmed(stamp));
         let is_to_be_confirmed = before.is_some_and(|before| !before.is_settled);
         let is_large = stamp.size > self.settings.tag_threshold;
         if is_large && effort != Effort::Recall {

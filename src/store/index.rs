@@ -251,6 +251,15 @@ impl Index {
         (remembered.stamp == *stamp).then_some(remembered)
     }
 
+    /// What is remembered of a file whose ctime alone has moved since, as long as that is to be confirmed anyway: its content tells whether it
+    /// is the same version. Through FUSE the ctime of an upload moves once more when its own name goes at last, after it was answered.
+    pub fn recall_unconfirmed(&self, stamp: &Stamp) -> Option<Remembered> {
+        let inode = stamp.id.inode;
+        let remembered = self.recall_or(inode, || self.load(inode).ok().flatten())?;
+        let is_to_be_confirmed = !remembered.is_settled && remembered.hash.is_some();
+        (is_to_be_confirmed && remembered.stamp.same_content_as(stamp)).then_some(remembered)
+    }
+
     /// What is in memory of a file, or else what is loaded; that is kept in memory, unless the file was remembered or forgotten meanwhile.
     fn recall_or(&self, inode: u64, load: impl FnOnce() -> Option<Remembered>) -> Option<Remembered> {
         self.memory.get_or_insert_with(&inode, || load().ok_or(())).ok()
