@@ -210,7 +210,7 @@ fn a_refusal_is_held_against_one_client() {
     };
     for other in &others {
         disk.place("f", "theirs");
-        share.not_stored(one.clone(), &path, disk.now());
+        share.not_stored(one.clone(), &path, false, disk.now());
         let kept = delete(&one, disk.now());
         assert!(matches!(kept, Err(Stop::Refusal(Refusal::RefusedLately { .. }))), "{kept:?}");
         delete(other, disk.now()).unwrap();

@@ -158,6 +158,8 @@ struct Model {
     locks: Vec<ModelLock>,
     /// Where something could not be stored, other than for a condition of its client's own, and nothing was stored since.
     refused: BTreeSet<String>,
+    /// Those of them where a request with `If` was refused.
+    refused_to_holders: BTreeSet<String>,
     /// What was replaced or removed, by its path.
     replaced: BTreeSet<(String, String)>,
     next: usize,
@@ -307,7 +309,7 @@ impl Model {
                 let holds =
                     self.headers_hold(PATHS[*at], conditions) && self.states_hold(PATHS[*at], &conditions.states);
                 let status = self.put(PATHS[*at], conditions, &submitted);
-                self.ended(PATHS[*at], status, holds)
+                self.ended(PATHS[*at], status, holds, conditions)
             }
             Op::Delete(at, depth) => self.delete(PATHS[*at], *depth, conditions, &submitted),
             Op::MakeCollection(at) => {
@@ -330,13 +332,13 @@ impl Model {
             Op::Copy { from, to, overwrite, deep } => {
                 let holds = self.lets_come(PATHS[*from], PATHS[*to], *overwrite, conditions);
                 let status = self.relocate(PATHS[*from], PATHS[*to], *overwrite, *deep, false, conditions, &submitted);
-                self.ended(PATHS[*to], status, holds)
+                self.ended(PATHS[*to], status, holds, conditions)
             }
             Op::Move { from, to, overwrite } => {
                 let holds = self.lets_come(PATHS[*from], PATHS[*to], *overwrite, conditions);
                 let for_source = self.source_stays(PATHS[*from], &submitted);
                 let status = self.relocate(PATHS[*from], PATHS[*to], *overwrite, true, true, conditions, &submitted);
-                if for_source == Some(status) { status } else { self.ended(PATHS[*to], status, holds) }
+                if for_source == Some(status) { status } else { self.ended(PATHS[*to], status, holds, conditions) }
             }
             Op::Patch(at, name, set) => {
                 let path = PATHS[*at];
@@ -388,11 +390,15 @@ impl Model {
     }
 
     /// Remembers how an attempt to store something ended. A 404 is one for its source. A 412 for a condition that did not hold is nobody's failure.
-    fn ended(&mut self, path: &str, status: u16, conditions_held: bool) -> u16 {
+    fn ended(&mut self, path: &str, status: u16, conditions_held: bool, conditions: &Conditions) -> u16 {
         if status < 400 {
             self.refused.remove(path);
+            self.refused_to_holders.remove(path);
         } else if status != 404 && (status != 412 || conditions_held) {
             self.refused.insert(path.to_owned());
+            if !matches!(conditions.states, States::None) {
+                self.refused_to_holders.insert(path.to_owned());
+            }
         }
         status
     }
@@ -453,7 +459,10 @@ impl Model {
     fn keeps(&self, path: &str, conditions: &Conditions, submitted: &BTreeSet<usize>) -> bool {
         let is_pinned = || self.submitted_on(path, submitted).iter().any(|lock| self.locks[*lock].pin.is_some());
         let is_file = matches!(self.tree.get(path), Some(Node::File(_)));
-        self.refused.contains(path) && is_file && !names_a_tag(path, conditions) && !is_pinned()
+        self.refused.contains(path)
+            && is_file
+            && !names_a_tag(path, conditions)
+            && (self.refused_to_holders.contains(path) || !is_pinned())
     }
 
     #[allow(clippy::too_many_arguments, reason = "a request has as many parts")]

@@ -1082,7 +1082,7 @@ fn a_clock_that_is_set_back_puts_nothing_off() {
     assert_eq!(texts, [b"his work"]);
     disk.place("b", "stands here");
     let delete = |now| share.delete(&share_path("b"), &Precondition::default(), now);
-    share.not_stored(Client::default(), &share_path("b"), now);
+    share.not_stored(Client::default(), &share_path("b"), false, now);
     assert!(delete(now).is_err());
     assert!(delete(set_back).is_ok());
 }

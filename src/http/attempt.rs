@@ -28,6 +28,7 @@ pub(super) struct Attempt {
     client: Client,
     path: SharePath,
     source: Option<SharePath>,
+    by_a_holder: bool,
     knows_conditions: bool,
     is_over: bool,
 }
@@ -42,6 +43,7 @@ impl Attempt {
             client: client(head),
             path: path.clone(),
             source: None,
+            by_a_holder: head.headers.contains_key("if"),
             knows_conditions: !deletes_anyway,
             is_over: false,
         }
@@ -73,11 +75,12 @@ impl Attempt {
         if std::mem::replace(&mut self.is_over, true) {
             return None;
         }
-        self.share.not_stored_as_asked(self.client.clone(), &self.path, now());
+        self.share.not_stored_as_asked(self.client.clone(), &self.path, self.by_a_holder, now());
         let (share, client, path) = (Arc::clone(&self.share), self.client.clone(), self.path.clone());
+        let by_a_holder = self.by_a_holder;
         // Where there is no runtime any more the server is ending, and nobody will be served.
         let runtime = Handle::try_current().ok()?;
-        Some(runtime.spawn_blocking(move || share.not_stored(client, &path, now())))
+        Some(runtime.spawn_blocking(move || share.not_stored(client, &path, by_a_holder, now())))
     }
 }
 

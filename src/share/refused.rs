@@ -24,32 +24,41 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How many refusals are remembered at once. Beyond that the oldest go.
 const REMEMBERED_MAX: usize = 10_000;
 
+/// One thing that was refused, or several.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    until: Timestamp,
+    /// Whether any of the requests came with `If`, in which a lock's holder submits its token.
+    by_a_holder: bool,
+}
+
 /// What was refused lately, to whom, and until when that is remembered.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    until: Mutex<HashMap<(Client, SharePath), Timestamp>>,
+    until: Mutex<HashMap<(Client, SharePath), Remembered>>,
 }
 
 impl Refused {
-    /// Whether a removal by this client has to wait, or name what it removes.
-    fn holds(&self, client: &Client, path: &SharePath, now: Timestamp) -> bool {
+    /// What this client was refused, for which its removals wait, or name what they remove.
+    fn find(&self, client: &Client, path: &SharePath, now: Timestamp) -> Option<Remembered> {
         let key = (client.clone(), path.clone());
         // What is remembered until later than anything would be now was so before the clock was set back.
-        let lasts = |until: &Timestamp| *until > now && *until <= now.plus(REMEMBERED * 2);
-        self.lock().get(&key).is_some_and(lasts)
+        let lasts = |it: &Remembered| it.until > now && it.until <= now.plus(REMEMBERED * 2);
+        self.lock().get(&key).copied().filter(lasts)
     }
 
-    fn remember(&self, client: Client, path: SharePath, now: Timestamp) {
+    fn remember(&self, client: Client, path: SharePath, by_a_holder: bool, now: Timestamp) {
+        let by_a_holder = by_a_holder || self.find(&client, &path, now).is_some_and(|it| it.by_a_holder);
         let mut until = self.lock();
         if until.len() >= REMEMBERED_MAX {
-            until.retain(|_, until| *until > now);
+            until.retain(|_, it| it.until > now);
         }
         if until.len() >= REMEMBERED_MAX
-            && let Some(oldest) = until.iter().min_by_key(|(_, until)| **until).map(|(key, _)| key.clone())
+            && let Some(oldest) = until.iter().min_by_key(|(_, it)| it.until).map(|(key, _)| key.clone())
         {
             until.remove(&oldest);
         }
-        until.insert((client, path), now.plus(REMEMBERED));
+        until.insert((client, path), Remembered { until: now.plus(REMEMBERED), by_a_holder });
     }
 
     fn forget(&self, client: Client, path: &SharePath) {
@@ -57,24 +66,25 @@ impl Refused {
     }
 
     /// The map is whole whatever thread panicked beside it.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Client, SharePath), Timestamp>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Client, SharePath), Remembered>> {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Share {
-    /// Takes note that a client could not store something at a path, for whatever reason.
-    pub fn not_stored(&self, client: Client, path: &SharePath, now: Timestamp) {
+    /// Takes note that a client could not store something at a path, for whatever reason; and whether it may have been a lock's holder.
+    pub fn not_stored(&self, client: Client, path: &SharePath, by_a_holder: bool, now: Timestamp) {
         let Ok(path) = self.spelled(path) else { return };
-        self.refused.remember(client, path.into_owned(), now);
+        self.refused.remember(client, path.into_owned(), by_a_holder, now);
     }
 
     /// As [`Share::not_stored`], without a look at the disk: at the path as it was asked for.
-    pub fn not_stored_as_asked(&self, client: Client, path: &SharePath, now: Timestamp) {
-        self.refused.remember(client, path.clone(), now);
+    pub fn not_stored_as_asked(&self, client: Client, path: &SharePath, by_a_holder: bool, now: Timestamp) {
+        self.refused.remember(client, path.clone(), by_a_holder, now);
     }
 
-    /// Judges the removal of a file.
+    /// Judges the removal of a file. The token of a lock names what it pins, unless a holder was refused: one whose own upload broke off would
+    /// take back what stands there as well.
     pub(super) fn judge_removal(
         &self,
         path: &SharePath,
@@ -82,9 +92,11 @@ impl Share {
         identity: &Identity,
         now: Timestamp,
     ) -> Outcome<()> {
-        let is_free = !self.refused.holds(precondition.submitted().client(), path, now)
-            || precondition.matches_tags()
-            || self.states_name(path, precondition, now);
+        let is_free = match self.refused.find(precondition.submitted().client(), path, now) {
+            None => true,
+            Some(_) if precondition.matches_tags() || self.states_name(path, precondition) => true,
+            Some(refused) => !refused.by_a_holder && self.is_pinned(path, precondition, now),
+        };
         let current = Some(current(identity));
         if is_free { Ok(()) } else { Err(Refusal::RefusedLately { of: Subject::file(path), current }.into()) }
     }
