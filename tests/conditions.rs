@@ -214,6 +214,49 @@ fn a_stale_delete_deletes_nothing() {
     server.get("/a.txt").expect(404);
 }
 
+/// What changes only a lock obeys the same conditions.
+#[test]
+fn refreshing_a_lock_and_giving_it_back_have_conditions_too() {
+    let server = Server::start();
+    server.write("a.txt", "current");
+    let tag = tag_of("current");
+    let tag = tag.as_str();
+    let rows: &[(Headers<'_>, bool)] = &[
+        (&[("If-Match", tag)], true),
+        (&[("If-Match", "*")], true),
+        (&[("If-Match", "\"old\"")], false),
+        (&[("If-None-Match", "\"old\"")], true),
+        (&[("If-None-Match", tag)], false),
+        (&[("If-None-Match", "*")], false),
+    ];
+    for (headers, holds) in rows {
+        let wanted = |status| if *holds { status } else { 412 };
+        let token = server.locked("/a.txt", "0");
+        with_all(server.refresh("/a.txt", &token), headers).expect(wanted(200));
+        with_all(server.unlock("/a.txt", &token), headers).expect(wanted(204));
+        assert_eq!(server.tokens_on("/a.txt").is_empty(), *holds, "{headers:?}");
+        let _ = server.unlock("/a.txt", &token).send();
+    }
+    let token = server.locked("/a.txt", "0");
+    server.refresh("/a.txt", &token).header("If-Unmodified-Since", OLD_DATE).expect(412);
+    server.unlock("/a.txt", &token).header("If-Unmodified-Since", OLD_DATE).expect(412);
+}
+
+/// `Overwrite: F` is heeded wherever something may be replaced.
+#[test]
+fn a_restore_that_may_not_replace_replaces_nothing() {
+    let server = Server::start();
+    server.put("/a.txt").body("one").expect(201);
+    server.put("/a.txt").body("two").expect(204);
+    let target = format!("/a.txt?restore={}", server.versions("/a.txt").0[0].id);
+    server.post(&target).header("Overwrite", "F").expect(412);
+    server.post(&target).header("Overwrite", "never").expect(400);
+    server.get("/a.txt").expect_body("two");
+    server.delete("/a.txt").expect(204);
+    server.post(&target).header("Overwrite", "F").expect(201);
+    server.get("/a.txt").expect_body("one");
+}
+
 /// Other reasons to refuse come before the conditions: they say what is wrong with the request itself.
 #[test]
 fn conditions_do_not_hide_other_refusals() {

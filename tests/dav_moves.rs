@@ -378,6 +378,9 @@ fn methods_that_are_not_served() {
     // 14.1.14: there is no report.
     let answer = server.request("REPORT", "/a.txt").expect(403);
     assert!(answer.text().contains("<D:supported-report/>"), "{answer}");
+    server.request("REPORT", "/d").expect(403);
+    server.request("REPORT", "/none").expect(404);
+    server.request("REPORT", "/a.txt/").expect(404);
 }
 
 /// A thousand files are copied and moved with their folder, and every one of them is there.

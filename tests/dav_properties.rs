@@ -317,6 +317,8 @@ fn instructions_run_in_their_order() {
 fn a_change_of_properties_is_made_whole_or_not_at_all() {
     let server = with_a_tree();
     server.proppatch("/none", &set("<t:a>1</t:a>")).expect(404);
+    server.request("PROPPATCH", "/d/a.txt").expect(400);
+    server.request("PROPPATCH", "/d/a.txt").body("").expect(400);
     server.proppatch("/d/a.txt/", &set("<t:a>1</t:a>")).expect(404);
     server.note("/d/a.txt", "<t:a>1</t:a>");
     let before = server.properties("/d/a.txt", "<D:getlastmodified/>").value("D:getlastmodified");

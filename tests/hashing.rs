@@ -57,8 +57,10 @@ fn a_reader_with_another_tag_has_nothing_hashed() {
 fn one_file_is_hashed_once_for_all_who_ask() {
     let _turn = heavy();
     let server = with_large_files(Server::builder(), &["big.iso"], 4096);
-    server.put("/small.txt").body("small").expect(201);
+    server.put("/small.txt").body("before").expect(201);
+    server.put("/small.txt").body("small").expect(204);
     let before = server.bytes_read();
+    let version = format!("/small.txt?version={}", server.versions("/small.txt").0[0].id);
     let of_another = format!("</big.iso> ([{FOREIGN}])");
     let requests = [
         server.put("/big.iso").if_match(FOREIGN).header("Content-Length", "0"),
@@ -69,6 +71,8 @@ fn one_file_is_hashed_once_for_all_who_ask() {
         server.get("/big.iso").if_match(FOREIGN),
         server.head("/big.iso").if_match(FOREIGN),
         server.put("/other.txt").states(&of_another).header("Content-Length", "0"),
+        server.get("/small.txt").states(&of_another),
+        server.copying(&version, "/other.txt").states(&of_another),
     ];
     let mut waiting: Vec<_> = (0..72).map(|number| asked(&server, &requests[number % requests.len()])).collect();
     for number in 0..20 {
@@ -78,7 +82,8 @@ fn one_file_is_hashed_once_for_all_who_ask() {
     let answered = answered(&mut waiting).len();
     assert_eq!(answered, 0, "so the others have not waited for the hashing");
     for (number, connection) in waiting.iter_mut().enumerate() {
-        let method = ["PUT", "DELETE", "MOVE", "COPY", "PROPFIND", "GET", "HEAD", "PUT"][number % requests.len()];
+        let method =
+            ["PUT", "DELETE", "MOVE", "COPY", "PROPFIND", "GET", "HEAD", "PUT", "GET", "COPY"][number % requests.len()];
         connection.answer(method).expect(412);
     }
     let read = server.bytes_read() - before;

@@ -122,7 +122,16 @@ fn a_part_is_not_taken_for_the_whole() {
     let server = Server::start();
     server.write("a.txt", "0123456789");
     server.put("/a.txt").header("Content-Range", "bytes 2-3/10").body("xx").expect(400);
-    server.put("/new.txt").header("Content-Range", "bytes 0-1/2").body("xx").expect(400);
+    for (name, value) in [
+        ("Content-Range", "bytes 0-1/2"),
+        ("X-Update-Range", "append"),
+        ("Upload-Complete", "?0"),
+        ("Upload-Complete", "yes"),
+    ] {
+        server.put("/new.txt").header(name, value).body("xx").expect(400);
+        server.put("/new.txt").header(name, value).body_when_asked("xx").expect(400);
+    }
+    server.put("/whole.txt").header("Upload-Complete", "?1").body("xx").expect(201);
     server.get("/a.txt").expect_body("0123456789");
     server.get("/new.txt").expect(404);
 }

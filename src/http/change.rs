@@ -34,6 +34,15 @@ pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     Ok(reply::removed(&removed))
 }
 
+/// Why no REPORT is made: there is none about what is there.
+pub(super) async fn report(verbs: &Verbs, asked: &Asked) -> Trouble {
+    match allowed(verbs, asked).await {
+        Allowed::OnCollections => Wrong::NoReport.into(),
+        Allowed::OnFiles if !asked.names_a_collection => Wrong::NoReport.into(),
+        Allowed::OnFiles | Allowed::OnNothing | Allowed::Somewhere => Stop::from(Refusal::NotFound).into(),
+    }
+}
+
 /// Answers MKCOL, with properties for the folder to begin with if the body has some (RFC 5689).
 pub(super) async fn make_collection(
     verbs: &Verbs,

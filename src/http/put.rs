@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use tokio::runtime::Handle;
@@ -118,7 +118,7 @@ async fn names_a_file(verbs: &Verbs, asked: &Asked) -> Result<(), Trouble> {
 
 fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Trouble> {
     let headers = &head.headers;
-    if headers.contains_key(header::CONTENT_RANGE) {
+    if is_partial(headers) {
         return Err(Wrong::PartialPut.into());
     }
     if request::is_coded(headers) {
@@ -149,6 +149,15 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
         make_parents: asked.query.make_parents,
         dated: dav_headers::asked_mtime(headers),
     })
+}
+
+/// Whether a body is only a part of what is meant: of a range (RFC 9110 §14.5), in the manner of SabreDAV (`X-Update-Range`), or the first of
+/// several (`Upload-Complete: ?0` of the draft for resumable uploads).
+fn is_partial(headers: &HeaderMap) -> bool {
+    let is_whole = |complete: &HeaderValue| complete.as_bytes().trim_ascii() == b"?1";
+    headers.contains_key(header::CONTENT_RANGE)
+        || headers.contains_key("x-update-range")
+        || headers.get_all("upload-complete").any(|complete| !is_whole(complete))
 }
 
 async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {

@@ -649,7 +649,7 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
         )
         .send(),
         Wrong::PartialPut => {
-            bad("Content-Range on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
+            bad("Content-Range, X-Update-Range or Upload-Complete: ?0 on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
         }
         Wrong::NoLength => Problem::new(
             StatusCode::LENGTH_REQUIRED,

@@ -167,7 +167,7 @@ impl Verbs {
             Verb::Move => relocate::relocate(self, head, &asked, Act::Move).await,
             Verb::Lock => lock::lock(self, head, body, &asked).await,
             Verb::Unlock => lock::unlock(self, head, &asked).await,
-            Verb::Report => Err(Wrong::NoReport.into()),
+            Verb::Report => Err(change::report(self, &asked).await),
             Verb::Options => change::options(self, &asked).await,
             Verb::Post | Verb::Connect | Verb::Unserved => {
                 Err(Wrong::Method(change::allowed(self, &asked).await).into())

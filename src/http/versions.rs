@@ -16,6 +16,7 @@ use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked, Wante
 
 use super::attempt::Attempt;
 use super::clock::now;
+use super::dav_headers::{self, Overwrite};
 use super::get::{self, CACHE, Remember};
 use super::listing::{self, Listing, Output};
 use super::query::Named;
@@ -90,7 +91,9 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
 /// Brings a version back.
 pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     let id = id(&asked.query.restore)?;
-    let precondition = precondition(head, asked)?;
+    let conditions = precondition(head, asked)?;
+    let creates = dav_headers::overwrite(&head.headers)? == Overwrite::Forbid;
+    let precondition = if creates { conditions.that_only_creates() } else { conditions };
     let path = asked.path.clone();
     if path.is_root() {
         return Err(Stop::from(Refusal::NotFound).into());

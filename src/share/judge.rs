@@ -316,18 +316,18 @@ impl Share {
         identity: Option<&Identity>,
         now: Timestamp,
     ) -> Outcome<()> {
-        if !self.settings.require_preconditions || self.states_name(path, precondition, now) {
+        let is_named = || self.states_name(path, precondition) || self.is_pinned(path, precondition, now);
+        if !self.settings.require_preconditions || is_named() {
             return Ok(());
         }
         let (of, current) = (Subject::file(path), identity.map(current));
         Err(Refusal::PreconditionRequired { of, end, current }.into())
     }
 
-    /// Whether `If` names the version of what is at a path: by its tag, or by a lock that was taken on it.
-    pub(super) fn states_name(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
+    /// Whether `If` names the version of what is at a path by its tag.
+    pub(super) fn states_name(&self, path: &SharePath, precondition: &Precondition) -> bool {
         let is_it = |place: &SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
-        let by_tag = precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it));
-        by_tag || self.is_pinned(path, precondition, now)
+        precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it))
     }
 
     /// Judges what two looks found, for a MOVE: the headers by the source, the locks of both, and the versions that submitted locks were
@@ -500,8 +500,9 @@ impl Share {
         Err(self.states_failed(states, &[(path, &There::from(target), &identity.cloned())]))
     }
 
-    /// Judges the conditional headers of a COPY by its source.
-    pub(super) fn judge_source(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+    /// Judges the conditional headers, but for `If`, by what is at a path that no mutex is held of: the source of a COPY, and what a lock is on that
+    /// is refreshed or given back.
+    pub(super) fn judge_headers(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
         let there = self.standing(path, precondition.asks_for_content(), now)?.there;
         let Decision::Refuse(header) = precondition.decide(there.target(), Intent::Change) else { return Ok(()) };
         let of = Subject::judged(path, there.target());

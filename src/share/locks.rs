@@ -180,6 +180,7 @@ impl Share {
         let covering = self.locks_covering(path, now);
         let mut submitted = covering.iter().filter(|lock| precondition.submitted().holds(lock));
         let (Some(lock), None) = (submitted.next(), submitted.next()) else { return Err(Refusal::UnknownToken.into()) };
+        self.judge_headers(path, precondition, now)?;
         self.judge_states_alone(path, precondition, now)?;
         let longest = lock.timeout.map_or(FIRST_GRANT_MAX, |before| before.saturating_mul(2));
         let timeout = Some(timeout.map_or(longest, |asked| asked.min(longest)));
@@ -196,6 +197,7 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<()> {
         let path = &*self.spelled(path)?;
+        self.judge_headers(path, precondition, now)?;
         self.judge_states_alone(path, precondition, now)?;
         let lock = self.table_about(path).named(token, now).cloned().filter(|lock| lock.covers(path));
         let Some(lock) = lock else { return Err(Refusal::ForeignToken.into()) };

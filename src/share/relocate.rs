@@ -156,7 +156,7 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted, Respelling::Refused)?;
-        self.judge_source(&from, precondition, now)?;
+        self.judge_headers(&from, precondition, now)?;
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
         let extent = if deep { Extent::Tree } else { Extent::Itself };
