@@ -604,6 +604,26 @@ fn is_spelt_anew(server: &Server) {
     assert!(kept(server).contains(&"plain".to_owned()));
 }
 
+/// A folder is deleted, and a file takes its name at once: what the disk still remembers of the other case makes no error.
+#[test]
+fn a_name_that_was_something_else_just_now_is_read() {
+    const TEST: &str = "a_name_that_was_something_else_just_now_is_read";
+    for disk in disks_that_fold(TEST) {
+        let server = Server::on(disk.path());
+        for name in ["/k", "/Ka", "/K.b"] {
+            server.mkcol(name).expect(201);
+            server.put(format!("{name}/f")).body("in it").expect(201);
+            server.delete(name).expect(204);
+            server.put(name).body("a file").expect(201);
+            server.get(name).expect_body("a file");
+            server.put(name).body("another").expect(204);
+            server.delete(name).expect(204);
+            server.mkcol(name).expect(201);
+            server.get(format!("{name}/")).expect(200);
+        }
+    }
+}
+
 /// The contents of all versions that have any.
 fn kept(server: &Server) -> Vec<String> {
     let mut kept: Vec<_> =

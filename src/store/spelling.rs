@@ -179,7 +179,8 @@ fn other_name(disk: &dyn Disk, dir: &Dir, name: &Name, there: &Status) -> Result
         Folding::Always => true,
         Folding::Perhaps if !name.as_bytes().is_ascii() => true,
         Folding::Perhaps => match in_other_case(name) {
-            Some(other) => look(disk.look(dir, &other))?.is_some(),
+            // What exFAT through FUSE remembers of a name for a second may be gone, and is no answer: the folder itself tells.
+            Some(other) => look(disk.look(dir, &other)).map_or(true, |there| there.is_some()),
             None => false,
         },
     };
