@@ -15,6 +15,9 @@ use crate::harness::stranger::Act;
 /// The file that tells a start to look for what commits have left.
 const RUNNING: &str = ".noclobber/running";
 
+/// Longer than the tick of a clock.
+const A_MOMENT: Duration = Duration::from_millis(20);
+
 /// Longer than a displaced file is kept in sight.
 const A_WHILE: Duration = Duration::from_secs(11);
 
@@ -61,6 +64,7 @@ fn what_is_written_into_a_displaced_file_before_or_after_a_restart_appears_besid
                     disk.begin(vec![]);
                     disk.act(&Act::find(1, PATH));
                     assert_eq!(story.operate(&disk, &server), Answer::Done);
+                    disk.advance(A_MOMENT);
                     let acts = [Act::Open { hand: 1 }, Act::write(1, "late words"), Act::Close { hand: 1 }];
                     let (before, after) = acts.split_at(late as usize);
                     before.iter().for_each(|act| disk.act(act));
@@ -100,11 +104,14 @@ enum Late {
     After = 0,
 }
 
-/// What nobody has written into stays a version, whether it is old or was displaced in the last moments.
+/// What nobody has written into stays a version, whether it is old or was displaced in the last moments, be it in the tick of the clock in which
+/// it was written.
 #[test]
 fn a_restart_puts_nothing_beside_a_file_that_nobody_wrote_late() {
-    for tier in [Tier::A, Tier::B, Tier::C, Tier::D] {
-        let story = Asking::short(Request::Put, tier);
+    let grains = [0, 4, 10].map(Duration::from_millis);
+    for (tier, grain) in [Tier::A, Tier::B, Tier::C, Tier::D].into_iter().flat_map(|tier| grains.map(|it| (tier, it))) {
+        let mut story = Asking::short(Request::Put, tier);
+        story.features.abilities.time_grain = grain;
         let (disk, server) = story.set_up();
         disk.begin(vec![]);
         assert_eq!(story.operate(&disk, &server), Answer::Done);
@@ -115,7 +122,7 @@ fn a_restart_puts_nothing_beside_a_file_that_nobody_wrote_late() {
             server.share.tick(disk.now());
         }
         let visible: Vec<_> = disk.visible_contents().into_iter().map(|(path, _)| path).collect();
-        assert_eq!(visible, [PATH], "tier {tier}");
+        assert_eq!(visible, [PATH], "tier {tier}, a clock of {grain:?}");
     }
 }
 

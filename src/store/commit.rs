@@ -44,7 +44,7 @@ const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// How far ahead of the clock noclobber itself sets a modification time, so that a later one means that somebody wrote.
 const MTIME_AHEAD: Duration = Duration::from_secs(2);
 
-/// How far the date of a change may lie before the change: the clock of most file systems ticks.
+/// Two changes that lie no further apart may have one date: the clock of most file systems ticks.
 const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 /// What a person hears of late words that a start has found.
@@ -1317,11 +1317,12 @@ fn leads_nowhere(error: &DiskError) -> bool {
     matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes)
 }
 
-/// Whether the last that befell a displaced file is that somebody wrote into it: to be renamed moves its ctime and not its mtime. A date that
-/// a client or a program gave to it lies before or after both.
+/// Whether the last that befell a displaced file is that somebody wrote into it: to be renamed moves its ctime and not its mtime. Within a tick
+/// of the clock the two cannot be told apart, and what was written just before it was displaced looks the same. A date that a client or a
+/// program gave to it lies before or after both.
 fn shows_late_words(version: &Version) -> bool {
     let (stamp, displaced) = (&version.status.stamp, version.name.id.time());
-    let ends_with_words = stamp.mtime == stamp.ctime && stamp.mtime.plus(CLOCK_TICK) > displaced;
+    let ends_with_words = stamp.mtime == stamp.ctime && stamp.mtime > displaced.plus(CLOCK_TICK);
     ends_with_words || stamp.mtime > displaced.plus(MTIME_AHEAD) && stamp.mtime <= stamp.ctime
 }
 
