@@ -33,7 +33,13 @@ fn age_in(folder: &Path, days: i64) {
     names.sort();
     for (name, days) in names.iter().rev().map(|name| name.to_str().unwrap()).zip(days..) {
         let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
-        fs::rename(folder.join(name), folder.join(format!("{}{}", then.strftime("%Y-%m-%d"), &name[10..]))).unwrap();
+        let aged = folder.join(format!("{}{}", then.strftime("%Y-%m-%d"), &name[10..]));
+        fs::rename(folder.join(name), &aged).unwrap();
+        // What was written later than it was displaced would be somebody's words.
+        let written = then - jiff::SignedDuration::from_hours(1);
+        if aged.is_file() {
+            fs::File::open(&aged).unwrap().set_modified(written.into()).unwrap();
+        }
     }
 }
 

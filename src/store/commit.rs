@@ -47,6 +47,9 @@ const MTIME_AHEAD: Duration = Duration::from_secs(2);
 /// Two changes that lie no further apart may have one date: the clock of most file systems ticks.
 const CLOCK_TICK: Duration = Duration::from_millis(10);
 
+/// From this grain on a disk's clock cannot tell what was written from what was renamed.
+const GRAIN_OF_WHOLE_SECONDS: Duration = Duration::from_secs(1);
+
 /// What a person hears of late words that a start has found.
 const WRITTEN_LATE: &str = "what a program wrote into a displaced file is put beside it";
 
@@ -651,11 +654,23 @@ impl Tree {
         if status.kind != Kind::File {
             return Ok(None);
         }
-        if shows_late_words(&found.version) && self.put_beside(&found.dir(&*self.disk)?, entry, &found.path, now)? {
+        if self.shows_late_words(&found.version)
+            && self.put_beside(&found.dir(&*self.disk)?, entry, &found.path, now)?
+        {
             return Ok(Some(WRITTEN_LATE));
         }
         self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Displaced, now);
         Ok(None)
+    }
+
+    /// Whether the last that befell a displaced file is that somebody wrote into it: to be renamed moves its ctime and not its mtime. Within a tick
+    /// of the clock the two cannot be told apart, and what was written just before it was displaced looks the same; nor can they where the
+    /// disk keeps whole seconds, or has no ctime. A date that a client or a program gave to it lies before or after both.
+    fn shows_late_words(&self, version: &Version) -> bool {
+        let (stamp, displaced) = (&version.status.stamp, version.name.id.time());
+        let tells_ctime = self.disk.abilities().time_grain < GRAIN_OF_WHOLE_SECONDS;
+        let ends_with_words = tells_ctime && stamp.mtime == stamp.ctime && stamp.mtime > displaced.plus(CLOCK_TICK);
+        ends_with_words || stamp.mtime > displaced.plus(MTIME_AHEAD) && stamp.mtime <= stamp.ctime
     }
 
     fn was_written_late(&self, found: &Found) -> Result<bool> {
@@ -663,7 +678,7 @@ impl Tree {
             return Ok(false);
         }
         let is_dated_late = found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD);
-        if is_dated_late || shows_late_words(&found.version) {
+        if is_dated_late || self.shows_late_words(&found.version) {
             return Ok(true);
         }
         self.history.is_busy(&found.dir(&*self.disk)?, &found.version.entry)
@@ -1315,15 +1330,6 @@ fn failure(error: DiskError) -> DiskError {
 /// Whether the folder of a name is not there.
 fn leads_nowhere(error: &DiskError) -> bool {
     matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes)
-}
-
-/// Whether the last that befell a displaced file is that somebody wrote into it: to be renamed moves its ctime and not its mtime. Within a tick
-/// of the clock the two cannot be told apart, and what was written just before it was displaced looks the same. A date that a client or a
-/// program gave to it lies before or after both.
-fn shows_late_words(version: &Version) -> bool {
-    let (stamp, displaced) = (&version.status.stamp, version.name.id.time());
-    let ends_with_words = stamp.mtime == stamp.ctime && stamp.mtime > displaced.plus(CLOCK_TICK);
-    ends_with_words || stamp.mtime > displaced.plus(MTIME_AHEAD) && stamp.mtime <= stamp.ctime
 }
 
 fn failed(operation: &'static str, name: &Name, message: &str) -> DiskError {
