@@ -194,8 +194,13 @@ fn a_reused_inode_is_another_file() {
     for round in 0..300 {
         let path = server.write("a.txt", content(round));
         File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        let answer = connection.send(&server.get("/a.txt")).expect(200);
-        assert_eq!((answer.text(), answer.tag()), (content(round), tag_of(content(round))));
+        // A test beside this one that starts a program holds the file open for writing until that is loaded.
+        let answer = eventually(Duration::from_secs(10), "a strong tag", || {
+            let answer = connection.send(&server.get("/a.txt")).expect(200);
+            assert_eq!(answer.text(), content(round));
+            (!answer.tag().starts_with("W/")).then_some(answer)
+        });
+        assert_eq!(answer.tag(), tag_of(content(round)));
         fs::remove_file(&path).unwrap();
         connection.send(&server.get("/a.txt")).expect(404);
     }
