@@ -978,12 +978,14 @@ impl<'a> Claim<'a> {
     /// Brings a folder back from the history, if the name is free.
     pub fn bring_back(&self, version: &Found) -> Result<Swap<'a>> {
         let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.entry.clone());
+        // It ends when what was noted on the version has followed: whoever looks for the version meanwhile waits.
+        let change = self.tree.mutexes.begin_change(&self.site.name);
         match naming::take(&*self.tree.disk, (&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
         }
         self.tree.sync_both(&dir, &self.site).map_err(unsure)?;
-        Ok(Swap::Done(Changed::default()))
+        Ok(Swap::Done(Changed { _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Tier A and B. The upload is linked at the name in the history that the displaced version will have, and the two are exchanged.
