@@ -724,11 +724,9 @@ impl Tree {
         let private = entry.to_name();
         match back {
             Back::Ours(status) if status.stamp.id == upload => Ok(true),
-            Back::Newest => {
-                self.put_beside(dir, &private, &site.path, now)?;
-                Ok(false)
-            }
-            Back::Ours(_) | Back::NameGone => {
+            Back::Newest if self.put_beside(dir, &private, &site.path, now)? => Ok(false),
+            // Where its folder is gone meanwhile, what was last put in is kept like anything else.
+            Back::Newest | Back::Ours(_) | Back::NameGone => {
                 let status = self.must_look(dir, &private)?;
                 self.adopt(dir, entry, &site.path, &status, HeldWhat::Kept, now);
                 Ok(false)

@@ -42,7 +42,8 @@ impl History {
         Ok(wanted.bytes <= space.total && self.could_give(space.file_system, self.time(now)).covers(short))
     }
 
-    /// Sees to it that `wanted` is free on the file system of `at` where that is `full`, by letting versions go, if that suffices; says whether it is free now.
+    /// Sees to it that `wanted` is free on the file system of `at` where that is `full`, by letting versions go, if that suffices; says whether
+    /// it is free now.
     /// Whatever is wrong with an entry of the history, it is no error of whoever needs the room.
     pub fn make_room(&self, at: &Dir, wanted: Room, full: Full, now: Timestamp) -> bool {
         self.make_room_for_a_step(at, wanted, wanted, full, now)
@@ -116,8 +117,8 @@ impl History {
         Ok(giving.free()?.covers(step))
     }
 
-    /// Takes note that versions went for room on the file system of `at` and there is none: they share their blocks with others, or something takes the room as
-    /// soon as it is free. The history rests then, each time for four times as long.
+    /// Takes note that versions went for room on the file system of `at` and there is none: they share their blocks with others, or something
+    /// takes the room as soon as it is free. The history rests then, each time for four times as long.
     pub fn gave_in_vain(&self, at: &Dir, full: Full, now: Timestamp) {
         if let Ok(space) = self.disk.space(at) {
             self.rest(space.file_system, full, self.time(now));
