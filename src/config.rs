@@ -39,8 +39,8 @@ pub enum Wanted {
     Serve(Box<Config>),
     /// List what is kept in a share's history.
     History(ShowHistory),
-    /// Bring a kept version back.
-    Restore(RestoreVersion),
+    /// Bring a kept version back, in a folder that is served with these settings.
+    Restore(RestoreVersion, Box<Config>),
     /// Print how to connect to a server at this address.
     MountHelp(Address),
     /// Print a completion script.
@@ -219,6 +219,12 @@ pub struct RestoreVersion {
     /// The folder that is shared [default: the current one]
     #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
     pub folder: PathBuf,
+    /// Where the server keeps the index, if it was started with --state
+    #[arg(long, value_name = "DIR", conflicts_with = "no_state")]
+    pub state: Option<PathBuf>,
+    /// Do without the index: properties do not come back, and locks are not heeded
+    #[arg(long)]
+    pub no_state: bool,
 }
 
 /// Why the program does not start.
@@ -405,7 +411,7 @@ enum Command {
 
 /// Reads the words of the command line and the variables, and the file that either of them names.
 ///
-/// The words begin with the program's name. Only serving looks at the variables and the file.
+/// The words begin with the program's name. Only serving looks at all variables and the file.
 pub fn read(
     words: impl IntoIterator<Item = impl Into<OsString>>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -415,7 +421,10 @@ pub fn read(
     let given = Cli::from_arg_matches(&matches)?;
     match given.command {
         Some(Command::History(which)) => return Ok(Wanted::History(which)),
-        Some(Command::Restore(which)) => return Ok(Wanted::Restore(which)),
+        Some(Command::Restore(which)) => {
+            let config = to_restore(&which, variables)?;
+            return Ok(Wanted::Restore(which, Box::new(config)));
+        }
         Some(Command::MountHelp { address }) => return Ok(Wanted::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(Wanted::Completions(shell)),
         Some(Command::Man) => return Ok(Wanted::Man),
@@ -453,8 +462,30 @@ pub fn read(
 
 /// The settings that hold for this folder when nothing else is said, with nothing kept outside of it.
 pub fn plain(folder: &Path) -> Result<Config, UsageError> {
-    let words = [OsString::from("noclobber"), "--no-state".into(), "--".into(), folder.into()];
-    match read(words, [])? {
+    to_serve(folder, Some("--no-state".into()), Vec::new())
+}
+
+/// As [`plain`], with the state where a server of this user keeps it, or where it was said to be.
+fn to_restore(
+    which: &RestoreVersion,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, UsageError> {
+    const OF_STATE: [&str; 4] = ["NOCLOBBER_STATE", "NOCLOBBER_NO_STATE", "XDG_STATE_HOME", "HOME"];
+    let of_state = variables.into_iter().filter(|(name, _)| OF_STATE.iter().any(|of_state| name == of_state));
+    let option = match &which.state {
+        Some(folder) => Some([OsStr::new("--state="), folder.as_os_str()].into_iter().collect()),
+        None => which.no_state.then(|| "--no-state".into()),
+    };
+    to_serve(&which.folder, option, of_state.collect())
+}
+
+fn to_serve(
+    folder: &Path,
+    option: Option<OsString>,
+    variables: Vec<(OsString, OsString)>,
+) -> Result<Config, UsageError> {
+    let words = [Some("noclobber".into()), option, Some("--".into()), Some(folder.into())];
+    match read(words.into_iter().flatten(), variables)? {
         Wanted::Serve(config) => Ok(*config),
         _ => unreachable!("no command was given"),
     }

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use noclobber::config::{self, Config, Wanted};
+use noclobber::config::{self, Config, RestoreVersion, Wanted};
 
 fn main() -> ExitCode {
     let wanted = match config::read(std::env::args_os(), std::env::vars_os()) {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let outcome = match wanted {
         Wanted::Serve(config) => serve(*config),
         Wanted::History(which) => noclobber::server::show_history(&which),
-        Wanted::Restore(which) => noclobber::server::restore(&which),
+        Wanted::Restore(which, config) => restore(&which, &config),
         Wanted::MountHelp(address) => print(noclobber::mount_help::text(&address).as_bytes()),
         Wanted::Completions(shell) => print_completions(shell),
         Wanted::Man => print_man(),
@@ -31,6 +31,11 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> anyhow::Result<()> {
     let _log = noclobber::log::start(config.log)?;
     noclobber::server::serve(config)
+}
+
+fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
+    let _log = noclobber::log::start(config.log)?;
+    noclobber::server::restore(which, config)
 }
 
 fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<()> {

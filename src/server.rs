@@ -27,7 +27,7 @@ use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::Stop;
-use crate::share::{KeptAt, KeptVersion, Settings, Share, Wanted};
+use crate::share::{Cause, KeptAt, KeptVersion, Settings, Share, Wanted};
 use crate::store::disk::{Kind, Tier};
 use crate::store::history::KeepLimits;
 use crate::store::index::Index;
@@ -52,7 +52,7 @@ const PRUNE: Duration = Duration::from_secs(600);
 
 /// Serves the folder until asked to stop.
 pub fn serve(config: Config) -> anyhow::Result<()> {
-    let share = Arc::new(open_share(&config, Lock::Needed)?);
+    let share = Arc::new(open_share(&config, Purpose::Serve)?);
     let (listeners, addresses) = listen(&config.listen)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -82,7 +82,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 
 /// Prints the versions that are kept of a path and everything below it.
 pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
-    let share = open_share(&plain(&which.folder)?, Lock::NotNeeded)?;
+    let share = open_share(&plain(&which.folder)?, Purpose::Look)?;
     let path = share_path(&which.folder, which.path.as_deref())?;
     let mut out = io::stdout().lock();
     if which.json {
@@ -130,16 +130,16 @@ fn each_version(
     }
 }
 
-/// Brings a version back; what is there now goes into the history.
-pub fn restore(which: &RestoreVersion) -> anyhow::Result<()> {
-    let share = open_share(&plain(&which.folder)?, Lock::Needed)?;
+/// Brings a version back; what is there now goes into the history. It is what a server does that is started with these settings, and stopped.
+pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
     let path = share_path(&which.folder, Some(&which.path))?;
     let Some(id) = VersionId::parse(&which.version) else {
         bail!("{} is not the name of a version", escaped(&which.version))
     };
-    let restored = share.restore(&path, &id, true, &Precondition::default(), now()).map_err(explain)?;
+    let share = open_share(config, Purpose::Restore)?;
+    let restored = share.restore(&path, &id, true, &Precondition::default(), now());
     close(&share);
-    match restored.and_then(|stored| stored.displaced) {
+    match restored.map_err(explain)?.and_then(|stored| stored.displaced) {
         Some(displaced) => {
             say(&format!("{} is back. What was there is kept as {}.", escaped(&path.to_text()), displaced.as_str()))
         }
@@ -148,23 +148,24 @@ pub fn restore(which: &RestoreVersion) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a share is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lock {
-    Needed,
-    NotNeeded,
+enum Purpose {
+    Serve,
+    /// One change, while nobody serves it.
+    Restore,
+    /// To list what another process may be serving.
+    Look,
 }
 
-fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
+fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Share> {
     let folder = &config.folder;
     let links = if config.follow_symlinks { FollowLinks::Inside } else { FollowLinks::Never };
     let (at_most, time_grain) = (config.force_tier, config.force_time_grain);
     let options = Options { links, at_most, time_grain, syncs: config.sync };
     let disk = OsDisk::open(folder, options).with_context(|| format!("cannot share {}", folder.display()))?;
-    if lock == Lock::Needed && disk.lock_share()? == FolderLock::Unavailable {
-        tracing::warn!(
-            "the file system of {} has no file locks: that no second noclobber serves it is for you to see to",
-            folder.display()
-        );
+    if purpose != Purpose::Look {
+        lock_share(&disk, folder, purpose)?;
     }
     let tier = crate::store::disk::Disk::abilities(&disk).tier();
     if let Some(required) = config.require_tier
@@ -181,13 +182,31 @@ fn open_share(config: &Config, lock: Lock) -> anyhow::Result<Share> {
         root_locks: config.root_locks,
         properties: PropertyLimits { all_bytes_max: config.limits.properties_bytes_max, ..PropertyLimits::default() },
     };
-    if lock == Lock::NotNeeded {
-        return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings));
-    }
-    let index = state::open_index(config, &disk.share_identity()?, now())?;
+    let index = match purpose {
+        Purpose::Serve => state::open_index(config, &disk.share_identity()?, now())?,
+        Purpose::Restore => state::open_index_that_is_there(config, &disk.share_identity()?)?,
+        Purpose::Look => return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings)),
+    };
     let share = Share::open(Arc::new(disk), index, settings, now()).map_err(explain)?;
     tell(share.tick(now()));
     Ok(share)
+}
+
+fn lock_share(disk: &OsDisk, folder: &Path, purpose: Purpose) -> anyhow::Result<()> {
+    match disk.lock_share() {
+        Ok(FolderLock::Held) => Ok(()),
+        Ok(FolderLock::Unavailable) => {
+            tracing::warn!(
+                "the file system of {} has no file locks: that no second noclobber serves it is for you to see to",
+                folder.display()
+            );
+            Ok(())
+        }
+        Err(error) if error.cause == Cause::InUse && purpose == Purpose::Restore => {
+            Err(error).context("nothing was changed; a server that runs brings a version back by POST with ?restore=ID")
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn listen(wanted: &[Listen]) -> anyhow::Result<(Vec<Listener>, Vec<String>)> {

@@ -383,16 +383,44 @@ fn the_other_commands_take_their_words() {
         panic!("the history was asked for")
     };
     assert_eq!(which, ShowHistory { path: Some("a/b".into()), folder: "/s".into(), json: true });
-    let Wanted::Restore(which) = wanted(&["noclobber", "restore", "a", "v", "--folder", "/s"]) else {
+    let Wanted::Restore(which, config) = wanted(&["noclobber", "restore", "a", "v", "--folder", "/s"]) else {
         panic!("a version was asked for")
     };
     assert_eq!((which.path, which.version, which.folder), ("a".into(), "v".to_owned(), PathBuf::from("/s")));
+    assert_eq!(config.folder, Path::new("/s"));
     let Wanted::MountHelp(address) = wanted(&["noclobber", "mount-help"]) else { panic!("help was asked for") };
     assert_eq!(address, "http://127.0.0.1:4918/".parse().unwrap());
     let config = serve(&["noclobber"], &[]);
     assert_eq!(format!("http://{}/", config.listen[0]).parse(), Ok(address), "it is where a plain start listens");
     // A folder that is called like a command.
     assert_eq!(serve(&["noclobber", "./history"], &[]).folder, Path::new("./history"));
+}
+
+/// A version is brought back with the state that a server would have; other settings of a server mean nothing then.
+#[test]
+fn a_restore_finds_the_state_as_a_server_does() {
+    let state = |words: &[&str], set: &[(&str, &str)]| {
+        let words = [&["noclobber", "restore", "a", "v"], words].concat();
+        let Wanted::Restore(_, config) = read(&words, set).unwrap() else { panic!("a version was asked for") };
+        config.state
+    };
+    let home = ("XDG_STATE_HOME", "/home/state");
+    let table = [
+        (vec![], vec![], State::Memory),
+        (
+            vec![],
+            vec![home, ("NOCLOBBER_LISTEN", "nowhere"), ("NOCLOBBER_CONFIG", "/nothing")],
+            State::Beneath("/home/state/noclobber".into()),
+        ),
+        (vec![], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/s".into())),
+        (vec![], vec![home, ("NOCLOBBER_NO_STATE", "1")], State::Memory),
+        (vec!["--state", "/t"], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/t".into())),
+        (vec!["--state", "/t"], vec![home, ("NOCLOBBER_NO_STATE", "1")], State::In("/t".into())),
+        (vec!["--no-state"], vec![home, ("NOCLOBBER_STATE", "/s")], State::Memory),
+    ];
+    for (words, set, expected) in table {
+        assert_eq!(state(&words, &set), expected, "{words:?} {set:?}");
+    }
 }
 
 /// Whoever asks how to connect gets commands to copy, with the address in them; the README says in short what it says at length.

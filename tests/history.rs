@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
 use crate::harness::client::{percent_encode, tag_of};
@@ -762,6 +762,98 @@ fn the_command_line_restores_a_version() {
     noclobber(&["restore", "docs/a.txt", &id]);
     assert_eq!(server.read("docs/a.txt"), "one");
     assert!(server.kept_files().iter().any(|(_, content)| content == b"two"), "what the restore displaced is kept");
+}
+
+fn restore_by_command(server: &Server, words: &[&OsStr]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+    program
+        .env_remove("NOCLOBBER_STATE")
+        .arg("restore")
+        .args(words)
+        .arg("--folder")
+        .arg(server.folder())
+        .output()
+        .unwrap()
+}
+
+/// The properties of what was deleted come back by the command line as they do by a request, wherever the server keeps its state.
+#[test]
+fn the_command_line_brings_properties_back() {
+    let home = tempfile::tempdir().unwrap();
+    for state_is_named in [false, true] {
+        let mut server = match state_is_named {
+            true => Server::start(),
+            false => Server::builder().without_state().environment("XDG_STATE_HOME", home.path()).start(),
+        };
+        server.put("/docs/a.txt?mkdirs").body("text").expect(201);
+        server.put("/b.txt").body("text").expect(201);
+        let noted = ["/docs/", "/docs/a.txt", "/b.txt"];
+        noted.iter().for_each(|target| server.note(target, "<t:color>red</t:color>"));
+        for target in ["/docs", "/b.txt"] {
+            server.delete(target).expect(204);
+        }
+        let ids = ["/docs", "/b.txt"].map(|path| server.versions(path).0.remove(0).id);
+        server.stop();
+        for (path, id) in ["docs", "b.txt"].iter().zip(&ids) {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+            program.args(["restore", path, id]).env_remove("NOCLOBBER_STATE").env("XDG_STATE_HOME", home.path());
+            if state_is_named {
+                program.arg("--state").arg(server.state());
+            }
+            let output = program.arg("--folder").arg(server.folder()).output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        }
+        server.start_again();
+        for target in noted {
+            let color = server.properties(target, "<t:color/>").value("{urn:t}color");
+            assert_eq!(color, "red", "{target}, --state: {state_is_named}");
+        }
+    }
+}
+
+/// Where the command line finds no state the version comes back without its properties, and a person is told; no state is begun that would
+/// look like the one which is missing.
+#[test]
+fn a_restore_without_the_state_says_what_does_not_come_back() {
+    let mut server = Server::start();
+    server.put("/docs/a.txt?mkdirs").body("text").expect(201);
+    server.delete("/docs").expect(204);
+    let id = server.versions("/docs").0.remove(0).id;
+    server.stop();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let words = [OsStr::new("docs"), OsStr::new(&id), OsStr::new("--state"), elsewhere.path().as_os_str()];
+    let output = restore_by_command(&server, &words);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("properties") && said.contains("--state"), "{said}");
+    assert_eq!(server.read("docs/a.txt"), "text");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+/// What clients hold and keep is heeded by the command line, too: it does not change what is locked, nor what a server serves, and what it
+/// refuses comes back whole later.
+#[test]
+fn the_command_line_restores_nothing_behind_a_lock_or_a_server() {
+    let mut server = Server::start();
+    server.put("/docs/a.txt?mkdirs").body("text").expect(201);
+    server.note("/docs/a.txt", "<t:color>red</t:color>");
+    server.delete("/docs").expect(204);
+    server.put("/b.txt").body("one").expect(201);
+    server.put("/b.txt").body("two").expect(204);
+    server.locked("/b.txt", "0");
+    let [docs, b] = ["/docs", "/b.txt"].map(|path| server.versions(path).0.remove(0).id);
+    let refused = |server: &Server, path: &str, id: &str, words: &str| {
+        let words_of_state = [OsStr::new(path), OsStr::new(id), OsStr::new("--state"), server.state().as_os_str()];
+        let output = restore_by_command(server, &words_of_state);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(words), "{path}: {said}");
+    };
+    refused(&server, "docs", &docs, "POST");
+    server.stop();
+    refused(&server, "b.txt", &b, "lock");
+    assert_eq!(server.read("b.txt"), "two");
+    server.start_again();
+    server.post(format!("/docs?restore={docs}")).expect(201);
+    assert_eq!(server.properties("/docs/a.txt", "<t:color/>").value("{urn:t}color"), "red");
 }
 
 /// A version that is copied out of the history by `cp` has a name like an identifier, and so may any other file or folder. Such names are

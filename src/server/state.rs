@@ -50,6 +50,25 @@ pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp)
     Ok(Share::open_index(&folder, share)?)
 }
 
+/// Opens the index that a server of the share has left, for a change without the server. None is begun, and a broken one is not set aside: that
+/// is the server's to do and to tell.
+pub(super) fn open_index_that_is_there(config: &Config, share: &ShareIdentity) -> anyhow::Result<Index> {
+    let Some(folder) = state_folder(config)? else { return Ok(Index::in_memory()) };
+    let file = folder.join(INDEX);
+    let is_there = file.try_exists().map_err(|error| IndexError::Unavailable(file.clone(), error.into()));
+    match is_there.and_then(|is_there| is_there.then(|| Share::open_index(&folder, share)).transpose()) {
+        Ok(Some(index)) => Ok(index),
+        Ok(None) => {
+            tracing::warn!(
+                "there is no index {}: properties that clients have set do not come back; --state names another folder",
+                file.display()
+            );
+            Ok(Index::in_memory())
+        }
+        Err(error) => Err(error).context("nothing was changed; --no-state does without locks and properties"),
+    }
+}
+
 /// The folder of the index: the one that was given, or one that is called by where the share lies. If that would be in the share, where clients
 /// come to, it is one in noclobber's own folder, where they do not.
 fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
