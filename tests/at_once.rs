@@ -5,16 +5,22 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use noclobber::model::lock::{LockToken, Reach, Scope};
+use noclobber::model::precondition::Precondition;
+use noclobber::model::property::{DeadProperty, PropertyName};
+use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{LockWish, Share, Target, Upload};
+use noclobber::share::{Amendment, LockWish, Share, Target, Upload};
 use noclobber::store::disk::Tier;
 
 use crate::harness::explore::Story as _;
 use crate::harness::full;
 use crate::harness::sim_disk::{Event, Plan, SimDisk};
-use crate::harness::stories::{Asking, BEFORE, PATH, Request, if_match, share_path, tag_of};
+use crate::harness::stories::{Asking, BEFORE, INSIDE, PATH, Request, if_match, share_path, tag_of};
 use crate::harness::stranger::Act;
-use crate::harness::turns::in_every_order;
+use crate::harness::turns::{in_every_order, with_the_other_at_every_step};
+
+/// The folder in which [`INSIDE`] lies.
+const FOLDER: &str = "d/f";
 
 const TIERS: [Tier; 3] = [Tier::A, Tier::B, Tier::C];
 
@@ -247,6 +253,49 @@ fn a_reader_is_never_shown_an_upload_that_is_refused() {
         },
     );
     println!("a refused upload and a reader, tier A: {schedules:?}");
+}
+
+/// A folder that was deleted, with what was noted on it and on the file in it.
+fn deleted_folder_with_notes(tier: Tier) -> (SimDisk, (Share, VersionId)) {
+    let (disk, server) = Asking::short(Request::RestoreFolder, tier).set_up_for_moves();
+    let (share, nothing) = (server.share, Precondition::default());
+    disk.place(INSIDE, BEFORE);
+    for path in [FOLDER, INSIDE].map(share_path) {
+        let note = DeadProperty::new(PropertyName::new("urn:t", "note"), "<note xmlns=\"urn:t\">x</note>".to_owned());
+        share.amend(&path, &[Amendment::Note(note)], &nothing, false, disk.now()).expect("noted");
+    }
+    let removed = share.delete(&share_path(FOLDER), &nothing, disk.now()).expect("deleted");
+    disk.advance(Duration::from_secs(11));
+    share.tick(disk.now());
+    (disk, (share, removed.displaced.expect("it is kept")))
+}
+
+/// What is noted on a version that is no more is forgotten when versions are let go. A version that is just coming back is not found in the
+/// history any more, and not yet known to be back: what is noted on it comes back with it all the same.
+#[test]
+fn what_was_noted_on_a_folder_outlives_that_versions_go_while_it_comes_back() {
+    for tier in TIERS {
+        let schedules = with_the_other_at_every_step(
+            || {
+                let (disk, scene) = deleted_folder_with_notes(tier);
+                (disk, scene, vec![])
+            },
+            |disk, (share, version), who| match who {
+                0 => share.restore(&share_path(FOLDER), version, false, &Precondition::default(), disk.now()).map(drop),
+                _ => share.prune(disk.now()).map(drop),
+            },
+            |_, (share, _), outcomes| {
+                if outcomes.iter().any(Result::is_err) {
+                    return Some(format!("both succeed, not {outcomes:?}"));
+                }
+                let notes = share.notes().expect("readable");
+                let bare =
+                    [FOLDER, INSIDE].into_iter().find(|path| notes.of(&share_path(path)).expect("readable").is_empty());
+                bare.map(|path| format!("what was noted on {path} is forgotten"))
+            },
+        );
+        println!("a folder that comes back and versions that go, tier {tier}: {schedules:?}");
+    }
 }
 
 /// What a client would get: the bytes and the tag.

@@ -98,6 +98,11 @@ pub enum Crash {
 pub trait Pace: Send + Sync {
     /// Returns when the calling thread may do its next step, which is one that another thread could notice.
     fn before_step(&self);
+
+    /// Whether also those steps count that two threads cannot tell in which order they are done.
+    fn counts_all(&self) -> bool {
+        false
+    }
 }
 
 /// The simulated disk. A clone is the same disk.
@@ -656,7 +661,7 @@ impl SimDisk {
         let pace = lock(&self.0.pace).clone();
         // Bytes do not change, nobody asks for a second lease in vain, and nothing crashes while two threads take turns.
         let unnoticed = matters != Matters::Always || matches!(operation, "read" | "is_unbroken");
-        if let Some(pace) = pace.filter(|_| !unnoticed) {
+        if let Some(pace) = pace.filter(|pace| pace.counts_all() || !unnoticed) {
             pace.before_step();
         }
         let fault =

@@ -20,8 +20,8 @@ pub struct Schedules {
     pub turns_max: usize,
 }
 
-/// A request that runs in a thread of its own.
-pub type Work<'a, T> = Box<dyn FnOnce() -> T + Send + 'a>;
+/// More turns than there are in any schedule.
+const TURNS_MAX: usize = 10_000;
 
 /// Runs two pieces of work on a fresh disk in every order in which their calls can follow each other. `set_up` gives the disk, what
 /// the work needs and what else is to happen, `work` makes the two, and `judge` looks at what came of it and says what is wrong.
@@ -37,31 +37,75 @@ pub fn in_every_order<C: Sync, T: Send>(
     let mut schedules = Schedules::default();
     let mut next = Some(Vec::new());
     while let Some(schedule) = next {
-        let (disk, context, plan) = set_up();
-        let turns = Arc::new(Turns::new());
-        disk.begin(plan);
-        disk.set_pace(Some(Arc::clone(&turns) as Arc<dyn Pace>));
-        let (outcomes, taken) = thread::scope(|scope| {
-            let threads = [0, 1].map(|who| {
-                let (turns, disk, context, work) = (Arc::clone(&turns), &disk, &context, &work);
-                scope.spawn(move || {
-                    let _present = Present::enter(&turns, who);
-                    work(disk, context, who)
-                })
-            });
-            let taken = turns.conduct(&schedule, &disk);
-            (threads.map(|thread| thread.join().expect("a request does not panic")), taken)
-        });
-        disk.set_pace(None);
-        schedules.count += 1;
-        schedules.turns_max = schedules.turns_max.max(taken.len());
-        if let Some(wrong) = judge(&disk, &context, outcomes) {
-            panic!("{wrong}\n    {}", disk.trace().join("\n    "));
-        }
+        let taken = in_order(Turns::default(), &schedule, &set_up, &work, &judge);
+        schedules.add(&taken);
         assert!(schedules.count <= count_max, "more than {count_max} schedules");
         next = following(&taken);
     }
     schedules
+}
+
+/// As [`in_every_order`], for work of so many calls that there are too many orders, and where calls matter that are no turns there, such as looks
+/// at the server's own folder: before each call of the one the other runs as far as it can, once, and the same the other way round.
+///
+/// # Panics
+/// If anything is wrong, with the trace.
+pub fn with_the_other_at_every_step<C: Sync, T: Send>(
+    set_up: impl Fn() -> (SimDisk, C, Plan),
+    work: impl Fn(&SimDisk, &C, usize) -> T + Sync,
+    judge: impl Fn(&SimDisk, &C, [T; 2]) -> Option<String>,
+) -> Schedules {
+    let mut schedules = Schedules::default();
+    for who in [0, 1] {
+        for steps in 0.. {
+            let schedule = [vec![who; steps], vec![1 - who; TURNS_MAX]].concat();
+            let turns = Turns { counts_all: true, ..Turns::default() };
+            let taken = in_order(turns, &schedule, &set_up, &work, &judge);
+            schedules.add(&taken);
+            if taken.iter().filter(|turn| turn.who == who).count() <= steps {
+                break;
+            }
+        }
+    }
+    schedules
+}
+
+/// Runs the two on a fresh disk in the order of a schedule; says whose turns there were.
+fn in_order<C: Sync, T: Send>(
+    turns: Turns,
+    schedule: &[usize],
+    set_up: impl Fn() -> (SimDisk, C, Plan),
+    work: impl Fn(&SimDisk, &C, usize) -> T + Sync,
+    judge: impl Fn(&SimDisk, &C, [T; 2]) -> Option<String>,
+) -> Vec<Turn> {
+    let (disk, context, plan) = set_up();
+    let turns = Arc::new(turns);
+    disk.begin(plan);
+    disk.set_pace(Some(Arc::clone(&turns) as Arc<dyn Pace>));
+    let (outcomes, taken) = thread::scope(|scope| {
+        let threads = [0, 1].map(|who| {
+            let (turns, disk, context, work) = (Arc::clone(&turns), &disk, &context, &work);
+            scope.spawn(move || {
+                let _present = Present::enter(&turns, who);
+                work(disk, context, who)
+            })
+        });
+        let taken = turns.conduct(schedule, &disk);
+        (threads.map(|thread| thread.join().expect("a request does not panic")), taken)
+    });
+    disk.set_pace(None);
+    assert!(taken.len() < TURNS_MAX, "{} turns are more than a schedule has", taken.len());
+    if let Some(wrong) = judge(&disk, &context, outcomes) {
+        panic!("{wrong}\n    {}", disk.trace().join("\n    "));
+    }
+    taken
+}
+
+impl Schedules {
+    fn add(&mut self, taken: &[Turn]) {
+        self.count += 1;
+        self.turns_max = self.turns_max.max(taken.len());
+    }
 }
 
 /// Whose turn it was, and whether the other could have had it.
@@ -84,9 +128,12 @@ thread_local! {
     static WHO: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
+#[derive(Default)]
 struct Turns {
     seats: Mutex<[Seat; 2]>,
     changed: Condvar,
+    /// Whether every call of the disk is a turn.
+    counts_all: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -134,13 +181,13 @@ impl Pace for Turns {
             self.wait_for_turn(who);
         }
     }
+
+    fn counts_all(&self) -> bool {
+        self.counts_all
+    }
 }
 
 impl Turns {
-    fn new() -> Self {
-        Self { seats: Mutex::default(), changed: Condvar::new() }
-    }
-
     fn lock(&self) -> MutexGuard<'_, [Seat; 2]> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
