@@ -624,6 +624,65 @@ fn a_name_that_was_something_else_just_now_is_read() {
     }
 }
 
+/// Something has just gone from a name. Its other case is as free as it is, for whatever makes something and for whoever reads, although the disk
+/// still remembers it.
+#[test]
+fn a_name_is_free_once_its_other_case_has_gone() {
+    const TEST: &str = "a_name_is_free_once_its_other_case_has_gone";
+    type Asking = fn(&Server, &str) -> Option<Request>;
+    let deeds: [(&str, u16, Asking); 13] = [
+        ("GET", 404, |server, name| Some(server.get(name))),
+        ("PROPFIND", 404, |server, name| Some(server.propfind(name, "0"))),
+        ("DELETE", 404, |server, name| Some(server.delete(name))),
+        ("PUT", 201, |server, name| Some(server.put(name).body("new"))),
+        ("PUT If-None-Match", 201, |server, name| Some(server.put(name).if_none_match("*").body("new"))),
+        ("MKCOL", 201, |server, name| Some(server.mkcol(name))),
+        ("LOCK", 201, |server, name| Some(server.lock(name, "exclusive", "0"))),
+        ("COPY of a file", 201, |server, name| Some(server.copying("/file", name))),
+        ("COPY of a folder", 201, |server, name| Some(server.copying("/folder", name))),
+        ("MOVE of a file", 201, |server, name| Some(server.moving("/file", name))),
+        ("MOVE of a folder", 201, |server, name| Some(server.moving("/folder", name))),
+        ("MOVE Overwrite: F", 201, |server, name| Some(server.moving("/file", name).header("Overwrite", "F"))),
+        ("restore", 201, |server, name| {
+            let list = server.get(format!("{name}?versions")).send();
+            let id = (list.status == 200).then(|| list.json()["versions"][0]["id"].as_str().map(str::to_owned));
+            Some(server.post(format!("{name}?restore={}", id??)))
+        }),
+    ];
+    for disk in disks_that_fold(TEST) {
+        let server = Server::on(disk.path());
+        let mut round = 0;
+        for was_folder in [false, true] {
+            for is_moved in [true, false] {
+                for (deed, status, ask) in deeds {
+                    round += 1;
+                    let (name, other) = (format!("/st{round}"), format!("/ST{round}"));
+                    server.put("/file").body("file").expect_any(&[201, 204]);
+                    server.request("MKCOL", "/folder").expect_any(&[201, 405]);
+                    if was_folder {
+                        server.mkcol(&name).expect(201);
+                    } else {
+                        server.put(&name).body("old").expect(201);
+                        server.put(&other).body("one").expect(204);
+                    }
+                    server.get(&other).expect(200);
+                    match is_moved {
+                        true => server.moving(&name, format!("/gone{round}")).expect(201),
+                        false => server.delete(&name).expect(204),
+                    };
+                    let Some(request) = ask(&server, &other) else { continue };
+                    let answer = request.send();
+                    let story = format!("{deed}, a folder: {was_folder}, moved away: {is_moved}: {answer}");
+                    assert_eq!(answer.status, status, "{story}");
+                    let is_there = server.names("").iter().any(|name| format!("/{name}").eq_ignore_ascii_case(&other));
+                    assert_eq!(is_there, status == 201, "{story}");
+                    server.get(&other).expect_any(if is_there { &[200] } else { &[404] });
+                }
+            }
+        }
+    }
+}
+
 /// The contents of all versions that have any.
 fn kept(server: &Server) -> Vec<String> {
     let mut kept: Vec<_> =

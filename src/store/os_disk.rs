@@ -375,7 +375,9 @@ impl OsDisk {
                         return Ok(Opened::File(self.file(opened), status));
                     }
                 }
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::LOOP | Errno::XDEV) => {}
+                Err(
+                    Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::LOOP | Errno::XDEV | Errno::IO | Errno::STALE,
+                ) => {}
                 Err(errno) => return Err(failed(errno)),
             }
         }
@@ -386,13 +388,22 @@ impl OsDisk {
     fn open_warily(&self, from: &Dir, path: &[u8]) -> Result<Opened> {
         let failed = |errno| failed_to_resolve("open", path, errno);
         let flags = if self.follows() { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
-        let found = match self.resolve(from, path, flags) {
+        // A handle that opens nothing may be had of a name that the kernel only remembers: its status tells whether that is still there. If it is
+        // not, something else may have just come in its place.
+        let found = afresh(|| {
+            let found = self.resolve(from, path, flags)?;
+            match self.status_of(found.as_fd()) {
+                Ok(status) => Ok((found, status)),
+                Err(Errno::NOENT) => Err(Errno::STALE),
+                Err(errno) => Err(errno),
+            }
+        });
+        let (found, status) = match found {
             Ok(found) => found,
             Err(Errno::LOOP | Errno::XDEV) => return Ok(Opened::Link),
-            Err(Errno::NOENT | Errno::NOTDIR) => return self.nothing_or_link(from, path),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::STALE) => return self.nothing_or_link(from, path),
             Err(errno) => return Err(failed(errno)),
         };
-        let status = self.status_of(found.as_fd()).map_err(failed)?;
         Ok(match status.kind {
             Kind::Dir => Opened::Dir(status),
             Kind::Link => Opened::Link,
@@ -409,7 +420,8 @@ impl OsDisk {
         if !self.follows() {
             return Ok(Opened::Nothing);
         }
-        let is_link = self.resolve(from, path, OFlags::PATH | OFlags::NOFOLLOW).is_ok();
+        let found = self.resolve(from, path, OFlags::PATH | OFlags::NOFOLLOW);
+        let is_link = found.is_ok_and(|found| self.status_of(found.as_fd()).is_ok_and(|it| it.kind == Kind::Link));
         Ok(if is_link { Opened::Link } else { Opened::Nothing })
     }
 
@@ -495,7 +507,8 @@ impl OsDisk {
 
     fn look_with(&self, at: &Dir, name: &Name, also: AtFlags) -> Result<Option<Status>> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | also;
-        match rustix::fs::statx(fd(&at.0)?, name.as_bytes(), flags, ASKED) {
+        let at = fd(&at.0)?;
+        match afresh(|| rustix::fs::statx(at, name.as_bytes(), flags, ASKED)) {
             Ok(found) => Ok(Some(self.status_from(&found))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(failed("look at", name.as_bytes(), errno)),
@@ -597,7 +610,7 @@ impl Disk for OsDisk {
             );
         }
         let flags = if self.follows() { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
-        match self.resolve(&from, path, flags).and_then(|found| self.status_of(found.as_fd())) {
+        match afresh(|| self.resolve(&from, path, flags).and_then(|found| self.status_of(found.as_fd()))) {
             Ok(status) => Ok(Some(status)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
             Err(errno) => Err(failed_to_resolve("look at", path, errno)),
@@ -943,6 +956,15 @@ fn require_openat2(root: &Dir) -> Result<()> {
 fn create(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
     let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
     retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o666)))
+}
+
+/// Looks once more where a name was remembered as something else than it is by now: a file system behind another program (FUSE) says so by an
+/// error, and what was remembered is forgotten with it.
+fn afresh<T>(look: impl Fn() -> std::result::Result<T, Errno>) -> std::result::Result<T, Errno> {
+    match look() {
+        Err(Errno::IO | Errno::STALE) => look(),
+        looked => looked,
+    }
 }
 
 /// Opens a name anew below a descriptor.
