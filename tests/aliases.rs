@@ -163,6 +163,91 @@ fn a_link_itself_is_not_changed() {
     assert_eq!((server.read("real.txt"), server.read("folder/f.txt")), ("real".to_owned(), "f".to_owned()));
 }
 
+/// What a link leads to is copied: not into itself, nor over itself, nor over the folder that it lies in.
+#[test]
+fn what_a_link_leads_to_is_not_copied_into_itself() {
+    let server = Server::with("--follow-symlinks").start();
+    server.write("sub/f.txt", "f");
+    server.write("sub/deep/g.txt", "g");
+    for (target, link) in [
+        ("..", "sub/up"),
+        ("../..", "sub/deep/top"),
+        ("sub", "here"),
+        ("sub/deep", "below"),
+        ("sub/f.txt", "file"),
+        ("here", "twice"),
+    ] {
+        symlink(target, server.local(link)).unwrap();
+    }
+    for (from, to) in [
+        ("/sub/up", "/sub/new"),
+        ("/sub/up/", "/sub/new/"),
+        ("/sub/up", "/new"),
+        ("/sub/up", "/sub/up/new"),
+        ("/sub/up", "/here/deep/new"),
+        ("/sub/deep/top", "/sub/deep/new"),
+        ("/sub/deep/top", "/sub"),
+        ("/here", "/sub"),
+        ("/here", "/sub/new"),
+        ("/here", "/sub/deep/new"),
+        ("/here", "/sub/up/sub/new"),
+        ("/here", "/sub/f.txt"),
+        ("/twice", "/sub/new"),
+        ("/twice", "/twice/new"),
+        ("/below", "/sub"),
+        ("/below", "/sub/deep"),
+        ("/file", "/sub/f.txt"),
+        ("/file", "/sub"),
+        ("/file", "/here/f.txt"),
+    ] {
+        for request in [server.copying(from, to), server.copying(from, to).depth("0"), server.moving(from, to)] {
+            let answer = request.expect(403);
+            assert_eq!(answer.problem()["type"], "urn:noclobber:problem:within-itself", "{from} to {to}: {answer}");
+        }
+    }
+    assert_eq!(server.names(""), ["below", "file", "here", "sub", "twice"]);
+    assert_eq!(server.names("sub"), ["deep", "f.txt", "up"]);
+    assert_eq!(server.names("sub/deep"), ["g.txt", "top"]);
+    server.copying("/here", "/copy").expect(207);
+    server.copying("/below", "/sub/other").expect(207);
+    server.copying("/file", "/sub/deep/f.txt").expect(201);
+    server.moving("/here/f.txt", "/below/f.txt").expect(204);
+}
+
+/// A folder that is mounted at another place too is no second folder.
+#[test]
+fn what_is_mounted_twice_is_not_copied_into_itself() {
+    const TEST: &str = "what_is_mounted_twice_is_not_copied_into_itself";
+    let share = tempfile::Builder::new().prefix("noclobber-share-").tempdir().unwrap();
+    fs::create_dir_all(share.path().join("a/deep")).unwrap();
+    fs::write(share.path().join("a/f.txt"), "f").unwrap();
+    fs::create_dir(share.path().join("b")).unwrap();
+    let _bound = match Bound::at(&share.path().join("b"), &share.path().join("a")) {
+        Ok(bound) => bound,
+        Err(why) => return left_out(TEST, &why),
+    };
+    let server = Server::on(share.path());
+    for (from, to) in [
+        ("/a", "/b/new"),
+        ("/a", "/b/deep/new"),
+        ("/b", "/a/new"),
+        ("/a/deep", "/b/deep/new"),
+        ("/b/deep", "/a/deep"),
+        ("/a/deep", "/b/deep"),
+        ("/a/f.txt", "/b/f.txt"),
+        ("/b/f.txt", "/a/f.txt"),
+    ] {
+        for request in [server.copying(from, to), server.moving(from, to)] {
+            let answer = request.expect(403);
+            assert_eq!(answer.problem()["type"], "urn:noclobber:problem:within-itself", "{from} to {to}: {answer}");
+        }
+    }
+    assert_eq!(server.names("a"), ["deep", "f.txt"]);
+    assert_eq!(server.read("b/f.txt"), "f");
+    server.copying("/a/f.txt", "/b/g.txt").expect(201);
+    server.copying("/a/deep", "/b/other").expect(201);
+}
+
 /// A folder with two paths has one set of locks, properties, versions and uploads.
 #[test]
 fn what_is_kept_of_a_file_is_the_same_by_every_link() {

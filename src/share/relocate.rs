@@ -9,8 +9,8 @@ use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Copying, Members, Seen, StagedCopy, Surprises, Swap};
-use crate::store::disk::Cause;
+use crate::store::commit::{Changed, Copying, LastLink, Members, Seen, Site, StagedCopy, Surprises, Swap};
+use crate::store::disk::{Cause, DiskError, Kind, Status};
 use crate::store::properties::{Extent, Following};
 
 use super::Share;
@@ -272,11 +272,8 @@ impl Share {
     /// Both paths as the disk has them, if what is asked for can be at all. What is moved may be given another spelling of its name.
     fn two_places(&self, wanted: &Relocation, respelling: Respelling) -> Outcome<(SharePath, SharePath)> {
         let (from, mut to) = (self.spelled(&wanted.from)?.into_owned(), self.spelled(&wanted.to)?.into_owned());
-        if respelling == Respelling::Allowed
-            && from == to
-            && wanted.from != wanted.to
-            && let (Some((folder, _)), Some((_, name))) = (from.split(), wanted.to.split())
-        {
+        let is_respelt = respelling == Respelling::Allowed && from == to && wanted.from != wanted.to;
+        if is_respelt && let (Some((folder, _)), Some((_, name))) = (from.split(), wanted.to.split()) {
             to = folder.join(&name);
         }
         if from.is_root() {
@@ -290,8 +287,49 @@ impl Share {
         if from.is_within(&to) || to.is_within(&from) {
             return Err(Refusal::WithinItself.into());
         }
-        self.tree.site(&to).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let site = self.tree.site(&to).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+        let is_within = if is_respelt { Ok(false) } else { self.is_within_by_another_path(&from, &site) };
+        if is_within.map_err(|error| self.stop(error, Refusal::NotFound))? {
+            return Err(Refusal::WithinItself.into());
+        }
         Ok((from, to))
+    }
+
+    /// Whether what `from` leads to is what is at a place, or one of them lies in the other, although their paths do not say so: where `from` is a
+    /// link that is followed, and where a folder is mounted twice.
+    fn is_within_by_another_path(&self, from: &SharePath, to: &Site) -> Result<bool, DiskError> {
+        let disk = self.tree.disk();
+        let from = self.tree.spelled(from, LastLink::Followed)?;
+        let Some(source) = self.status_of(&from)? else { return Ok(false) };
+        if disk.has_one_path(&source) && disk.has_one_path(&disk.dir_status(&to.parent)?) {
+            return Ok(false);
+        }
+        if from.is_within(&to.path) || to.path.is_within(&from) {
+            return Ok(true);
+        }
+        let root = disk.root()?;
+        let id = |status: &Status| (status.device, status.stamp.id);
+        let folders_above = |path: &SharePath| -> Result<Vec<_>, DiskError> {
+            let looked = path.lineage().skip(1).map(|above| disk.look_path(&root, above));
+            looked.filter_map(Result::transpose).map(|found| found.map(|status| id(&status))).collect()
+        };
+        let above_target = folders_above(&to.path)?;
+        if source.kind == Kind::Dir && above_target.contains(&id(&source)) {
+            return Ok(true);
+        }
+        let target = match self.status_of(&to.path) {
+            Err(error) if matches!(error.cause, Cause::LongName | Cause::BadName) => None,
+            looked => looked?,
+        };
+        let Some(target) = target else { return Ok(false) };
+        let above_source = folders_above(&from)?;
+        Ok(match (source.kind, target.kind) {
+            (_, Kind::Dir) => id(&target) == id(&source) || above_source.contains(&id(&target)),
+            (Kind::Dir, _) => false,
+            // A file may have two names, but not the same twice in one folder.
+            _ => above_source.first() == above_target.first() && from.split().is_some_and(|(_, name)| name == to.name),
+        })
     }
 
     fn must_be_there(&self, path: &SharePath, seen: Seen) -> Outcome<Seen> {

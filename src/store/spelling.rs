@@ -155,18 +155,16 @@ impl Walk<'_> {
 
 /// A name as it stands in its folder, and what has it.
 fn spelling_in(disk: &dyn Disk, dir: &Dir, name: Name) -> Result<(Name, Option<Status>)> {
-    if let Some(status) = look(disk.look(dir, &name))? {
-        return Ok(match other_name(disk, dir, &name, &status)? {
-            Some(other) => {
-                let status = disk.look(dir, &other)?;
-                (other, status)
-            }
-            None => (name, Some(status)),
-        });
-    }
-    for other in normal_forms(&name) {
-        if let Some(status) = look(disk.look(dir, &other))? {
-            return Ok((other, Some(status)));
+    let forms: Vec<_> = std::iter::once(name.clone()).chain(normal_forms(&name)).collect();
+    for form in forms {
+        if let Some(status) = look(disk.look(dir, &form))? {
+            return Ok(match other_name(disk, dir, &form, &status)? {
+                Some(other) => {
+                    let status = disk.look(dir, &other)?;
+                    (other, status)
+                }
+                None => (form, Some(status)),
+            });
         }
     }
     Ok((name, None))
