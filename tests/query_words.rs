@@ -158,8 +158,61 @@ fn words_that_mean_nothing_here_are_ignored() {
     server.get("/f?_=1732&nocache").expect_body("now");
     server.get("/f?").expect_body("now");
     server.put("/f?t=5&versionsx=1").body("newer").expect(204);
+    for query in
+        ["123", "_=1", "foo=bar", "q=versions", "json5", "deleted_at=1", "url=http://x/?json", "re%20store", "v;x"]
+    {
+        server.put(format!("/f?{query}")).body("newer").expect(204);
+    }
     server.propfind("/d/?cachebuster", "1").expect(207);
     server.delete("/f?&&=&x=version=1").expect(204);
+}
+
+/// Whoever writes a word of the server's own not quite as it is means that word, and no change is made that it does not speak of. What only reads
+/// is answered as without it.
+#[test]
+fn a_word_that_is_all_but_one_changes_nothing() {
+    let stage = Stage::set();
+    for (word, _) in WORDS {
+        let (name, id) = word.split_once('=').unwrap_or((word, ""));
+        let value = if id.is_empty() { String::new() } else { format!("={id}") };
+        let first = name.as_bytes()[0];
+        for spelling in [
+            format!("{name};{value}"),
+            format!(";{name}{value}"),
+            format!("x=1;{name}{value}"),
+            format!("?{name}{value}"),
+            format!("{name}?{value}"),
+            format!("+{name}{value}"),
+            format!("{name}+{value}"),
+            format!("%20{name}{value}"),
+            format!("{name}%20{value}"),
+            format!("{name}%00{value}"),
+            format!("%26{name}{value}"),
+            format!("%3F{name}{value}"),
+            format!("{name}%3D{id}"),
+            format!("%3b{name}%3D{id}"),
+            format!("={name}{value}"),
+            format!("%22{name}%22{value}"),
+            format!("{name}%5B%5D{value}"),
+            format!("{name}/{value}"),
+            format!("{name}%26limit%3D1{value}"),
+            format!("%25{first:02x}{}{value}", &name[1..]),
+            format!("{};{value}", name.to_ascii_uppercase()),
+            format!("a&%C2%A0{name}{value}&b"),
+        ] {
+            for method in METHODS {
+                let answer = stage.request(method, &format!("/f?{spelling}"), "/x").send();
+                let story = format!("{method} ?{spelling}: {answer}");
+                if matches!(method, "GET" | "HEAD" | "OPTIONS" | "PROPFIND" | "REPORT") {
+                    assert!(matches!(answer.status, 200 | 207 | 403), "{story}");
+                } else {
+                    assert_eq!(answer.status, 400, "{story}");
+                    assert!(answer.text().contains(&format!("?{name} ")), "{story}");
+                }
+                stage.is_as_before(&answer);
+            }
+        }
+    }
 }
 
 /// A destination is a place for something new: no version of anything, and no option goes with it.

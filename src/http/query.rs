@@ -1,7 +1,8 @@
 //! The words in a query that mean something here: which of them a method takes, where, and which go together. One table says so.
 //!
 //! A word of this table that means nothing to the method is refused, since whoever asks to delete `/f?version=ID` does not mean the file
-//! that is at `/f` now. Words that stand in no table are ignored, as programs add some to get past caches.
+//! that is at `/f` now. One that is written not quite as it stands here is refused where something would be changed. Words that stand in no
+//! table are ignored, as programs add some to get past caches.
 
 use std::borrow::Cow;
 
@@ -38,6 +39,8 @@ pub(super) struct Query {
     pub(super) before: Option<VersionId>,
     /// `?after=PATH`: only what comes behind it in the order of the names.
     pub(super) after: Option<SharePath>,
+    /// The word that stands in the query not quite as it is, if there is one.
+    pub(super) misspelt: Option<&'static str>,
     /// What takes all of these; `None` where there is no such word, so that it is the path alone that tells.
     pub(super) taken: Option<Taken>,
 }
@@ -69,6 +72,9 @@ pub(super) enum BadQuery {
     /// A word comes twice, and each time means something else.
     #[error("?{0} comes more than once")]
     Twice(&'static str),
+    /// A word stands there not quite as it is.
+    #[error("?{0} is written otherwise there than it is; write it as it is, or leave it out")]
+    Misspelt(&'static str),
     /// Two words contradict each other.
     #[error("?{0} and ?{1} do not go together")]
     Contradiction(&'static str, &'static str),
@@ -224,7 +230,10 @@ impl Query {
         let mut words = Vec::new();
         for pair in text.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(word) = Word::named(&decoded(name)) else { continue };
+            let Some(word) = Word::named(&decoded(name)) else {
+                query.misspelt = query.misspelt.or_else(|| misspelt_in(pair));
+                continue;
+            };
             let mut with_it = query.clone();
             if !(word.set)(&mut with_it, value) {
                 return Err(BadQuery::Value(word.name));
@@ -238,6 +247,11 @@ impl Query {
         }
         query.taken = taken(&words)?;
         Ok(query)
+    }
+
+    /// The word that stands there not quite as it is, where the method changes something: what was meant may be another change, or none.
+    pub(super) fn is_misspelt_for(&self, verb: Verb) -> Option<&'static str> {
+        self.misspelt.filter(|_| verb.changes_something() && verb != Verb::Unknown)
     }
 
     /// The word that means nothing to a method, if there is one. OPTIONS takes all of them, to tell what is served.
@@ -282,6 +296,30 @@ fn taken(words: &[&'static Word]) -> Result<Option<Taken>, BadQuery> {
         let by = if is_alone { word.alone } else { word.verbs };
         Taken { word: word.name, by, never: word.never }
     }))
+}
+
+/// The word of the table that a part of a query is, but for what stands around it: blanks, marks, separators of other conventions, and
+/// encodings of all of them.
+fn misspelt_in(part: &str) -> Option<&'static str> {
+    let is_mark = |letter: char| !letter.is_alphanumeric();
+    part.split(';').find_map(|piece| {
+        let plain = decoded_wholly(piece);
+        let name = plain.trim_start_matches(is_mark).split('=').next().unwrap_or_default();
+        name.split(['&', ';', '?']).find_map(|name| Word::named(name.trim_matches(is_mark))).map(|word| word.name)
+    })
+}
+
+/// As [`decoded`], as often as something was encoded.
+fn decoded_wholly(text: &str) -> String {
+    let mut plain = text.to_owned();
+    loop {
+        // Every round makes it shorter, or is the last.
+        let once = decoded(&plain).into_owned();
+        if once == plain {
+            return plain;
+        }
+        plain = once;
+    }
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
@@ -347,6 +385,38 @@ mod tests {
         let deleted = Query::parse("deleted&after=a%ff/b&deep&limit=7").expect("they go together");
         assert_eq!(deleted.after, SharePath::parse_disk(b"a\xff/b").ok());
         assert_eq!((deleted.deep, deleted.limit), (true, Some(7)));
+    }
+
+    #[test]
+    fn words_that_are_all_but_one_of_these_are_told_from_foreign_ones() {
+        for (text, misspelt) in [
+            ("versions;", Some("versions")),
+            ("versions%20", Some("versions")),
+            ("+versions", Some("versions")),
+            ("?versions", Some("versions")),
+            ("version%3Da", Some("version")),
+            (";version=a", Some("version")),
+            ("x;version=a", Some("version")),
+            ("=version", Some("version")),
+            ("%252576ersion=a", Some("version")),
+            ("json&%E2%80%8Bdeep", Some("deep")),
+            ("versions%26limit%3D3", Some("versions")),
+            ("VERSIONS", None),
+            ("version", None),
+            ("123", None),
+            ("_=1", None),
+            ("foo=bar", None),
+            ("x=version=1", None),
+            ("x%3Dversion", None),
+            ("q=versions", None),
+            ("versionsx", None),
+            ("json5", None),
+            ("deleted_at=1", None),
+            ("url=http://x/?json", None),
+            ("%ff&%&%%&;;", None),
+        ] {
+            assert_eq!(Query::parse(text).map(|query| query.misspelt), Ok(misspelt), "{text}");
+        }
     }
 
     /// Which methods take all the words of a query, and where.

@@ -140,7 +140,8 @@ impl Verb {
         }
     }
 
-    fn changes_something(self) -> bool {
+    /// Whether it does more than read.
+    pub(super) fn changes_something(self) -> bool {
         !matches!(self, Self::Get | Self::Options | Self::Propfind | Self::Report)
     }
 }
