@@ -400,6 +400,99 @@ fn options_says_what_can_be_done() {
     server.options("*").expect_any(&[200, 204]);
 }
 
+/// `Allow` lists what could be done at a URL, and nothing else: at a file named as a folder, below a file, where the folder is missing, at a pipe
+/// and at a link that is not followed nothing can.
+#[test]
+fn allow_lists_only_what_could_succeed() {
+    const FILE: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+    const FOLDER: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+    const LINK: &str = "OPTIONS, GET, HEAD, PROPFIND, COPY";
+    const NONE: &str = "OPTIONS";
+    let set = |follows: bool| {
+        let server = if follows { Server::with("--follow-symlinks") } else { Server::builder() }.start();
+        server.write("file", "f");
+        server.write("folder/m", "m");
+        rustix::fs::mknodat(rustix::fs::CWD, server.local("pipe"), rustix::fs::FileType::Fifo, 0o666.into(), 0)
+            .unwrap();
+        for (target, link) in
+            [("folder", "to-folder"), ("file", "to-file"), ("none", "to-none"), ("pipe", "to-pipe"), ("/etc", "out")]
+        {
+            symlink(target, server.local(link)).unwrap();
+        }
+        server
+    };
+    for (target, plain, following) in [
+        ("/file", FILE, FILE),
+        ("/file/", NONE, NONE),
+        ("/file/x", NONE, NONE),
+        ("/file/x/", NONE, NONE),
+        ("/file/x/y", NONE, NONE),
+        ("/folder", FOLDER, FOLDER),
+        ("/folder/", FOLDER, FOLDER),
+        ("/none", "OPTIONS, PUT, MKCOL, LOCK", "OPTIONS, PUT, MKCOL, LOCK"),
+        ("/none/", "OPTIONS, MKCOL", "OPTIONS, MKCOL"),
+        ("/none/x", NONE, NONE),
+        ("/none/x/", NONE, NONE),
+        ("/pipe", NONE, NONE),
+        ("/pipe/", NONE, NONE),
+        ("/pipe/x", NONE, NONE),
+        ("/to-folder", NONE, LINK),
+        ("/to-folder/", NONE, LINK),
+        ("/to-folder/m", NONE, FILE),
+        ("/to-folder/m/", NONE, NONE),
+        ("/to-folder/x", NONE, "OPTIONS, PUT, MKCOL, LOCK"),
+        ("/to-file", NONE, LINK),
+        ("/to-file/", NONE, NONE),
+        ("/to-file/x", NONE, NONE),
+        ("/to-none", NONE, NONE),
+        ("/to-none/", NONE, NONE),
+        ("/to-none/x", NONE, NONE),
+        ("/to-pipe", NONE, NONE),
+        ("/out", NONE, NONE),
+        ("/out/passwd", NONE, NONE),
+    ] {
+        for (follows, wanted) in [(false, plain), (true, following)] {
+            let mut server = set(follows);
+            let answer = server.options(target).expect(200);
+            assert_eq!(answer.field("allow"), wanted, "{target}, links are followed: {follows}");
+            assert!(answer.field("dav").starts_with("1, 2"), "{answer}");
+            for method in [
+                "GET",
+                "HEAD",
+                "PUT",
+                "DELETE",
+                "MKCOL",
+                "POST",
+                "PROPFIND",
+                "PROPPATCH",
+                "COPY",
+                "MOVE",
+                "LOCK",
+                "PATCH",
+            ] {
+                let request = match method {
+                    "PUT" => server.put(target).body("new"),
+                    "COPY" => server.copying(target, "/copied"),
+                    "MOVE" => server.moving(target, "/moved"),
+                    "LOCK" => server.lock(target, "exclusive", "0"),
+                    "PROPPATCH" => server.proppatch(target, "<D:set><D:prop><t:a>1</t:a></D:prop></D:set>"),
+                    "PROPFIND" => server.propfind(target, "0"),
+                    _ => server.request(method, target),
+                };
+                let answer = request.send();
+                let is_listed = wanted.split(", ").any(|listed| listed == method);
+                assert_eq!(answer.status < 400, is_listed, "{method} {target}, followed: {follows}: {answer}");
+                if answer.status == 405 {
+                    assert_eq!(answer.field("allow"), wanted, "{method} {target}, followed: {follows}: {answer}");
+                }
+                if is_listed && !matches!(method, "GET" | "HEAD" | "PROPFIND") {
+                    server = set(follows);
+                }
+            }
+        }
+    }
+}
+
 /// Requests whose end could be read in two ways are not read at all, and the connection is not used again.
 #[test]
 fn ambiguous_framing_is_refused() {

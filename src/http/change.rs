@@ -23,10 +23,10 @@ pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     let precondition = precondition(head, asked)?;
     let path = asked.path.clone();
     // A folder goes with all that is in it. Of a file nothing lies below.
-    if !matches!(depth, Ok(None | Some(Depth::Infinity))) && allowed(verbs, asked).await == Allowed::OnCollections {
+    if !matches!(depth, Ok(None | Some(Depth::Infinity))) && matches!(is_collection(verbs, asked).await, Ok(true)) {
         return Err(BadHeader("Depth").into());
     }
-    if asked.names_a_collection && allowed(verbs, asked).await == Allowed::OnFiles {
+    if asked.names_a_collection && matches!(is_collection(verbs, asked).await, Ok(false)) {
         return Err(Stop::from(Refusal::NotFound).into());
     }
     verbs.have_hashed(&path, None, &precondition).await?;
@@ -37,9 +37,14 @@ pub(super) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
 /// Why no REPORT is made: there is none about what is there.
 pub(super) async fn report(verbs: &Verbs, asked: &Asked) -> Trouble {
     match allowed(verbs, asked).await {
-        Allowed::OnCollections => Wrong::NoReport.into(),
-        Allowed::OnFiles if !asked.names_a_collection => Wrong::NoReport.into(),
-        Allowed::OnFiles | Allowed::OnNothing | Allowed::Somewhere => Stop::from(Refusal::NotFound).into(),
+        Allowed::OnFiles | Allowed::OnCollections | Allowed::OnLinkedFiles | Allowed::OnLinkedCollections => {
+            Wrong::NoReport.into()
+        }
+        Allowed::OnNothing
+        | Allowed::OnNoCollection
+        | Allowed::WithoutParent
+        | Allowed::Nowhere
+        | Allowed::Somewhere => Stop::from(Refusal::NotFound).into(),
     }
 }
 
@@ -101,12 +106,17 @@ pub(super) async fn options(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse
     Ok(reply::options(allowed(verbs, asked).await, asked.query.taken))
 }
 
+/// Whether a folder is there where the request went, and not a file.
+pub(super) async fn is_collection(verbs: &Verbs, asked: &Asked) -> Result<bool, Trouble> {
+    let path = asked.path.clone();
+    verbs.ask(move |share| share.is_collection(&path)).await
+}
+
 /// What is there where the request went, and so what is served.
 pub(super) async fn allowed(verbs: &Verbs, asked: &Asked) -> Allowed {
     let path = asked.path.clone();
-    match verbs.ask(move |share| share.is_collection(&path)).await {
-        Ok(true) => Allowed::OnCollections,
-        Ok(false) => Allowed::OnFiles,
-        Err(_) => Allowed::OnNothing,
+    match verbs.ask(move |share| share.occupant(&path)).await {
+        Ok(occupant) => Allowed::at(occupant, asked.names_a_collection),
+        Err(_) => Allowed::Nowhere,
     }
 }

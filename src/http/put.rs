@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
-use crate::share::outcome::{Outcome, Refusal, Stop};
+use crate::share::outcome::{Forbidden, Outcome, Refusal, Stop};
 use crate::share::{Share, Stored, Upload, UploadWatch};
 
 use super::attempt::Attempt;
@@ -112,6 +112,7 @@ async fn names_a_file(verbs: &Verbs, asked: &Asked) -> Result<(), Trouble> {
     }
     match allowed(verbs, asked).await {
         Allowed::OnCollections => Err(Stop::from(Refusal::IsCollection).into()),
+        Allowed::OnLinkedCollections => Err(Stop::from(Refusal::NotAllowed(Forbidden::Link)).into()),
         _ => Err(Wrong::NamesACollection.into()),
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Taken {
     /// Those methods.
     by: &'static [Verb],
     /// Where none of them is served.
-    never: Option<Allowed>,
+    never: &'static [Allowed],
 }
 
 /// A version that a query names; without an identifier where it cannot be one.
@@ -88,7 +88,7 @@ struct Word {
     /// Those to which it means something by itself.
     alone: &'static [Verb],
     /// Where it means nothing to any of these.
-    never: Option<Allowed>,
+    never: &'static [Allowed],
     /// The words of which it needs one beside it; none where it means something by itself.
     belongs_to: &'static [&'static str],
     /// The other words that it goes together with.
@@ -103,7 +103,7 @@ const WORDS: &[Word] = &[
         name: "download",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: None,
+        never: &[],
         belongs_to: &[],
         beside: &["version"],
         set: |query, value| stands_alone(value, &mut query.download),
@@ -112,7 +112,7 @@ const WORDS: &[Word] = &[
         name: "json",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: None,
+        never: &[],
         belongs_to: &[],
         beside: &["versions", "limit", "before"],
         set: |query, value| stands_alone(value, &mut query.json),
@@ -121,7 +121,13 @@ const WORDS: &[Word] = &[
         name: "mkdirs",
         verbs: &[Verb::Put, Verb::Post],
         alone: &[Verb::Put],
-        never: Some(Allowed::OnCollections),
+        never: &[
+            Allowed::OnCollections,
+            Allowed::OnLinkedFiles,
+            Allowed::OnLinkedCollections,
+            Allowed::OnNoCollection,
+            Allowed::Nowhere,
+        ],
         belongs_to: &[],
         beside: &["restore"],
         set: |query, value| stands_alone(value, &mut query.make_parents),
@@ -130,7 +136,7 @@ const WORDS: &[Word] = &[
         name: "versions",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: None,
+        never: &[],
         belongs_to: &[],
         beside: &["json", "limit", "before"],
         set: |query, value| stands_alone(value, &mut query.versions),
@@ -139,7 +145,7 @@ const WORDS: &[Word] = &[
         name: "version",
         verbs: &[Verb::Get, Verb::Copy],
         alone: &[Verb::Get, Verb::Copy],
-        never: None,
+        never: &[],
         belongs_to: &[],
         beside: &["download"],
         set: |query, value| {
@@ -151,7 +157,7 @@ const WORDS: &[Word] = &[
         name: "restore",
         verbs: &[Verb::Post],
         alone: &[Verb::Post],
-        never: None,
+        never: &[],
         belongs_to: &[],
         beside: &["mkdirs"],
         set: |query, value| {
@@ -163,7 +169,7 @@ const WORDS: &[Word] = &[
         name: "deleted",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: Some(Allowed::OnFiles),
+        never: &[Allowed::OnFiles, Allowed::OnLinkedFiles],
         belongs_to: &[],
         beside: &["deep", "limit", "after"],
         set: |query, value| stands_alone(value, &mut query.deleted),
@@ -172,7 +178,7 @@ const WORDS: &[Word] = &[
         name: "deep",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: None,
+        never: &[],
         belongs_to: &["deleted"],
         beside: &["deleted", "limit", "after"],
         set: |query, value| stands_alone(value, &mut query.deep),
@@ -181,7 +187,7 @@ const WORDS: &[Word] = &[
         name: "limit",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: None,
+        never: &[],
         belongs_to: &["versions", "deleted"],
         beside: &["versions", "deleted", "json", "before", "deep", "after"],
         set: |query, value| {
@@ -195,7 +201,7 @@ const WORDS: &[Word] = &[
         name: "before",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: None,
+        never: &[],
         belongs_to: &["versions"],
         beside: &["versions", "json", "limit"],
         set: |query, value| {
@@ -207,7 +213,7 @@ const WORDS: &[Word] = &[
         name: "after",
         verbs: &[Verb::Get],
         alone: &[Verb::Get],
-        never: None,
+        never: &[],
         belongs_to: &["deleted"],
         beside: &["deleted", "deep", "limit"],
         set: |query, value| {
@@ -264,7 +270,7 @@ impl Query {
 impl Taken {
     /// The methods that take all the words where this is.
     pub(super) fn served(self, there: Allowed) -> &'static [Verb] {
-        if self.never == Some(there) { &[] } else { self.by }
+        if self.never.contains(&there) { &[] } else { self.by }
     }
 }
 
@@ -291,7 +297,7 @@ fn taken(words: &[&'static Word]) -> Result<Option<Taken>, BadQuery> {
         }
     }
     let is_alone = words.len() == 1;
-    let narrowest = words.iter().min_by_key(|word| (word.verbs.len(), word.never.is_none()));
+    let narrowest = words.iter().min_by_key(|word| (word.verbs.len(), word.never.is_empty()));
     Ok(narrowest.map(|word| {
         let by = if is_alone { word.alone } else { word.verbs };
         Taken { word: word.name, by, never: word.never }

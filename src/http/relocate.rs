@@ -9,10 +9,10 @@ use crate::share::Relocation;
 use crate::share::outcome::{Refusal, Stop};
 
 use super::attempt::Attempt;
-use super::change::allowed;
+use super::change;
 use super::clock::now;
 use super::dav_headers::{self, BadHeader, Depth, Overwrite, Place};
-use super::reply::{self, Allowed, Wrong};
+use super::reply::{self, Wrong};
 use super::request::Asked;
 use super::verbs::{Trouble, Verbs, permit, precondition};
 
@@ -44,11 +44,10 @@ async fn carry_out(
     precondition: Precondition,
     wanted: Relocation,
 ) -> Result<HttpResponse, Trouble> {
-    let is_collection = match allowed(verbs, asked).await {
-        Allowed::OnCollections => true,
-        Allowed::OnFiles if !asked.names_a_collection => false,
-        _ => return Err(Stop::from(Refusal::NotFound).into()),
-    };
+    let is_collection = change::is_collection(verbs, asked).await?;
+    if asked.names_a_collection && !is_collection {
+        return Err(Stop::from(Refusal::NotFound).into());
+    }
     let depth = dav_headers::depth_of_change(&head.headers)?.unwrap_or(Depth::Infinity);
     if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());

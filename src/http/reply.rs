@@ -20,7 +20,7 @@ use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Current, End, Forbidden, LockRoot, NotesBound, Refusal, Stop, Subject};
-use crate::share::{Cause, Relocated, Removed, Stored};
+use crate::share::{Cause, Occupant, Relocated, Removed, Stored};
 
 use super::dav_headers::BadUrl;
 use super::digest::{Invalid, Mismatch};
@@ -46,7 +46,10 @@ const RETRY_AFTER: &str = "2";
 
 const ALLOWED_ON_FILES: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 const ALLOWED_ON_COLLECTIONS: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+const ALLOWED_ON_LINKS: &str = "OPTIONS, GET, HEAD, PROPFIND, COPY";
 const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, LOCK";
+const ALLOWED_ON_NO_COLLECTION: &str = "OPTIONS, MKCOL";
+const ALLOWED_NOWHERE: &str = "OPTIONS";
 const ALLOWED_SOMEWHERE: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 
 /// Of what cannot be read: the usual reasons, for what is wrong with it is not known any more.
@@ -121,12 +124,23 @@ pub(super) enum Wrong {
     VersionIsCollection,
 }
 
-/// Which methods are served where the request went.
+/// What the request went to, and so which methods could succeed there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Allowed {
     OnFiles,
     OnCollections,
+    /// A link that is followed to a file: it is read, and never changed.
+    OnLinkedFiles,
+    /// The same, to a folder.
+    OnLinkedCollections,
+    /// A free name.
     OnNothing,
+    /// A free name that a slash makes one of a folder.
+    OnNoCollection,
+    /// The folder above is missing.
+    WithoutParent,
+    /// What is neither served nor replaced, or what cannot be.
+    Nowhere,
     Somewhere,
 }
 
@@ -237,6 +251,7 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
     let method = &head.method;
     let plain = |status, kind, title, detail: &str| Problem::new(status, kind, title, detail);
     let relocates = matches!(method.as_str(), "COPY" | "MOVE");
+    let names_a_collection = SharePath::url_names_a_collection(head.uri.path());
     match refusal {
         Refusal::NotFound => plain(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send(),
         Refusal::NoParent => {
@@ -271,7 +286,7 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
                 "A file is here, and what was asked is for folders. Nothing was changed.",
             )
             .with("current_kind", "file"),
-            Allowed::OnFiles,
+            Allowed::on_file(names_a_collection),
         ),
         Refusal::Exists { is_collection: true } => with_allow(
             head,
@@ -293,7 +308,7 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
                 "This makes a folder, and a file of this name is here already. Choose another name, or delete the file first. Nothing was changed.",
             )
             .with("current_kind", "file"),
-            Allowed::OnFiles,
+            Allowed::on_file(names_a_collection),
         ),
         Refusal::NotFree => plain(
             StatusCode::CONFLICT,
@@ -1032,6 +1047,24 @@ pub(super) fn outcome_word(status: StatusCode) -> &'static str {
 }
 
 impl Allowed {
+    /// What a URL leads to; with a slash at its end it names a folder, and leads to no file.
+    pub(super) fn at(occupant: Occupant, names_a_collection: bool) -> Self {
+        match occupant {
+            Occupant::Collection => Self::OnCollections,
+            Occupant::LinkedCollection => Self::OnLinkedCollections,
+            Occupant::File => Self::on_file(names_a_collection),
+            Occupant::LinkedFile if !names_a_collection => Self::OnLinkedFiles,
+            Occupant::Nothing if !names_a_collection => Self::OnNothing,
+            Occupant::Nothing => Self::OnNoCollection,
+            Occupant::NoParent if !names_a_collection => Self::WithoutParent,
+            Occupant::LinkedFile | Occupant::NoParent | Occupant::Unserved => Self::Nowhere,
+        }
+    }
+
+    fn on_file(names_a_collection: bool) -> Self {
+        if names_a_collection { Self::Nowhere } else { Self::OnFiles }
+    }
+
     /// The methods that are served here and take these words of a query.
     fn methods(self, words: Option<Taken>) -> Cow<'static, str> {
         if let Some(words) = words {
@@ -1041,7 +1074,10 @@ impl Allowed {
         Cow::Borrowed(match self {
             Self::OnFiles => ALLOWED_ON_FILES,
             Self::OnCollections => ALLOWED_ON_COLLECTIONS,
+            Self::OnLinkedFiles | Self::OnLinkedCollections => ALLOWED_ON_LINKS,
             Self::OnNothing => ALLOWED_ON_NOTHING,
+            Self::OnNoCollection => ALLOWED_ON_NO_COLLECTION,
+            Self::WithoutParent | Self::Nowhere => ALLOWED_NOWHERE,
             Self::Somewhere => ALLOWED_SOMEWHERE,
         })
     }
@@ -1098,6 +1134,25 @@ mod tests {
         let answer = stop(&head, &Stop::Refusal(refusal));
         let field = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         (answer.status().as_u16(), field(header::ALLOW), field(header::RETRY_AFTER).is_some())
+    }
+
+    #[test]
+    fn what_could_succeed_goes_by_what_is_there_and_by_the_slash() {
+        for (occupant, plain, with_slash) in [
+            (Occupant::File, Allowed::OnFiles, Allowed::Nowhere),
+            (Occupant::Collection, Allowed::OnCollections, Allowed::OnCollections),
+            (Occupant::LinkedFile, Allowed::OnLinkedFiles, Allowed::Nowhere),
+            (Occupant::LinkedCollection, Allowed::OnLinkedCollections, Allowed::OnLinkedCollections),
+            (Occupant::Nothing, Allowed::OnNothing, Allowed::OnNoCollection),
+            (Occupant::NoParent, Allowed::WithoutParent, Allowed::Nowhere),
+            (Occupant::Unserved, Allowed::Nowhere, Allowed::Nowhere),
+        ] {
+            assert_eq!(
+                (Allowed::at(occupant, false), Allowed::at(occupant, true)),
+                (plain, with_slash),
+                "{occupant:?}"
+            );
+        }
     }
 
     #[test]

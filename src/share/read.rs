@@ -7,13 +7,13 @@ use std::sync::Arc;
 use crate::model::content_hash::ContentHash;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::store::disk::{Disk, DiskError, File, Kind, Opened};
+use crate::store::disk::{Cause, Disk, DiskError, File, Kind, Opened};
 use crate::store::path_mutex::Slot;
 use crate::store::touched::Touched;
 
 use super::hints::HintSlot;
 use super::identity::{Effort, Identity};
-use super::outcome::{Current, Forbidden, Outcome, Refusal};
+use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
 use super::{Share, write};
 
 /// What is at a path.
@@ -23,6 +23,25 @@ pub enum Target {
     Collection(Timestamp),
     /// A file: its bytes, and which version they are.
     File(Box<Content>, Box<Identity>),
+}
+
+/// What is at a path, as far as it decides what may be done there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupant {
+    /// A file.
+    File,
+    /// A folder.
+    Collection,
+    /// A link that is followed, to a file.
+    LinkedFile,
+    /// A link that is followed, to a folder.
+    LinkedCollection,
+    /// Nothing: the name is free.
+    Nothing,
+    /// Nothing, and the folder that it would lie in is missing.
+    NoParent,
+    /// What is neither served nor replaced: a link that leads nowhere, or is not followed, a pipe, a device; or something below a file.
+    Unserved,
 }
 
 /// A path, prepared to be looked at often.
@@ -163,6 +182,37 @@ impl Share {
             Some(status) => Ok(status.kind == Kind::Dir),
             None => Err(Refusal::NotFound.into()),
         }
+    }
+
+    /// What is at a path, as far as it decides what may be done there.
+    pub fn occupant(&self, path: &SharePath) -> Outcome<Occupant> {
+        let path = self.spelled(path)?;
+        let site = match self.tree.site(&path) {
+            Ok(Some(site)) => site,
+            Ok(None) => return Ok(Occupant::Collection),
+            Err(error) if error.cause == Cause::NotADirectory => return Ok(Occupant::Unserved),
+            Err(error) => {
+                return match self.stop(error, Refusal::NoParent) {
+                    Stop::Refusal(Refusal::NoParent) => Ok(Occupant::NoParent),
+                    stop => Err(stop),
+                };
+            }
+        };
+        let found = self.tree.disk().look(&site.parent, &site.name);
+        Ok(match found.map_err(|error| self.stop(error, Refusal::NotFound))?.map(|status| status.kind) {
+            None => Occupant::Nothing,
+            Some(Kind::File) => Occupant::File,
+            Some(Kind::Dir) => Occupant::Collection,
+            Some(Kind::Special) => Occupant::Unserved,
+            Some(Kind::Link) => {
+                let target = self.status_of(&*self.spelled_to_read(&path)?);
+                match target.map_err(|error| self.stop(error, Refusal::NotFound))?.map(|status| status.kind) {
+                    Some(Kind::File) => Occupant::LinkedFile,
+                    Some(Kind::Dir) => Occupant::LinkedCollection,
+                    Some(Kind::Link | Kind::Special) | None => Occupant::Unserved,
+                }
+            }
+        })
     }
 
     /// A path that is going to be looked at again and again. `None` if what it leads to has another one: that may come to be another file's.
