@@ -96,6 +96,8 @@ fn what_must_not_be_anywhere_is_found() {
         ("src/model/path.rs", "//! A.\nfn a() { dbg!(b); }", 2, "dbg!"),
         ("src/model/path.rs", "//! A.\nfn a() { todo!() }", 2, "todo!"),
         ("tests/cli.rs", "//! A.\nfn a() { unimplemented!() }", 2, "unimplemented!"),
+        ("tests/cli.rs", "//! A.\nfn a() { Command::new(b).output() }", 2, ".output()"),
+        ("tests/harness/server.rs", "//! A.\nfn a() {\n    command\n        .spawn()\n}", 4, ".spawn()"),
         ("src/store/os_disk.rs", "//! A.\nfn a() { unsafe { b() } }", 2, "unsafe"),
         ("src/http/put.rs", "//! A.\nfn a() { HttpResponse::new(StatusCode::OK) }", 2, "StatusCode::"),
         ("src/http/put.rs", "//! A.\nfn a() { HttpResponse::NoContent().finish() }", 2, "HttpResponse::NoContent"),
@@ -123,6 +125,7 @@ fn what_is_allowed_is_let_through() {
         ("src/store/os_disk/write_out.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
         ("src/http/reply.rs", "//! A.\nfn a() -> StatusCode { StatusCode::OK }\n"),
         ("src/http/put.rs", "//! A.\nfn a() { task.notify_one(); atomic.compare_exchange(1, 200, b, c) }\n"),
+        ("tests/harness/programs.rs", "//! A.\nfn a() { command.spawn() }\n"),
         ("src/server.rs", "//! A.\nuse crate::{http, share, store, watch};\nfn a() { std::time::Instant::now() }\n"),
     ] {
         let mut found = violations(path, text);
@@ -435,6 +438,12 @@ fn everywhere(path: &str, text: &str) -> Vec<String> {
             {
                 wrong.push(format!("{path}:{number}: {word} is not wanted here"));
             }
+        }
+        if let Some(call) = [".spawn()", ".output()", ".status()"].into_iter().find(|call| line.contains(call))
+            && path.starts_with("tests/")
+            && path != "tests/harness/programs.rs"
+        {
+            wrong.push(format!("{path}:{number}: {call} of a program is for tests/harness/programs.rs"));
         }
     }
     wrong

@@ -12,6 +12,7 @@ use std::time::Duration;
 use noclobber::config::{self, Config, Keep, Listen, LogFormat, LogLevel, ShowHistory, State, UsageError, Wanted};
 use noclobber::store::disk::Tier;
 
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{has_program, left_out};
 
 #[test]
@@ -318,7 +319,7 @@ fn a_mistake_in_a_variable_names_the_variable() {
         ("NOCLOBBER_LISTEN", "127.0.0.1:1,4918", "'4918'"),
         ("NOCLOBBER_REQUIRE_TIER", "D", "[possible values: A, B, C]"),
     ] {
-        let output = command().env(variable, value).output().unwrap();
+        let output = command().env(variable, value).run().unwrap();
         assert_told(&output, &format!("error: {variable}: "));
         assert_told(&output, why);
     }
@@ -469,7 +470,7 @@ fn the_completions_know_the_options_and_the_shells_accept_them() {
         }
         let file = home.path().join(shell);
         fs::write(&file, script).unwrap();
-        let checked = Command::new(shell).arg(check).arg(&file).output().unwrap();
+        let checked = Command::new(shell).arg(check).arg(&file).run().unwrap();
         assert!(checked.status.success(), "{shell}: {}", String::from_utf8_lossy(&checked.stderr));
     }
 }
@@ -490,7 +491,7 @@ fn the_manual_page_names_every_option() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("noclobber.1");
     fs::write(&file, &page).unwrap();
-    let shown = Command::new("man").args(["--warnings", "-l"]).arg(&file).output().unwrap();
+    let shown = Command::new("man").args(["--warnings", "-l"]).arg(&file).run().unwrap();
     assert!(shown.status.success() && shown.stderr.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
     assert!(String::from_utf8_lossy(&shown.stdout).contains("WHERE IT LISTENS"));
 }
@@ -505,7 +506,7 @@ fn command() -> Command {
 }
 
 fn run(words: &[&str]) -> Output {
-    command().args(words).output().expect("the program can be run")
+    command().args(words).run().expect("the program can be run")
 }
 
 #[track_caller]

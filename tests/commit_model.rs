@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{has_program, left_out};
 
 #[test]
@@ -24,7 +25,7 @@ fn the_model_finds_what_each_step_is_for() {
 
 fn run(options: &[&str], last_line: &str) {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commit_model.py");
-    let run = Command::new("python3").arg(model).args(options).output().expect("python3 runs");
+    let run = Command::new("python3").arg(model).args(options).run().expect("python3 runs");
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(
         run.status.success() && said.trim_end().ends_with(last_line),

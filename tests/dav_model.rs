@@ -14,6 +14,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::harness::client::tag_of;
 use crate::harness::dav::{NAMESPACES, lock_info};
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{
     Answer, Connection, Request, Server, eventually, full, has_program, heavy, is_root, left_out, report,
 };
@@ -1105,7 +1106,7 @@ impl Apache {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let child = command.spawn().ok()?;
+        let child = command.start().ok()?;
         let mut apache = Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)), _folder: folder };
         let is_ready = eventually(Duration::from_secs(20), "Apache is ready", || {
             if matches!(apache.child.try_wait(), Ok(Some(_))) {

@@ -1012,10 +1012,11 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     use noclobber::share::{Amendment, Settings, Share, Wanted};
     use noclobber::store::history::KeepLimits;
     use noclobber::store::index::Index;
-    use noclobber::store::os_disk::{Options, OsDisk};
+    use noclobber::store::os_disk::Options;
 
     use crate::harness::disk_images::{Bound, DiskImage};
     use crate::harness::left_out;
+    use crate::harness::programs::open_disk;
     use crate::harness::stories::share_path;
 
     const TEST: &str = "what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted";
@@ -1030,7 +1031,7 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     std::fs::write(place.join("a"), "text").unwrap();
     std::fs::write(folder.path().join("media/b"), "text").unwrap();
     let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 90 });
-    let os_disk = Arc::new(OsDisk::open(folder.path(), Options::default()).unwrap());
+    let os_disk = Arc::new(open_disk(folder.path(), Options::default()).unwrap());
     let now = Timestamp::from_system(std::time::SystemTime::now());
     let settings = Settings { keep, ..Settings::default() };
     let share = Share::open(os_disk, Index::in_memory(), settings, now).unwrap();

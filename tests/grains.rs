@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::harness::client::tag_of;
 use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::programs::StartProgram as _;
 use crate::harness::server::Options;
 use crate::harness::{Server, eventually, left_out, report};
 
@@ -80,7 +81,7 @@ fn told_again(grain: u64, but_for: &[&str]) {
     let mut tests = Command::new(std::env::current_exe().expect("the tests are a program"));
     tests.args(OF_TAGS_AND_THE_PROMISE).arg("--test-threads=4").env("NOCLOBBER_TEST_GRAIN", grain.to_string());
     tests.args(but_for.iter().chain(&OF_SCALE).chain(&[OF_THE_COMMAND_LINE]).flat_map(|test| ["--skip", test]));
-    let ended = tests.output().expect("they can be run");
+    let ended = tests.run().expect("they can be run");
     let told = String::from_utf8_lossy(&ended.stdout);
     let summary = told.lines().rfind(|line| line.starts_with("test result")).unwrap_or("no result");
     report(&format!("a clock of {grain} ms: {summary}"));

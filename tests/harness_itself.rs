@@ -3,10 +3,17 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use noclobber::store::disk::{Disk as _, Leased, Opened};
+use noclobber::store::os_disk::Options;
 
 use crate::harness::client::{is_content_tag, percent_encode, tag_of};
 use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::programs::{self, StartProgram as _, open_disk, while_none_starts};
 use crate::harness::{Connection, Request, left_out};
 
 /// Answers one connection: reads until it has seen `until`, then writes `answer`, and gives back what it read.
@@ -116,4 +123,46 @@ fn a_power_cut_takes_what_was_not_synced() {
             assert_ne!(std::fs::read_to_string(&written).unwrap_or_default(), "text", "{kind:?}");
         }
     }
+}
+
+/// A test beside this one that starts a program gives it, for an instant, a copy of every file that is open: what a test has written and closed has
+/// no writer left when anybody is asked about it.
+#[test]
+fn a_program_that_starts_is_no_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, disk) = (folder.path().join("a"), open_disk(folder.path(), Options::default()).unwrap());
+    if !disk.abilities().lease {
+        return left_out("a_program_that_starts_is_no_writer", "the folder for temporary files gives no leases");
+    }
+    let is_leased = || {
+        let opened = disk.open_path(&disk.root()?, b"a")?;
+        let Opened::File(file, _) = opened else { return Ok(false) };
+        Ok::<_, noclobber::store::disk::DiskError>(matches!(disk.lease(&file, Duration::ZERO)?, Leased::Held(_)))
+    };
+    let is_over = AtomicBool::new(false);
+    let leased = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    Command::new("true").run_to_end().expect("it can be run");
+                }
+            });
+        }
+        let rounds = 0..500;
+        let leased = rounds.map(|round| {
+            let write = || std::fs::write(&path, round.to_string());
+            if round % 2 == 0 {
+                let _ = while_none_starts(write);
+            } else {
+                let _ = write();
+                programs::have_started();
+            }
+            matches!(is_leased(), Ok(true))
+        });
+        let leased: Vec<_> = leased.collect();
+        is_over.store(true, Ordering::Relaxed);
+        leased
+    });
+    let busy: Vec<_> = (0..).zip(leased).filter(|(_, leased)| !leased).map(|(round, _)| round).collect();
+    assert_eq!(busy, Vec::<usize>::new());
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::harness::client::{percent_encode, tag_of};
 use crate::harness::disk_images::DiskImage;
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{Answer, Dice, Server, eventually, left_out};
 use crate::room::age;
 
@@ -252,7 +253,7 @@ fn the_command_line_prints_one_array() {
     let mut server = Server::start();
     let history = |server: &Server, words: &[&str]| -> serde_json::Value {
         let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
-        let output = program.args(["history", "--json"]).args(words).arg("--folder").arg(server.folder()).output();
+        let output = program.args(["history", "--json"]).args(words).arg("--folder").arg(server.folder()).run();
         serde_json::from_slice(&output.unwrap().stdout).expect("one array")
     };
     assert_eq!(history(&server, &[]), serde_json::json!([]));
@@ -286,7 +287,7 @@ fn the_command_line_restores_whatever_it_is_called() {
     let program = env!("CARGO_BIN_EXE_noclobber");
     let mut restore = Command::new(program);
     let output = restore.arg("restore").arg(OsStr::from_bytes(name)).arg(&id).arg("--folder").arg(server.folder());
-    let output = output.output().unwrap();
+    let output = output.run().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(fs::read(server.folder().join(OsStr::from_bytes(name))).unwrap(), b"text");
 }
@@ -303,7 +304,7 @@ fn the_command_line_finds_all_spellings_of_a_name() {
     server.stop();
     let run = |words: &[&str]| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
-        let output = program.args(words).arg("--folder").arg(server.folder()).output().unwrap();
+        let output = program.args(words).arg("--folder").arg(server.folder()).run().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -427,7 +428,7 @@ fn the_command_line_tells_of_very_many_versions_in_little_memory() {
         make_versions(&server, "a.txt", count as u32);
         let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
         let program = program.arg("history").arg("--folder").arg(server.folder()).stdout(std::process::Stdio::piped());
-        let mut program = program.spawn().unwrap();
+        let mut program = program.start().unwrap();
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
         assert_eq!(lines.by_ref().take(count * 4 / 5).map(Result::unwrap).count(), count * 4 / 5);
         let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
@@ -753,7 +754,7 @@ fn the_command_line_restores_a_version() {
             .args(arguments)
             .arg("--folder")
             .arg(server.folder())
-            .output()
+            .run()
             .unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -766,14 +767,7 @@ fn the_command_line_restores_a_version() {
 
 fn restore_by_command(server: &Server, words: &[&OsStr]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
-    program
-        .env_remove("NOCLOBBER_STATE")
-        .arg("restore")
-        .args(words)
-        .arg("--folder")
-        .arg(server.folder())
-        .output()
-        .unwrap()
+    program.env_remove("NOCLOBBER_STATE").arg("restore").args(words).arg("--folder").arg(server.folder()).run().unwrap()
 }
 
 /// The properties of what was deleted come back by the command line as they do by a request, wherever the server keeps its state.
@@ -800,7 +794,7 @@ fn the_command_line_brings_properties_back() {
             if state_is_named {
                 program.arg("--state").arg(server.state());
             }
-            let output = program.arg("--folder").arg(server.folder()).output().unwrap();
+            let output = program.arg("--folder").arg(server.folder()).run().unwrap();
             assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         }
         server.start_again();

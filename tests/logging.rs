@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::harness::programs::StartProgram as _;
 use noclobber::config::{self, Wanted};
 use noclobber::log::{self, escaped};
 
@@ -92,7 +93,7 @@ fn nobody_waits_for_a_reader_who_does_not_read() {
         return speak_much(&options);
     }
     let begun = Instant::now();
-    let mut child = command("nobody_waits_for_a_reader_who_does_not_read", &[]).spawn().unwrap();
+    let mut child = command("nobody_waits_for_a_reader_who_does_not_read", &[]).start().unwrap();
     let status = crate::harness::eventually(Duration::from_secs(60), "the end of the speaker", || {
         child.try_wait().expect("a child can be waited for")
     });
@@ -116,7 +117,7 @@ fn command(test: &str, options: &[&str]) -> Command {
 
 #[track_caller]
 fn child(test: &str, options: &[&str]) -> Output {
-    let said = command(test, options).output().unwrap();
+    let said = command(test, options).run().unwrap();
     assert!(
         said.status.success(),
         "{}{}",

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{Connection, Request, Server, eventually, heavy, left_out, report};
 
 const KIBIBYTE: u64 = 1024;
@@ -160,7 +161,7 @@ impl Crowd {
             .env("NOCLOBBER_TEST_CROWD", format!("{address} {count}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn()
+            .start()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut said = lines.filter_map(|line| line.strip_prefix("connected ")?.parse::<u64>().ok());

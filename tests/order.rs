@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{Server, has_program, left_out};
 
 /// The calls of one request in their order; each is known by where it began and where it ended.
@@ -261,7 +262,7 @@ impl Tracer {
         if !has_program("strace") {
             return false;
         }
-        let tried = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
+        let tried = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).run();
         tried.is_ok_and(|output| output.status.success())
     }
 
@@ -275,7 +276,7 @@ impl Tracer {
             .args(["-p", &server.process_id().to_string()])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn()
+            .start()
             .unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

@@ -24,6 +24,7 @@ use rustix::fs::{CWD, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags};
 use tempfile::TempDir;
 
 use crate::harness::disk_images::{self, DiskImage};
+use crate::harness::programs::{self, StartProgram as _, open_disk, while_none_starts};
 use crate::harness::{eventually, is_root, left_out, report};
 
 /// As long as anything that must not wait may take on a busy machine.
@@ -37,7 +38,7 @@ struct Share {
 impl Share {
     fn in_place(place: &Path, options: Options) -> Self {
         let folder = tempfile::Builder::new().prefix("share-").tempdir_in(place).unwrap();
-        let disk = OsDisk::open(folder.path(), options).unwrap();
+        let disk = open_disk(folder.path(), options).unwrap();
         Self { folder, disk }
     }
 
@@ -54,7 +55,7 @@ impl Share {
     }
 
     fn save(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        while_none_starts(|| fs::write(self.path(name), text)).unwrap();
     }
 
     fn text(&self, name: &str) -> String {
@@ -144,7 +145,7 @@ impl Mounted {
             return None;
         }
         let at = tempfile::Builder::new().prefix("mounted-").tempdir().unwrap();
-        let mount = Command::new("mount").args(arguments).arg(at.path()).output();
+        let mount = Command::new("mount").args(arguments).arg(at.path()).run();
         match mount {
             Ok(output) if output.status.success() => Some(Self { at }),
             Ok(output) => {
@@ -166,7 +167,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         // Lazily, so that a handle that is still open does not leave it there.
-        let _ = Command::new("umount").arg("--lazy").arg(self.at.path()).stderr(Stdio::null()).status();
+        let _ = Command::new("umount").arg("--lazy").arg(self.at.path()).stderr(Stdio::null()).run_to_end();
     }
 }
 
@@ -182,7 +183,7 @@ fn a_native_file_system_gives_tier_a_and_finds_nothing_new_in_it() {
             continue;
         }
         let before = folder.path().metadata().unwrap();
-        let abilities = OsDisk::open(folder.path(), Options::default()).unwrap().abilities();
+        let abilities = open_disk(folder.path(), Options::default()).unwrap().abilities();
         let after = folder.path().metadata().unwrap();
         assert!(abilities.lease && abilities.exchange && abilities.no_replace && abilities.nameless, "{abilities:?}");
         assert_eq!(abilities.tier(), Tier::A);
@@ -237,7 +238,7 @@ fn a_read_only_file_system_is_judged_by_its_type() {
     let Some(mounted) = image("a_read_only_file_system_is_judged_by_its_type", DiskImage::tmpfs("size=1m,ro")) else {
         return;
     };
-    let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
+    let disk = open_disk(mounted.path(), Options::default()).unwrap();
     assert_eq!(disk.abilities().tier(), Tier::A);
     let root = disk.root().unwrap();
     assert_eq!(cause(disk.create_nameless(&root)), Cause::ReadOnly);
@@ -247,7 +248,7 @@ fn a_read_only_file_system_is_judged_by_its_type() {
 #[test]
 fn a_full_disk_says_so_when_room_is_reserved_and_when_bytes_are_written() {
     let Some(mounted) = image("a_full_disk_says_so", DiskImage::tmpfs("size=1m")) else { return };
-    let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
+    let disk = open_disk(mounted.path(), Options::default()).unwrap();
     let root = disk.root().unwrap();
     let file = disk.create_nameless(&root).unwrap();
     assert_eq!(cause(disk.reserve(&file, 0..8 << 20)), Cause::NoSpace);
@@ -270,7 +271,7 @@ fn an_overlay_gives_no_lease() {
     let layers = format!("lowerdir={},upperdir={},workdir={}", of("lower"), of("upper"), of("work"));
     let arguments = ["-t", "overlay", "-o", &layers, "overlay"].map(OsStr::new);
     let Some(mounted) = Mounted::new("an_overlay_gives_no_lease", &arguments) else { return };
-    let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
+    let disk = open_disk(mounted.path(), Options::default()).unwrap();
     assert_eq!(disk.abilities().tier(), Tier::B, "{:?}", disk.abilities());
     let root = disk.root().unwrap();
     let Opened::File(file, _) = disk.open_path(&root, b"a").unwrap() else { panic!() };
@@ -279,19 +280,19 @@ fn an_overlay_gives_no_lease() {
     let outside = Share::in_place(mounted.path().parent().unwrap(), Options::default());
     let nested = outside.path("nested");
     fs::create_dir(&nested).unwrap();
-    assert!(Command::new("mount").arg("--bind").arg(mounted.path()).arg(&nested).status().unwrap().success());
+    assert!(Command::new("mount").arg("--bind").arg(mounted.path()).arg(&nested).run_to_end().unwrap().success());
     let leased = outside.disk.lease(&outside.file("nested/a"), Duration::ZERO).map(|leased| format!("{leased:?}"));
     let crossed = outside.disk.rename_new((&outside.root(), &name("nested")), (&outside.root(), &name("n")));
     let top = outside.disk.dir_status(&outside.root()).unwrap();
     let within = outside.disk.look(&outside.root(), &name("nested")).unwrap().unwrap();
-    assert!(Command::new("umount").arg(&nested).status().unwrap().success());
+    assert!(Command::new("umount").arg(&nested).run_to_end().unwrap().success());
     assert_eq!(leased.unwrap(), "Unavailable", "nor does one that is mounted inside a share that gives them");
     assert_eq!(cause(crossed), Cause::MountPoint, "a mount point cannot be renamed");
     assert_ne!(top.mount, within.mount);
 }
 
 fn abilities_of(mounted: &Path) -> (Abilities, OsDisk) {
-    let disk = OsDisk::open(mounted, Options::default()).unwrap();
+    let disk = open_disk(mounted, Options::default()).unwrap();
     assert!(!mounted.join(".noclobber").exists(), "what was tried is gone again");
     (disk.abilities(), disk)
 }
@@ -316,7 +317,7 @@ fn xfs_and_btrfs_give_tier_a_and_share_blocks() {
 fn subvolumes_count_as_mounts_of_their_own() {
     let test = "subvolumes_count_as_mounts_of_their_own";
     let Some(mounted) = image(test, DiskImage::mount(disk_images::Kind::Btrfs, 0)) else { return };
-    let made = Command::new("btrfs").args(["subvolume", "create"]).arg(mounted.path().join("sub")).output();
+    let made = Command::new("btrfs").args(["subvolume", "create"]).arg(mounted.path().join("sub")).run();
     if !made.is_ok_and(|output| output.status.success()) {
         return left_out(test, "btrfs does not work here");
     }
@@ -336,7 +337,7 @@ fn ext2_is_tried_and_nothing_is_left_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");
     fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-    let made = Command::new("mkfs.ext4").args(["-q", "-I", "128"]).arg(&image).stderr(Stdio::null()).status();
+    let made = Command::new("mkfs.ext4").args(["-q", "-I", "128"]).arg(&image).stderr(Stdio::null()).run_to_end();
     if !made.is_ok_and(|status| status.success()) {
         return left_out(test, "mkfs.ext4 does not work here");
     }
@@ -353,7 +354,7 @@ fn a_file_system_in_user_space_is_tier_c() {
     let test = "a_file_system_in_user_space_is_tier_c";
     let behind = tempfile::tempdir().unwrap();
     let at = tempfile::tempdir().unwrap();
-    let mounted = Command::new("bindfs").arg(behind.path()).arg(at.path()).stderr(Stdio::null()).status();
+    let mounted = Command::new("bindfs").arg(behind.path()).arg(at.path()).stderr(Stdio::null()).run_to_end();
     if !mounted.is_ok_and(|status| status.success()) {
         return left_out(test, "bindfs is not installed, or may not mount");
     }
@@ -373,7 +374,7 @@ fn the_root_is_found_again_after_the_folder_was_replaced() {
     let above = tempfile::tempdir().unwrap();
     let (folder, aside) = (above.path().join("share"), above.path().join("aside"));
     fs::create_dir(&folder).unwrap();
-    let disk = OsDisk::open(&folder, Options::default()).unwrap();
+    let disk = open_disk(&folder, Options::default()).unwrap();
     assert_eq!(disk.lock_share().unwrap(), FolderLock::Held);
     let first = disk.dir_status(&disk.root().unwrap()).unwrap().stamp.id;
 
@@ -388,9 +389,9 @@ fn the_root_is_found_again_after_the_folder_was_replaced() {
     assert_ne!(disk.dir_status(&root).unwrap().stamp.id, first);
     assert_eq!(names(&disk, &root), HashSet::from(["new".to_owned()]));
 
-    let second = OsDisk::open(&folder, Options::default()).unwrap();
+    let second = open_disk(&folder, Options::default()).unwrap();
     assert_eq!(cause(second.lock_share()), Cause::InUse, "the lock has moved with it");
-    let old = OsDisk::open(&aside, Options::default()).unwrap();
+    let old = open_disk(&aside, Options::default()).unwrap();
     // A program that another test starts just now has every descriptor for an instant.
     let is_locked = eventually(Duration::from_secs(5), "the lock to leave the old folder", || old.lock_share().ok());
     assert_eq!(is_locked, FolderLock::Held);
@@ -400,13 +401,13 @@ fn the_root_is_found_again_after_the_folder_was_replaced() {
 fn the_bare_mount_point_is_not_taken_for_the_share() {
     let test = "the_bare_mount_point_is_not_taken_for_the_share";
     let Some(mounted) = image(test, DiskImage::tmpfs("size=1m")) else { return };
-    let disk = OsDisk::open(mounted.path(), Options::default()).unwrap();
+    let disk = open_disk(mounted.path(), Options::default()).unwrap();
     let held = disk.root().unwrap();
-    assert!(Command::new("umount").arg("--lazy").arg(mounted.path()).status().unwrap().success());
+    assert!(Command::new("umount").arg("--lazy").arg(mounted.path()).run_to_end().unwrap().success());
     let gone = eventually(Duration::from_secs(5), "the root to be missed", || disk.root().err());
     assert_eq!(gone.cause, Cause::NotFound, "{gone}");
     let arguments = ["-t", "tmpfs", "tmpfs"];
-    assert!(Command::new("mount").args(arguments).arg(mounted.path()).status().unwrap().success());
+    assert!(Command::new("mount").args(arguments).arg(mounted.path()).run_to_end().unwrap().success());
     let root = disk.root().expect("what is mounted there now is the share");
     assert_ne!(disk.dir_status(&held).unwrap().mount, disk.dir_status(&root).unwrap().mount);
 }
@@ -416,7 +417,7 @@ fn a_folder_that_is_missing_or_a_file_is_no_share() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     for path in ["missing", "file", "file/below"] {
-        let error = OsDisk::open(&folder.path().join(path), Options::default()).unwrap_err();
+        let error = open_disk(&folder.path().join(path), Options::default()).unwrap_err();
         assert_eq!(error.cause, Cause::NotFound, "{error}");
     }
 }
@@ -426,7 +427,7 @@ fn a_share_has_one_server() {
     for share in shares() {
         assert_eq!(share.disk.lock_share().unwrap(), FolderLock::Held);
         assert_eq!(share.disk.lock_share().unwrap(), FolderLock::Held, "asking twice is no harm");
-        let second = OsDisk::open(share.folder.path(), Options::default()).unwrap();
+        let second = open_disk(share.folder.path(), Options::default()).unwrap();
         let error = second.lock_share().unwrap_err();
         assert_eq!(error.cause, Cause::InUse);
         assert!(error.to_string().contains("another process is serving this folder already"), "{error}");
@@ -863,6 +864,7 @@ fn a_finished_file_can_be_read_and_linked_but_not_written() {
         share.disk.link(&file, &share.root(), &name("a")).unwrap();
         share.disk.sync_dir(&share.root()).unwrap();
         assert_eq!(share.text("a"), "hello");
+        programs::have_started();
         let leased = share.disk.lease(&file, Duration::ZERO).unwrap();
         assert!(matches!(leased, Leased::Held(_)), "{leased:?}");
     }
@@ -903,7 +905,7 @@ fn a_write_past_the_limit_on_file_sizes_does_not_end_the_process() {
     if std::env::var_os("NOCLOBBER_TEST_LIMITED").is_none() {
         let test = "os_disk::a_write_past_the_limit_on_file_sizes_does_not_end_the_process";
         let mut child = Command::new(std::env::current_exe().unwrap());
-        let output = child.args(["--exact", test]).env("NOCLOBBER_TEST_LIMITED", "1").output().unwrap();
+        let output = child.args(["--exact", test]).env("NOCLOBBER_TEST_LIMITED", "1").run().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         return assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
     }
@@ -1008,7 +1010,7 @@ fn another_user_is_told_what_is_not_permitted() {
     }
     let share = Share::new();
     share.save("a", "one");
-    let fixed = |how: &str| Command::new("chattr").arg(how).arg(share.path("a")).stderr(Stdio::null()).status();
+    let fixed = |how: &str| Command::new("chattr").arg(how).arg(share.path("a")).stderr(Stdio::null()).run_to_end();
     if !fixed("+i").is_ok_and(|status| status.success()) {
         return left_out(test, "chattr does not work here");
     }
@@ -1067,7 +1069,7 @@ fn a_list_that_cannot_be_copied_leaves_the_file_to_its_owner() {
     }
     let from = share.file("a");
     assert_eq!(share.disk.status(&from).unwrap().mode, 0o664, "the group's bits are the list's mask");
-    let without_lists = OsDisk::open(mounted.path(), Options::default()).unwrap();
+    let without_lists = open_disk(mounted.path(), Options::default()).unwrap();
     let to = without_lists.create_named(&without_lists.root().unwrap(), &name("a")).unwrap();
     without_lists.copy_attributes(&from, &to).unwrap();
     assert_eq!(without_lists.status(&to).unwrap().mode, 0o600);
@@ -1093,7 +1095,7 @@ fn as_nobody(test: &str) -> Option<PathBuf> {
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let mut child = Command::new(&program);
     child.args(["--exact", &format!("os_disk::{test}")]).env("NOCLOBBER_TEST_FOLDER", folder.path());
-    let output = child.current_dir("/").uid(65534).gid(65534).output().unwrap();
+    let output = child.current_dir("/").uid(65534).gid(65534).run().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
     None
@@ -1115,7 +1117,7 @@ fn a_file_that_may_not_be_written_keeps_its_attributes_too() {
 #[test]
 fn the_files_of_another_user_are_read_and_neither_leased_nor_widened() {
     let Some(folder) = as_nobody("the_files_of_another_user_are_read_and_neither_leased_nor_widened") else { return };
-    let disk = OsDisk::open(&folder, Options::default()).unwrap();
+    let disk = open_disk(&folder, Options::default()).unwrap();
     assert_eq!(disk.abilities().tier(), Tier::A, "where nothing can be tried the type decides");
     let root = disk.root().unwrap();
     assert_eq!(cause(disk.create_nameless(&root)), Cause::NotPermitted);
@@ -1215,6 +1217,7 @@ fn the_clock_is_the_file_systems_own() {
 // Leases.
 
 fn lease(share: &Share, path: &str, patience: Duration) -> Leased {
+    programs::have_started();
     share.disk.lease(&share.file(path), patience).unwrap()
 }
 
@@ -1282,6 +1285,7 @@ fn a_handle_that_has_held_a_lease_gets_no_other() {
         let writer = fs::OpenOptions::new().append(true).open(share.path("a")).unwrap();
         assert!(matches!(share.disk.lease(&file, Duration::ZERO), Ok(Leased::Busy)));
         drop(writer);
+        programs::have_started();
         let held = share.disk.lease(&file, Duration::ZERO).unwrap();
         assert!(matches!(held, Leased::Held(_)), "it held none before: {held:?}");
         assert_eq!(cause(share.disk.lease(&file, Duration::ZERO)), Cause::Failed);
@@ -1315,7 +1319,7 @@ fn a_file_mapped_for_writing_cannot_be_leased() {
         .arg(share.path("a"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .spawn();
+        .start();
     let Ok(mut child) = child else {
         return left_out("a_file_mapped_for_writing_cannot_be_leased", "python3 is not installed");
     };

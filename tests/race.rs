@@ -15,6 +15,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::harness::client::tag_of;
 use crate::harness::disk_images::{DiskImage, Kind};
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{Connection, Dice, Request, Server, eventually, full, heavy, left_out, report};
 
 /// The size of a counter's file: large enough for a torn read to show.
@@ -505,7 +506,7 @@ fn increment_in_processes(server: &Server, clients: u64, increments: u64) -> Tal
                 .env("NOCLOBBER_TEST_CLIENT", format!("{} {increments}", server.address()))
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
-                .spawn()
+                .start()
                 .unwrap()
         })
         .collect();

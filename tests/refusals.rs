@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::dav::lock_info;
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{Answer, Request, Server, has_program, is_root, left_out};
 
 fn go(server: &Server, method: &str, from: &str, to: &str) -> Request {
@@ -30,15 +31,16 @@ impl Mount {
         if !is_root() {
             return Err("mounting takes root".to_owned());
         }
-        let done = Command::new("mount").args(arguments).arg(&target).status().map_err(|error| error.to_string())?;
+        let done =
+            Command::new("mount").args(arguments).arg(&target).run_to_end().map_err(|error| error.to_string())?;
         if done.success() { Ok(Self(target)) } else { Err("it cannot be mounted".to_owned()) }
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if !Command::new("umount").arg(&self.0).status().is_ok_and(|status| status.success()) {
-            let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        if !Command::new("umount").arg(&self.0).run_to_end().is_ok_and(|status| status.success()) {
+            let _ = Command::new("umount").arg("--lazy").arg(&self.0).run_to_end();
         }
     }
 }
@@ -378,7 +380,7 @@ fn a_name_that_the_disk_refuses_is_told_as_that() {
         fs::File::create(&image).unwrap().set_len(48 << 20).unwrap();
         let run = |program: &str, arguments: &[&str]| {
             let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-            let done = Command::new(program).args(arguments).env("PATH", path).output().unwrap();
+            let done = Command::new(program).args(arguments).env("PATH", path).run().unwrap();
             assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
             String::from_utf8(done.stdout).unwrap().trim().to_owned()
         };

@@ -15,6 +15,7 @@ use noclobber::store::disk::{Disk as _, Tier};
 use noclobber::store::history::KeepLimits;
 
 use crate::harness::disk_images::{Bound, DiskImage, Kind};
+use crate::harness::programs::StartProgram as _;
 use crate::harness::sim_disk::{Event, Features, Pace, SimDisk, When};
 use crate::harness::stories::share_path;
 use crate::harness::stranger::Act;
@@ -284,7 +285,7 @@ fn an_entry_that_cannot_be_handled_stays_and_stops_nothing() {
     server.stop();
     let fast: Vec<_> =
         fs::read_dir(server.versions_of("fast.bin")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    if !Command::new("chattr").arg("+i").args(&fast).status().is_ok_and(|status| status.success()) {
+    if !Command::new("chattr").arg("+i").args(&fast).run_to_end().is_ok_and(|status| status.success()) {
         return left_out(test, "chattr does not work here");
     }
     server.start_again();
@@ -299,7 +300,7 @@ fn an_entry_that_cannot_be_handled_stays_and_stops_nothing() {
     std::thread::sleep(Duration::from_millis(1500));
     let told = server.log().matches("is not tried again").count();
     assert!((1..=3).contains(&told), "{told} lines: {}", server.log());
-    assert!(Command::new("chattr").arg("-i").args(&fast).status().unwrap().success());
+    assert!(Command::new("chattr").arg("-i").args(&fast).run_to_end().unwrap().success());
 }
 
 /// An upload that announces nearly all of the disk, and then comes slowly or not at all, leaves the room to everybody else.
@@ -696,7 +697,7 @@ fn all_histories_on_a_file_system_make_room_for_an_upload() {
                 Err(why) => return left_out(test, &why),
             }
         } else {
-            let made = Command::new("btrfs").args(["subvolume", "create"]).arg(&inner).output();
+            let made = Command::new("btrfs").args(["subvolume", "create"]).arg(&inner).run();
             if !made.is_ok_and(|made| made.status.success()) {
                 return left_out(test, "btrfs is not installed");
             }

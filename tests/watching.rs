@@ -18,11 +18,12 @@ use noclobber::model::tag::EntityTag;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{Settings, Share, Target, UploadWatch};
 use noclobber::store::index::Index;
-use noclobber::store::os_disk::{FolderLock, Options, OsDisk};
+use noclobber::store::os_disk::{FolderLock, Options};
 use noclobber::watch::{self, Reason, State, Watch};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
+use crate::harness::programs::{self, StartProgram as _, open_disk, while_none_starts};
 use crate::harness::{Server, eventually, full, has_program, heavy, left_out, report};
 
 /// Until a change is noticed, on a machine that is busy with other tests. Alone it takes about an eighth of a second.
@@ -57,7 +58,8 @@ fn an_upload_whose_file_is_changed_is_told() {
     created.is_told(Header::IfNoneMatch);
 
     // The bytes of this one stay. Of two changes that come one after the other, both have been looked at when the second is told.
-    fs::File::options().append(true).open(shared.at("touched")).unwrap().set_modified(SystemTime::now()).unwrap();
+    let touch = || fs::File::options().append(true).open(shared.at("touched"))?.set_modified(SystemTime::now());
+    while_none_starts(touch).unwrap();
     shared.change_is_told("renamed");
     shared.change_is_told("renamed");
     assert!(touched.told().is_none(), "{:?}", touched.told());
@@ -121,7 +123,8 @@ fn a_large_file_delays_no_hint() {
     let of_some_content = EntityTag::of_content(&ContentHash::from_bytes([1; 32])).to_string();
     let fields = ConditionalFields { if_match: vec![of_some_content.as_bytes()], ..Default::default() };
     let upload = shared.upload("huge", &fields);
-    fs::File::options().append(true).open(shared.at("huge")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let age = || fs::File::options().append(true).open(shared.at("huge"))?.set_modified(SystemTime::UNIX_EPOCH);
+    while_none_starts(age).unwrap();
     eventually(SOON, "a doubt", || (upload.woken.load(Ordering::SeqCst) > 0).then_some(()));
     shared.change_is_told("small");
     assert!(upload.watch.is_in_doubt() && upload.told().is_none());
@@ -254,8 +257,8 @@ fn a_share_that_is_removed_and_made_again_is_watched_again() {
 #[test]
 fn only_what_is_served_is_watched() {
     let shared = Shared::with(&[("served/file", "1"), ("other/file", "1")]);
-    let disk = OsDisk::open(&shared.at("served"), Options::default()).unwrap();
-    let theirs = OsDisk::open(&shared.at("other"), Options::default()).unwrap();
+    let disk = open_disk(&shared.at("served"), Options::default()).unwrap();
+    let theirs = open_disk(&shared.at("other"), Options::default()).unwrap();
     if [&disk, &theirs].map(|disk| disk.lock_share().unwrap()) != [FolderLock::Held; 2] {
         return left_out("only_what_is_served_is_watched", "the file system has no locks");
     }
@@ -418,7 +421,7 @@ impl Shared {
         for (path, text) in files {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            while_none_starts(|| fs::write(path, text)).unwrap();
         }
         let share = open(folder.path());
         Self { folder: Folder::Made(folder), share }
@@ -452,10 +455,11 @@ impl Shared {
     }
 
     fn write(&self, path: &str, text: &str) {
-        fs::write(self.at(path), text).unwrap();
+        while_none_starts(|| fs::write(self.at(path), text)).unwrap();
     }
 
     fn tag(&self, path: &str) -> Vec<u8> {
+        programs::have_started();
         match self.share.read(&share_path(path), now()).unwrap() {
             Target::File(_, identity) => format!("{}", identity.validators.shown).into_bytes(),
             other => panic!("{path} is {other:?}"),
@@ -498,7 +502,7 @@ impl Shared {
         let upload = self.upload_of(path);
         let mut text = self.read(path);
         text.push(b'+');
-        fs::write(self.at(path), text).unwrap();
+        while_none_starts(|| fs::write(self.at(path), text)).unwrap();
         upload.is_told(Header::IfMatch);
     }
 
@@ -553,7 +557,7 @@ impl Folder {
 }
 
 fn open(folder: &Path) -> Arc<Share> {
-    let disk = OsDisk::open(folder, Options::default()).unwrap();
+    let disk = open_disk(folder, Options::default()).unwrap();
     let settings = Settings {
         keep: None,
         require_preconditions: false,
@@ -588,7 +592,7 @@ fn confined(name: &str, limit: &str, value: u32) -> bool {
         return true;
     }
     let set = format!("echo {value} > /proc/sys/user/{limit}");
-    let may = Command::new("unshare").args(["-Ur", "sh", "-c", &set]).output();
+    let may = Command::new("unshare").args(["-Ur", "sh", "-c", &set]).run();
     if !has_program("unshare") || !may.is_ok_and(|may| may.status.success()) {
         left_out(name, "no user namespace with limits of its own is to be had (unshare -Ur)");
         return false;
@@ -598,7 +602,7 @@ fn confined(name: &str, limit: &str, value: u32) -> bool {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", &format!("watching::{name}"), "--nocapture"])
         .env(CONFINED, name)
-        .output()
+        .run()
         .unwrap();
     let printed = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
     assert!(run.status.success() && printed.contains("1 passed"), "{printed}");

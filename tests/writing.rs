@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 
 use crate::harness::client::tag_of;
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{Connection, Dice, Server, eventually, has_program, is_root, left_out};
 
 /// Somebody saves a new file and then a better one.
@@ -278,12 +279,12 @@ fn a_replacement_keeps_the_access_list() {
     }
     let server = Server::start();
     let path = server.write("a.txt", "old");
-    let set = std::process::Command::new("setfacl").args(["-m", "u:1234:rw"]).arg(&path).output().unwrap();
+    let set = std::process::Command::new("setfacl").args(["-m", "u:1234:rw"]).arg(&path).run().unwrap();
     if !set.status.success() {
         return left_out("a_replacement_keeps_the_access_list", "the file system keeps none");
     }
     server.put("/a.txt").body("new").expect(204);
-    let shown = std::process::Command::new("getfacl").arg("-n").arg(&path).output().unwrap();
+    let shown = std::process::Command::new("getfacl").arg("-n").arg(&path).run().unwrap();
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("user:1234:rw-"), "{shown}");
 }

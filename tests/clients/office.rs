@@ -10,6 +10,7 @@ use super::scripted::Scripted;
 use super::workout::{NAMES, create_read_overwrite};
 use super::{Drive as _, Scratch, Served, has_all, work_out_without};
 use crate::harness::heavy;
+use crate::harness::programs::StartProgram as _;
 
 /// Debian's own Python, the only one that has the module.
 const PYTHON: &str = "/usr/bin/python3";
@@ -105,7 +106,7 @@ fn is_there(test: &str) -> bool {
     if !has_all(test, &["soffice", PYTHON]) {
         return false;
     }
-    let has_module = Command::new(PYTHON).args(["-c", "import uno"]).output().is_ok_and(|said| said.status.success());
+    let has_module = Command::new(PYTHON).args(["-c", "import uno"]).run().is_ok_and(|said| said.status.success());
     if !has_module {
         crate::harness::left_out(test, "python3-uno is not installed");
     }
@@ -124,7 +125,7 @@ fn start(served: &Served) -> Scripted {
 #[track_caller]
 fn text_in(served: &Served, path: &str) -> String {
     let unpack = "import sys, zipfile; sys.stdout.write(zipfile.ZipFile(sys.argv[1]).read('content.xml').decode())";
-    let said = Command::new(PYTHON).args(["-c", unpack]).arg(served.local(path)).output().expect("Python runs");
+    let said = Command::new(PYTHON).args(["-c", unpack]).arg(served.local(path)).run().expect("Python runs");
     assert!(said.status.success(), "{path} is no whole document: {}", String::from_utf8_lossy(&said.stderr));
     String::from_utf8_lossy(&said.stdout).into_owned()
 }

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
 use super::served::within;
+use crate::harness::programs::StartProgram as _;
 use crate::harness::{has_program, left_out};
 
 /// How long a program may take for one thing, on a machine that is busy with other tests.
@@ -125,7 +126,7 @@ impl Scratch {
         command.stdin(Stdio::piped()).stdout(make(&said)).stderr(make(&errors));
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let shown = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let mut child = command.start().unwrap_or_else(|error| panic!("{shown}: {error}"));
         let mut pipe = child.stdin.take().expect("a pipe");
         let input = input.to_vec();
         std::thread::spawn(move || drop(pipe.write_all(&input)));
@@ -146,17 +147,17 @@ impl Scratch {
         let log = self.path(&format!("{name}.log"));
         let file = File::create(&log).expect("a file for what it says");
         command.stdin(Stdio::piped()).stdout(file.try_clone().expect("a second handle")).stderr(file);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let child = command.start().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Running { child, log }
     }
 
     fn unmount_all(&self) {
         for point in mounted_beneath(self.folder.path()) {
             // It waits for uploads, so it is given time; what then still hangs is cut off.
-            let polite = Command::new("umount").arg(&point).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+            let polite = Command::new("umount").arg(&point).stdin(Stdio::null()).stderr(Stdio::null()).start();
             let ended = polite.is_ok_and(|mut child| wait_or_end(&mut child, Duration::from_secs(20)));
             if !ended || mounted_beneath(&point).contains(&point) {
-                let lazy = Command::new("umount").args(["--lazy", "--force"]).arg(&point).stderr(Stdio::null()).spawn();
+                let lazy = Command::new("umount").args(["--lazy", "--force"]).arg(&point).stderr(Stdio::null()).start();
                 let _ = lazy.is_ok_and(|mut child| wait_or_end(&mut child, Duration::from_secs(5)));
             }
         }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::program::{PATIENCE, wait};
 use super::{Drive, Scratch};
+use crate::harness::programs::StartProgram as _;
 
 /// A script that runs; it is ended when dropped.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Scripted {
     pub fn start(scratch: Scratch, command: &mut Command) -> Self {
         let log = std::fs::File::create(scratch.path("script.log")).expect("a file for what it says");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut child = command.start().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (sender, answers) = channel();
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Scratch;
 use super::program::wait;
+use crate::harness::programs::StartProgram as _;
 
 /// A running session; dropping it ends it.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Session {
         // It stays for as long as its input is open.
         command.args(["--", "sh", "-c", "echo \"$DBUS_SESSION_BUS_ADDRESS\"; read -r _"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("dbus-run-session can be run");
+        let mut child = command.start().expect("dbus-run-session can be run");
         let output = child.stdout.take().expect("a pipe");
         let (sender, receiver) = channel();
         std::thread::spawn(move || sender.send(BufReader::new(output).lines().next()));

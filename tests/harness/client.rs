@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::programs;
 use super::server::Server;
 
 /// How long an answer may take before the test fails.
@@ -227,6 +228,7 @@ impl Connection {
     ///
     /// A server may answer before it has read the content, and close; so a failed write does not keep us from reading.
     pub fn try_send(&mut self, request: &Request) -> io::Result<Answer> {
+        programs::have_started();
         self.stream.write_all(&request.head())?;
         let mut early = None;
         match &request.body {
@@ -250,11 +252,12 @@ impl Connection {
     /// Writes raw bytes.
     #[track_caller]
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server takes the bytes");
+        self.try_write(bytes.as_ref()).expect("the server takes the bytes");
     }
 
     /// Writes raw bytes, or says why not.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        programs::have_started();
         self.stream.write_all(bytes)
     }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::programs::StartProgram as _;
 use super::{has_program, is_root};
 
 /// Which file system.
@@ -249,7 +250,7 @@ fn tell(program: &str, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(program);
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     command.args(arguments).env("PATH", path).stdin(Stdio::null());
-    let output = command.output().map_err(|error| format!("{program}: {error}"))?;
+    let output = command.run().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::eventually;
+use super::programs::{StartProgram as _, while_none_starts};
 
 /// How long the program may take to be ready, on a machine that is busy with other tests.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -127,7 +128,7 @@ impl Options {
     #[track_caller]
     pub fn start_in_vain(self) -> (ExitStatus, String) {
         let places = Places::make(&self);
-        let output = command(&self, &places).output().expect("the program can be run");
+        let output = command(&self, &places).run().expect("the program can be run");
         let printed = [output.stdout, output.stderr].concat();
         (output.status, String::from_utf8_lossy(&printed).into_owned())
     }
@@ -181,7 +182,7 @@ impl Server {
     pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
         let local = self.local(path);
         fs::create_dir_all(local.parent().expect("a folder above")).expect("the folders can be made");
-        fs::write(&local, content).expect("the file can be written");
+        while_none_starts(|| fs::write(&local, content)).expect("the file can be written");
         local
     }
 
@@ -418,7 +419,7 @@ fn command(options: &Options, places: &Places) -> Command {
 fn start(options: &Options, places: &Places) -> Started {
     let mut command = command(options, places);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut child = command.start().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (printed, log) = (Arc::default(), Arc::default());
     collect_log(child.stderr.take().expect("a pipe"), Arc::clone(&log));
     let lines = lines_of(child.stdout.take().expect("a pipe"), Arc::clone(&printed));
