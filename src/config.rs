@@ -142,6 +142,8 @@ pub struct Limits {
     pub connections_per_address: NonZeroUsize,
     /// The most uploads that are written at once.
     pub uploads_max: NonZeroUsize,
+    /// The most copies that are made at once.
+    pub copies_max: NonZeroUsize,
     /// The most files hashed at once.
     pub hashing_max: NonZeroUsize,
     /// The longest path of a request, in bytes once decoded.
@@ -360,6 +362,9 @@ pub struct Cli {
     /// How many uploads may be written to the disk at once; the others wait their turn [default: 64]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     uploads_max: Option<NonZeroUsize>,
+    /// How many copies may be made at once, half of them for one client address; the others wait their turn [default: 16]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    copies_max: Option<NonZeroUsize>,
     /// How many files may be hashed at once [default: one for each core]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     hashing_max: Option<NonZeroUsize>,
@@ -762,6 +767,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         connections_max: cli.connections_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
         connections_per_address: cli.connections_per_address.unwrap_or(const { NonZeroUsize::new(1024).unwrap() }),
         uploads_max: cli.uploads_max.unwrap_or(const { NonZeroUsize::new(64).unwrap() }),
+        copies_max: cli.copies_max.unwrap_or(const { NonZeroUsize::new(16).unwrap() }),
         hashing_max: cli.hashing_max.unwrap_or(cores),
         path_bytes_max: cli.path_bytes_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
         upload_bytes_max: cli.upload_bytes_max,

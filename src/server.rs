@@ -68,7 +68,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let served = actix_rt::System::new().block_on(async {
         let stop = transport::stop_on_signals()?;
         let served = transport::serve(transport_settings(&config), listeners, move || verbs.clone(), stop).await;
-        share.stop_hashing();
+        share.stop_what_takes_long();
         served
     });
     drop(watch);
@@ -137,7 +137,7 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
         bail!("{} is not the name of a version", escaped(&which.version))
     };
     let share = open_share(config, Purpose::Restore)?;
-    let restored = share.restore(&path, &id, true, &Precondition::default(), now());
+    let restored = share.restore(&path, &id, true, &Precondition::default(), &|| true, now());
     close(&share);
     match restored.map_err(explain)?.and_then(|stored| stored.displaced) {
         Some(displaced) => {
@@ -256,6 +256,7 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         body_rate_min: limits.body_rate_min,
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
+        copies_max: limits.copies_max.get(),
         hashing_max: limits.hashing_max.get(),
         cache_bytes: limits.cache_bytes,
         propfind_members_max: if config.propfind_infinity { usize::MAX } else { PROPFIND_MEMBERS_MAX },

@@ -281,7 +281,9 @@ fn what_was_noted_on_a_folder_outlives_that_versions_go_while_it_comes_back() {
                 (disk, scene, vec![])
             },
             |disk, (share, version), who| match who {
-                0 => share.restore(&share_path(FOLDER), version, false, &Precondition::default(), disk.now()).map(drop),
+                0 => share
+                    .restore(&share_path(FOLDER), version, false, &Precondition::default(), &|| true, disk.now())
+                    .map(drop),
                 _ => share.prune(disk.now()).map(drop),
             },
             |_, (share, _), outcomes| {

@@ -1,6 +1,7 @@
 //! Every call to the disk fails once, in every change that a client can ask for: what was refused has changed nothing and left nothing, what
 //! was answered well is done, and a fault says which of the two it was.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use noclobber::model::lock::{LockToken, Reach, Scope};
 use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
-use noclobber::share::outcome::{Outcome, Stop};
+use noclobber::model::version::VersionId;
+use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{Amendment, LockWish, Relocation, Settings, Share, Wanted};
 use noclobber::store::disk::{Cause, Tier};
 use noclobber::store::history::KeepLimits;
@@ -72,18 +74,22 @@ fn between(from: &str, to: &str) -> Relocation {
 }
 
 fn relocate(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.relocate(&between(from, to), &plain(), disk.now()).map(drop)
+    share.relocate(&between(from, to), &plain(), Some(&|| true), disk.now()).map(drop)
 }
 
 fn copy(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.copy(&between(from, to), true, &plain(), disk.now()).map(drop)
+    share.copy(&between(from, to), true, &plain(), &|| true, disk.now()).map(drop)
 }
 
 fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
-    let path = share_path(path);
-    let newest =
-        share.versions(&path, Wanted { before: None, count: 1 }, &mut || ControlFlow::Continue(()))?.items.remove(0);
-    share.restore(&path, &newest.id, true, &plain(), disk.now()).map(drop)
+    share.restore(&share_path(path), &newest(share, path)?, true, &plain(), &|| true, disk.now()).map(drop)
+}
+
+/// The newest version of a path.
+fn newest(share: &Share, path: &str) -> Outcome<VersionId> {
+    let wanted = Wanted { before: None, count: 1 };
+    let mut page = share.versions(&share_path(path), wanted, &mut || ControlFlow::Continue(()))?;
+    Ok(page.items.remove(0).id)
 }
 
 /// What clients see, and what of an upload or a copy lies about unfinished.
@@ -177,4 +183,66 @@ fn every_call_fails_once_on_tier_c() {
 #[test]
 fn every_call_fails_once_on_tier_d() {
     every_call_fails_once(Tier::D);
+}
+
+/// A change that takes a copy, for somebody who may leave.
+type Copying = fn(&Share, &SimDisk, &dyn Fn() -> bool) -> Outcome<()>;
+
+const COPIES: [(&str, Copying); 4] = [
+    ("COPY of a file", |share, disk, is_wanted| {
+        share.copy(&between("a", "b"), true, &plain(), is_wanted, disk.now()).map(drop)
+    }),
+    ("COPY of a folder", |share, disk, is_wanted| {
+        share.copy(&between("d", "b"), true, &plain(), is_wanted, disk.now()).map(drop)
+    }),
+    ("COPY of a version", |share, disk, is_wanted| {
+        let id = newest(share, "was/kept")?;
+        share.copy_version(&between("was/kept", "b"), &id, &plain(), is_wanted, disk.now()).map(drop)
+    }),
+    ("POST that restores a file and the folders above it", |share, disk, is_wanted| {
+        let (path, id) = (share_path("gone/far/kept"), newest(share, "gone/far/kept")?);
+        share.restore(&path, &id, true, &plain(), is_wanted, disk.now()).map(drop)
+    }),
+];
+
+/// Whoever asked for a copy leaves whenever it is asked whether he still waits: nothing has changed, and nothing is left.
+#[test]
+fn a_copy_that_nobody_waits_for_any_more_leaves_nothing() {
+    for (what, copying) in COPIES {
+        for tier in [Tier::A, Tier::B, Tier::C, Tier::D] {
+            let mut patience = 0;
+            loop {
+                let (disk, share) = served(tier);
+                let before = Sight::of(&disk);
+                disk.begin(vec![]);
+                let asked = Cell::new(0);
+                let is_wanted = || {
+                    asked.set(asked.get() + 1);
+                    asked.get() <= patience
+                };
+                let outcome = copying(&share, &disk, &is_wanted);
+                if asked.get() <= patience {
+                    outcome.expect(what);
+                    break;
+                }
+                assert!(matches!(outcome, Err(Stop::Refusal(Refusal::Overloaded))), "{what}: {outcome:?}");
+                assert_eq!(Sight::of(&disk), before, "{what} on {tier}, asked {} times", asked.get());
+                patience += 1;
+            }
+            assert!(patience > 0, "{what} on {tier}: nobody was asked");
+        }
+    }
+}
+
+/// A server that stops makes no copy more.
+#[test]
+fn a_share_that_stops_copies_nothing() {
+    for (what, copying) in COPIES {
+        let (disk, share) = served(Tier::A);
+        let before = Sight::of(&disk);
+        share.stop_what_takes_long();
+        let outcome = copying(&share, &disk, &|| true);
+        assert!(matches!(outcome, Err(Stop::Refusal(Refusal::Overloaded))), "{what}: {outcome:?}");
+        assert_eq!(Sight::of(&disk), before, "{what}");
+    }
 }

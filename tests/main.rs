@@ -17,6 +17,7 @@ mod collections;
 mod commit_model;
 mod conditions;
 mod connection;
+mod copies;
 mod copying;
 mod crash;
 mod cross_site;

@@ -189,7 +189,7 @@ impl World {
         assert_eq!(versions.len(), kept.len(), "{path} has as many versions as were replaced");
         let (Some(newest), Some(bytes)) = (versions.first(), kept.last()) else { return };
         self.share
-            .restore(&share_path(path), &newest.id, false, &Precondition::default(), self.disk.now())
+            .restore(&share_path(path), &newest.id, false, &Precondition::default(), &|| true, self.disk.now())
             .expect("restored");
         // The same content, and another version: a stamp tag of the first does not name it.
         self.tags.insert(bytes.clone(), tag_of(bytes));

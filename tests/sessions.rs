@@ -2,6 +2,7 @@
 //! that fail, kills, power cuts, and a clock that jumps. Whatever happens, nothing that a client was told is stored, and nothing that a
 //! program saved, is lost; no tag ever stands for two contents; and a condition that held displaced exactly what it named.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -361,18 +362,27 @@ impl Session {
     fn relocate(&mut self, client: usize, path: &'static str, moves: bool) {
         let to = self.dice.pick(&PATHS);
         let (precondition, _) = self.condition(client, path);
-        let may_replace = self.dice.happens(70);
+        let (may_replace, is_wanted) = (self.dice.happens(70), self.waiting());
         let wanted = Relocation { from: share_path(path), to: share_path(to), may_replace, dated: None };
         self.disk.note(format!("     -- {} {path} to {to} {precondition:?}", if moves { "MOVE" } else { "COPY" }));
         self.plan();
         let outcome = self.with_share(|share, now, _| {
             if moves {
-                share.relocate(&wanted, &precondition, now)
+                share.relocate(&wanted, &precondition, Some(&is_wanted), now).map(drop)
             } else {
-                share.copy(&wanted, true, &precondition, now)
+                share.copy(&wanted, true, &precondition, &is_wanted, now).map(drop)
             }
         });
-        self.says_no_more_than_it_must(outcome.map(|outcome| outcome.map(drop)));
+        self.says_no_more_than_it_must(outcome);
+    }
+
+    /// A client that waits for a copy, and now and then leaves in the middle of it.
+    fn waiting(&mut self) -> impl Fn() -> bool + use<> {
+        let patience = Cell::new(if self.dice.happens(15) { self.dice.roll(8) } else { usize::MAX });
+        move || {
+            patience.set(patience.get().saturating_sub(1));
+            patience.get() > 0
+        }
     }
 
     fn read(&mut self, client: usize, path: &'static str) {
@@ -400,6 +410,7 @@ impl Session {
         let at = share_path(path);
         let which = self.dice.roll(4);
         self.disk.note(format!("     -- restore {path}"));
+        let is_wanted = self.waiting();
         self.plan();
         let precondition = Precondition::default();
         let outcome = self.with_share(|share, now, _| {
@@ -407,7 +418,7 @@ impl Session {
                 .versions(&at, Wanted { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(()))?
                 .items;
             let Some(version) = versions.get(which) else { return Ok(()) };
-            share.restore(&at, &version.id, false, &precondition, now).map(drop)
+            share.restore(&at, &version.id, false, &precondition, &is_wanted, now).map(drop)
         });
         self.says_no_more_than_it_must(outcome);
     }

@@ -14,7 +14,7 @@ pub(crate) struct Crowd {
 
 /// What counts as one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Address {
+pub(super) enum Address {
     V4([u8; 4]),
     V6(u64),
 }
@@ -28,7 +28,7 @@ pub(crate) struct Place {
 
 impl Address {
     /// The address of a client; `None` if it is on this machine.
-    fn of(peer: Option<SocketAddr>) -> Option<Self> {
+    pub(super) fn of(peer: Option<SocketAddr>) -> Option<Self> {
         match peer?.ip().to_canonical() {
             ip if ip.is_loopback() => None,
             IpAddr::V4(ip) => Some(Self::V4(ip.octets())),

@@ -6,6 +6,7 @@ pub mod body;
 mod change;
 mod chunks;
 mod clock;
+mod copies;
 mod crowd;
 mod dav_headers;
 mod digest;

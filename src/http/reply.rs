@@ -114,6 +114,8 @@ pub(super) enum Wrong {
     LargeBody,
     /// Too many uploads at once.
     TooManyUploads,
+    /// Too many copies at once.
+    TooManyCopies,
     /// Too many large bodies in memory at once.
     TooManyBodies,
     /// A version that cannot be.
@@ -748,6 +750,12 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "too-many-uploads",
             "Too many uploads",
             "As many uploads as this server takes at once are under way. Nothing was stored. Try again.",
+        )),
+        Wrong::TooManyCopies => later(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-copies",
+            "Too many copies",
+            "As many copies as this server makes at once are being made. Nothing was changed. Try again.",
         )),
         Wrong::TooManyBodies => later(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

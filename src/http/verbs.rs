@@ -22,6 +22,7 @@ use crate::model::precondition::Precondition;
 use crate::share::Share;
 use crate::share::outcome::{Outcome, Stop};
 
+use super::copies::Copies;
 use super::dav_headers::BadHeader;
 use super::hashing::Hashings;
 use super::host::Host;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub upload_bytes_max: Option<u64>,
     /// How many uploads may be written at once.
     pub uploads_max: usize,
+    /// How many copies may be made at once.
+    pub copies_max: usize,
     /// How many large files are hashed at once.
     pub hashing_max: usize,
     /// How much of small files is kept in memory, in bytes.
@@ -72,19 +75,21 @@ pub struct Verbs {
     pub(super) uploads: Arc<Semaphore>,
     pub(super) hot: Arc<HotCache>,
     pub(super) hashings: Arc<Hashings>,
+    pub(super) copies: Arc<Copies>,
     last_look: LastLook,
 }
 
 impl Clone for Verbs {
     /// The same verbs, for another worker: it has its own rounds, and so its own looks.
     fn clone(&self) -> Self {
-        let Self { share, settings, uploads, hot, hashings, last_look: _ } = self;
+        let Self { share, settings, uploads, hot, hashings, copies, last_look: _ } = self;
         Self {
             share: Arc::clone(share),
             settings: Arc::clone(settings),
             uploads: Arc::clone(uploads),
             hot: Arc::clone(hot),
             hashings: Arc::clone(hashings),
+            copies: Arc::clone(copies),
             last_look: LastLook::default(),
         }
     }
@@ -129,7 +134,9 @@ impl Verbs {
         let hot = Arc::new(HotCache::new(settings.cache_bytes));
         let uploads = Arc::new(Semaphore::new(settings.uploads_max));
         let hashings = Arc::new(Hashings::new(settings.hashing_max));
-        Self { share, settings: Arc::new(settings), uploads, hot, hashings, last_look: LastLook::default() }
+        let copies = Arc::new(Copies::new(settings.copies_max));
+        let settings = Arc::new(settings);
+        Self { share, settings, uploads, hot, hashings, copies, last_look: LastLook::default() }
     }
 
     async fn carry_out(&self, request: &HttpRequest, body: &mut Payload) -> Result<HttpResponse, Trouble> {

@@ -81,8 +81,10 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
     let to = wanted.to.clone();
     let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
     verbs.have_hashed(&to, None, &precondition.for_the_target(wanted.may_replace)).await?;
-    let copied = verbs.ask(move |share| share.copy_version(&wanted, &id, &precondition, now())).await;
-    match attempt.ends(copied).await? {
+    let copied = verbs.ask_for_copy(head.peer_addr, move |share, is_wanted| {
+        share.copy_version(&wanted, &id, &precondition, is_wanted, now())
+    });
+    match attempt.ends(copied.await).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
         None => Err(Wrong::VersionIsCollection.into()),
     }
@@ -100,7 +102,10 @@ pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) ->
     }
     verbs.have_hashed(&path, None, &precondition).await?;
     let make_parents = asked.query.make_parents;
-    match verbs.ask(move |share| share.restore(&path, &id, make_parents, &precondition, now())).await? {
+    let restored = verbs.ask_for_copy(head.peer_addr, move |share, is_wanted| {
+        share.restore(&path, &id, make_parents, &precondition, is_wanted, now())
+    });
+    match restored.await? {
         Some(stored) => Ok(reply::stored(&asked.path, &stored, now())),
         None => Ok(reply::made(&asked.path)),
     }

@@ -4,7 +4,7 @@
 //! once as he likes. A request that still meets a file that is not hashed, because it changed in between, hashes it where it stands; only a
 //! few do so at once, and nobody waits for them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
@@ -36,11 +36,10 @@ impl Unhashed {
     }
 }
 
-/// How many may still be hashed in the middle of a request, and whether any may.
+/// How many may still be hashed in the middle of a request.
 #[derive(Debug)]
 pub(super) struct Slots {
     free: AtomicUsize,
-    are_closed: AtomicBool,
 }
 
 /// A slot that is taken; dropping it gives it back.
@@ -52,17 +51,7 @@ pub(super) struct Slot<'a> {
 impl Slots {
     /// At least one.
     pub(super) fn new(count: usize) -> Self {
-        Self { free: AtomicUsize::new(count.max(1)), are_closed: AtomicBool::new(false) }
-    }
-
-    /// Ends what is being hashed, in a slot or without one.
-    pub(super) fn stop(&self) {
-        self.are_closed.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether that was asked for.
-    pub(super) fn are_closed(&self) -> bool {
-        self.are_closed.load(Ordering::Relaxed)
+        Self { free: AtomicUsize::new(count.max(1)) }
     }
 
     /// Takes a slot, if one is free.

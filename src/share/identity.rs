@@ -330,7 +330,7 @@ impl Share {
             }
             hasher.update(&buffer[..count]);
             offset += count as u64;
-            if offset.is_multiple_of(1 << 20) && !(is_quiet() && is_wanted() && !self.hashing.are_closed()) {
+            if offset.is_multiple_of(1 << 20) && !(is_quiet() && is_wanted() && !self.is_stopping()) {
                 return Ok(None);
             }
         }

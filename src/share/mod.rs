@@ -25,7 +25,7 @@ use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::model::path::SharePath;
@@ -57,7 +57,7 @@ pub use listing::Listed;
 pub use locks::{LockWish, Taken};
 pub use properties::{Amendment, Notes};
 pub use read::{Content, Occupant, Spot, Target};
-pub use relocate::{Relocated, Relocation};
+pub use relocate::{Moved, Relocated, Relocation};
 pub use uploads::UploadWatch;
 pub use versions::KeptAt;
 pub use write::{Removed, Stored, Upload};
@@ -115,6 +115,7 @@ pub struct Share {
     /// What all uploads have set aside for bytes that are still to come.
     ahead: Arc<RoomAhead>,
     hashing: Slots,
+    is_stopping: AtomicBool,
     hints: Hints,
     settings: Settings,
 }
@@ -156,6 +157,7 @@ impl Share {
             dates: Dates::since(Timestamp::default()),
             ahead: Arc::default(),
             hashing: Slots::new(settings.hashing_max),
+            is_stopping: AtomicBool::new(false),
             hints: Hints::default(),
             settings,
         }
@@ -220,9 +222,13 @@ impl Share {
         Ok(gone)
     }
 
-    /// Ends the hashing of large files, whoever wants it, and lets none begin: nobody waits for it when the server stops.
-    pub fn stop_hashing(&self) {
-        self.hashing.stop();
+    /// Ends hashing and copying, whoever wants it, and lets none begin: nobody waits for it when the server stops.
+    pub fn stop_what_takes_long(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Ends in good order.

@@ -39,6 +39,15 @@ enum Respelling {
     Refused,
 }
 
+/// What came of a move.
+#[derive(Clone, Debug)]
+pub enum Moved {
+    /// It was moved.
+    Done(Relocated),
+    /// Nothing was: it takes a copy, which was not to be made.
+    TakesACopy,
+}
+
 /// What a move or a copy has done.
 #[derive(Clone, Debug)]
 pub struct Relocated {
@@ -55,8 +64,15 @@ pub struct Relocated {
 }
 
 impl Share {
-    /// Moves a file, or a folder with all that is in it: one rename, whatever its size.
-    pub fn relocate(&self, wanted: &Relocation, precondition: &Precondition, now: Timestamp) -> Outcome<Relocated> {
+    /// Moves a file, or a folder with all that is in it: one rename, whatever its size. A file that is to come to another file system is copied
+    /// for as long as `copy_is_wanted` says; without that it is not.
+    pub fn relocate(
+        &self,
+        wanted: &Relocation,
+        precondition: &Precondition,
+        copy_is_wanted: Option<&dyn Fn() -> bool>,
+        now: Timestamp,
+    ) -> Outcome<Moved> {
         let (from, to) = self.two_places(wanted, Respelling::Allowed)?;
         self.hash_beforehand(&from, precondition, now);
         self.hash_beforehand(&to, precondition, now);
@@ -113,24 +129,26 @@ impl Share {
                     self.was_stored(&to, precondition);
                     self.changed(&from, now);
                     self.changed(&to, now);
-                    return Ok(Relocated {
+                    return Ok(Moved::Done(Relocated {
                         created,
                         displaced,
                         tag: None,
                         is_dated_as_asked: false,
                         left_out: Vec::new(),
-                    });
+                    }));
                 }
-                Ok(Swap::Lost) if copy.is_some() => {
-                    drop((_under_way, pair));
-                    copy = Some(self.stage_copy(&from, &to, true, now)?);
+                Ok(Swap::Lost) => {
+                    if let (Some(copy), Some(is_wanted)) = (&mut copy, copy_is_wanted) {
+                        drop((_under_way, pair));
+                        *copy = self.stage_copy(&from, &to, true, is_wanted, now)?;
+                    }
                 }
-                Ok(Swap::Lost) => {}
                 Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
                 Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
                     drop((_under_way, pair));
-                    copy = Some(self.stage_copy(&from, &to, true, now)?);
+                    let Some(is_wanted) = copy_is_wanted else { return Ok(Moved::TakesACopy) };
+                    copy = Some(self.stage_copy(&from, &to, true, is_wanted, now)?);
                 }
                 Err(error) if error.full().is_some() && !made_room => {
                     let at = pair.target().site().parent.clone();
@@ -147,12 +165,14 @@ impl Share {
         Err(Refusal::ChangedMeanwhile.into())
     }
 
-    /// Copies a file, or a folder with all that is in it; the folder without its members if not `deep`. It appears whole.
+    /// Copies a file, or a folder with all that is in it; the folder without its members if not `deep`. It appears whole, or not at all if it
+    /// is not wanted any more before it is complete.
     pub fn copy(
         &self,
         wanted: &Relocation,
         deep: bool,
         precondition: &Precondition,
+        is_wanted: &dyn Fn() -> bool,
         now: Timestamp,
     ) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted, Respelling::Refused)?;
@@ -163,7 +183,7 @@ impl Share {
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
         }
-        let copy = self.stage_copy(&from, &to, deep, now)?;
+        let copy = self.stage_copy(&from, &to, deep, is_wanted, now)?;
         let notes = |displaced: Option<VersionId>| {
             let (from, to) = (from.clone(), self.as_made(&to).into_owned());
             self.let_notes_follow(Following::Copied { from, to, extent, displaced });
@@ -248,14 +268,23 @@ impl Share {
         Ok((done, tag))
     }
 
-    fn stage_copy(&self, from: &SharePath, to: &SharePath, deep: bool, now: Timestamp) -> Outcome<StagedCopy> {
+    fn stage_copy(
+        &self,
+        from: &SharePath,
+        to: &SharePath,
+        deep: bool,
+        is_wanted: &dyn Fn() -> bool,
+        now: Timestamp,
+    ) -> Outcome<StagedCopy> {
+        let is_wanted = &|| is_wanted() && !self.is_stopping();
         let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
         let members = if deep { Members::Copied } else { Members::LeftOut };
-        let staged = match self.tree.stage_copy(from, &site, members) {
-            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, members) {
+        let staged = match self.tree.stage_copy(from, &site, members, is_wanted) {
+            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, members, is_wanted) {
                 Ok(room) if self.makes_room_after(&error, &site.parent, room, now) => {
-                    self.with_room_made(self.tree.stage_copy(from, &site, members), &site.parent, now)
+                    let staged = self.tree.stage_copy(from, &site, members, is_wanted);
+                    self.with_room_made(staged, &site.parent, now)
                 }
                 _ => Err(error),
             },

@@ -70,13 +70,14 @@ impl Share {
 
     /// Makes a version the file at its path again: a change like any other, which displaces what is there now. The version stays in the
     /// history. A folder comes back only where nothing is, and leaves the history. `None` for a folder, which has no tag. The folders above
-    /// are made where they are missing, if that is asked for.
+    /// are made where they are missing, if that is asked for. Nothing is done if it is not wanted any more before the content is copied.
     pub fn restore(
         &self,
         path: &SharePath,
         id: &VersionId,
         make_parents: bool,
         precondition: &Precondition,
+        is_wanted: &dyn Fn() -> bool,
         now: Timestamp,
     ) -> Outcome<Option<Stored>> {
         let path = &*self.spelled(path)?;
@@ -91,7 +92,7 @@ impl Share {
             site => site.map(|_| NewFolders::default())?,
         };
         let stored = match deed {
-            Deed::Restore => Some(self.restore_file(path, &found, precondition, now)?),
+            Deed::Restore => Some(self.restore_file(path, &found, precondition, is_wanted, now)?),
             _ => {
                 self.restore_collection(path, &found, precondition, now)?;
                 self.dates.folder_came(path, now);
@@ -110,6 +111,7 @@ impl Share {
         wanted: &Relocation,
         id: &VersionId,
         precondition: &Precondition,
+        is_wanted: &dyn Fn() -> bool,
         now: Timestamp,
     ) -> Outcome<Option<Relocated>> {
         let (from, to) = (self.spelled(&wanted.from)?, self.spelled(&wanted.to)?);
@@ -123,7 +125,7 @@ impl Share {
         };
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
-        let staged = self.stage_version(&version, &to, now)?.seal(Some(&version), status.stamp.mtime)?;
+        let staged = self.stage_version(&version, &to, is_wanted, now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let notes = |displaced: Option<VersionId>| {
             let (of, version, to) = (found.path.clone(), id.clone(), self.as_made(&to).into_owned());
@@ -139,6 +141,7 @@ impl Share {
         path: &SharePath,
         found: &Found,
         precondition: &Precondition,
+        is_wanted: &dyn Fn() -> bool,
         now: Timestamp,
     ) -> Outcome<Stored> {
         let claim = self.look_and_judge(path, precondition, Deed::Restore, now)?.claim;
@@ -148,7 +151,7 @@ impl Share {
         let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
         };
-        let staging = self.stage_version(&version, path, now)?;
+        let staging = self.stage_version(&version, path, is_wanted, now)?;
         let there = self.like(path)?;
         let mtime = self.next_date(path, there.as_ref().map(|(_, modified)| *modified), now);
         let like = there.as_ref().map_or(&version, |(file, _)| file);
@@ -167,18 +170,25 @@ impl Share {
     }
 
     /// The content of a version, for a file at a path.
-    fn stage_version(&self, version: &File, path: &SharePath, now: Timestamp) -> Outcome<Staging> {
+    fn stage_version(
+        &self,
+        version: &File,
+        path: &SharePath,
+        is_wanted: &dyn Fn() -> bool,
+        now: Timestamp,
+    ) -> Outcome<Staging> {
+        let is_wanted = &|| is_wanted() && !self.is_stopping();
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         let mut staging = self.begin_staging(&site, path, now)?;
-        match staging.copy_from(version) {
+        match staging.copy_from(version, is_wanted) {
             Err(error) if error.full().is_some() => {
                 let size = self.tree.disk().status(version)?.stamp.size;
                 let rest = A_NAME + Room { bytes: size.saturating_sub(staging.written()), files: 0 };
                 if !self.makes_room_after(&error, &site.parent, rest, now) {
                     return Err(error.into());
                 }
-                self.with_room_made(staging.copy_from(version), &site.parent, now)?;
+                self.with_room_made(staging.copy_from(version, is_wanted), &site.parent, now)?;
             }
             copied => copied?,
         }

@@ -1144,7 +1144,7 @@ impl<'a> Claim<'a> {
         let tree = self.tree;
         let swap = || tree.history.swap(&self.site.path, self.site.mount);
         let mut copy = Staging::begin(&tree.disk, &self.site.parent, swap)?;
-        copy.copy_from(&seen.file)?;
+        copy.copy_from(&seen.file, &|| true)?;
         let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
         let entry = self.free_entry(place, now, EntryName::settled)?;
         copy.name_privately(place, &entry.to_name())?;

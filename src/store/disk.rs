@@ -270,6 +270,8 @@ pub enum Cause {
     MountPoint,
     /// Too many files are open, or the system is short of something else that it will have again; or what has to be waited for takes too long.
     TooManyOpen,
+    /// Nobody waits for it any more.
+    Unwanted,
     /// It is in use: by a program, as a swap file.
     InUse,
     /// The file system cannot do that.

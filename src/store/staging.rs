@@ -127,11 +127,12 @@ impl Staging {
     }
 
     /// Takes the whole content of another file, sharing its blocks where the file system can. Shared or not, what is hashed is what this file
-    /// has: somebody may be writing to the other one.
-    pub fn copy_from(&mut self, source: &File) -> Result<()> {
+    /// has: somebody may be writing to the other one. It ends with [`Cause::Unwanted`] when nobody wants it any more.
+    pub fn copy_from(&mut self, source: &File, is_wanted: &dyn Fn() -> bool) -> Result<()> {
         let shared = self.written == 0 && self.disk.share_blocks(source, &self.file).is_ok();
         let mut buffer = vec![0; 256 << 10];
         loop {
+            must_be_wanted(is_wanted)?;
             let from = if shared { &self.file } else { source };
             let count = self.disk.read(from, self.written, &mut buffer)?;
             if count == 0 {
@@ -400,6 +401,15 @@ pub fn sweep(disk: &dyn Disk, swap: &Dir) -> Result<()> {
         swept = swept.and(removed);
     }
     swept
+}
+
+/// [`Cause::Unwanted`] if nobody wants any more what is being copied.
+pub(super) fn must_be_wanted(is_wanted: &dyn Fn() -> bool) -> Result<()> {
+    if is_wanted() {
+        return Ok(());
+    }
+    let message = "nobody waits for it any more".to_owned();
+    Err(DiskError { operation: "copy", name: String::new(), cause: Cause::Unwanted, message })
 }
 
 /// Unique among the uploads of this process; those of an earlier one are swept before the first is begun.

@@ -114,7 +114,7 @@ impl Duplicating {
         let refused = |why: &str| Err(Answer::Refused(why.to_owned()));
         let (from, to) = (share_path(FROM), share_path(TO));
         let site = tree.site(&to).map_err(fault)?.expect("not the share itself");
-        let mut copy = match tree.stage_copy(&from, &site, self.what.members()).map_err(fault)? {
+        let mut copy = match tree.stage_copy(&from, &site, self.what.members(), &|| true).map_err(fault)? {
             Copying::Ready(copy) => copy,
             Copying::Nothing => return refused("404"),
             _ => return refused("423"),

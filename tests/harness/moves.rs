@@ -313,7 +313,7 @@ pub fn relocate(
 
 fn stage_copy(tree: &Tree, from: &SharePath, to: &SharePath) -> std::result::Result<StagedCopy, Answer> {
     let site = tree.site(to).map_err(fault)?.expect("not the share itself");
-    match tree.stage_copy(from, &site, Members::Copied).map_err(fault)? {
+    match tree.stage_copy(from, &site, Members::Copied, &|| true).map_err(fault)? {
         Copying::Ready(copy) => Ok(*copy),
         Copying::Busy => Err(Answer::Refused("423".to_owned())),
         Copying::Nothing | Copying::Link | Copying::Special => Err(Answer::Refused("404".to_owned())),

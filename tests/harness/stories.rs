@@ -253,7 +253,7 @@ impl Asking {
             Request::MakeFolder => share.make_collection(&path, &[], &precondition, now),
             Request::Restore | Request::RestoreFolder => {
                 let version = server.version.lock().expect("whole").clone().expect("a version was kept");
-                share.restore(&path, &version, false, &precondition, now).map(drop)
+                share.restore(&path, &version, false, &precondition, &|| true, now).map(drop)
             }
             _ => {
                 let ready = server.upload.lock().expect("whole").take();

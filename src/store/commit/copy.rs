@@ -11,7 +11,7 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 
 use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Result, Status};
 use super::super::history::relative;
-use super::super::staging::{Staged, StagedTree, Staging, each_entry};
+use super::super::staging::{Staged, StagedTree, Staging, each_entry, must_be_wanted};
 use super::relocate::Entered;
 use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree, failed, failure};
 
@@ -107,8 +107,15 @@ impl Tree {
     /// A copy has the content, the attributes and the date of its source. Of a folder everything that is served is copied: files, folders
     /// with their attributes, and files that a followed link leads to; other links, pipes and devices, and noclobber's own folder are not.
     /// Which folders links lead to is told.
-    /// It takes memory for the folders that are still to be copied, and no more than [`Cause::TooLarge`] allows.
-    pub fn stage_copy(&self, source: &SharePath, target: &Site, members: Members) -> Result<Copying> {
+    /// It takes memory for the folders that are still to be copied, and no more than [`Cause::TooLarge`] allows. It ends with
+    /// [`Cause::Unwanted`], and leaves nothing behind, when nobody wants it any more.
+    pub fn stage_copy(
+        &self,
+        source: &SharePath,
+        target: &Site,
+        members: Members,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Copying> {
         let root = self.disk.root()?;
         let open = || match self.site_below(&root, source)? {
             Some(site) => self.disk.open(&site.parent, &site.name),
@@ -119,12 +126,12 @@ impl Tree {
                 Opened::Nothing => return Ok(Copying::Nothing),
                 Opened::Link => return Ok(Copying::Link),
                 Opened::Special => return Ok(Copying::Special),
-                Opened::Dir(_) => return self.stage_folder(source, target, members),
+                Opened::Dir(_) => return self.stage_folder(source, target, members, is_wanted),
                 Opened::File(file, status) => {
                     let swap = || self.history.swap(&target.path, target.mount);
                     let mut staging = Staging::begin(&self.disk, &target.parent, swap)?;
                     self.let_settle(&status.stamp, &target.parent)?;
-                    staging.copy_from(&file)?;
+                    staging.copy_from(&file, is_wanted)?;
                     staging.inherits_from(&target.parent);
                     if self.was_steady(&file, &status.stamp)? {
                         let staged = staging.seal(Some(&file), status.stamp.mtime)?;
@@ -137,7 +144,13 @@ impl Tree {
         Ok(Copying::Busy)
     }
 
-    fn stage_folder(&self, source: &SharePath, target: &Site, members: Members) -> Result<Copying> {
+    fn stage_folder(
+        &self,
+        source: &SharePath,
+        target: &Site,
+        members: Members,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Copying> {
         let disk = &self.disk;
         let top = disk.open_dir(&disk.root()?, source.as_bytes())?;
         let tree = StagedTree::begin(disk, self.history.swap(&target.path, target.mount)?, &target.parent)?;
@@ -159,6 +172,7 @@ impl Tree {
             let mut busy = false;
             if members == Members::Copied {
                 each_entry(&**disk, &from, &mut |entry| {
+                    must_be_wanted(is_wanted)?;
                     let path = folder.join(&entry.name);
                     match self.what_is_copied(&from, mount, &path, &entry)? {
                         _ if busy => {}
@@ -174,7 +188,7 @@ impl Tree {
                             todo.push(path);
                         }
                         Copied::File => {
-                            let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name);
+                            let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name, is_wanted);
                             busy = copied.map_err(|error| at(relative(&path, source), error))? == Member::Busy;
                         }
                     }
@@ -189,8 +203,9 @@ impl Tree {
         Ok(Copying::Ready(Box::new(StagedCopy::Folder(FolderCopy { tree, left_out }))))
     }
 
-    /// How much room a copy of what is at `source` takes, where no blocks are shared. It takes as much memory as the copy does.
-    pub fn room_for_copy(&self, source: &SharePath, members: Members) -> Result<Room> {
+    /// How much room a copy of what is at `source` takes, where no blocks are shared. It takes as much memory as the copy does, and ends as it
+    /// does when nobody wants it any more.
+    pub fn room_for_copy(&self, source: &SharePath, members: Members, is_wanted: &dyn Fn() -> bool) -> Result<Room> {
         let disk = &self.disk;
         let root = disk.root()?;
         let mut room = OWN_FOLDERS;
@@ -208,6 +223,7 @@ impl Tree {
             let from = disk.open_dir(&top, inside)?;
             let mount = disk.dir_status(&from)?.mount;
             each_entry(&**disk, &from, &mut |entry| {
+                must_be_wanted(is_wanted)?;
                 let path = folder.join(&entry.name);
                 match self.what_is_copied(&from, mount, &path, &entry)? {
                     Copied::Nothing | Copied::LinkedFolder => {}
@@ -249,12 +265,13 @@ impl Tree {
         path: &SharePath,
         (from, to): (&Dir, &Dir),
         name: &Name,
+        is_wanted: &dyn Fn() -> bool,
     ) -> Result<Member> {
         for _ in 0..ATTEMPTS_MAX {
             let opened = self.steadily(path, || self.disk.open(from, name))?;
             let Opened::File(file, status) = opened else { return Ok(Member::LeftOut) };
             self.let_settle(&status.stamp, to)?;
-            tree.copy_file(&file, &status, to, name)?;
+            tree.copy_file((&file, &status), to, name, is_wanted)?;
             if self.was_steady(&file, &status.stamp)? {
                 return Ok(Member::Copied);
             }

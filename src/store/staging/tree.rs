@@ -12,7 +12,7 @@ use crate::model::stamp::FileId;
 use super::super::disk::{Cause, Dir, Disk, DiskError, Entry, File, Result, Status};
 use super::super::history::{Running, UploadFolder, remove_tree};
 use super::super::naming;
-use super::unfinished_name;
+use super::{must_be_wanted, unfinished_name};
 
 /// How many bytes of a file are copied at once, where blocks cannot be shared.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -80,12 +80,19 @@ impl StagedTree {
         self.disk.open_dir(&self.top, inside)
     }
 
-    /// Copies an open file to a name in one of its folders, with its attributes and its date, and brings it to the disk.
-    pub fn copy_file(&self, source: &File, status: &Status, dir: &Dir, name: &Name) -> Result<()> {
+    /// Copies an open file to a name in one of its folders, with its attributes and its date, and brings it to the disk. It ends with
+    /// [`Cause::Unwanted`] when nobody wants it any more.
+    pub fn copy_file(
+        &self,
+        (source, status): (&File, &Status),
+        dir: &Dir,
+        name: &Name,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let disk = &self.disk;
         let copy = disk.create_named(dir, name)?;
         if disk.share_blocks(source, &copy).is_err() {
-            self.copy_bytes(source, &copy)?;
+            self.copy_bytes(source, &copy, is_wanted)?;
         }
         disk.copy_attributes(source, &copy)?;
         disk.inherit_group(&self.heir_of, &copy)?;
@@ -128,10 +135,11 @@ impl StagedTree {
         &self.swap
     }
 
-    fn copy_bytes(&self, source: &File, copy: &File) -> Result<()> {
+    fn copy_bytes(&self, source: &File, copy: &File, is_wanted: &dyn Fn() -> bool) -> Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut offset = 0;
         loop {
+            must_be_wanted(is_wanted)?;
             let count = self.disk.read(source, offset, &mut buffer)?;
             if count == 0 {
                 return Ok(());
