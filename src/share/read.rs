@@ -184,7 +184,8 @@ impl Share {
         }
     }
 
-    /// What is at a path, as far as it decides what may be done there.
+    /// What is at a path, as far as it decides what may be done there. The share itself and a mount point are folders like others, though they
+    /// are not deleted, moved or replaced: clients take what is allowed at the root for what is allowed in the share.
     pub fn occupant(&self, path: &SharePath) -> Outcome<Occupant> {
         let path = self.spelled(path)?;
         let site = match self.tree.site(&path) {
