@@ -158,9 +158,24 @@ fn words_that_mean_nothing_here_are_ignored() {
     server.get("/f?_=1732&nocache").expect_body("now");
     server.get("/f?").expect_body("now");
     server.put("/f?t=5&versionsx=1").body("newer").expect(204);
-    for query in
-        ["123", "_=1", "foo=bar", "q=versions", "json5", "deleted_at=1", "url=http://x/?json", "re%20store", "v;x"]
-    {
+    for query in [
+        "123",
+        "_=1",
+        "foo=bar",
+        "q=versions",
+        "json5",
+        "deleted_at=1",
+        "url=http://x/?json",
+        "re%20store",
+        "v;x",
+        "_limit=1",
+        "%24limit=2",
+        "_version=3",
+        "__json",
+        "type=application/json;version=1",
+        "ct=text/plain;version=0.0.4;charset=utf-8",
+        "versionId=3&partNumber=1&uploads&X-Amz-SignedHeaders=host;range",
+    ] {
         server.put(format!("/f?{query}")).body("newer").expect(204);
     }
     server.propfind("/d/?cachebuster", "1").expect(207);
@@ -199,6 +214,12 @@ fn a_word_that_is_all_but_one_changes_nothing() {
             format!("%25{first:02x}{}{value}", &name[1..]),
             format!("{};{value}", name.to_ascii_uppercase()),
             format!("a&%C2%A0{name}{value}&b"),
+            format!("{name}:{id}"),
+            format!("{name}%5B0%5D{value}"),
+            format!("{name}+{id}"),
+            format!("{name}/{id}"),
+            format!("{name}.{value}"),
+            format!("t=1?{name}{value}"),
         ] {
             for method in METHODS {
                 let answer = stage.request(method, &format!("/f?{spelling}"), "/x").send();

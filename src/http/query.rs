@@ -14,6 +14,9 @@ use crate::model::version::VersionId;
 use super::reply::Allowed;
 use super::request::Verb;
 
+/// How often a name is decoded to find a word in it: no more, since each round goes over all of it again.
+const DECODED_AT_MOST: usize = 3;
+
 /// The options in a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
@@ -39,8 +42,6 @@ pub(super) struct Query {
     pub(super) before: Option<VersionId>,
     /// `?after=PATH`: only what comes behind it in the order of the names.
     pub(super) after: Option<SharePath>,
-    /// The word that stands in the query not quite as it is, if there is one.
-    pub(super) misspelt: Option<&'static str>,
     /// What takes all of these; `None` where there is no such word, so that it is the path alone that tells.
     pub(super) taken: Option<Taken>,
 }
@@ -235,11 +236,8 @@ impl Query {
         let mut query = Self::default();
         let mut words = Vec::new();
         for pair in text.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(word) = Word::named(&decoded(name)) else {
-                query.misspelt = query.misspelt.or_else(|| misspelt_in(pair));
-                continue;
-            };
+            let (name, value) = name_and_value(pair);
+            let Some(word) = Word::named(&decoded(name)) else { continue };
             let mut with_it = query.clone();
             if !(word.set)(&mut with_it, value) {
                 return Err(BadQuery::Value(word.name));
@@ -253,11 +251,6 @@ impl Query {
         }
         query.taken = taken(&words)?;
         Ok(query)
-    }
-
-    /// The word that stands there not quite as it is, where the method changes something: what was meant may be another change, or none.
-    pub(super) fn is_misspelt_for(&self, verb: Verb) -> Option<&'static str> {
-        self.misspelt.filter(|_| verb.changes_something() && verb != Verb::Unknown)
     }
 
     /// The word that means nothing to a method, if there is one. OPTIONS takes all of them, to tell what is served.
@@ -304,28 +297,39 @@ fn taken(words: &[&'static Word]) -> Result<Option<Taken>, BadQuery> {
     }))
 }
 
-/// The word of the table that a part of a query is, but for what stands around it: blanks, marks, separators of other conventions, and
-/// encodings of all of them.
-fn misspelt_in(part: &str) -> Option<&'static str> {
-    let is_mark = |letter: char| !letter.is_alphanumeric();
-    part.split(';').find_map(|piece| {
-        let plain = decoded_wholly(piece);
-        let name = plain.trim_start_matches(is_mark).split('=').next().unwrap_or_default();
-        name.split(['&', ';', '?']).find_map(|name| Word::named(name.trim_matches(is_mark))).map(|word| word.name)
+/// The word that stands in a query not quite as it is, if there is one. Where something is to be changed, another change may be meant, or none.
+pub(super) fn misspelt(text: &str) -> Option<&'static str> {
+    let is_foreign = |pair: &&str| Word::named(&decoded(name_and_value(pair).0)).is_none();
+    text.split('&').filter(is_foreign).flat_map(names_in).find_map(word_in)
+}
+
+/// The names in a part of a query by any convention: what stands in front of `=`, at the beginning and behind each `;` and `?`. A value with a
+/// slash is a media type or a URL, and all that follows belongs to it.
+fn names_in(part: &str) -> impl Iterator<Item = &str> {
+    let mut goes_on = true;
+    part.split([';', '?']).map_while(move |piece| {
+        let (name, value) = name_and_value(piece.trim_start_matches('='));
+        std::mem::replace(&mut goes_on, !decoded(value).contains('/')).then_some(name)
     })
 }
 
-/// As [`decoded`], as often as something was encoded.
-fn decoded_wholly(text: &str) -> String {
-    let mut plain = text.to_owned();
-    loop {
-        // Every round makes it shorter, or is the last.
-        let once = decoded(&plain).into_owned();
-        if once == plain {
-            return plain;
-        }
-        plain = once;
+/// The word of the table that a name is but for what stands around it: blanks, marks, brackets, an index, and encodings of all of them. What
+/// begins with `_`, `$` or `-`, or goes on with a letter, a digit or one of these, is another name.
+fn word_in(name: &str) -> Option<&'static str> {
+    let mut plain = Cow::Borrowed(name);
+    for _ in 0..DECODED_AT_MOST {
+        plain = Cow::Owned(decoded(&plain).into_owned());
     }
+    let is_of_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '$' | '-');
+    plain.split(['&', ';', '?']).find_map(|piece| {
+        let inner = piece.trim_start_matches(|letter| !is_of_name(letter));
+        let name = inner.split(|letter| !is_of_name(letter) && letter != '.').next()?;
+        Word::named(name.trim_end_matches('.')).map(|word| word.name)
+    })
+}
+
+fn name_and_value(pair: &str) -> (&str, &str) {
+    pair.split_once('=').unwrap_or((pair, ""))
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
@@ -395,7 +399,7 @@ mod tests {
 
     #[test]
     fn words_that_are_all_but_one_of_these_are_told_from_foreign_ones() {
-        for (text, misspelt) in [
+        for (text, word) in [
             ("versions;", Some("versions")),
             ("versions%20", Some("versions")),
             ("+versions", Some("versions")),
@@ -407,6 +411,42 @@ mod tests {
             ("%252576ersion=a", Some("version")),
             ("json&%E2%80%8Bdeep", Some("deep")),
             ("versions%26limit%3D3", Some("versions")),
+            ("x%3D1%26version%3Da", Some("version")),
+            ("version:abc", Some("version")),
+            ("version%3Aabc", Some("version")),
+            ("version%5B0%5D=abc", Some("version")),
+            ("version[]", Some("version")),
+            ("version+abc", Some("version")),
+            ("version/abc", Some("version")),
+            ("version,abc", Some("version")),
+            ("versions.", Some("versions")),
+            (".versions", Some("versions")),
+            ("version%ff=abc", Some("version")),
+            ("t=1?version=a", Some("version")),
+            ("t=1?versions", Some("versions")),
+            ("t=1?%76ersions", Some("versions")),
+            ("t=1??+VERSIONS;", Some("versions")),
+            ("t=1;version=a", Some("version")),
+            ("json&limit;=1", Some("limit")),
+            ("version/abc;type=text/plain", Some("version")),
+            ("x;version=a;type=text/plain", Some("version")),
+            ("%2525252576ersion=a", None),
+            ("_limit=1", None),
+            ("%24limit=2", None),
+            ("_version=3", None),
+            ("__json", None),
+            ("-json", None),
+            ("json_", None),
+            ("version.minor=1", None),
+            ("filter[version]=1", None),
+            ("type=application/json;version=1", None),
+            ("type=application%2Fjson;version=1", None),
+            ("ct=text/plain;version=0.0.4;charset=utf-8", None),
+            ("response-content-type=text/plain;version=1", None),
+            ("next=%2Ff%3Fversion%3D1", None),
+            ("q=a%26version%3D1", None),
+            ("versionId=1&partNumber=2&uploads&uploadId=3", None),
+            ("X-Amz-Credential=a/b/c&X-Amz-SignedHeaders=host;range", None),
             ("VERSIONS", None),
             ("version", None),
             ("123", None),
@@ -421,7 +461,7 @@ mod tests {
             ("url=http://x/?json", None),
             ("%ff&%&%%&;;", None),
         ] {
-            assert_eq!(Query::parse(text).map(|query| query.misspelt), Ok(misspelt), "{text}");
+            assert_eq!(misspelt(text), word, "{text}");
         }
     }
 

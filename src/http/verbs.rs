@@ -29,7 +29,7 @@ use super::host::Host;
 use super::hot::{HotCache, LastLook};
 use super::media::TrustedPages;
 use super::pace::Pace;
-use super::query::BadQuery;
+use super::query::{self, BadQuery};
 use super::relocate::Act;
 use super::reply::{self, Allowed, Wrong};
 use super::request::{self, Asked, Verb};
@@ -299,7 +299,10 @@ async fn explain(verbs: &Verbs, request: Option<&HttpRequest>, head: &RequestHea
 pub(super) async fn parse(verbs: &Verbs, head: &RequestHead) -> Result<Asked, Trouble> {
     let (asked, verb) = (Asked::parse(head)?, Verb::of(&head.method));
     permit(action_of(verb), &asked.path)?;
-    if let Some(word) = asked.query.is_misspelt_for(verb) {
+    if verb.changes_something()
+        && verb != Verb::Unknown
+        && let Some(word) = head.uri.query().and_then(query::misspelt)
+    {
         return Err(Wrong::Query(BadQuery::Misspelt(word)).into());
     }
     match asked.query.means_nothing_to(verb) {
