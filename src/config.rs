@@ -219,8 +219,11 @@ pub struct RestoreVersion {
     #[arg(value_name = "VERSION")]
     pub version: String,
     /// The folder that is shared [default: the current one]
-    #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
-    pub folder: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// The file of settings, if the server was started with --config; the variables of the server count, too
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where the server keeps the index, if it was started with --state
     #[arg(long, value_name = "DIR", conflicts_with = "no_state")]
     pub state: Option<PathBuf>,
@@ -416,7 +419,7 @@ enum Command {
 
 /// Reads the words of the command line and the variables, and the file that either of them names.
 ///
-/// The words begin with the program's name. Only serving looks at all variables and the file.
+/// The words begin with the program's name. Only serving, and a restore in its stead, look at the variables and the file.
 pub fn read(
     words: impl IntoIterator<Item = impl Into<OsString>>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -467,30 +470,30 @@ pub fn read(
 
 /// The settings that hold for this folder when nothing else is said, with nothing kept outside of it.
 pub fn plain(folder: &Path) -> Result<Config, UsageError> {
-    to_serve(folder, Some("--no-state".into()), Vec::new())
+    to_serve(vec!["--no-state".into(), "--".into(), folder.into()], Vec::new())
 }
 
-/// As [`plain`], with the state where a server of this user keeps it, or where it was said to be.
+/// As a server has them, but for what is about clients: none is listened for, a person at the machine names no version and is told what there is
+/// to tell, and what a restore replaces is kept.
 fn to_restore(
     which: &RestoreVersion,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, UsageError> {
-    const OF_STATE: [&str; 4] = ["NOCLOBBER_STATE", "NOCLOBBER_NO_STATE", "XDG_STATE_HOME", "HOME"];
-    let of_state = variables.into_iter().filter(|(name, _)| OF_STATE.iter().any(|of_state| name == of_state));
-    let option = match &which.state {
-        Some(folder) => Some([OsStr::new("--state="), folder.as_os_str()].into_iter().collect()),
-        None => which.no_state.then(|| "--no-state".into()),
-    };
-    to_serve(&which.folder, option, of_state.collect())
+    let option = |name: &str, value: &PathBuf| [OsStr::new(name), value.as_os_str()].into_iter().collect::<OsString>();
+    let mut words = vec!["--listen=127.0.0.1:0".into(), "--log-level=info".into(), "--log-format=text".into()];
+    words.extend(which.config.as_ref().map(|file| option("--config=", file)));
+    words.extend(which.state.as_ref().map(|folder| option("--state=", folder)));
+    words.extend(which.no_state.then(|| "--no-state".into()));
+    words.push("--".into());
+    words.extend(which.folder.as_ref().map(OsString::from));
+    let mut config = to_serve(words, variables.into_iter().collect())?;
+    config.require_preconditions = false;
+    config.history.get_or_insert(Keep::of(None, None));
+    Ok(config)
 }
 
-fn to_serve(
-    folder: &Path,
-    option: Option<OsString>,
-    variables: Vec<(OsString, OsString)>,
-) -> Result<Config, UsageError> {
-    let words = [Some("noclobber".into()), option, Some("--".into()), Some(folder.into())];
-    match read(words.into_iter().flatten(), variables)? {
+fn to_serve(words: Vec<OsString>, variables: Vec<(OsString, OsString)>) -> Result<Config, UsageError> {
+    match read(std::iter::once("noclobber".into()).chain(words), variables)? {
         Wanted::Serve(config) => Ok(*config),
         _ => unreachable!("no command was given"),
     }
@@ -515,6 +518,14 @@ impl UsageError {
                 ExitCode::from(2)
             }
         }
+    }
+}
+
+impl Keep {
+    /// With the defaults for what is not said.
+    fn of(days: Option<u32>, percent: Option<u8>) -> Self {
+        let age_max = Duration::from_secs(u64::from(days.unwrap_or(30)) * 24 * 60 * 60);
+        Self { age_max, percent_max: percent.unwrap_or(10) }
     }
 }
 
@@ -755,10 +766,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         (false, Some(folder), _) => State::In(folder),
         (false, None, Some(home)) => State::Beneath(home),
     };
-    let keep = Keep {
-        age_max: Duration::from_secs(u64::from(cli.history_days.unwrap_or(30)) * 24 * 60 * 60),
-        percent_max: cli.history_percent.unwrap_or(10),
-    };
+    let keep = Keep::of(cli.history_days, cli.history_percent);
     let limits = Limits {
         header_bytes_max: cli.header_bytes_max.unwrap_or(const { NonZeroUsize::new(32 * 1024).unwrap() }),
         header_time_max: Duration::from_secs(cli.header_seconds.unwrap_or(10)),

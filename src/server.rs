@@ -130,9 +130,10 @@ fn each_version(
     }
 }
 
-/// Brings a version back; what is there now goes into the history. It is what a server does that is started with these settings, and stopped.
+/// Brings a version back, while no server has the share; what is there now goes into the history. Locks are heeded and properties come back as
+/// by a server with these settings, where the index is that they speak of.
 pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
-    let path = share_path(&which.folder, Some(&which.path))?;
+    let path = share_path(&config.folder, Some(&which.path))?;
     let Some(id) = VersionId::parse(&which.version) else {
         bail!("{} is not the name of a version", escaped(&which.version))
     };

@@ -390,7 +390,7 @@ fn the_other_commands_take_their_words() {
     let Wanted::Restore(which, config) = wanted(&["noclobber", "restore", "a", "v", "--folder", "/s"]) else {
         panic!("a version was asked for")
     };
-    assert_eq!((which.path, which.version, which.folder), ("a".into(), "v".to_owned(), PathBuf::from("/s")));
+    assert_eq!((which.path, which.version, which.folder), ("a".into(), "v".to_owned(), Some(PathBuf::from("/s"))));
     assert_eq!(config.folder, Path::new("/s"));
     let Wanted::MountHelp(address) = wanted(&["noclobber", "mount-help"]) else { panic!("help was asked for") };
     assert_eq!(address, "http://127.0.0.1:4918/".parse().unwrap());
@@ -400,7 +400,7 @@ fn the_other_commands_take_their_words() {
     assert_eq!(serve(&["noclobber", "./history"], &[]).folder, Path::new("./history"));
 }
 
-/// A version is brought back with the state that a server would have; other settings of a server mean nothing then.
+/// A version is brought back with the state that a server would have.
 #[test]
 fn a_restore_finds_the_state_as_a_server_does() {
     let state = |words: &[&str], set: &[(&str, &str)]| {
@@ -408,14 +408,21 @@ fn a_restore_finds_the_state_as_a_server_does() {
         let Wanted::Restore(_, config) = read(&words, set).unwrap() else { panic!("a version was asked for") };
         config.state
     };
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(&folder, "state = \"/from-file\"\n");
     let home = ("XDG_STATE_HOME", "/home/state");
     let table = [
         (vec![], vec![], State::Memory),
         (
             vec![],
-            vec![home, ("NOCLOBBER_LISTEN", "nowhere"), ("NOCLOBBER_CONFIG", "/nothing")],
+            vec![home, ("NOCLOBBER_LISTEN", "0.0.0.0:80"), ("NOCLOBBER_CONFIG", "")],
             State::Beneath("/home/state/noclobber".into()),
         ),
+        (vec![], vec![home, ("NOCLOBBER_CONFIG", &file)], State::In("/from-file".into())),
+        (vec!["--config", &file], vec![home, ("NOCLOBBER_CONFIG", "/nothing")], State::In("/from-file".into())),
+        (vec!["--config", &file], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/s".into())),
+        (vec!["--config", &file, "--state", "/t"], vec![home], State::In("/t".into())),
+        (vec!["--config", &file, "--no-state"], vec![home], State::Memory),
         (vec![], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/s".into())),
         (vec![], vec![home, ("NOCLOBBER_NO_STATE", "1")], State::Memory),
         (vec!["--state", "/t"], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/t".into())),
@@ -425,6 +432,28 @@ fn a_restore_finds_the_state_as_a_server_does() {
     for (words, set, expected) in table {
         assert_eq!(state(&words, &set), expected, "{words:?} {set:?}");
     }
+}
+
+/// The other settings of a server hold for a restore, too, as long as they are not about clients.
+#[test]
+fn a_restore_has_the_settings_of_the_server() {
+    let home = tempfile::tempdir().unwrap();
+    let lines = "folder = \"/from-file\"\nfollow-symlinks = true\nproperties-bytes-max = 7\nhistory-days = 90\n";
+    let file = written(&home, lines);
+    let set = [("NOCLOBBER_LOG_LEVEL", "off"), ("NOCLOBBER_REQUIRE_PRECONDITIONS", "1"), ("NOCLOBBER_NO_HISTORY", "1")];
+    for (more, folder, kept) in [(&[][..], "/from-file", 90), (&["--folder", "/s"], "/s", 90), (&[], "/from-file", 30)]
+    {
+        let words = [&["noclobber", "restore", "a", "v", "--config", &file], more].concat();
+        let set = if kept == 90 { &set[..2] } else { &set[..] };
+        let Ok(Wanted::Restore(_, config)) = read(&words, set) else { panic!("a version was asked for") };
+        assert_eq!(config.folder, Path::new(folder));
+        assert!(config.follow_symlinks && !config.require_preconditions);
+        assert_eq!(config.limits.properties_bytes_max, 7);
+        assert_eq!(config.history.unwrap().age_max.as_secs(), kept * 86_400);
+        assert_eq!(config.log.level, LogLevel::Info);
+    }
+    let told = refused(&["noclobber", "restore", "a", "v", "--config", "/not/there.toml"], &[]);
+    assert!(told.contains("/not/there.toml"), "{told}");
 }
 
 /// Whoever asks how to connect gets commands to copy, with the address in them; the README says in short what it says at length.

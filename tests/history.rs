@@ -805,22 +805,84 @@ fn the_command_line_brings_properties_back() {
     }
 }
 
-/// Where the command line finds no state the version comes back without its properties, and a person is told; no state is begun that would
-/// look like the one which is missing.
+/// Where the command line finds no state in the place where servers keep it, the version comes back without its properties, and a person is
+/// told; no state is begun that would look like the one which is missing.
 #[test]
 fn a_restore_without_the_state_says_what_does_not_come_back() {
+    let (server, id) = server_that_has_deleted_docs();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+    program.env_remove("NOCLOBBER_STATE").env("XDG_STATE_HOME", elsewhere.path());
+    let output = program.args(["restore", "docs", &id, "--folder"]).arg(server.folder()).run().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    for word in ["locks", "properties", "--state"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert_eq!(server.read("docs/a.txt"), "text");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+/// Whoever names the state means one that is there: where it is not, a version would come back over what is locked, and without its
+/// properties. It is named by a word, a variable or the file of settings.
+#[test]
+fn a_restore_with_a_state_that_is_not_there_changes_nothing() {
+    let (server, id) = server_that_has_deleted_docs();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let settings = elsewhere.path().join("settings.toml");
+    let missing = elsewhere.path().join("state");
+    fs::write(&settings, format!("state = {:?}\n", missing.to_str().unwrap())).unwrap();
+    let restore = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+        program.env_remove("NOCLOBBER_STATE").args(["restore", "docs", &id, "--folder"]).arg(server.folder());
+        program
+    };
+    for output in [
+        restore().arg("--state").arg(&missing).run().unwrap(),
+        restore().env("NOCLOBBER_STATE", &missing).run().unwrap(),
+        restore().arg("--config").arg(&settings).run().unwrap(),
+        restore().env("NOCLOBBER_CONFIG", &settings).run().unwrap(),
+    ] {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("nothing was changed") && said.contains("--no-state"), "{said}");
+        assert!(!server.local("docs").exists() && !missing.exists(), "{said}");
+    }
+    let output = restore().arg("--no-state").arg("--config").arg(&settings).run().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(server.read("docs/a.txt"), "text");
+}
+
+/// The settings of the server hold for a restore, too, but for those that are about clients: a person at the machine names no version, and what
+/// the restore replaces is kept.
+#[test]
+fn a_restore_reads_the_settings_of_the_server() {
+    let mut server = Server::start();
+    server.put("/a.txt").body("one").expect(201);
+    server.put("/a.txt").body("two").expect(204);
+    let id = server.versions("/a.txt").0.remove(0).id;
+    server.stop();
+    let home = tempfile::tempdir().unwrap();
+    let settings = home.path().join("settings.toml");
+    let [folder, state] = [server.folder(), server.state()].map(|path| path.to_str().unwrap().to_owned());
+    let lines = "listen = [\"0.0.0.0:1\"]\nlog-level = \"off\"\nrequire-preconditions = true\nno-history = true\n";
+    fs::write(&settings, format!("{lines}folder = {folder:?}\nstate = {state:?}\n")).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+    program.env_remove("NOCLOBBER_STATE").args(["restore", "a.txt", &id, "--config"]).arg(&settings);
+    let output = program.run().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(server.read("a.txt"), "one");
+    assert!(server.kept_files().iter().any(|(_, content)| content == b"two"), "what the restore displaced is kept");
+}
+
+/// A server, stopped, that has deleted a folder with a file, and that folder's version.
+fn server_that_has_deleted_docs() -> (Server, String) {
     let mut server = Server::start();
     server.put("/docs/a.txt?mkdirs").body("text").expect(201);
     server.delete("/docs").expect(204);
     let id = server.versions("/docs").0.remove(0).id;
     server.stop();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let words = [OsStr::new("docs"), OsStr::new(&id), OsStr::new("--state"), elsewhere.path().as_os_str()];
-    let output = restore_by_command(&server, &words);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("properties") && said.contains("--state"), "{said}");
-    assert_eq!(server.read("docs/a.txt"), "text");
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    (server, id)
 }
 
 /// What clients hold and keep is heeded by the command line, too: it does not change what is locked, nor what a server serves, and what it

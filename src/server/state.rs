@@ -51,16 +51,23 @@ pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp)
 }
 
 /// Opens the index that a server of the share has left, for a change without the server. None is begun, and a broken one is not set aside: that
-/// is the server's to do and to tell.
+/// is the server's to do and to tell. One that is missing where it was said to be is an error: its locks would not be heeded.
 pub(super) fn open_index_that_is_there(config: &Config, share: &ShareIdentity) -> anyhow::Result<Index> {
     let Some(folder) = state_folder(config)? else { return Ok(Index::in_memory()) };
     let file = folder.join(INDEX);
     let is_there = file.try_exists().map_err(|error| IndexError::Unavailable(file.clone(), error.into()));
     match is_there.and_then(|is_there| is_there.then(|| Share::open_index(&folder, share)).transpose()) {
         Ok(Some(index)) => Ok(index),
+        Ok(None) if matches!(config.state, State::In(_)) => {
+            bail!(
+                "there is no index {}\nnothing was changed; --no-state does without locks and properties",
+                file.display()
+            )
+        }
         Ok(None) => {
             tracing::warn!(
-                "there is no index {}: properties that clients have set do not come back; --state names another folder",
+                "there is no index {}: locks are not heeded, and properties that clients have set do not come back; --state or --config names \
+                 what the server was started with",
                 file.display()
             );
             Ok(Index::in_memory())
