@@ -234,21 +234,25 @@ impl Query {
     /// Reads a query.
     pub(super) fn parse(text: &str) -> Result<Self, BadQuery> {
         let mut query = Self::default();
-        let mut words = Vec::new();
+        // Each word with what it says by itself: what the others say is not looked at again for each.
+        let mut said: Vec<(&Word, Self)> = Vec::new();
         for pair in text.split('&') {
             let (name, value) = name_and_value(pair);
             let Some(word) = Word::named(&decoded(name)) else { continue };
-            let mut with_it = query.clone();
-            if !(word.set)(&mut with_it, value) {
+            let mut alone = Self::default();
+            if !(word.set)(&mut alone, value) {
                 return Err(BadQuery::Value(word.name));
             }
-            if !words.iter().any(|other: &&Word| other.name == word.name) {
-                words.push(word);
-            } else if with_it != query {
-                return Err(BadQuery::Twice(word.name));
+            match said.iter().find(|(other, _)| other.name == word.name) {
+                Some((_, first)) if *first != alone => return Err(BadQuery::Twice(word.name)),
+                Some(_) => {}
+                None => {
+                    (word.set)(&mut query, value);
+                    said.push((word, alone));
+                }
             }
-            query = with_it;
         }
+        let words: Vec<&Word> = said.iter().map(|(word, _)| *word).collect();
         query.taken = taken(&words)?;
         Ok(query)
     }
