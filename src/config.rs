@@ -142,8 +142,8 @@ pub struct Limits {
     pub connections_per_address: NonZeroUsize,
     /// The most uploads that are written at once.
     pub uploads_max: NonZeroUsize,
-    /// The most copies that are made at once.
-    pub copies_max: NonZeroUsize,
+    /// The most long copies that are made at once; they hold threads that others need too, and so there are few.
+    pub copies_max: usize,
     /// The most files hashed at once.
     pub hashing_max: NonZeroUsize,
     /// The longest path of a request, in bytes once decoded.
@@ -365,9 +365,9 @@ pub struct Cli {
     /// How many uploads may be written to the disk at once; the others wait their turn [default: 64]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     uploads_max: Option<NonZeroUsize>,
-    /// How many copies may be made at once, half of them for one client address; the others wait their turn [default: 16]
-    #[arg(long, value_name = "N", help_heading = LIMITS)]
-    copies_max: Option<NonZeroUsize>,
+    /// How many long copies may be made at once, half of them for one client address; the others wait their turn; 1 to 32 [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32), help_heading = LIMITS)]
+    copies_max: Option<u16>,
     /// How many files may be hashed at once [default: one for each core]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     hashing_max: Option<NonZeroUsize>,
@@ -775,7 +775,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         connections_max: cli.connections_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
         connections_per_address: cli.connections_per_address.unwrap_or(const { NonZeroUsize::new(1024).unwrap() }),
         uploads_max: cli.uploads_max.unwrap_or(const { NonZeroUsize::new(64).unwrap() }),
-        copies_max: cli.copies_max.unwrap_or(const { NonZeroUsize::new(16).unwrap() }),
+        copies_max: cli.copies_max.unwrap_or(16).into(),
         hashing_max: cli.hashing_max.unwrap_or(cores),
         path_bytes_max: cli.path_bytes_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
         upload_bytes_max: cli.upload_bytes_max,

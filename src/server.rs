@@ -27,7 +27,7 @@ use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::Stop;
-use crate::share::{Cause, KeptAt, KeptVersion, Settings, Share, Wanted};
+use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, Settings, Share, Wanted};
 use crate::store::disk::{Kind, Tier};
 use crate::store::history::KeepLimits;
 use crate::store::index::Index;
@@ -138,7 +138,7 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
         bail!("{} is not the name of a version", escaped(&which.version))
     };
     let share = open_share(config, Purpose::Restore)?;
-    let restored = share.restore(&path, &id, true, &Precondition::default(), &|| true, now());
+    let restored = share.restore(&path, &id, true, &Precondition::default(), CopyLimit::NONE, now());
     close(&share);
     match restored.map_err(explain)?.and_then(|stored| stored.displaced) {
         Some(displaced) => {
@@ -257,7 +257,7 @@ fn verb_settings(config: &Config) -> verbs::Settings {
         body_rate_min: limits.body_rate_min,
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
-        copies_max: limits.copies_max.get(),
+        copies_max: limits.copies_max,
         hashing_max: limits.hashing_max.get(),
         cache_bytes: limits.cache_bytes,
         propfind_members_max: if config.propfind_infinity { usize::MAX } else { PROPFIND_MEMBERS_MAX },

@@ -9,7 +9,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{Amendment, LockWish, Share, Target, Upload};
+use noclobber::share::{Amendment, CopyLimit, LockWish, Share, Target, Upload};
 use noclobber::store::disk::Tier;
 
 use crate::harness::explore::Story as _;
@@ -282,7 +282,7 @@ fn what_was_noted_on_a_folder_outlives_that_versions_go_while_it_comes_back() {
             },
             |disk, (share, version), who| match who {
                 0 => share
-                    .restore(&share_path(FOLDER), version, false, &Precondition::default(), &|| true, disk.now())
+                    .restore(&share_path(FOLDER), version, false, &Precondition::default(), CopyLimit::NONE, disk.now())
                     .map(drop),
                 _ => share.prune(disk.now()).map(drop),
             },

@@ -143,7 +143,7 @@ fn every_option_arrives() {
     assert_eq!(limits.body_rate_min, 4);
     assert_eq!(limits.connections_max.get(), 5);
     assert_eq!(limits.uploads_max.get(), 6);
-    assert_eq!(limits.copies_max.get(), 14);
+    assert_eq!(limits.copies_max, 14);
     assert_eq!(limits.hashing_max.get(), 7);
     assert_eq!(limits.path_bytes_max.get(), 8);
     assert_eq!(limits.upload_bytes_max.map(|bytes| bytes.get()), Some(9));

@@ -67,21 +67,60 @@ fn a_copy_ends_when_its_client_has_gone() {
     }
 }
 
-/// There is an end to how many copies are made at once. Who asks for one more waits for its turn, and nobody else waits for it.
+/// Who closes the connection in the usual way might still read; he is taken for gone after a while.
 #[test]
-fn copies_are_made_in_turn() {
+fn a_copy_ends_soon_after_its_client_has_closed_its_side() {
+    let _turn = heavy();
+    let server = with_a_large_file(Server::builder());
+    let before = server.bytes_read();
+    let waiting = asked(&server, &server.copying("/folder/big.iso", "/copy.iso"));
+    eventually(Duration::from_secs(20), "the copy to begin", || (server.bytes_read() > before).then_some(()));
+    drop(waiting);
+    eventually(Duration::from_secs(60), "the copy to end", || (unfinished(&server) == 0).then_some(()));
+    server.head("/copy.iso").expect(404);
+}
+
+/// There is an end to how many long copies are made at once. Who asks for one more waits for its turn; whoever asks for a short one, for none
+/// after all, or for what cannot be done, waits for nobody.
+#[test]
+fn long_copies_are_made_in_turn() {
     let _turn = heavy();
     let server = with_a_large_file(Server::with("--copies-max=2"));
     server.put("/small.txt").body("text").expect(201);
-    let waiting: Vec<_> =
-        (0..2).map(|number| asked(&server, &server.copying("/folder/big.iso", format!("/{number}.iso")))).collect();
-    eventually(Duration::from_secs(20), "all to begin", || (unfinished(&server) == 2).then_some(()));
-    let mut next = asked(&server, &server.copying("/small.txt", "/next.txt"));
-    assert!(!next.is_answered_within(Duration::from_millis(300)));
     server.put("/small.txt").body("other").expect(204);
-    server.moving("/small.txt", "/moved.txt").expect(201);
-    server.moving("/moved.txt", "/small.txt").expect(201);
+    server.mkcol("/gone").expect(201);
+    let small = server.versions("/small.txt").0[0].id.clone();
+    let gone = server.delete("/gone/").expect(204).field("noclobber-displaced").to_owned();
+    let long = |to: &str| server.copying("/folder/big.iso", to);
+    let waiting: Vec<_> = ["/1.iso", "/2.iso"].iter().map(|to| asked(&server, &long(to))).collect();
+    eventually(Duration::from_secs(20), "both to begin", || (unfinished(&server) == 2).then_some(()));
+    let mut next: Vec<_> =
+        [long("/3.iso"), server.copying("/folder", "/other")].iter().map(|request| asked(&server, request)).collect();
+    for (request, status) in [
+        (server.copying("/small.txt", "/copy.txt"), 201),
+        (server.request("POST", format!("/small.txt?restore={small}")), 204),
+        (server.copying(format!("/small.txt?version={small}"), "/old.txt"), 201),
+        (server.request("POST", format!("/gone?restore={gone}")), 201),
+        (server.copying("/folder/", "/empty/").header("Depth", "0"), 201),
+        (server.moving("/small.txt", "/moved.txt"), 201),
+        (server.put("/small.txt").body("new"), 201),
+        (long("/small.txt").header("Overwrite", "F"), 412),
+        (long("/4.iso").if_none_match("*"), 412),
+        (long("/nowhere/4.iso"), 409),
+        (server.copying("/", "/4"), 403),
+        (server.copying("/nothing", "/4"), 404),
+    ] {
+        let answer = request.expect(status);
+        assert_eq!(unfinished(&server), 2, "{answer}");
+    }
+    for connection in &mut next {
+        assert!(!connection.is_answered_within(Duration::from_millis(1)));
+    }
     waiting.into_iter().for_each(Connection::break_off);
-    next.answer("COPY").expect(201);
-    server.get("/next.txt").expect_body("other");
+    eventually(Duration::from_secs(20), "the next two to begin", || {
+        (unfinished(&server) == 2
+            && server.local(".noclobber/swap/.noclobber").read_dir().is_ok_and(|mut it| it.next().is_some()))
+        .then_some(())
+    });
+    next.into_iter().for_each(Connection::break_off);
 }

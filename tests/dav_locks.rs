@@ -8,7 +8,7 @@ use noclobber::model::lock::{LockToken, Reach, Scope};
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{LockWish, Settings, Share};
+use noclobber::share::{CopyLimit, LockWish, Settings, Share};
 use noclobber::store::disk::Tier;
 use noclobber::store::index::Index;
 
@@ -746,8 +746,8 @@ fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
     type Deed<'a> = &'a dyn Fn(&Share, &SimDisk) -> Outcome<()>;
     let deeds: [(&str, Deed<'_>); 3] = [
         ("DELETE", &|share, disk| share.delete(&share_path("d"), &holding, disk.now()).map(drop)),
-        ("COPY over", &|share, disk| share.copy(&over, true, &holding, &|| true, disk.now()).map(drop)),
-        ("MOVE over", &|share, disk| share.relocate(&over, &holding, Some(&|| true), disk.now()).map(drop)),
+        ("COPY over", &|share, disk| share.copy(&over, true, &holding, CopyLimit::NONE, disk.now()).map(drop)),
+        ("MOVE over", &|share, disk| share.relocate(&over, &holding, CopyLimit::NONE, disk.now()).map(drop)),
     ];
     for tier in [Tier::A, Tier::C, Tier::D] {
         for (what, deed) in &deeds {

@@ -965,7 +965,7 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
 
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
-    use noclobber::share::{Amendment, Relocation, Settings, Share};
+    use noclobber::share::{Amendment, CopyLimit, Relocation, Settings, Share};
     use noclobber::store::disk::Tier;
     use noclobber::store::index::Index;
 
@@ -992,7 +992,7 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
                 noted.store(done.is_ok(), Ordering::SeqCst);
             });
             let wanted = Relocation { from: share_path("a"), to: share_path("b"), may_replace: true, dated: None };
-            share.copy(&wanted, true, &nothing, &|| true, disk.now()).unwrap();
+            share.copy(&wanted, true, &nothing, CopyLimit::NONE, disk.now()).unwrap();
         });
         let names: Vec<_> = share.notes().unwrap().of(&share_path("b")).unwrap();
         let has = |name: &str| names.iter().any(|note| *note.name() == PropertyName::new("urn:t", name));
@@ -1009,7 +1009,7 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
     use noclobber::model::stamp::Timestamp;
-    use noclobber::share::{Amendment, Settings, Share, Wanted};
+    use noclobber::share::{Amendment, CopyLimit, Settings, Share, Wanted};
     use noclobber::store::history::KeepLimits;
     use noclobber::store::index::Index;
     use noclobber::store::os_disk::Options;
@@ -1047,7 +1047,7 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     let _bound = Bound::at(&place, disk.path()).unwrap();
     for path in ["media/disk/a", "media/b"].map(share_path) {
         let page = share.versions_below(&path, Wanted { before: None, count: 1 }).unwrap();
-        share.restore(&path, &page.items[0].version.id, false, &nothing, &|| true, now).unwrap();
+        share.restore(&path, &page.items[0].version.id, false, &nothing, CopyLimit::NONE, now).unwrap();
         let notes = share.notes().unwrap().of(&path).unwrap();
         assert!(notes.iter().any(|note| *note.name() == name), "{}", path.to_text());
     }

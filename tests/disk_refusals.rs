@@ -12,7 +12,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{Amendment, LockWish, Relocation, Settings, Share, Wanted};
+use noclobber::share::{Amendment, CopyLimit, LockWish, Relocation, Settings, Share, Wanted};
 use noclobber::store::disk::{Cause, Tier};
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -74,15 +74,15 @@ fn between(from: &str, to: &str) -> Relocation {
 }
 
 fn relocate(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.relocate(&between(from, to), &plain(), Some(&|| true), disk.now()).map(drop)
+    share.relocate(&between(from, to), &plain(), CopyLimit::NONE, disk.now()).map(drop)
 }
 
 fn copy(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.copy(&between(from, to), true, &plain(), &|| true, disk.now()).map(drop)
+    share.copy(&between(from, to), true, &plain(), CopyLimit::NONE, disk.now()).map(drop)
 }
 
 fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
-    share.restore(&share_path(path), &newest(share, path)?, true, &plain(), &|| true, disk.now()).map(drop)
+    share.restore(&share_path(path), &newest(share, path)?, true, &plain(), CopyLimit::NONE, disk.now()).map(drop)
 }
 
 /// The newest version of a path.
@@ -190,18 +190,20 @@ type Copying = fn(&Share, &SimDisk, &dyn Fn() -> bool) -> Outcome<()>;
 
 const COPIES: [(&str, Copying); 4] = [
     ("COPY of a file", |share, disk, is_wanted| {
-        share.copy(&between("a", "b"), true, &plain(), is_wanted, disk.now()).map(drop)
+        share.copy(&between("a", "b"), true, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now()).map(drop)
     }),
     ("COPY of a folder", |share, disk, is_wanted| {
-        share.copy(&between("d", "b"), true, &plain(), is_wanted, disk.now()).map(drop)
+        share.copy(&between("d", "b"), true, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now()).map(drop)
     }),
     ("COPY of a version", |share, disk, is_wanted| {
         let id = newest(share, "was/kept")?;
-        share.copy_version(&between("was/kept", "b"), &id, &plain(), is_wanted, disk.now()).map(drop)
+        share
+            .copy_version(&between("was/kept", "b"), &id, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now())
+            .map(drop)
     }),
     ("POST that restores a file and the folders above it", |share, disk, is_wanted| {
         let (path, id) = (share_path("gone/far/kept"), newest(share, "gone/far/kept")?);
-        share.restore(&path, &id, true, &plain(), is_wanted, disk.now()).map(drop)
+        share.restore(&path, &id, true, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now()).map(drop)
     }),
 ];
 

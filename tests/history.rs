@@ -1168,7 +1168,8 @@ fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
         let gone = share.prune(disk.now());
         let (steps, trace) = (disk.steps(), disk.trace());
         disk.begin(vec![]);
-        let restored = share.restore(&path, &id, false, &Precondition::default(), &|| true, disk.now());
+        let restored =
+            share.restore(&path, &id, false, &Precondition::default(), noclobber::share::CopyLimit::NONE, disk.now());
         let there = disk.visible_contents().len();
         assert_eq!(there, if restored.is_ok() { 4 } else { 0 }, "step {at}: {gone:?}, {restored:?}: {trace:#?}");
         ways[usize::from(restored.is_ok())] += 1;

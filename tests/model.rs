@@ -9,7 +9,7 @@ use std::time::Duration;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{KeptVersion, Settings, Share, Target, Wanted};
+use noclobber::share::{CopyLimit, KeptVersion, Settings, Share, Target, Wanted};
 use noclobber::store::disk::Tier;
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -189,7 +189,7 @@ impl World {
         assert_eq!(versions.len(), kept.len(), "{path} has as many versions as were replaced");
         let (Some(newest), Some(bytes)) = (versions.first(), kept.last()) else { return };
         self.share
-            .restore(&share_path(path), &newest.id, false, &Precondition::default(), &|| true, self.disk.now())
+            .restore(&share_path(path), &newest.id, false, &Precondition::default(), CopyLimit::NONE, self.disk.now())
             .expect("restored");
         // The same content, and another version: a stamp tag of the first does not name it.
         self.tags.insert(bytes.clone(), tag_of(bytes));

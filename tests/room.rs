@@ -10,7 +10,7 @@ use std::time::Duration;
 use noclobber::model::precondition::Precondition;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::Outcome;
-use noclobber::share::{Relocation, Settings, Share, Stored, Wanted};
+use noclobber::share::{CopyLimit, Relocation, Settings, Share, Stored, Wanted};
 use noclobber::store::disk::{Disk as _, Tier};
 use noclobber::store::history::KeepLimits;
 
@@ -430,7 +430,7 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     let wanted = |from: &str, to: &str| Relocation { from: path(from), to: path(to), may_replace: true, dated: None };
     for (from, to) in [("a", "copy"), ("d", "copies")] {
         let before = kept(&share, "a");
-        share.copy(&wanted(from, to), true, &Precondition::default(), &|| true, disk.now()).unwrap();
+        share.copy(&wanted(from, to), true, &Precondition::default(), CopyLimit::NONE, disk.now()).unwrap();
         assert_eq!(kept(&share, "a") < before, to == "copies", "COPY to {to}");
     }
 }
@@ -631,7 +631,7 @@ fn versions_that_give_no_quota_are_not_used_up() {
         for _ in 0..60 {
             let copy = Relocation { from: share_path("from"), to: share_path("new"), may_replace: true, dated: None };
             let tried = if copies {
-                kept.share.copy(&copy, true, &Precondition::default(), &|| true, kept.disk.now()).map(drop)
+                kept.share.copy(&copy, true, &Precondition::default(), CopyLimit::NONE, kept.disk.now()).map(drop)
             } else {
                 kept.put("new", &[b'n'; 60_000]).map(drop)
             };

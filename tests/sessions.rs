@@ -14,7 +14,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::principal::Client;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{LockWish, Relocation, Settings, Share, Target, Wanted};
+use noclobber::share::{CopyLimit, LockWish, Relocation, Settings, Share, Target, Wanted};
 use noclobber::store::disk::{Cause, Tier};
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -368,9 +368,9 @@ impl Session {
         self.plan();
         let outcome = self.with_share(|share, now, _| {
             if moves {
-                share.relocate(&wanted, &precondition, Some(&is_wanted), now).map(drop)
+                share.relocate(&wanted, &precondition, CopyLimit::WhileWanted(&is_wanted), now).map(drop)
             } else {
-                share.copy(&wanted, true, &precondition, &is_wanted, now).map(drop)
+                share.copy(&wanted, true, &precondition, CopyLimit::WhileWanted(&is_wanted), now).map(drop)
             }
         });
         self.says_no_more_than_it_must(outcome);
@@ -418,7 +418,7 @@ impl Session {
                 .versions(&at, Wanted { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(()))?
                 .items;
             let Some(version) = versions.get(which) else { return Ok(()) };
-            share.restore(&at, &version.id, false, &precondition, &is_wanted, now).map(drop)
+            share.restore(&at, &version.id, false, &precondition, CopyLimit::WhileWanted(&is_wanted), now).map(drop)
         });
         self.says_no_more_than_it_must(outcome);
     }

@@ -1,5 +1,5 @@
-//! The copies under way, by COPY, by a restored version, and by MOVE to another file system: how many there are at once, and that each ends when
-//! its client has gone. Who waits for a turn holds no thread. No address takes all turns, as it cannot take all connections.
+//! The long copies under way, by COPY, by a restored version, and by MOVE to another file system: how many there are at once, and that each ends
+//! when its client has gone. Who waits for a turn holds no thread. No address takes all turns, as it cannot take all connections.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,14 +10,13 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::share::Share;
-use crate::share::outcome::Outcome;
+use crate::share::outcome::{Outcome, Refusal, Stop};
+use crate::share::{CopyLimit, Share};
 
 use super::crowd::Address;
-use super::reply::Wrong;
 use super::verbs::{Trouble, Verbs};
 
-/// How long one waits for a turn.
+/// How long one waits for a turn: longer than it takes to see that a client has gone, whose turn that may be.
 const TURN_WAIT: Duration = Duration::from_secs(30);
 
 /// The turns of all workers.
@@ -48,7 +47,11 @@ impl Copies {
         Self { all, per_address_max: copies_max.div_ceil(2), by_address: Mutex::default() }
     }
 
-    /// The next turn for a client.
+    /// The next turn for a client, if it comes within this time.
+    async fn turn_within(&self, limit: Duration, peer: Option<SocketAddr>) -> Outcome<Turn> {
+        timeout(limit, self.turn(peer)).await.map_err(|_| Refusal::CopyOutOfTurn.into())
+    }
+
     async fn turn(&self, peer: Option<SocketAddr>) -> Turn {
         let of_address = match Address::of(peer) {
             Some(address) => Some(acquire(self.of(address)).await),
@@ -77,20 +80,24 @@ impl Drop for Waiter {
 }
 
 impl Verbs {
-    /// Asks the share for something that takes a copy, in turn. The share is told whether anybody still waits for it.
+    /// Asks the share for something that may take a copy: at once if it is short or needs none after all, otherwise in turn. The share is told
+    /// whether anybody still waits for it.
     pub(super) async fn ask_for_copy<T: Send + 'static>(
         &self,
         peer: Option<SocketAddr>,
-        question: impl FnOnce(&Share, &dyn Fn() -> bool) -> Outcome<T> + Send + 'static,
+        question: impl Fn(&Share, CopyLimit<'_>) -> Outcome<T> + Clone + Send + 'static,
     ) -> Result<T, Trouble> {
-        let Ok(turn) = timeout(TURN_WAIT, self.copies.turn(peer)).await else {
-            return Err(Wrong::TooManyCopies.into());
-        };
+        let again = question.clone();
+        match self.ask(move |share| question(share, CopyLimit::Short)).await {
+            Err(Trouble::Stop(Stop::Refusal(Refusal::CopyOutOfTurn))) => {}
+            answer => return answer,
+        }
+        let turn = self.copies.turn_within(TURN_WAIT, peer).await?;
         let waiter = Waiter::default();
         let has_gone = Arc::clone(&waiter.has_gone);
         self.ask(move |share| {
             let _turn = turn;
-            question(share, &|| !has_gone.load(Ordering::Relaxed))
+            again(share, CopyLimit::WhileWanted(&|| !has_gone.load(Ordering::Relaxed)))
         })
         .await
     }
@@ -128,6 +135,17 @@ mod tests {
         }
         first.pop();
         assert!(turn(&copies, "192.0.2.3").is_some(), "one that is given back is the next one's");
+    }
+
+    /// Whoever waits too long for a turn is told to come back; whoever waits and leaves takes none.
+    #[actix_rt::test]
+    async fn nobody_waits_for_ever() {
+        let copies = Copies::new(1);
+        let only = turn(&copies, "192.0.2.1").expect("a turn");
+        let refused = copies.turn_within(Duration::from_millis(1), peer("192.0.2.2")).await.map(drop);
+        assert!(matches!(refused, Err(Stop::Refusal(Refusal::CopyOutOfTurn))), "{refused:?}");
+        drop(only);
+        assert!(turn(&copies, "192.0.2.3").is_some());
     }
 
     /// Behind a proxy on this machine there are many clients. Nothing is kept of addresses that have and want no turn.

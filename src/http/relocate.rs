@@ -5,8 +5,8 @@ use actix_web::HttpResponse;
 
 use crate::access::Action;
 use crate::model::precondition::Precondition;
+use crate::share::Relocation;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{Moved, Relocated, Relocation};
 
 use super::attempt::Attempt;
 use super::change;
@@ -54,39 +54,11 @@ async fn carry_out(
     }
     verbs.have_hashed(&wanted.from, Some(&wanted.to), &precondition).await?;
     let to = wanted.to.clone();
-    let done = match act {
-        Act::Move => carry_out_move(verbs, head, wanted, precondition).await?,
-        Act::Copy => {
-            let copying = verbs.ask_for_copy(head.peer_addr, move |share, is_wanted| {
-                share.copy(&wanted, depth == Depth::Infinity, &precondition, is_wanted, now())
-            });
-            copying.await?
-        }
-    };
-    Ok(reply::relocated(&to, is_collection, &done))
-}
-
-/// Moves what a rename can move at once, and only what takes a copy in turn.
-async fn carry_out_move(
-    verbs: &Verbs,
-    head: &RequestHead,
-    wanted: Relocation,
-    precondition: Precondition,
-) -> Result<Relocated, Trouble> {
-    let (also_wanted, same_precondition) = (wanted.clone(), precondition.clone());
-    let moved = match verbs.ask(move |share| share.relocate(&wanted, &precondition, None, now())).await? {
-        Moved::TakesACopy => {
-            let moving = verbs.ask_for_copy(head.peer_addr, move |share, is_wanted| {
-                share.relocate(&also_wanted, &same_precondition, Some(is_wanted), now())
-            });
-            moving.await?
-        }
-        moved => moved,
-    };
-    match moved {
-        Moved::Done(relocated) => Ok(relocated),
-        Moved::TakesACopy => Err(Stop::from(Refusal::OtherMount).into()),
-    }
+    let done = verbs.ask_for_copy(head.peer_addr, move |share, limit| match act {
+        Act::Move => share.relocate(&wanted, &precondition, limit, now()),
+        Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &precondition, limit, now()),
+    });
+    Ok(reply::relocated(&to, is_collection, &done.await?))
 }
 
 /// What is to be moved or copied, and where to, as the head says.

@@ -114,8 +114,6 @@ pub(super) enum Wrong {
     LargeBody,
     /// Too many uploads at once.
     TooManyUploads,
-    /// Too many copies at once.
-    TooManyCopies,
     /// Too many large bodies in memory at once.
     TooManyBodies,
     /// A version that cannot be.
@@ -450,6 +448,12 @@ fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
             "The shared folder is not there",
             "The folder that is served was moved, removed or unmounted. It is served again when it is back.",
         )),
+        Refusal::CopyOutOfTurn => later(plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-copies",
+            "Too many copies",
+            "As many long copies as this server makes at once are being made. Nothing was changed. Try again.",
+        )),
         Refusal::Overloaded => later(plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded",
@@ -750,12 +754,6 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             "too-many-uploads",
             "Too many uploads",
             "As many uploads as this server takes at once are under way. Nothing was stored. Try again.",
-        )),
-        Wrong::TooManyCopies => later(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too-many-copies",
-            "Too many copies",
-            "As many copies as this server makes at once are being made. Nothing was changed. Try again.",
         )),
         Wrong::TooManyBodies => later(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -1219,6 +1217,7 @@ mod tests {
             ("PUT", Refusal::TooLarge, 413, None, false),
             ("GET", Refusal::ShareGone, 503, None, true),
             ("GET", Refusal::Overloaded, 503, None, true),
+            ("COPY", Refusal::CopyOutOfTurn, 503, None, true),
         ] {
             assert_eq!(status_of(method, refusal.clone()), (status, allow, may_be_tried_again), "{method} {refusal:?}");
         }

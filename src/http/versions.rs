@@ -81,8 +81,8 @@ pub(super) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
     let to = wanted.to.clone();
     let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
     verbs.have_hashed(&to, None, &precondition.for_the_target(wanted.may_replace)).await?;
-    let copied = verbs.ask_for_copy(head.peer_addr, move |share, is_wanted| {
-        share.copy_version(&wanted, &id, &precondition, is_wanted, now())
+    let copied = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
+        share.copy_version(&wanted, &id, &precondition, limit, now())
     });
     match attempt.ends(copied.await).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
@@ -102,8 +102,8 @@ pub(super) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) ->
     }
     verbs.have_hashed(&path, None, &precondition).await?;
     let make_parents = asked.query.make_parents;
-    let restored = verbs.ask_for_copy(head.peer_addr, move |share, is_wanted| {
-        share.restore(&path, &id, make_parents, &precondition, is_wanted, now())
+    let restored = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
+        share.restore(&path, &id, make_parents, &precondition, limit, now())
     });
     match restored.await? {
         Some(stored) => Ok(reply::stored(&asked.path, &stored, now())),

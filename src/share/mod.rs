@@ -57,7 +57,7 @@ pub use listing::Listed;
 pub use locks::{LockWish, Taken};
 pub use properties::{Amendment, Notes};
 pub use read::{Content, Occupant, Spot, Target};
-pub use relocate::{Moved, Relocated, Relocation};
+pub use relocate::{CopyLimit, Relocated, Relocation};
 pub use uploads::UploadWatch;
 pub use versions::KeptAt;
 pub use write::{Removed, Stored, Upload};

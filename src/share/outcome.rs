@@ -119,6 +119,9 @@ pub enum Refusal {
     /// Noclobber does not do that to this.
     #[error("it is not allowed here ({0:?})")]
     NotAllowed(Forbidden),
+    /// It takes a long copy, which has to be made in turn.
+    #[error("it takes a long copy")]
+    CopyOutOfTurn,
     /// A file of this name may not be made.
     #[error("a file of this name may not be made")]
     BadName,

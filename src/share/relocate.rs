@@ -3,6 +3,8 @@
 //! The conditional headers speak of the source, `Overwrite` and the locks of the destination too. A refusal or a fault leaves both ends as
 //! they were.
 
+use std::fmt;
+
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
@@ -32,6 +34,9 @@ pub struct Relocation {
     pub dated: Option<Timestamp>,
 }
 
+/// How long a file may be that is copied out of turn, in bytes.
+const SHORT_MAX: u64 = 1 << 20;
+
 /// Whether what is at a path may come to the same path, in another spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Respelling {
@@ -39,13 +44,43 @@ enum Respelling {
     Refused,
 }
 
-/// What came of a move.
-#[derive(Clone, Debug)]
-pub enum Moved {
-    /// It was moved.
-    Done(Relocated),
-    /// Nothing was: it takes a copy, which was not to be made.
-    TakesACopy,
+/// How much a change may copy.
+#[derive(Clone, Copy)]
+pub enum CopyLimit<'a> {
+    /// No more than a short file. What takes more is refused with [`Refusal::CopyOutOfTurn`], and all other refusals come before that.
+    Short,
+    /// Whatever it takes, for as long as somebody wants it.
+    WhileWanted(&'a dyn Fn() -> bool),
+}
+
+impl fmt::Debug for CopyLimit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Short => "Short",
+            Self::WhileWanted(_) => "WhileWanted",
+        })
+    }
+}
+
+impl CopyLimit<'_> {
+    /// No limit.
+    pub const NONE: Self = Self::WhileWanted(&|| true);
+
+    /// Whether so many bytes may be copied.
+    pub(super) fn admits(self, bytes: u64) -> Outcome<()> {
+        match self {
+            Self::Short if bytes > SHORT_MAX => Err(Refusal::CopyOutOfTurn.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether anybody wants it.
+    pub(super) fn is_wanted(self) -> bool {
+        match self {
+            Self::Short => true,
+            Self::WhileWanted(is_wanted) => is_wanted(),
+        }
+    }
 }
 
 /// What a move or a copy has done.
@@ -64,15 +99,14 @@ pub struct Relocated {
 }
 
 impl Share {
-    /// Moves a file, or a folder with all that is in it: one rename, whatever its size. A file that is to come to another file system is copied
-    /// for as long as `copy_is_wanted` says; without that it is not.
+    /// Moves a file, or a folder with all that is in it: one rename, whatever its size. A file that is to come to another file system is copied.
     pub fn relocate(
         &self,
         wanted: &Relocation,
         precondition: &Precondition,
-        copy_is_wanted: Option<&dyn Fn() -> bool>,
+        limit: CopyLimit<'_>,
         now: Timestamp,
-    ) -> Outcome<Moved> {
+    ) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted, Respelling::Allowed)?;
         self.hash_beforehand(&from, precondition, now);
         self.hash_beforehand(&to, precondition, now);
@@ -129,26 +163,24 @@ impl Share {
                     self.was_stored(&to, precondition);
                     self.changed(&from, now);
                     self.changed(&to, now);
-                    return Ok(Moved::Done(Relocated {
+                    return Ok(Relocated {
                         created,
                         displaced,
                         tag: None,
                         is_dated_as_asked: false,
                         left_out: Vec::new(),
-                    }));
+                    });
                 }
-                Ok(Swap::Lost) => {
-                    if let (Some(copy), Some(is_wanted)) = (&mut copy, copy_is_wanted) {
-                        drop((_under_way, pair));
-                        *copy = self.stage_copy(&from, &to, true, is_wanted, now)?;
-                    }
+                Ok(Swap::Lost) if copy.is_some() => {
+                    drop((_under_way, pair));
+                    copy = Some(self.stage_copy(&from, &to, true, limit, now)?);
                 }
+                Ok(Swap::Lost) => {}
                 Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
                 Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
                     drop((_under_way, pair));
-                    let Some(is_wanted) = copy_is_wanted else { return Ok(Moved::TakesACopy) };
-                    copy = Some(self.stage_copy(&from, &to, true, is_wanted, now)?);
+                    copy = Some(self.stage_copy(&from, &to, true, limit, now)?);
                 }
                 Err(error) if error.full().is_some() && !made_room => {
                     let at = pair.target().site().parent.clone();
@@ -172,7 +204,7 @@ impl Share {
         wanted: &Relocation,
         deep: bool,
         precondition: &Precondition,
-        is_wanted: &dyn Fn() -> bool,
+        limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted, Respelling::Refused)?;
@@ -183,7 +215,7 @@ impl Share {
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
         }
-        let copy = self.stage_copy(&from, &to, deep, is_wanted, now)?;
+        let copy = self.stage_copy(&from, &to, deep, limit, now)?;
         let notes = |displaced: Option<VersionId>| {
             let (from, to) = (from.clone(), self.as_made(&to).into_owned());
             self.let_notes_follow(Following::Copied { from, to, extent, displaced });
@@ -273,13 +305,19 @@ impl Share {
         from: &SharePath,
         to: &SharePath,
         deep: bool,
-        is_wanted: &dyn Fn() -> bool,
+        limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<StagedCopy> {
-        let is_wanted = &|| is_wanted() && !self.is_stopping();
+        let is_wanted = &|| limit.is_wanted() && !self.is_stopping();
         let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
         let members = if deep { Members::Copied } else { Members::LeftOut };
+        match self.status_of(from)? {
+            Some(status) if status.kind != Kind::Dir => limit.admits(status.stamp.size)?,
+            // How much there is in a folder takes a walk to say.
+            Some(_) if deep => limit.admits(u64::MAX)?,
+            _ => {}
+        }
         let staged = match self.tree.stage_copy(from, &site, members, is_wanted) {
             Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, members, is_wanted) {
                 Ok(room) if self.makes_room_after(&error, &site.parent, room, now) => {
@@ -326,7 +364,8 @@ impl Share {
     }
 
     /// Whether what `from` leads to is what is at a place, or one of them lies in the other, although their paths do not say so: where `from` is a
-    /// link that is followed, and where a folder is mounted twice.
+    /// link that is followed, and where a folder is mounted twice. Some file systems in user space give one number to several folders, so all that
+    /// can be seen of two has to be the same; what is missed by that comes to an end, since no copy is made where it is to be.
     fn is_within_by_another_path(&self, from: &SharePath, to: &Site) -> Result<bool, DiskError> {
         let disk = self.tree.disk();
         let from = self.tree.spelled(from, LastLink::Followed)?;
@@ -338,7 +377,7 @@ impl Share {
             return Ok(true);
         }
         let root = disk.root()?;
-        let id = |status: &Status| (status.device, status.stamp.id);
+        let id = |status: &Status| (status.device, status.stamp, status.mode);
         let folders_above = |path: &SharePath| -> Result<Vec<_>, DiskError> {
             let looked = path.lineage().skip(1).map(|above| disk.look_path(&root, above));
             looked.filter_map(Result::transpose).map(|found| found.map(|status| id(&status))).collect()

@@ -17,7 +17,7 @@ use super::Share;
 use super::judge::Deed;
 use super::outcome::{Outcome, Refusal};
 use super::read::Target;
-use super::relocate::{Relocated, Relocation};
+use super::relocate::{CopyLimit, Relocated, Relocation};
 use super::write::{A_NAME, Came, Dating, Stored, Storing};
 
 /// A version that is kept, and where it was.
@@ -77,7 +77,7 @@ impl Share {
         id: &VersionId,
         make_parents: bool,
         precondition: &Precondition,
-        is_wanted: &dyn Fn() -> bool,
+        limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<Option<Stored>> {
         let path = &*self.spelled(path)?;
@@ -87,12 +87,15 @@ impl Share {
         let folders = match self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent)) {
             Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
                 self.decide(path, precondition, None, deed, now)?;
+                if deed == Deed::Restore {
+                    limit.admits(found.version.status.stamp.size)?;
+                }
                 self.make_folders_above(path, Deed::BringBack, precondition, now)?
             }
             site => site.map(|_| NewFolders::default())?,
         };
         let stored = match deed {
-            Deed::Restore => Some(self.restore_file(path, &found, precondition, is_wanted, now)?),
+            Deed::Restore => Some(self.restore_file(path, &found, precondition, limit, now)?),
             _ => {
                 self.restore_collection(path, &found, precondition, now)?;
                 self.dates.folder_came(path, now);
@@ -111,7 +114,7 @@ impl Share {
         wanted: &Relocation,
         id: &VersionId,
         precondition: &Precondition,
-        is_wanted: &dyn Fn() -> bool,
+        limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<Option<Relocated>> {
         let (from, to) = (self.spelled(&wanted.from)?, self.spelled(&wanted.to)?);
@@ -125,7 +128,7 @@ impl Share {
         };
         let of_target = precondition.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
-        let staged = self.stage_version(&version, &to, is_wanted, now)?.seal(Some(&version), status.stamp.mtime)?;
+        let staged = self.stage_version(&version, &to, limit, now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let notes = |displaced: Option<VersionId>| {
             let (of, version, to) = (found.path.clone(), id.clone(), self.as_made(&to).into_owned());
@@ -141,7 +144,7 @@ impl Share {
         path: &SharePath,
         found: &Found,
         precondition: &Precondition,
-        is_wanted: &dyn Fn() -> bool,
+        limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<Stored> {
         let claim = self.look_and_judge(path, precondition, Deed::Restore, now)?.claim;
@@ -151,7 +154,7 @@ impl Share {
         let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
         };
-        let staging = self.stage_version(&version, path, is_wanted, now)?;
+        let staging = self.stage_version(&version, path, limit, now)?;
         let there = self.like(path)?;
         let mtime = self.next_date(path, there.as_ref().map(|(_, modified)| *modified), now);
         let like = there.as_ref().map_or(&version, |(file, _)| file);
@@ -174,12 +177,13 @@ impl Share {
         &self,
         version: &File,
         path: &SharePath,
-        is_wanted: &dyn Fn() -> bool,
+        limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<Staging> {
-        let is_wanted = &|| is_wanted() && !self.is_stopping();
+        let is_wanted = &|| limit.is_wanted() && !self.is_stopping();
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
+        limit.admits(self.tree.disk().status(version)?.stamp.size)?;
         let mut staging = self.begin_staging(&site, path, now)?;
         match staging.copy_from(version, is_wanted) {
             Err(error) if error.full().is_some() => {

@@ -390,18 +390,22 @@ impl OsDisk {
         let flags = if self.follows() { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
         // A handle that opens nothing may be had of a name that the kernel only remembers: its status tells whether that is still there. If it is
         // not, something else may have just come in its place.
-        let found = afresh(|| {
+        let look = || {
             let found = self.resolve(from, path, flags)?;
             match self.status_of(found.as_fd()) {
-                Ok(status) => Ok((found, status)),
-                Err(Errno::NOENT) => Err(Errno::STALE),
+                Ok(status) => Ok(Some((found, status))),
+                Err(Errno::NOENT) => Ok(None),
                 Err(errno) => Err(errno),
             }
-        });
+        };
+        let found = match afresh(look) {
+            Ok(None) => look(),
+            found => found,
+        };
         let (found, status) = match found {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
             Err(Errno::LOOP | Errno::XDEV) => return Ok(Opened::Link),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::STALE) => return self.nothing_or_link(from, path),
+            Ok(None) | Err(Errno::NOENT | Errno::NOTDIR) => return self.nothing_or_link(from, path),
             Err(errno) => return Err(failed(errno)),
         };
         Ok(match status.kind {

@@ -11,7 +11,7 @@ use noclobber::model::precondition::{ConditionalFields, Precondition};
 use noclobber::model::tag::EntityTag;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
-use noclobber::share::{Settings, Share, Upload};
+use noclobber::share::{CopyLimit, Settings, Share, Upload};
 use noclobber::store::disk::Tier;
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -253,7 +253,7 @@ impl Asking {
             Request::MakeFolder => share.make_collection(&path, &[], &precondition, now),
             Request::Restore | Request::RestoreFolder => {
                 let version = server.version.lock().expect("whole").clone().expect("a version was kept");
-                share.restore(&path, &version, false, &precondition, &|| true, now).map(drop)
+                share.restore(&path, &version, false, &precondition, CopyLimit::NONE, now).map(drop)
             }
             _ => {
                 let ready = server.upload.lock().expect("whole").take();
