@@ -3,7 +3,7 @@
 //! none.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -246,6 +246,31 @@ fn what_is_mounted_twice_is_not_copied_into_itself() {
     assert_eq!(server.read("b/f.txt"), "f");
     server.copying("/a/f.txt", "/b/g.txt").expect(201);
     server.copying("/a/deep", "/b/other").expect(201);
+}
+
+/// Behind another program two folders may have one number, since they are of two file systems: they are two all the same.
+#[test]
+fn folders_that_have_one_number_are_two() {
+    const TEST: &str = "folders_that_have_one_number_are_two";
+    let tmpfs = || DiskImage::tmpfs("size=16m");
+    let (outer, inner) = match (tmpfs(), tmpfs()) {
+        (Ok(outer), Ok(inner)) => (outer, inner),
+        (Err(why), _) | (_, Err(why)) => return left_out(TEST, &why),
+    };
+    fs::create_dir(outer.path().join("in")).unwrap();
+    let mounted = Bound::at(&outer.path().join("in"), inner.path());
+    let (_mounted, behind) = match mounted.and_then(|mounted| Ok((mounted, FuseDisk::bindfs_of(outer.path())?))) {
+        Ok(mounted) => mounted,
+        Err(why) => return left_out(TEST, &why),
+    };
+    let number = |path: &Path| fs::metadata(path).unwrap().ino();
+    assert_eq!(number(behind.path()), number(&behind.path().join("in")), "what this is about");
+    let server = Server::on(behind.path());
+    fs::write(inner.path().join("f.txt"), "inner").unwrap();
+    server.put("/f.txt").body("outer").expect(201);
+    server.copying("/in/f.txt", "/f.txt").expect(204);
+    server.copying("/in", "/copy").expect(201);
+    assert_eq!((server.read("f.txt"), server.read("copy/f.txt")), ("inner".to_owned(), "inner".to_owned()));
 }
 
 /// A folder with two paths has one set of locks, properties, versions and uploads.

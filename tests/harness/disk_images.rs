@@ -144,6 +144,11 @@ impl FuseDisk {
         })
     }
 
+    /// This folder once more, with what is mounted in it.
+    pub fn bindfs_of(behind: &Path) -> Result<Self, String> {
+        Self::new("bindfs", |_, mounted| run("bindfs", &[&behind.display().to_string(), mounted]).map(|()| None))
+    }
+
     /// exFAT: not even links, and names that differ in the letters' case are one.
     pub fn exfat() -> Result<Self, String> {
         Self::on_loop_device("mount.exfat-fuse", ("mkfs.exfat", &[]), 64, &[])
