@@ -218,7 +218,7 @@ pub struct RestoreVersion {
     /// The version, as `noclobber history` shows it
     #[arg(value_name = "VERSION")]
     pub version: String,
-    /// The folder that is shared [default: the current one]
+    /// The folder that is shared [default: the one in the settings of the server, else the current one]
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
     /// The file of settings, if the server was started with --config; the variables of the server count, too

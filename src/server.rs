@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 
-use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, plain};
+use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
 use crate::http::host::names_of_machine;
 use crate::http::media::TrustedPages;
 use crate::http::transport::{self, Listener};
@@ -137,6 +137,15 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
     let Some(id) = VersionId::parse(&which.version) else {
         bail!("{} is not the name of a version", escaped(&which.version))
     };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if config.state == State::Memory && !which.no_state {
+        tracing::warn!(
+            "neither HOME nor XDG_STATE_HOME says where the index is: locks are not heeded, and properties that clients have set do not come \
+             back; --state names it"
+        );
+    }
     let share = open_share(config, Purpose::Restore)?;
     let restored = share.restore(&path, &id, true, &Precondition::default(), CopyLimit::NONE, now());
     close(&share);

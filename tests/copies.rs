@@ -67,19 +67,6 @@ fn a_copy_ends_when_its_client_has_gone() {
     }
 }
 
-/// Who closes the connection in the usual way might still read; he is taken for gone after a while.
-#[test]
-fn a_copy_ends_soon_after_its_client_has_closed_its_side() {
-    let _turn = heavy();
-    let server = with_a_large_file(Server::builder());
-    let before = server.bytes_read();
-    let waiting = asked(&server, &server.copying("/folder/big.iso", "/copy.iso"));
-    eventually(Duration::from_secs(20), "the copy to begin", || (server.bytes_read() > before).then_some(()));
-    drop(waiting);
-    eventually(Duration::from_secs(60), "the copy to end", || (unfinished(&server) == 0).then_some(()));
-    server.head("/copy.iso").expect(404);
-}
-
 /// There is an end to how many long copies are made at once. Who asks for one more waits for its turn; whoever asks for a short one, for none
 /// after all, or for what cannot be done, waits for nobody.
 #[test]

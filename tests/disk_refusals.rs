@@ -112,7 +112,11 @@ impl Sight {
 }
 
 fn served(tier: Tier) -> (SimDisk, Share) {
-    let disk = SimDisk::new(Features::of(tier));
+    served_on(Features::of(tier))
+}
+
+fn served_on(features: Features) -> (SimDisk, Share) {
+    let disk = SimDisk::new(features);
     for (path, bytes) in [("a", "first"), ("b", "second"), ("d/x", "third"), ("d/e/y", "fourth")] {
         disk.place(path, bytes);
     }
@@ -246,5 +250,22 @@ fn a_share_that_stops_copies_nothing() {
         let outcome = copying(&share, &disk, &|| true);
         assert!(matches!(outcome, Err(Stop::Refusal(Refusal::Overloaded))), "{what}: {outcome:?}");
         assert_eq!(Sight::of(&disk), before, "{what}");
+    }
+}
+
+/// Two files that a program behind the file system gives one number are two: neither is taken for another name of the other, and lost.
+#[test]
+fn two_files_of_one_number_are_not_moved_into_each_other() {
+    for tier in [Tier::A, Tier::B, Tier::C, Tier::D] {
+        let (disk, share) = served_on(Features { births: false, one_number: true, ..Features::of(tier) });
+        for path in ["e/a", "d/a"] {
+            disk.place(path, path);
+        }
+        for (from, to) in [("a", "b"), ("e/a", "d/a")] {
+            let before = Sight::of(&disk);
+            let outcome = relocate(&share, &disk, from, to);
+            assert!(outcome.is_err(), "{tier}: {from} to {to}");
+            assert_eq!(Sight::of(&disk), before, "{tier}: {from} to {to}");
+        }
     }
 }

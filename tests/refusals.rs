@@ -132,7 +132,7 @@ fn what_is_there_is_told_as_what_it_is() {
     server.write("folder/f", "text");
     for (request, kind, allows) in [
         (server.mkcol("/file"), "file", true),
-        (server.mkcol("/file/"), "file", true),
+        (server.mkcol("/file/"), "file", false),
         (server.mkcol("/folder"), "folder", false),
         (server.mkcol("/folder/"), "folder", false),
         (server.mkcol("/"), "folder", false),

@@ -17,7 +17,7 @@ use super::crowd::Address;
 use super::verbs::{Trouble, Verbs};
 
 /// How long one waits for a turn: longer than it takes to see that a client has gone, whose turn that may be.
-const TURN_WAIT: Duration = Duration::from_secs(30);
+const TURN_WAIT: Duration = Duration::from_secs(60);
 
 /// The turns of all workers.
 #[derive(Debug)]

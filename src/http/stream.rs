@@ -53,7 +53,7 @@ const HELD_BYTES_MAX: usize = 16 * 1024;
 const THROWN_AWAY_BYTES_MAX: u64 = 256 * 1024;
 
 /// How long a request whose client has closed its side may neither say anything nor have anything to say.
-const GONE_TIME_MAX: Duration = Duration::from_secs(10);
+const GONE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What a connection bears of a client.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,7 @@
 //! The conditional headers speak of the source, `Overwrite` and the locks of the destination too. A refusal or a fault leaves both ends as
 //! they were.
 
+use std::cell::Cell;
 use std::fmt;
 
 use crate::model::dating::ASKED_AHEAD_MAX;
@@ -37,6 +38,9 @@ pub struct Relocation {
 /// How long a file may be that is copied out of turn, in bytes.
 const SHORT_MAX: u64 = 1 << 20;
 
+/// In how many pieces it is copied, at most.
+const SHORT_PIECES_MAX: u32 = 16;
+
 /// Whether what is at a path may come to the same path, in another spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Respelling {
@@ -47,7 +51,7 @@ enum Respelling {
 /// How much a change may copy.
 #[derive(Clone, Copy)]
 pub enum CopyLimit<'a> {
-    /// No more than a short file. What takes more is refused with [`Refusal::CopyOutOfTurn`], and all other refusals come before that.
+    /// No more than a short file. What takes more is refused with [`Refusal::CopyOutOfTurn`], after whatever can be refused before a copy.
     Short,
     /// Whatever it takes, for as long as somebody wants it.
     WhileWanted(&'a dyn Fn() -> bool),
@@ -71,14 +75,6 @@ impl CopyLimit<'_> {
         match self {
             Self::Short if bytes > SHORT_MAX => Err(Refusal::CopyOutOfTurn.into()),
             _ => Ok(()),
-        }
-    }
-
-    /// Whether anybody wants it.
-    pub(super) fn is_wanted(self) -> bool {
-        match self {
-            Self::Short => true,
-            Self::WhileWanted(is_wanted) => is_wanted(),
         }
     }
 }
@@ -142,11 +138,16 @@ impl Share {
             if !self.properties.have_room_for_move(&from, &to).unwrap_or(true) {
                 return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
             }
+            let is_file = matches!(source, Seen::File(_));
             let created = matches!(target, Seen::Nothing);
+            if is_file && copy.is_none() && !pair.is_one_mount() {
+                drop((_under_way, pair));
+                copy = Some(self.stage_copy(&from, &to, true, limit, now)?);
+                continue;
+            }
             let replaced = state_of(&target);
             let surprise = surprise(precondition);
             let surprises = Surprises { source: surprise, target: surprise };
-            let is_file = matches!(source, Seen::File(_));
             let moved = match &mut copy {
                 Some(copy) => pair.relocate_copy(source, target, copy, surprises, now),
                 None => pair.relocate(source, target, surprises, now),
@@ -210,7 +211,11 @@ impl Share {
         let (from, to) = self.two_places(wanted, Respelling::Refused)?;
         self.judge_headers(&from, precondition, now)?;
         let of_target = precondition.for_the_target(wanted.may_replace);
-        drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
+        let target = self.look_and_judge(&to, &of_target, Deed::Copy, now)?;
+        if matches!(target.seen, Seen::Nothing) && !may_be_called(&target.claim.site().name, &from) {
+            return Err(Refusal::BadName.into());
+        }
+        drop(target);
         let extent = if deep { Extent::Tree } else { Extent::Itself };
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
@@ -308,11 +313,11 @@ impl Share {
         limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<StagedCopy> {
-        let is_wanted = &|| limit.is_wanted() && !self.is_stopping();
+        let is_wanted = &self.go_on(limit);
         let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
         let members = if deep { Members::Copied } else { Members::LeftOut };
-        match self.status_of(from)? {
+        match self.tree.steadily(from, || self.status_of(from))? {
             Some(status) if status.kind != Kind::Dir => limit.admits(status.stamp.size)?,
             // How much there is in a folder takes a walk to say.
             Some(_) if deep => limit.admits(u64::MAX)?,
@@ -328,11 +333,33 @@ impl Share {
             },
             staged => staged,
         };
-        match staged.map_err(|error| self.stop(error, Refusal::NotFound))? {
+        match staged.map_err(|error| self.stop_of_copy(error, limit))? {
             Copying::Ready(copy) => Ok(*copy),
             Copying::Nothing | Copying::Link => Err(Refusal::NotFound.into()),
             Copying::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Copying::Busy => Err(Refusal::OpenForWriting.into()),
+        }
+    }
+
+    /// Whether a copy goes on, which is asked before each piece of it.
+    pub(super) fn go_on<'a>(&'a self, limit: CopyLimit<'a>) -> impl Fn() -> bool + 'a {
+        let pieces = Cell::new(0);
+        move || {
+            pieces.set(pieces.get() + 1);
+            let is_wanted = match limit {
+                // It may have become longer since it was looked at.
+                CopyLimit::Short => pieces.get() <= SHORT_PIECES_MAX,
+                CopyLimit::WhileWanted(is_wanted) => is_wanted(),
+            };
+            is_wanted && !self.is_stopping()
+        }
+    }
+
+    /// What it means that a copy could not be made.
+    pub(super) fn stop_of_copy(&self, error: DiskError, limit: CopyLimit<'_>) -> Stop {
+        match (error.cause, limit) {
+            (Cause::Unwanted, CopyLimit::Short) if !self.is_stopping() => Refusal::CopyOutOfTurn.into(),
+            _ => self.stop(error, Refusal::NotFound),
         }
     }
 
@@ -364,8 +391,9 @@ impl Share {
     }
 
     /// Whether what `from` leads to is what is at a place, or one of them lies in the other, although their paths do not say so: where `from` is a
-    /// link that is followed, and where a folder is mounted twice. Some file systems in user space give one number to several folders, so all that
-    /// can be seen of two has to be the same; what is missed by that comes to an end, since no copy is made where it is to be.
+    /// link that is followed, and where a folder is mounted twice. Some file systems in user space give one number to several folders, and tell no
+    /// time of birth; there all that can be seen of two has to be the same. What is missed by that comes to an end, since no copy is made where it
+    /// is to be.
     fn is_within_by_another_path(&self, from: &SharePath, to: &Site) -> Result<bool, DiskError> {
         let disk = self.tree.disk();
         let from = self.tree.spelled(from, LastLink::Followed)?;
@@ -377,7 +405,10 @@ impl Share {
             return Ok(true);
         }
         let root = disk.root()?;
-        let id = |status: &Status| (status.device, status.stamp, status.mode);
+        let id = |status: &Status| {
+            let is_unique = status.stamp.id.generation != 0;
+            (status.device, status.stamp.id, (!is_unique).then_some((status.stamp, status.mode)))
+        };
         let folders_above = |path: &SharePath| -> Result<Vec<_>, DiskError> {
             let looked = path.lineage().skip(1).map(|above| disk.look_path(&root, above));
             looked.filter_map(Result::transpose).map(|found| found.map(|status| id(&status))).collect()

@@ -180,7 +180,7 @@ impl Share {
         limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<Staging> {
-        let is_wanted = &|| limit.is_wanted() && !self.is_stopping();
+        let is_wanted = &self.go_on(limit);
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         limit.admits(self.tree.disk().status(version)?.stamp.size)?;
@@ -194,7 +194,7 @@ impl Share {
                 }
                 self.with_room_made(staging.copy_from(version, is_wanted), &site.parent, now)?;
             }
-            copied => copied?,
+            copied => copied.map_err(|error| self.stop_of_copy(error, limit))?,
         }
         Ok(staging)
     }

@@ -399,7 +399,7 @@ impl OsDisk {
             }
         };
         let found = match afresh(look) {
-            Ok(None) => look(),
+            Ok(None) => afresh(look),
             found => found,
         };
         let (found, status) = match found {

@@ -31,6 +31,9 @@ pub const USER: u32 = 1000;
 /// The folder of noclobber's own: what lies in there is not visible to anybody.
 const OWN: &str = ".noclobber";
 
+/// The number of all files, where they have one.
+const NUMBER_OF_ALL: u64 = 1 << 40;
+
 /// What the simulated file system can do, and how much room it has.
 #[derive(Clone, Debug)]
 pub struct Features {
@@ -40,6 +43,8 @@ pub struct Features {
     pub reflinks: bool,
     /// Whether files have a birth time, which tells a reused inode number apart.
     pub births: bool,
+    /// Whether all files have one number, as they may where several file systems are put together by a program.
+    pub one_number: bool,
     /// Whether names that differ in the case of letters are one.
     pub folds: bool,
     /// How many bytes of files fit.
@@ -275,6 +280,7 @@ impl Features {
             abilities: all.at_most(tier),
             reflinks: true,
             births: true,
+            one_number: false,
             folds: false,
             capacity: 1 << 20,
             quota: u64::MAX,
@@ -1469,11 +1475,12 @@ impl State {
 
     fn status(&self, number: u64) -> Status {
         let inode = &self.inodes[&number];
+        let shown = if self.features.one_number && inode.kind == Kind::File { NUMBER_OF_ALL } else { number };
         let generation = if self.features.births { inode.born.nanoseconds() as u64 } else { 0 };
         Status {
             kind: inode.kind,
             stamp: Stamp {
-                id: FileId { inode: number, generation },
+                id: FileId { inode: shown, generation },
                 size: inode.bytes.len() as u64,
                 mtime: inode.mtime,
                 ctime: inode.ctime,

@@ -145,7 +145,13 @@ impl<'a> Pair<'a> {
             return self.move_to_free_name(source, surprises.source, now);
         }
         if target.id() == Some(source.status.stamp.id) {
-            return self.drop_the_source_name(source, surprises.source, now);
+            // What cannot be told to be one file is left alone: some file systems in user space give one number to two.
+            return match target {
+                Seen::File(target) if are_one_file(&source.status, &target.status) => {
+                    self.drop_the_source_name(source, surprises.source, now)
+                }
+                _ => Ok(Swap::Lost),
+            };
         }
         let abilities = self.tree.disk.abilities();
         match target {
@@ -288,9 +294,7 @@ impl<'a> Pair<'a> {
         }
         let (site, private) = (&self.target.site, entry.to_name());
         let done = self.disk().look(&site.parent, &site.name).and_then(|there| match there {
-            Some(there) if there.stamp.id == out.stamp.id && there.kind == Kind::File => {
-                self.tree.history.let_go(&place.dir, &private).map(|()| true)
-            }
+            Some(there) if are_one_file(&there, &out) => self.tree.history.let_go(&place.dir, &private).map(|()| true),
             Some(_) => Ok(false),
             None => free(naming::take(&**self.disk(), (&place.dir, &private), (&site.parent, &site.name))),
         });
@@ -504,6 +508,12 @@ impl<'a> Claim<'a> {
             Err(error) => self.put_back(place, &entry, Why::Lost, now).and(Err(error)),
         }
     }
+}
+
+/// Whether what was seen at two names is one file that has both.
+fn are_one_file(one: &Status, other: &Status) -> bool {
+    let is_file_with_names = |status: &Status| status.kind == Kind::File && status.links >= 2;
+    is_file_with_names(one) && is_file_with_names(other) && one.stamp == other.stamp && one.device == other.device
 }
 
 impl Ready {
