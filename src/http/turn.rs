@@ -186,8 +186,8 @@ impl Turn {
         let State::Given = self.0.state.get() else { return };
         self.0.knows_no_chunks.set(request.head().version < Version::HTTP_11);
         if request.method() == Method::CONNECT {
-            // What follows CONNECT is meant for somebody else (RFC 9110 §9.3.6).
-            return self.is_over_after(EXCESS_BYTES_MAX);
+            // What follows CONNECT is meant for somebody else (RFC 9110 §9.3.6), and comes only when that one can be had.
+            return self.is_over_after(0);
         }
         if matches!(request.payload(), Payload::None) {
             return self.0.state.set(State::Answering);
@@ -218,7 +218,10 @@ impl Turn {
     /// worth reading: a client that sends on and on is cut off.
     pub(crate) fn is_over_after(&self, bytes: u64) {
         self.goes_on(false);
-        self.give(State::Over(bytes));
+        // Behind a CONNECT nothing is, whatever was made of it.
+        if self.to_throw_away() != Some(0) {
+            self.give(State::Over(bytes));
+        }
     }
 
     /// How many bytes of what still comes are to be thrown away, if nothing of it is a request any more.
