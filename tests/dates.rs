@@ -9,6 +9,8 @@ use crate::harness::Server;
 
 const OLD: &str = "1000000100";
 
+const NOTE: &str = "<D:set><D:prop><t:a>noted</t:a></D:prop></D:set>";
+
 /// Until the present second is over: then a date of it is a strong validator.
 fn sleep_out_the_second() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -28,7 +30,10 @@ fn is_stale(server: &Server, path: &str, date: &str) {
     let refused = server.put(path).header("If-Unmodified-Since", date).body("blind").expect(412);
     assert_eq!(refused.problem()["failed_header"], "If-Unmodified-Since");
     server.delete(path).header("If-Unmodified-Since", date).expect(412);
-    server.request("MOVE", path).header("Destination", "/away").header("If-Unmodified-Since", date).expect(412);
+    server.moving(path, "/away").header("If-Unmodified-Since", date).expect(412);
+    server.copying(path, "/away").header("If-Unmodified-Since", date).expect(412);
+    server.lock(path, "exclusive", "0").header("If-Unmodified-Since", date).expect(412);
+    server.proppatch(path, NOTE).header("If-Unmodified-Since", date).expect(412);
     server.get(path).header("If-Modified-Since", date).expect(200);
     server.head(path).header("If-Modified-Since", date).expect(200);
     server.get(path).range("bytes=0-0").header("If-Range", date).expect(200);
@@ -239,12 +244,12 @@ fn versions_of_one_second_are_told_apart() {
     }
 }
 
-/// A folder comes with all that is in it: moved or restored by a client, or moved by a program.
+/// A folder comes with all that is in it, whether a client or a program moves it.
 #[test]
 fn what_comes_with_a_folder_is_not_what_was_there() {
     let server = Server::start();
     let at = SystemTime::now() - Duration::from_secs(100);
-    for folder in ["program", "client", "restored"] {
+    for folder in ["program", "client"] {
         for (name, content) in [(folder.to_owned(), "one"), (format!("{folder}.new"), "two")] {
             let file = server.write(format!("{name}/sub/a"), content);
             set_date(&file, at);
@@ -252,21 +257,18 @@ fn what_comes_with_a_folder_is_not_what_was_there() {
     }
     // They have to be natural: dated when they came.
     let natural = |folder: &str, content: &str| server.write(format!("{folder}/sub/b"), content);
-    for folder in ["program", "client", "restored"] {
+    for folder in ["program", "client"] {
         natural(folder, "one");
         natural(&format!("{folder}.new"), "two");
         let there = date_of(&server.local(format!("{folder}/sub/b")));
         set_date(&server.local(format!("{folder}.new/sub/b")), there);
     }
     sleep_out_the_second();
-    let files =
-        ["program", "client", "restored"].map(|folder| [format!("/{folder}/sub/a"), format!("/{folder}/sub/b")]);
+    let files = ["program", "client"].map(|folder| [format!("/{folder}/sub/a"), format!("/{folder}/sub/b")]);
     let dates = files.each_ref().map(|both| both.each_ref().map(|path| told(&server, path)));
     fs::rename(server.local("program"), server.local("away")).unwrap();
     fs::rename(server.local("program.new"), server.local("program")).unwrap();
     server.moving("/client.new/", "/client/").expect(204);
-    server.moving("/restored/", "/put-by/").expect(201);
-    server.moving("/restored.new/", "/restored/").expect(201);
     for (paths, dates) in files.iter().zip(&dates) {
         for (path, date) in paths.iter().zip(dates) {
             is_stale(&server, path, date);
@@ -277,6 +279,86 @@ fn what_comes_with_a_folder_is_not_what_was_there() {
     server.put("/client/sub/a").body("three").expect(204);
     sleep_out_the_second();
     is_current(&server, "/client/sub/a", &told(&server, "/client/sub/a"));
+}
+
+/// A folder comes back to its own name, where its files had their dates to themselves when it went. Meanwhile another file was told with such a
+/// date. Nor does it help that something is made in the folder then, so that it does not look as if it had just come.
+#[test]
+fn what_comes_back_with_a_folder_is_not_what_was_there_meanwhile() {
+    let server = Server::start();
+    sleep_out_the_second();
+    server.put("/restored/sub/a?mkdirs").body("one").expect(201);
+    server.put("/moved/sub/a?mkdirs").body("one").expect(201);
+    let dates = ["/restored/sub/a", "/moved/sub/a"].map(|path| told(&server, path));
+    sleep_out_the_second();
+    let version = server.delete("/restored/").expect(204).field("noclobber-displaced").to_owned();
+    server.moving("/moved/", "/away/").expect(201);
+    for (path, date) in ["/restored/sub/a", "/moved/sub/a"].into_iter().zip(&dates) {
+        let seconds =
+            httpdate::parse_http_date(date).unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let asked = server.put(format!("{path}?mkdirs")).header("X-OC-Mtime", seconds.to_string());
+        asked.body("between").expect(201);
+        assert_eq!(told(&server, path), *date);
+    }
+    server.delete("/restored/").expect(204);
+    server.delete("/moved/").expect(204);
+    server.post(format!("/restored/?restore={version}")).expect(201);
+    server.moving("/away/", "/moved/").expect(201);
+    for made in ["/restored/new", "/restored/sub/new", "/moved/new", "/moved/sub/new"] {
+        server.put(made).body("new").expect(201);
+    }
+    for (path, date) in ["/restored/sub/a", "/moved/sub/a"].into_iter().zip(&dates) {
+        server.get(path).expect_body("one");
+        assert_eq!(told(&server, path), *date);
+        is_stale(&server, path, date);
+    }
+}
+
+/// `If-Unmodified-Since` is heeded by every method that changes something, with a lock or without, and refuses nobody who has seen what is there.
+/// COPY of a version is judged by the version.
+#[test]
+fn every_change_is_judged_by_its_date() {
+    let server = Server::start();
+    sleep_out_the_second();
+    server.put("/a").body("one").expect(201);
+    let stale = told(&server, "/a");
+    sleep_out_the_second();
+    server.put("/a").body("two").expect(204);
+    sleep_out_the_second();
+    let current = told(&server, "/a");
+    let version = server.versions("/a").0[0].id.clone();
+    let token = server.locked("/a", "0");
+    let requests = || {
+        [
+            ("LOCK for more time", server.refresh("/a", &token), 200),
+            ("PROPPATCH", server.proppatch("/a", NOTE).holding(&token), 207),
+            ("COPY", server.copying("/a", "/copied"), 201),
+            ("UNLOCK", server.unlock("/a", &token), 204),
+            ("LOCK", server.lock("/a", "shared", "0"), 200),
+            ("POST ?restore", server.post(format!("/a?restore={version}")), 204),
+        ]
+    };
+    for (what, request, _) in requests() {
+        let held = if what == "POST ?restore" { request.holding(&token) } else { request };
+        let refused = held.header("If-Unmodified-Since", &stale).send();
+        assert_eq!(refused.status, 412, "{what}: {refused}");
+        assert_eq!(refused.problem()["failed_header"], "If-Unmodified-Since", "{what}");
+    }
+    server.put("/a").holding(&token).header("If-Unmodified-Since", &stale).body("blind").expect(412);
+    server.delete("/a").holding(&token).header("If-Unmodified-Since", &stale).expect(412);
+    server.moving("/a", "/moved").holding(&token).header("If-Unmodified-Since", &stale).expect(412);
+    server.copying(format!("/a?version={version}"), "/copied").header("If-Unmodified-Since", &current).expect(412);
+    server.get("/a").expect_body("two");
+    assert_eq!(server.tokens_on("/a"), [&*token]);
+    assert_eq!(server.names(""), ["a"]);
+    for (what, request, done) in requests() {
+        // The shared lock is another's to the last of them.
+        let mine = server.tokens_on("/a").first().filter(|_| what == "POST ?restore").cloned();
+        let request = mine.into_iter().fold(request, |request, token| request.holding(&token));
+        let answer = request.header("If-Unmodified-Since", &current).send();
+        assert_eq!(answer.status, done, "{what}: {answer}");
+    }
+    server.get("/a").expect_body("one");
 }
 
 /// A date ahead of the clock names no version, and one that is no date is not a reason to write.
