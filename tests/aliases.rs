@@ -13,7 +13,7 @@ use noclobber::store::commit::{LastLink, Seen, Surprise, Surprises, Swap, Tree};
 use noclobber::store::disk::{Disk, Tier};
 use noclobber::store::history::{History, KeepLimits};
 
-use crate::harness::client::{percent_encode, tag_of};
+use crate::harness::client::{Connection, percent_encode, tag_of};
 use crate::harness::dav::lock_info;
 use crate::harness::disk_images::{Bound, DiskImage, FuseDisk};
 use crate::harness::sim_disk::{Features, SimDisk};
@@ -321,13 +321,52 @@ fn an_upload_in_flight_is_told_by_whatever_path_its_target_changes() {
     symlink("dir", server.local("alias")).unwrap();
     for (mine, other) in [("/alias/f.txt", "/dir/f.txt"), ("/dir/f.txt", "/alias/f.txt")] {
         let tag = server.head(mine).expect(200).tag();
-        let mut upload = server.connect();
-        upload.write(server.put(mine).if_match(&tag).header("Content-Length", "1000000000").head());
-        upload.write(vec![b'x'; 100_000]);
-        assert!(!upload.is_answered_within(Duration::from_millis(300)), "{mine}: answered before the change");
-        server.put(other).body(format!("saved by {other}")).expect(204);
-        assert!(upload.is_answered_within(Duration::from_secs(8)), "{mine}: not told while the upload is under way");
-        upload.answer("PUT").expect(412);
+        is_told_of(server.put(mine).if_match(&tag), || {
+            server.put(other).body(format!("saved by {other}")).expect(204);
+        });
+    }
+}
+
+/// Begins an upload that does not end, and fails unless it is answered 412 because of this change.
+#[track_caller]
+fn is_told_of(upload: Request, change: impl FnOnce()) {
+    let mut under_way = Connection::open(upload.address()).unwrap();
+    under_way.write(upload.header("Content-Length", "10000000").head());
+    under_way.write(vec![b'x'; 100_000]);
+    assert!(!under_way.is_answered_within(Duration::from_millis(300)), "answered before the change");
+    change();
+    under_way.answer("PUT").expect(412);
+}
+
+/// The same where it is one name in two spellings: in another letter case where the disk makes no difference, and composed or decomposed on
+/// every disk. The target is there, or is made meanwhile, or is spelt anew meanwhile.
+#[test]
+fn an_upload_in_flight_is_told_by_whatever_spelling_its_target_changes() {
+    const TEST: &str = "an_upload_in_flight_is_told_by_whatever_spelling_its_target_changes";
+    let is_told_in_both = |folder: &Path, spellings: [&str; 2]| {
+        let server = Server::with("--no-watch").folder(folder).start();
+        let [top, _] = spellings.map(|path| path.rsplit_once('/').unwrap().0);
+        server.mkcol(top).expect(201);
+        for (mine, other) in [(spellings[0], spellings[1]), (spellings[1], spellings[0])] {
+            is_told_of(server.put(mine).if_none_match("*"), || {
+                server.put(other).body("made meanwhile").expect(201);
+            });
+            let tag = server.head(mine).expect(200).tag();
+            is_told_of(server.put(mine).if_match(&tag), || {
+                server.put(other).body("saved meanwhile").expect(204);
+            });
+            let tag = server.head(mine).expect(200).tag();
+            is_told_of(server.put(other).if_match(&tag), || {
+                server.moving(other, mine).expect(201);
+                server.put(mine).body("spelt anew and saved").expect(204);
+            });
+            server.delete(other).expect(204);
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    is_told_in_both(folder.path(), ["/d%C3%BC/%C3%A9", "/du%CC%88/e%CC%81"]);
+    for disk in disks_that_fold(TEST) {
+        is_told_in_both(disk.path(), ["/Docs/Report.txt", "/DOCS/REPORT.TXT"]);
     }
 }
 
