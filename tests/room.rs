@@ -44,6 +44,16 @@ fn age_in(folder: &Path, days: i64) {
     }
 }
 
+/// Renames the versions of a path as if they had been displaced two hours ago: older than a second look, and younger than a day.
+fn displaced_earlier_today(server: &Server, path: &str) {
+    let folder = server.versions_of(path);
+    for entry in fs::read_dir(&folder).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(2);
+        fs::rename(entry.path(), folder.join(format!("{}{}", then.strftime("%Y-%m-%dT%H"), &name[13..]))).unwrap();
+    }
+}
+
 fn small_disk(test: &str, options: &str) -> Option<DiskImage> {
     DiskImage::tmpfs(options).map_err(|why| left_out(test, &why)).ok()
 }
@@ -52,8 +62,8 @@ fn contents(server: &Server, path: &str) -> Vec<Vec<u8>> {
     server.versions(path).0.into_iter().map(|version| version.content).collect()
 }
 
-/// One request head announces more than the disk holds; another announces it in a header of its own; a copy and an upload without a length
-/// turn out not to fit. All are refused, and the history has every version that it had.
+/// One request head announces more than the disk holds; another announces it in a header of its own; a copy, and a version that is brought back
+/// or copied, do not fit. All are refused, and the history has every version that it had.
 #[test]
 fn what_cannot_fit_takes_nothing_from_the_history() {
     let Some(disk) = small_disk("what_cannot_fit_takes_nothing_from_the_history", "size=32m") else { return };
@@ -87,6 +97,41 @@ fn what_cannot_fit_takes_nothing_from_the_history() {
     let chunks: Vec<_> = (0..16).map(|_| dice.bytes(MEBIBYTE)).collect();
     server.put("/x").header("X-Expected-Entity-Length", "16777216").chunks(&chunks).expect(507);
     still("chunks whose number was announced");
+    let version = server.put("/large").body("small").expect(204).field("noclobber-displaced").to_owned();
+    server.post(format!("/large?restore={version}")).expect(507);
+    still("a version that was to come back");
+    server.get("/large").expect_body("small");
+    server.delete("/large").expect(204);
+    server.post(format!("/large?restore={version}")).expect(507);
+    still("a version that was to come back where nothing is");
+    server.copying(format!("/large?version={version}"), "/copy").expect(507);
+    still("a copy of a version");
+    assert_eq!(server.versions("/large").0.len(), 2);
+    assert_eq!(server.names(""), ["a.bin"]);
+}
+
+/// Nobody knows the length of an upload in chunks that does not say it: it takes old versions as it comes, and is refused where that is not
+/// enough. The floor is not its to take.
+#[test]
+fn an_upload_of_unknown_length_takes_old_versions_and_never_the_floor() {
+    let test = "an_upload_of_unknown_length_takes_old_versions_and_never_the_floor";
+    let Some(disk) = small_disk(test, "size=32m") else { return };
+    let server = Server::with("--history-percent=100").folder(disk.path()).start();
+    let mut dice = Dice::new(25);
+    for path in ["/old.bin", "/today.bin"] {
+        for _ in 0..5 {
+            server.put(path).body(dice.bytes(MEBIBYTE)).expect_any(&[201, 204]);
+        }
+    }
+    age(&server, "old.bin", 9);
+    displaced_earlier_today(&server, "today.bin");
+    let [old, today] = ["/old.bin", "/today.bin"].map(|path| contents(&server, path));
+    let chunks: Vec<_> = (0..32).map(|_| dice.bytes(MEBIBYTE)).collect();
+    server.put("/x").chunks(&chunks).expect(507);
+    let [old_left, today_left] = ["/old.bin", "/today.bin"].map(|path| contents(&server, path));
+    assert!(old_left.len() < old.len() && old.starts_with(&old_left), "{} are left", old_left.len());
+    assert!(today_left.first() == today.first() && today_left.last() == today.last(), "the floor gave way");
+    assert_eq!(server.names(""), ["old.bin", "today.bin"]);
 }
 
 /// Whoever fills the disk is told that it is full. What was displaced within a day is not his to take: of each path the newest version stays,
@@ -101,13 +146,7 @@ fn an_upload_never_takes_what_was_displaced_today() {
         server.put("/victim.bin").body(dice.bytes(MEBIBYTE)).expect(204);
     }
     let before = contents(&server, "/victim.bin");
-    // Older than a second look, and younger than a day.
-    let folder = server.versions_of("victim.bin");
-    for entry in fs::read_dir(&folder).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap();
-        let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(2);
-        fs::rename(entry.path(), folder.join(format!("{}{}", then.strftime("%Y-%m-%dT%H"), &name[13..]))).unwrap();
-    }
+    displaced_earlier_today(&server, "victim.bin");
     for number in 0..12 {
         server.put(format!("/hog-{number}")).body(dice.bytes(3 * MEBIBYTE)).expect_any(&[201, 507]);
         server.put(format!("/hog-{number}")).chunks([dice.bytes(3 * MEBIBYTE)]).expect_any(&[201, 204, 507]);
