@@ -90,19 +90,30 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::super::media::TrustedPages;
     use super::*;
 
-    fn pace(rate_min: u64) -> Pace {
-        Pace {
-            idle_max: Duration::from_secs(30),
-            rate_min,
-            bytes_max: u64::MAX,
-            ends_at: None,
-            received: 0,
-            since: None,
-            waited: Duration::ZERO,
-            lately: 0,
+    fn settings(rate_min: u64) -> Settings {
+        Settings {
+            own_names: Vec::new(),
+            allowed_origins: Vec::new(),
+            body_idle_max: Duration::from_secs(30),
+            body_rate_min: rate_min,
+            upload_bytes_max: None,
+            uploads_max: 1,
+            copies_max: 1,
+            hashing_max: 1,
+            cache_bytes: 0,
+            propfind_members_max: 0,
+            trusted_pages: TrustedPages::default(),
         }
+    }
+
+    fn pace(rate_min: u64) -> Pace {
+        Pace::of_upload(&settings(rate_min))
     }
 
     /// However fast it came before: one megabyte does not buy a quarter of an hour.
@@ -127,5 +138,30 @@ mod tests {
                 assert_eq!(pace.judge(Duration::from_secs(29), bytes), Ok(()));
             }
         }
+    }
+
+    /// What has to be there in time as a whole ends then, though it has never paused and no rate is asked for. What is no such body goes on.
+    #[test]
+    fn a_short_body_that_comes_a_byte_at_a_time_ends_in_its_time() {
+        let bytes = || {
+            let next = |count| async move {
+                sleep(Duration::from_millis(1)).await;
+                (count < 1000).then(|| (Ok(Bytes::from_static(b" ")), count + 1))
+            };
+            Payload::from(stream::unfold(0, next).boxed_local())
+        };
+        let ends = |mut pace: Pace, mut body: Payload| async move {
+            loop {
+                match pace.next(&mut body).await {
+                    Ok(Some(_)) => {}
+                    ended => return ended,
+                }
+            }
+        };
+        actix_rt::System::new().block_on(async {
+            let short = Pace::of_short_body(&settings(0), u64::MAX, Duration::from_millis(50));
+            assert_eq!(ends(short, bytes()).await, Err(Wrong::SlowBody));
+            assert_eq!(ends(pace(0), bytes()).await, Ok(None));
+        });
     }
 }
