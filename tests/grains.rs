@@ -51,9 +51,10 @@ const OF_SCALE: [&str; 6] = [
 ];
 
 /// Those that speak of dates which can be believed: where the clock keeps whole seconds, no date that a local program gave can.
-const OF_EXACT_DATES: [&str; 4] = [
+const OF_EXACT_DATES: [&str; 5] = [
     "conditions::the_decision_table_for_reads",
     "dates::a_later_date_lets_no_change_through",
+    "dates::every_change_is_judged_by_its_date",
     "dates::what_was_found_out_about_a_date_outlives_the_process",
     "dates::who_read_the_file_that_is_there_may_write",
 ];

@@ -791,11 +791,14 @@ impl Disk for OsDisk {
             return Ok(());
         }
         let dir = fd(&dir.0)?;
+        let failed = |errno| failed("sync a folder", b"", errno);
         match retry_on_intr(|| rustix::fs::fsync(dir)) {
             // Some file systems have nothing to sync in a directory, and say so (fsync(2)).
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(errno) => Err(failed("sync a folder", b"", errno)),
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(failed(errno)),
         }
+        // XFS that has been shut down has thrown away what was to be synced, and then says that nothing is; it tells nothing else any more.
+        rustix::fs::fstat(dir).map(drop).map_err(failed)
     }
 
     fn sync_file_system(&self, dir: &Dir) -> Result<()> {

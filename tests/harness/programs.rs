@@ -10,6 +10,9 @@ use noclobber::store::disk::Result;
 use noclobber::store::os_disk::{Options, OsDisk};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+/// The variables of the tests themselves: noclobber would take them for settings that are written wrong.
+const OF_TESTS: [&str; 4] = ["NOCLOBBER_FULL", "NOCLOBBER_SEED", "NOCLOBBER_TEST_GRAIN", "NOCLOBBER_TEST_SEED"];
+
 /// Held by whoever starts a program, until it is that program.
 static STARTING: RwLock<()> = RwLock::new(());
 
@@ -28,6 +31,11 @@ pub trait StartProgram {
 
 impl StartProgram for Command {
     fn start(&mut self) -> io::Result<Child> {
+        if self.get_program() == env!("CARGO_BIN_EXE_noclobber") {
+            OF_TESTS.iter().for_each(|variable| {
+                self.env_remove(variable);
+            });
+        }
         let queue = QUEUE.lock();
         let _starting = STARTING.write().unwrap_or_else(PoisonError::into_inner);
         drop(queue);
