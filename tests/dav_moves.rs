@@ -1,8 +1,11 @@
 //! DELETE, COPY, MOVE and MKCOL over WebDAV (RFC 4918 §8, §9.3, §9.6, §9.8, §9.9): every rule about what goes where, and what stays.
 //! The numbers in front of a story are those of the rules it holds the server to. After a refusal both ends are what they were.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
 use crate::harness::client::tag_of;
-use crate::harness::disk_images::DiskImage;
+use crate::harness::disk_images::{Bound, DiskImage};
 use crate::harness::{Answer, Server, left_out};
 
 /// A server with `/a.txt`, `/b.txt`, `/d/x.txt`, `/d/e/y.txt` and `/f/z.txt`.
@@ -483,4 +486,29 @@ fn a_depth_that_cannot_be_is_never_taken_for_another() {
         .xml("<lockinfo xmlns='DAV:'/>")
         .expect(400);
     server.delete("/d/").header("Depth", "Infinity").expect(204);
+}
+
+/// A folder that cannot come to another file system leaves what is there alone: it is not even taken out for an instant.
+#[test]
+fn a_folder_that_cannot_be_moved_touches_nothing() {
+    const TEST: &str = "a_folder_that_cannot_be_moved_touches_nothing";
+    let server = Server::start();
+    server.write("folder/f", "from here");
+    fs::create_dir(server.local("other")).unwrap();
+    let mounted =
+        DiskImage::tmpfs("size=16m").and_then(|disk| Ok((Bound::at(&server.local("other"), disk.path())?, disk)));
+    let _mounted = match mounted {
+        Ok(mounted) => mounted,
+        Err(why) => return left_out(TEST, &why),
+    };
+    server.write("other/folder/g", "from there");
+    server.write("other/file", "a file");
+    for target in ["other/folder", "other/file", "other/free"] {
+        let look = || fs::metadata(server.local(target)).ok().map(|it| (it.ino(), it.ctime(), it.ctime_nsec()));
+        let before = look();
+        let answer = server.moving("/folder", format!("/{target}")).expect(403);
+        assert_eq!(answer.problem()["type"], "urn:noclobber:problem:other-file-system", "{answer}");
+        assert_eq!(look(), before, "{target}");
+    }
+    assert_eq!((server.read("folder/f"), server.read("other/folder/g")), ("from here".into(), "from there".into()));
 }

@@ -140,7 +140,11 @@ impl Share {
             }
             let is_file = matches!(source, Seen::File(_));
             let created = matches!(target, Seen::Nothing);
-            if is_file && copy.is_none() && !pair.is_one_mount() {
+            // A rename would find that out only after the target was taken out.
+            if copy.is_none() && !pair.is_one_mount() {
+                if !is_file {
+                    return Err(Refusal::OtherMount.into());
+                }
                 drop((_under_way, pair));
                 copy = Some(self.stage_copy(&from, &to, true, limit, now)?);
                 continue;

@@ -782,23 +782,18 @@ impl Disk for OsDisk {
         if !self.options.syncs {
             return Ok(());
         }
-        let file = fd(&file.0)?;
-        retry_on_intr(|| rustix::fs::fsync(file)).map_err(|errno| failed("sync", b"", errno))
+        sync(fd(&file.0)?).map_err(|errno| failed("sync", b"", errno))
     }
 
     fn sync_dir(&self, dir: &Dir) -> Result<()> {
         if !self.options.syncs {
             return Ok(());
         }
-        let dir = fd(&dir.0)?;
-        let failed = |errno| failed("sync a folder", b"", errno);
-        match retry_on_intr(|| rustix::fs::fsync(dir)) {
+        match sync(fd(&dir.0)?) {
             // Some file systems have nothing to sync in a directory, and say so (fsync(2)).
-            Ok(()) | Err(Errno::INVAL) => {}
-            Err(errno) => return Err(failed(errno)),
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(errno) => Err(failed("sync a folder", b"", errno)),
         }
-        // XFS that has been shut down has thrown away what was to be synced, and then says that nothing is; it tells nothing else any more.
-        rustix::fs::fstat(dir).map(drop).map_err(failed)
     }
 
     fn sync_file_system(&self, dir: &Dir) -> Result<()> {
@@ -963,6 +958,13 @@ fn require_openat2(root: &Dir) -> Result<()> {
 fn create(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
     let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
     retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o666)))
+}
+
+/// Brings a file or a folder to the disk. XFS that was shut down meanwhile has thrown away what was to be synced, and says that nothing was left
+/// to do; but it tells nothing of a file any more.
+fn sync(file: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    retry_on_intr(|| rustix::fs::fsync(file))?;
+    rustix::fs::fstat(file).map(drop)
 }
 
 /// Looks once more where a name was remembered as something else than it is by now: a file system behind another program (FUSE) says so by an
