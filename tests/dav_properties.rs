@@ -1052,3 +1052,18 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
         assert!(notes.iter().any(|note| *note.name() == name), "{}", path.to_text());
     }
 }
+
+/// What a property is set on, or a lock is taken on, is shown with the tag of its content, like any small file: also where a program saved it, or
+/// where the file system moved its times after the upload, so that nothing is remembered of it.
+#[test]
+fn a_file_that_is_only_noted_on_keeps_the_tag_of_its_content() {
+    let server = Server::start();
+    for (path, request) in [
+        ("/noted", server.proppatch("/noted", "<D:set><D:prop><t:a>1</t:a></D:prop></D:set>")),
+        ("/locked", server.lock("/locked", "exclusive", "0")),
+    ] {
+        server.write(&path[1..], "a small file");
+        request.send();
+        assert_eq!(server.head(path).expect(200).tag(), tag_of("a small file"), "{path}");
+    }
+}

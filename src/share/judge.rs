@@ -98,6 +98,11 @@ impl Deed {
         !matches!(self, Self::Remove | Self::Amend | Self::AmendDespiteLocks)
     }
 
+    /// Whether a file stays what it is.
+    fn leaves_what_is_there(self) -> bool {
+        self.amends() || self == Self::Lock
+    }
+
     fn amends(self) -> bool {
         matches!(self, Self::Amend | Self::AmendDespiteLocks)
     }
@@ -240,7 +245,12 @@ impl Share {
                 if asks && file.is_quiet() && self.is_to_be_hashed(path, &file.status.stamp, now) {
                     return Ok(Judged::HashFirst(vec![path.clone()]));
                 }
-                let effort = if asks { Effort::Hash } else { Effort::Recall };
+                let effort = match (asks, deed.leaves_what_is_there()) {
+                    (true, _) => Effort::Hash,
+                    // It will be shown again: not by another tag than that of its content because of this.
+                    (false, true) => Effort::HashSmall,
+                    (false, false) => Effort::Recall,
+                };
                 let known = self.identify_seen(path, file, effort, now)?;
                 self.decide(path, precondition, Some(&known), deed, now)?;
                 identity = Some(known);
