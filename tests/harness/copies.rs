@@ -191,7 +191,7 @@ impl Story for Duplicating {
             files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect()
         };
         let (here, there) = (all(FROM), all(TO));
-        let unsure = disk.trace().iter().any(|line| line.contains(" sync_dir ") && line.contains(" -> "));
+        let unsure = disk.failed_to_sync_a_folder();
         let (old, new) = (there == map(self.what.target()), there == map(self.what.arrives()));
         let quiet = end.acts.is_empty();
         if quiet && here != map(self.what.source()) {

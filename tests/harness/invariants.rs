@@ -100,7 +100,7 @@ pub fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
         newest: account.newest.get(asked.path).cloned().flatten(),
         visible: disk.visible_contents(),
         leases: disk.leases(),
-        is_unsure: disk.trace().iter().any(|line| line.contains(" sync_dir ") && line.contains(" -> ")),
+        is_unsure: disk.failed_to_sync_a_folder(),
         account,
     };
     let everywhere = disk.contents_everywhere();

@@ -225,7 +225,7 @@ impl Moving {
         };
         let (here, there) = (disk.bytes_at(self.what.source()), disk.bytes_at(self.what.arrives()));
         let is_moved = |bytes: &Option<Vec<u8>>| bytes.as_deref() == Some(UPLOAD.as_bytes());
-        let unsure = disk.trace().iter().any(|line| line.contains(" sync_dir ") && line.contains(" -> "));
+        let unsure = disk.failed_to_sync_a_folder();
         let state = format!("{} here, {} there after {:?}", text(&here), text(&there), end.answer);
         let done = end.answer == Some(Answer::Done);
         let itself = self.what == Move::FileOverItself;

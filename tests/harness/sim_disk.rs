@@ -120,7 +120,31 @@ struct Shared {
 }
 
 /// A directory's names, by the directory's inode.
-type Tree = BTreeMap<u64, BTreeMap<Vec<u8>, u64>>;
+/// A line of the trace, put into words only when somebody reads it.
+#[derive(Clone, Debug)]
+enum Line {
+    Step { step: usize, operation: &'static str, label: String, failure: Option<Cause> },
+    Said(String),
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step { step, operation, label, failure: None } => write!(f, "{step:4} {operation} {label}"),
+            Self::Step { step, operation, label, failure: Some(cause) } => {
+                write!(f, "{step:4} {operation} {label} -> {cause:?}")
+            }
+            Self::Said(line) => f.write_str(line),
+        }
+    }
+}
+
+type Tree = BTreeMap<u64, Arc<BTreeMap<Vec<u8>, u64>>>;
+
+/// The names in one directory, to be changed; those of earlier trees stay as they are.
+fn names(tree: &mut Tree, dir: u64) -> &mut BTreeMap<Vec<u8>, u64> {
+    Arc::make_mut(tree.entry(dir).or_default())
+}
 
 #[derive(Clone)]
 struct State {
@@ -139,7 +163,7 @@ struct State {
     changes: usize,
     /// What was counted just before each step, after the strangers who act before it.
     changes_before: Vec<usize>,
-    trace: Vec<String>,
+    trace: Vec<Line>,
     plan: Plan,
     dead: bool,
     read_only: bool,
@@ -329,7 +353,7 @@ impl SimDisk {
             account: Account::default(),
         };
         let root = state.new_inode(Kind::Dir, 0o755);
-        state.journal[0].insert(root, BTreeMap::new());
+        state.journal[0].insert(root, Arc::default());
         Self::from_state(state)
     }
 
@@ -369,7 +393,7 @@ impl SimDisk {
         let mut state = self.lock();
         let (dir, name) = state.find_parent(path).expect("the folder above is there");
         let inode = state.new_inode(kind, 0o777);
-        state.change(|tree| tree.entry(dir).or_default().insert(name, inode));
+        state.change(|tree| names(tree, dir).insert(name, inode));
         state.settle();
     }
 
@@ -423,12 +447,18 @@ impl SimDisk {
 
     /// One line for each step and each stranger's act since [`SimDisk::begin`].
     pub fn trace(&self) -> Vec<String> {
-        self.lock().trace.clone()
+        self.lock().trace.iter().map(Line::to_string).collect()
+    }
+
+    /// Whether a directory could not be brought to the disk since [`SimDisk::begin`].
+    pub fn failed_to_sync_a_folder(&self) -> bool {
+        let failed = |line: &Line| matches!(line, Line::Step { operation: "sync_dir", failure: Some(_), .. });
+        self.lock().trace.iter().any(failed)
     }
 
     /// Adds a line of the test's own to the trace.
     pub fn note(&self, line: impl Into<String>) {
-        self.lock().trace.push(line.into());
+        self.lock().trace.push(Line::Said(line.into()));
     }
 
     /// Lets a stranger act now.
@@ -492,7 +522,7 @@ impl SimDisk {
             Crash::Kill => state.wake(|_| true),
             Crash::PowerCut { changes } => state.cut_power(changes),
         }
-        state.trace.push(format!("     -- {crash:?}; noclobber starts again"));
+        state.trace.push(Line::Said(format!("     -- {crash:?}; noclobber starts again")));
         Self::from_state(state)
     }
 
@@ -685,7 +715,7 @@ impl SimDisk {
             state.changes_before.push(changes);
             if state.crashes(step, When::Before) {
                 state.dead = true;
-                state.trace.push(format!("{step:4} -- crash"));
+                state.trace.push(Line::Said(format!("{step:4} -- crash")));
                 (None, None, true)
             } else {
                 state.matters.push(matters);
@@ -699,15 +729,14 @@ impl SimDisk {
                         Err(cause) => (None, Some(cause)),
                     },
                 };
-                let end = failure.map_or(String::new(), |cause| format!(" -> {cause:?}"));
-                state.trace.push(format!("{step:4} {operation} {label}{end}"));
+                state.trace.push(Line::Step { step, operation, label, failure });
                 state.stepped = state.now;
                 state.strangers(step, When::After);
                 state.strangers_after(operation);
                 let crash = state.crashes(step, When::After);
                 if crash {
                     state.dead = true;
-                    state.trace.push(format!("{step:4} -- crash"));
+                    state.trace.push(Line::Said(format!("{step:4} -- crash")));
                 }
                 (made, failure, crash)
             }
@@ -1177,8 +1206,8 @@ impl Disk for SimDisk {
                 }
                 let (one, other) = (state.spelling(here, one.1.as_bytes()), state.spelling(there, other.1.as_bytes()));
                 state.change(|tree| {
-                    tree.entry(here).or_default().insert(one, second);
-                    tree.entry(there).or_default().insert(other, first);
+                    names(tree, here).insert(one, second);
+                    names(tree, there).insert(other, first);
                 });
                 state.touch(&[first, second], &[here, there]);
                 Ok(())
@@ -1386,7 +1415,7 @@ impl Drop for SimLease {
         let lease = &mut state.leases[self.at];
         lease.dropped = Some(step);
         let inode = lease.inode;
-        state.trace.push(format!("     lease on #{inode} dropped"));
+        state.trace.push(Line::Said(format!("     lease on #{inode} dropped")));
         state.wake(|waiting| waiting == inode);
     }
 }
@@ -1464,7 +1493,7 @@ impl State {
         self.inodes.insert(number, inode);
         if kind == Kind::Dir && number != ROOT {
             // Nobody can see an empty folder without a name, so it needs no entry of its own in the journal.
-            self.journal.last_mut().expect("the tree of now is always there").insert(number, BTreeMap::new());
+            self.journal.last_mut().expect("the tree of now is always there").insert(number, Arc::default());
         }
         number
     }
@@ -1498,7 +1527,7 @@ impl State {
     }
 
     fn links(&self, number: u64) -> usize {
-        self.tree().values().flat_map(BTreeMap::values).filter(|inode| **inode == number).count()
+        self.tree().values().flat_map(|names| names.values()).filter(|inode| **inode == number).count()
     }
 
     fn used(&self) -> u64 {
@@ -1603,13 +1632,13 @@ impl State {
     }
 
     fn insert(&mut self, dir: u64, name: &Name, inode: u64) {
-        self.change(|tree| tree.entry(dir).or_default().insert(name.as_bytes().to_vec(), inode));
+        self.change(|tree| names(tree, dir).insert(name.as_bytes().to_vec(), inode));
         self.touch(&[inode], &[dir]);
     }
 
     fn remove(&mut self, dir: u64, name: &[u8]) {
         let name = self.spelling(dir, name);
-        self.change(|tree| tree.entry(dir).or_default().remove(&name));
+        self.change(|tree| names(tree, dir).remove(&name));
     }
 
     /// The server renames: the deed is told to the judge.
@@ -1623,9 +1652,9 @@ impl State {
         }
         let (here, there) = (self.spelling(dir, from.1.as_bytes()), self.spelling(to, name.as_bytes()));
         self.change(|tree| {
-            tree.entry(dir).or_default().remove(&here);
-            tree.entry(to).or_default().remove(&there);
-            tree.entry(to).or_default().insert(name.as_bytes().to_vec(), inode);
+            names(tree, dir).remove(&here);
+            names(tree, to).remove(&there);
+            names(tree, to).insert(name.as_bytes().to_vec(), inode);
         });
         self.touch(&[inode], &[dir, to]);
     }
@@ -1671,14 +1700,25 @@ impl State {
     }
 
     /// The path of a name in a directory, for people.
-    fn path(&self, dir: u64, name: &[u8]) -> String {
-        let mut path = String::from_utf8_lossy(name).into_owned();
-        let mut dir = dir;
+    fn path(&self, mut dir: u64, name: &[u8]) -> String {
+        let mut above = Vec::new();
+        let mut start = "";
+        let removed;
         while dir != ROOT {
-            let Some((parent, name)) = self.place_of(dir) else { return format!("(removed #{dir})/{path}") };
-            path = if path.is_empty() { String::new() } else { format!("/{path}") };
-            path.insert_str(0, &String::from_utf8_lossy(name));
+            let Some((parent, name)) = self.place_of(dir) else {
+                removed = format!("(removed #{dir})");
+                start = &removed;
+                break;
+            };
+            above.push(name);
             dir = parent;
+        }
+        let mut path = start.to_owned();
+        for name in above.into_iter().rev().chain((!name.is_empty()).then_some(name)) {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(&String::from_utf8_lossy(name));
         }
         path
     }
@@ -1701,7 +1741,7 @@ impl State {
     fn walk(&self) -> Vec<(String, u64)> {
         let (mut found, mut todo) = (Vec::new(), vec![(String::new(), ROOT)]);
         while let Some((path, dir)) = todo.pop() {
-            for (name, inode) in self.tree().get(&dir).into_iter().flatten() {
+            for (name, inode) in self.tree().get(&dir).into_iter().flat_map(|names| names.iter()) {
                 let name = String::from_utf8_lossy(name);
                 let path = if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") };
                 if self.inodes[inode].kind == Kind::Dir {
@@ -1717,7 +1757,7 @@ impl State {
     fn files_below(&self, folder: u64) -> Vec<u64> {
         let (mut files, mut todo) = (Vec::new(), vec![folder]);
         while let Some(folder) = todo.pop() {
-            for inode in self.tree().get(&folder).into_iter().flat_map(BTreeMap::values) {
+            for inode in self.tree().get(&folder).into_iter().flat_map(|names| names.values()) {
                 let found = if self.inodes[inode].kind == Kind::Dir { &mut todo } else { &mut files };
                 found.push(*inode);
             }
@@ -1731,7 +1771,7 @@ impl State {
             let known = self.tree()[&dir].get(name.as_bytes()).copied();
             dir = known.unwrap_or_else(|| {
                 let made = self.new_inode(Kind::Dir, 0o755);
-                self.change(|tree| tree.entry(dir).or_default().insert(name.as_bytes().to_vec(), made));
+                self.change(|tree| names(tree, dir).insert(name.as_bytes().to_vec(), made));
                 made
             });
         }
@@ -1798,7 +1838,7 @@ impl State {
             }
         };
         let outcome = outcome.unwrap_or_else(|why| why);
-        self.trace.push(format!("     stranger: {act:?}: {outcome}"));
+        self.trace.push(Line::Said(format!("     stranger: {act:?}: {outcome}")));
     }
 
     fn save(&mut self, path: &str, bytes: &str) -> Acted {
@@ -1810,7 +1850,7 @@ impl State {
         let new = self.new_inode(Kind::File, 0o644);
         let file = self.inode_mut(new);
         (file.bytes, file.durable) = (bytes.as_bytes().to_vec(), true);
-        self.change(|tree| tree.entry(dir).or_default().insert(name, new));
+        self.change(|tree| names(tree, dir).insert(name, new));
         self.touch(&[new], &[dir]);
         if let Some(old) = old {
             self.disown_unless_linked(old);
@@ -1845,8 +1885,8 @@ impl State {
             return Err("a folder is in the way");
         }
         self.change(|tree| {
-            tree.entry(dir).or_default().remove(&name);
-            tree.entry(into).or_default().insert(new_name, inode);
+            names(tree, dir).remove(&name);
+            names(tree, into).insert(new_name, inode);
         });
         self.touch(&[inode], &[dir, into]);
         // Had the server not been there, the file that moves would be the strangers' newest, not an upload that is visible for
@@ -1878,7 +1918,7 @@ impl State {
         if self.inodes[&inode].kind != Kind::File || self.tree()[&dir].contains_key(&name) {
             return Err("not to be had");
         }
-        self.change(|tree| tree.entry(dir).or_default().insert(name, inode));
+        self.change(|tree| names(tree, dir).insert(name, inode));
         self.touch(&[inode], &[dir]);
         Ok("done")
     }
