@@ -75,6 +75,9 @@ if [ "${1:-}" = slow ]; then
     set -- "$@" -- --ignored
 fi
 
+# One test more than there are processors, since some of them wait.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(getconf _NPROCESSORS_ONLN) + 1))}"
+
 run() {
     timeout --kill-after=10s "${minutes_max}m" cargo test --no-fail-fast "$@" 2>&1
     local code=$?
