@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-minutes_max=45
+minutes_max=80
 
 # What the tests call, a program or a file, and the Debian package that brings it.
 needed=(
