@@ -7,8 +7,8 @@
 use actix_http::{Payload, Request, Response, StatusCode};
 use actix_web::body::BoxBody;
 use actix_web::{HttpRequest, HttpResponse};
-use noclobber::http::body::{self, CopyBody, FileBytes, Part};
-use noclobber::http::transport::{self, Handler, Listener, Rejection, Settings};
+use noclobber::http::wire::body::{self, CopyBody, FileBytes, Part};
+use noclobber::http::wire::transport::{self, Handler, Listener, Rejection, Settings};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

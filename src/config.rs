@@ -18,8 +18,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use glob::Pattern;
 use toml::Spanned;
 
-use crate::http::media::trusted_pages;
-use crate::http::origin;
+use crate::http::representations::media::trusted_pages;
+use crate::http::request::origin;
 use crate::mount_help::Address;
 use crate::store::disk::Tier;
 
@@ -295,6 +295,7 @@ pub struct Cli {
     #[arg(long, help_heading = SERVED)]
     no_watch: bool,
 
+    #[allow(rustdoc::broken_intra_doc_links, reason = "[::1] is an address")]
     /// Listen on this address: 127.0.0.1:4918, [::1]:80, or unix:/path for a Unix socket; may be given more than once. Port
     /// 0 takes a free one [default: 127.0.0.1:4918]
     #[arg(long, value_name = "ADDR", help_heading = LISTENING)]

@@ -19,7 +19,7 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 3 | [`http`] | requests and answers: [`http::verbs`] over [`http::transport`]; one file with status codes |
+//! | 3 | [`http`] | requests and answers: the methods ([`http::methods`]) over the connections ([`http::wire`]); one file with status codes |
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
 //! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; [`share::outcome`] says how it ended |

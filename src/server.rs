@@ -16,11 +16,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, bail};
 
 use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
-use crate::http::host::names_of_machine;
-use crate::http::media::TrustedPages;
-use crate::http::transport::{self, Listener};
-use crate::http::verbs::{self, Verbs};
-use crate::http::versions::Described;
+use crate::http::context::{self, Verbs};
+use crate::http::representations::media::TrustedPages;
+use crate::http::representations::versions::Described;
+use crate::http::request::host::names_of_machine;
+use crate::http::wire::transport::{self, Listener};
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
@@ -257,9 +257,9 @@ fn remove_sockets(listen: &[Listen]) {
     }
 }
 
-fn verb_settings(config: &Config) -> verbs::Settings {
+fn verb_settings(config: &Config) -> context::Settings {
     let limits = &config.limits;
-    verbs::Settings {
+    context::Settings {
         own_names: config.allowed_hosts.iter().cloned().chain(names_of_this_machine()).collect(),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,

@@ -58,10 +58,10 @@ fn a_room_that_reaches_too_far_is_found() {
         ("src/share/mod.rs", "//! A.\nuse super::http::reply;", 2, "crate::http"),
         ("src/watch.rs", "//! A.\nuse crate::store::disk::Disk;", 2, "crate::store"),
         ("src/watch.rs", "//! A.\nuse crate::http::events;", 2, "crate::http"),
-        ("src/http/put.rs", "//! A.\nuse crate::store::commit;", 2, "crate::store"),
-        ("src/http/put.rs", "//! A.\nfn a() { std::fs::read(b) }", 2, "std::fs"),
+        ("src/http/methods/put.rs", "//! A.\nuse crate::store::commit;", 2, "crate::store"),
+        ("src/http/methods/put.rs", "//! A.\nfn a() { std::fs::read(b) }", 2, "std::fs"),
         ("src/http/xml/read.rs", "//! A.\nuse notify::Event;", 2, "notify"),
-        ("src/access/mod.rs", "//! A.\nuse crate::http::request;", 2, "crate::http"),
+        ("src/access/mod.rs", "//! A.\nuse crate::http::request::target;", 2, "crate::http"),
         ("src/model/tag.rs", "//! A.\n#[cfg(test)]\nmod tests {\n    fn a() {}\n}\nuse std::fs;", 6, "std::fs"),
         ("src/model/tag.rs", "//! A.\n#[cfg(test)]\nmod tests;\nuse std::fs;", 4, "std::fs"),
     ] {
@@ -78,7 +78,7 @@ fn a_stray_change_to_the_tree_is_found() {
         ("src/share/write.rs", "//! A.\nfn a() { upload.name_over(b, c) }", 2, ".name_over("),
         ("src/share/write.rs", "//! A.\nfn a() { disk.link(b, c, d) }", 2, ".link("),
         ("src/store/index.rs", "//! A.\nfn a() { disk.rename_new(b, c) }", 2, ".rename_new("),
-        ("src/http/mkcol.rs", "//! A.\nfn a() { disk.make_dir(b, c, false) }", 2, ".make_dir("),
+        ("src/http/methods/mkcol.rs", "//! A.\nfn a() { disk.make_dir(b, c, false) }", 2, ".make_dir("),
         ("src/store/commit.rs", "//! A.\nfn a() { disk.unlink(b, c) }", 2, ".unlink("),
         ("src/share/relocate.rs", "//! A.\nfn a() { disk.remove_dir(b, c) }", 2, ".remove_dir("),
         ("src/store/commit.rs", "//! A.\nfn a() { rustix::fs::renameat(b, c, d, e) }", 2, "renameat"),
@@ -99,9 +99,14 @@ fn what_must_not_be_anywhere_is_found() {
         ("tests/cli.rs", "//! A.\nfn a() { Command::new(b).output() }", 2, ".output()"),
         ("tests/harness/server.rs", "//! A.\nfn a() {\n    command\n        .spawn()\n}", 4, ".spawn()"),
         ("src/store/os_disk.rs", "//! A.\nfn a() { unsafe { b() } }", 2, "unsafe"),
-        ("src/http/put.rs", "//! A.\nfn a() { HttpResponse::new(StatusCode::OK) }", 2, "StatusCode::"),
-        ("src/http/put.rs", "//! A.\nfn a() { HttpResponse::NoContent().finish() }", 2, "HttpResponse::NoContent"),
-        ("src/http/put.rs", "//! A.\nfn a() { builder.status(412) }", 2, "412"),
+        ("src/http/methods/put.rs", "//! A.\nfn a() { HttpResponse::new(StatusCode::OK) }", 2, "StatusCode::"),
+        (
+            "src/http/methods/put.rs",
+            "//! A.\nfn a() { HttpResponse::NoContent().finish() }",
+            2,
+            "HttpResponse::NoContent",
+        ),
+        ("src/http/methods/put.rs", "//! A.\nfn a() { builder.status(412) }", 2, "412"),
         ("src/server.rs", "//! A.\nfn a() { socket.write(b\"HTTP/1.1 503 x\") }", 2, "HTTP/1.1 503"),
     ] {
         assert_found(path, text, line, word);
@@ -124,7 +129,7 @@ fn what_is_allowed_is_let_through() {
         ("src/store/lease.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
         ("src/store/os_disk/write_out.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
         ("src/http/reply.rs", "//! A.\nfn a() -> StatusCode { StatusCode::OK }\n"),
-        ("src/http/put.rs", "//! A.\nfn a() { task.notify_one(); atomic.compare_exchange(1, 200, b, c) }\n"),
+        ("src/http/methods/put.rs", "//! A.\nfn a() { task.notify_one(); atomic.compare_exchange(1, 200, b, c) }\n"),
         ("tests/harness/programs.rs", "//! A.\nfn a() { command.spawn() }\n"),
         ("src/server.rs", "//! A.\nuse crate::{http, share, store, watch};\nfn a() { std::time::Instant::now() }\n"),
     ] {
@@ -153,7 +158,7 @@ fn a_forgotten_file_is_found() {
         ("src/model/tag.rs", "src/model/mod.rs"),
         ("tests/race.rs", "tests/main.rs"),
         ("tests/harness/client.rs", "tests/harness/mod.rs"),
-        ("src/http/put.rs", "src/http/mod.rs"),
+        ("src/http/methods/put.rs", "src/http/methods/mod.rs"),
     ] {
         let mut with_stray = complete.clone();
         with_stray.push((stray.to_owned(), "// mod race;".to_owned()));

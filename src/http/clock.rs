@@ -14,12 +14,12 @@ use crate::model::stamp::Timestamp;
 const CORRECTED_MAX: i64 = 5;
 
 /// The clock's time.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_system(SystemTime::now())
 }
 
 /// The present second, as `Date` says it: not an earlier one than it last said, unless the clock was set back.
-pub(super) fn second() -> i64 {
+pub(crate) fn second() -> i64 {
     static LATEST: AtomicI64 = AtomicI64::new(i64::MIN);
     let now = now().seconds();
     let latest = LATEST.fetch_max(now, Ordering::Relaxed).max(now);
@@ -31,7 +31,7 @@ pub(super) fn second() -> i64 {
 }
 
 /// The value of `Date`.
-pub(super) fn date() -> HeaderValue {
+pub(crate) fn date() -> HeaderValue {
     thread_local! {
         static WRITTEN: RefCell<(i64, HeaderValue)> = const { RefCell::new((i64::MIN, HeaderValue::from_static(""))) };
     }

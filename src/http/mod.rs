@@ -1,43 +1,27 @@
 //! HTTP: what comes in over the wire, and what goes out. Knows the share, access and the model, never the disk.
-//! The transport (this module's [`transport`], [`stream`], `turn`, `edge` and [`body`]) carries requests and answers; the verbs are plugged into it.
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`wire`] | connections: requests one after the other, bodies, times and bounds; knows no method and no status |
+//! | [`request`] | the target, the host and the origin of a request |
+//! | [`headers`] | the request headers that need a parser of their own |
+//! | [`xml`] | the bodies of WebDAV, read and written |
+//! | [`context`] | what every method asks: access, conditions, bodies |
+//! | [`methods`] | one file a method |
+//! | [`representations`] | what a GET or PROPFIND can show of a path besides its bytes |
+//! | [`limits`] | work that is done in turn, and the least rate of bodies |
+//! | [`reply`] | every status code |
 
-mod attempt;
-pub mod body;
-mod change;
-mod chunks;
 mod clock;
-mod copies;
-mod crowd;
-mod dav_headers;
-mod digest;
-mod edge;
+pub mod context;
 #[doc(hidden)]
 pub mod fuzzing;
-mod get;
-mod hashing;
-mod heads;
-pub mod host;
-mod hot;
-mod if_header;
-mod listing;
-mod live;
-mod lock;
-pub mod media;
-pub mod origin;
-mod pace;
-mod propfind;
-mod proppatch;
-mod put;
-mod query;
-mod range;
-mod relocate;
+mod headers;
+mod limits;
+mod methods;
 mod reply;
-mod request;
-pub mod stream;
-mod structured;
-pub mod transport;
-mod turn;
-pub mod verbs;
-pub(crate) mod versions;
-mod walks;
+pub mod representations;
+pub mod request;
+mod small_files;
+pub mod wire;
 pub(crate) mod xml;

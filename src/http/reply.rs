@@ -11,7 +11,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::{Map, Value, json};
 
-use crate::http::body::LengthOnly;
+use crate::http::wire::body::LengthOnly;
 use crate::model::http_date;
 use crate::model::lock::LockToken;
 use crate::model::path::{PathError, SharePath};
@@ -22,15 +22,15 @@ use crate::model::version::VersionId;
 use crate::share::outcome::{Current, End, Forbidden, LockRoot, NotesBound, Refusal, Stop, Subject};
 use crate::share::{Cause, Occupant, Relocated, Removed, Stored};
 
-use super::dav_headers::BadUrl;
-use super::digest::{Invalid, Mismatch};
-use super::lock::{self, ToldLock};
-use super::query::{BadQuery, Query, Taken};
-use super::range;
-use super::request::{BadTarget, Unwelcome, Verb};
-use super::transport::Rejection;
-use super::xml::XmlError;
-use super::xml::write::{self, Condition, Multistatus, Response};
+use crate::http::headers::dav_headers::BadUrl;
+use crate::http::headers::digest::{Invalid, Mismatch};
+use crate::http::headers::range;
+use crate::http::methods::lock::{self, ToldLock};
+use crate::http::request::query::{BadQuery, Query, Taken};
+use crate::http::request::target::{BadTarget, Unwelcome, Verb};
+use crate::http::wire::transport::Rejection;
+use crate::http::xml::XmlError;
+use crate::http::xml::write::{self, Condition, Multistatus, Response};
 
 /// What the problem types of noclobber begin with.
 const PROBLEMS: &str = "urn:noclobber:problem:";
@@ -61,7 +61,7 @@ const CLASSES: &str = "1, 2, 3, extended-mkcol";
 
 /// What the request itself gets wrong, whatever is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     /// The target.
     Target(BadTarget),
     /// The query.
@@ -126,7 +126,7 @@ pub(super) enum Wrong {
 
 /// What the request went to, and so which methods could succeed there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Allowed {
+pub(crate) enum Allowed {
     OnFiles,
     OnCollections,
     /// A link that is followed to a file: it is read, and never changed.
@@ -145,7 +145,7 @@ pub(super) enum Allowed {
 }
 
 /// The statuses of single properties within an answer (RFC 4918 §9.1, §9.2.1).
-pub(super) mod of_property {
+pub(crate) mod of_property {
     use actix_web::http::StatusCode;
 
     /// It is there, or was changed.
@@ -161,7 +161,7 @@ pub(super) mod of_property {
 }
 
 /// Of a folder in an answer that does not tell all that lies below it (RFC 6578 §3.6).
-pub(super) const CUT_SHORT: StatusCode = StatusCode::INSUFFICIENT_STORAGE;
+pub(crate) const CUT_SHORT: StatusCode = StatusCode::INSUFFICIENT_STORAGE;
 
 /// What a 412 or 428 says besides its words.
 struct Problem {
@@ -209,7 +209,7 @@ impl Problem {
 }
 
 /// Answers a request that the share did not carry out.
-pub(super) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
+pub(crate) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
     let answer = match stop {
         Stop::Refusal(Refusal::LockConflict { with, inside: true }) => locked_inside(head.uri.path(), with),
         Stop::Refusal(Refusal::NoSpace(_)) if is_of_webdav(&head.method) => dav_error(
@@ -598,7 +598,7 @@ fn precondition_required(of: &Subject, end: End, current: Option<&Current>) -> H
 }
 
 /// Answers a request that is wrong in itself.
-pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
+pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail).send();
     let answer = match wrong {
         Wrong::Target(BadTarget::Path(PathError::LongName)) if makes_something(&head.method) => long_name(),
@@ -782,7 +782,7 @@ pub(super) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
 }
 
 /// Answers what the transport turned away.
-pub(super) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse {
+pub(crate) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse {
     let answer = match rejection {
         Rejection::HeadersTooLarge => Problem::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -869,7 +869,7 @@ fn ask_for_digest(answer: HttpResponse) -> HttpResponse {
 }
 
 /// 201 or 204 for what was stored, with the validators of exactly what was sent (RFC 9110 §9.3.4).
-pub(super) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpResponse {
+pub(crate) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpResponse {
     let status = if stored.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     let mut answer = HttpResponse::build(status);
     answer.insert_header((header::ETAG, stored.tag.to_string()));
@@ -888,7 +888,7 @@ pub(super) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpR
 }
 
 /// 207, and the answer that is sent with it. It has no validator: what it tells of has many (RFC 4918 §8.8).
-pub(super) fn multistatus() -> HttpResponseBuilder {
+pub(crate) fn multistatus() -> HttpResponseBuilder {
     let mut answer = HttpResponse::build(StatusCode::MULTI_STATUS);
     answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-cache"));
     answer.insert_header((header::VARY, "Prefer"));
@@ -896,14 +896,14 @@ pub(super) fn multistatus() -> HttpResponseBuilder {
 }
 
 /// 403 for an extended MKCOL that asked for what cannot be had (RFC 5689 §3): which properties were the reason.
-pub(super) fn not_made(names: &[PropertyName], tell: impl FnOnce(&mut Response<'_>)) -> HttpResponse {
+pub(crate) fn not_made(names: &[PropertyName], tell: impl FnOnce(&mut Response<'_>)) -> HttpResponse {
     let mut answer = HttpResponse::build(StatusCode::FORBIDDEN);
     answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
     answer.body(write::mkcol_response(names, tell))
 }
 
 /// 200, or 201 where an empty file was made, for a lock that was taken or granted more time.
-pub(super) fn locked(token: Option<&LockToken>, created: bool, locks: &[ToldLock]) -> HttpResponse {
+pub(crate) fn locked(token: Option<&LockToken>, created: bool, locks: &[ToldLock]) -> HttpResponse {
     let mut answer = HttpResponse::build(if created { StatusCode::CREATED } else { StatusCode::OK });
     answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
     if let Some(token) = token {
@@ -913,22 +913,22 @@ pub(super) fn locked(token: Option<&LockToken>, created: bool, locks: &[ToldLock
 }
 
 /// 204 for a client that wants to hear of failures alone (RFC 8144 §2.2).
-pub(super) fn done_minimally() -> HttpResponse {
+pub(crate) fn done_minimally() -> HttpResponse {
     HttpResponse::build(StatusCode::NO_CONTENT).insert_header(("preference-applied", "return=minimal")).finish()
 }
 
 /// What is served on a file or a folder, for `supported-method-set`.
-pub(super) fn methods(is_collection: bool) -> &'static str {
+pub(crate) fn methods(is_collection: bool) -> &'static str {
     if is_collection { ALLOWED_ON_COLLECTIONS } else { ALLOWED_ON_FILES }
 }
 
 /// 201 for a new folder.
-pub(super) fn made(path: &SharePath) -> HttpResponse {
+pub(crate) fn made(path: &SharePath) -> HttpResponse {
     HttpResponse::build(StatusCode::CREATED).insert_header((header::LOCATION, path.to_collection_url())).finish()
 }
 
 /// 201 or 204 for what was moved or copied.
-pub(super) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocated) -> HttpResponse {
+pub(crate) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocated) -> HttpResponse {
     if !relocated.left_out.is_empty() {
         return left_out(&relocated.left_out);
     }
@@ -958,12 +958,12 @@ fn left_out(members: &[SharePath]) -> HttpResponse {
 }
 
 /// 204: done, and nothing to say.
-pub(super) fn done() -> HttpResponse {
+pub(crate) fn done() -> HttpResponse {
     HttpResponse::build(StatusCode::NO_CONTENT).finish()
 }
 
 /// 204 for what was removed.
-pub(super) fn removed(removed: &Removed) -> HttpResponse {
+pub(crate) fn removed(removed: &Removed) -> HttpResponse {
     let mut answer = HttpResponse::build(StatusCode::NO_CONTENT);
     name_displaced(&mut answer, removed.displaced.as_ref());
     answer.finish()
@@ -978,7 +978,7 @@ fn name_displaced(answer: &mut HttpResponseBuilder, displaced: Option<&VersionId
 }
 
 /// 200 with what is served here: old clients take no 204 for it.
-pub(super) fn options(there: Allowed, words: Option<Taken>) -> HttpResponse {
+pub(crate) fn options(there: Allowed, words: Option<Taken>) -> HttpResponse {
     let mut answer = HttpResponse::build(StatusCode::OK);
     answer.insert_header(("dav", CLASSES)).insert_header(("ms-author-via", "DAV"));
     answer.insert_header((header::ALLOW, &*there.methods(words))).insert_header((header::CACHE_CONTROL, "no-store"));
@@ -986,34 +986,34 @@ pub(super) fn options(there: Allowed, words: Option<Taken>) -> HttpResponse {
 }
 
 /// 200.
-pub(super) fn found() -> HttpResponseBuilder {
+pub(crate) fn found() -> HttpResponseBuilder {
     HttpResponse::build(StatusCode::OK)
 }
 
 /// 206.
-pub(super) fn partial() -> HttpResponseBuilder {
+pub(crate) fn partial() -> HttpResponseBuilder {
     HttpResponse::build(StatusCode::PARTIAL_CONTENT)
 }
 
 /// 304.
-pub(super) fn not_modified() -> HttpResponseBuilder {
+pub(crate) fn not_modified() -> HttpResponseBuilder {
     HttpResponse::build(StatusCode::NOT_MODIFIED)
 }
 
 /// 412 that brings the current representation along (RFC 8144 §3.2).
-pub(super) fn precondition_failed_with_current() -> HttpResponseBuilder {
+pub(crate) fn precondition_failed_with_current() -> HttpResponseBuilder {
     let mut answer = HttpResponse::build(StatusCode::PRECONDITION_FAILED);
     answer.insert_header(("preference-applied", "return=representation"));
     answer
 }
 
 /// 200 or 304 from the cache of small files.
-pub(super) fn hot<B>(modified: bool, body: B) -> actix_http::Response<B> {
+pub(crate) fn hot<B>(modified: bool, body: B) -> actix_http::Response<B> {
     actix_http::Response::with_body(hot_status(modified), body)
 }
 
 /// The head of the same answers as it is on the wire, up to `Date`: 200 for so many bytes, or 304.
-pub(super) fn hot_on_the_wire<'a>(
+pub(crate) fn hot_on_the_wire<'a>(
     length: Option<usize>,
     headers: impl Iterator<Item = &'a (HeaderName, HeaderValue)>,
 ) -> Box<[u8]> {
@@ -1028,12 +1028,12 @@ pub(super) fn hot_on_the_wire<'a>(
 }
 
 /// The status of an answer from the cache of small files.
-pub(super) fn hot_status(modified: bool) -> StatusCode {
+pub(crate) fn hot_status(modified: bool) -> StatusCode {
     if modified { StatusCode::OK } else { StatusCode::NOT_MODIFIED }
 }
 
 /// The word for the log.
-pub(super) fn outcome_word(status: StatusCode) -> &'static str {
+pub(crate) fn outcome_word(status: StatusCode) -> &'static str {
     match status {
         StatusCode::OK => "sent",
         StatusCode::PARTIAL_CONTENT => "sent-part",
@@ -1054,7 +1054,7 @@ pub(super) fn outcome_word(status: StatusCode) -> &'static str {
 
 impl Allowed {
     /// What a URL leads to; with a slash at its end it names a folder, and leads to no file.
-    pub(super) fn at(occupant: Occupant, names_a_collection: bool) -> Self {
+    pub(crate) fn at(occupant: Occupant, names_a_collection: bool) -> Self {
         match occupant {
             Occupant::Collection => Self::OnCollections,
             Occupant::LinkedCollection => Self::OnLinkedCollections,

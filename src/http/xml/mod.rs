@@ -1,4 +1,4 @@
-//! The XML of WebDAV, as values: [`read`] takes the bodies of requests apart, [`write`] puts those of answers together.
+//! The XML of WebDAV, as values: [`read`] takes the bodies of requests apart, [`mod@write`] puts those of answers together.
 //!
 //! Whatever a client sends costs no more than the limits of [`document`] allow, nothing outside of the body is ever looked at, and
 //! whatever is written is well-formed. Nothing here knows of a share or of a disk.

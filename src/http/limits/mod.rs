@@ -1,0 +1,7 @@
+//! Work that clients can ask for and that is done in turn: uploads, hashing, copies, walks through folders. Who waits for a turn
+//! holds no thread.
+
+pub(crate) mod copies;
+pub(crate) mod hashing;
+pub(crate) mod pace;
+pub(crate) mod walks;

@@ -1,0 +1,75 @@
+//! COPY and MOVE (RFC 4918 §9.8, §9.9): parse, ask the share, reply.
+
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
+
+use crate::access::Action;
+use crate::model::precondition::Precondition;
+use crate::share::Relocation;
+use crate::share::outcome::{Refusal, Stop};
+
+use crate::http::clock::now;
+use crate::http::context::{Trouble, Verbs, permit, precondition};
+use crate::http::headers::dav_headers::{self, BadHeader, Depth, Overwrite, Place};
+use crate::http::methods::attempt::Attempt;
+use crate::http::methods::change;
+use crate::http::reply::{self, Wrong};
+use crate::http::request::target::Asked;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Copy,
+    Move,
+}
+
+/// Answers COPY and MOVE.
+pub(crate) async fn relocate(
+    verbs: &Verbs,
+    head: &RequestHead,
+    asked: &Asked,
+    act: Act,
+) -> Result<HttpResponse, Trouble> {
+    let precondition = precondition(head, asked)?;
+    let wanted = wanted(head, asked)?;
+    let attempt = Attempt::new(verbs, head, &wanted.to).coming_from(&wanted.from);
+    attempt.ends(carry_out(verbs, head, asked, act, precondition, wanted).await).await
+}
+
+async fn carry_out(
+    verbs: &Verbs,
+    head: &RequestHead,
+    asked: &Asked,
+    act: Act,
+    precondition: Precondition,
+    wanted: Relocation,
+) -> Result<HttpResponse, Trouble> {
+    let is_collection = change::is_collection(verbs, asked).await?;
+    if asked.names_a_collection && !is_collection {
+        return Err(Stop::from(Refusal::NotFound).into());
+    }
+    let depth = dav_headers::depth_of_change(&head.headers)?.unwrap_or(Depth::Infinity);
+    if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
+        return Err(BadHeader("Depth").into());
+    }
+    verbs.have_hashed(&wanted.from, Some(&wanted.to), &precondition).await?;
+    let to = wanted.to.clone();
+    let done = verbs.ask_for_copy(head.peer_addr, move |share, limit| match act {
+        Act::Move => share.relocate(&wanted, &precondition, limit, now()),
+        Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &precondition, limit, now()),
+    });
+    Ok(reply::relocated(&to, is_collection, &done.await?))
+}
+
+/// What is to be moved or copied, and where to, as the head says.
+pub(crate) fn wanted(head: &RequestHead, asked: &Asked) -> Result<Relocation, Trouble> {
+    let place = dav_headers::destination(&head.headers).map_err(Wrong::Destination)?;
+    let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
+    permit(Action::Write, &to)?;
+    Ok(Relocation {
+        from: asked.path.clone(),
+        to,
+        may_replace: dav_headers::overwrite(&head.headers)? == Overwrite::Allow,
+        dated: dav_headers::asked_mtime(&head.headers),
+    })
+}

@@ -1,0 +1,407 @@
+//! PROPFIND (RFC 4918 §9.1): what resources are, streamed while the folder is read.
+//!
+//! No file is opened that is known already, memory does not grow with the folder, and a listing that breaks off never looks whole. The
+//! request itself comes first, then what lies below it.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use actix_http::{Payload, RequestHead};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::model::http_date;
+use crate::model::path::SharePath;
+use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
+use crate::share::outcome::{Outcome, Refusal};
+use crate::share::{Kind, Listed, Notes, Share, Target};
+
+use crate::http::clock::now;
+use crate::http::context::{Trouble, Verbs, parse_xml, precondition, xml_body};
+use crate::http::headers::dav_headers::{self, Depth};
+use crate::http::headers::digest::Checker;
+use crate::http::methods::lock::{ToldLock, WINDOWS, describe, is_one_of};
+use crate::http::reply::{self, of_property};
+use crate::http::representations::listing::{Listing, Output, PIECE_BYTES};
+use crate::http::representations::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
+use crate::http::request::target::Asked;
+use crate::http::xml::read::Propfind;
+use crate::http::xml::write::{Condition, Multistatus, Response};
+
+/// How many bytes are read for one answer to tell the checksums of files that came without any.
+const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
+
+/// How much the paths of the folders may take that wait to be read when everything below one is asked for, in bytes.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// What one of them takes besides, in bytes.
+const WAITING_ONE: usize = 64;
+
+/// Answers PROPFIND.
+pub(crate) async fn propfind(
+    verbs: &Verbs,
+    request: &HttpRequest,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    let head = request.head();
+    let depth = dav_headers::depth(&head.headers)?;
+    let precondition = precondition(head, asked)?;
+    let what = parse_xml(xml_body(verbs, head, body).await?, Propfind::parse).await?;
+    let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
+    let names_a_collection = asked.names_a_collection;
+    let question = Question {
+        wants: Wants::new(&what),
+        what,
+        path: asked.path.clone(),
+        reach,
+        members_max: if reach == Depth::Infinity { verbs.settings.propfind_members_max } else { usize::MAX },
+        without_root: dav_headers::prefers_no_root(&head.headers, depth),
+        is_minimal: dav_headers::prefers_minimal(&head.headers),
+        agent: Agent::of(head),
+    };
+    let (path, with_tag) = (asked.path.clone(), question.wants.tags);
+    let precondition = precondition.that_must_match();
+    verbs.have_hashed(&path, None, &precondition).await?;
+    let target = verbs.ask(move |share| {
+        let target = share.resource(&path, with_tag, now())?;
+        if names_a_collection && target.kind != Kind::Dir {
+            return Err(Refusal::NotFound.into());
+        }
+        share.judge_read(&path, &precondition, now())?;
+        Ok(target)
+    });
+    let target = target.await?;
+    let is_collection = target.kind == Kind::Dir;
+    let share = Arc::clone(&verbs.share);
+    let minimal = question.is_minimal;
+    let is_one = !is_collection || reach == Depth::Zero;
+    let write = move |output: &mut Output| question.answer(&share, target, output);
+    let listing = if is_one { Listing::of_one(write).await } else { Listing::begin(write).await }?;
+    let mut answer = reply::multistatus();
+    if minimal {
+        answer.insert_header(("preference-applied", "return=minimal"));
+    }
+    if is_collection && !names_a_collection {
+        answer.insert_header((header::CONTENT_LOCATION, asked.path.to_collection_url()));
+    }
+    Ok(answer.body(listing))
+}
+
+/// Who asks, as far as the answer differs.
+#[derive(Clone, Debug)]
+struct Agent(RequestHead);
+
+/// A PROPFIND, parsed.
+struct Question {
+    path: SharePath,
+    what: Propfind,
+    wants: Wants,
+    reach: Depth,
+    members_max: usize,
+    without_root: bool,
+    is_minimal: bool,
+    agent: Agent,
+}
+
+/// What has to be found out for the answer.
+#[derive(Clone, Copy, Debug)]
+struct Wants {
+    tags: bool,
+    room: bool,
+    notes: bool,
+    checksums: bool,
+}
+
+/// The properties of one resource that are the same for all of them.
+struct Asking {
+    /// The live ones among those that were named, and the others.
+    live: Vec<(PropertyName, Option<Live>)>,
+    /// The live ones that are told where all are asked for.
+    of_all: &'static [Live],
+}
+
+impl Agent {
+    fn is_windows(&self) -> bool {
+        is_one_of(&self.0, &WINDOWS)
+    }
+
+    /// Only its name is looked at later.
+    fn of(head: &RequestHead) -> Self {
+        let mut kept = RequestHead::default();
+        if let Some(agent) = head.headers.get(header::USER_AGENT) {
+            kept.headers.insert(header::USER_AGENT, agent.clone());
+        }
+        Self(kept)
+    }
+}
+
+impl Wants {
+    fn new(what: &Propfind) -> Self {
+        let names = match what {
+            Propfind::AllProp { include } => include,
+            Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: true },
+            Propfind::Prop(names) => names,
+        };
+        let lives: Vec<_> = names.iter().map(Live::of).collect();
+        let has = |wanted: &[Live]| lives.iter().flatten().any(|live| wanted.contains(live));
+        let is_all = matches!(what, Propfind::AllProp { .. });
+        Self {
+            tags: is_all || has(&[Live::Etag, Live::Checksums]),
+            room: has(&[Live::QuotaAvailable, Live::QuotaUsed]),
+            checksums: has(&[Live::Checksums]),
+            notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName]),
+        }
+    }
+}
+
+impl Question {
+    /// Writes the whole answer.
+    fn answer(self, share: &Share, target: Listed, output: &mut Output) -> Outcome<()> {
+        let now = now();
+        let mut answer = Answer::new(&self, share, now)?;
+        let is_collection = target.kind == Kind::Dir;
+        if !(self.without_root && is_collection && self.reach != Depth::Zero) {
+            let href = if is_collection { self.path.to_collection_url() } else { self.path.to_url() };
+            answer.tell(&href, &target, || share.place_of(&self.path))?;
+        }
+        if !is_collection || self.reach == Depth::Zero {
+            answer.finish(output);
+            return Ok(());
+        }
+        let (mut waiting, mut waiting_bytes) = (vec![self.path.clone()], 0);
+        let mut entered = HashSet::new();
+        let (mut told, mut is_cut_short) = (0, false);
+        while let Some(folder) = waiting.pop() {
+            let mut stop = None;
+            waiting_bytes -= weight(&folder).min(waiting_bytes);
+            let mut href = folder.to_collection_url();
+            let place = href.len();
+            let kept_at = share.place_of(&folder);
+            let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
+                let is_collection = member.kind == Kind::Dir;
+                // A folder that links lead to is entered by one of them: they may go in a circle.
+                let mut is_new = || member.linked.is_none_or(|folder| entered.insert(folder));
+                if self.reach == Depth::Infinity && is_collection && is_new() {
+                    let folder = folder.join(&member.name);
+                    waiting_bytes += weight(&folder);
+                    if waiting_bytes > WAITING_BYTES_MAX {
+                        // An answer that leaves folders out must not look whole.
+                        stop = Some(Refusal::Overloaded.into());
+                        return ControlFlow::Break(());
+                    }
+                    waiting.push(folder);
+                }
+                href.truncate(place);
+                href.extend(member.name.to_url());
+                href.push_str(if is_collection { "/" } else { "" });
+                if !matches!(member.kind, Kind::Dir | Kind::File) {
+                    return ControlFlow::Continue(());
+                }
+                if told == self.members_max {
+                    is_cut_short = true;
+                    return ControlFlow::Break(());
+                }
+                told += 1;
+                if let Err(failed) = answer.tell(&href, &member, || kept_at.join(&member.name)) {
+                    stop = Some(failed);
+                    return ControlFlow::Break(());
+                }
+                answer.pass_on(output)
+            });
+            match (walked, stop) {
+                (_, Some(stop)) => return Err(stop),
+                // A folder deeper down that cannot be read, or is gone by now, is left out (RFC 4918 §9.1).
+                (Err(_), None) if folder != self.path => {}
+                (walked, None) => walked?,
+            }
+            if is_cut_short {
+                answer.cut_short(&self.path.to_collection_url(), told);
+                break;
+            }
+        }
+        answer.finish(output);
+        Ok(())
+    }
+}
+
+fn weight(folder: &SharePath) -> usize {
+    WAITING_ONE + folder.as_bytes().len()
+}
+
+/// An answer while it is written.
+struct Answer<'a> {
+    question: &'a Question,
+    share: &'a Share,
+    asking: Asking,
+    xml: Multistatus,
+    notes: Option<Notes>,
+    has_locks: bool,
+    room: Option<(u64, u64)>,
+    /// How many bytes may still be read to tell checksums.
+    left_to_read: u64,
+    /// The date that was told last, in seconds and as text: members of one folder often share it.
+    date: (i64, String),
+    now: Timestamp,
+}
+
+impl<'a> Answer<'a> {
+    fn new(question: &'a Question, share: &'a Share, now: Timestamp) -> Outcome<Self> {
+        let room = match question.wants.room {
+            true => Some(share.space(&question.path)?).map(|space| (space.free, space.total - space.free)),
+            false => None,
+        };
+        let notes = if question.wants.notes { Some(share.notes()?).filter(|notes| !notes.is_empty()) } else { None };
+        let names = match &question.what {
+            Propfind::Prop(names) | Propfind::AllProp { include: names } => names.as_slice(),
+            Propfind::PropName => &[],
+        };
+        let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
+        let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
+        let has_locks = share.has_locks_about(&share.place_of(&question.path));
+        let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
+        let left_to_read = if question.wants.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
+        Ok(Self { question, share, asking, xml, notes, has_locks, room, left_to_read, date, now })
+    }
+
+    /// Tells of one resource. Its path is asked for only if there are notes or locks to be looked for.
+    fn tell(&mut self, href: &str, resource: &Listed, path: impl Fn() -> SharePath) -> Outcome<()> {
+        let notes = match &self.notes {
+            Some(notes) => notes.of(&path())?,
+            None => Vec::new(),
+        };
+        let locks = if self.has_locks { self.locks_on(&path()) } else { Vec::new() };
+        let asked_of = resource.tag.as_ref().filter(|_| self.question.wants.checksums && resource.kind == Kind::File);
+        let checksums = asked_of
+            .and_then(|tag| self.share.checksums(tag).or_else(|| self.work_out_checksums(resource, tag, &path)));
+        if self.date.0 != resource.modified.seconds() {
+            self.date = (resource.modified.seconds(), http_date::format(resource.modified));
+        }
+        let facts = Facts {
+            resource,
+            modified: &self.date.1,
+            is_root: href == "/",
+            room: self.room,
+            locks: &locks,
+            has_noted_name: notes.iter().any(|note| Live::of(note.name()) == Some(Live::DisplayName)),
+            checksums: checksums.as_deref(),
+        };
+        let (what, asking, minimal) = (&self.question.what, &self.asking, self.question.is_minimal);
+        self.xml.response(href, |response| match what {
+            Propfind::Prop(_) => asking.write_named(response, &facts, &notes, minimal),
+            Propfind::AllProp { .. } => asking.write_all(response, &facts, &notes, minimal),
+            Propfind::PropName => write_names(response, &facts, &notes),
+        });
+        Ok(())
+    }
+
+    /// The checksums of a file that came without any: those of a small one, as long as not too much was read for this answer. They are kept,
+    /// so that they are worked out once.
+    fn work_out_checksums(
+        &mut self,
+        resource: &Listed,
+        tag: &EntityTag,
+        path: impl Fn() -> SharePath,
+    ) -> Option<Arc<str>> {
+        if matches!(self.question.what, Propfind::PropName) {
+            return None;
+        }
+        let left = self.left_to_read.checked_sub(resource.size)?;
+        let path = path();
+        let Ok(Target::File(content, identity)) = self.share.read(&path, self.now) else { return None };
+        if !identity.validators.shown.strong_eq(tag) || !self.share.is_cheap_to_hash(&content) {
+            return None;
+        }
+        self.left_to_read = left;
+        let mut checker = Checker::of_checksums();
+        self.share.read_identified(&content, &identity, |bytes| checker.update(bytes)).then_some(())?;
+        let checksums = checker.finish().ok().flatten()?;
+        self.share.keep_checksums(tag, &checksums);
+        Some(checksums.into())
+    }
+
+    fn locks_on(&self, path: &SharePath) -> Vec<ToldLock> {
+        let locks = self.share.locks_on(path, self.now);
+        locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), &self.question.agent.0, self.now)).collect()
+    }
+
+    /// Says that there is more below a folder than was told, and how to get at it.
+    fn cut_short(&mut self, folder: &str, told: usize) {
+        let how = format!(
+            "Only {told} members are told of everything below a folder, and there are more. Ask folder by folder, with Depth: 1, or start \
+             the server with --propfind-infinity."
+        );
+        self.xml.status(&[folder], reply::CUT_SHORT, Some(&Condition::NumberOfMatchesWithinLimits), Some(&how));
+    }
+
+    fn pass_on(&mut self, output: &mut Output) -> ControlFlow<()> {
+        if self.xml.waiting() >= PIECE_BYTES { output.append(self.xml.take()) } else { output.go_on() }
+    }
+
+    fn finish(self, output: &mut Output) {
+        // Whether anybody still reads is not asked any more: this is the end.
+        let _ = output.append(self.xml.finish());
+    }
+}
+
+impl Asking {
+    /// Those that were named: what there is, and what there is not (RFC 4918 §9.1).
+    fn write_named(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
+        let noted = by_name(notes);
+        response.propstat(of_property::DONE, |out| {
+            for (name, live) in &self.live {
+                match live.filter(|live| live.is_of(facts)) {
+                    Some(live) => live.write(out, facts),
+                    None => noted.get(name).into_iter().for_each(|note| out.dead(note)),
+                }
+            }
+        });
+        if minimal {
+            return;
+        }
+        response.propstat(of_property::MISSING, |out| {
+            for (name, live) in &self.live {
+                if !live.is_some_and(|live| live.is_of(facts)) && !noted.contains_key(name) {
+                    out.name(name);
+                }
+            }
+        });
+    }
+
+    /// All dead ones, those of RFC 4918, and what was asked for besides.
+    fn write_all(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
+        let brought = |live: Live| self.of_all.contains(&live);
+        let noted = by_name(notes);
+        let mut missing = Vec::new();
+        response.propstat(of_property::DONE, |out| {
+            self.of_all.iter().filter(|live| live.is_of(facts)).for_each(|live| live.write(out, facts));
+            notes.iter().for_each(|note| out.dead(note));
+            for (name, live) in &self.live {
+                match live {
+                    Some(live) if brought(*live) => {}
+                    Some(live) if live.is_of(facts) => live.write(out, facts),
+                    _ if noted.contains_key(name) => {}
+                    _ => missing.push(name),
+                }
+            }
+        });
+        if !minimal {
+            response.propstat(of_property::MISSING, |out| missing.iter().for_each(|name| out.name(name)));
+        }
+    }
+}
+
+/// To look up as many names as a request may hold among as many notes as a resource may have.
+fn by_name(notes: &[DeadProperty]) -> HashMap<&PropertyName, &DeadProperty> {
+    notes.iter().map(|note| (note.name(), note)).collect()
+}
+
+fn write_names(response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty]) {
+    response.propstat(of_property::DONE, |out| {
+        Live::all().filter(|live| live.is_of(facts)).for_each(|live| out.name(&live.name()));
+        notes.iter().for_each(|note| out.name(note.name()));
+    });
+}

@@ -1,0 +1,145 @@
+//! PROPPATCH (RFC 4918 §9.2), and the properties that an extended MKCOL begins with (RFC 5689): all instructions are carried out, or none.
+
+use std::collections::HashSet;
+
+use actix_http::{Payload, RequestHead};
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+
+use crate::model::dating::ASKED_AHEAD_MAX;
+use crate::model::http_date;
+use crate::model::path::SharePath;
+use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::stamp::Timestamp;
+use crate::share::outcome::Refusal;
+use crate::share::{Amendment, Notes};
+
+use crate::http::clock::now;
+use crate::http::context::{Trouble, Verbs, parse_xml, precondition, xml_body};
+use crate::http::headers::dav_headers;
+use crate::http::reply::{self, of_property};
+use crate::http::representations::live::{Live, MICROSOFT};
+use crate::http::request::target::Asked;
+use crate::http::xml::read::{Instruction, Proppatch};
+use crate::http::xml::write::{Condition, Multistatus, Response};
+
+/// Why an instruction cannot be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Only the server sets this.
+    Protected,
+    /// This cannot be its value.
+    BadValue,
+}
+
+/// Answers PROPPATCH.
+pub(crate) async fn proppatch(
+    verbs: &Verbs,
+    head: &RequestHead,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    let precondition = precondition(head, asked)?;
+    let Proppatch(instructions) = parse_xml(xml_body(verbs, head, body).await?, Proppatch::parse).await?;
+    let (path, names_a_collection) = (asked.path.clone(), asked.names_a_collection);
+    verbs.have_hashed(&path, None, &precondition).await?;
+    let is_collection = verbs.ask(move |share| {
+        let is_collection = share.is_collection(&path)?;
+        if names_a_collection && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
+    });
+    let is_collection = is_collection.await?;
+    let asked_at = now();
+    let plans: Vec<_> = instructions.into_iter().map(|step| plan(step, is_collection, asked_at)).collect();
+    let names: Vec<_> = plans.iter().map(|(name, _)| name.clone()).collect();
+    let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
+    let url = if is_collection { asked.path.to_collection_url() } else { asked.path.to_url() };
+    // Windows sets the dates and attributes of files that others have locked, and gives the file up if it may not.
+    let is_of_windows = !names.is_empty() && names.iter().all(|name| name.namespace() == MICROSOFT);
+    if faults.iter().any(Option::is_some) {
+        // A condition that is false, or a lock in the way, is told before what could not have been changed anyway.
+        let path = asked.path.clone();
+        verbs.ask(move |share| share.amend(&path, &[], &precondition, is_of_windows, now())).await?;
+        return Ok(multistatus(&url, &names, |response| tell_faults(response, &names, &faults)));
+    }
+    let amendments: Vec<_> = plans.into_iter().filter_map(|(_, plan)| plan.ok().flatten()).collect();
+    let path: SharePath = asked.path.clone();
+    verbs.ask(move |share| share.amend(&path, &amendments, &precondition, is_of_windows, now())).await?;
+    if dav_headers::prefers_minimal(&head.headers) {
+        return Ok(reply::done_minimally());
+    }
+    if names.is_empty() {
+        let mut xml = Multistatus::new([]);
+        xml.status(&[&url], of_property::DONE, None, None);
+        return Ok(reply::multistatus().body(xml.finish()));
+    }
+    Ok(multistatus(&url, &names, |response| tell(response, of_property::DONE, None, &names)))
+}
+
+/// What an instruction comes to for a file or a folder; nothing, where it asks for a date that cannot be kept: who copies a file would give all
+/// of it up for that.
+pub(crate) fn plan(
+    instruction: Instruction,
+    is_collection: bool,
+    now: Timestamp,
+) -> (PropertyName, Result<Option<Amendment>, Fault>) {
+    let (name, property) = match instruction {
+        Instruction::Set(property) => (property.name().clone(), Some(property)),
+        Instruction::Remove(name) => (name, None),
+    };
+    let plan = match (Live::of(&name), property) {
+        _ if Notes::are_our_own(&name) => Err(Fault::Protected),
+        (Some(live), _) if live.is_protected() => Err(Fault::Protected),
+        (Some(Live::Executable | Live::WindowsModified | Live::SecondsModified), None) if !is_collection => {
+            Err(Fault::Protected)
+        }
+        (Some(live @ (Live::Executable | Live::WindowsModified | Live::SecondsModified)), Some(property))
+            if !is_collection =>
+        {
+            set_live(live, &property, now)
+        }
+        (_, Some(property)) => Ok(Some(Amendment::Note(property))),
+        (_, None) => Ok(Some(Amendment::Forget(name.clone()))),
+    };
+    (name, plan)
+}
+
+fn set_live(live: Live, property: &DeadProperty, now: Timestamp) -> Result<Option<Amendment>, Fault> {
+    let text = property.text().ok_or(Fault::BadValue)?;
+    let text = text.trim();
+    if live == Live::Executable {
+        return match text {
+            "T" => Ok(Some(Amendment::Executable(true))),
+            "F" => Ok(Some(Amendment::Executable(false))),
+            _ => Err(Fault::BadValue),
+        };
+    }
+    let seconds = http_date::parse(text.as_bytes()).or_else(|| text.parse().ok()).ok_or(Fault::BadValue)?;
+    let can_be_kept = |date: &Timestamp| *date <= now.plus(ASKED_AHEAD_MAX);
+    let date = Timestamp::new(seconds, 0).that_a_disk_keeps().filter(can_be_kept);
+    Ok(date.map(Amendment::Modified))
+}
+
+fn multistatus(url: &str, names: &[PropertyName], write: impl FnOnce(&mut Response<'_>)) -> HttpResponse {
+    let mut xml = Multistatus::new(names);
+    xml.response(url, write);
+    reply::multistatus().body(xml.finish())
+}
+
+/// Each property in the `propstat` of its fault, and every other as one that depended on them (RFC 4918 §9.2.1).
+pub(crate) fn tell_faults(response: &mut Response<'_>, names: &[PropertyName], faults: &[Option<Fault>]) {
+    let with = |fault: Option<Fault>| -> Vec<_> {
+        let mine = names.iter().zip(faults).filter(|(_, other)| **other == fault);
+        mine.map(|(name, _)| name.clone()).collect()
+    };
+    let protected = Condition::CannotModifyProtectedProperty;
+    tell(response, of_property::PROTECTED, Some(&protected), &with(Some(Fault::Protected)));
+    tell(response, of_property::BAD_VALUE, None, &with(Some(Fault::BadValue)));
+    tell(response, of_property::DEPENDENT, None, &with(None));
+}
+
+fn tell(response: &mut Response<'_>, status: StatusCode, condition: Option<&Condition<'_>>, names: &[PropertyName]) {
+    response.propstat_because(status, condition, None, |out| {
+        let mut told = HashSet::new();
+        names.iter().filter(|name| told.insert(*name)).for_each(|name| out.name(name));
+    });
+}

@@ -1,0 +1,501 @@
+//! PUT: judged from the head, streamed into a nameless file, and committed, where it is judged again.
+//!
+//! Everything that touches the disk runs on the blocking pool, a piece at a time, so that an upload that sends nothing holds no thread, and no
+//! turn that another could have. Once the commit has begun it runs to its end. An upload whose condition turns false on the way is told then.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_http::{Payload, RequestHead};
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::LocalBoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::share::outcome::{Forbidden, Outcome, Refusal, Stop};
+use crate::share::{Share, Stored, Upload, UploadWatch};
+
+use crate::http::clock::now;
+use crate::http::context::{Trouble, Verbs, parse, precondition};
+use crate::http::headers::dav_headers::{self, Overwrite};
+use crate::http::headers::digest::{Checker, Expected};
+use crate::http::limits::pace::Pace;
+use crate::http::methods::attempt::Attempt;
+use crate::http::methods::change::allowed;
+use crate::http::reply::{self, Allowed, Wrong};
+use crate::http::request::target::{self, Asked};
+
+/// How much is written at once, in bytes. Larger pieces cost less, and hold more of the memory while an upload is slow.
+const PIECE: usize = 64 * 1024;
+
+/// How much is written at once of an upload that comes fast, in bytes.
+const LARGE_PIECE: usize = 256 * 1024;
+
+/// How much of an upload must have come before its pieces may grow, in bytes: what has come slowly by then is slow.
+const LARGE_FROM: u64 = 4 * 1024 * 1024;
+
+/// How long nothing may come before what was collected is written as it is, and others have their turn; the next piece is small again.
+const COLLECTED_IN: Duration = Duration::from_millis(500);
+
+/// A body up to this length, in bytes, is collected before anything is done about it: one crossing to the blocking pool, and the connection
+/// can be used again whatever the answer is.
+const SMALL: u64 = 256 * 1024;
+
+/// How long an upload waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(5);
+
+/// What the head of a PUT says.
+struct Plan {
+    path: SharePath,
+    precondition: Precondition,
+    announced: Option<u64>,
+    expected: Expected,
+    make_parents: bool,
+    dated: Option<Timestamp>,
+}
+
+/// What was stored, and its checksums if the client sent some.
+type Checked = (Stored, Option<String>);
+
+/// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
+pub(crate) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Trouble> {
+    if target::Verb::of(&head.method) != target::Verb::Put {
+        return Ok(());
+    }
+    let asked = parse(verbs, head).await?;
+    names_a_file(verbs, &asked).await?;
+    let attempt = Attempt::new(verbs, head, &asked.path);
+    attempt.ends(judge_early(verbs, head, &asked).await).await
+}
+
+/// Answers PUT.
+pub(crate) async fn put(
+    verbs: &Verbs,
+    head: &RequestHead,
+    body: &mut Payload,
+    asked: &Asked,
+) -> Result<HttpResponse, Trouble> {
+    names_a_file(verbs, asked).await?;
+    let attempt = Attempt::new(verbs, head, &asked.path);
+    attempt.ends(store(verbs, head, body, asked).await).await
+}
+
+async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let plan = plan(verbs, head, asked)?;
+    let changed = Arc::new(Notify::new());
+    let watch = watch(verbs, &plan, &changed).await?;
+    let replaces = (plan.path.clone(), plan.precondition.clone());
+    let pace = Pace::of_upload(&verbs.settings);
+    let announced = plan.announced;
+    let source = Source { verbs, body, announced, pace, watch, changed, replaces, doubt: None };
+    let (stored, checksums) = match plan.announced {
+        Some(length) if length <= SMALL => put_small(source, plan, length).await?,
+        _ => put_large(source, plan, BytesMut::new(), None).await?,
+    };
+    if let Some(checksums) = checksums {
+        verbs.share.keep_checksums(&stored.tag, &checksums);
+    }
+    Ok(reply::stored(&asked.path, &stored, now()))
+}
+
+/// A path that ends in a slash names no file. To store something there is no attempt to store it at the path without.
+async fn names_a_file(verbs: &Verbs, asked: &Asked) -> Result<(), Trouble> {
+    if !asked.names_a_collection {
+        return Ok(());
+    }
+    match allowed(verbs, asked).await {
+        Allowed::OnCollections => Err(Stop::from(Refusal::IsCollection).into()),
+        Allowed::OnLinkedCollections => Err(Stop::from(Refusal::NotAllowed(Forbidden::Link)).into()),
+        _ => Err(Wrong::NamesACollection.into()),
+    }
+}
+
+fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Trouble> {
+    let headers = &head.headers;
+    if is_partial(headers) {
+        return Err(Wrong::PartialPut.into());
+    }
+    if target::is_coded(headers) {
+        return Err(Wrong::CodedBody.into());
+    }
+    let announced = target::announced_length(headers);
+    if announced.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Wrong::NoLength.into());
+    }
+    // What the client believes to send has to be what it sends: a body in chunks can end early and still look whole.
+    let expected = dav_headers::expected_length(headers)?;
+    if announced.is_some() && expected.is_some() && announced != expected {
+        return Err(Wrong::TwoLengths.into());
+    }
+    let announced = announced.or(expected);
+    if let (Some(length), Some(max)) = (announced, verbs.settings.upload_bytes_max)
+        && length > max
+    {
+        return Err(Wrong::LargeBody.into());
+    }
+    let conditions = precondition(head, asked)?;
+    let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
+    Ok(Plan {
+        path: asked.path.clone(),
+        precondition: if creates { conditions.that_only_creates() } else { conditions },
+        announced,
+        expected: Expected::from_headers(headers).map_err(Wrong::InvalidDigest)?,
+        make_parents: asked.query.make_parents,
+        dated: dav_headers::asked_mtime(headers),
+    })
+}
+
+/// Whether a body is only a part of what is meant: of a range (RFC 9110 §14.5), in the manner of SabreDAV (`X-Update-Range`), or the first of
+/// several (`Upload-Complete: ?0` of the draft for resumable uploads).
+fn is_partial(headers: &HeaderMap) -> bool {
+    let is_whole = |complete: &HeaderValue| complete.as_bytes().trim_ascii() == b"?1";
+    headers.contains_key(header::CONTENT_RANGE)
+        || headers.contains_key("x-update-range")
+        || headers.get_all("upload-complete").any(|complete| !is_whole(complete))
+}
+
+async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
+    let Plan { path, precondition, announced, make_parents, .. } = plan(verbs, head, asked)?;
+    verbs.have_hashed(&path, None, &precondition.of_states_alone()).await?;
+    verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await
+}
+
+/// A missing folder that the request itself will make is no reason to refuse it.
+fn judge(
+    share: &Share,
+    path: &SharePath,
+    precondition: &Precondition,
+    announced: Option<u64>,
+    make_parents: bool,
+) -> Outcome<()> {
+    match make_parents {
+        true => share.may_put_with_parents(path, precondition, announced, now()),
+        false => share.may_put(path, precondition, announced, now()),
+    }
+}
+
+/// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
+async fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, Trouble> {
+    let takes_a_while = plan.announced.is_none_or(|length| length > SMALL);
+    if plan.precondition.is_empty() || !takes_a_while {
+        return Ok(None);
+    }
+    let (changed, path, precondition) = (Arc::clone(changed), plan.path.clone(), plan.precondition.clone());
+    let wake = Box::new(move || changed.notify_one());
+    verbs.ask(move |share| Ok(Some(share.watch_upload(&path, &precondition, wake)))).await
+}
+
+/// Says that an upload in flight can no longer succeed, once the file that it depends on is hashed. What cannot be hashed now is hashed for the
+/// commit.
+async fn look_again(verbs: &Verbs, path: SharePath, precondition: Precondition) -> Result<(), Trouble> {
+    if verbs.have_hashed(&path, None, &precondition).await.is_err() {
+        return Ok(());
+    }
+    verbs.ask(move |share| share.may_go_on(&path, &precondition, now())).await
+}
+
+async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
+    match timeout(TURN_WAIT, Arc::clone(&verbs.uploads).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Wrong::TooManyUploads.into()),
+    }
+}
+
+/// The body of an upload while it comes, and what makes it worthless meanwhile.
+struct Source<'a> {
+    verbs: &'a Verbs,
+    body: &'a mut Payload,
+    /// How long the client says that it is, in bytes.
+    announced: Option<u64>,
+    pace: Pace,
+    watch: Option<UploadWatch>,
+    changed: Arc<Notify>,
+    /// What the upload is to replace.
+    replaces: (SharePath, Precondition),
+    /// The look that says whether the upload can still succeed, while it is in doubt; without it what is hashed for that is not wanted.
+    doubt: Option<LocalBoxFuture<'a, Result<(), Trouble>>>,
+}
+
+impl Source<'_> {
+    /// The next piece of the body; `None` only at its proper end. What is longer than was said is broken as soon as that is seen.
+    async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.changed.notified() => {
+                    if let Some(stop) = self.watch.as_ref().and_then(UploadWatch::told) {
+                        return Err(stop.into());
+                    }
+                    if self.watch.as_ref().is_some_and(UploadWatch::is_in_doubt) {
+                        let (path, precondition) = self.replaces.clone();
+                        self.doubt = Some(Box::pin(look_again(self.verbs, path, precondition)));
+                    }
+                }
+                looked = async { self.doubt.as_mut().expect("it is there").await }, if self.doubt.is_some() => {
+                    self.doubt = None;
+                    looked?;
+                }
+                chunk = self.pace.next(self.body) => {
+                    let chunk = chunk?;
+                    return match self.announced {
+                        Some(length) if self.pace.received() > length => Err(Wrong::BrokenBody.into()),
+                        _ => Ok(chunk),
+                    };
+                }
+            }
+        }
+    }
+
+    /// The next piece, while a turn is held: `None` where nothing comes, and others may wait for the turn.
+    async fn next_soon(&mut self) -> Result<Option<Option<Bytes>>, Trouble> {
+        let patience = if self.others_may_wait() { Duration::ZERO } else { COLLECTED_IN };
+        match timeout(patience, self.next()).await {
+            Ok(next) => next.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether no turn is free.
+    fn others_may_wait(&self) -> bool {
+        self.verbs.uploads.available_permits() == 0
+    }
+}
+
+/// A short body: it is collected, and everything else is one crossing to the blocking pool. One that does not come at once is an upload like
+/// any other.
+async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Checked, Trouble> {
+    let mut next = source.next().await?;
+    let turn = turn(source.verbs).await?;
+    let mut bytes = BytesMut::with_capacity(length as usize);
+    while let Some(chunk) = next {
+        bytes.extend_from_slice(&chunk);
+        next = match source.next_soon().await? {
+            Some(next) => next,
+            None => return put_large(source, plan, bytes, Some(turn)).await,
+        };
+    }
+    if bytes.len() as u64 != length {
+        return Err(Wrong::BrokenBody.into());
+    }
+    let turn = hashed(source.verbs, &plan, turn).await?;
+    let share = Arc::clone(&source.verbs.share);
+    crossed(tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let Plan { path, precondition, announced: _, expected, make_parents, dated } = plan;
+        let mut checker = expected.checker();
+        checker.update(&bytes);
+        let checksums = checker.finish().map_err(Wrong::Digest)?;
+        let mut upload = share.begin_short_upload(&path, &precondition, length, make_parents, now())?;
+        share.write(&mut upload, &bytes, now())?;
+        Ok((share.put(&path, upload, dated, &precondition, now())?, checksums))
+    }))
+    .await
+}
+
+/// A body of any length, of which some may have come: while one piece is being written, the next is collected. A turn is held only while bytes
+/// come, and never while the client is waited for.
+async fn put_large(
+    mut source: Source<'_>,
+    plan: Plan,
+    come: BytesMut,
+    mut held: Option<OwnedSemaphorePermit>,
+) -> Result<Checked, Trouble> {
+    let verbs = source.verbs;
+    let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
+    let make_parents = plan.make_parents;
+    verbs.have_hashed(&path, None, &precondition.of_states_alone()).await?;
+    verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await?;
+    let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
+    if held.is_none() {
+        held = Some(turn(verbs).await?);
+    }
+    let (path, precondition) = (plan.path.clone(), plan.precondition.clone());
+    let begun = verbs.ask(move |share| share.begin_long_upload(&path, &precondition, announced, make_parents, now()));
+    let mut writer = Writer::new(Arc::clone(&verbs.share), begun.await?, plan.expected.clone().checker());
+    let mut piece = Piece::default();
+    while let Some(mut chunk) = next {
+        if held.is_none() {
+            held = Some(again(verbs).await);
+        }
+        while !chunk.is_empty() {
+            piece.collect(&mut chunk);
+            if piece.is_full() {
+                let comes_fast = source.pace.received() >= LARGE_FROM && piece.begun.elapsed() < COLLECTED_IN;
+                let spare = writer.write(piece.take()).await?;
+                piece = if comes_fast { Piece::large(spare) } else { Piece::default() };
+            }
+        }
+        next = match source.next_soon().await? {
+            Some(next) => next,
+            None => {
+                writer.rest(piece.take(), held.take()).await?;
+                source.next().await?
+            }
+        };
+    }
+    let turn = match held {
+        Some(turn) => turn,
+        None => again(verbs).await,
+    };
+    writer.write(piece.take()).await?;
+    let _turn = hashed(verbs, &plan, turn).await?;
+    writer.commit(plan).await
+}
+
+/// Has what is there hashed if the upload names its content. Meanwhile others have the turn.
+async fn hashed(verbs: &Verbs, plan: &Plan, turn: OwnedSemaphorePermit) -> Result<OwnedSemaphorePermit, Trouble> {
+    if verbs.nothing_is_to_be_hashed(&plan.path, None, &plan.precondition) {
+        return Ok(turn);
+    }
+    drop(turn);
+    verbs.have_hashed(&plan.path, None, &plan.precondition).await?;
+    Ok(again(verbs).await)
+}
+
+/// Waits for another turn, however long it takes: what has come is on the disk.
+async fn again(verbs: &Verbs) -> OwnedSemaphorePermit {
+    Arc::clone(&verbs.uploads).acquire_owned().await.expect("it is never closed")
+}
+
+/// What is collected of an upload before it is written.
+struct Piece {
+    bytes: BytesMut,
+    full: usize,
+    begun: Instant,
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), full: PIECE, begun: Instant::now() }
+    }
+}
+
+impl Piece {
+    /// A piece of an upload that comes fast, in the buffer of an earlier one if there is one.
+    fn large(buffer: BytesMut) -> Self {
+        Self { bytes: buffer, full: LARGE_PIECE, begun: Instant::now() }
+    }
+
+    /// Takes in what has room of these bytes.
+    fn collect(&mut self, chunk: &mut Bytes) {
+        let fits = chunk.len().min(self.full - self.bytes.len());
+        if self.bytes.capacity() < self.full {
+            self.bytes.reserve(self.full - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(&chunk.split_to(fits));
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() == self.full
+    }
+
+    /// What was collected; what is collected next is small.
+    fn take(&mut self) -> BytesMut {
+        std::mem::take(self).bytes
+    }
+}
+
+/// Writes pieces one after the other on the blocking pool.
+struct Writer {
+    share: Arc<Share>,
+    idle: Option<Box<Writing>>,
+    writing: Option<JoinHandle<Result<Box<Writing>, Trouble>>>,
+}
+
+/// An upload, the digests that it has come to so far, and the buffer that was written last.
+struct Writing {
+    upload: Upload,
+    checker: Checker,
+    spare: BytesMut,
+}
+
+impl Writer {
+    fn new(share: Arc<Share>, upload: Upload, checker: Checker) -> Self {
+        Self { share, idle: Some(Box::new(Writing { upload, checker, spare: BytesMut::new() })), writing: None }
+    }
+
+    /// Begins to write a piece as soon as the one before it is written, and gives back the buffer of that one if it was large.
+    async fn write(&mut self, mut piece: BytesMut) -> Result<BytesMut, Trouble> {
+        let mut writing = self.upload().await?;
+        let share = Arc::clone(&self.share);
+        let spare = std::mem::take(&mut writing.spare);
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            writing.checker.update(&piece);
+            share.write(&mut writing.upload, &piece, now())?;
+            if piece.len() == LARGE_PIECE {
+                piece.clear();
+                writing.spare = piece;
+            }
+            Ok(writing)
+        }));
+        Ok(spare)
+    }
+
+    /// Writes what there is, and keeps nothing meanwhile: no buffer, and the turn no longer than the disk takes.
+    async fn rest(&mut self, piece: BytesMut, turn: Option<OwnedSemaphorePermit>) -> Result<(), Trouble> {
+        let mut writing = self.upload().await?;
+        let share = Arc::clone(&self.share);
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            writing.spare = BytesMut::new();
+            writing.checker.update(&piece);
+            share.write(&mut writing.upload, &piece, now())?;
+            Ok(writing)
+        }));
+        Ok(())
+    }
+
+    /// Waits for the last piece, compares the digests and the length, and commits.
+    async fn commit(mut self, plan: Plan) -> Result<Checked, Trouble> {
+        let upload = self.upload().await?;
+        let share = Arc::clone(&self.share);
+        crossed(tokio::task::spawn_blocking(move || {
+            let Writing { upload, checker, spare: _ } = *upload;
+            if plan.announced.is_some_and(|length| length != upload.written()) {
+                return Err(Wrong::BrokenBody.into());
+            }
+            let checksums = checker.finish().map_err(Wrong::Digest)?;
+            Ok((share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?, checksums))
+        }))
+        .await
+    }
+
+    async fn upload(&mut self) -> Result<Box<Writing>, Trouble> {
+        match self.idle.take() {
+            Some(upload) => Ok(upload),
+            None => crossed(self.writing.take().expect("what is not idle is being written")).await,
+        }
+    }
+}
+
+/// What becomes of nothing is let go on the blocking pool: the file may be large, and folders may have been made for it.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let (idle, writing) = (self.idle.take(), self.writing.take());
+        let Ok(runtime) = Handle::try_current() else { return };
+        if let Some(idle) = idle {
+            runtime.spawn_blocking(move || drop(idle));
+        }
+        if let Some(writing) = writing {
+            runtime.spawn(async move {
+                if let Ok(written) = writing.await {
+                    tokio::task::spawn_blocking(move || drop(written));
+                }
+            });
+        }
+    }
+}
+
+async fn crossed<T>(task: JoinHandle<Result<T, Trouble>>) -> Result<T, Trouble> {
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}

@@ -1,0 +1,6 @@
+//! What can be shown of a path besides its bytes: folders as pages or JSON, live properties, versions, media types.
+
+pub(crate) mod listing;
+pub(crate) mod live;
+pub mod media;
+pub(crate) mod versions;

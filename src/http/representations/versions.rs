@@ -1,0 +1,224 @@
+//! The history on the wire: `GET path?versions`, `GET path?version=ID`, `COPY path?version=ID`, `POST path?restore=ID`, and
+//! `GET folder?deleted`. Listings are streamed, and come in pages: what one takes does not depend on how much there is.
+
+use std::sync::Arc;
+
+use actix_http::RequestHead;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+
+use crate::model::path::SharePath;
+use crate::model::stamp::Timestamp;
+use crate::model::version::VersionId;
+use crate::share::outcome::{Refusal, Stop};
+use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked, Wanted};
+
+use crate::http::clock::now;
+use crate::http::context::{Trouble, Verbs, precondition};
+use crate::http::headers::dav_headers::{self, Overwrite};
+use crate::http::methods::attempt::Attempt;
+use crate::http::methods::copy_move;
+use crate::http::methods::get::{self, CACHE, Remember};
+use crate::http::reply::{self, Wrong};
+use crate::http::representations::listing::{self, Listing, Output};
+use crate::http::representations::media;
+use crate::http::request::query::Named;
+use crate::http::request::target::Asked;
+
+/// How many versions or names one page tells where the client does not say, and at most.
+const PAGE_DEFAULT: usize = 1000;
+const PAGE_MAX: usize = 10_000;
+
+/// One object a line.
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+
+/// Lists the versions of a path, the newest first, a page at a time: as JSON, whose `next` is where the following page is.
+pub(crate) async fn list(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let (share, path, before) = (Arc::clone(&verbs.share), asked.path.clone(), asked.query.before.clone());
+    let limit = limit(asked);
+    let listing = Listing::begin(move |output| {
+        let page = share.versions(&path, Wanted { before, count: limit }, &mut || output.go_on())?;
+        let next = page.items.last().filter(|_| page.goes_on).map(|last| next_versions(&path, limit, &last.id));
+        write_versions(output, &path, &page.items, next);
+        Ok(())
+    });
+    Ok(answer(listing::JSON).body(listing.await?))
+}
+
+/// Lists what was in a folder and is no more, one object a line; a last line with `next` alone says where the following page is.
+pub(crate) async fn deleted(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let (share, path, deep) = (Arc::clone(&verbs.share), asked.path.clone(), asked.query.deep);
+    let wish = DeletedWish { deep, after: asked.query.after.clone(), count: limit(asked) };
+    let listing = Listing::begin(move |output| {
+        let walked = share.deleted(&path, &wish, &mut |version| match version {
+            Some(version) => output.append(line(&Deleted::new(&version))),
+            None => output.go_on(),
+        })?;
+        if let Walked::UpTo(last) = walked {
+            let _ = output.append(line(&Next { next: next_deleted(&path, &wish, &last) }));
+        }
+        Ok(())
+    });
+    Ok(answer(NDJSON).body(listing.await?))
+}
+
+/// Sends one version of a file.
+pub(crate) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let id = id(&asked.query.version)?;
+    let path = asked.path.clone();
+    match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
+        Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
+        Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
+        Target::File(content, identity) => get::send(verbs, request, asked, *content, *identity, Remember::No).await,
+    }
+}
+
+/// Copies one version of a file to another name, or back to its own.
+pub(crate) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let id = id(&asked.query.version)?;
+    let precondition = precondition(head, asked)?;
+    let wanted = copy_move::wanted(head, asked)?;
+    let to = wanted.to.clone();
+    let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
+    verbs.have_hashed(&to, None, &precondition.for_the_target(wanted.may_replace)).await?;
+    let copied = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
+        share.copy_version(&wanted, &id, &precondition, limit, now())
+    });
+    match attempt.ends(copied.await).await? {
+        Some(copied) => Ok(reply::relocated(&to, false, &copied)),
+        None => Err(Wrong::VersionIsCollection.into()),
+    }
+}
+
+/// Brings a version back.
+pub(crate) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let id = id(&asked.query.restore)?;
+    let conditions = precondition(head, asked)?;
+    let creates = dav_headers::overwrite(&head.headers)? == Overwrite::Forbid;
+    let precondition = if creates { conditions.that_only_creates() } else { conditions };
+    let path = asked.path.clone();
+    if path.is_root() {
+        return Err(Stop::from(Refusal::NotFound).into());
+    }
+    verbs.have_hashed(&path, None, &precondition).await?;
+    let make_parents = asked.query.make_parents;
+    let restored = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
+        share.restore(&path, &id, make_parents, &precondition, limit, now())
+    });
+    match restored.await? {
+        Some(stored) => Ok(reply::stored(&asked.path, &stored, now())),
+        None => Ok(reply::made(&asked.path)),
+    }
+}
+
+fn id(named: &Option<Named>) -> Result<VersionId, Trouble> {
+    named.as_ref().and_then(|named| named.0.clone()).ok_or_else(|| Wrong::VersionId.into())
+}
+
+fn answer(media_type: HeaderValue) -> HttpResponseBuilder {
+    let mut answer = reply::found();
+    answer.insert_header((header::CONTENT_TYPE, media_type)).insert_header((header::CACHE_CONTROL, CACHE));
+    answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, media::NOSNIFF));
+    answer
+}
+
+fn limit(asked: &Asked) -> usize {
+    asked.query.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX)
+}
+
+fn write_versions(output: &mut Output, path: &SharePath, versions: &[KeptVersion], next: Option<String>) {
+    let text = |text: &str| serde_json::to_string(text).expect("text is JSON");
+    let mut go_on = output.append(format!("{{\"path\":{},\"versions\":[", text(&path.to_text())).into_bytes());
+    let mut separator = "\n";
+    for version in versions {
+        if go_on.is_break() {
+            return;
+        }
+        let described = serde_json::to_string(&Described::new(path, version)).expect("texts and numbers are JSON");
+        go_on = output.append(format!("{separator}{described}").into_bytes());
+        separator = ",\n";
+    }
+    let next = next.map_or_else(|| "null".to_owned(), |next| text(&next));
+    let _ = output.append(format!("\n],\"next\":{next}}}\n").into_bytes());
+}
+
+fn next_versions(path: &SharePath, limit: usize, last: &VersionId) -> String {
+    format!("{}?versions&limit={limit}&before={}", path.to_url(), last.as_str())
+}
+
+fn next_deleted(path: &SharePath, wish: &DeletedWish, last: &SharePath) -> String {
+    let deep = if wish.deep { "&deep" } else { "" };
+    let (folder, count) = (path.to_collection_url(), wish.count);
+    format!("{folder}?deleted{deep}&limit={count}&after={}", &last.to_url()[1..])
+}
+
+fn line(object: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(object).expect("texts and numbers are JSON");
+    line.push(b'\n');
+    line
+}
+
+/// Where a listing goes on.
+#[derive(Serialize)]
+struct Next {
+    next: String,
+}
+
+/// What was and is no more: its newest version, and how it comes back.
+#[derive(Serialize)]
+struct Deleted {
+    #[serde(flatten)]
+    newest: Described,
+    restore: String,
+}
+
+impl Deleted {
+    fn new(kept: &KeptAt) -> Self {
+        let restore = format!("{}?restore={}", kept.path.to_url(), kept.version.id.as_str());
+        Self { newest: Described::with_path(kept), restore }
+    }
+}
+
+/// A version, as JSON tells it, here and on the command line. Every version has every field.
+#[derive(Serialize)]
+pub(crate) struct Described {
+    /// The path it was at; left out where all are of one path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    id: String,
+    kind: &'static str,
+    /// In bytes; a folder has none.
+    size: Option<u64>,
+    modified: String,
+    kept: String,
+    href: String,
+}
+
+impl Described {
+    /// One of the versions of a path.
+    fn new(path: &SharePath, version: &KeptVersion) -> Self {
+        let id = version.id.as_str();
+        let is_file = version.kind != Kind::Dir;
+        Self {
+            path: None,
+            id: id.to_owned(),
+            kind: if is_file { "file" } else { "folder" },
+            size: is_file.then_some(version.size),
+            modified: time(version.modified),
+            kept: time(version.id.time()),
+            href: format!("{}?version={id}", path.to_url()),
+        }
+    }
+
+    /// One among versions of many paths.
+    pub(crate) fn with_path(kept: &KeptAt) -> Self {
+        Self { path: Some(kept.path.to_text()), ..Self::new(&kept.path, &kept.version) }
+    }
+}
+
+/// In RFC 3339, to the microsecond.
+fn time(time: Timestamp) -> String {
+    let time = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}

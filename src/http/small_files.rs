@@ -1,0 +1,203 @@
+//! Small files that are asked for again and again: their bytes and headers in memory, confirmed by one look at the disk for every answer.
+//!
+//! The cache answers only what is plain: a GET or HEAD of a file with no range and at most an If-None-Match of one tag. Everything else goes
+//! to the verbs. There are two ways to it, at the edge of the connection and through actix-web, and both give the same answer.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use actix_http::{RequestHead, Response};
+use actix_web::body::BoxBody;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use quick_cache::{OptionsBuilder, Weighter};
+
+use crate::http::wire::body::LengthOnly;
+use crate::model::stamp::Stamp;
+use crate::share::{Share, Spot};
+
+use crate::http::reply;
+use crate::http::wire::fast_path::Plain;
+
+/// The largest file that is kept, in bytes.
+pub(crate) const FILE_BYTES_MAX: u64 = 128 * 1024;
+
+/// What an entry takes besides its bytes, roughly.
+const OVERHEAD_BYTES: u64 = 1500;
+
+/// Headers that make a request more than plain.
+const NOT_PLAIN: [HeaderName; 7] = [
+    HeaderName::from_static("if"),
+    header::RANGE,
+    header::IF_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::EXPECT,
+    HeaderName::from_static("want-repr-digest"),
+];
+
+/// The cache of small files, by the target of the request as it was sent.
+#[derive(Debug)]
+pub(crate) struct HotCache {
+    files: Cache<Box<str>, Arc<HotFile>, ByBytes>,
+}
+
+/// The file that a worker has looked at last, and in which of its rounds.
+#[derive(Debug, Default)]
+pub(crate) struct LastLook(RefCell<Option<(u64, Arc<HotFile>)>>);
+
+/// A small file.
+#[derive(Debug)]
+pub(crate) struct HotFile {
+    /// The path that it was asked for by.
+    target: Box<str>,
+    /// Where it is.
+    pub(crate) spot: Spot,
+    /// The state in which its bytes were read.
+    stamp: Stamp,
+    /// Its bytes.
+    pub(crate) bytes: Bytes,
+    /// What a 200 says, and a 304.
+    found: Heading,
+    unmodified: Heading,
+    tag: HeaderValue,
+}
+
+/// The head of an answer, as actix-web wants it and as it is on the wire, up to `Date`.
+#[derive(Debug)]
+struct Heading {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    wire: Box<[u8]>,
+}
+
+/// What is to be said of a small file.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The file.
+    pub(crate) file: Arc<HotFile>,
+    /// Whether the client has not got it yet.
+    pub(crate) modified: bool,
+}
+
+impl HotFile {
+    /// A file in this state, with the headers of its 200 and of its 304. What is said with every answer has to be told only for the edge.
+    pub(crate) fn new(
+        target: &str,
+        (spot, stamp): (Spot, Stamp),
+        bytes: Bytes,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        unmodified_headers: Vec<(HeaderName, HeaderValue)>,
+        always: &[(HeaderName, HeaderValue)],
+        tag: HeaderValue,
+    ) -> Self {
+        let heading = |length, headers: Vec<(HeaderName, HeaderValue)>| Heading {
+            wire: reply::hot_on_the_wire(length, headers.iter().chain(always)),
+            headers,
+        };
+        let found = heading(Some(bytes.len()), headers);
+        let unmodified = heading(None, unmodified_headers);
+        Self { target: target.into(), spot, stamp, bytes, found, unmodified, tag }
+    }
+
+    fn heading(&self, modified: bool) -> &Heading {
+        if modified { &self.found } else { &self.unmodified }
+    }
+}
+
+impl Found {
+    fn new(file: Arc<HotFile>, if_none_match: Option<&[u8]>) -> Self {
+        let modified = if_none_match.is_none_or(|tag| tag != file.tag.as_bytes());
+        Self { file, modified }
+    }
+
+    /// The head of the answer as it is on the wire, up to `Date`.
+    pub(crate) fn on_the_wire(&self) -> &[u8] {
+        &self.file.heading(self.modified).wire
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<Box<str>, Arc<HotFile>> for ByBytes {
+    fn weight(&self, target: &Box<str>, file: &Arc<HotFile>) -> u64 {
+        OVERHEAD_BYTES + target.len() as u64 + file.bytes.len() as u64
+    }
+}
+
+impl HotCache {
+    /// A cache of at most so many bytes.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity((bytes_max / 4096).max(16) as usize)
+            .weight_capacity(bytes_max)
+            .build()
+            .expect("all that is needed is set");
+        let files = Cache::with_options(options, ByBytes, Default::default(), Default::default());
+        Self { files }
+    }
+
+    /// Keeps a file.
+    pub(crate) fn keep(&self, file: HotFile) {
+        self.files.insert(file.target.clone(), Arc::new(file));
+    }
+
+    /// Finds what to say to a plain request. A look at the file in the same round, for another request, is as good as one of its own.
+    pub(crate) fn find(&self, share: &Share, plain: &Plain<'_>, last: &LastLook) -> Option<Found> {
+        if plain.if_none_match.is_some_and(|line| !is_one_tag(line)) {
+            return None;
+        }
+        if let Some((round, file)) = &*last.0.borrow()
+            && plain.round == Some(*round)
+            && *file.target == *plain.path
+        {
+            return Some(Found::new(Arc::clone(file), plain.if_none_match));
+        }
+        let file = self.look(share, plain.path)?;
+        if let Some(round) = plain.round {
+            last.0.replace(Some((round, Arc::clone(&file))));
+        }
+        Some(Found::new(file, plain.if_none_match))
+    }
+
+    /// A file that is kept, if it is still what it was.
+    fn look(&self, share: &Share, path: &str) -> Option<Arc<HotFile>> {
+        let file = self.files.get(path)?;
+        if !share.is_still(&file.spot, &file.stamp) {
+            self.files.remove(path);
+            return None;
+        }
+        Some(file)
+    }
+
+    /// Answers from memory, if the request is plain and the file is still what it was.
+    pub(crate) fn answer(&self, share: &Share, head: &RequestHead) -> Option<Response<BoxBody>> {
+        let is_plain_target = head.uri.query().is_none() && head.uri.authority().is_none();
+        if !is_plain_target || NOT_PLAIN.iter().any(|name| head.headers.contains_key(name)) {
+            return None;
+        }
+        let mut if_none_match = head.headers.get_all(header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
+        let (if_none_match, None) = (if_none_match.next(), if_none_match.next()) else { return None };
+        if if_none_match.is_some_and(|line| !is_one_tag(line)) {
+            return None;
+        }
+        let Found { file, modified } = Found::new(self.look(share, head.uri.path())?, if_none_match);
+        let body = match (modified, head.method == Method::HEAD) {
+            (false, _) => BoxBody::new(()),
+            (true, true) => BoxBody::new(LengthOnly(file.bytes.len() as u64)),
+            (true, false) => BoxBody::new(file.bytes.clone()),
+        };
+        let mut answer = reply::hot(modified, body);
+        for (name, value) in &file.heading(modified).headers {
+            answer.headers_mut().insert(name.clone(), value.clone());
+        }
+        Some(answer)
+    }
+}
+
+/// Only a strong tag, alone, is plain; lists, weak tags and `*` are for the verbs.
+fn is_one_tag(line: &[u8]) -> bool {
+    matches!(line, [b'"', inner @ .., b'"'] if !inner.contains(&b'"'))
+}

@@ -1,0 +1,1014 @@
+//! The connection: a TCP or Unix socket under actix, which can also send a piece of a file by `sendfile`.
+//! A response body puts a `Job` in place, and the connection carries it out in `poll_flush`, which the dispatcher calls only when
+//! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it. Where a plain request
+//! can be answered at the edge (`http::edge`), actix is not told of it.
+//! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
+
+use crate::http::wire::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
+use crate::http::wire::crowd::Place;
+use crate::http::wire::fast_path::Edge;
+use crate::http::wire::request_gate::{Admitted, Turn};
+use crate::http::wire::transport::Rejection;
+use actix_rt::net::{TcpStream, UnixStream};
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::net::{SendAncillaryBuffer, SendFlags};
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How much is handed to one `sendfile`, and looked for in the page cache, or fetched, before that, in bytes; after it the other
+/// connections of the worker have their turn.
+const WINDOW: u64 = 128 * 1024;
+
+/// How much may be on its way to a client on this machine, in bytes; the kernel doubles it. Left to itself it lets that grow to
+/// megabytes, which a network may need; here it only outgrows the processor's caches (a download of 1 GiB then takes 1.2 times as long,
+/// measured).
+const LOCAL_BUFFER: usize = 208 * 1024;
+
+/// How much is taken from the socket before the dispatcher has to make something of it, in bytes. Its buffer grows with what it is given
+/// at once, and keeps that size for as long as the connection lives.
+const TAKE_MAX: usize = 32 * 1024;
+
+/// The end of every file is read into memory and checked before it is sent, so that it can be withheld, in bytes.
+const TAIL: u64 = 8 * 1024;
+
+/// How much is copied at once where the kernel cannot send the file itself, in bytes.
+const PIECE: u64 = 64 * 1024;
+
+/// How much of the requests that a client sends ahead is taken in before they have their turn, in bytes.
+const HELD_BYTES_MAX: usize = 16 * 1024;
+
+/// How much is read away of what came ahead when a connection closes, in bytes.
+const THROWN_AWAY_BYTES_MAX: u64 = 256 * 1024;
+
+/// How long a request whose client has closed its side may neither say anything nor have anything to say.
+const GONE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What a connection bears of a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How large a head may be from its request line to its empty line, in bytes.
+    pub head_bytes_max: usize,
+    /// How long the rest of a head that has begun may take.
+    pub header_time: Duration,
+    /// How long nothing may be asked between two requests.
+    pub keep_alive: Duration,
+    /// How long a reader may take nothing.
+    pub write_stall: Duration,
+    /// How fast it has to take what there is over that time, in bytes a second.
+    pub read_rate_min: u64,
+    /// How long a connection that is to close waits for the client to take the answer.
+    pub linger_time: Duration,
+}
+
+/// A client's connection.
+pub struct Connection {
+    socket: Socket,
+    peer: Option<SocketAddr>,
+    edge: Rc<dyn Edge>,
+    unsent: Unsent,
+    /// Whether the socket was empty when it was last read: what comes next is told by the worker's look at its sockets.
+    drained: bool,
+    /// Whether actix may have bytes in its buffer that have not left.
+    holds_bytes: bool,
+    jobs: Jobs,
+    idle: Lull,
+    stall: Stall,
+    gone: Lull,
+    turn: Turn,
+    /// What has come and was not handed on.
+    held: BytesMut,
+    /// How much of that belongs to the present request.
+    admitted: usize,
+    /// Whether the client has closed its side.
+    ended: bool,
+    /// Whether the next head waits until the answer before it has left actix's buffer.
+    waits_to_read: bool,
+    /// Whether actix has been woken to learn that nothing more comes.
+    end_announced: bool,
+    taken: usize,
+    dawdle: Dawdle,
+    /// Whether what came is no request, and its refusal the last answer.
+    refused: bool,
+    /// Whether it ends before everything was said, if it ends now.
+    is_cut_off: bool,
+    farewell: Farewell,
+    _place: Option<Place>,
+}
+
+impl Connection {
+    /// Takes over a TCP connection, switches Nagle's delay off, and bounds what is on its way to a client on this machine.
+    pub(crate) fn tcp(socket: TcpStream, limits: Limits, edge: Rc<dyn Edge>) -> Self {
+        // Without this an answer of several writes waits 40 ms for the client's acknowledgement. If it fails the client is gone.
+        let _ = socket.set_nodelay(true);
+        // A client that is gone already still came by TCP: only a Unix socket has no address.
+        let peer = socket.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        if peer.ip().to_canonical().is_loopback() {
+            let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, LOCAL_BUFFER);
+        }
+        Self::new(Socket::Tcp(socket), Some(peer), limits, edge)
+    }
+
+    /// Takes over a connection on a Unix socket.
+    pub(crate) fn unix(socket: UnixStream, limits: Limits, edge: Rc<dyn Edge>) -> Self {
+        Self::new(Socket::Unix(socket), None, limits, edge)
+    }
+
+    fn new(socket: Socket, peer: Option<SocketAddr>, limits: Limits, edge: Rc<dyn Edge>) -> Self {
+        Self {
+            socket,
+            peer,
+            edge,
+            unsent: Unsent::default(),
+            drained: false,
+            holds_bytes: false,
+            idle: Lull::new(limits.keep_alive),
+            jobs: Jobs::default(),
+            stall: Stall::new(limits.write_stall, limits.read_rate_min),
+            gone: Lull::new(GONE_TIME_MAX),
+            turn: Turn::new(limits.head_bytes_max),
+            held: BytesMut::new(),
+            admitted: 0,
+            ended: false,
+            waits_to_read: false,
+            end_announced: false,
+            taken: 0,
+            dawdle: Dawdle { heads: 0, limit: limits.header_time, timer: None },
+            refused: false,
+            is_cut_off: true,
+            farewell: Farewell::new(limits.linger_time),
+            _place: None,
+        }
+    }
+
+    /// Keeps the place of its client until it is closed.
+    pub(crate) fn takes(&mut self, place: Place) {
+        self._place = Some(place);
+    }
+
+    /// The place where response bodies put their jobs; one for each connection.
+    pub fn jobs(&self) -> Jobs {
+        self.jobs.clone()
+    }
+
+    /// Whose turn it is on this connection.
+    pub fn turn(&self) -> Turn {
+        self.turn.clone()
+    }
+
+    /// The client's address; a Unix socket has none.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Sends until the job is done, the socket is full, the file is not in memory, or others have waited long enough.
+    fn carry_out(&mut self, job: &mut Job, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut sent_max = WINDOW;
+        loop {
+            match &mut job.step {
+                Step::Done => return Poll::Ready(Ok(())),
+                Step::Choose => job.choose().inspect_err(broken_off)?,
+                Step::Fetch(reading) => {
+                    let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten();
+                    fetched.and_then(|fetched| job.fetched(fetched)).inspect_err(broken_off)?;
+                }
+                Step::Send { .. } | Step::Copy { .. } if sent_max == 0 => {
+                    // The deferred waker lets the worker look at its other sockets first; waking ourselves would not (a 40 times
+                    // longer wait for everybody else, measured).
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
+                }
+                Step::Send { until } => {
+                    let wanted = (*until - job.position).min(sent_max);
+                    let (file, mut offset) = (job.source.fd(), job.position);
+                    let result = self
+                        .socket
+                        .try_write(|socket| rustix::fs::sendfile(socket, file, Some(&mut offset), wanted as usize));
+                    match result {
+                        Ok(0) => return Poll::Ready(Err(cut_short())),
+                        Ok(sent) => {
+                            job.sent(sent as u64);
+                            sent_max = sent_max.saturating_sub(sent as u64);
+                            self.has_sent(sent);
+                        }
+                        // A file system whose files the kernel cannot send by itself.
+                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => job.copy_instead(),
+                        Err(error) => ready!(self.wait_or_fail(error, cx))?,
+                    }
+                }
+                Step::Copy { piece } => {
+                    match self.socket.try_write(|socket| rustix::net::send(socket, piece, SendFlags::NOSIGNAL)) {
+                        Ok(sent) => {
+                            piece.advance(sent);
+                            job.sent(sent as u64);
+                            sent_max = sent_max.saturating_sub(sent as u64);
+                            self.has_sent(sent);
+                        }
+                        Err(error) => ready!(self.wait_or_fail(error, cx))?,
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a write that failed: waits for room in the socket if that was all, and says when it may be tried again.
+    fn wait_or_fail(&mut self, error: io::Error, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Poll::Ready(Ok(())),
+            io::ErrorKind::WouldBlock => self.room(cx),
+            _ => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Waits for room in the socket, but not longer than a reader may stall.
+    fn room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.socket.poll_write_ready(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.stalled(cx),
+        }
+    }
+
+    fn has_sent(&mut self, bytes: usize) {
+        self.stall.progress(bytes);
+        self.gone.progress();
+    }
+
+    fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.stall.poll(cx));
+        self.socket.reset_when_closed();
+        tracing::debug!(peer = ?self.peer(), "dropped a client that takes nothing of what it asked for");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Connection {
+    /// While the turn is ours: takes in a little of what comes, to learn whether the connection still stands.
+    fn hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.ended && self.held.len() < HELD_BYTES_MAX {
+            match self.socket.poll_read_ready(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => break,
+            }
+            let mut bytes = [0; 4096];
+            match self.socket.try_read(&mut bytes) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.held.extend_from_slice(&bytes[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        // The socket wakes us for what is in the socket; for what is held, and for the end, the change of turn has to. The end is not
+        // told before the answer has left: actix would take a body that waits for its handler for one that was cut off.
+        if self.ended || !self.held.is_empty() {
+            self.turn.wait(cx);
+        }
+        // Who has gone for good looks like who has only closed his side and waits for the answer; so it is not waited for ever.
+        if self.ended && !self.stall.has_begun() {
+            ready!(self.gone.poll(cx));
+            tracing::debug!(peer = ?self.peer, "gave up a request whose client is gone");
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
+    /// Finds out what is to be done with what is held, if anything of it has not been looked at.
+    fn admit_held(&mut self) {
+        match self.turn.admit(&mut self.held) {
+            Admitted::Bytes(bytes) => self.admitted = bytes,
+            Admitted::Begun => {}
+            Admitted::Refused(rejection) => self.refuse(rejection),
+        }
+    }
+
+    /// Hands on what belongs to the present request, as much as there is room for.
+    fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
+        let bytes = self.admitted.min(into.remaining());
+        into.put_slice(&self.held.split_to(bytes));
+        self.admitted -= bytes;
+        self.idle.progress();
+        if self.held.is_empty() {
+            self.held = BytesMut::new();
+        }
+        if self.admitted == 0 && self.turn.is_given() {
+            self.dawdle.head_complete();
+        }
+    }
+
+    /// Answers a request that has just come, if it can be done without actix.
+    ///
+    /// actix must have nothing on its way: its bytes come first. And it must not be about to close the connection.
+    fn answer_at_the_edge(&mut self, request: &[u8], was_drained: bool) -> io::Result<bool> {
+        let Self { edge, socket, unsent, peer, .. } = self;
+        let mut sent = Ok(());
+        let mut say = |head: &[u8], body: &Bytes| sent = unsent.send(socket, head, body);
+        let answered = edge.answer(request, *peer, was_drained, &mut say);
+        sent?;
+        if answered {
+            self.dawdle.head_complete();
+        }
+        Ok(answered)
+    }
+
+    /// Sends what is left of an answer from the edge.
+    fn send_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            match self.unsent.send_more(&self.socket) {
+                Ok(sent) => self.has_sent(sent),
+                Err(error) => ready!(self.wait_or_fail(error, cx))?,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the client, for the rest of a head or for a request, and gives it up when its time is over.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_idle() {
+            ready!(self.idle.poll(cx));
+            self.ended = true;
+            return Poll::Ready(());
+        }
+        ready!(self.dawdle.poll(&self.turn, cx));
+        if self.turn.head_begun() {
+            self.refuse(Rejection::SlowHead);
+        } else {
+            // A client that opened the connection ahead of time would take a refusal for the answer to a request that is on its way.
+            self.ended = true;
+        }
+        Poll::Ready(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.dawdle.heads > 0 && self.turn.head_awaited()
+    }
+
+    /// Once an answer has left, nothing asks for the next request that could set the timer.
+    fn begin_idling(&mut self, cx: &mut Context<'_>) {
+        if self.is_idle() && self.idle.since.is_none() && self.idle.poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("socket", &self.socket).field("turn", &self.turn).finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.send_rest(cx))?;
+        loop {
+            if this.admitted > 0 {
+                this.hand_on(into);
+                return Poll::Ready(Ok(()));
+            }
+            // What comes behind the last request is not for actix, which would take it for another.
+            if this.turn.to_throw_away().is_some() {
+                if this.refused {
+                    ready!(this.send_rest(cx))?;
+                    ready!(this.take_leave(cx))?;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if this.turn.is_ours() {
+                return this.hold(cx);
+            }
+            if this.holds_bytes && this.turn.is_at_a_head() {
+                this.waits_to_read = true;
+                return Poll::Pending;
+            }
+            if this.held.len() > this.turn.looked_at() {
+                this.admit_held();
+                continue;
+            }
+            if this.ended {
+                if !this.turn.is_at_a_head() {
+                    // The body has no end, and the connection no other request.
+                    this.turn.is_over_after(0);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if this.taken >= TAKE_MAX {
+                this.taken = 0;
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+            let before = into.filled().len();
+            let read = match &mut this.socket {
+                Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
+                Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
+            };
+            if read.is_pending() {
+                this.taken = 0;
+                this.drained = true;
+                ready!(this.wait(cx));
+                continue;
+            }
+            ready!(read)?;
+            if into.filled().len() == before {
+                this.ended = true;
+                continue;
+            }
+            this.taken += into.filled().len() - before;
+            let was_drained = std::mem::take(&mut this.drained);
+            let edge = !this.holds_bytes && this.turn.may_be_skipped() && this.held.is_empty();
+            if edge && this.answer_at_the_edge(&into.filled()[before..], was_drained)? {
+                this.idle.progress();
+                into.set_filled(before);
+                ready!(this.send_rest(cx))?;
+                continue;
+            }
+            if this.take_in(into, before) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Leaves there what belongs to the present request of the bytes that have just been read, and holds the rest. Tells whether anything
+    /// was left.
+    fn take_in(&mut self, into: &mut ReadBuf<'_>, before: usize) -> bool {
+        let mut left = 0;
+        let bytes = &mut into.filled_mut()[before..];
+        let admitted = if self.held.is_empty() { self.turn.admit(bytes) } else { Admitted::Begun };
+        if let Admitted::Bytes(admitted) = admitted {
+            left = admitted;
+        }
+        self.held.extend_from_slice(&bytes[left..]);
+        if let Admitted::Refused(rejection) = admitted {
+            self.refuse(rejection);
+        }
+        into.set_filled(before + left);
+        if self.turn.is_given() && left > 0 {
+            self.dawdle.head_complete();
+        }
+        if !self.turn.head_awaited() {
+            self.idle.progress();
+        }
+        left > 0
+    }
+
+    /// Refuses what has come in place of a request: that is said, and nothing follows. Every answer before it has left.
+    fn refuse(&mut self, rejection: Rejection) {
+        self.unsent.head = self.edge.refuse(&self.turn.line(&self.held), rejection, self.peer);
+        self.turn.is_over_after(THROWN_AWAY_BYTES_MAX);
+        self.refused = true;
+    }
+
+    /// Closes our side, and reads away what the client may still be sending: a connection that is closed with something unread is reset, and
+    /// that may take the answer with it.
+    fn take_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.farewell.has_begun() {
+            self.farewell.begin(self.turn.to_throw_away());
+            match &mut self.socket {
+                Socket::Tcp(socket) => ready!(Pin::new(socket).poll_shutdown(cx))?,
+                Socket::Unix(socket) => ready!(Pin::new(socket).poll_shutdown(cx))?,
+            }
+        }
+        let mut bytes = [0; 4096];
+        while !self.ended && !self.farewell.is_over(cx) {
+            if self.socket.poll_read_ready(cx)?.is_pending() {
+                return if self.farewell.waits { Poll::Pending } else { Poll::Ready(Ok(())) };
+            }
+            match self.socket.try_read(&mut bytes) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.farewell.has_thrown_away(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.ended = true,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.send_rest(cx))?;
+        // Every answer before this head had left when it was handed on; so these bytes are what the parser says by itself to what it cannot
+        // read. It is said as everything else is.
+        if this.turn.is_given() {
+            this.refuse(Rejection::Malformed);
+        }
+        if this.refused {
+            // Once these bytes are taken actix drops the connection.
+            ready!(this.send_rest(cx))?;
+            ready!(this.take_leave(cx))?;
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        this.holds_bytes = true;
+        // The header of a file that is about to follow waits for its first bytes, so that both leave in one segment.
+        let more = if this.jobs.waiting() { SendFlags::MORE } else { SendFlags::empty() };
+        loop {
+            match this.socket.try_write(|socket| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | more)) {
+                Ok(sent) => {
+                    this.has_sent(sent);
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) => ready!(this.wait_or_fail(error, cx))?,
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.holds_bytes = false;
+        // A head of which actix made neither a request nor a refusal will never be answered.
+        if this.turn.is_given() && this.admitted == 0 {
+            this.turn.is_over_after(0);
+        }
+        let ends = this.turn.to_throw_away().is_some() && !this.end_announced;
+        this.end_announced |= ends;
+        if ends || std::mem::take(&mut this.waits_to_read) {
+            cx.waker().wake_by_ref();
+        }
+        // The job is taken out while it runs: nothing below can meet a cell that is already borrowed.
+        let Some(mut job) = this.jobs.take() else {
+            this.begin_idling(cx);
+            return Poll::Ready(Ok(()));
+        };
+        let result = this.carry_out(&mut job, cx);
+        match &result {
+            Poll::Pending => this.jobs.put_back(job),
+            Poll::Ready(Ok(())) => this.jobs.finish(job),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => this.socket.reset_when_closed(),
+            Poll::Ready(Err(_)) => {}
+        }
+        result
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // Everything that was to be said has left actix's buffer.
+        this.is_cut_off = false;
+        ready!(this.send_rest(cx))?;
+        this.take_leave(cx)
+    }
+}
+
+impl Drop for Connection {
+    /// An answer that only the end of the connection ends must not look whole where it was cut off.
+    fn drop(&mut self) {
+        if self.is_cut_off && self.turn.is_endless() {
+            self.socket.reset_when_closed();
+        }
+    }
+}
+
+/// The end of a connection: our side is closed, and for a while the client's is still heard.
+#[derive(Debug)]
+struct Farewell {
+    begun: bool,
+    /// Whether the client may still be sending.
+    waits: bool,
+    bytes_left: u64,
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Farewell {
+    fn new(limit: Duration) -> Self {
+        Self { begun: false, waits: false, bytes_left: 0, limit, timer: None }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Begins; so many bytes are worth reading if something was left unread, and what is there already otherwise.
+    fn begin(&mut self, to_throw_away: Option<u64>) {
+        self.begun = true;
+        self.waits = to_throw_away.is_some();
+        self.bytes_left = to_throw_away.unwrap_or(THROWN_AWAY_BYTES_MAX);
+    }
+
+    fn has_thrown_away(&mut self, bytes: usize) {
+        self.bytes_left = self.bytes_left.saturating_sub(bytes as u64);
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        self.bytes_left == 0 || timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// What the socket did not take at once of an answer from the edge.
+#[derive(Debug, Default)]
+struct Unsent {
+    head: Bytes,
+    body: Bytes,
+}
+
+impl Unsent {
+    fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    /// Sends a head and a body, and keeps what the socket does not take.
+    fn send(&mut self, socket: &Socket, head: &[u8], body: &Bytes) -> io::Result<()> {
+        let sent = match socket.try_write_both(head, body) {
+            Ok(sent) => sent,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
+            Err(error) => return Err(error),
+        };
+        if sent < head.len() + body.len() {
+            self.head = Bytes::copy_from_slice(&head[sent.min(head.len())..]);
+            self.body = body.slice(sent.saturating_sub(head.len())..);
+        }
+        Ok(())
+    }
+
+    fn send_more(&mut self, socket: &Socket) -> io::Result<usize> {
+        let sent = socket.try_write_both(&self.head, &self.body)?;
+        let of_head = sent.min(self.head.len());
+        self.head.advance(of_head);
+        self.body.advance(sent - of_head);
+        if self.is_empty() {
+            *self = Self::default();
+        }
+        Ok(sent)
+    }
+}
+
+/// Either kind of socket, so that everything above is one type.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+
+    fn try_write(&self, write: impl FnOnce(BorrowedFd<'_>) -> Result<usize, Errno>) -> io::Result<usize> {
+        let write = || write(self.fd()).map_err(io::Error::from);
+        match self {
+            Self::Tcp(socket) => socket.try_io(Interest::WRITABLE, write),
+            Self::Unix(socket) => socket.try_io(Interest::WRITABLE, write),
+        }
+    }
+
+    /// Writes two pieces by one call.
+    fn try_write_both(&self, one: &[u8], other: &[u8]) -> io::Result<usize> {
+        self.try_write(|socket| {
+            if other.is_empty() {
+                return rustix::net::send(socket, one, SendFlags::NOSIGNAL);
+            }
+            let pieces = [IoSlice::new(one), IoSlice::new(other)];
+            rustix::net::sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        })
+    }
+
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_read(into),
+            Self::Unix(socket) => socket.try_read(into),
+        }
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_write_ready(cx),
+            Self::Unix(socket) => socket.poll_write_ready(cx),
+        }
+    }
+
+    /// Makes the close that follows a reset: the client must not take what it has for the whole, and what waits in the kernel goes.
+    fn reset_when_closed(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(self.fd(), Some(Duration::ZERO));
+    }
+}
+
+/// The one place of a connection where a response body puts the file that is to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Jobs(Rc<RefCell<Slot>>);
+
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Waiting(Job),
+    Finished,
+}
+
+impl Jobs {
+    /// Puts a job in place. The connection has one at a time, as it has one response at a time.
+    pub(crate) fn put(&self, job: Job) {
+        let before = self.0.replace(Slot::Waiting(job));
+        debug_assert!(matches!(before, Slot::Empty), "one response at a time");
+    }
+
+    /// Says once that the job is finished; until then keeps the waker that is to be told.
+    pub(crate) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.0.borrow_mut();
+        match &mut *slot {
+            Slot::Waiting(job) => {
+                job.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Slot::Finished => {
+                *slot = Slot::Empty;
+                Poll::Ready(())
+            }
+            // Taken away by a failure: the connection is about to end, and nothing more will be asked of it.
+            Slot::Empty => Poll::Pending,
+        }
+    }
+
+    fn waiting(&self) -> bool {
+        matches!(&*self.0.borrow(), Slot::Waiting(_))
+    }
+
+    fn take(&self) -> Option<Job> {
+        let mut slot = self.0.borrow_mut();
+        match std::mem::take(&mut *slot) {
+            Slot::Waiting(job) => Some(job),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    fn put_back(&self, job: Job) {
+        self.0.replace(Slot::Waiting(job));
+    }
+
+    fn finish(&self, mut job: Job) {
+        self.0.replace(Slot::Finished);
+        if let Some(waker) = job.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A piece of a file on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Job {
+    source: Arc<dyn FileBytes>,
+    position: u64,
+    end: u64,
+    copies: bool,
+    step: Step,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Look what comes next.
+    Choose,
+    /// The blocking pool reads what is not in memory.
+    Fetch(JoinHandle<io::Result<Fetched>>),
+    /// The kernel sends up to here.
+    Send { until: u64 },
+    /// These bytes are sent from memory.
+    Copy { piece: Bytes },
+    /// Everything has been handed to the kernel.
+    Done,
+}
+
+/// What the blocking pool brought.
+#[derive(Debug)]
+enum Fetched {
+    /// The page cache holds the file up to here.
+    Window { until: u64 },
+    /// The bytes themselves.
+    Piece(Bytes),
+}
+
+impl Job {
+    pub(crate) fn new(source: Arc<dyn FileBytes>, range: std::ops::Range<u64>) -> Self {
+        Self { source, position: range.start, end: range.end, copies: false, step: Step::Choose, waker: None }
+    }
+
+    /// Decides what is sent next, and how.
+    fn choose(&mut self) -> io::Result<()> {
+        let left = self.end - self.position;
+        self.step = if left == 0 {
+            Step::Done
+        } else if left <= TAIL || self.copies {
+            self.choose_piece(left.min(PIECE))?
+        } else {
+            self.choose_window((self.position + WINDOW).min(self.end - TAIL))?
+        };
+        Ok(())
+    }
+
+    fn choose_piece(&self, wanted: u64) -> io::Result<Step> {
+        if let Some(piece) = read_at_once(&*self.source, self.position, wanted)? {
+            return self.check(piece);
+        }
+        let (source, position) = (Arc::clone(&self.source), self.position);
+        Ok(Step::Fetch(spawn_blocking(move || read_fully(&*source, position, wanted).map(Fetched::Piece))))
+    }
+
+    fn choose_window(&self, until: u64) -> io::Result<Step> {
+        if in_memory(&*self.source, self.position)? && in_memory(&*self.source, until - 1)? {
+            return Ok(Step::Send { until });
+        }
+        let (source, position) = (Arc::clone(&self.source), self.position);
+        Ok(Step::Fetch(spawn_blocking(move || warm(&*source, position, until).map(|()| Fetched::Window { until }))))
+    }
+
+    fn fetched(&mut self, fetched: Fetched) -> io::Result<()> {
+        self.step = match fetched {
+            Fetched::Window { until } => Step::Send { until },
+            Fetched::Piece(piece) => self.check(piece)?,
+        };
+        Ok(())
+    }
+
+    /// Lets the end of the file go only if the file is still what was promised: every byte has been read by now.
+    fn check(&self, piece: Bytes) -> io::Result<Step> {
+        let last = self.position + piece.len() as u64 >= self.end;
+        if last && !self.source.still_the_same() {
+            return Err(changed());
+        }
+        Ok(Step::Copy { piece })
+    }
+
+    fn copy_instead(&mut self) {
+        self.copies = true;
+        self.step = Step::Choose;
+    }
+
+    fn sent(&mut self, bytes: u64) {
+        self.position += bytes;
+        let finished = match &self.step {
+            Step::Send { until } => self.position >= *until,
+            Step::Copy { piece } => piece.is_empty(),
+            Step::Choose | Step::Fetch(_) | Step::Done => false,
+        };
+        if finished {
+            self.step = Step::Choose;
+        }
+    }
+}
+
+/// Whether the byte at this offset can be read without waiting for the disk.
+fn in_memory(source: &dyn FileBytes, offset: u64) -> io::Result<bool> {
+    let mut byte = [0];
+    match rustix::io::preadv2(source.fd(), &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(0) => Err(cut_short()),
+        Ok(_) => Ok(true),
+        // Not in memory, or a file system that cannot say so: then somebody else must wait for it.
+        Err(_) => Ok(false),
+    }
+}
+
+/// Reads a window for the sake of the page cache. Runs in the blocking pool.
+fn warm(source: &dyn FileBytes, mut position: u64, until: u64) -> io::Result<()> {
+    let mut scratch = vec![0; PIECE as usize];
+    while position < until {
+        let wanted = (until - position).min(PIECE) as usize;
+        match source.read_at(position, &mut scratch[..wanted])? {
+            0 => return Err(cut_short()),
+            read => position += read as u64,
+        }
+    }
+    Ok(())
+}
+
+/// Reads exactly so many bytes. Runs in the blocking pool.
+pub(crate) fn read_fully(source: &dyn FileBytes, position: u64, wanted: u64) -> io::Result<Bytes> {
+    let mut bytes = vec![0; wanted as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match source.read_at(position + filled as u64, &mut bytes[filled..])? {
+            0 => return Err(cut_short()),
+            read => filled += read,
+        }
+    }
+    Ok(bytes.into())
+}
+
+/// Tells how long nothing has happened. Progress costs nothing: the timer is looked at only while something is waited for, and set again only
+/// when it has gone off.
+#[derive(Debug)]
+struct Lull {
+    limit: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Lull {
+    fn new(limit: Duration) -> Self {
+        Self { limit, since: None, timer: None }
+    }
+
+    fn progress(&mut self) {
+        self.since = None;
+    }
+
+    /// Ready when nothing has moved for the whole limit.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// Tells that a reader takes too little of what it asked for. It has some patience; every wait for it takes from that, and every byte that it
+/// takes gives some back. So a reader that pauses now and then, or has a slow line, is waited for; one that takes a byte now and then is not.
+#[derive(Debug)]
+struct Stall {
+    patience: Duration,
+    rate_min: u64,
+    lost: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn new(patience: Duration, rate_min: u64) -> Self {
+        Self { patience, rate_min: rate_min.max(1), lost: Duration::ZERO, since: None, timer: None }
+    }
+
+    /// Whether the reader is waited for.
+    fn has_begun(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn progress(&mut self, bytes: usize) {
+        if let Some(since) = self.since.take() {
+            self.lost += since.elapsed();
+        }
+        if !self.lost.is_zero() {
+            let milliseconds = (bytes as u64).saturating_mul(1000) / self.rate_min;
+            self.lost = self.lost.saturating_sub(Duration::from_millis(milliseconds));
+        }
+    }
+
+    /// Ready when there is no patience left.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + self.patience.saturating_sub(self.lost);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// Tells that a head takes too long: the first one from the beginning of its connection, a later one from its first byte.
+#[derive(Debug)]
+struct Dawdle {
+    heads: u64,
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Dawdle {
+    fn head_complete(&mut self) {
+        self.heads += 1;
+        self.timer = None;
+    }
+
+    fn poll(&mut self, turn: &Turn, cx: &mut Context<'_>) -> Poll<()> {
+        let is_waited_for = if self.heads == 0 { turn.is_at_a_head() } else { turn.head_begun() };
+        if !is_waited_for {
+            return Poll::Pending;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.limit)));
+        timer.as_mut().poll(cx)
+    }
+}

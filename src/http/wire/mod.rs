@@ -1,0 +1,11 @@
+//! The wire: connections that carry requests and answers. It hands on one request of a connection after the other, follows the
+//! framing of bodies and bounds what a client can hold. It knows no share.
+
+pub mod body;
+pub(crate) mod chunks;
+pub mod connection;
+pub(crate) mod crowd;
+pub(crate) mod fast_path;
+pub(crate) mod heads;
+pub(crate) mod request_gate;
+pub mod transport;
