@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use noclobber::model::dating::VersionDate;
-use noclobber::model::precondition::{ConditionalFields, Decision, Intent, Precondition, Target, Validators};
+use noclobber::model::precondition::{ConditionalFields, Decision, Intent, Precondition};
+use noclobber::model::validators::{Target, Validators};
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::tag::EntityTag;
 
@@ -33,9 +34,9 @@ fuzz_target!(|input: (Field<'_>, Field<'_>, Field<'_>, Field<'_>)| {
             now: 800_000_000,
         },
     };
-    for target in [Target::Nothing, Target::Collection, Target::File(&file)] {
+    for target in [Target::Nothing, Target::Collection, Target::from(&file)] {
         for intent in [Intent::Read, Intent::Change] {
-            let decision = precondition.decide(target, intent);
+            let decision = precondition.decide(&target, intent);
             assert!(intent == Intent::Read || decision != Decision::NotModified);
             let Some(bytes) = if_match else { continue };
             if decision == Decision::Proceed {
@@ -46,7 +47,7 @@ fuzz_target!(|input: (Field<'_>, Field<'_>, Field<'_>, Field<'_>)| {
         }
     }
     if precondition.demands_nothing_there() {
-        assert_ne!(precondition.decide(Target::File(&file), Intent::Change), Decision::Proceed);
+        assert_ne!(precondition.decide(&Target::from(&file), Intent::Change), Decision::Proceed);
     }
 });
 

@@ -23,11 +23,11 @@ use crate::http::xml::write::Multistatus;
 use crate::model::dating::VersionDate;
 use crate::model::http_date;
 use crate::model::path::SharePath;
-use crate::model::precondition::Validators;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
-use crate::model::state_list::{Resource, Standing, State, There};
+use crate::model::state_list::{Resource, Standing, State};
 use crate::model::tag::EntityTag;
+use crate::model::validators::{Target, Validators};
 
 /// `Range` and `If-Range`; lines are parted by line breaks.
 pub fn range(bytes: &[u8], size: u64) {
@@ -179,7 +179,7 @@ pub fn if_header(bytes: &[u8]) {
     let (asked, mut looks) = (SharePath::root(), 0);
     let held = lists.hold(&asked, |_| {
         looks += 1;
-        Ok::<_, ()>(Standing { tokens: Vec::new(), there: There::File(a_file()) })
+        Ok::<_, ()>(Standing { tokens: Vec::new(), there: Target::from(a_file()) })
     });
     assert!(looks <= lists.paths(&asked).len());
     if held == Ok(true) {

@@ -13,4 +13,5 @@ pub mod property;
 pub mod stamp;
 pub mod state_list;
 pub mod tag;
+pub mod validators;
 pub mod version;

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::dating::VersionDate;
 use super::http_date;
 use super::lock::Submitted;
 use super::path::SharePath;
 use super::stamp::Timestamp;
 use super::state_list::StateLists;
 use super::tag::{EntityTag, TagForm};
+use super::validators::{Target, Validators};
 
 /// The conditional headers of one request, and the lock tokens that came with it.
 #[derive(Clone, Debug, Default)]
@@ -92,30 +92,6 @@ impl std::fmt::Display for Header {
             Self::LockToken => "Lock-Token",
         })
     }
-}
-
-/// What the conditional headers are judged against.
-#[derive(Clone, Copy, Debug)]
-pub enum Target<'a> {
-    /// Nothing is there.
-    Nothing,
-    /// A collection, which has no tag and no date.
-    Collection,
-    /// A file.
-    File(&'a Validators),
-}
-
-/// What identifies the version of a file that is there now.
-#[derive(Clone, Debug)]
-pub struct Validators {
-    /// The tag that is shown for it.
-    pub shown: EntityTag,
-    /// The first 128 bits of the content's hash, where it is known.
-    pub content: Option<[u8; 16]>,
-    /// The digest of its stamp, where the stamp is quiet and settled.
-    pub stamp: Option<[u8; 16]>,
-    /// Its date, and what that proves.
-    pub date: VersionDate,
 }
 
 /// Whether a request reads or changes.
@@ -251,13 +227,13 @@ impl Precondition {
     }
 
     /// Whether `If-Match`, if there is one, holds.
-    pub fn if_match_holds(&self, target: Target<'_>) -> bool {
+    pub fn if_match_holds(&self, target: &Target<'_>) -> bool {
         self.if_match.as_ref().is_none_or(|list| list.matches(target, Listed::strongly_is))
     }
 
     /// Decides, in the order of RFC 9110 §13.2.2, as far as the target alone says. What the `If` header asks of other places is judged
     /// beside it.
-    pub fn decide(&self, target: Target<'_>, intent: Intent) -> Decision {
+    pub fn decide(&self, target: &Target<'_>, intent: Intent) -> Decision {
         if self.only_creates && !matches!(target, Target::Nothing) {
             return Decision::Refuse(Header::Overwrite);
         }
@@ -299,33 +275,13 @@ impl DateField {
 
     /// Whether a request may go on by `If-Unmodified-Since`. A folder has no date that tells its versions apart. Where nothing is, nothing
     /// has been modified (RFC 9110 §13.1.4).
-    fn holds_since(self, target: Target<'_>, intent: Intent) -> bool {
+    fn holds_since(self, target: &Target<'_>, intent: Intent) -> bool {
         match (self, target, intent) {
             (Self::Malformed, _, intent) => intent == Intent::Read,
             (Self::At(_), Target::Nothing, _) => true,
             (Self::At(_), Target::Collection, intent) => intent == Intent::Read,
             (Self::At(date), Target::File(file), Intent::Read) => file.date.is_unmodified_since(date),
             (Self::At(date), Target::File(file), Intent::Change) => file.date.is_named_for_a_change_by(date),
-        }
-    }
-}
-
-impl Validators {
-    /// Whether `tag` names this version by strong comparison: the tag that is shown, or the other form of it.
-    pub fn strongly_match(&self, tag: &EntityTag) -> bool {
-        !tag.is_weak() && (self.shown.strong_eq(tag) || self.is_made_from(tag))
-    }
-
-    /// Whether `tag` names this version by weak comparison.
-    pub fn weakly_match(&self, tag: &EntityTag) -> bool {
-        self.shown.weak_eq(tag) || self.is_made_from(tag)
-    }
-
-    fn is_made_from(&self, tag: &EntityTag) -> bool {
-        match tag.form() {
-            TagForm::Content(digits) => self.content == Some(digits),
-            TagForm::Stamp(digits) => self.stamp == Some(digits),
-            TagForm::Foreign => false,
         }
     }
 }
@@ -358,7 +314,7 @@ impl TagList {
         Ok(Some(Self::Tags(tags)))
     }
 
-    fn matches(&self, target: Target<'_>, is: fn(&Listed, &Validators) -> bool) -> bool {
+    fn matches(&self, target: &Target<'_>, is: fn(&Listed, &Validators) -> bool) -> bool {
         match (self, target) {
             (_, Target::Nothing) => false,
             (Self::Any, _) => true,
@@ -418,6 +374,7 @@ impl Listed {
 mod tests {
     use super::*;
     use crate::model::content_hash::ContentHash;
+    use crate::model::dating::VersionDate;
 
     const DAY: i64 = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
 
@@ -442,8 +399,8 @@ mod tests {
         Validators { shown: tag, content: None, stamp: None, date }
     }
 
-    fn decide(headers: &[(&str, &str)], target: Target<'_>, intent: Intent) -> Decision {
-        Precondition::parse(&fields(headers)).expect("parses").decide(target, intent)
+    fn decide<'a>(headers: &[(&str, &str)], target: impl Into<Target<'a>>, intent: Intent) -> Decision {
+        Precondition::parse(&fields(headers)).expect("parses").decide(&target.into(), intent)
     }
 
     const AT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -500,9 +457,9 @@ mod tests {
         ];
         let current = file(EntityTag::received(false, b"cur"));
         for (headers, change, create, read) in rows {
-            assert_eq!(decide(headers, Target::File(&current), Intent::Change), *change, "change {headers:?}");
+            assert_eq!(decide(headers, &current, Intent::Change), *change, "change {headers:?}");
             assert_eq!(decide(headers, Target::Nothing, Intent::Change), *create, "create {headers:?}");
-            assert_eq!(decide(headers, Target::File(&current), Intent::Read), *read, "read {headers:?}");
+            assert_eq!(decide(headers, &current, Intent::Read), *read, "read {headers:?}");
         }
     }
 
@@ -525,9 +482,9 @@ mod tests {
         let mut current = file(EntityTag::received(false, b"s0"));
         let by_content = [("m", EntityTag::of_content(&hash).to_string())];
         let by_content = by_content.each_ref().map(|(name, value)| (*name, value.as_str()));
-        assert_eq!(decide(&by_content, Target::File(&current), Intent::Change), Decision::Refuse(Header::IfMatch));
+        assert_eq!(decide(&by_content, &current, Intent::Change), Decision::Refuse(Header::IfMatch));
         current.content = Some(hash.short());
-        assert_eq!(decide(&by_content, Target::File(&current), Intent::Change), Decision::Proceed);
+        assert_eq!(decide(&by_content, &current, Intent::Change), Decision::Proceed);
     }
 
     #[test]
@@ -535,10 +492,10 @@ mod tests {
         let mut current = file(EntityTag::received(false, b"cur"));
         current.date.is_exact = false;
         let refused = Decision::Refuse(Header::IfUnmodifiedSince);
-        assert_eq!(decide(&[("us", AT)], Target::File(&current), Intent::Change), refused);
-        assert_eq!(decide(&[("ms", AT)], Target::File(&current), Intent::Read), Decision::Proceed);
-        assert_eq!(decide(&[("us", AFTER)], Target::File(&current), Intent::Read), Decision::Proceed);
-        assert_eq!(decide(&[("us", AFTER)], Target::File(&current), Intent::Change), refused);
+        assert_eq!(decide(&[("us", AT)], &current, Intent::Change), refused);
+        assert_eq!(decide(&[("ms", AT)], &current, Intent::Read), Decision::Proceed);
+        assert_eq!(decide(&[("us", AFTER)], &current, Intent::Read), Decision::Proceed);
+        assert_eq!(decide(&[("us", AFTER)], &current, Intent::Change), refused);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::fmt;
 
 use super::lock::LockToken;
 use super::path::SharePath;
-use super::precondition::{Target, Validators};
 use super::tag::{EntityTag, TagForm};
+use super::validators::Target;
 
 /// The state token that no resource ever has (RFC 4918 §10.4.8).
 pub const NO_LOCK: &str = "DAV:no-lock";
@@ -63,33 +63,21 @@ pub enum State {
 
 /// What is at a place, as far as an `If` header can ask.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct Standing<'a> {
     /// The names of the live locks that cover the place.
     pub tokens: Vec<LockToken>,
     /// What is there.
-    pub there: There,
-}
-
-/// What is there.
-#[derive(Clone, Debug, Default)]
-pub enum There {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// A collection, which has no tag.
-    Collection,
-    /// A file.
-    File(Validators),
+    pub there: Target<'a>,
 }
 
 impl StateLists {
     /// Whether the header holds for a request for `asked`. Each place is looked at once at most, and only if it matters.
-    pub fn hold<E>(
+    pub fn hold<'a, E>(
         &self,
         asked: &SharePath,
-        mut look: impl FnMut(&SharePath) -> Result<Standing, E>,
+        mut look: impl FnMut(&SharePath) -> Result<Standing<'a>, E>,
     ) -> Result<bool, E> {
-        let mut seen: BTreeMap<&SharePath, Standing> = BTreeMap::new();
+        let mut seen: BTreeMap<&SharePath, Standing<'_>> = BTreeMap::new();
         let nothing = Standing::default();
         for list in &self.lists {
             let standing = match list.resource.path(asked) {
@@ -162,42 +150,21 @@ impl Resource {
 }
 
 impl StateCondition {
-    fn holds(&self, standing: &Standing) -> bool {
+    fn holds(&self, standing: &Standing<'_>) -> bool {
         self.not != self.state.is_that_of(standing)
     }
 }
 
 impl State {
     /// Tags are compared strongly, since nearly all that `If` guards is change.
-    fn is_that_of(&self, standing: &Standing) -> bool {
+    fn is_that_of(&self, standing: &Standing<'_>) -> bool {
         match (self, &standing.there) {
             (Self::Token(token), _) => {
                 **token != *NO_LOCK && standing.tokens.iter().any(|live| live.as_str() == &**token)
             }
-            (Self::Tag(tag), There::File(file)) => file.strongly_match(tag),
-            (Self::Tag(_), There::Nothing | There::Collection) => false,
-            (Self::AnyTag, there) => !matches!(there, There::Nothing),
-        }
-    }
-}
-
-impl There {
-    /// As the conditional headers of RFC 9110 are judged against it.
-    pub fn target(&self) -> Target<'_> {
-        match self {
-            Self::Nothing => Target::Nothing,
-            Self::Collection => Target::Collection,
-            Self::File(file) => Target::File(file),
-        }
-    }
-}
-
-impl From<Target<'_>> for There {
-    fn from(target: Target<'_>) -> Self {
-        match target {
-            Target::Nothing => Self::Nothing,
-            Target::Collection => Self::Collection,
-            Target::File(file) => Self::File(file.clone()),
+            (Self::Tag(tag), Target::File(file)) => file.strongly_match(tag),
+            (Self::Tag(_), Target::Nothing | Target::Collection) => false,
+            (Self::AnyTag, there) => !matches!(there, Target::Nothing),
         }
     }
 }
@@ -283,7 +250,7 @@ mod tests {
         let mut looks = Vec::new();
         let held = all.hold(&path("a"), |place| {
             looks.push(place.to_text());
-            let there = if place.as_bytes() == b"a" { There::Collection } else { There::Nothing };
+            let there = if place.as_bytes() == b"a" { Target::Collection } else { Target::Nothing };
             Ok::<_, ()>(Standing { tokens: Vec::new(), there })
         });
         assert_eq!((held, looks), (Ok(true), vec!["/a".to_owned(), "/b".to_owned()]));
@@ -296,7 +263,7 @@ mod tests {
         let untagged = lists(&[("", &[State::AnyTag])]);
         for (asked, holds) in [("a", true), ("b", false)] {
             let look = |place: &SharePath| {
-                let there = if place.as_bytes() == b"a" { There::Collection } else { There::Nothing };
+                let there = if place.as_bytes() == b"a" { Target::Collection } else { Target::Nothing };
                 Ok::<_, ()>(Standing { tokens: Vec::new(), there })
             };
             assert_eq!(untagged.hold(&path(asked), look), Ok(holds));
@@ -306,7 +273,7 @@ mod tests {
     #[test]
     fn nobody_holds_the_lock_that_is_none() {
         let live = LockToken::parse(NO_LOCK).expect("a URI like others");
-        let look = |_: &SharePath| Ok::<_, ()>(Standing { tokens: vec![live.clone()], there: There::Nothing });
+        let look = |_: &SharePath| Ok::<_, ()>(Standing { tokens: vec![live.clone()], there: Target::Nothing });
         assert_eq!(lists(&[("", &[token(NO_LOCK)])]).hold(&path("a"), look), Ok(false));
         assert_eq!(lists(&[("!", &[token(NO_LOCK)])]).hold(&path("a"), look), Ok(true));
         assert_eq!(lists(&[("", &[token(NO_LOCK), token("a:b")])]).tokens().collect::<Vec<_>>(), ["a:b"]);

@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use crate::model::content_hash::ContentHash;
 use crate::model::lock::{LockToken, Touches};
 use crate::model::path::{Name, SharePath};
-use crate::model::precondition::{Decision, Header, Intent, Precondition, States, Target};
+use crate::model::precondition::{Decision, Header, Intent, Precondition, States};
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::model::state_list::{Standing, There};
+use crate::model::state_list::Standing;
+use crate::model::validators::Target;
 use crate::store::commit::{Changed, Claim, Inside, LastLink, Seen, Site, Swap};
 use crate::store::disk::{Cause, Opened};
 use crate::store::staging;
@@ -123,11 +124,11 @@ impl Deed {
     }
 }
 
-fn there(seen: &Seen, identity: Option<&Identity>) -> There {
+fn target_of<'a>(seen: &Seen, identity: Option<&'a Identity>) -> Target<'a> {
     match (seen, identity) {
-        (_, Some(known)) => There::File(known.validators.clone()),
-        (Seen::Nothing | Seen::Link, None) => There::Nothing,
-        _ => There::Collection,
+        (_, Some(known)) => Target::from(&known.validators),
+        (Seen::Nothing | Seen::Link, None) => Target::Nothing,
+        _ => Target::Collection,
     }
 }
 
@@ -257,13 +258,13 @@ impl Share {
             }
             Seen::Nothing => self.decide(path, precondition, None, deed, now)?,
             Seen::Busy(_) if precondition.demands_nothing_there() => {
-                self.judge_conditions(path, precondition, Target::Collection, None, now)?;
+                self.judge_conditions(path, precondition, &Target::Collection, None, now)?;
             }
             Seen::Busy(_) if deed.amends() => {
-                self.judge_conditions(path, precondition, Target::Collection, None, now)?
+                self.judge_conditions(path, precondition, &Target::Collection, None, now)?
             }
             Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
-            Seen::Collection(_) => self.judge_conditions(path, precondition, Target::Collection, None, now)?,
+            Seen::Collection(_) => self.judge_conditions(path, precondition, &Target::Collection, None, now)?,
             Seen::Link | Seen::Special => return Ok(Judged::Go(seen, Vec::new())),
         }
         if deed.asks_locks() {
@@ -289,7 +290,7 @@ impl Share {
     pub(super) fn judge_root(&self, precondition: &Precondition, deed: Deed, now: Timestamp) -> Outcome<UnderWay<'_>> {
         let under_way = self.locks.begin_change();
         let root = SharePath::root();
-        self.judge_conditions(&root, precondition, Target::Collection, None, now)?;
+        self.judge_conditions(&root, precondition, &Target::Collection, None, now)?;
         if deed.asks_locks() {
             self.judge_locks(&root, precondition, Touches::Itself, now)?;
         }
@@ -306,8 +307,8 @@ impl Share {
         deed: Deed,
         now: Timestamp,
     ) -> Outcome<()> {
-        let target = identity.map_or(Target::Nothing, |identity| Target::File(&identity.validators));
-        self.judge_conditions(path, precondition, target, identity, now)?;
+        let target = identity.map_or(Target::Nothing, |identity| Target::from(&identity.validators));
+        self.judge_conditions(path, precondition, &target, identity, now)?;
         // A copy that finds nothing replaces nothing. Whoever writes anew says so, since it may be an old version that is written.
         let takes_a_version = deed.displaces() && (deed != Deed::Copy || identity.is_some());
         if takes_a_version && !precondition.names_a_version(now) {
@@ -361,9 +362,9 @@ impl Share {
         }
         let known_source = self.identify_for(from, source, precondition, now)?;
         let known_target = self.identify_for(to, target, precondition, now)?;
-        let by_source = there(source, known_source.as_ref());
-        if let Decision::Refuse(header) = precondition.decide(by_source.target(), Intent::Change) {
-            let (of, current) = (Subject::judged(from, by_source.target()), known_source.as_ref().map(current));
+        let by_source = target_of(source, known_source.as_ref());
+        if let Decision::Refuse(header) = precondition.decide(&by_source, Intent::Change) {
+            let (of, current) = (Subject::judged(from, &by_source), known_source.as_ref().map(current));
             return Err(Refusal::PreconditionFailed { header, of, current }.into());
         }
         if let Some(states) = precondition.states() {
@@ -372,12 +373,12 @@ impl Share {
                 let tokens = self.tokens_on(&place, now);
                 match &*place {
                     place if place == from => Ok(Standing { tokens, there: by_source.clone() }),
-                    place if place == to => Ok(Standing { tokens, there: there(target, known_target.as_ref()) }),
+                    place if place == to => Ok(Standing { tokens, there: target_of(target, known_target.as_ref()) }),
                     place => self.standing(place, states.lists.asks_for_content(&states.asked, place), now),
                 }
             });
             if !holds? {
-                let by_target = there(target, known_target.as_ref());
+                let by_target = target_of(target, known_target.as_ref());
                 let judged = [(from, &by_source, &known_source), (to, &by_target, &known_target)];
                 return Err(self.states_failed(states, &judged));
             }
@@ -389,8 +390,8 @@ impl Share {
             self.judge_named((to, End::Destination), precondition, known_target.as_ref(), now)?;
         }
         if !may_replace && !matches!(target, Seen::Nothing) {
-            let by_target = there(target, known_target.as_ref());
-            let (of, current) = (Subject::judged(to, by_target.target()), known_target.as_ref().map(current));
+            let by_target = target_of(target, known_target.as_ref());
+            let (of, current) = (Subject::judged(to, &by_target), known_target.as_ref().map(current));
             return Err(Refusal::PreconditionFailed { header: Header::Overwrite, of, current }.into());
         }
         self.judge_locks(from, precondition, Touches::Tree, now)?;
@@ -483,14 +484,14 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<()> {
-        self.judge_conditions(path, precondition, Target::Nothing, None, now)
+        self.judge_conditions(path, precondition, &Target::Nothing, None, now)
     }
 
     pub(super) fn judge_conditions(
         &self,
         path: &SharePath,
         precondition: &Precondition,
-        target: Target<'_>,
+        target: &Target<'_>,
         identity: Option<&Identity>,
         now: Timestamp,
     ) -> Outcome<()> {
@@ -507,15 +508,15 @@ impl Share {
         if self.states_hold(path, states, target, now)? {
             return Ok(());
         }
-        Err(self.states_failed(states, &[(path, &There::from(target), &identity.cloned())]))
+        Err(self.states_failed(states, &[(path, target, &identity.cloned())]))
     }
 
     /// Judges the conditional headers, but for `If`, by what is at a path that no mutex is held of: the source of a COPY, and what a lock is on that
     /// is refreshed or given back.
     pub(super) fn judge_headers(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
         let there = self.standing(path, precondition.asks_for_content(), now)?.there;
-        let Decision::Refuse(header) = precondition.decide(there.target(), Intent::Change) else { return Ok(()) };
-        let of = Subject::judged(path, there.target());
+        let Decision::Refuse(header) = precondition.decide(&there, Intent::Change) else { return Ok(()) };
+        let of = Subject::judged(path, &there);
         Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, now) }.into())
     }
 
@@ -529,7 +530,7 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<()> {
         let known = self.identity_with_hash(path, of, hash, now);
-        match precondition.decide(Target::File(&known.validators), Intent::Change) {
+        match precondition.decide(&Target::from(&known.validators), Intent::Change) {
             Decision::Refuse(header) => {
                 let (of, current) = (Subject::file(path), Some(current(&known)));
                 Err(Refusal::PreconditionFailed { header, of, current }.into())
@@ -542,8 +543,8 @@ impl Share {
     pub fn judge_read(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
         let path = &*self.spelled_to_read(path)?;
         let standing = self.standing(path, precondition.asks_for_content(), now)?;
-        if !precondition.if_match_holds(standing.there.target()) {
-            let (of, current) = (Subject::judged(path, standing.there.target()), self.describe_at(path, now));
+        if !precondition.if_match_holds(&standing.there) {
+            let (of, current) = (Subject::judged(path, &standing.there), self.describe_at(path, now));
             return Err(Refusal::PreconditionFailed { header: Header::IfMatch, of, current }.into());
         }
         self.judge_states_alone(path, precondition, now)
@@ -571,11 +572,11 @@ impl Share {
     }
 
     /// Why an `If` header does not hold: the first place that it asks about, with what was judged there.
-    fn states_failed(&self, states: &States, judged: &[(&SharePath, &There, &Option<Identity>)]) -> Stop {
+    fn states_failed(&self, states: &States, judged: &[(&SharePath, &Target<'_>, &Option<Identity>)]) -> Stop {
         let place = states.lists.first_path(&states.asked).unwrap_or(&states.asked);
         let place = self.spelled(place).unwrap_or(Cow::Borrowed(place));
         let found = judged.iter().find(|(path, ..)| **path == *place);
-        let of = found.map_or_else(|| Subject::file(&place), |(path, there, _)| Subject::judged(path, there.target()));
+        let of = found.map_or_else(|| Subject::file(&place), |(path, there, _)| Subject::judged(path, there));
         let current = found.and_then(|(.., identity)| identity.as_ref().map(current));
         Refusal::PreconditionFailed { header: Header::If, of, current }.into()
     }
@@ -587,20 +588,20 @@ impl Share {
     }
 
     /// Whether the `If` header holds: what it asks of the target is judged by what was just seen there, other places are looked at.
-    fn states_hold(&self, path: &SharePath, states: &States, target: Target<'_>, now: Timestamp) -> Outcome<bool> {
+    fn states_hold(&self, path: &SharePath, states: &States, target: &Target<'_>, now: Timestamp) -> Outcome<bool> {
         states.lists.hold(&states.asked, |place| {
             let spelled = self.spelled_to_read(place)?;
             let asks_for_content = states.lists.asks_for_content(&states.asked, place);
             // Named by another path, it was looked at without knowing what would be asked of its content.
             if *spelled == *path && (*place == states.asked || !asks_for_content) {
-                return Ok(Standing { tokens: self.tokens_on(path, now), there: There::from(target) });
+                return Ok(Standing { tokens: self.tokens_on(path, now), there: target.clone() });
             }
             self.standing(&spelled, asks_for_content, now)
         })
     }
 
     /// What an `If` header can ask about a place that is not the target.
-    fn standing(&self, path: &SharePath, asks_for_content: bool, now: Timestamp) -> Outcome<Standing> {
+    fn standing(&self, path: &SharePath, asks_for_content: bool, now: Timestamp) -> Outcome<Standing<'static>> {
         let disk = self.tree.disk();
         let place = self.tree.spelled(path, LastLink::Followed);
         let path = place.as_deref().unwrap_or(path);
@@ -609,18 +610,18 @@ impl Share {
             Err(error) => Err(error.clone()),
         };
         let there = match opened {
-            Ok(Opened::Dir(_)) => There::Collection,
+            Ok(Opened::Dir(_)) => Target::Collection,
             Ok(Opened::File(file, status)) => {
                 let effort = if asks_for_content { Effort::Hash } else { Effort::HashSmall };
-                There::File(self.identify(path, &file, &status, effort, now)?.validators)
+                Target::from(self.identify(path, &file, &status, effort, now)?.validators)
             }
-            Ok(Opened::Nothing | Opened::Link) => There::Nothing,
+            Ok(Opened::Nothing | Opened::Link) => Target::Nothing,
             // It is there, and has no tag.
-            Ok(Opened::Special) => There::Collection,
+            Ok(Opened::Special) => Target::Collection,
             Err(error)
                 if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes | Cause::Reserved) =>
             {
-                There::Nothing
+                Target::Nothing
             }
             // What cannot be looked at must not make a condition true that asks for nothing to be there.
             Err(error) => return Err(error.into()),

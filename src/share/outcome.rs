@@ -3,9 +3,10 @@
 //! A refusal says what the state forbids and changes nothing; a fault says that the disk failed us. Neither knows a status code.
 
 use crate::model::path::SharePath;
-use crate::model::precondition::{Header, Target};
+use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
+use crate::model::validators::Target;
 use crate::store::disk::{Cause, DiskError, Full};
 
 /// What a request to the share comes to.
@@ -255,7 +256,7 @@ impl Subject {
     }
 
     /// What a condition was judged by, at this path.
-    pub fn judged(path: &SharePath, target: Target<'_>) -> Self {
+    pub fn judged(path: &SharePath, target: &Target<'_>) -> Self {
         Self { path: path.clone(), is_collection: matches!(target, Target::Collection) }
     }
 }

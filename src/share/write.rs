@@ -7,9 +7,10 @@ use crate::model::dating::{AHEAD_MAX, ASKED_AHEAD_MAX, next_date, told};
 use crate::model::keep_rule::Room;
 use crate::model::lock::Touches;
 use crate::model::path::SharePath;
-use crate::model::precondition::{Precondition, Target};
+use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
+use crate::model::validators::Target;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, Dir, DiskError, File, Full, Opened, Result as DiskResult};
@@ -134,7 +135,7 @@ impl Share {
             Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
             Stop::Refusal(Refusal::NoParent) => self.judge_nothing_there(path, precondition, now).err(),
             Stop::Refusal(Refusal::IsCollection) => {
-                self.judge_conditions(path, precondition, Target::Collection, None, now).err()
+                self.judge_conditions(path, precondition, &Target::Collection, None, now).err()
             }
             _ => None,
         }

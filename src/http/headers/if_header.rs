@@ -168,9 +168,9 @@ mod tests {
     use crate::model::dating::VersionDate;
     use crate::model::lock::LockToken;
     use crate::model::path::SharePath;
-    use crate::model::precondition::Validators;
     use crate::model::stamp::Timestamp;
-    use crate::model::state_list::{Standing, There};
+    use crate::model::state_list::Standing;
+    use crate::model::validators::{Target, Validators};
 
     const TOKEN: &str = "urn:uuid:11111111-1111-4111-8111-111111111111";
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     /// The file F, locked with T, with the tag "e"; the collection C with the lock of a parent on it; nothing else.
-    fn look(path: &SharePath) -> Result<Standing, Infallible> {
+    fn look(path: &SharePath) -> Result<Standing<'static>, Infallible> {
         let live = LockToken::parse(TOKEN).expect("a token");
         let file = Validators {
             shown: EntityTag::received(false, b"e"),
@@ -189,9 +189,9 @@ mod tests {
             date: VersionDate::unknown(Timestamp::new(0, 0), Timestamp::new(0, 0)),
         };
         Ok(match path.as_bytes() {
-            b"F" => Standing { tokens: vec![live], there: There::File(file) },
-            b"C" => Standing { tokens: vec![live], there: There::Collection },
-            b"free" => Standing { tokens: Vec::new(), there: There::File(file) },
+            b"F" => Standing { tokens: vec![live], there: Target::from(file) },
+            b"C" => Standing { tokens: vec![live], there: Target::Collection },
+            b"free" => Standing { tokens: Vec::new(), there: Target::from(file) },
             _ => Standing::default(),
         })
     }

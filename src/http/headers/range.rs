@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::http::wire::body::Part;
 use crate::model::http_date;
-use crate::model::precondition::Validators;
 use crate::model::tag::EntityTag;
+use crate::model::validators::Validators;
 
 /// The most parts of one answer. A request that would need more gets the whole file (RFC 9110 §14.2, §17.15).
 const PARTS_MAX: usize = 16;

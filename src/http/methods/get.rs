@@ -17,8 +17,9 @@ use mime_guess::Mime;
 use crate::model::dating::told;
 use crate::model::http_date;
 use crate::model::path::SharePath;
-use crate::model::precondition::{Decision, Intent, Precondition, Target as Judged};
+use crate::model::precondition::{Decision, Intent, Precondition};
 use crate::model::stamp::Timestamp;
+use crate::model::validators::Target as Judged;
 use crate::share::outcome::{Refusal, Stop, Subject};
 use crate::share::{Content, Identity, Target};
 
@@ -80,7 +81,7 @@ pub(crate) async fn send(
     let head = request.head();
     let precondition = conditions(head)?;
     let identity = hash_if_asked(verbs, asked, &precondition, &content, identity).await?;
-    match precondition.decide(Judged::File(&identity.validators), Intent::Read) {
+    match precondition.decide(&Judged::from(&identity.validators), Intent::Read) {
         Decision::Proceed => {}
         Decision::NotModified => {
             let mut answer = reply::not_modified();
@@ -148,7 +149,7 @@ async fn open(verbs: &Verbs, path: &SharePath) -> Result<Target, Trouble> {
 }
 
 fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(), Trouble> {
-    match precondition.decide(Judged::Collection, Intent::Change) {
+    match precondition.decide(&Judged::Collection, Intent::Change) {
         Decision::Refuse(header) if header == crate::model::precondition::Header::IfMatch => {
             let of = Subject { path: path.clone(), is_collection: true };
             Err(Stop::from(Refusal::PreconditionFailed { header, of, current: None }).into())
