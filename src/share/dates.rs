@@ -10,19 +10,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::dating::{AHEAD_MAX, Dated, FRESH, ToldOfOthers, VersionDate};
+use crate::model::dating::{AHEAD_MAX, Dated, FRESH, ToldOfOthers};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::store::disk::Kind;
-use crate::store::index::{DateKnown, ToldBefore};
-
-use super::Share;
+use crate::store::index::ToldBefore;
 
 /// So long after its second a date counts as told lately: a little longer than it has to, since the clocks of disks tick.
 pub(super) const TOLD_LATELY: Duration = FRESH.saturating_add(Duration::from_secs(2));
 
 /// How many names are remembered, and how many folders.
 const NAMES_MAX: usize = 64 * 1024;
+
 const FOLDERS_MAX: usize = 4 * 1024;
 
 /// The dates that were told lately.
@@ -61,6 +59,25 @@ struct Entry {
     state: Option<u64>,
 }
 
+pub(super) fn margin() -> i64 {
+    TOLD_LATELY.as_secs() as i64
+}
+
+/// Stands for a path, and for each that a disk may take for the same.
+pub(super) fn key(path: &SharePath) -> u64 {
+    let folded: Vec<Vec<u8>> = path.names().map(|name| name.folded(<[u8]>::to_vec)).collect();
+    digest(&folded.join(&b'/'))
+}
+
+fn state(stamp: &Stamp) -> u64 {
+    digest(&stamp.to_bytes())
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
+    u64::from_le_bytes(std::array::from_fn(|at| hash.as_bytes()[at]))
+}
+
 impl Dates {
     /// Nothing has been told yet.
     pub(super) fn since(now: Timestamp) -> Self {
@@ -96,7 +113,7 @@ impl Dates {
     }
 
     /// What is known of the dates that other versions of a name than this, of this date and arrival, were told with.
-    fn told_of_others(&self, path: &SharePath, stamp: &Stamp, dated: Dated) -> ToldOfOthers {
+    pub(super) fn told_of_others(&self, path: &SharePath, stamp: &Stamp, dated: Dated) -> ToldOfOthers {
         let told = self.lock();
         let entry = told.names.of.get(&key(path)).filter(|entry| entry.state != Some(state(stamp)));
         let could_be_forgotten = dated.date + margin() >= told.since;
@@ -111,12 +128,12 @@ impl Dates {
     }
 
     /// When the last of the folders above came to its name, as far as this server has moved them.
-    fn folders_came(&self, path: &SharePath) -> Option<i64> {
+    pub(super) fn folders_came(&self, path: &SharePath) -> Option<i64> {
         self.lock().came(path)
     }
 
     /// Remembers that a version was told with its date, if that is not long ago. A state that is not settled may be of several versions.
-    fn tell(&self, path: &SharePath, stamp: &Stamp, is_settled: bool, now: Timestamp) {
+    pub(super) fn tell(&self, path: &SharePath, stamp: &Stamp, is_settled: bool, now: Timestamp) {
         // It is told as the time of the answer at the latest.
         let date = stamp.mtime.seconds().min(now.seconds());
         let mut told = self.lock();
@@ -194,96 +211,6 @@ impl Latest {
             self.floor = self.floor.max(Some(second));
         }
     }
-}
-
-impl Share {
-    /// The date of the version of this state that is at a path, and what it proves.
-    pub(super) fn date_of(&self, path: &SharePath, stamp: &Stamp, known: DateKnown, now: Timestamp) -> VersionDate {
-        let dated = self.dated(stamp);
-        let folders_came = self.dates.folders_came(path);
-        let told = self.dates.told_of_others(path, stamp, dated);
-        let is_exact = match known {
-            DateKnown::Shared => false,
-            DateKnown::Exact(name) if name == key(path) => folders_came.is_none_or(|came| dated.date > came),
-            _ => dated.is_exact(None, told),
-        };
-        let last_arrival = dated.arrived.map(|arrived| arrived.max(told.lately.unwrap_or(arrived)));
-        let date = VersionDate { modified: stamp.mtime, is_exact, last_arrival, now: now.seconds() };
-        self.tell_date(path, stamp, now);
-        let date = if is_exact || last_arrival.is_some() { self.beneath_folders(path, date) } else { date };
-        // What is older than the process is not believed anyway, and answers that tell of another version may still be on their way.
-        if known == DateKnown::Unknown && !is_exact && dated.date > told.since {
-            self.index.note_date(stamp, DateKnown::Shared);
-        } else if known == DateKnown::Unknown && date.is_exact && dated.date + margin() < now.seconds() {
-            self.index.note_date(stamp, DateKnown::Exact(key(path)));
-        }
-        date
-    }
-
-    /// Remembers that the version of this state that is at a path is told with its date.
-    pub(super) fn tell_date(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) {
-        let grain = self.tree.disk().abilities().time_grain;
-        let is_settled = grain.is_zero() || now.since(stamp.ctime) > grain.saturating_mul(2);
-        self.dates.tell(path, stamp, is_settled, now);
-    }
-
-    /// What is known of the date of a version that has just come to a path, in place of `replaced`.
-    pub(super) fn date_that_came(
-        &self,
-        path: &SharePath,
-        stamp: &Stamp,
-        replaced: Option<&Stamp>,
-        now: Timestamp,
-    ) -> DateKnown {
-        let date = stamp.mtime.seconds();
-        let arrived = self.dated(stamp).arrived.unwrap_or_else(|| now.seconds());
-        let dated = Dated { date, arrived: Some(arrived) };
-        let replaced = replaced.map(|stamp| self.dated(stamp));
-        let told = self.dates.told_of_others(path, stamp, dated);
-        if dated.is_exact(replaced.as_ref(), told) { DateKnown::Exact(key(path)) } else { DateKnown::Shared }
-    }
-
-    fn dated(&self, stamp: &Stamp) -> Dated {
-        Dated::of(stamp, self.tree.disk().abilities().time_grain)
-    }
-
-    /// Another program may have moved a folder above, which does not show in the file. It shows in the folder, until something in it is made
-    /// or removed: a change of its entries moves its mtime and its ctime alike, and its own new name moves the ctime alone.
-    fn beneath_folders(&self, path: &SharePath, mut date: VersionDate) -> VersionDate {
-        let mut above = path.split().map(|(parent, _)| parent);
-        while let Some(folder) = above.filter(|folder| !folder.is_root()) {
-            let came = match self.status_of(&folder) {
-                Ok(Some(status)) if status.kind == Kind::Dir && status.stamp.ctime != status.stamp.mtime => {
-                    status.stamp.ctime.seconds()
-                }
-                Ok(Some(_)) => i64::MIN,
-                Ok(None) | Err(_) => i64::MAX,
-            };
-            date.is_exact &= date.modified.seconds() > came;
-            date.last_arrival = date.last_arrival.map(|arrived| arrived.max(came));
-            above = folder.split().map(|(parent, _)| parent);
-        }
-        date
-    }
-}
-
-fn margin() -> i64 {
-    TOLD_LATELY.as_secs() as i64
-}
-
-/// Stands for a path, and for each that a disk may take for the same.
-pub(super) fn key(path: &SharePath) -> u64 {
-    let folded: Vec<Vec<u8>> = path.names().map(|name| name.folded(<[u8]>::to_vec)).collect();
-    digest(&folded.join(&b'/'))
-}
-
-fn state(stamp: &Stamp) -> u64 {
-    digest(&stamp.to_bytes())
-}
-
-fn digest(bytes: &[u8]) -> u64 {
-    let hash = blake3::hash(bytes);
-    u64::from_le_bytes(std::array::from_fn(|at| hash.as_bytes()[at]))
 }
 
 #[cfg(test)]

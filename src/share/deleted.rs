@@ -9,10 +9,11 @@ use std::ops::ControlFlow;
 use crate::model::path::{Name, SharePath};
 use crate::store::commit::LastLink;
 use crate::store::disk::{Cause, Kind};
+use crate::store::history::Wanted;
 
 use super::outcome::{Outcome, Refusal};
+use super::shared_folder::Share;
 use super::versions::KeptAt;
-use super::{Share, Wanted};
 
 /// How many names are looked at before the walk ends for now.
 const LOOKED_AT_MAX: usize = 5000;

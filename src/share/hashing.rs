@@ -4,16 +4,14 @@
 //! once as he likes. A request that still meets a file that is not hashed, because it changed in between, hashes it where it stands; only a
 //! few do so at once, and nobody waits for them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
+use crate::model::precondition::{Precondition, States};
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::store::disk::{Cause, DiskError, File, Opened, Result, Status};
+use crate::store::disk::{File, Opened, Result, Status};
 
-use super::Share;
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};
+use super::shared_folder::Share;
 
 /// For how many files one request may be the first to ask for their content.
 const OF_ONE_REQUEST_MAX: usize = 8;
@@ -33,43 +31,6 @@ impl Unhashed {
     /// The state that it is in.
     pub fn stamp(&self) -> &Stamp {
         &self.status.stamp
-    }
-}
-
-/// How many may still be hashed in the middle of a request.
-#[derive(Debug)]
-pub(super) struct Slots {
-    free: AtomicUsize,
-}
-
-/// A slot that is taken; dropping it gives it back.
-#[derive(Debug)]
-pub(super) struct Slot<'a> {
-    slots: &'a Slots,
-}
-
-impl Slots {
-    /// At least one.
-    pub(super) fn new(count: usize) -> Self {
-        Self { free: AtomicUsize::new(count.max(1)) }
-    }
-
-    /// Takes a slot, if one is free.
-    pub(super) fn take(&self) -> Result<Slot<'_>> {
-        let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
-        let none_free = |_| DiskError {
-            operation: "hash",
-            name: String::new(),
-            cause: Cause::TooManyOpen,
-            message: "too many large files are being hashed".to_owned(),
-        };
-        taken.map(|_| Slot { slots: self }).map_err(none_free)
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.slots.free.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -182,9 +143,60 @@ impl Share {
         Ok(places)
     }
 
-    /// Whether a file is too large to be hashed for an answer.
-    pub(super) fn is_large(&self, stamp: &Stamp) -> bool {
-        stamp.size > self.settings.tag_threshold
+    /// Hashes the large files whose content a MOVE asks for before any mutex is taken: what is remembered of them then is enough under it.
+    pub(super) fn hash_beforehand(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) {
+        let itself = if self.asks_for_content_at(path, precondition, now) { vec![path.clone()] } else { Vec::new() };
+        let inside = self.pinned_contents_inside(path, precondition, now);
+        let elsewhere = self.places_to_be_hashed(&[path], precondition, now).unwrap_or_default();
+        for file in itself.into_iter().chain(inside).chain(elsewhere) {
+            // Whatever is wrong with it is told by the look.
+            let _ = self.read_hashed(&file, now);
+        }
+    }
+
+    /// Whether the content of what is at a path has to be known to judge the headers and the locks.
+    pub(super) fn asks_for_content_at(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
+        let is_it = |place: &&SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
+        let by_states = |states: &States| {
+            let places = states.lists.paths(&states.asked);
+            places.into_iter().filter(is_it).any(|place| states.lists.asks_for_content(&states.asked, place))
+        };
+        precondition.asks_for_content()
+            || precondition.states().is_some_and(by_states)
+            || self.pins_ask_for_content(path, precondition, now)
+    }
+
+    /// Whether a large file still has to be hashed before its content is known, for which no mutex is held. What was hashed in the very state that
+    /// it is in, and cannot be told from another that the same second may bring, is never known any better.
+    pub(super) fn is_to_be_hashed(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) -> bool {
+        let was_hashed = || self.index.recall_unsettled(stamp).is_some_and(|known| known.hash.is_some());
+        self.is_large(stamp) && self.recall(path, stamp, Effort::Hash, now).is_none() && !was_hashed()
+    }
+
+    /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed.
+    pub(super) fn places_to_be_hashed(
+        &self,
+        held: &[&SharePath],
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Vec<SharePath>> {
+        let Some(states) = precondition.states() else { return Ok(Vec::new()) };
+        let disk = self.tree.disk();
+        let mut places = Vec::new();
+        for place in states.lists.paths(&states.asked) {
+            let spelled = self.spelled_to_read(place)?;
+            if held.contains(&&*spelled) || !states.lists.asks_for_content(&states.asked, place) {
+                continue;
+            }
+            let opened = self.tree.steadily_beside(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
+            // Whatever is wrong with it is told when it is judged.
+            if let Ok(Opened::File(_, status)) = opened
+                && self.is_to_be_hashed(&spelled, &status.stamp, now)
+            {
+                places.push(spelled.into_owned());
+            }
+        }
+        Ok(places)
     }
 }
 

@@ -1,11 +1,21 @@
-//! How often a hint has spoken of a path. Who has kept something of it for a while can tell whether there was one since.
+//! Hints: word from the watcher that something may have changed. How often one has spoken of a path is counted, so that who has kept something of
+//! it for a while can tell whether there was one since.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::path::SharePath;
 
-use super::Hint;
+/// Word from the watcher that something may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// At this path.
+    Path(SharePath),
+    /// Anywhere below this path.
+    Subtree(SharePath),
+    /// Anywhere: events were lost.
+    Anywhere,
+}
 
 /// How many paths are told apart, at most.
 const SLOTS: usize = 1024;

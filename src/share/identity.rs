@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::model::content_hash::ContentHash;
-use crate::model::dating::VersionDate;
+use crate::model::dating::{VersionDate, told};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
@@ -16,7 +16,8 @@ use crate::store::disk::{File, Leased, Result, Status};
 use crate::store::index::{DateKnown, Remembered, ShownForm};
 use crate::store::staging::Staged;
 
-use super::Share;
+use super::outcome::Current;
+use super::shared_folder::Share;
 
 /// The grain of a clock that ticks: it is waited out. One that is coarser is not.
 const TICK_MAX: Duration = Duration::from_millis(10);
@@ -64,6 +65,12 @@ impl Identity {
     /// Whether its stamp was settled before its content was read: what changes it from then on shows in the stamp.
     pub fn is_settled(&self) -> bool {
         self.validators.stamp.is_some()
+    }
+
+    /// What is there now, for a client that was refused.
+    pub fn current(&self) -> Current {
+        let modified = told(self.stamp.mtime, Timestamp::new(self.validators.date.now, 0));
+        Current { tag: self.validators.shown.clone(), modified, size: self.stamp.size }
     }
 }
 

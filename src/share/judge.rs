@@ -1,27 +1,24 @@
 //! Judging: what a look found, by the headers of the request and by the locks; and the loop of every change.
 //!
 //! The headers come first, then the policy of required preconditions, then the locks, and last the version that a lock was taken on. What is
-//! judged here before an upload is judged again under the mutex, in the instant before the swap.
+//! judged before an upload is judged again here under the mutex, in the instant before the swap.
 
-use std::borrow::Cow;
-
-use crate::model::content_hash::ContentHash;
-use crate::model::lock::{LockToken, Touches};
+use crate::model::lock::Touches;
 use crate::model::path::{Name, SharePath};
-use crate::model::precondition::{Decision, Header, Intent, Precondition, States};
-use crate::model::stamp::{Stamp, Timestamp};
+use crate::model::precondition::{Decision, Header, Intent, Precondition};
+use crate::model::stamp::Timestamp;
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
-use crate::store::commit::{Changed, Claim, Inside, LastLink, Seen, Site, Swap};
-use crate::store::disk::{Cause, Opened};
+use crate::store::commit::{Changed, Claim, Inside, Seen, Site, Swap};
 use crate::store::staging;
 
-use super::Share;
+use super::conditions::target_of;
 use super::identity::{Effort, Identity};
-use super::locks::Pinned;
-use super::outcome::{Current, End, Forbidden, Outcome, Refusal, Stop, Subject};
-use super::under_way::UnderWay;
-use super::write::{A_NAME, current};
+use super::lock_gate::ChangeUnderWay;
+use super::outcome::{End, Forbidden, Outcome, Refusal, Subject};
+use super::pins::Pinned;
+use super::room::A_NAME;
+use super::shared_folder::Share;
 
 /// How often a change looks again before it gives up.
 pub(super) const LOOKS_MAX: usize = 16;
@@ -56,7 +53,7 @@ pub(super) enum Deed {
 pub(super) struct Looked<'a> {
     pub(super) claim: Claim<'a>,
     pub(super) seen: Seen,
-    _under_way: UnderWay<'a>,
+    _under_way: ChangeUnderWay<'a>,
 }
 
 /// What a look and the headers together say.
@@ -65,6 +62,11 @@ enum Judged {
     Go(Seen, Vec<Inside>),
     /// Large files have to be hashed first, outside the mutex.
     HashFirst(Vec<SharePath>),
+}
+
+/// A folder that other file systems are mounted in does not go: they would be carried along.
+pub(super) fn judge_mounts(claim: &Claim<'_>, seen: &Seen) -> Outcome<()> {
+    if claim.holds_mounts(seen)? { Err(Refusal::NotAllowed(Forbidden::HoldsMounts).into()) } else { Ok(()) }
 }
 
 impl Deed {
@@ -122,19 +124,6 @@ impl Deed {
             _ => Touches::Itself,
         }
     }
-}
-
-fn target_of<'a>(seen: &Seen, identity: Option<&'a Identity>) -> Target<'a> {
-    match (seen, identity) {
-        (_, Some(known)) => Target::from(&known.validators),
-        (Seen::Nothing | Seen::Link, None) => Target::Nothing,
-        _ => Target::Collection,
-    }
-}
-
-/// A folder that other file systems are mounted in does not go: they would be carried along.
-pub(super) fn judge_mounts(claim: &Claim<'_>, seen: &Seen) -> Outcome<()> {
-    if claim.holds_mounts(seen)? { Err(Refusal::NotAllowed(Forbidden::HoldsMounts).into()) } else { Ok(()) }
 }
 
 impl Share {
@@ -287,7 +276,12 @@ impl Share {
     }
 
     /// Judges a change of the share's own folder, which is in no other.
-    pub(super) fn judge_root(&self, precondition: &Precondition, deed: Deed, now: Timestamp) -> Outcome<UnderWay<'_>> {
+    pub(super) fn judge_root(
+        &self,
+        precondition: &Precondition,
+        deed: Deed,
+        now: Timestamp,
+    ) -> Outcome<ChangeUnderWay<'_>> {
         let under_way = self.locks.begin_change();
         let root = SharePath::root();
         self.judge_conditions(&root, precondition, &Target::Collection, None, now)?;
@@ -331,14 +325,8 @@ impl Share {
         if !self.settings.require_preconditions || is_named() {
             return Ok(());
         }
-        let (of, current) = (Subject::file(path), identity.map(current));
+        let (of, current) = (Subject::file(path), identity.map(Identity::current));
         Err(Refusal::PreconditionRequired { of, end, current }.into())
-    }
-
-    /// Whether `If` names the version of what is at a path by its tag.
-    pub(super) fn states_name(&self, path: &SharePath, precondition: &Precondition) -> bool {
-        let is_it = |place: &SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
-        precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it))
     }
 
     /// Judges what two looks found, for a MOVE: the headers by the source, the locks of both, and the versions that submitted locks were
@@ -364,7 +352,7 @@ impl Share {
         let known_target = self.identify_for(to, target, precondition, now)?;
         let by_source = target_of(source, known_source.as_ref());
         if let Decision::Refuse(header) = precondition.decide(&by_source, Intent::Change) {
-            let (of, current) = (Subject::judged(from, &by_source), known_source.as_ref().map(current));
+            let (of, current) = (Subject::judged(from, &by_source), known_source.as_ref().map(Identity::current));
             return Err(Refusal::PreconditionFailed { header, of, current }.into());
         }
         if let Some(states) = precondition.states() {
@@ -391,7 +379,7 @@ impl Share {
         }
         if !may_replace && !matches!(target, Seen::Nothing) {
             let by_target = target_of(target, known_target.as_ref());
-            let (of, current) = (Subject::judged(to, &by_target), known_target.as_ref().map(current));
+            let (of, current) = (Subject::judged(to, &by_target), known_target.as_ref().map(Identity::current));
             return Err(Refusal::PreconditionFailed { header: Header::Overwrite, of, current }.into());
         }
         self.judge_locks(from, precondition, Touches::Tree, now)?;
@@ -407,17 +395,6 @@ impl Share {
         Ok(inside)
     }
 
-    /// Hashes the large files whose content a MOVE asks for before any mutex is taken: what is remembered of them then is enough under it.
-    pub(super) fn hash_beforehand(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) {
-        let itself = if self.asks_for_content_at(path, precondition, now) { vec![path.clone()] } else { Vec::new() };
-        let inside = self.pinned_contents_inside(path, precondition, now);
-        let elsewhere = self.places_to_be_hashed(&[path], precondition, now).unwrap_or_default();
-        for file in itself.into_iter().chain(inside).chain(elsewhere) {
-            // Whatever is wrong with it is told by the look.
-            let _ = self.read_hashed(&file, now);
-        }
-    }
-
     /// Which version a file is that a look found; hashed whatever its size if the headers or the locks ask for its content.
     fn identify_for(
         &self,
@@ -430,206 +407,5 @@ impl Share {
         let asks = self.asks_for_content_at(path, precondition, now);
         let effort = if asks { Effort::Hash } else { Effort::HashSmall };
         Ok(Some(self.identify_seen(path, file, effort, now)?))
-    }
-
-    /// Whether the content of what is at a path has to be known to judge the headers and the locks.
-    fn asks_for_content_at(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
-        let is_it = |place: &&SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
-        let by_states = |states: &States| {
-            let places = states.lists.paths(&states.asked);
-            places.into_iter().filter(is_it).any(|place| states.lists.asks_for_content(&states.asked, place))
-        };
-        precondition.asks_for_content()
-            || precondition.states().is_some_and(by_states)
-            || self.pins_ask_for_content(path, precondition, now)
-    }
-
-    /// Whether a large file still has to be hashed before its content is known, for which no mutex is held. What was hashed in the very state that
-    /// it is in, and cannot be told from another that the same second may bring, is never known any better.
-    pub(super) fn is_to_be_hashed(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) -> bool {
-        let was_hashed = || self.index.recall_unsettled(stamp).is_some_and(|known| known.hash.is_some());
-        self.is_large(stamp) && self.recall(path, stamp, Effort::Hash, now).is_none() && !was_hashed()
-    }
-
-    /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed.
-    fn places_to_be_hashed(
-        &self,
-        held: &[&SharePath],
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<Vec<SharePath>> {
-        let Some(states) = precondition.states() else { return Ok(Vec::new()) };
-        let disk = self.tree.disk();
-        let mut places = Vec::new();
-        for place in states.lists.paths(&states.asked) {
-            let spelled = self.spelled_to_read(place)?;
-            if held.contains(&&*spelled) || !states.lists.asks_for_content(&states.asked, place) {
-                continue;
-            }
-            let opened = self.tree.steadily_beside(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
-            // Whatever is wrong with it is told when it is judged.
-            if let Ok(Opened::File(_, status)) = opened
-                && self.is_to_be_hashed(&spelled, &status.stamp, now)
-            {
-                places.push(spelled.into_owned());
-            }
-        }
-        Ok(places)
-    }
-
-    /// Judges the conditional headers where nothing is there.
-    pub(super) fn judge_nothing_there(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        self.judge_conditions(path, precondition, &Target::Nothing, None, now)
-    }
-
-    pub(super) fn judge_conditions(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        target: &Target<'_>,
-        identity: Option<&Identity>,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let current = || identity.map(current);
-        match precondition.decide(target, Intent::Change) {
-            Decision::Proceed => {}
-            Decision::Refuse(header) => {
-                let of = Subject::judged(path, target);
-                return Err(Refusal::PreconditionFailed { header, of, current: current() }.into());
-            }
-            Decision::NotModified => unreachable!("only a read is told that nothing has changed"),
-        }
-        let Some(states) = precondition.states() else { return Ok(()) };
-        if self.states_hold(path, states, target, now)? {
-            return Ok(());
-        }
-        Err(self.states_failed(states, &[(path, target, &identity.cloned())]))
-    }
-
-    /// Judges the conditional headers, but for `If`, by what is at a path that no mutex is held of: the source of a COPY, and what a lock is on that
-    /// is refreshed or given back.
-    pub(super) fn judge_headers(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
-        let there = self.standing(path, precondition.asks_for_content(), now)?.there;
-        let Decision::Refuse(header) = precondition.decide(&there, Intent::Change) else { return Ok(()) };
-        let of = Subject::judged(path, &there);
-        Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, now) }.into())
-    }
-
-    /// Judges the conditional headers of a COPY by what was copied: the source may have changed since it was judged.
-    pub(super) fn judge_copied(
-        &self,
-        path: &SharePath,
-        of: &Stamp,
-        hash: &ContentHash,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let known = self.identity_with_hash(path, of, hash, now);
-        match precondition.decide(&Target::from(&known.validators), Intent::Change) {
-            Decision::Refuse(header) => {
-                let (of, current) = (Subject::file(path), Some(current(&known)));
-                Err(Refusal::PreconditionFailed { header, of, current }.into())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
-    pub fn judge_read(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
-        let path = &*self.spelled_to_read(path)?;
-        let standing = self.standing(path, precondition.asks_for_content(), now)?;
-        if !precondition.if_match_holds(&standing.there) {
-            let (of, current) = (Subject::judged(path, &standing.there), self.describe_at(path, now));
-            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, of, current }.into());
-        }
-        self.judge_states_alone(path, precondition, now)
-    }
-
-    /// Judges the `If` header of a GET.
-    pub fn judge_states(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
-        let path = &*self.spelled(path)?;
-        self.judge_states_alone(path, precondition, now)
-    }
-
-    /// Judges the `If` header of a request that replaces nothing.
-    pub(super) fn judge_states_alone(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let Some(states) = precondition.states() else { return Ok(()) };
-        let look = |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), now);
-        if states.lists.hold(path, look)? {
-            return Ok(());
-        }
-        Err(self.states_failed(states, &[]))
-    }
-
-    /// Why an `If` header does not hold: the first place that it asks about, with what was judged there.
-    fn states_failed(&self, states: &States, judged: &[(&SharePath, &Target<'_>, &Option<Identity>)]) -> Stop {
-        let place = states.lists.first_path(&states.asked).unwrap_or(&states.asked);
-        let place = self.spelled(place).unwrap_or(Cow::Borrowed(place));
-        let found = judged.iter().find(|(path, ..)| **path == *place);
-        let of = found.map_or_else(|| Subject::file(&place), |(path, there, _)| Subject::judged(path, there));
-        let current = found.and_then(|(.., identity)| identity.as_ref().map(current));
-        Refusal::PreconditionFailed { header: Header::If, of, current }.into()
-    }
-
-    /// What is at a path that no mutex is held of, for a client that is refused.
-    fn describe_at(&self, path: &SharePath, now: Timestamp) -> Option<Current> {
-        let listed = self.resource(path, true, now).ok()?;
-        Some(Current { tag: listed.tag?, modified: listed.modified, size: listed.size })
-    }
-
-    /// Whether the `If` header holds: what it asks of the target is judged by what was just seen there, other places are looked at.
-    fn states_hold(&self, path: &SharePath, states: &States, target: &Target<'_>, now: Timestamp) -> Outcome<bool> {
-        states.lists.hold(&states.asked, |place| {
-            let spelled = self.spelled_to_read(place)?;
-            let asks_for_content = states.lists.asks_for_content(&states.asked, place);
-            // Named by another path, it was looked at without knowing what would be asked of its content.
-            if *spelled == *path && (*place == states.asked || !asks_for_content) {
-                return Ok(Standing { tokens: self.tokens_on(path, now), there: target.clone() });
-            }
-            self.standing(&spelled, asks_for_content, now)
-        })
-    }
-
-    /// What an `If` header can ask about a place that is not the target.
-    fn standing(&self, path: &SharePath, asks_for_content: bool, now: Timestamp) -> Outcome<Standing<'static>> {
-        let disk = self.tree.disk();
-        let place = self.tree.spelled(path, LastLink::Followed);
-        let path = place.as_deref().unwrap_or(path);
-        let opened = match &place {
-            Ok(path) => self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes())),
-            Err(error) => Err(error.clone()),
-        };
-        let there = match opened {
-            Ok(Opened::Dir(_)) => Target::Collection,
-            Ok(Opened::File(file, status)) => {
-                let effort = if asks_for_content { Effort::Hash } else { Effort::HashSmall };
-                Target::from(self.identify(path, &file, &status, effort, now)?.validators)
-            }
-            Ok(Opened::Nothing | Opened::Link) => Target::Nothing,
-            // It is there, and has no tag.
-            Ok(Opened::Special) => Target::Collection,
-            Err(error)
-                if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes | Cause::Reserved) =>
-            {
-                Target::Nothing
-            }
-            // What cannot be looked at must not make a condition true that asks for nothing to be there.
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Standing { tokens: self.tokens_on(path, now), there })
-    }
-
-    fn tokens_on(&self, path: &SharePath, now: Timestamp) -> Vec<LockToken> {
-        self.locks_covering(path, now).iter().map(|lock| lock.token.clone()).collect()
     }
 }

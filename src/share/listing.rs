@@ -8,10 +8,10 @@ use crate::model::stamp::{FileId, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::store::disk::{Cause, Dir, Entry, Kind, Opened, Result, Status};
 
-use super::Share;
 use super::dates::TOLD_LATELY;
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};
+use super::shared_folder::Share;
 
 /// A member of a folder.
 #[derive(Clone, Debug)]

@@ -296,6 +296,31 @@ impl From<DiskError> for Stop {
     }
 }
 
+impl Stop {
+    /// Whether a condition did not hold.
+    pub(super) fn is_failed_precondition(&self) -> bool {
+        matches!(self, Self::Refusal(Refusal::PreconditionFailed { .. }))
+    }
+
+    /// For what was to come into a folder: that something is not there means that the folder has gone meanwhile.
+    pub(super) fn of_an_arrival(self) -> Self {
+        if self.is(Refusal::NotFound) { Refusal::FolderChanged.into() } else { self }
+    }
+
+    /// What has no room left, if that is why.
+    pub(super) fn full(&self) -> Option<Full> {
+        match self {
+            Self::Refusal(Refusal::NoSpace(full)) => Some(*full),
+            _ => None,
+        }
+    }
+
+    /// Whether it is this refusal.
+    pub(super) fn is(&self, refusal: Refusal) -> bool {
+        matches!(self, Self::Refusal(mine) if *mine == refusal)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,11 +16,11 @@ use crate::store::disk::{Cause, Opened, Result, Space};
 use crate::store::notice::Notice;
 use crate::store::properties::{Following, Noted, Snapshot};
 
-use super::Share;
 use super::identity::Effort;
 use super::judge::{Deed, Looked};
 use super::listing::Listed;
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
+use super::shared_folder::Share;
 
 /// What the namespaces begin with that are noclobber's own. No client sets a property in them.
 const OUR_OWN: &str = "urn:noclobber:";

@@ -14,7 +14,7 @@ use crate::store::touched::Touched;
 use super::hints::HintSlot;
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
-use super::{Share, write};
+use super::shared_folder::Share;
 
 /// What is at a path.
 #[derive(Debug)]
@@ -248,7 +248,7 @@ impl Share {
 
     /// What a version is, for a client that was refused.
     pub fn describe(&self, identity: &Identity) -> Current {
-        write::current(identity)
+        identity.current()
     }
 
     /// Whether a file is small enough to be hashed for an answer.

@@ -16,11 +16,13 @@ use crate::store::commit::{Changed, Copying, LastLink, Members, Seen, Site, Stag
 use crate::store::disk::{Cause, DiskError, Kind, Status};
 use crate::store::properties::{Extent, Following};
 
-use super::Share;
+use super::dating::Dating;
 use super::identity::shown;
 use super::judge::{Deed, HASHINGS_MAX, LOOKS_MAX, judge_mounts};
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
-use super::write::{A_NAME, Dating, surprise};
+use super::room::A_NAME;
+use super::shared_folder::Share;
+use super::storing::surprise;
 
 /// What is to be moved or copied, and where to.
 #[derive(Clone, Debug)]

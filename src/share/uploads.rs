@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::model::path::{Name, SharePath};
 use crate::model::precondition::Precondition;
 
-use super::Hint;
+use super::hints::Hint;
 use super::outcome::Stop;
 
 /// All uploads in flight that name a version. What some file system takes for one name is one here: who is told for nothing looks once.

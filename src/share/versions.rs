@@ -13,12 +13,14 @@ use crate::store::history::{Found, KeptVersion, Page, Wanted};
 use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staging};
 
-use super::Share;
+use super::dating::Dating;
 use super::judge::Deed;
 use super::outcome::{Outcome, Refusal};
 use super::read::Target;
 use super::relocate::{CopyLimit, Relocated, Relocation};
-use super::write::{A_NAME, Came, Dating, Stored, Storing};
+use super::room::A_NAME;
+use super::shared_folder::Share;
+use super::storing::{Came, Stored, Storing};
 
 /// A version that is kept, and where it was.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
-//! The changes that are under way, and were judged by the locks that there were when they began. A new lock holds once all of them have ended that
-//! began before it was there. No change waits for a lock, and a lock waits for them for a while only.
+//! The gate between changes and new locks. A change is judged by the locks that there are when it begins, and a new lock holds once all changes
+//! have ended that began before it was there. No change waits for a lock, and a lock waits for changes for a while only.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// All changes of a share that are under way.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct LockGate {
     numbers: Mutex<Numbers>,
     ended: Condvar,
 }
@@ -22,19 +22,19 @@ struct Numbers {
 /// A change that is under way. It sees every lock that is added before it began, and none that holds is added before it is dropped.
 #[derive(Debug)]
 #[must_use = "the change is over when this is dropped"]
-pub(super) struct UnderWay<'a> {
-    changes: &'a Changes,
+pub(super) struct ChangeUnderWay<'a> {
+    gate: &'a LockGate,
     number: u64,
 }
 
-impl Changes {
+impl LockGate {
     /// Begins a change.
-    pub(super) fn begin(&self) -> UnderWay<'_> {
+    pub(super) fn begin(&self) -> ChangeUnderWay<'_> {
         let mut numbers = self.lock();
         let number = numbers.next;
         numbers.next += 1;
         numbers.under_way.insert(number);
-        UnderWay { changes: self, number }
+        ChangeUnderWay { gate: self, number }
     }
 
     /// Waits until all that have begun by now have ended; says whether they have.
@@ -54,10 +54,10 @@ impl Changes {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for ChangeUnderWay<'_> {
     fn drop(&mut self) {
-        self.changes.lock().under_way.remove(&self.number);
-        self.changes.ended.notify_all();
+        self.gate.lock().under_way.remove(&self.number);
+        self.gate.ended.notify_all();
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
     /// Who waits for changes keeps none from beginning, and waits for those alone that had begun by then.
     #[test]
     fn changes_begin_while_somebody_waits_for_earlier_ones() {
-        let changes = Changes::default();
+        let changes = LockGate::default();
         assert!(changes.wait_for_those_begun(Duration::ZERO), "there are none");
         let (first, second) = (changes.begin(), changes.begin());
         assert!(!changes.wait_for_those_begun(Duration::from_millis(1)));

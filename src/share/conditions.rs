@@ -1,0 +1,198 @@
+//! The conditional headers, judged by what is there: those of RFC 9110 §13 by the target alone, `If` (RFC 4918 §10.4) by every place that it names.
+
+use std::borrow::Cow;
+
+use crate::model::content_hash::ContentHash;
+use crate::model::lock::LockToken;
+use crate::model::path::SharePath;
+use crate::model::precondition::{Decision, Header, Intent, Precondition, States};
+use crate::model::stamp::{Stamp, Timestamp};
+use crate::model::state_list::Standing;
+use crate::model::validators::Target;
+use crate::store::commit::{LastLink, Seen};
+use crate::store::disk::{Cause, Opened};
+
+use super::identity::{Effort, Identity};
+use super::outcome::{Current, Outcome, Refusal, Stop, Subject};
+use super::shared_folder::Share;
+
+pub(super) fn target_of<'a>(seen: &Seen, identity: Option<&'a Identity>) -> Target<'a> {
+    match (seen, identity) {
+        (_, Some(known)) => Target::from(&known.validators),
+        (Seen::Nothing | Seen::Link, None) => Target::Nothing,
+        _ => Target::Collection,
+    }
+}
+
+impl Share {
+    pub(super) fn judge_conditions(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        target: &Target<'_>,
+        identity: Option<&Identity>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let current = || identity.map(Identity::current);
+        match precondition.decide(target, Intent::Change) {
+            Decision::Proceed => {}
+            Decision::Refuse(header) => {
+                let of = Subject::judged(path, target);
+                return Err(Refusal::PreconditionFailed { header, of, current: current() }.into());
+            }
+            Decision::NotModified => unreachable!("only a read is told that nothing has changed"),
+        }
+        let Some(states) = precondition.states() else { return Ok(()) };
+        if self.states_hold(path, states, target, now)? {
+            return Ok(());
+        }
+        Err(self.states_failed(states, &[(path, target, &identity.cloned())]))
+    }
+
+    /// Judges the conditional headers where nothing is there.
+    pub(super) fn judge_nothing_there(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        self.judge_conditions(path, precondition, &Target::Nothing, None, now)
+    }
+
+    /// Judges the conditional headers, but for `If`, by what is at a path that no mutex is held of: the source of a COPY, and what a lock is on that
+    /// is refreshed or given back.
+    pub(super) fn judge_headers(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let there = self.standing(path, precondition.asks_for_content(), now)?.there;
+        let Decision::Refuse(header) = precondition.decide(&there, Intent::Change) else { return Ok(()) };
+        let of = Subject::judged(path, &there);
+        Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, now) }.into())
+    }
+
+    /// Judges the conditional headers of a COPY by what was copied: the source may have changed since it was judged.
+    pub(super) fn judge_copied(
+        &self,
+        path: &SharePath,
+        of: &Stamp,
+        hash: &ContentHash,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let known = self.identity_with_hash(path, of, hash, now);
+        match precondition.decide(&Target::from(&known.validators), Intent::Change) {
+            Decision::Refuse(header) => {
+                let (of, current) = (Subject::file(path), Some(known.current()));
+                Err(Refusal::PreconditionFailed { header, of, current }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
+    pub fn judge_read(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let path = &*self.spelled_to_read(path)?;
+        let standing = self.standing(path, precondition.asks_for_content(), now)?;
+        if !precondition.if_match_holds(&standing.there) {
+            let (of, current) = (Subject::judged(path, &standing.there), self.describe_at(path, now));
+            return Err(Refusal::PreconditionFailed { header: Header::IfMatch, of, current }.into());
+        }
+        self.judge_states_alone(path, precondition, now)
+    }
+
+    /// Judges the `If` header of a GET.
+    pub fn judge_states(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let path = &*self.spelled(path)?;
+        self.judge_states_alone(path, precondition, now)
+    }
+
+    /// Judges the `If` header of a request that replaces nothing.
+    pub(super) fn judge_states_alone(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let Some(states) = precondition.states() else { return Ok(()) };
+        let look = |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), now);
+        if states.lists.hold(path, look)? {
+            return Ok(());
+        }
+        Err(self.states_failed(states, &[]))
+    }
+
+    /// Why an `If` header does not hold: the first place that it asks about, with what was judged there.
+    pub(super) fn states_failed(
+        &self,
+        states: &States,
+        judged: &[(&SharePath, &Target<'_>, &Option<Identity>)],
+    ) -> Stop {
+        let place = states.lists.first_path(&states.asked).unwrap_or(&states.asked);
+        let place = self.spelled(place).unwrap_or(Cow::Borrowed(place));
+        let found = judged.iter().find(|(path, ..)| **path == *place);
+        let of = found.map_or_else(|| Subject::file(&place), |(path, there, _)| Subject::judged(path, there));
+        let current = found.and_then(|(.., identity)| identity.as_ref().map(Identity::current));
+        Refusal::PreconditionFailed { header: Header::If, of, current }.into()
+    }
+
+    /// What is at a path that no mutex is held of, for a client that is refused.
+    fn describe_at(&self, path: &SharePath, now: Timestamp) -> Option<Current> {
+        let listed = self.resource(path, true, now).ok()?;
+        Some(Current { tag: listed.tag?, modified: listed.modified, size: listed.size })
+    }
+
+    /// Whether the `If` header holds: what it asks of the target is judged by what was just seen there, other places are looked at.
+    fn states_hold(&self, path: &SharePath, states: &States, target: &Target<'_>, now: Timestamp) -> Outcome<bool> {
+        states.lists.hold(&states.asked, |place| {
+            let spelled = self.spelled_to_read(place)?;
+            let asks_for_content = states.lists.asks_for_content(&states.asked, place);
+            // Named by another path, it was looked at without knowing what would be asked of its content.
+            if *spelled == *path && (*place == states.asked || !asks_for_content) {
+                return Ok(Standing { tokens: self.tokens_on(path, now), there: target.clone() });
+            }
+            self.standing(&spelled, asks_for_content, now)
+        })
+    }
+
+    /// Whether `If` names the version of what is at a path by its tag.
+    pub(super) fn states_name(&self, path: &SharePath, precondition: &Precondition) -> bool {
+        let is_it = |place: &SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
+        precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it))
+    }
+
+    /// What an `If` header can ask about a place that is not the target.
+    pub(super) fn standing(
+        &self,
+        path: &SharePath,
+        asks_for_content: bool,
+        now: Timestamp,
+    ) -> Outcome<Standing<'static>> {
+        let disk = self.tree.disk();
+        let place = self.tree.spelled(path, LastLink::Followed);
+        let path = place.as_deref().unwrap_or(path);
+        let opened = match &place {
+            Ok(path) => self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes())),
+            Err(error) => Err(error.clone()),
+        };
+        let there = match opened {
+            Ok(Opened::Dir(_)) => Target::Collection,
+            Ok(Opened::File(file, status)) => {
+                let effort = if asks_for_content { Effort::Hash } else { Effort::HashSmall };
+                Target::from(self.identify(path, &file, &status, effort, now)?.validators)
+            }
+            Ok(Opened::Nothing | Opened::Link) => Target::Nothing,
+            // It is there, and has no tag.
+            Ok(Opened::Special) => Target::Collection,
+            Err(error)
+                if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes | Cause::Reserved) =>
+            {
+                Target::Nothing
+            }
+            // What cannot be looked at must not make a condition true that asks for nothing to be there.
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Standing { tokens: self.tokens_on(path, now), there })
+    }
+
+    pub(super) fn tokens_on(&self, path: &SharePath, now: Timestamp) -> Vec<LockToken> {
+        self.locks_covering(path, now).iter().map(|lock| lock.token.clone()).collect()
+    }
+}

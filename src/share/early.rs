@@ -1,0 +1,200 @@
+//! Judging an upload before its body has come, and again while it comes: from the headers alone, by what is there now. The commit judges once more.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::model::lock::Touches;
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::model::validators::Target;
+use crate::store::commit::Site;
+use crate::store::disk::Opened;
+
+use super::hints::Hint;
+use super::identity::Effort;
+use super::judge::Deed;
+use super::outcome::{Forbidden, Outcome, Refusal, Stop};
+use super::shared_folder::Share;
+use super::uploads::{Judged, UploadWatch};
+
+/// How long an upload waits, before it is begun, for a program that has the file open for writing.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+impl Share {
+    /// Says early, from the headers alone, why an upload could not succeed now. The commit judges again.
+    pub fn may_put(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        announced: Option<u64>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let site = self.judge_early(path, precondition, PATIENCE, now)?;
+        announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
+    }
+
+    /// As [`Share::may_put`], where the folders above may be missing, since the request makes them: nothing is made yet.
+    pub fn may_put_with_parents(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        announced: Option<u64>,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        match self.may_put(path, precondition, announced, now) {
+            Err(stop) if stop.is(Refusal::NoParent) => {
+                self.judge_nothing_there(path, precondition, now)?;
+                let site = self.judge_new_parents(path)?;
+                announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
+            }
+            judged => judged,
+        }
+    }
+
+    /// Puts an upload on the list of those that are told when their validator goes stale; `wake` is called then. This comes before
+    /// [`Share::may_put`]: what changes between the two is seen by that look, what changes later is told.
+    ///
+    /// The upload is told of its own commit, too: once that has begun, what it is told means nothing.
+    pub fn watch_upload(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> UploadWatch {
+        let place = self.spelled(path).map_or_else(|_| path.clone(), Cow::into_owned);
+        self.uploads.watch(&place, precondition, wake)
+    }
+
+    /// Says why an upload in flight can no longer succeed, after it was in doubt and the file it depends on was hashed.
+    pub fn may_go_on(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+        let path = self.spelled(path)?;
+        self.gone_stale(&path, precondition, now).map_or(Ok(()), Err)
+    }
+
+    /// Judges an upload in flight, for whom others wait: no large file is hashed.
+    pub(super) fn judge_in_flight(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Judged {
+        let is_to_be_hashed = self.unhashed(path, None, precondition, now).is_ok_and(|files| !files.is_empty());
+        if is_to_be_hashed || self.is_large_and_to_be_confirmed(path) {
+            return Judged::InDoubt;
+        }
+        self.gone_stale(path, precondition, now).map_or(Judged::Holds, Judged::Stale)
+    }
+
+    /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
+    /// that has the file open, a folder that is still to be made, a disk that fails.
+    fn gone_stale(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Option<Stop> {
+        let stop = self.judge_early(path, precondition, Duration::ZERO, now).err()?;
+        match &stop {
+            Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
+            Stop::Refusal(Refusal::NoParent) => self.judge_nothing_there(path, precondition, now).err(),
+            Stop::Refusal(Refusal::IsCollection) => {
+                self.judge_conditions(path, precondition, &Target::Collection, None, now).err()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a look at what is there would have to hash a large file, because it is not sure whether that is still what it was.
+    fn is_large_and_to_be_confirmed(&self, path: &SharePath) -> bool {
+        let Ok(Some(status)) = self.status_of(path) else { return false };
+        self.is_large(&status.stamp)
+            && self.index.recall_unsettled(&status.stamp).is_some_and(|remembered| !remembered.is_settled)
+    }
+
+    /// Looks at what is there, waiting with `patience` for a program that writes it, and judges it by the headers.
+    fn judge_early(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Outcome<Site> {
+        let disk = self.tree.disk();
+        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
+        let look = || disk.open(&site.parent, &site.name);
+        // For an upload in flight nobody waits for long: a change that is under way speaks of it when it has ended.
+        let opened =
+            if patience.is_zero() { self.tree.steadily_beside(path, look) } else { self.tree.steadily(path, look) }?;
+        let identity = match opened {
+            Opened::Dir(_) => return Err(Refusal::IsCollection.into()),
+            Opened::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),
+            Opened::Special => return Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Opened::Nothing => {
+                self.judge_new_name(&site)?;
+                None
+            }
+            Opened::File(_, status) if status.is_mount_point => {
+                return Err(Refusal::NotAllowed(Forbidden::MountPoint).into());
+            }
+            Opened::File(file, status) => {
+                let asks = precondition.asks_for_content() || self.pins_ask_for_content(&site.path, precondition, now);
+                let effort = if asks { Effort::HashSmall } else { Effort::Recall };
+                Some(self.identify_patiently(&site.path, &file, &status, effort, patience, now)?)
+            }
+        };
+        match &identity {
+            Some(known) if known.is_busy && !precondition.demands_nothing_there() => {
+                return Err(Refusal::OpenForWriting.into());
+            }
+            // Whether the content is the one that was named is found out in the commit.
+            Some(known) if known.hash.is_none() && precondition.asks_for_content() => {}
+            known => self.decide(&site.path, precondition, known.as_ref(), Deed::Put, now)?,
+        }
+        let touches = if identity.is_some() { Touches::Itself } else { Touches::Membership };
+        self.judge_locks(&site.path, precondition, touches, now)?;
+        match &identity {
+            Some(known) if known.hash.is_none() && self.pins_ask_for_content(&site.path, precondition, now) => {}
+            known => self.judge_pins(&site.path, precondition, known.as_ref(), now)?,
+        }
+        Ok(site)
+    }
+
+    /// Judges every name that would be new on the way to a path, and gives the site of the first of them.
+    fn judge_new_parents(&self, path: &SharePath) -> Outcome<Site> {
+        let mut above = SharePath::root();
+        let mut first: Option<Site> = None;
+        for name in path.names() {
+            above = above.join(&name);
+            match &first {
+                Some(first) => self.judge_new_name(&Site { path: above.clone(), name, ..first.clone() })?,
+                None => {
+                    let site = self.site_of_upload(&above)?;
+                    match self.tree.disk().open(&site.parent, &site.name)? {
+                        Opened::Dir(_) => {}
+                        Opened::Nothing => {
+                            self.judge_new_name(&site)?;
+                            first = Some(site);
+                        }
+                        Opened::File(..) | Opened::Link | Opened::Special => return Err(Refusal::NoParent.into()),
+                    }
+                }
+            }
+        }
+        first.ok_or_else(|| Refusal::ChangedMeanwhile.into())
+    }
+
+    /// Tells the uploads in flight at once that something has changed here.
+    pub(super) fn changed(&self, path: &SharePath, now: Timestamp) {
+        self.tell_uploads(&Hint::Subtree(path.clone()), now);
+    }
+
+    /// Takes a hint: forgets what it speaks of, looks, and tells the uploads in flight whose validator has gone stale, or may have. No large file is
+    /// hashed.
+    pub fn noticed(&self, hint: &Hint, now: Timestamp) {
+        self.hints.count(hint);
+        if let Hint::Path(path) = hint
+            && let Ok(Some(status)) = self.status_of(path)
+            && self.index.recall_unsettled(&status.stamp).is_none()
+        {
+            self.index.forget(status.stamp.id.inode);
+        }
+        self.tell_uploads(hint, now);
+    }
+
+    /// Nothing is held while an upload is judged that a commit would wait for.
+    fn tell_uploads(&self, hint: &Hint, now: Timestamp) {
+        self.uploads.recheck(hint, |path, precondition| self.judge_in_flight(path, precondition, now));
+    }
+}

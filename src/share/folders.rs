@@ -1,0 +1,102 @@
+//! Making folders: by themselves, and those above something that is to come.
+
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::store::commit::{Seen, Swap};
+use crate::store::disk::{Cause, DiskError};
+use crate::store::properties::Following;
+use crate::store::staging::NewFolders;
+
+use super::judge::Deed;
+use super::outcome::{Outcome, Refusal, Stop};
+use super::properties::Amendment;
+use super::shared_folder::Share;
+
+impl Share {
+    /// Makes a folder, with these properties from the beginning: all of it or nothing.
+    pub fn make_collection(
+        &self,
+        path: &SharePath,
+        amendments: &[Amendment],
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        self.make_folder(path, amendments, Deed::MakeCollection, precondition, now)
+    }
+
+    fn make_folder(
+        &self,
+        path: &SharePath,
+        amendments: &[Amendment],
+        deed: Deed,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        if path.is_root() {
+            return Err(Refusal::Exists { is_collection: true }.into());
+        }
+        let path = &*self.spelled(path)?;
+        self.look_until_done(path, precondition, deed, now, |claim, seen| {
+            if !matches!(seen, Seen::Nothing) {
+                return Err(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) }.into());
+            }
+            // What is to be noted comes first: if it cannot be, nothing is made (RFC 5689 §3).
+            if !amendments.is_empty() {
+                self.begin_notes(path, amendments)?;
+            }
+            let swap = claim.make_collection();
+            let (is_made, made) = (matches!(swap, Ok(Swap::Done(_))), self.as_made(path).into_owned());
+            if is_made && !amendments.is_empty() {
+                if made != *path {
+                    self.let_notes_follow(Following::Moved { from: path.clone(), to: made, displaced: None });
+                }
+            } else if is_made || !amendments.is_empty() {
+                // What another program removed here may have left notes behind; and where nothing was made, nothing is noted.
+                let from = if is_made { made } else { path.clone() };
+                self.let_notes_follow(Following::Gone { from, version: None });
+            }
+            Ok((swap?, ()))
+        })
+        .map_err(Stop::of_an_arrival)?;
+        self.changed(path, now);
+        Ok(())
+    }
+
+    /// Makes every folder above a path that is not there yet. If one cannot be made, none stays.
+    pub fn make_parents(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<NewFolders> {
+        self.make_folders_above(path, Deed::MakeCollection, precondition, now)
+    }
+
+    /// As [`Share::make_parents`]; those above something that comes back come back too, whatever they are called.
+    pub(super) fn make_folders_above(
+        &self,
+        path: &SharePath,
+        deed: Deed,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<NewFolders> {
+        let mine = Precondition::default().with_submitted(precondition.submitted().clone());
+        let mut folders = NewFolders::default();
+        let Some((parent, _)) = path.split() else { return Ok(folders) };
+        let mut above = SharePath::root();
+        for name in parent.names() {
+            above = above.join(&name);
+            let site = self.site_of_upload(&above)?;
+            match self.make_folder(&above, &[], deed, &mine, now) {
+                Err(stop) if stop.is(Refusal::Exists { is_collection: true }) || stop.is(Refusal::NotFree) => {}
+                Err(stop) if stop.is(Refusal::Exists { is_collection: false }) => return Err(Refusal::NoParent.into()),
+                // It is there, and goes again.
+                Err(Stop::Fault(fault)) if fault.cause == Cause::Unsure => {
+                    folders.add(self.tree.disk(), &site.parent, &site.name)?;
+                    return Err(Stop::Fault(DiskError { cause: Cause::Failed, ..fault }));
+                }
+                made => {
+                    made?;
+                    folders.add(self.tree.disk(), &site.parent, &site.name)?;
+                }
+            }
+        }
+        Ok(folders)
+    }
+}

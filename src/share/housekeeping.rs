@@ -1,0 +1,79 @@
+//! Opening a share, looking after it while it is served, and closing it in good order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::stamp::Timestamp;
+use crate::store::disk::Disk;
+use crate::store::index::{Index, IndexError, ShareIdentity};
+use crate::store::notice::Notice;
+
+use super::dates::Dates;
+use super::outcome::Outcome;
+use super::shared_folder::{Settings, Share};
+
+/// What the file of the index is called.
+pub const INDEX: &str = "index.redb";
+
+impl Share {
+    /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
+    pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> Outcome<Self> {
+        let mut share = Self::only_to_look(disk, index, settings);
+        share.dates = Dates::after(share.index.told_before(), now);
+        share.tree.history().check_own_folders()?;
+        share.take_up_locks(now)?;
+        share.tree.recover(now)?;
+        Ok(share)
+    }
+
+    /// Opens the index of a share that is kept in this folder.
+    pub fn open_index(state: &Path, share: &ShareIdentity) -> Result<Index, IndexError> {
+        Index::open(&state.join(INDEX), share)
+    }
+
+    /// What is done now and then: second looks at what was displaced, and what is remembered is saved. Says what a person should hear of.
+    pub fn tick(&self, now: Timestamp) -> Vec<Notice> {
+        self.tree.second_look(now);
+        self.expire_locks(now);
+        self.dates.watch_the_clock(now);
+        self.tree.notices()
+    }
+
+    /// Observes the clock by which versions age, which is to be done every second; `running` is how long the process has been running, by a
+    /// clock that never jumps. What is set aside for a full disk is set aside again.
+    pub fn keep_time(&self, now: Timestamp, running: Duration) {
+        self.tree.history().keep_time(now, running);
+        self.tree.history().keep_spare();
+    }
+
+    /// Saves what is remembered, and lets properties follow what they could not before.
+    pub fn save_index(&self) -> Result<(), String> {
+        // It was told when they could not.
+        let _ = self.properties.catch_up();
+        if let Some(told) = self.dates.take_unsaved() {
+            self.index.note_told(told);
+        }
+        // The index says why nothing can be saved.
+        let _ = self.checksums.save();
+        self.index.save().map_err(|error| error.to_string())
+    }
+
+    /// Lets versions go by the keep rule; says how many.
+    pub fn prune(&self, now: Timestamp) -> Outcome<usize> {
+        let history = self.tree.history();
+        let gone = history.prune(now)?;
+        // What cannot be looked for may be there; and of what is just coming back the notes are still to come, too.
+        self.properties.forget_versions(|path, version| {
+            self.tree.steadily(path, || history.find(path, version)).map_or(true, |found| found.is_some())
+                || history.is_not_mounted(path).unwrap_or(true)
+        })?;
+        Ok(gone)
+    }
+
+    /// Ends in good order.
+    pub fn close(&self) -> Outcome<()> {
+        self.tree.history().note_last_time();
+        Ok(self.tree.close()?)
+    }
+}

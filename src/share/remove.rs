@@ -1,0 +1,82 @@
+//! Removing. For a while after a client could not store something at a name, its removals of a file there must name the version.
+//!
+//! Some clients answer every failed PUT, MOVE or COPY with a DELETE of the target, to take back what they believe to be half of their own
+//! file. What stands there is whole, and not theirs. Other clients are not concerned.
+
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::principal::Client;
+use crate::model::stamp::Timestamp;
+use crate::model::version::VersionId;
+use crate::store::commit::{Seen, Swap};
+use crate::store::properties::Following;
+
+use super::identity::Identity;
+use super::judge::Deed;
+use super::outcome::{Forbidden, Outcome, Refusal, Subject};
+use super::shared_folder::Share;
+use super::storing::surprise;
+
+/// What a removal has done.
+#[derive(Clone, Debug)]
+pub struct Removed {
+    /// The version that what was removed has become.
+    pub displaced: Option<VersionId>,
+}
+
+impl Share {
+    /// Removes a file or a folder with all that is in it.
+    pub fn delete(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<Removed> {
+        let path = &*self.spelled(path)?;
+        let removed = self.look_until_done(path, precondition, Deed::Remove, now, |claim, seen| match seen {
+            Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            seen => {
+                let swap = claim.remove(seen, surprise(precondition), now)?;
+                if let Swap::Done(changed) = &swap {
+                    self.drop_locks_in(path, now);
+                    let version = self.kept(changed).cloned();
+                    self.let_notes_follow(Following::Gone { from: path.clone(), version });
+                }
+                Ok((swap, ()))
+            }
+        });
+        let removed = removed.map_err(|stop| if stop.is(Refusal::NoParent) { Refusal::NotFound.into() } else { stop });
+        let displaced = removed?.0.displaced;
+        self.changed(path, now);
+        Ok(Removed { displaced: displaced.filter(|_| self.keeps_history()) })
+    }
+
+    /// Takes note that a client could not store something at a path, for whatever reason; and whether it may have been a lock's holder.
+    pub fn not_stored(&self, client: Client, path: &SharePath, by_a_holder: bool, now: Timestamp) {
+        let Ok(path) = self.spelled(path) else { return };
+        self.refused.remember(client, path.into_owned(), by_a_holder, now);
+    }
+
+    /// As [`Share::not_stored`], without a look at the disk: at the path as it was asked for.
+    pub fn not_stored_as_asked(&self, client: Client, path: &SharePath, by_a_holder: bool, now: Timestamp) {
+        self.refused.remember(client, path.clone(), by_a_holder, now);
+    }
+
+    /// Takes note that something was stored: what was refused before is over.
+    pub(super) fn was_stored(&self, path: &SharePath, precondition: &Precondition) {
+        self.refused.forget(precondition.submitted().client().clone(), path);
+    }
+
+    /// Judges the removal of a file. The token of a lock names what it pins, unless a holder was refused: one whose own upload broke off would
+    /// take back what stands there as well.
+    pub(super) fn judge_removal(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let is_free = match self.refused.find(precondition.submitted().client(), path, now) {
+            None => true,
+            Some(_) if precondition.matches_tags() || self.states_name(path, precondition) => true,
+            Some(refused) => !refused.by_a_holder && self.is_pinned(path, precondition, now),
+        };
+        let current = Some(identity.current());
+        if is_free { Ok(()) } else { Err(Refusal::RefusedLately { of: Subject::file(path), current }.into()) }
+    }
+}

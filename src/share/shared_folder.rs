@@ -1,0 +1,183 @@
+//! The folder that is served, and all that the server knows about it: the tables of the share, and the words that every request needs to speak of
+//! a path. What a share can do stands in the files beside this one, each with a part of [`Share`]; this file uses none of them.
+
+use std::borrow::Cow;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::model::path::SharePath;
+use crate::model::stamp::{Stamp, Timestamp};
+use crate::store::checksums::Checksums;
+use crate::store::commit::{LastLink, Tree};
+use crate::store::disk::{Abilities, Cause, Disk, DiskError, Kind};
+use crate::store::history::{History, KeepLimits};
+use crate::store::index::Index;
+use crate::store::properties::{Properties, PropertyLimits};
+use crate::store::staging::RoomAhead;
+
+use super::dates::Dates;
+use super::hashing_slots::HashingSlots;
+use super::hints::Hints;
+use super::lock_table::LockTable;
+use super::outcome::{Forbidden, Outcome, Refusal, Stop};
+use super::recently_refused::RecentlyRefused;
+use super::uploads::Uploads;
+
+/// What a share is told to do, apart from where it lies.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the history may keep; without it nothing is kept.
+    pub keep: Option<KeepLimits>,
+    /// Whether a change of a file must name the version it replaces.
+    pub require_preconditions: bool,
+    /// Files larger than this, in bytes, are not hashed before they are answered.
+    pub tag_threshold: u64,
+    /// How many large files are hashed at once in the middle of requests.
+    pub hashing_max: usize,
+    /// Whether what clients note on files is brought to the disk before it is answered.
+    pub syncs: bool,
+    /// Whether somebody who has not said who he is may lock the share itself, and with it everybody else out.
+    pub root_locks: bool,
+    /// How much clients may note on files and folders.
+    pub properties: PropertyLimits,
+}
+
+/// The folder that is served, and all that the server knows about it.
+#[derive(Debug)]
+pub struct Share {
+    pub(super) tree: Tree,
+    pub(super) index: Index,
+    pub(super) properties: Properties,
+    pub(super) checksums: Checksums,
+    /// Whether notes did not follow the last change that they should have followed.
+    pub(super) notes_stay_behind: AtomicBool,
+    pub(super) locks: LockTable,
+    pub(super) refused: RecentlyRefused,
+    pub(super) uploads: Arc<Uploads>,
+    pub(super) dates: Dates,
+    /// What all uploads have set aside for bytes that are still to come.
+    pub(super) ahead: Arc<RoomAhead>,
+    pub(super) hashing: HashingSlots,
+    pub(super) is_stopping: AtomicBool,
+    pub(super) hints: Hints,
+    pub(super) settings: Settings,
+}
+
+impl Default for Settings {
+    /// Without a history, and with the bounds that the program has where nothing else is said.
+    fn default() -> Self {
+        Self {
+            keep: None,
+            require_preconditions: false,
+            tag_threshold: 8 << 20,
+            hashing_max: 1,
+            syncs: true,
+            root_locks: false,
+            properties: PropertyLimits::default(),
+        }
+    }
+}
+
+impl Share {
+    /// A share on a disk that another process may be serving: to look at, not to change.
+    pub fn only_to_look(disk: Arc<dyn Disk>, index: Index, settings: Settings) -> Self {
+        let history = History::new(Arc::clone(&disk), settings.keep);
+        Self {
+            tree: Tree::new(disk, history),
+            properties: index.properties(settings.syncs, settings.properties),
+            checksums: index.checksums(),
+            notes_stay_behind: AtomicBool::new(false),
+            index,
+            locks: LockTable::new(),
+            refused: RecentlyRefused::default(),
+            uploads: Arc::default(),
+            dates: Dates::since(Timestamp::default()),
+            ahead: Arc::default(),
+            hashing: HashingSlots::new(settings.hashing_max),
+            is_stopping: AtomicBool::new(false),
+            hints: Hints::default(),
+            settings,
+        }
+    }
+
+    /// What the file system can do.
+    pub fn abilities(&self) -> Abilities {
+        self.tree.disk().abilities()
+    }
+
+    /// Looks at the folder that is served now, for whoever watches it; `None` if there is none, or none that the system knows.
+    pub fn at_folder<T>(&self, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        Some(look(self.tree.disk().root_afresh().ok()?.0.fd()?))
+    }
+
+    /// Whether displaced versions are kept.
+    pub fn keeps_history(&self) -> bool {
+        self.tree.history().keeps()
+    }
+
+    /// Ends hashing and copying, whoever wants it, and lets none begin: nobody waits for it when the server stops.
+    pub fn stop_what_takes_long(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// The path that the disk has for what is to be changed: all that is kept by path goes by it. A link at its end is meant itself.
+    pub(super) fn spelled<'p>(&self, path: &'p SharePath) -> Outcome<Cow<'p, SharePath>> {
+        self.tree.spelled(path, LastLink::Itself).map_err(|error| self.stop(error, Refusal::NotFound))
+    }
+
+    /// As [`Share::spelled`], for what is to be read: what a link at its end leads to.
+    pub(super) fn spelled_to_read<'p>(&self, path: &'p SharePath) -> Outcome<Cow<'p, SharePath>> {
+        self.tree.spelled(path, LastLink::Followed).map_err(|error| self.stop(error, Refusal::NotFound))
+    }
+
+    /// The path by which all is kept that belongs to what is read at a path; that path itself where nothing is.
+    pub fn place_of(&self, path: &SharePath) -> SharePath {
+        self.spelled_to_read(path).map_or_else(|_| path.clone(), Cow::into_owned)
+    }
+
+    /// The path of what was just made there: some disks write a name in their own way, all in small letters or decomposed.
+    pub(super) fn as_made<'p>(&self, path: &'p SharePath) -> Cow<'p, SharePath> {
+        self.spelled(path).unwrap_or(Cow::Borrowed(path))
+    }
+
+    /// Why a link is not changed: it is served as what it leads to, or it is not there for anybody.
+    pub(super) fn refusal_of_link(&self, link: &SharePath) -> Refusal {
+        let is_served = self.spelled_to_read(link).is_ok_and(|path| {
+            let there = if *path == *link { Ok(None) } else { self.status_of(&path) };
+            matches!(there, Ok(Some(status)) if matches!(status.kind, Kind::File | Kind::Dir))
+        });
+        if is_served { Refusal::NotAllowed(Forbidden::Link) } else { Refusal::NotFound }
+    }
+
+    pub(super) fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::disk::Status>, DiskError> {
+        let disk = self.tree.disk();
+        disk.look_path(&disk.root()?, path.as_bytes())
+    }
+
+    /// What an error of the disk means to a client. A missing name is told apart from a missing share.
+    pub(super) fn stop(&self, error: DiskError, missing: Refusal) -> Stop {
+        match error.cause {
+            Cause::Reserved => Refusal::NotFound.into(),
+            Cause::NotFound | Cause::NotADirectory | Cause::Escapes => {
+                if self.tree.disk().root_afresh().is_err() {
+                    Refusal::ShareGone.into()
+                } else {
+                    missing.into()
+                }
+            }
+            // What cannot be called so is not there.
+            Cause::LongName | Cause::BadName if missing == Refusal::NotFound => missing.into(),
+            _ => error.into(),
+        }
+    }
+
+    /// Whether a file is too large to be hashed for an answer.
+    pub(super) fn is_large(&self, stamp: &Stamp) -> bool {
+        stamp.size > self.settings.tag_threshold
+    }
+}

@@ -1,0 +1,170 @@
+//! Storing a file that is complete: the staged file becomes the one at its path, and what is to be known of it is remembered before anybody asks.
+
+use crate::model::dating::AHEAD_MAX;
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::{Stamp, Timestamp};
+use crate::model::tag::EntityTag;
+use crate::model::version::VersionId;
+use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
+use crate::store::disk::{Cause, File, Opened};
+use crate::store::properties::Following;
+use crate::store::staging::{Staged, Staging};
+
+use super::dating::Dating;
+use super::judge::Deed;
+use super::outcome::{Forbidden, Outcome, Refusal};
+use super::room::A_NAME;
+use super::shared_folder::Share;
+
+/// What an upload has become.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Whether nothing was there before.
+    pub created: bool,
+    /// The tag of the new version.
+    pub tag: EntityTag,
+    /// Its date.
+    pub modified: Timestamp,
+    /// The version that what it replaced has become.
+    pub displaced: Option<VersionId>,
+    /// Whether it has the date that the client asked for.
+    pub is_dated_as_asked: bool,
+}
+
+/// How a staged file is to be stored.
+#[derive(Clone, Copy)]
+pub(super) struct Storing<'a> {
+    /// As what kind of change it is judged.
+    pub(super) deed: Deed,
+    /// Whose its date is.
+    pub(super) dating: Dating,
+    /// Lets what is noted follow, before anybody can note something on the file.
+    pub(super) notes: &'a dyn Fn(Came),
+}
+
+/// What a file has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// A name that was free.
+    ToAFreeName,
+    /// The name of another file, which has become this version, if it is kept.
+    InPlaceOf(Option<VersionId>),
+}
+
+impl Share {
+    /// Begins a file that nobody sees yet, making room for it in the history when the disk is full.
+    pub(super) fn begin_staging(&self, site: &Site, path: &SharePath, now: Timestamp) -> Outcome<Staging> {
+        let begin = || {
+            let swap = || self.tree.history().swap(path, site.mount);
+            Staging::begin(self.tree.disk(), &site.parent, swap)
+        };
+        match begin() {
+            // The folder was there a moment ago.
+            Err(error) if error.cause == Cause::NotFound => Err(self.stop(error, Refusal::NoParent)),
+            Err(error) if self.makes_room_after(&error, &site.parent, A_NAME, now) => Ok(begin()?),
+            begun => Ok(begun?),
+        }
+    }
+
+    /// The file that an upload will replace, for its attributes, and its date.
+    pub(super) fn like(&self, path: &SharePath) -> Outcome<Option<(File, Timestamp)>> {
+        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        let Some(site) = site else { return Ok(None) };
+        Ok(match self.tree.disk().open(&site.parent, &site.name)? {
+            Opened::File(file, status) => Some((file, status.stamp.mtime)),
+            _ => None,
+        })
+    }
+
+    /// Makes a staged file the one at a path, which is spelled as on the disk.
+    pub(super) fn put_staged(
+        &self,
+        path: &SharePath,
+        staged: &mut Staged,
+        storing: &Storing<'_>,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Stored> {
+        let Storing { deed, dating, notes } = *storing;
+        let (changed, created) = self.look_until_done(path, precondition, deed, now, |claim, seen| {
+            if claim.site().folder != staged.folder() {
+                return Err(Refusal::FolderChanged.into());
+            }
+            match seen {
+                Seen::Nothing => {
+                    self.date(path, staged, dating, None, now)?;
+                    let swap = claim.create(staged)?;
+                    if matches!(swap, Swap::Done(_)) {
+                        notes(Came::ToAFreeName);
+                    }
+                    self.has_stored(path, &swap, staged, None, precondition, now);
+                    Ok((swap, true))
+                }
+                Seen::File(seen) => {
+                    let replaced = seen.status.stamp;
+                    staged.look_like(&seen.file, &replaced)?;
+                    self.date(path, staged, dating, Some(replaced.mtime), now)?;
+                    let swap = claim.replace(seen, staged, surprise(precondition), now)?;
+                    if let Swap::Done(changed) = &swap {
+                        notes(Came::InPlaceOf(self.kept(changed).cloned()));
+                    }
+                    self.has_stored(path, &swap, staged, Some(&replaced), precondition, now);
+                    Ok((swap, false))
+                }
+                Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
+                Seen::Collection(_) => Err(Refusal::IsCollection.into()),
+                Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
+                Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            }
+        })?;
+        Ok(Stored {
+            created,
+            tag: EntityTag::of_content(staged.hash()),
+            modified: staged.sealed().mtime,
+            displaced: changed.displaced.filter(|_| self.keeps_history()),
+            is_dated_as_asked: dating.is_met(staged.sealed().mtime, self.abilities().time_grain),
+        })
+    }
+
+    /// A file that is stored is the one that things were noted on, if there was one. Where there was none another program may have removed it, and
+    /// left notes behind.
+    pub(super) fn notes_of_a_file(&self, path: &SharePath) -> impl Fn(Came) {
+        move |came| {
+            if came == Came::ToAFreeName {
+                self.let_notes_follow(Following::Gone { from: path.clone(), version: None });
+            }
+        }
+    }
+
+    /// What is to be known of a new version before anybody else can ask for it.
+    pub(super) fn has_stored(
+        &self,
+        path: &SharePath,
+        swap: &Swap<'_>,
+        staged: &Staged,
+        replaced: Option<&Stamp>,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) {
+        if let Swap::Done(changed) = swap {
+            let stamp = changed.stamp.unwrap_or(*staged.sealed());
+            let date = self.date_that_came(path, &stamp, replaced, now);
+            // The answer to the upload tells its date if that has come by then.
+            let is_near = stamp.mtime <= now.plus(AHEAD_MAX);
+            self.tell_date(path, &stamp, if is_near { now.max(stamp.mtime) } else { now });
+            self.remember_upload(changed, staged, date);
+            self.repin(path, precondition, Some(&EntityTag::of_content(staged.hash())), now);
+        }
+    }
+
+    /// The version that what a change displaced has become, if it is kept for longer than a while.
+    pub(super) fn kept<'c>(&self, changed: &'c Changed<'_>) -> Option<&'c VersionId> {
+        changed.displaced.as_ref().filter(|_| self.keeps_history())
+    }
+}
+
+/// Only a client that names no version may find that it displaced another one than was seen.
+pub(super) fn surprise(precondition: &Precondition) -> Surprise {
+    if precondition.is_empty() { Surprise::Accept } else { Surprise::Undo }
+}

@@ -1,0 +1,154 @@
+//! Uploads: begun, written a piece at a time, and made the file at their path.
+
+use crate::model::dating::ASKED_AHEAD_MAX;
+use crate::model::keep_rule::Room;
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::model::stamp::Timestamp;
+use crate::store::commit::Site;
+use crate::store::disk::Dir;
+use crate::store::staging::{NewFolders, Staging};
+
+use super::dating::Dating;
+use super::judge::Deed;
+use super::outcome::{Outcome, Refusal, Stop};
+use super::shared_folder::Share;
+use super::storing::{Stored, Storing};
+
+/// What the file system takes besides, to note where the bytes are.
+const SLACK: u64 = 64 << 10;
+
+/// How far an upload that finds the disk full makes room ahead of the bytes that have come, in bytes.
+const AHEAD: u64 = 16 << 20;
+
+/// An upload that is being written.
+#[derive(Debug)]
+pub struct Upload {
+    staging: Staging,
+    /// The mount it is written to.
+    /// The folder that it is for.
+    at: Dir,
+    /// What was made for it, and goes with it if it comes to nothing.
+    folders: NewFolders,
+    /// How long it is to become, if the client said so.
+    announced: Option<u64>,
+}
+
+impl Upload {
+    /// How many bytes have been written.
+    pub fn written(&self) -> u64 {
+        self.staging.written()
+    }
+}
+
+impl Share {
+    /// Begins an upload, setting the announced room aside; whether it can succeed is for the commit to say.
+    pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
+        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, NewFolders::default(), now)
+    }
+
+    /// As [`Share::begin_upload`], if it could succeed now; makes the folders above where they are missing and that is asked for.
+    pub fn begin_long_upload(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        announced: Option<u64>,
+        make_parents: bool,
+        now: Timestamp,
+    ) -> Outcome<Upload> {
+        let folders = match self.may_put(path, precondition, announced, now) {
+            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+                self.may_put_with_parents(path, precondition, announced, now)?;
+                let folders = self.make_parents(path, precondition, now)?;
+                self.may_put(path, precondition, announced, now)?;
+                folders
+            }
+            judged => judged.map(|()| NewFolders::default())?,
+        };
+        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, folders, now)
+    }
+
+    /// As [`Share::begin_long_upload`], for an upload whose body is there already. To judge early saves nothing any more, so one that has no
+    /// condition is judged by the commit alone.
+    pub fn begin_short_upload(
+        &self,
+        path: &SharePath,
+        precondition: &Precondition,
+        bytes: u64,
+        make_parents: bool,
+        now: Timestamp,
+    ) -> Outcome<Upload> {
+        if make_parents || !precondition.is_empty() {
+            return self.begin_long_upload(path, precondition, Some(bytes), make_parents, now);
+        }
+        let site = self.site_of_upload(path)?;
+        self.has_room(&site, bytes, now)?;
+        self.begin_upload_in(&site, path, None, NewFolders::default(), now)
+    }
+
+    pub(super) fn site_of_upload(&self, path: &SharePath) -> Outcome<Site> {
+        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        site.ok_or_else(|| Refusal::IsCollection.into())
+    }
+
+    fn begin_upload_in(
+        &self,
+        site: &Site,
+        path: &SharePath,
+        announced: Option<u64>,
+        folders: NewFolders,
+        now: Timestamp,
+    ) -> Outcome<Upload> {
+        let mut staging = self.begin_staging(site, path, now)?;
+        if let Some(bytes) = announced {
+            staging.announce(&self.ahead, &site.parent, bytes);
+        }
+        Ok(Upload { staging, at: site.parent.clone(), folders, announced })
+    }
+
+    /// Writes an upload on, making room in the history when the disk is full: for what has come, and a little ahead of an upload that goes
+    /// on, but only if all of it will fit.
+    pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
+        match upload.staging.write(bytes) {
+            Err(error) if let Some(full) = error.full() => {
+                let (written, come) = (upload.staging.written(), bytes.len() as u64);
+                // How long it will become is not always known.
+                let rest = upload.announced.map_or(come + written / 4, |all| all.saturating_sub(written)).max(come);
+                let step = Room { bytes: rest.min(come.max(AHEAD)) + SLACK, files: 0 };
+                let whole = Room { bytes: upload.announced.map_or(come, |_| rest) + SLACK, files: 0 };
+                let history = self.tree.history();
+                let made_room = history.make_room_for_a_step(&upload.at, step, whole, full, now);
+                let written = upload.staging.write(bytes);
+                Ok(if made_room { self.with_room_made(written, &upload.at, now) } else { written }?)
+            }
+            written => Ok(written?),
+        }
+    }
+
+    /// Makes a complete upload the file at a path, dated as the client asks, if it does and the date is no more than a day ahead of the clock.
+    pub fn put(
+        &self,
+        path: &SharePath,
+        upload: Upload,
+        dated: Option<Timestamp>,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Outcome<Stored> {
+        let path = &*self.spelled(path).map_err(Stop::of_an_arrival)?;
+        let like = self.like(path)?;
+        let displaced = like.as_ref().map(|(_, modified)| *modified);
+        let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
+        let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, now));
+        let Upload { staging, folders, .. } = upload;
+        let mut staged = staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
+        drop(like);
+        let dating = dated.map_or(Dating::Ours, Dating::Asked);
+        let storing = Storing { deed: Deed::Put, dating, notes: &self.notes_of_a_file(path) };
+        let stored = self.put_staged(path, &mut staged, &storing, precondition, now);
+        let stored = stored.map_err(Stop::of_an_arrival)?;
+        folders.keep();
+        self.was_stored(path, precondition);
+        self.changed(path, now);
+        Ok(stored)
+    }
+}
