@@ -340,6 +340,7 @@ const CALLS: &[(&str, &[&str])] = &[
     (
         ".unlink(",
         &[
+            "src/store/trees.rs",
             "src/store/history.rs",
             "src/store/history/",
             "src/store/naming.rs",
@@ -347,7 +348,16 @@ const CALLS: &[(&str, &[&str])] = &[
             "src/store/staging/",
         ],
     ),
-    (".remove_dir(", &["src/store/history.rs", "src/store/history/", "src/store/staging.rs", "src/store/staging/"]),
+    (
+        ".remove_dir(",
+        &[
+            "src/store/trees.rs",
+            "src/store/history.rs",
+            "src/store/history/",
+            "src/store/staging.rs",
+            "src/store/staging/",
+        ],
+    ),
 ];
 
 /// The system's own ways to change a name. The index and the sockets lie outside of the share.

@@ -43,7 +43,7 @@ impl Share {
     /// Observes the clock by which versions age, which is to be done every second; `running` is how long the process has been running, by a
     /// clock that never jumps. What is set aside for a full disk is set aside again.
     pub fn keep_time(&self, now: Timestamp, running: Duration) {
-        self.tree.history().keep_time(now, running);
+        self.tree.history().clock().observe(now, running);
         self.tree.history().keep_spare();
     }
 
@@ -73,7 +73,7 @@ impl Share {
 
     /// Ends in good order.
     pub fn close(&self) -> Outcome<()> {
-        self.tree.history().note_last_time();
+        self.tree.history().clock().note_last_time();
         Ok(self.tree.close()?)
     }
 }

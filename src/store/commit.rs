@@ -16,13 +16,15 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, Ending, EntryName, VersionId, conflict_name};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Opened, Result, Status};
-use super::history::{self, Found, History, Place, Running, Version};
+use super::history::{self, Found, History, Version};
 use super::naming;
 use super::notice::Notice;
 use super::path_mutex::{PathGuard, PathKey, PathMutexes, Slot, UnderWay, does_not_end};
+use super::place::{Place, Running};
 use super::spelling::spelled;
 use super::staging::{Staged, Staging};
 use super::touched::Touched;
+use super::trees::each_file;
 
 pub use super::spelling::LastLink;
 pub use copy::{Copying, FileCopy, FolderCopy, Members, StagedCopy};
@@ -533,7 +535,7 @@ impl Tree {
     fn since_taken_out(&self, folder: &Dir, held: &Held) -> Result<Since> {
         let taken_out = held.entry.id.time().plus(MTIME_AHEAD);
         let mut since = Since::Quiet { leased: false };
-        history::each_file(&*self.disk, folder.clone(), &mut |dir, entry| {
+        each_file(&*self.disk, folder.clone(), &mut |dir, entry| {
             if entry.status.kind != Kind::File || since == Since::Busy {
                 return Ok(());
             }
@@ -1251,7 +1253,7 @@ impl<'a> Claim<'a> {
         now: Timestamp,
         entry: impl Fn(VersionId) -> EntryName,
     ) -> Result<EntryName> {
-        let mut at = self.tree.history.displaced_at(now);
+        let mut at = self.tree.history.clock().displaced_at(now);
         loop {
             let candidate = entry(VersionId::at(at));
             let settled = EntryName::settled(candidate.id.clone());

@@ -15,14 +15,14 @@ use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
 use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Result};
-use super::history::{Place, Running, UploadFolder, remove_tree};
 use super::naming;
+use super::place::{Place, Running, UploadFolder};
+use super::trees::remove_tree;
 
 pub use ahead::RoomAhead;
 pub use tree::StagedTree;
 
 use ahead::Aside;
-pub(super) use tree::each_entry;
 
 /// What the names of unfinished uploads begin with, where they need one.
 pub const UNFINISHED: &str = "unfinished-";

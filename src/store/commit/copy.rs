@@ -11,7 +11,8 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 
 use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Result, Status};
 use super::super::history::relative;
-use super::super::staging::{Staged, StagedTree, Staging, each_entry, must_be_wanted};
+use super::super::staging::{Staged, StagedTree, Staging, must_be_wanted};
+use super::super::trees::each_entry;
 use super::relocate::Entered;
 use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree, failed, failure};
 

@@ -9,8 +9,8 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, EntryName};
 
 use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
-use super::super::history::Place;
 use super::super::path_mutex::{PathKey, UnderWay};
+use super::super::place::Place;
 use super::{
     Calm, Changed, Claim, HeldWhat, Inside, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, failure, is_broken, lock,
     naming, unsure,

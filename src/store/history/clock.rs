@@ -1,16 +1,16 @@
 //! The time by which versions are named and age, and the note of it that outlives the process: the date of an empty file in the folder of
 //! noclobber's own.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::age_clock::AgeClock;
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::{Cause, Opened, Result};
-use super::History;
-use super::layout::{found, own_name};
+use super::super::disk::{Cause, Disk, Opened, Result};
+use super::super::place::own_name;
+use super::areas::found;
 
 /// The file whose date is the note.
 const CLOCK: &str = "clock";
@@ -21,27 +21,39 @@ const NOTED_EVERY: Duration = Duration::from_secs(600);
 /// How often the time is observed.
 const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 
+/// The clock of one history.
+#[derive(Debug)]
+pub struct Clock {
+    disk: Arc<dyn Disk>,
+    /// `None` until it is first asked.
+    state: Mutex<Option<State>>,
+}
+
 /// The time, and when it was noted.
 #[derive(Debug)]
-pub(super) struct Clock {
+struct State {
     time: AgeClock,
     noted: Option<Duration>,
     /// When something was last displaced.
     displaced: Option<Timestamp>,
 }
 
-impl History {
+impl Clock {
+    pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, state: Mutex::default() }
+    }
+
     /// What time it is, by the rule of [`AgeClock`], while the system's clock shows `now`.
     pub fn time(&self, now: Timestamp) -> Timestamp {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.get_or_insert_with(|| self.begin_clock(now)).time.time(now)
+        let mut clock = self.state();
+        clock.get_or_insert_with(|| self.begin(now)).time.time(now)
     }
 
     /// When something is displaced while the system's clock shows `now`, or showed it when the request began that displaces it: versions of a
     /// path keep their order when the clock is set back, and when one request takes longer than others.
     pub fn displaced_at(&self, now: Timestamp) -> Timestamp {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let clock = clock.get_or_insert_with(|| self.begin_clock(now));
+        let mut clock = self.state();
+        let clock = clock.get_or_insert_with(|| self.begin(now));
         let at = clock.time.last().max(now);
         // The time was observed a second ago; where this is further on, the clock was set back.
         let later = clock.displaced.filter(|displaced| *displaced > at && *displaced <= at.plus(OBSERVED_EVERY * 2));
@@ -52,9 +64,9 @@ impl History {
 
     /// Observes the clock, which is to be done every second; `running` is how long the process has been running. The time is noted now and
     /// then, if there is a history.
-    pub fn keep_time(&self, now: Timestamp, running: Duration) {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let clock = clock.get_or_insert_with(|| self.begin_clock(now));
+    pub fn observe(&self, now: Timestamp, running: Duration) {
+        let mut clock = self.state();
+        let clock = clock.get_or_insert_with(|| self.begin(now));
         let time = clock.time.observe(now, running);
         let is_due = clock.noted.is_none_or(|noted| running.saturating_sub(noted) >= NOTED_EVERY);
         // A note that cannot be made is no worse than one that is old: versions then age more slowly.
@@ -65,14 +77,19 @@ impl History {
 
     /// Notes the time when it was last observed.
     pub fn note_last_time(&self) {
-        if let Some(clock) = &*self.clock.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(clock) = &*self.state() {
             let _ = self.note_time(clock.time.last());
         }
     }
 
-    fn begin_clock(&self, now: Timestamp) -> Clock {
+    /// The time is whole whatever thread panicked beside it.
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, now: Timestamp) -> State {
         let time = AgeClock::begin(self.noted_time().unwrap_or(None), now, Duration::ZERO);
-        Clock { time, noted: None, displaced: None }
+        State { time, noted: None, displaced: None }
     }
 
     /// The time that an earlier run has noted; or else when its folder was last changed, which was by the same clock.

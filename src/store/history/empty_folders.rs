@@ -1,11 +1,11 @@
 //! Removing the folders of the history that hold nothing any more.
 
-use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
-use super::super::disk::Dir;
+use super::super::disk::{Dir, Disk};
+use super::super::trees::is_empty_dir;
 use super::History;
 
 /// How many empty folders are removed in one go, while commits wait.
@@ -20,32 +20,22 @@ impl History {
         let Ok(tops) = self.tops() else { return };
         let places = paths.iter().flat_map(|path| self.places_in(&tops, path));
         // Commits wait while folders are removed, so those that are in use are told apart before.
-        let empty: Vec<_> = places.filter(|(top, folder)| self.is_empty(top, folder)).collect();
+        let empty: Vec<_> = places.filter(|(top, folder)| is_empty_dir(&*self.disk, top, folder)).collect();
         for some in empty.chunks(REMOVED_AT_ONCE_MAX) {
             let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
-            some.iter().for_each(|(top, folder)| self.remove_empty(top, folder));
+            some.iter().for_each(|(top, folder)| remove_empty(&*self.disk, top, folder));
         }
     }
+}
 
-    pub(super) fn is_empty(&self, top: &Dir, folder: &[u8]) -> bool {
-        let Ok(dir) = self.disk.open_dir(top, folder) else { return false };
-        let mut is_empty = true;
-        let listed = self.disk.list(&dir, &mut |_| {
-            is_empty = false;
-            ControlFlow::Break(())
-        });
-        listed.is_ok() && is_empty
-    }
-
-    /// Removes a folder and those above it, for as long as they are empty. Nobody else may be using one.
-    pub(super) fn remove_empty(&self, top: &Dir, mut folder: &[u8]) {
-        while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
-            let (above, name) = (&folder[..slash], &folder[slash + 1..]);
-            let (Ok(dir), Ok(name)) = (self.disk.open_dir(top, above), Name::new(name)) else { return };
-            if above == RESERVED.as_bytes() || self.disk.remove_dir(&dir, &name).is_err() {
-                return;
-            }
-            folder = above;
+/// Removes a folder and those above it, for as long as they are empty. Nobody else may be using one.
+pub(super) fn remove_empty(disk: &dyn Disk, top: &Dir, mut folder: &[u8]) {
+    while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
+        let (above, name) = (&folder[..slash], &folder[slash + 1..]);
+        let (Ok(dir), Ok(name)) = (disk.open_dir(top, above), Name::new(name)) else { return };
+        if above == RESERVED.as_bytes() || disk.remove_dir(&dir, &name).is_err() {
+            return;
         }
+        folder = above;
     }
 }

@@ -10,7 +10,8 @@ use crate::model::version::{EntryName, VersionId};
 
 use super::super::disk::{Dir, Kind, Result, Status};
 use super::History;
-use super::layout::{EntryFolder, HISTORY, found, relative};
+use super::areas::{HISTORY, folder_of, found, relative};
+use super::mounts::EntryFolder;
 
 /// A version that is kept, in short.
 #[derive(Clone, Debug)]
@@ -162,7 +163,7 @@ impl History {
         let mut dirs = Vec::new();
         if let Some(top) = holds {
             for spelled in self.spellings(HISTORY, (&top.path, &top.dir), folder)? {
-                let place = self.folder_of(HISTORY, relative(&spelled, &top.path));
+                let place = folder_of(HISTORY, relative(&spelled, &top.path));
                 dirs.extend(found(self.disk.open_dir(&top.dir, &place))?);
             }
         }

@@ -11,9 +11,9 @@ use crate::model::stamp::Timestamp;
 use super::super::disk::{Dir, DiskError, Full, Result};
 use super::super::notice::Notice;
 use super::History;
-use super::census::{Census, ROOT, Rest};
-use super::layout::FileSystem;
-use super::release::Going;
+use super::census::{Census, ROOT};
+use super::memory::{Going, Rest};
+use super::mounts::FileSystem;
 
 /// How often it is looked for other versions when some that were to make room cannot go.
 const CHOICES_MAX: usize = 8;
@@ -39,7 +39,7 @@ impl History {
         if short == Room::default() {
             return Ok(true);
         }
-        Ok(wanted.bytes <= space.total && self.could_give(space.file_system, self.time(now)).covers(short))
+        Ok(wanted.bytes <= space.total && self.could_give(space.file_system, self.clock.time(now)).covers(short))
     }
 
     /// Sees to it that `wanted` is free on the file system of `at` where that is `full`, by letting versions go, if that suffices; says whether
@@ -52,10 +52,10 @@ impl History {
     /// As [`History::make_room`], for a `step` of something that will take `whole`: nothing goes unless that could be had.
     pub fn make_room_for_a_step(&self, at: &Dir, step: Room, whole: Room, full: Full, now: Timestamp) -> bool {
         let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.time(now);
+        let now = self.clock.time(now);
         let Ok(Some(system)) = self.file_system_of(at, full) else { return false };
         self.make_room_on(&system, step, whole, full, now).unwrap_or_else(|error| {
-            self.tell_once_of_folder(&system.tops[0].path, &error);
+            self.notices.add_stuck_folder(&system.tops[0].path, &error);
             false
         })
     }
@@ -112,7 +112,7 @@ impl History {
         }
         self.remember_what_it_could_give(system.number, &census, full, now);
         if giving.versions > 0 {
-            self.tell(Notice::GaveRoom { versions: giving.versions, bytes: giving.given.bytes });
+            self.notices.add(Notice::GaveRoom { versions: giving.versions, bytes: giving.given.bytes });
         }
         Ok(giving.free()?.covers(step))
     }
@@ -121,7 +121,7 @@ impl History {
     /// takes the room as soon as it is free. The history rests then, each time for four times as long.
     pub fn gave_in_vain(&self, at: &Dir, full: Full, now: Timestamp) {
         if let Ok(space) = self.disk.space(at) {
-            self.rest(space.file_system, full, self.time(now));
+            self.rest(space.file_system, full, self.clock.time(now));
         }
     }
 
@@ -164,12 +164,6 @@ impl History {
         }
         memory.could_give.insert((system, full), (now, self.places.load(Ordering::Relaxed), room));
         room
-    }
-}
-
-impl Rest {
-    fn goes_on(&self, now: Timestamp) -> bool {
-        now.since(self.since) <= self.lasts
     }
 }
 

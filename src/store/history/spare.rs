@@ -7,12 +7,10 @@ use crate::model::keep_rule::Room;
 use crate::model::path::RESERVED;
 
 use super::super::disk::{Dir, Result};
+use super::super::place::own_name;
+use super::super::trees::list;
 use super::History;
-use super::layout::{found, own_name};
-use super::walk::list;
-
-/// The folder of the files that are set aside.
-pub(super) const SPARE: &str = "spare";
+use super::areas::{SPARE, ensure_dir, found};
 
 /// How many there are at most, and how large each is in bytes.
 const FILES_MAX: u64 = 64;
@@ -44,7 +42,7 @@ impl History {
         if !space.free_room().covers(wanted) {
             return Ok(false);
         }
-        self.make_dir(&own, &own_name(SPARE))?;
+        ensure_dir(&*self.disk, &own, &own_name(SPARE))?;
         let spare = self.disk.open_dir(&own, SPARE.as_bytes())?;
         for number in 0..count {
             let name = own_name(&number.to_string());

@@ -12,7 +12,7 @@ use crate::model::path::{Name, SharePath};
 use super::super::disk::{Dir, Kind, Result, Status};
 use super::super::spelling::{look, normal_forms};
 use super::History;
-use super::layout::{names, relative};
+use super::areas::{folder_of, names, relative};
 
 impl History {
     /// The spellings of a path that there is a folder for in an area of the history of one file system; that of the path itself comes first.
@@ -34,7 +34,7 @@ impl History {
             let mut seen = HashSet::new();
             for (above, form) in spelled.iter().flat_map(|above| forms.iter().map(move |form| (above, form))) {
                 let path = above.join(form);
-                let folder = self.folder_of(area, relative(&path, top_path));
+                let folder = folder_of(area, relative(&path, top_path));
                 let there = look(self.disk.look_path(top, &folder))?.filter(|status| status.kind == Kind::Dir);
                 if there.is_some_and(|status| seen.insert((status.device, status.stamp.id))) {
                     longer.push(path);

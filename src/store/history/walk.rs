@@ -1,15 +1,18 @@
-//! Walks over the history, and over a folder tree that is kept in it.
+//! Walks over the entries of the history, on every file system.
 
 use std::ops::ControlFlow;
 
-use crate::model::keep_rule::{KeptContent, Room};
-use crate::model::path::{Name, SharePath};
+use crate::model::keep_rule::Room;
+use crate::model::path::SharePath;
 use crate::model::version::EntryName;
 
-use super::super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Result, Status};
-use super::super::naming;
-use super::layout::{Top, found, own_name, relative};
-use super::{Found, History, Version};
+use super::super::disk::{Dir, Disk, Entry, Kind, Result};
+use super::super::trees::{Pending, list};
+use super::History;
+use super::areas::{entries_of, folder_of, found, relative};
+use super::found::{Found, Version};
+use super::measure::room_of;
+use super::mounts::Top;
 
 impl History {
     /// All entries of an area of the history below a path, on every file system.
@@ -57,7 +60,7 @@ impl History {
         below: &SharePath,
         each: &mut dyn FnMut(&SharePath, &Top, &Dir, Room) -> Result<()>,
     ) -> Result<()> {
-        let folder = self.folder_of(area, relative(below, &top.path));
+        let folder = folder_of(area, relative(below, &top.path));
         let Some(first) = found(self.disk.open_dir(&top.dir, &folder))? else { return Ok(()) };
         let mut todo = vec![(below.clone(), Pending::Open(first), Room::default())];
         while let Some((path, pending, own_room)) = todo.pop() {
@@ -66,7 +69,7 @@ impl History {
                 None => Ok(()),
             });
             if let Err(error) = walked {
-                self.tell_once_of_folder(&path, &error);
+                self.notices.add_stuck_folder(&path, &error);
             }
         }
         Ok(())
@@ -104,7 +107,7 @@ impl History {
         folders: Room,
         all: &mut Vec<Found>,
     ) -> Result<()> {
-        let folder = self.entries_of(area, relative(path, &top.path));
+        let folder = entries_of(area, relative(path, &top.path));
         let mut versions = entries(&*self.disk, place)?;
         versions.sort_by(|one, other| one.name.id.cmp(&other.name.id));
         let last = versions.len().saturating_sub(1);
@@ -119,147 +122,7 @@ impl History {
     }
 }
 
-pub(super) fn list(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    disk.list(dir, &mut |entry| {
-        entries.push(entry);
-        ControlFlow::Continue(())
-    })?;
-    Ok(entries)
-}
-
-pub(super) fn entries(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Version>> {
+fn entries(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Version>> {
     let parse = |it: Entry| Some(Version { name: EntryName::parse(&it.name)?, entry: it.name, status: it.status });
     Ok(list(disk, dir)?.into_iter().filter_map(parse).collect())
-}
-
-/// A folder that is still to be walked. It is opened when it is its turn, so that a wide tree does not hold a handle for each folder.
-enum Pending {
-    Open(Dir),
-    In(Dir, Name),
-}
-
-impl Pending {
-    pub(super) fn open(self, disk: &dyn Disk) -> Result<Dir> {
-        match self {
-            Self::Open(dir) => Ok(dir),
-            Self::In(parent, name) => disk.open_dir(&parent, name.as_bytes()),
-        }
-    }
-}
-
-/// What a version takes, and what is in it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
-    pub(super) room: Room,
-    pub(super) content: KeptContent,
-    /// Whether all of it belongs to whom the top belongs to.
-    pub(super) has_one_owner: bool,
-}
-
-/// Measures a folder tree, and fails if any part of it cannot be looked at.
-pub(super) fn measure_tree(disk: &dyn Disk, top: Dir) -> Result<Measured> {
-    let itself = disk.dir_status(&top)?;
-    let mut tree = Measured { room: room_of(&itself), content: KeptContent::Folders, has_one_owner: true };
-    let mut todo = vec![Pending::Open(top)];
-    while let Some(pending) = todo.pop() {
-        let dir = pending.open(disk)?;
-        for Entry { name, status, .. } in list(disk, &dir)? {
-            if status.kind == Kind::Dir {
-                todo.push(Pending::In(dir.clone(), name));
-            } else if status.kind != Kind::File || status.stamp.size > 0 {
-                tree.content = KeptContent::Bytes;
-            } else if tree.content == KeptContent::Folders {
-                tree.content = KeptContent::Empty;
-            }
-            tree.has_one_owner &= status.uid == itself.uid;
-            // What has another name gives nothing back.
-            if status.kind == Kind::Dir || status.links <= 1 {
-                tree.room += room_of(&status);
-            }
-        }
-    }
-    Ok(tree)
-}
-
-fn room_of(status: &Status) -> Room {
-    Room { bytes: status.allocated, files: 1 }
-}
-
-/// Calls `each` for all in a tree that is no folder, with the folder it lies in.
-pub(in super::super) fn each_file(
-    disk: &dyn Disk,
-    top: Dir,
-    each: &mut dyn FnMut(&Dir, &Entry) -> Result<()>,
-) -> Result<()> {
-    let mut todo = vec![Pending::Open(top)];
-    while let Some(pending) = todo.pop() {
-        let dir = pending.open(disk)?;
-        for entry in list(disk, &dir)? {
-            match entry.status.kind {
-                Kind::Dir => todo.push(Pending::In(dir.clone(), entry.name)),
-                _ => each(&dir, &entry)?,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Removes a tree with all that is in it.
-pub(in super::super) fn remove_tree(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
-    remove_all(disk, at, name, &|dir, file| disk.unlink(dir, file))
-}
-
-/// Removes a tree of folders; [`Cause::NotEmpty`] if there is anything else in it, which stays.
-pub(super) fn remove_folders(disk: &dyn Disk, at: &Dir, name: &Name) -> Result<()> {
-    remove_all(disk, at, name, &|_, file| {
-        let message = "something was made in it".to_owned();
-        Err(DiskError { operation: "remove", name: file.to_text().into_owned(), cause: Cause::NotEmpty, message })
-    })
-}
-
-/// However deep the tree is: every folder in it is first moved up to the top, so that neither the stack nor the number of open folders grows
-/// with the depth.
-fn remove_all(disk: &dyn Disk, at: &Dir, name: &Name, file: &dyn Fn(&Dir, &Name) -> Result<()>) -> Result<()> {
-    let top = disk.open_dir(at, name.as_bytes())?;
-    let mut todo = Vec::new();
-    let mut moved = 0_u64;
-    each_entry(disk, &top, file, &mut |folder| {
-        todo.push(folder);
-        Ok(())
-    })?;
-    while let Some(folder) = todo.pop() {
-        let dir = disk.open_dir(&top, folder.as_bytes())?;
-        each_entry(disk, &dir, file, &mut |inner| {
-            loop {
-                let higher = own_name(&format!("removed-{moved}"));
-                moved += 1;
-                match naming::move_within(disk, (&dir, &inner), (&top, &higher)) {
-                    Err(error) if error.cause == Cause::Exists => continue,
-                    renamed => renamed?,
-                }
-                todo.push(higher);
-                return Ok(());
-            }
-        })?;
-        drop(dir);
-        disk.remove_dir(&top, &folder)?;
-    }
-    drop(top);
-    disk.remove_dir(at, name)
-}
-
-fn each_entry(
-    disk: &dyn Disk,
-    dir: &Dir,
-    file: &dyn Fn(&Dir, &Name) -> Result<()>,
-    folder: &mut dyn FnMut(Name) -> Result<()>,
-) -> Result<()> {
-    for entry in list(disk, dir)? {
-        match entry.status.kind {
-            Kind::Dir => folder(entry.name)?,
-            _ => file(dir, &entry.name)?,
-        }
-    }
-    Ok(())
 }

@@ -3,15 +3,15 @@
 //! A [`StagedTree`] lies in noclobber's own folder on the file system it is for. Dropping it removes it; what a crash leaves of it is swept at
 //! the next start. It becomes visible whole, by one rename.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::model::path::Name;
 use crate::model::stamp::FileId;
 
-use super::super::disk::{Cause, Dir, Disk, DiskError, Entry, File, Result, Status};
-use super::super::history::{Running, UploadFolder, remove_tree};
+use super::super::disk::{Cause, Dir, Disk, File, Result, Status};
 use super::super::naming;
+use super::super::place::{Running, UploadFolder};
+use super::super::trees::remove_tree;
 use super::{must_be_wanted, unfinished_name};
 
 /// How many bytes of a file are copied at once, where blocks cannot be shared.
@@ -173,21 +173,4 @@ impl Drop for StagedTree {
             self.running.clone().stays();
         }
     }
-}
-
-/// Calls `each` for every entry of a folder until it fails.
-pub(in super::super) fn each_entry(
-    disk: &dyn Disk,
-    dir: &Dir,
-    each: &mut dyn FnMut(Entry) -> Result<()>,
-) -> Result<()> {
-    let mut failed: Option<DiskError> = None;
-    disk.list(dir, &mut |entry| match each(entry) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    failed.map_or(Ok(()), Err)
 }
