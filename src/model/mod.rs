@@ -14,4 +14,5 @@ pub mod stamp;
 pub mod state_list;
 pub mod tag;
 pub mod validators;
+pub mod verdict;
 pub mod version;

@@ -9,54 +9,30 @@ use crate::model::precondition::{Decision, Header, Intent, Precondition, States}
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
-use crate::store::commit::{LastLink, Seen};
+use crate::store::commit::LastLink;
 use crate::store::disk::{Cause, Opened};
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Outcome, Refusal, Stop, Subject};
 use super::shared_folder::Share;
 
-pub(super) fn target_of<'a>(seen: &Seen, identity: Option<&'a Identity>) -> Target<'a> {
-    match (seen, identity) {
-        (_, Some(known)) => Target::from(&known.validators),
-        (Seen::Nothing | Seen::Link, None) => Target::Nothing,
-        _ => Target::Collection,
-    }
-}
-
 impl Share {
+    /// Judges the conditional headers and `If` alone, by what is known to be at a path.
     pub(super) fn judge_conditions(
         &self,
         path: &SharePath,
         precondition: &Precondition,
         target: &Target<'_>,
-        identity: Option<&Identity>,
         now: Timestamp,
     ) -> Outcome<()> {
-        let current = || identity.map(Identity::current);
-        match precondition.decide(target, Intent::Change) {
-            Decision::Proceed => {}
-            Decision::Refuse(header) => {
-                let of = Subject::judged(path, target);
-                return Err(Refusal::PreconditionFailed { header, of, current: current() }.into());
-            }
-            Decision::NotModified => unreachable!("only a read is told that nothing has changed"),
+        if let Decision::Refuse(header) = precondition.decide(target, Intent::Change) {
+            return Err(Refusal::PreconditionFailed { header, of: Subject::judged(path, target), current: None }.into());
         }
         let Some(states) = precondition.states() else { return Ok(()) };
         if self.states_hold(path, states, target, now)? {
             return Ok(());
         }
-        Err(self.states_failed(states, &[(path, target, &identity.cloned())]))
-    }
-
-    /// Judges the conditional headers where nothing is there.
-    pub(super) fn judge_nothing_there(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        self.judge_conditions(path, precondition, &Target::Nothing, None, now)
+        Err(self.states_failed(states, &[(path, target.clone(), None)]))
     }
 
     /// Judges the conditional headers, but for `If`, by what is at a path that no mutex is held of: the source of a COPY, and what a lock is on that
@@ -123,13 +99,13 @@ impl Share {
     pub(super) fn states_failed(
         &self,
         states: &States,
-        judged: &[(&SharePath, &Target<'_>, &Option<Identity>)],
+        judged: &[(&SharePath, Target<'_>, Option<&Identity>)],
     ) -> Stop {
         let place = states.lists.first_path(&states.asked).unwrap_or(&states.asked);
         let place = self.spelled(place).unwrap_or(Cow::Borrowed(place));
         let found = judged.iter().find(|(path, ..)| **path == *place);
         let of = found.map_or_else(|| Subject::file(&place), |(path, there, _)| Subject::judged(path, there));
-        let current = found.and_then(|(.., identity)| identity.as_ref().map(Identity::current));
+        let current = found.and_then(|(.., identity)| identity.map(Identity::current));
         Refusal::PreconditionFailed { header: Header::If, of, current }.into()
     }
 

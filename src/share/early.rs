@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::lock::Touches;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::validators::Target;
+use crate::model::verdict::{Change, Deed, Found};
 use crate::store::commit::Site;
 use crate::store::disk::Opened;
 
+use super::evidence::{AtName, Moment};
 use super::hints::Hint;
 use super::identity::Effort;
-use super::judge::Deed;
-use super::outcome::{Forbidden, Outcome, Refusal, Stop};
+use super::outcome::{Outcome, Refusal, Stop};
 use super::shared_folder::Share;
 use super::uploads::{Judged, UploadWatch};
 
@@ -44,7 +44,7 @@ impl Share {
     ) -> Outcome<()> {
         match self.may_put(path, precondition, announced, now) {
             Err(stop) if stop.is(Refusal::NoParent) => {
-                self.judge_nothing_there(path, precondition, now)?;
+                self.judge_where_nothing_is(path, precondition, Deed::Put, now)?;
                 let site = self.judge_new_parents(path)?;
                 announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
             }
@@ -87,9 +87,9 @@ impl Share {
         let stop = self.judge_early(path, precondition, Duration::ZERO, now).err()?;
         match &stop {
             Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
-            Stop::Refusal(Refusal::NoParent) => self.judge_nothing_there(path, precondition, now).err(),
+            Stop::Refusal(Refusal::NoParent) => self.judge_conditions(path, precondition, &Target::Nothing, now).err(),
             Stop::Refusal(Refusal::IsCollection) => {
-                self.judge_conditions(path, precondition, &Target::Collection, None, now).err()
+                self.judge_conditions(path, precondition, &Target::Collection, now).err()
             }
             _ => None,
         }
@@ -111,43 +111,33 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Site> {
         let disk = self.tree.disk();
-        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
+        let site = self.site_of_upload(path)?;
         let look = || disk.open(&site.parent, &site.name);
         // For an upload in flight nobody waits for long: a change that is under way speaks of it when it has ended.
         let opened =
             if patience.is_zero() { self.tree.steadily_beside(path, look) } else { self.tree.steadily(path, look) }?;
-        let identity = match opened {
-            Opened::Dir(_) => return Err(Refusal::IsCollection.into()),
-            Opened::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),
-            Opened::Special => return Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            Opened::Nothing => {
-                self.judge_new_name(&site)?;
-                None
-            }
+        let (mut is_mount_point, mut identity) = (false, None);
+        let found = match opened {
+            Opened::Nothing => Found::Nothing,
+            Opened::Dir(_) => Found::Collection,
+            Opened::Link => Found::Link,
+            Opened::Special => Found::Special,
             Opened::File(_, status) if status.is_mount_point => {
-                return Err(Refusal::NotAllowed(Forbidden::MountPoint).into());
+                is_mount_point = true;
+                Found::File
             }
             Opened::File(file, status) => {
                 let asks = precondition.asks_for_content() || self.pins_ask_for_content(&site.path, precondition, now);
                 let effort = if asks { Effort::HashSmall } else { Effort::Recall };
-                Some(self.identify_patiently(&site.path, &file, &status, effort, patience, now)?)
+                let known = self.identify_patiently(&site.path, &file, &status, effort, patience, now)?;
+                let found = if known.is_busy { Found::BusyFile } else { Found::File };
+                identity = Some(known);
+                found
             }
         };
-        match &identity {
-            Some(known) if known.is_busy && !precondition.demands_nothing_there() => {
-                return Err(Refusal::OpenForWriting.into());
-            }
-            // Whether the content is the one that was named is found out in the commit.
-            Some(known) if known.hash.is_none() && precondition.asks_for_content() => {}
-            known => self.decide(&site.path, precondition, known.as_ref(), Deed::Put, now)?,
-        }
-        let touches = if identity.is_some() { Touches::Itself } else { Touches::Membership };
-        self.judge_locks(&site.path, precondition, touches, now)?;
-        match &identity {
-            Some(known) if known.hash.is_none() && self.pins_ask_for_content(&site.path, precondition, now) => {}
-            known => self.judge_pins(&site.path, precondition, known.as_ref(), now)?,
-        }
+        let change = Change { deed: Deed::Put, found, is_mount_point, is_fit_name: site.name.may_be_made() };
+        let name = AtName { change, path: &site.path, site: Some(&site), seen: None, precondition, identity };
+        self.judge(vec![name], Moment::Early, now)?;
         Ok(site)
     }
 

@@ -3,12 +3,12 @@
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
-use crate::store::commit::{Seen, Swap};
+use crate::model::verdict::Deed;
+use crate::store::commit::Swap;
 use crate::store::disk::{Cause, DiskError};
 use crate::store::properties::Following;
 use crate::store::staging::NewFolders;
 
-use super::judge::Deed;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::properties::Amendment;
 use super::shared_folder::Share;
@@ -37,10 +37,7 @@ impl Share {
             return Err(Refusal::Exists { is_collection: true }.into());
         }
         let path = &*self.spelled(path)?;
-        self.look_until_done(path, precondition, deed, now, |claim, seen| {
-            if !matches!(seen, Seen::Nothing) {
-                return Err(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) }.into());
-            }
+        self.look_until_done(path, precondition, deed, now, |claim, _| {
             // What is to be noted comes first: if it cannot be, nothing is made (RFC 5689 §3).
             if !amendments.is_empty() {
                 self.begin_notes(path, amendments)?;

@@ -154,6 +154,11 @@ impl Share {
         }
     }
 
+    /// Hashes large files before a change is judged again.
+    pub(super) fn hash_first(&self, files: &[SharePath], now: Timestamp) -> Outcome<()> {
+        files.iter().try_for_each(|file| self.read_hashed(file, now).map(drop))
+    }
+
     /// Whether the content of what is at a path has to be known to judge the headers and the locks.
     pub(super) fn asks_for_content_at(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
         let is_it = |place: &&SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);

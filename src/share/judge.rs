@@ -1,22 +1,18 @@
-//! Judging: what a look found, by the headers of the request and by the locks; and the loop of every change.
+//! Looking and judging before a change: the loop of every change, and what a look has to find. In which order the reasons against a change are told
+//! is in [`crate::model::verdict`].
 //!
-//! The headers come first, then the policy of required preconditions, then the locks, and last the version that a lock was taken on. What is
-//! judged before an upload is judged again here under the mutex, in the instant before the swap.
+//! What is judged before an upload is judged again here under the mutex, in the instant before the swap.
 
-use crate::model::lock::Touches;
-use crate::model::path::{Name, SharePath};
-use crate::model::precondition::{Decision, Header, Intent, Precondition};
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
-use crate::model::state_list::Standing;
-use crate::model::validators::Target;
-use crate::store::commit::{Changed, Claim, Inside, Seen, Site, Swap};
+use crate::model::verdict::{Change, Deed, Found};
+use crate::store::commit::{Changed, Claim, Seen, Site, Swap};
 use crate::store::staging;
 
-use super::conditions::target_of;
-use super::identity::{Effort, Identity};
+use super::evidence::{AtName, Halt, Moment, found};
 use super::lock_gate::ChangeUnderWay;
-use super::outcome::{End, Forbidden, Outcome, Refusal, Subject};
-use super::pins::Pinned;
+use super::outcome::{Forbidden, Outcome, Refusal};
 use super::room::A_NAME;
 use super::shared_folder::Share;
 
@@ -26,27 +22,12 @@ pub(super) const LOOKS_MAX: usize = 16;
 /// How often large files are hashed for one change, which keep changing meanwhile.
 pub(super) const HASHINGS_MAX: usize = 3;
 
-/// What kind of change is to be made, as far as judging it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
-    /// A file is made or replaced.
-    Put,
-    /// A version becomes the file again that it was, whatever it is called.
-    Restore,
-    /// A copy takes the place of whatever is there.
-    Copy,
-    /// A file or folder is taken away.
-    Remove,
-    /// A folder is made.
-    MakeCollection,
-    /// A folder takes the place again that it had, whatever it is called.
-    BringBack,
-    /// Properties are changed.
-    Amend,
-    /// Properties are changed that a lock does not protect.
-    AmendDespiteLocks,
-    /// A lock is taken.
-    Lock,
+/// A change of one name, as it is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    deed: Deed,
+    /// Where what comes to the name is now: it may keep its own name, whatever that is.
+    comes_from: Option<&'a SharePath>,
 }
 
 /// What a look found and the headers and locks allow to be changed, for as long as this is held.
@@ -56,73 +37,28 @@ pub(super) struct Looked<'a> {
     _under_way: ChangeUnderWay<'a>,
 }
 
-/// What a look and the headers together say.
-enum Judged {
-    /// What is to be changed; and of a folder that goes, the files in it that it goes with and no others.
-    Go(Seen, Vec<Inside>),
-    /// Large files have to be hashed first, outside the mutex.
-    HashFirst(Vec<SharePath>),
+impl From<Deed> for Task<'_> {
+    fn from(deed: Deed) -> Self {
+        Self { deed, comes_from: None }
+    }
 }
 
-/// A folder that other file systems are mounted in does not go: they would be carried along.
-pub(super) fn judge_mounts(claim: &Claim<'_>, seen: &Seen) -> Outcome<()> {
-    if claim.holds_mounts(seen)? { Err(Refusal::NotAllowed(Forbidden::HoldsMounts).into()) } else { Ok(()) }
-}
-
-impl Deed {
-    /// Why it could not be done whatever the conditions and locks say. That is told, and not that a condition failed (RFC 9110 §13.2.1).
-    fn refuses(self, seen: &Seen, name: &Name) -> Option<Refusal> {
-        match (self, seen) {
-            (Self::Remove | Self::Amend | Self::AmendDespiteLocks, Seen::Nothing) => Some(Refusal::NotFound),
-            (Self::Put | Self::MakeCollection | Self::Lock, Seen::Nothing) if !name.may_be_made() => {
-                Some(Refusal::BadName)
-            }
-            (Self::MakeCollection | Self::BringBack, Seen::Nothing) => None,
-            (Self::MakeCollection, Seen::Link) => Some(Refusal::NotAllowed(Forbidden::Link)),
-            (Self::MakeCollection, Seen::Special) => Some(Refusal::NotAllowed(Forbidden::Special)),
-            (Self::MakeCollection, seen) => {
-                Some(Refusal::Exists { is_collection: matches!(seen, Seen::Collection(_)) })
-            }
-            (Self::BringBack, _) | (Self::Restore, Seen::Collection(_)) => Some(Refusal::NotFree),
-            (Self::Put, Seen::Collection(_)) => Some(Refusal::IsCollection),
-            (deed, seen) if deed.displaces() && seen.is_mount_point() => {
-                Some(Refusal::NotAllowed(Forbidden::MountPoint))
-            }
-            _ => None,
-        }
+impl<'a> Task<'a> {
+    /// What is at `from` is copied there.
+    pub(super) fn copy_of(from: &'a SharePath) -> Self {
+        Self { deed: Deed::Copy, comes_from: Some(from) }
     }
 
-    /// Whether a file that is there makes way for another, or for nothing.
-    fn displaces(self) -> bool {
-        matches!(self, Self::Put | Self::Restore | Self::Copy | Self::Remove)
+    /// What is at `from` is moved there.
+    pub(super) fn move_of(from: &'a SharePath) -> Self {
+        Self { deed: Deed::MoveOnto, comes_from: Some(from) }
     }
 
-    fn makes_something(self) -> bool {
-        !matches!(self, Self::Remove | Self::Amend | Self::AmendDespiteLocks)
-    }
-
-    /// Whether a file stays what it is.
-    fn leaves_what_is_there(self) -> bool {
-        self.amends() || self == Self::Lock
-    }
-
-    fn amends(self) -> bool {
-        matches!(self, Self::Amend | Self::AmendDespiteLocks)
-    }
-
-    /// Whether locks stand in its way by themselves. Whether they stand in the way of another lock, their table says.
-    fn asks_locks(self) -> bool {
-        !matches!(self, Self::Lock | Self::AmendDespiteLocks)
-    }
-
-    fn touches(self, seen: &Seen) -> Touches {
-        match (self, seen) {
-            (Self::Remove, _) => Touches::Tree,
-            (Self::Copy, seen) if !matches!(seen, Seen::Nothing) => Touches::Tree,
-            (Self::Put | Self::Restore | Self::Copy | Self::Lock, Seen::Nothing) => Touches::Membership,
-            (Self::MakeCollection | Self::BringBack, Seen::Nothing) => Touches::Membership,
-            _ => Touches::Itself,
-        }
+    /// The change of what was seen at a site.
+    pub(super) fn at(self, site: &Site, seen: &Seen) -> Change {
+        let is_its_own = |from: &SharePath| from.split().is_some_and(|(_, own)| own == site.name);
+        let is_fit_name = site.name.may_be_made() || self.comes_from.is_some_and(is_its_own);
+        Change { deed: self.deed, found: found(seen), is_mount_point: seen.is_mount_point(), is_fit_name }
     }
 }
 
@@ -145,18 +81,24 @@ impl Share {
         Ok(staging::try_name(disk, self.tree.history().swap(&site.path, site.mount)?, &site.name)?)
     }
 
+    /// A folder that other file systems are mounted in does not go: they would be carried along.
+    pub(super) fn judge_mounts(&self, site: &Site) -> Outcome<()> {
+        if self.tree.holds_mounts(site)? { Err(Refusal::NotAllowed(Forbidden::HoldsMounts).into()) } else { Ok(()) }
+    }
+
     /// The loop of every change: look, decide, swap; if the swap lost, look again.
-    pub(super) fn look_until_done<'a, T>(
+    pub(super) fn look_until_done<'a, 't, T>(
         &'a self,
         path: &SharePath,
         precondition: &Precondition,
-        deed: Deed,
+        task: impl Into<Task<'t>>,
         now: Timestamp,
         mut swap: impl FnMut(&Claim<'a>, Seen) -> Outcome<(Swap<'a>, T)>,
     ) -> Outcome<(Changed<'a>, T)> {
+        let task = task.into();
         let mut made_room = false;
         for _ in 0..LOOKS_MAX {
-            let Looked { claim, seen, _under_way } = self.look_and_judge(path, precondition, deed, now)?;
+            let Looked { claim, seen, _under_way } = self.look_and_judge(path, precondition, task, now)?;
             match swap(&claim, seen) {
                 Ok((Swap::Done(changed), also)) => return Ok((changed, also)),
                 Ok((Swap::Lost, _)) => {}
@@ -177,102 +119,36 @@ impl Share {
     }
 
     /// Takes the mutex of a path, looks, and judges.
-    pub(super) fn look_and_judge<'a>(
+    pub(super) fn look_and_judge<'a, 't>(
         &'a self,
         path: &SharePath,
         precondition: &Precondition,
-        deed: Deed,
+        task: impl Into<Task<'t>>,
         now: Timestamp,
     ) -> Outcome<Looked<'a>> {
+        let task = task.into();
         for _ in 0..=HASHINGS_MAX {
             let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
             let Some(mut claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let seen = claim.look()?;
-            if matches!((deed, &seen), (Deed::Remove | Deed::Amend | Deed::AmendDespiteLocks, Seen::Link)) {
-                return Err(self.refusal_of_link(&claim.site().path).into());
-            }
-            if let Some(refusal) = deed.refuses(&seen, &claim.site().name) {
-                return Err(refusal.into());
-            }
-            if deed.makes_something() && matches!(seen, Seen::Nothing) {
-                self.judge_held(claim.site())?;
-            }
-            if matches!(deed, Deed::Remove | Deed::Copy) {
-                judge_mounts(&claim, &seen)?;
-            }
             let under_way = self.locks.begin_change();
-            match self.judge(&claim.site().path, seen, precondition, deed, now)? {
-                Judged::Go(seen, inside) => {
-                    claim.goes_only_with(inside);
+            let site = claim.site();
+            let change = task.at(site, &seen);
+            let (path, site, seen_there) = (&site.path, Some(site), Some(&seen));
+            let name = AtName { change, path, site, seen: seen_there, precondition, identity: None };
+            match self.judge(vec![name], Moment::Commit, now) {
+                Ok(inside) => {
+                    inside.into_iter().for_each(|inside| claim.goes_only_with(inside));
                     return Ok(Looked { claim, seen, _under_way: under_way });
                 }
-                Judged::HashFirst(files) => {
+                Err(Halt::HashFirst(files)) => {
                     drop((under_way, claim));
-                    files.iter().try_for_each(|file| self.read_hashed(file, now).map(drop))?;
+                    self.hash_first(&files, now)?;
                 }
+                Err(Halt::Stop(stop)) => return Err(stop),
             }
         }
         Err(Refusal::ChangedMeanwhile.into())
-    }
-
-    /// Judges what a look found. A file that a program is writing is refused before the headers are, since waiting may help.
-    fn judge(
-        &self,
-        path: &SharePath,
-        seen: Seen,
-        precondition: &Precondition,
-        deed: Deed,
-        now: Timestamp,
-    ) -> Outcome<Judged> {
-        let elsewhere = self.places_to_be_hashed(&[path], precondition, now)?;
-        if !elsewhere.is_empty() {
-            return Ok(Judged::HashFirst(elsewhere));
-        }
-        let mut identity = None;
-        match &seen {
-            Seen::File(file) => {
-                let asks = self.asks_for_content_at(path, precondition, now);
-                if asks && file.is_quiet() && self.is_to_be_hashed(path, &file.status.stamp, now) {
-                    return Ok(Judged::HashFirst(vec![path.clone()]));
-                }
-                let effort = match (asks, deed.leaves_what_is_there()) {
-                    (true, _) => Effort::Hash,
-                    // It will be shown again: not by another tag than that of its content because of this.
-                    (false, true) => Effort::HashSmall,
-                    (false, false) => Effort::Recall,
-                };
-                let known = self.identify_seen(path, file, effort, now)?;
-                self.decide(path, precondition, Some(&known), deed, now)?;
-                identity = Some(known);
-            }
-            Seen::Nothing => self.decide(path, precondition, None, deed, now)?,
-            Seen::Busy(_) if precondition.demands_nothing_there() => {
-                self.judge_conditions(path, precondition, &Target::Collection, None, now)?;
-            }
-            Seen::Busy(_) if deed.amends() => {
-                self.judge_conditions(path, precondition, &Target::Collection, None, now)?
-            }
-            Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
-            Seen::Collection(_) => self.judge_conditions(path, precondition, &Target::Collection, None, now)?,
-            Seen::Link | Seen::Special => return Ok(Judged::Go(seen, Vec::new())),
-        }
-        if deed.asks_locks() {
-            self.judge_locks(path, precondition, deed.touches(&seen), now)?;
-        }
-        let mut inside = Vec::new();
-        if deed.displaces() {
-            match &seen {
-                Seen::Collection(_) => match self.judge_pins_inside(path, precondition, now)? {
-                    Pinned::AsTheyWere(files) => inside = files,
-                    Pinned::Unhashed(files) => return Ok(Judged::HashFirst(files)),
-                },
-                _ => self.judge_pins(path, precondition, identity.as_ref(), now)?,
-            }
-        }
-        if let (Deed::Remove, Some(known)) = (deed, &identity) {
-            self.judge_removal(path, precondition, known, now)?;
-        }
-        Ok(Judged::Go(seen, inside))
     }
 
     /// Judges a change of the share's own folder, which is in no other.
@@ -283,129 +159,10 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<ChangeUnderWay<'_>> {
         let under_way = self.locks.begin_change();
-        let root = SharePath::root();
-        self.judge_conditions(&root, precondition, &Target::Collection, None, now)?;
-        if deed.asks_locks() {
-            self.judge_locks(&root, precondition, Touches::Itself, now)?;
-        }
+        let change = Change { deed, found: Found::Collection, is_mount_point: false, is_fit_name: true };
+        let path = &SharePath::root();
+        let name = AtName { change, path, site: None, seen: None, precondition, identity: None };
+        self.judge(vec![name], Moment::Commit, now)?;
         Ok(under_way)
-    }
-
-    /// The conditional headers first, then the policy of required preconditions: 428 is for a header that is absent, 412 for one that
-    /// is false. Properties and locks replace no version.
-    pub(super) fn decide(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        identity: Option<&Identity>,
-        deed: Deed,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let target = identity.map_or(Target::Nothing, |identity| Target::from(&identity.validators));
-        self.judge_conditions(path, precondition, &target, identity, now)?;
-        // A copy that finds nothing replaces nothing. Whoever writes anew says so, since it may be an old version that is written.
-        let takes_a_version = deed.displaces() && (deed != Deed::Copy || identity.is_some());
-        if takes_a_version && !precondition.names_a_version(now) {
-            let end = if deed == Deed::Copy { End::Destination } else { End::Target };
-            self.judge_named((path, end), precondition, identity, now)?;
-        }
-        Ok(())
-    }
-
-    /// Judges by the policy of required preconditions whether the version of a file is named that a change takes away, where the conditional
-    /// headers of RFC 9110 do not name it.
-    fn judge_named(
-        &self,
-        (path, end): (&SharePath, End),
-        precondition: &Precondition,
-        identity: Option<&Identity>,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let is_named = || self.states_name(path, precondition) || self.is_pinned(path, precondition, now);
-        if !self.settings.require_preconditions || is_named() {
-            return Ok(());
-        }
-        let (of, current) = (Subject::file(path), identity.map(Identity::current));
-        Err(Refusal::PreconditionRequired { of, end, current }.into())
-    }
-
-    /// Judges what two looks found, for a MOVE: the headers by the source, the locks of both, and the versions that submitted locks were
-    /// taken on. `If` may ask about both, and about anything else. Gives the files with which alone a folder at the target may go.
-    pub(super) fn judge_move(
-        &self,
-        (from, source): (&SharePath, &Seen),
-        (to, target): (&SharePath, &Seen),
-        precondition: &Precondition,
-        may_replace: bool,
-        now: Timestamp,
-    ) -> Outcome<Vec<Inside>> {
-        // What has changed since it was hashed is hashed outside the mutexes again.
-        let mut has_to_be_hashed = !self.places_to_be_hashed(&[from, to], precondition, now)?.is_empty();
-        for (path, seen) in [(from, source), (to, target)] {
-            has_to_be_hashed |= matches!(seen, Seen::File(file) if self.asks_for_content_at(path, precondition, now)
-                && file.is_quiet() && self.is_to_be_hashed(path, &file.status.stamp, now));
-        }
-        if has_to_be_hashed {
-            return Err(Refusal::ChangedMeanwhile.into());
-        }
-        let known_source = self.identify_for(from, source, precondition, now)?;
-        let known_target = self.identify_for(to, target, precondition, now)?;
-        let by_source = target_of(source, known_source.as_ref());
-        if let Decision::Refuse(header) = precondition.decide(&by_source, Intent::Change) {
-            let (of, current) = (Subject::judged(from, &by_source), known_source.as_ref().map(Identity::current));
-            return Err(Refusal::PreconditionFailed { header, of, current }.into());
-        }
-        if let Some(states) = precondition.states() {
-            let holds = states.lists.hold(&states.asked, |place| {
-                let place = self.spelled_to_read(place)?;
-                let tokens = self.tokens_on(&place, now);
-                match &*place {
-                    place if place == from => Ok(Standing { tokens, there: by_source.clone() }),
-                    place if place == to => Ok(Standing { tokens, there: target_of(target, known_target.as_ref()) }),
-                    place => self.standing(place, states.lists.asks_for_content(&states.asked, place), now),
-                }
-            });
-            if !holds? {
-                let by_target = target_of(target, known_target.as_ref());
-                let judged = [(from, &by_source, &known_source), (to, &by_target, &known_target)];
-                return Err(self.states_failed(states, &judged));
-            }
-        }
-        if known_source.is_some() && !precondition.names_a_version(now) {
-            self.judge_named((from, End::Target), precondition, known_source.as_ref(), now)?;
-        }
-        if known_target.is_some() && may_replace {
-            self.judge_named((to, End::Destination), precondition, known_target.as_ref(), now)?;
-        }
-        if !may_replace && !matches!(target, Seen::Nothing) {
-            let by_target = target_of(target, known_target.as_ref());
-            let (of, current) = (Subject::judged(to, &by_target), known_target.as_ref().map(Identity::current));
-            return Err(Refusal::PreconditionFailed { header: Header::Overwrite, of, current }.into());
-        }
-        self.judge_locks(from, precondition, Touches::Tree, now)?;
-        let touches = if matches!(target, Seen::Nothing) { Touches::Membership } else { Touches::Tree };
-        self.judge_locks(to, precondition, touches, now)?;
-        let mut inside = Vec::new();
-        for (path, seen, known) in [(from, source, &known_source), (to, target, &known_target)] {
-            inside = match seen {
-                Seen::Collection(_) => self.judge_pins_inside(path, precondition, now)?.into_files()?,
-                _ => self.judge_pins(path, precondition, known.as_ref(), now).map(|()| Vec::new())?,
-            };
-        }
-        Ok(inside)
-    }
-
-    /// Which version a file is that a look found; hashed whatever its size if the headers or the locks ask for its content.
-    fn identify_for(
-        &self,
-        path: &SharePath,
-        seen: &Seen,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<Option<Identity>> {
-        let Seen::File(file) = seen else { return Ok(None) };
-        let asks = self.asks_for_content_at(path, precondition, now);
-        let effort = if asks { Effort::Hash } else { Effort::HashSmall };
-        Ok(Some(self.identify_seen(path, file, effort, now)?))
     }
 }

@@ -13,11 +13,12 @@ use crate::model::precondition::Precondition;
 use crate::model::principal::Principal;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
+use crate::model::verdict::Deed;
 use crate::store::commit::Seen;
 
 use super::dating::Dating;
 use super::identity::Effort;
-use super::judge::{Deed, Looked};
+use super::judge::Looked;
 use super::outcome::{Forbidden, Outcome, Refusal, Stop};
 use super::shared_folder::Share;
 use super::storing::Storing;
@@ -73,13 +74,7 @@ impl Share {
         if path.is_root() {
             drop(self.judge_root(precondition, Deed::Lock, now)?);
         } else {
-            let Looked { seen, .. } = self.look_and_judge(path, precondition, Deed::Lock, now)?;
-            match seen {
-                Seen::Link => return Err(Refusal::NotAllowed(Forbidden::Link).into()),
-                Seen::Special => return Err(Refusal::NotAllowed(Forbidden::Special).into()),
-                Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
-                Seen::Nothing | Seen::Collection(_) | Seen::File(_) => {}
-            }
+            drop(self.look_and_judge(path, precondition, Deed::Lock, now)?);
         }
         let lock = self.add_lock(path, wish, precondition, now)?;
         let pinned =
@@ -212,8 +207,7 @@ impl Share {
                         Ok((Some(known.validators.shown), false))
                     };
                 }
-                Seen::Busy(_) => return Err(Refusal::OpenForWriting.into()),
-                Seen::Link | Seen::Special => return Err(Refusal::NotFound.into()),
+                Seen::Busy(_) | Seen::Link | Seen::Special => unreachable!("the verdict has refused it"),
             }
         }
         Err(Refusal::ChangedMeanwhile.into())

@@ -8,6 +8,7 @@ mod dates;
 mod dating;
 mod deleted;
 mod early;
+mod evidence;
 mod folders;
 mod hashing;
 mod hashing_slots;

@@ -19,16 +19,6 @@ pub(super) enum Pinned {
     Unhashed(Vec<SharePath>),
 }
 
-impl Pinned {
-    /// The files, where large ones were hashed before: one that is not known even so lets nothing go.
-    pub(super) fn into_files(self) -> Outcome<Vec<Inside>> {
-        match self {
-            Self::AsTheyWere(files) => Ok(files),
-            Self::Unhashed(_) => Err(Refusal::ChangedMeanwhile.into()),
-        }
-    }
-}
-
 impl Share {
     /// Judges whether a file is the version that the submitted locks on it were taken on.
     pub(super) fn judge_pins(

@@ -11,13 +11,14 @@ use crate::model::precondition::Precondition;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
+use crate::model::verdict::Deed;
 use crate::store::commit::{Seen, SeenFile};
 use crate::store::disk::{Cause, Opened, Result, Space};
 use crate::store::notice::Notice;
 use crate::store::properties::{Following, Noted, Snapshot};
 
 use super::identity::Effort;
-use super::judge::{Deed, Looked};
+use super::judge::Looked;
 use super::listing::Listed;
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 use super::shared_folder::Share;
@@ -132,13 +133,9 @@ impl Share {
             return self.note_amendments(path, amendments);
         }
         match self.look_and_judge(path, precondition, deed, now)? {
-            Looked { seen: Seen::Nothing, .. } => Err(Refusal::NotFound.into()),
-            Looked { seen: Seen::Link, .. } => Err(self.refusal_of_link(path).into()),
-            Looked { seen: Seen::Special, .. } => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(Amendment::is_of_the_file) => {
                 Err(Refusal::OpenForWriting.into())
             }
-            Looked { seen: Seen::Busy(_) | Seen::Collection(_), .. } => self.note_amendments(path, amendments),
             Looked { seen: Seen::File(seen), .. } => {
                 let before = seen.status;
                 let amended = self.amend_file(path, &seen, amendments, now).map_err(Stop::from);
@@ -149,6 +146,7 @@ impl Share {
                     let _ = disk.set_permissions(&seen.file, before.mode);
                 })
             }
+            Looked { .. } => self.note_amendments(path, amendments),
         }
     }
 

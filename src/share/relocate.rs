@@ -7,18 +7,20 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::model::dating::ASKED_AHEAD_MAX;
-use crate::model::path::{Name, SharePath};
+use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
+use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Copying, LastLink, Members, Seen, Site, StagedCopy, Surprises, Swap};
 use crate::store::disk::{Cause, DiskError, Kind, Status};
 use crate::store::properties::{Extent, Following};
 
 use super::dating::Dating;
+use super::evidence::{AtName, Halt, Moment};
 use super::identity::shown;
-use super::judge::{Deed, HASHINGS_MAX, LOOKS_MAX, judge_mounts};
+use super::judge::{HASHINGS_MAX, LOOKS_MAX, Task};
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 use super::room::A_NAME;
 use super::shared_folder::Share;
@@ -106,36 +108,40 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted, Respelling::Allowed)?;
+        let of_target = precondition.for_the_target(wanted.may_replace);
         self.hash_beforehand(&from, precondition, now);
-        self.hash_beforehand(&to, precondition, now);
+        self.hash_beforehand(&to, &of_target, now);
         // Made only where a rename cannot do it: from one file system to another.
         let mut copy = None;
         let (mut made_room, mut hashings) = (false, 0);
         for _ in 0..LOOKS_MAX {
             let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
             let Some(mut pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
-            let source = self.must_be_there(&from, pair.source().look()?)?;
-            let target = if pair.is_one_name() { Seen::Nothing } else { may_be_replaced(pair.target().look()?)? };
-            if matches!(target, Seen::Nothing) {
-                if !may_be_called(&pair.target().site().name, &from) {
-                    return Err(Refusal::BadName.into());
-                }
-                self.judge_held(pair.target().site())?;
-            }
-            for (claim, seen) in [(pair.source(), &source), (pair.target(), &target)] {
-                judge_mounts(claim, seen)?;
-            }
+            let source = pair.source().look()?;
+            let target = if pair.is_one_name() { Seen::Nothing } else { pair.target().look()? };
             let _under_way = self.locks.begin_change();
-            let judged = self.judge_move((&from, &source), (&to, &target), precondition, wanted.may_replace, now);
-            if hashings < HASHINGS_MAX && judged.as_ref().is_err_and(|stop| stop.is(Refusal::ChangedMeanwhile)) {
-                drop((_under_way, source, target, pair));
-                hashings += 1;
-                self.hash_beforehand(&from, precondition, now);
-                self.hash_beforehand(&to, precondition, now);
-                continue;
-            }
-            let inside = judged?;
-            pair.target_goes_only_with(inside);
+            let names = [
+                (Task::from(Deed::MoveAway), &from, pair.source().site(), &source, precondition),
+                (Task::move_of(&from), &to, pair.target().site(), &target, &of_target),
+            ];
+            let names = names.map(|(task, path, site, seen, precondition)| AtName {
+                change: task.at(site, seen),
+                path,
+                site: Some(site),
+                seen: Some(seen),
+                precondition,
+                identity: None,
+            });
+            let mut inside = match self.judge(names.into(), Moment::Commit, now) {
+                Err(Halt::HashFirst(files)) if hashings < HASHINGS_MAX => {
+                    drop((_under_way, source, target, pair));
+                    hashings += 1;
+                    self.hash_first(&files, now)?;
+                    continue;
+                }
+                judged => judged?,
+            };
+            pair.target_goes_only_with(inside.pop().unwrap_or_default());
             // Where that cannot be known now, the notes follow later, however many they are.
             if !self.properties.have_room_for_move(&from, &to).unwrap_or(true) {
                 return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
@@ -217,11 +223,7 @@ impl Share {
         let (from, to) = self.two_places(wanted, Respelling::Refused)?;
         self.judge_headers(&from, precondition, now)?;
         let of_target = precondition.for_the_target(wanted.may_replace);
-        let target = self.look_and_judge(&to, &of_target, Deed::Copy, now)?;
-        if matches!(target.seen, Seen::Nothing) && !may_be_called(&target.claim.site().name, &from) {
-            return Err(Refusal::BadName.into());
-        }
-        drop(target);
+        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from), now)?);
         let extent = if deep { Extent::Tree } else { Extent::Itself };
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
@@ -275,17 +277,13 @@ impl Share {
         notes: &dyn Fn(Option<VersionId>),
         now: Timestamp,
     ) -> Outcome<((Changed<'a>, bool), Option<EntityTag>)> {
-        let done = self.look_until_done(to, of_target, Deed::Copy, now, |claim, seen| {
+        let done = self.look_until_done(to, of_target, Task::copy_of(from), now, |claim, seen| {
             if let StagedCopy::File(file) = &*copy
                 && claim.site().folder != file.staged.folder()
             {
                 return Err(Refusal::FolderChanged.into());
             }
-            let seen = may_be_replaced(seen)?;
             let created = matches!(seen, Seen::Nothing);
-            if created && !may_be_called(&claim.site().name, from) {
-                return Err(Refusal::BadName.into());
-            }
             let replaced = state_of(&seen);
             let swap = claim.put_copy(seen, copy, surprise(of_target), now)?;
             if let Swap::Done(changed) = &swap {
@@ -437,17 +435,6 @@ impl Share {
         })
     }
 
-    fn must_be_there(&self, path: &SharePath, seen: Seen) -> Outcome<Seen> {
-        match seen {
-            Seen::Nothing => Err(Refusal::NotFound.into()),
-            Seen::Link => Err(self.refusal_of_link(path).into()),
-            Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            seen if seen.is_mount_point() => Err(Refusal::NotAllowed(Forbidden::MountPoint).into()),
-            Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
-            Seen::File(_) | Seen::Collection(_) => Ok(seen),
-        }
-    }
-
     /// What is remembered and noted of what moved moves with it, before anybody else can ask.
     fn has_moved(
         &self,
@@ -472,21 +459,6 @@ impl Share {
         self.drop_locks_below(to, now);
         let displaced = self.kept(changed).cloned();
         self.let_notes_follow(Following::Moved { from: from.clone(), to: to.clone(), displaced });
-    }
-}
-
-/// Whether a copy of what is at `from`, or that itself, may have this name: one that it has already is not new.
-fn may_be_called(name: &Name, from: &SharePath) -> bool {
-    name.may_be_made() || from.split().is_some_and(|(_, own)| own == *name)
-}
-
-fn may_be_replaced(seen: Seen) -> Outcome<Seen> {
-    match seen {
-        Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
-        Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-        seen if seen.is_mount_point() => Err(Refusal::NotAllowed(Forbidden::MountPoint).into()),
-        Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
-        Seen::Nothing | Seen::Collection(_) | Seen::File(_) => Ok(seen),
     }
 }
 

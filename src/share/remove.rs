@@ -7,13 +7,13 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::principal::Client;
 use crate::model::stamp::Timestamp;
+use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
-use crate::store::commit::{Seen, Swap};
+use crate::store::commit::Swap;
 use crate::store::properties::Following;
 
 use super::identity::Identity;
-use super::judge::Deed;
-use super::outcome::{Forbidden, Outcome, Refusal, Subject};
+use super::outcome::{Outcome, Refusal, Subject};
 use super::shared_folder::Share;
 use super::storing::surprise;
 
@@ -28,17 +28,14 @@ impl Share {
     /// Removes a file or a folder with all that is in it.
     pub fn delete(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<Removed> {
         let path = &*self.spelled(path)?;
-        let removed = self.look_until_done(path, precondition, Deed::Remove, now, |claim, seen| match seen {
-            Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            seen => {
-                let swap = claim.remove(seen, surprise(precondition), now)?;
-                if let Swap::Done(changed) = &swap {
-                    self.drop_locks_in(path, now);
-                    let version = self.kept(changed).cloned();
-                    self.let_notes_follow(Following::Gone { from: path.clone(), version });
-                }
-                Ok((swap, ()))
+        let removed = self.look_until_done(path, precondition, Deed::Remove, now, |claim, seen| {
+            let swap = claim.remove(seen, surprise(precondition), now)?;
+            if let Swap::Done(changed) = &swap {
+                self.drop_locks_in(path, now);
+                let version = self.kept(changed).cloned();
+                self.let_notes_follow(Following::Gone { from: path.clone(), version });
             }
+            Ok((swap, ()))
         });
         let removed = removed.map_err(|stop| if stop.is(Refusal::NoParent) { Refusal::NotFound.into() } else { stop });
         let displaced = removed?.0.displaced;

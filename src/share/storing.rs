@@ -5,6 +5,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
+use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
 use crate::store::disk::{Cause, File, Opened};
@@ -12,8 +13,7 @@ use crate::store::properties::Following;
 use crate::store::staging::{Staged, Staging};
 
 use super::dating::Dating;
-use super::judge::Deed;
-use super::outcome::{Forbidden, Outcome, Refusal};
+use super::outcome::{Outcome, Refusal};
 use super::room::A_NAME;
 use super::shared_folder::Share;
 
@@ -112,10 +112,9 @@ impl Share {
                     self.has_stored(path, &swap, staged, Some(&replaced), precondition, now);
                     Ok((swap, false))
                 }
-                Seen::Busy(_) => Err(Refusal::OpenForWriting.into()),
-                Seen::Collection(_) => Err(Refusal::IsCollection.into()),
-                Seen::Link => Err(Refusal::NotAllowed(Forbidden::Link).into()),
-                Seen::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+                Seen::Busy(_) | Seen::Collection(_) | Seen::Link | Seen::Special => {
+                    unreachable!("the verdict has refused it")
+                }
             }
         })?;
         Ok(Stored {

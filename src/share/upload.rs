@@ -5,12 +5,12 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
+use crate::model::verdict::Deed;
 use crate::store::commit::Site;
 use crate::store::disk::Dir;
 use crate::store::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
-use super::judge::Deed;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::shared_folder::Share;
 use super::storing::{Stored, Storing};

@@ -6,15 +6,16 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
+use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
-use crate::store::commit::{FileCopy, Seen, StagedCopy, Swap};
+use crate::store::commit::{FileCopy, StagedCopy, Swap};
 use crate::store::disk::{File, Kind, Opened};
 use crate::store::history::{Found, KeptVersion, Page, Wanted};
 use crate::store::properties::Following;
 use crate::store::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
-use super::judge::Deed;
+use super::judge::Task;
 use super::outcome::{Outcome, Refusal};
 use super::read::Target;
 use super::relocate::{CopyLimit, Relocated, Relocation};
@@ -88,7 +89,7 @@ impl Share {
         let deed = if found.version.status.kind == Kind::File { Deed::Restore } else { Deed::BringBack };
         let folders = match self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent)) {
             Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
-                self.decide(path, precondition, None, deed, now)?;
+                self.judge_where_nothing_is(path, precondition, deed, now)?;
                 if deed == Deed::Restore {
                     limit.admits(found.version.status.stamp.size)?;
                 }
@@ -129,7 +130,7 @@ impl Share {
             Opened::Nothing | Opened::Link | Opened::Special => return Err(Refusal::NotFound.into()),
         };
         let of_target = precondition.for_the_target(wanted.may_replace);
-        drop(self.look_and_judge(&to, &of_target, Deed::Copy, now)?);
+        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from), now)?);
         let staged = self.stage_version(&version, &to, limit, now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let notes = |displaced: Option<VersionId>| {
@@ -208,16 +209,13 @@ impl Share {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Outcome<()> {
-        self.look_until_done(path, precondition, Deed::BringBack, now, |claim, seen| match seen {
-            Seen::Nothing => {
-                let swap = claim.bring_back(found)?;
-                if matches!(swap, Swap::Done(_)) {
-                    let (of, version, to) = (found.path.clone(), found.version.name.id.clone(), path.clone());
-                    self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: false });
-                }
-                Ok((swap, ()))
+        self.look_until_done(path, precondition, Deed::BringBack, now, |claim, _| {
+            let swap = claim.bring_back(found)?;
+            if matches!(swap, Swap::Done(_)) {
+                let (of, version, to) = (found.path.clone(), found.version.name.id.clone(), path.clone());
+                self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: false });
             }
-            _ => Err(Refusal::NotFree.into()),
+            Ok((swap, ()))
         })?;
         Ok(())
     }

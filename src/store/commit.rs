@@ -353,6 +353,11 @@ impl Tree {
         Ok((site, self.disk.has_one_path(&status)))
     }
 
+    /// Whether other file systems are mounted in the folder of this name.
+    pub fn holds_mounts(&self, site: &Site) -> Result<bool> {
+        self.disk.has_mounts_below(&site.parent, &site.name)
+    }
+
     /// Takes the mutex of a path; fails if that is held for too long. `None` for the share itself, which nothing may change.
     pub fn claim(&self, path: &SharePath) -> Result<Option<Claim<'_>>> {
         let Some(mut site) = self.site(path)? else { return Ok(None) };
@@ -888,12 +893,6 @@ impl<'a> Claim<'a> {
         };
         let status = disk.status(&file)?;
         Ok(Seen::File(SeenFile { file, status, lease }))
-    }
-
-    /// Whether what was seen is a folder that other file systems are mounted in.
-    pub fn holds_mounts(&self, seen: &Seen) -> Result<bool> {
-        let is_folder = matches!(seen, Seen::Collection(_));
-        Ok(is_folder && self.tree.disk.has_mounts_below(&self.site.parent, &self.site.name)?)
     }
 
     /// Gives an upload this name, if it is free.
