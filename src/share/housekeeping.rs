@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::model::stamp::Timestamp;
 use crate::store::disk::Disk;
-use crate::store::index::{Index, IndexError, ShareIdentity};
+use crate::store::index::{Index, IndexError};
 use crate::store::notice::Notice;
+use crate::store::share_identity::ShareIdentity;
 
 use super::dates::Dates;
 use super::outcome::Outcome;

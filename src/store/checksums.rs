@@ -139,8 +139,9 @@ mod tests {
     use super::*;
     use crate::model::path::SharePath;
     use crate::model::property::{DeadProperty, PropertyName};
-    use crate::store::index::{Index, ShareIdentity};
+    use crate::store::index::Index;
     use crate::store::properties::{Noted, PropertyLimits};
+    use crate::store::share_identity::ShareIdentity;
 
     fn tag(number: u32) -> EntityTag {
         EntityTag::received(false, format!("{number:032}").as_bytes())

@@ -8,10 +8,8 @@ mod database;
 mod journal;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::fmt;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +22,7 @@ use crate::model::stamp::Stamp;
 use super::checksums::Checksums;
 use super::disk::{Cause, DiskError};
 use super::properties::{Properties, PropertyLimits};
+use super::share_identity::ShareIdentity;
 pub(super) use database::StateDatabase;
 use journal::{Journal, Record};
 
@@ -138,16 +137,6 @@ struct Changes {
     files_were_lost: bool,
     locks: HashMap<Box<str>, Option<Box<[u8]>>>,
     told: Option<ToldBefore>,
-}
-
-/// Whose an index is: where the share lies, and the file system and inode of its folder. A folder that was moved is still the same share,
-/// and so is one that was brought back from a backup to its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShareIdentity {
-    /// Where the folder lies.
-    pub path: PathBuf,
-    /// Which folder it is, wherever it lies.
-    pub folder: [u8; 16],
 }
 
 /// Why there is no database behind an index.
@@ -601,21 +590,6 @@ pub(super) fn failed(operation: &'static str, error: redb::Error) -> DiskError {
         _ => Cause::Failed,
     };
     DiskError { operation, name: String::new(), cause, message: error.to_string() }
-}
-
-impl ShareIdentity {
-    fn is_same_as(&self, other: &Self) -> bool {
-        self.path == other.path || self.folder == other.folder
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        [&self.folder[..], self.path.as_os_str().as_bytes()].concat()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (folder, path) = bytes.split_first_chunk::<16>()?;
-        Some(Self { path: PathBuf::from(OsStr::from_bytes(path)), folder: *folder })
-    }
 }
 
 impl IndexError {

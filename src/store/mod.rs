@@ -12,6 +12,7 @@ pub mod os_disk;
 pub mod path_mutex;
 pub mod place;
 pub mod properties;
+pub mod share_identity;
 mod spelling;
 pub mod staging;
 pub mod touched;

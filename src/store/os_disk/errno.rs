@@ -5,11 +5,12 @@
 
 use rustix::io::Errno;
 
-use super::super::disk::Cause;
+use super::super::disk::{Cause, DiskError, Result};
+use crate::model::path::PathError;
 
 /// What was being done, as far as it matters to what an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+enum Doing {
     /// Looking, listing, opening for reading: openat2(2), statx(2), getdents(2), read(2).
     Reading,
     /// Giving something a name: open(2) with `O_CREAT`, mkdir(2), link(2).
@@ -22,7 +23,7 @@ pub(super) enum Doing {
 
 impl Doing {
     /// What a primitive does, by the word for it in errors.
-    pub(super) fn of(operation: &str) -> Self {
+    fn of(operation: &str) -> Self {
         match operation {
             "create" | "create a nameless file in" | "make the folder" | "link" => Self::Naming,
             "rename" | "exchange" | "remove" | "remove the folder" => Self::Renaming,
@@ -41,7 +42,7 @@ impl Doing {
 }
 
 /// What an error means.
-pub(super) fn cause_of(doing: Doing, errno: Errno) -> Cause {
+fn cause_of(doing: Doing, errno: Errno) -> Cause {
     use Doing::{Naming, Reading, Renaming, Writing};
     match (errno, doing) {
         (Errno::NOENT | Errno::STALE, _) => Cause::NotFound,
@@ -66,6 +67,51 @@ pub(super) fn cause_of(doing: Doing, errno: Errno) -> Cause {
         (Errno::BUSY | Errno::TXTBSY | Errno::AGAIN, _) => Cause::InUse,
         (Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY, _) => Cause::Unsupported,
         _ => Cause::Failed,
+    }
+}
+
+pub(super) fn no_name(path: &[u8], error: PathError) -> DiskError {
+    refused("look at", path, Cause::LongName, error)
+}
+
+/// What the system refused, in its words.
+pub(super) fn failed(operation: &'static str, name: &[u8], errno: Errno) -> DiskError {
+    refused(operation, name, cause_of(Doing::of(operation), errno), explain(errno))
+}
+
+/// As [`failed`], for what went wrong on the way along a path.
+pub(super) fn failed_to_resolve(operation: &'static str, path: &[u8], errno: Errno) -> DiskError {
+    let error = failed(operation, path, errno);
+    if errno == Errno::XDEV { DiskError { cause: Cause::Escapes, ..error } } else { error }
+}
+
+/// Nothing lies at the end of a path whose beginning is not there.
+pub(super) fn reached<T>(within_reach: Result<T>) -> Result<Option<T>> {
+    match within_reach {
+        Ok(reached) => Ok(Some(reached)),
+        Err(DiskError { cause: Cause::NotFound | Cause::NotADirectory, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`failed`], for the share's own folder: a path to it that has broken off anywhere means that it is not there.
+pub(super) fn of_root(operation: &'static str, path: &[u8], errno: Errno) -> DiskError {
+    let error = failed(operation, path, errno);
+    let gone = matches!(errno, Errno::NOTDIR | Errno::NODEV | Errno::NOTCONN);
+    if gone { DiskError { cause: Cause::NotFound, ..error } } else { error }
+}
+
+pub(super) fn refused(operation: &'static str, name: &[u8], cause: Cause, message: impl ToString) -> DiskError {
+    let name = String::from_utf8_lossy(name).into_owned();
+    DiskError { operation, name, cause, message: message.to_string() }
+}
+
+/// The system's words for an error, without its number.
+fn explain(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
     }
 }
 

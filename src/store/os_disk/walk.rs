@@ -14,7 +14,8 @@ use std::thread::{Builder, Scope, available_parallelism, scope};
 use rustix::fs::{OFlags, RawDir};
 use rustix::io::Errno;
 
-use super::{OsDisk, failed, fd, openat_again};
+use super::errno::failed;
+use super::handle::{fd, openat_again};
 use crate::model::path::Name;
 use crate::store::disk::{Dir, Entry, Result};
 
@@ -37,8 +38,11 @@ static HELPERS_MAX: LazyLock<usize> = LazyLock::new(|| available_parallelism().m
 /// What becomes of a walk.
 type Course = Result<ControlFlow<()>>;
 
-/// Calls `each` for every entry of a directory, in no order, until it breaks.
-pub(super) fn walk(disk: &OsDisk, dir: &Dir, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
+/// What is found at a name in the directory; `None` if that has vanished meanwhile.
+type Look<'a> = &'a (dyn Fn(Name) -> Result<Option<Entry>> + Sync);
+
+/// Calls `each` for every entry of a directory, in no order, until it breaks; `look` says what an entry is.
+pub(super) fn walk(dir: &Dir, look: Look<'_>, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
     let listed = open_to_list(dir)?;
     let mut buffer = vec![MaybeUninit::uninit(); NAME_BYTES];
     let mut entries = RawDir::new(listed, &mut buffer);
@@ -58,13 +62,13 @@ pub(super) fn walk(disk: &OsDisk, dir: &Dir, each: &mut dyn FnMut(Entry) -> Cont
             let names = next_names(&mut entries)?;
             let was_last = names.len() < BATCH;
             if batch == ALONE && !was_last {
-                helper = Helper::hire(scope, disk, dir);
+                helper = Helper::hire(scope, look);
             }
             let looked_at_here = match &helper {
                 Some(helper) => helper.give(names),
                 None => names,
             };
-            let mut looked = looked_at_here.into_iter().map(|name| disk.entry(dir, name));
+            let mut looked = looked_at_here.into_iter().map(look);
             if tell(&mut looked)?.is_break() {
                 return Ok(());
             }
@@ -128,14 +132,14 @@ struct Helper {
 
 impl Helper {
     /// `None` if all the cores have enough to do, or no thread is to be had.
-    fn hire<'scope>(scope: &'scope Scope<'scope, '_>, disk: &'scope OsDisk, dir: &'scope Dir) -> Option<Self> {
-        let place = Place::take()?;
+    fn hire<'scope>(scope: &'scope Scope<'scope, '_>, look: Look<'scope>) -> Option<Self> {
+        let permit = Permit::take()?;
         let (work, given) = sync_channel::<Vec<Name>>(WAITING);
         let (ready, done) = channel();
         let help = move || {
-            let _place = place;
+            let _permit = permit;
             for names in given {
-                let looked = names.into_iter().map(|name| disk.entry(dir, name)).collect();
+                let looked = names.into_iter().map(look).collect();
                 if ready.send(looked).is_err() {
                     break;
                 }
@@ -160,17 +164,17 @@ impl Helper {
     }
 }
 
-/// One of the places that there are for helpers.
-struct Place;
+/// One of the threads that may help at once.
+struct Permit;
 
-impl Place {
+impl Permit {
     fn take() -> Option<Self> {
         let more = |helpers| (helpers < *HELPERS_MAX).then_some(helpers + 1);
         HELPERS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         HELPERS.fetch_sub(1, Ordering::Relaxed);
     }

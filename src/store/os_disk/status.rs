@@ -1,0 +1,26 @@
+//! What statx(2) says of a file, in our words.
+
+use rustix::fs::{FileType, Statx, StatxFlags, StatxTimestamp};
+
+use super::super::disk::Kind;
+use crate::model::stamp::Timestamp;
+
+/// What is asked of every file: the mount tells a rename that cannot work, the birth tells an inode's reuse.
+pub(super) const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+
+pub(super) fn device_of((major, minor): (u32, u32)) -> u64 {
+    u64::from(major) << 52 ^ u64::from(minor) << 32
+}
+
+pub(super) fn kind_of(found: &Statx) -> Kind {
+    match FileType::from_raw_mode(found.stx_mode.into()) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Special,
+    }
+}
+
+pub(super) fn timestamp(time: StatxTimestamp) -> Timestamp {
+    Timestamp::new(time.tv_sec, time.tv_nsec)
+}
