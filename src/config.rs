@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use clap::builder::ArgAction;
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use glob::Pattern;
 use toml::Spanned;
 
 use crate::http::representations::media::trusted_pages;
 use crate::http::request::origin;
+use crate::log::{Log, LogFormat, LogLevel};
 use crate::mount_help::Address;
 use crate::store::disk::Tier;
 
@@ -158,41 +159,6 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// A file larger than this is not hashed before it is answered, in bytes.
     pub tag_threshold: u64,
-}
-
-/// What is logged, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The least weighty line that is still written.
-    pub level: LogLevel,
-    /// What a line looks like.
-    pub format: LogFormat,
-}
-
-/// The least weighty line that is still written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Nothing at all.
-    Off,
-    /// What went wrong.
-    Error,
-    /// And what may go wrong.
-    Warn,
-    /// And one line a request.
-    Info,
-    /// And how a request was decided.
-    Debug,
-    /// And everything else.
-    Trace,
-}
-
-/// What a line of the log looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For a person.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Which history to list.

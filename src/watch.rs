@@ -9,9 +9,9 @@
 
 mod folders;
 mod settling;
+mod state;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::mem::{Discriminant, discriminant};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ use crate::share::{Hint, Share};
 
 use folders::Folders;
 use settling::Settling;
+
+pub use state::{Reason, State};
 
 /// How often it is asked whether the folder that is served is still the one that is watched. No event tells of a mount.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -50,31 +52,6 @@ const FOLDERS_MAX: usize = 16 * 1024;
 pub struct Watch {
     inbox: Arc<Inbox>,
     hints: Option<JoinHandle<()>>,
-}
-
-/// How far a watch has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// Watches are being set: some hints come already.
-    #[default]
-    Setting,
-    /// What other programs do is noticed.
-    Watching,
-    /// Some of it is not.
-    Degraded(Reason),
-}
-
-/// Why not all that other programs do is noticed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The system gives this user no more watches; the folders that have one go on being watched.
-    TooFewWatches,
-    /// Events were lost; the watches are set anew.
-    EventsLost,
-    /// The system gives no watcher at all; it is asked again later.
-    Unavailable(String),
-    /// The shared folder itself is not there at the moment.
-    FolderGone,
 }
 
 /// Watches the folder of a share. Returns at once; see [`Watch::state`].
@@ -103,19 +80,6 @@ impl Drop for Watch {
         if let Some(hints) = self.hints.take() {
             // A panic in there has been told of by the panic itself.
             let _ = hints.join();
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooFewWatches => {
-                f.write_str("the system's limit of watches is reached (fs.inotify.max_user_watches)")
-            }
-            Self::EventsLost => f.write_str("events came faster than they could be taken in"),
-            Self::Unavailable(why) => write!(f, "no watcher can be had: {why}"),
-            Self::FolderGone => f.write_str("the folder is not there"),
         }
     }
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use noclobber::config::{self, Config, Keep, Listen, LogFormat, LogLevel, ShowHistory, State, UsageError, Wanted};
+use noclobber::config::{self, Config, Keep, Listen, ShowHistory, State, UsageError, Wanted};
+use noclobber::log::{LogFormat, LogLevel};
 use noclobber::store::disk::Tier;
 
 use crate::harness::programs::StartProgram as _;

@@ -14,7 +14,7 @@ use notify::event::EventKindMask;
 use notify::{Config, ErrorKind, Event, PathOp, RecommendedWatcher, RecursiveMode, WatchPathConfig, Watcher};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 
-use super::Reason;
+use super::state::Reason;
 use crate::model::path::{Name, SharePath};
 
 /// How many folders notify is told of at once; between batches it takes in events.

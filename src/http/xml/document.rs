@@ -13,7 +13,7 @@ use crate::model::property::DAV;
 
 use super::BODY_BYTES_MAX;
 use super::XmlError::{self, Malformed, TooLarge};
-use super::write::{Place, escaped};
+use super::escape::{Place, escaped};
 
 /// The most elements in one another.
 pub(super) const DEPTH_MAX: usize = 64;

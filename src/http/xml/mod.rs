@@ -4,6 +4,7 @@
 //! whatever is written is well-formed. Nothing here knows of a share or of a disk.
 
 mod document;
+mod escape;
 pub(crate) mod read;
 pub(crate) mod write;
 
