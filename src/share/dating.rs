@@ -7,7 +7,7 @@ use crate::model::dating::{AHEAD_MAX, Dated, VersionDate, next_date};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::Kind;
-use crate::store::index::DateKnown;
+use crate::store::remembered::DateKnown;
 use crate::store::staging::Staged;
 
 use super::dates::{key, margin};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::model::stamp::Timestamp;
 use crate::store::disk::Disk;
-use crate::store::index::{Index, IndexError};
+use crate::store::index::Index;
+use crate::store::index_error::IndexError;
 use crate::store::notice::Notice;
 use crate::store::share_identity::ShareIdentity;
 

@@ -13,7 +13,7 @@ use crate::model::tag::EntityTag;
 use crate::model::validators::Validators;
 use crate::store::commit::{Changed, SeenFile};
 use crate::store::disk::{File, Leased, Result, Status};
-use crate::store::index::{DateKnown, Remembered, ShownForm};
+use crate::store::remembered::{DateKnown, Remembered, ShownForm};
 use crate::store::staging::Staged;
 
 use super::outcome::Current;

@@ -37,7 +37,7 @@ mod versions;
 
 pub use crate::store::disk::{Cause, Full, Kind};
 pub use crate::store::history::{KeptVersion, Page, Wanted};
-pub use crate::store::index::IndexError;
+pub use crate::store::index_error::IndexError;
 pub use crate::store::share_identity::ShareIdentity;
 pub use deleted::{DeletedWish, Walked};
 pub use hashing::Unhashed;

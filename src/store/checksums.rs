@@ -12,7 +12,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _
 
 use crate::model::tag::EntityTag;
 
-use super::index::StateDatabase;
+use super::database::StateDatabase;
 
 /// The tag of a version, without its quotes, to its checksums. The name carries the version of the format.
 const CHECKSUMS: TableDefinition<'_, &[u8], &str> = TableDefinition::new("checksums-1");

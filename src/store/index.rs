@@ -4,39 +4,30 @@
 //! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
 //! then. Locks are bytes here: what they mean is for the share to know. [`Properties`] and [`Checksums`] lie in the same database.
 
-mod database;
-mod journal;
-
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::sync::Cache;
 use redb::{ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDefinition};
 
-use crate::model::content_hash::ContentHash;
 use crate::model::stamp::Stamp;
 
 use super::checksums::Checksums;
-use super::disk::{Cause, DiskError};
+use super::database::{StateDatabase, failed};
+use super::index_error::IndexError;
+use super::journal::Journal;
 use super::properties::{Properties, PropertyLimits};
+use super::remembered::{BYTES, DateKnown, Remembered, ToldBefore};
 use super::share_identity::ShareIdentity;
-pub(super) use database::StateDatabase;
-use journal::{Journal, Record};
+use super::unsaved::{Changes, OF_FILES, OF_LOCKS, Unsaved};
 
 /// How many entries are kept in memory.
 const IN_MEMORY: usize = 200_000;
 
 /// How many entries are kept in the database before it is begun anew.
 const IN_DATABASE: u64 = 4_000_000;
-
-/// How many entries may wait to be written to the database. While it cannot be written, what is beyond is forgotten.
-const UNSAVED_MAX: usize = 100_000;
-
-/// How many bytes the journal may take before it is written anew, with what is still unsaved alone.
-const JOURNAL_BYTES_MAX: u64 = 16 << 20;
 
 /// The inode number to the entry. The name carries the version of the format.
 const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-3");
@@ -53,58 +44,6 @@ const SHARE: &str = "share";
 /// The key of what was told, in [`ABOUT`].
 const TOLD: &str = "told";
 
-/// How many bytes an entry takes.
-const BYTES: usize = 97;
-
-/// Which table a record of the journal belongs to.
-const OF_FILES: u8 = 0;
-const OF_LOCKS: u8 = 1;
-
-/// What is remembered of a file in one state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// The state.
-    pub stamp: Stamp,
-    /// The hash of its content, if it was hashed in this state.
-    pub hash: Option<ContentHash>,
-    /// Which form of tag was shown first.
-    pub shown: ShownForm,
-    /// What is known of its date.
-    pub date: DateKnown,
-    /// Whether a change made later would show in the state. If not, what is remembered holds only of a content that is found to be the same.
-    pub is_settled: bool,
-}
-
-/// What is known of the date of a version, in whole seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DateKnown {
-    /// Nothing yet: another program wrote it.
-    Unknown,
-    /// No other version at the name that this number stands for was told with it.
-    Exact(u64),
-    /// Another version may have been told with it.
-    Shared,
-}
-
-/// What a process leaves to the next of the dates that it told, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ToldBefore {
-    /// The latest.
-    pub latest: i64,
-    /// The seconds that the clock has gone through twice: the first and the last.
-    pub twice: Option<(i64, i64)>,
-}
-
-/// A form of tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShownForm {
-    /// Made from the content.
-    Content,
-    /// Made from a stamp with this digest: that of the state in which it was first shown. What changes the stamp and not the content
-    /// (a date, a mode, a new name) changes no tag.
-    Stamp([u8; 16]),
-}
-
 /// The index of a share.
 pub struct Index {
     memory: Cache<u64, Remembered>,
@@ -118,48 +57,6 @@ pub struct Index {
 
 /// The token of a lock, and the lock.
 type LockRow = (Box<str>, Box<[u8]>);
-
-/// What the database does not know yet.
-#[derive(Debug, Default)]
-struct Unsaved {
-    changes: Changes,
-    /// What a save is writing now: the database may know it or not. The changes are newer.
-    being_saved: Arc<Changes>,
-    /// Both on the disk, for a process that is killed before they are saved.
-    journal: Option<Journal>,
-}
-
-/// What is to be written to the database; `None` is what is to be forgotten there.
-#[derive(Clone, Debug, Default)]
-struct Changes {
-    files: HashMap<u64, Option<Remembered>>,
-    /// Whether there was too much to be written: then the database is to forget all files first.
-    files_were_lost: bool,
-    locks: HashMap<Box<str>, Option<Box<[u8]>>>,
-    told: Option<ToldBefore>,
-}
-
-/// Why there is no database behind an index.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// Another process has it open.
-    #[error("the index {file} is in use by another noclobber; give each share a --state of its own", file = .0.display())]
-    InUse(PathBuf),
-    /// It is another share's.
-    #[error("the index {file} belongs to another share, {of}; give each share a --state of its own", file = .file.display(), of = .of.display())]
-    Foreign {
-        /// The file.
-        file: PathBuf,
-        /// The folder of that share.
-        of: PathBuf,
-    },
-    /// What is in the file is no index.
-    #[error("the index {file} is broken: {1}", file = .0.display())]
-    Broken(PathBuf, redb::Error),
-    /// The disk does not give it out now.
-    #[error("the index {file} cannot be opened: {1}", file = .0.display())]
-    Unavailable(PathBuf, redb::Error),
-}
 
 impl Index {
     /// An index that is forgotten when the process ends.
@@ -444,176 +341,6 @@ impl Index {
     }
 }
 
-impl Changes {
-    fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.locks.is_empty() && self.told.is_none() && !self.files_were_lost
-    }
-
-    /// What is newer stays; so where that was too much, nothing older is known of files any more.
-    fn put_back(&mut self, older: Self) {
-        if !self.files_were_lost {
-            self.files_were_lost = older.files_were_lost;
-            for (inode, remembered) in older.files {
-                self.files.entry(inode).or_insert(remembered);
-            }
-        }
-        self.told = self.told.or(older.told);
-        for (token, lock) in older.locks {
-            self.locks.entry(token).or_insert(lock);
-        }
-    }
-
-    /// What is forgotten of files costs time and nothing else; but what the database has of them may be older by then.
-    fn keep_files_within_bounds(&mut self) {
-        if self.files.len() > UNSAVED_MAX {
-            self.files = HashMap::new();
-            self.files_were_lost = true;
-        }
-    }
-}
-
-impl Unsaved {
-    fn keep_within_bounds(&mut self) {
-        self.changes.keep_files_within_bounds();
-        if self.journal.as_ref().is_some_and(|journal| journal.bytes() > JOURNAL_BYTES_MAX) {
-            self.write_journal_anew();
-        }
-    }
-
-    fn write_journal_anew(&mut self) {
-        let Some(mut journal) = self.journal.take() else { return };
-        let number = journal.end_file();
-        for (inode, remembered) in &self.changes.files {
-            let bytes = remembered.map(Remembered::to_bytes);
-            journal.append(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
-        }
-        for (token, lock) in &self.changes.locks {
-            journal.append(OF_LOCKS, token.as_bytes(), lock.as_deref());
-        }
-        // Where the new one could not be written whole, the old ones say more than it does; but they do not grow.
-        if journal.is_whole() {
-            journal.remove_before(number);
-        }
-        self.journal = Some(journal);
-    }
-
-    fn journal(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
-        if let Some(journal) = &mut self.journal {
-            journal.append(table, key, value);
-        }
-    }
-
-    /// Takes in what an earlier process did not come to save. What is of another format is left out.
-    fn take_in(&mut self, record: Record) {
-        let Record { table, key, value } = record;
-        if table == OF_LOCKS {
-            if let Ok(token) = str::from_utf8(&key) {
-                self.changes.locks.insert(token.into(), value);
-            }
-        } else if let (OF_FILES, Ok(inode)) = (table, <[u8; 8]>::try_from(&*key)) {
-            let remembered = value.map(|bytes| Remembered::from_bytes(&bytes));
-            if remembered != Some(None) {
-                self.changes.files.insert(u64::from_le_bytes(inode), remembered.flatten());
-            }
-        }
-    }
-}
-
-impl Remembered {
-    /// The stamp, the hash or zeros, the digest that was shown or zeros, the name of an exact date or zeros, and a byte of flags.
-    fn to_bytes(self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        bytes[..40].copy_from_slice(&self.stamp.to_bytes());
-        bytes[40..72].copy_from_slice(self.hash.map_or([0; 32], |hash| *hash.as_bytes()).as_slice());
-        let (stamp_is_shown, digest) = match self.shown {
-            ShownForm::Content => (false, [0; 16]),
-            ShownForm::Stamp(digest) => (true, digest),
-        };
-        bytes[72..88].copy_from_slice(&digest);
-        let (date, name) = match self.date {
-            DateKnown::Unknown => (0, 0),
-            DateKnown::Exact(name) => (1, name),
-            DateKnown::Shared => (2, 0),
-        };
-        bytes[88..96].copy_from_slice(&name.to_le_bytes());
-        let flags = u8::from(self.hash.is_some()) | u8::from(stamp_is_shown) << 1 | date << 2;
-        bytes[96] = flags | u8::from(self.is_settled) << 4;
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (stamp, rest) = bytes.split_first_chunk::<40>()?;
-        let (hash, rest) = rest.split_first_chunk::<32>()?;
-        let (digest, rest) = rest.split_first_chunk::<16>()?;
-        let (name, flags) = rest.split_first_chunk::<8>()?;
-        let [flags] = flags else { return None };
-        Some(Self {
-            stamp: Stamp::from_bytes(stamp),
-            hash: (flags & 1 != 0).then(|| ContentHash::from_bytes(*hash)),
-            shown: if flags & 2 != 0 { ShownForm::Stamp(*digest) } else { ShownForm::Content },
-            date: match flags >> 2 & 3 {
-                1 => DateKnown::Exact(u64::from_le_bytes(*name)),
-                2 => DateKnown::Shared,
-                _ => DateKnown::Unknown,
-            },
-            is_settled: flags & 16 != 0,
-        })
-    }
-}
-
-impl ToldBefore {
-    fn to_bytes(self) -> [u8; 24] {
-        // That from which nothing reaches to before it is no time at all.
-        let (from, to) = self.twice.unwrap_or((i64::MAX, i64::MIN));
-        let mut bytes = [0; 24];
-        bytes[..8].copy_from_slice(&self.latest.to_le_bytes());
-        bytes[8..16].copy_from_slice(&from.to_le_bytes());
-        bytes[16..].copy_from_slice(&to.to_le_bytes());
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (latest, rest) = bytes.split_first_chunk()?;
-        let (from, rest) = rest.split_first_chunk()?;
-        let (from, to) = (i64::from_le_bytes(*from), i64::from_le_bytes(rest.try_into().ok()?));
-        Some(Self { latest: i64::from_le_bytes(*latest), twice: (from <= to).then_some((from, to)) })
-    }
-}
-
-/// What an error of the database is to whoever asked.
-pub(super) fn failed(operation: &'static str, error: redb::Error) -> DiskError {
-    let is_full = matches!(&error, redb::Error::Io(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
-    let cause = match &error {
-        // It is being opened again.
-        redb::Error::DatabaseClosed => Cause::TooManyOpen,
-        _ if is_full => Cause::NoSpace,
-        _ => Cause::Failed,
-    };
-    DiskError { operation, name: String::new(), cause, message: error.to_string() }
-}
-
-impl IndexError {
-    /// Only what is no index at all is broken: another process, a full disk or a missing permission say nothing of what is in the file.
-    fn of(file: &Path, error: redb::Error) -> Self {
-        let is_no_index = match &error {
-            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
-                return Self::InUse(file.to_owned());
-            }
-            redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::TableTypeMismatch { .. } => true,
-            redb::Error::Io(error) => {
-                let is_link = error.raw_os_error() == Some(libc::ELOOP);
-                is_link
-                    || matches!(
-                        error.kind(),
-                        ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::IsADirectory
-                    )
-            }
-            _ => false,
-        };
-        if is_no_index { Self::Broken(file.to_owned(), error) } else { Self::Unavailable(file.to_owned(), error) }
-    }
-}
-
 impl fmt::Debug for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Index").field("in_memory", &self.memory.len()).field("kept", &self.database.is_kept()).finish()
@@ -626,6 +353,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::content_hash::ContentHash;
 
     fn opened(folder: &Path) -> Index {
         let share = ShareIdentity { path: folder.to_owned(), folder: [1; 16] };

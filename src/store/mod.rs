@@ -2,9 +2,12 @@
 
 pub mod checksums;
 pub mod commit;
+mod database;
 pub mod disk;
 pub mod history;
 pub mod index;
+pub mod index_error;
+mod journal;
 pub mod lease;
 mod naming;
 pub mod notice;
@@ -12,8 +15,10 @@ pub mod os_disk;
 pub mod path_mutex;
 pub mod place;
 pub mod properties;
+pub mod remembered;
 pub mod share_identity;
 mod spelling;
 pub mod staging;
 pub mod touched;
 mod trees;
+mod unsaved;

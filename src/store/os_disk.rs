@@ -422,7 +422,7 @@ impl Disk for OsDisk {
 
     fn create_named(&self, at: &Dir, name: &Name) -> Result<File> {
         let created = create(fd(&at.0)?, name.as_bytes(), OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW);
-        created.map(|fd| Handle::file(fd)).map_err(|errno| failed("create", name.as_bytes(), errno))
+        created.map(Handle::file).map_err(|errno| failed("create", name.as_bytes(), errno))
     }
 
     fn reserve(&self, file: &File, bytes: Range<u64>) -> Result<()> {
@@ -526,7 +526,7 @@ impl Disk for OsDisk {
             return Err(refused("finish writing", b"", Cause::InUse, message));
         }
         let reading = self.open_again(fd(&file.0)?, OFlags::RDONLY | OFlags::NOCTTY);
-        reading.map(|fd| Handle::file(fd)).map_err(|errno| failed("finish writing", b"", errno))
+        reading.map(Handle::file).map_err(|errno| failed("finish writing", b"", errno))
     }
 
     fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()> {

@@ -4,22 +4,32 @@
 //! Each resource has one row with all of its properties, so that a change of several is one change; and all rows together are bounded,
 //! in memory as on the disk.
 
-use std::collections::{HashSet, VecDeque};
+mod following;
+mod keys;
+mod limits;
+mod names;
+mod rows;
+
+use std::collections::VecDeque;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::ops::Bound;
 #[cfg(test)]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Durability, ReadableDatabase, ReadableTable as _, TableDefinition};
 
 use crate::model::path::SharePath;
-use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::property::DeadProperty;
 use crate::model::version::VersionId;
 
+use super::database::{self, StateDatabase};
 use super::disk::{DiskError, Result};
-use super::index::StateDatabase;
+use keys::{version_of, version_part};
+use names::Names;
+use rows::{Bytes, Changed, ReadTable, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within, decode};
+
+pub use following::{Extent, Following};
+pub use limits::{Noted, PropertyLimits};
 
 /// The path of a resource to its properties. The name carries the version of the format.
 const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties-1");
@@ -46,99 +56,6 @@ pub struct Properties {
     fails: AtomicBool,
 }
 
-/// How much may be noted. When there are users, what each of them may note has its place here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PropertyLimits {
-    /// On one resource, in bytes of XML.
-    pub one_bytes_max: usize,
-    /// On all resources together, in bytes with their names and paths.
-    pub all_bytes_max: u64,
-}
-
-/// What became of something that was to be noted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Noted {
-    /// It is noted.
-    Done,
-    /// The resource would have more than one may; nothing was changed.
-    TooMuchOnOne,
-    /// All would have more than all may; nothing was changed.
-    TooMuchOnAll,
-}
-
-/// What has happened to resources, and happens to what is noted on them, too. What is noted on a resource that is displaced is set aside for
-/// when the version that it has become comes back; without a version it is forgotten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Following {
-    /// They are no more: a resource and everything below it.
-    Gone {
-        /// Where they were.
-        from: SharePath,
-        /// What they have become.
-        version: Option<VersionId>,
-    },
-    /// They lie elsewhere now, in place of what was there.
-    Moved {
-        /// Where they were.
-        from: SharePath,
-        /// Where they are.
-        to: SharePath,
-        /// What was there has become this.
-        displaced: Option<VersionId>,
-    },
-    /// There is a copy of them, in place of what was there.
-    Copied {
-        /// The original.
-        from: SharePath,
-        /// The copy.
-        to: SharePath,
-        /// How far down.
-        extent: Extent,
-        /// What was there has become this.
-        displaced: Option<VersionId>,
-    },
-    /// A version has come back, in place of what was there. If nothing was noted on the version, what is noted there is as after any other
-    /// write, and stays.
-    Back {
-        /// The path it is a version of.
-        of: SharePath,
-        /// The version.
-        version: VersionId,
-        /// Where it is.
-        to: SharePath,
-        /// What was there has become this.
-        displaced: Option<VersionId>,
-        /// Whether it stays in the history, too, and its notes with it.
-        stays: bool,
-    },
-}
-
-impl Following {
-    /// Where they are now, or were.
-    pub fn path(&self) -> &SharePath {
-        match self {
-            Self::Gone { from, .. } => from,
-            Self::Moved { to, .. } | Self::Copied { to, .. } | Self::Back { to, .. } => to,
-        }
-    }
-
-    /// All paths that it is about.
-    fn paths(&self) -> [&SharePath; 2] {
-        match self {
-            Self::Gone { from, .. } => [from, from],
-            Self::Moved { from, to, .. } | Self::Copied { from, to, .. } => [from, to],
-            Self::Back { of, to, .. } => [of, to],
-        }
-    }
-
-    /// Whether one of the two may change what the other is about.
-    fn is_about_the_same_as(&self, other: &Self) -> bool {
-        let (ours, others) = (self.paths(), other.paths());
-        ours.iter().any(|our| others.iter().any(|other| our.is_within(other) || other.is_within(our)))
-    }
-}
-
 /// What is known of the table besides what stands in it.
 #[derive(Debug, Default)]
 struct Books {
@@ -161,39 +78,9 @@ enum Loss {
     Told,
 }
 
-/// Where something is noted, as hashes: each path of a row with all paths above it, and each version that something was set aside for. What is
-/// no more may still be among them. It is known without the disk.
-#[derive(Debug, Default)]
-struct Names(HashSet<u64>);
-
-/// How many bytes the rows have.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bytes {
-    /// Those of what is noted.
-    noted: u64,
-    /// Those of what was set aside.
-    kept: u64,
-}
-
 /// The properties as they were at one moment, for whoever looks at many resources.
 pub struct Snapshot {
     table: Option<ReadTable>,
-}
-
-/// Which rows a change of a path is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// The resource alone.
-    Itself,
-    /// Everything below it, too.
-    Tree,
-}
-
-impl Default for PropertyLimits {
-    /// 256 KiB on one resource, 64 MiB on all.
-    fn default() -> Self {
-        Self { one_bytes_max: 256 << 10, all_bytes_max: 64 << 20 }
-    }
 }
 
 impl Properties {
@@ -420,272 +307,6 @@ impl Properties {
     }
 }
 
-type ReadTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
-type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
-type Changed<T> = std::result::Result<T, redb::Error>;
-type Row = (Vec<u8>, Vec<u8>);
-
-/// A table of rows, to be changed or only to be read.
-trait OfRows: ReadableTable<&'static [u8], &'static [u8]> {}
-
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> OfRows for T {}
-
-/// The tables while they are changed.
-struct Rows<'a> {
-    table: Table<'a>,
-    kept: Table<'a>,
-    bytes: Bytes,
-    limits: PropertyLimits,
-    names: Option<&'a mut Names>,
-    are_changed: bool,
-}
-
-impl Rows<'_> {
-    fn update(&mut self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>)) -> Changed<Noted> {
-        let row = self.table.get(path.as_bytes())?.map(|row| row.value().to_vec());
-        let before = row.as_ref().map_or(0, |row| bytes_of(path.as_bytes(), row));
-        let mut properties = row.and_then(|row| decode(&row)).unwrap_or_default();
-        update(&mut properties);
-        if properties.is_empty() {
-            self.remove(path.as_bytes())?;
-            return Ok(Noted::Done);
-        }
-        let row = encode(&properties);
-        let after = bytes_of(path.as_bytes(), &row);
-        // Less than before is never too much: whoever has too much has to be able to make it less.
-        if after > before && properties.iter().map(|note| note.xml().len()).sum::<usize>() > self.limits.one_bytes_max {
-            return Ok(Noted::TooMuchOnOne);
-        }
-        if after > before && !self.make_room(after - before)? {
-            return Ok(Noted::TooMuchOnAll);
-        }
-        self.insert(path.as_bytes(), &row)?;
-        Ok(Noted::Done)
-    }
-
-    fn follow(&mut self, what: &Following) -> Changed<Noted> {
-        match what {
-            Following::Gone { from, version } => self.displace(from, version.as_ref())?,
-            Following::Moved { from, to, displaced } => {
-                let rows = rows(&self.table, from, Extent::Tree)?;
-                rows.iter().try_for_each(|(row, _)| self.remove(row))?;
-                self.displace(to, displaced.as_ref())?;
-                self.insert_at(from, to, &rows)?;
-            }
-            Following::Copied { from, to, extent, displaced } => {
-                let added = bytes_of_copy(&self.table, from, to, *extent)?;
-                let rows = rows(&self.table, from, *extent)?;
-                self.displace(to, displaced.as_ref())?;
-                if added > 0 && !self.make_room(added)? {
-                    return Ok(Noted::TooMuchOnAll);
-                }
-                self.insert_at(from, to, &rows)?;
-            }
-            Following::Back { of, version, to, displaced, stays } => {
-                let rows = self.take_kept(&kept_key(of, version))?;
-                if rows.is_empty() {
-                    return Ok(Noted::Done);
-                }
-                self.displace(to, displaced.as_ref())?;
-                for (below, properties) in &rows {
-                    self.insert(&[to.as_bytes(), below].concat(), properties)?;
-                    if *stays {
-                        self.keep(&[kept_key(of, version).as_slice(), below].concat(), properties)?;
-                    }
-                }
-            }
-        }
-        Ok(Noted::Done)
-    }
-
-    /// Moves the rows of a path and of everything below it to the version that it has become, if there is one.
-    fn displace(&mut self, path: &SharePath, version: Option<&VersionId>) -> Changed<()> {
-        for (row, properties) in rows(&self.table, path, Extent::Tree)? {
-            self.remove(&row)?;
-            if let Some(version) = version {
-                let key = [kept_key(path, version).as_slice(), &row[path.as_bytes().len()..]].concat();
-                self.keep(&key, &properties)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets something aside, if there is room.
-    fn keep(&mut self, key: &[u8], properties: &[u8]) -> Changed<()> {
-        self.are_changed = true;
-        self.bytes.kept -= self.kept.remove(key)?.map_or(0, |before| bytes_of(key, before.value()));
-        let bytes = bytes_of(key, properties);
-        if self.make_room(bytes)? {
-            self.kept.insert(key, properties)?;
-            self.bytes.kept += bytes;
-            if let Some(names) = &mut self.names {
-                names.keep(key);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes out what was set aside under keys that begin so, with what is behind that.
-    fn take_kept(&mut self, begin: &[u8]) -> Changed<Vec<Row>> {
-        let mut rows = Vec::new();
-        for row in self.kept.range::<&[u8]>(begin..)? {
-            let (key, properties) = row?;
-            let Some(below) = key.value().strip_prefix(begin) else { break };
-            rows.push((below.to_vec(), properties.value().to_vec()));
-        }
-        for (below, properties) in &rows {
-            let key = [begin, below].concat();
-            self.kept.remove(key.as_slice())?;
-            self.bytes.kept -= bytes_of(&key, properties);
-            self.are_changed = true;
-        }
-        Ok(rows)
-    }
-
-    /// Makes room for so much more, if there can be: then what was set aside gives way as far as it has to, the oldest first.
-    fn make_room(&mut self, more: u64) -> Changed<bool> {
-        let max = self.limits.all_bytes_max;
-        if self.bytes.noted + more > max {
-            return Ok(false);
-        }
-        while self.bytes.noted + self.bytes.kept + more > max {
-            let Some((key, properties)) = self.kept.pop_first()? else { return Ok(false) };
-            self.bytes.kept -= bytes_of(key.value(), properties.value());
-            self.are_changed = true;
-        }
-        Ok(true)
-    }
-
-    fn insert_at(&mut self, from: &SharePath, to: &SharePath, rows: &[Row]) -> Changed<()> {
-        let there = |path: &[u8]| [to.as_bytes(), &path[from.as_bytes().len()..]].concat();
-        rows.iter().try_for_each(|(path, properties)| self.insert(&there(path), properties))
-    }
-
-    fn insert(&mut self, path: &[u8], row: &[u8]) -> Changed<()> {
-        let before = self.table.insert(path, row)?.map_or(0, |before| bytes_of(path, before.value()));
-        self.bytes.noted = self.bytes.noted + bytes_of(path, row) - before;
-        self.are_changed = true;
-        if let Some(names) = &mut self.names {
-            names.note(path);
-        }
-        Ok(())
-    }
-
-    fn remove(&mut self, path: &[u8]) -> Changed<()> {
-        if let Some(before) = self.table.remove(path)? {
-            self.bytes.noted -= bytes_of(path, before.value());
-            self.are_changed = true;
-        }
-        Ok(())
-    }
-}
-
-fn bytes_within(table: &impl OfRows, path: &SharePath) -> Changed<u64> {
-    let mut bytes = 0;
-    each(table, path, Extent::Tree, |path, row| bytes += bytes_of(path, row))?;
-    Ok(bytes)
-}
-
-/// How many bytes the rows of a path would have at another one.
-fn bytes_of_copy(table: &impl OfRows, from: &SharePath, to: &SharePath, extent: Extent) -> Changed<u64> {
-    let (shorter, longer) = (from.as_bytes().len() as u64, to.as_bytes().len() as u64);
-    let mut bytes = 0;
-    each(table, from, extent, |path, row| bytes += bytes_of(path, row) - shorter + longer)?;
-    Ok(bytes)
-}
-
-fn rows(table: &impl OfRows, path: &SharePath, extent: Extent) -> Changed<Vec<Row>> {
-    let mut rows = Vec::new();
-    each(table, path, extent, |path, row| rows.push((path.to_vec(), row.to_vec())))?;
-    Ok(rows)
-}
-
-/// Goes through the rows of a path: its own, and with [`Extent::Tree`] those below it, which begin with it and a slash.
-fn each(table: &impl OfRows, path: &SharePath, extent: Extent, mut each: impl FnMut(&[u8], &[u8])) -> Changed<()> {
-    if let Some(own) = table.get(path.as_bytes())? {
-        each(path.as_bytes(), own.value());
-    }
-    if extent == Extent::Tree {
-        for row in table.range::<&[u8]>(as_slices(&below(path)))? {
-            let (path, properties) = row?;
-            each(path.value(), properties.value());
-        }
-    }
-    Ok(())
-}
-
-impl Names {
-    /// Something is noted at a path: so it is at that, and below each above it.
-    fn note(&mut self, path: &[u8]) {
-        self.0.insert(hash_of(path));
-        self.0.insert(hash_of(b""));
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        self.0.extend(slashes.map(|(at, _)| hash_of(&path[..at])));
-    }
-
-    /// Something was set aside under a key.
-    fn keep(&mut self, key: &[u8]) {
-        self.0.insert(hash_of(version_part(key)));
-    }
-
-    fn are_of_any(&self, what: &Following) -> bool {
-        match what {
-            Following::Back { of, version, .. } => self.0.contains(&hash_of(&kept_key(of, version))),
-            _ => what.paths().iter().any(|path| self.0.contains(&hash_of(path.as_bytes()))),
-        }
-    }
-}
-
-fn hash_of(name: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// What stands in a key for the version.
-fn version_part(key: &[u8]) -> &[u8] {
-    let end = key.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1);
-    &key[..end.map_or(key.len(), |(at, _)| at + 1)]
-}
-
-/// What the keys of all that was noted on a version begin with.
-fn kept_key(path: &SharePath, version: &VersionId) -> Vec<u8> {
-    [version.as_str().as_bytes(), b"\0", path.as_bytes(), b"\0"].concat()
-}
-
-/// What such a beginning stands for.
-fn version_of(begin: &[u8]) -> Option<(SharePath, VersionId)> {
-    let mut parts = begin.split(|byte| *byte == 0);
-    let (version, path) = (parts.next()?, parts.next()?);
-    Some((SharePath::parse_disk(path).ok()?, VersionId::parse(str::from_utf8(version).ok()?)?))
-}
-
-fn bytes_of(path: &[u8], row: &[u8]) -> u64 {
-    (path.len() + row.len()) as u64
-}
-
-fn bytes_of_all(table: &impl OfRows) -> Changed<u64> {
-    let mut bytes = 0;
-    for row in table.iter()? {
-        let (path, properties) = row?;
-        bytes += bytes_of(path.value(), properties.value());
-    }
-    Ok(bytes)
-}
-
-/// Where the rows of what lies below a path begin and end. Below the share itself lies every path that is not empty.
-fn below(path: &SharePath) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    if path.is_root() {
-        return (Bound::Excluded(Vec::new()), Bound::Unbounded);
-    }
-    let and = |byte: u8| [path.as_bytes(), &[byte]].concat();
-    (Bound::Excluded(and(b'/')), Bound::Excluded(and(b'/' + 1)))
-}
-
-fn as_slices(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice))
-}
-
 impl Snapshot {
     /// The properties of a resource, in the order of their names.
     pub fn of(&self, path: &SharePath) -> Result<Vec<DeadProperty>> {
@@ -705,36 +326,8 @@ impl Snapshot {
     }
 }
 
-/// Each property as three texts, each behind its length: namespace, local name, element.
-fn encode(properties: &[DeadProperty]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for property in properties {
-        for text in [property.name().namespace(), property.name().local(), property.xml()] {
-            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-    }
-    bytes
-}
-
-fn decode(mut bytes: &[u8]) -> Option<Vec<DeadProperty>> {
-    let mut properties = Vec::new();
-    while !bytes.is_empty() {
-        let (namespace, local, xml) = (text(&mut bytes)?, text(&mut bytes)?, text(&mut bytes)?);
-        properties.push(DeadProperty::new(PropertyName::new(namespace, local), xml));
-    }
-    Some(properties)
-}
-
-fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    *bytes = rest;
-    str::from_utf8(text).ok()
-}
-
 fn failed(error: impl Into<redb::Error>) -> DiskError {
-    super::index::failed("properties", error.into())
+    database::failed("properties", error.into())
 }
 
 impl fmt::Debug for Properties {
@@ -751,8 +344,10 @@ impl fmt::Debug for Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::property::PropertyName;
     use crate::model::stamp::Timestamp;
     use crate::store::index::Index;
+    use keys::kept_key;
 
     use super::*;
 

@@ -4,7 +4,7 @@
 //! so a thread of its own does it, and nobody waits for that longer than a moment. A disk that was full and has room again needs no restart.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, Error};
+
+use super::disk::{Cause, DiskError};
 
 /// How long somebody waits for a database that is being opened again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,7 +25,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A database, open unless the disk has just failed it. One in memory is made by whoever first writes to it.
-pub(in crate::store) struct StateDatabase {
+pub(super) struct StateDatabase {
     file: Option<PathBuf>,
     shared: Arc<Shared>,
 }
@@ -68,7 +70,7 @@ impl StateDatabase {
     }
 
     /// As [`StateDatabase::with_now`], for what only reads: `None` if nothing can have been written yet.
-    pub(in crate::store) fn with_what_there_is<T>(
+    pub(super) fn with_what_there_is<T>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
@@ -77,13 +79,13 @@ impl StateDatabase {
     }
 
     /// Does something with the database, for whom it is worth waiting a moment until it is open. It must not hold up anybody else.
-    pub(in crate::store) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
         self.wait_until_open();
         self.with_now(work)
     }
 
     /// Does something with the database, if it is open. What fails for the disk's sake is told, and the database is opened again.
-    pub(in crate::store) fn with_now<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn with_now<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
         if !self.is_kept() {
             self.make_in_memory()?;
         }
@@ -102,7 +104,7 @@ impl StateDatabase {
     }
 
     /// Waits a moment for a database that is being opened again.
-    pub(in crate::store) fn wait_until_open(&self) {
+    pub(super) fn wait_until_open(&self) {
         let opening = self.shared.opening();
         if !opening.has_failed {
             return;
@@ -195,6 +197,19 @@ pub(super) fn open_private(options: &mut OpenOptions, file: &Path) -> io::Result
 
 fn is_of_the_disk(error: &Error) -> bool {
     matches!(error, Error::Io(_) | Error::PreviousIo | Error::DatabaseClosed)
+}
+
+/// What an error of the database is to whoever asked.
+pub(super) fn failed(operation: &'static str, error: Error) -> DiskError {
+    let is_full =
+        matches!(&error, Error::Io(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded));
+    let cause = match &error {
+        // It is being opened again.
+        Error::DatabaseClosed => Cause::TooManyOpen,
+        _ if is_full => Cause::NoSpace,
+        _ => Cause::Failed,
+    };
+    DiskError { operation, name: String::new(), cause, message: error.to_string() }
 }
 
 #[cfg(test)]
