@@ -2,6 +2,7 @@
 //! rule is shown to fail on a small bad piece of source before it is asked of the real one. Comments, texts in quotes and
 //! the test modules at the end of files are not looked at, unless a rule says so.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -24,6 +25,12 @@ fn every_source_file_is_listed_by_its_room() {
         wrong.extend(files.iter().flat_map(|(path, text)| everywhere(path, text)));
     }
     assert_none(&wrong);
+}
+
+/// Files of one room may build on each other, and rooms on rooms; but whoever reads one must be able to begin somewhere.
+#[test]
+fn no_files_and_no_rooms_use_each_other_in_a_circle() {
+    assert_none(&circles(&files_beneath("src", "rs"), CIRCLES_TO_BE_CUT));
 }
 
 /// What a reader of the repository has no use for: where it was built, and from where its parts came.
@@ -165,6 +172,58 @@ fn a_forgotten_file_is_found() {
         let found = forgotten(&with_stray);
         assert!(found.len() == 1 && found[0].contains(stray) && found[0].contains(list), "{stray}: {found:?}");
     }
+}
+
+#[test]
+fn a_circle_is_found() {
+    let source = |more: &[(&str, &str)]| {
+        let tree = [
+            ("src/lib.rs", "pub mod model; pub mod store;"),
+            ("src/model/mod.rs", "pub mod path; pub mod tag;"),
+            ("src/model/path.rs", "pub struct Name;"),
+            ("src/model/tag.rs", "use super::path::Name;"),
+            ("src/store/mod.rs", "pub mod disk; mod naming; pub use disk::Disk;"),
+            ("src/store/disk.rs", "mod walk; use crate::model::path::Name; pub(super) use walk::Walk;"),
+            ("src/store/disk/walk.rs", "pub struct Walk;"),
+            ("src/store/naming.rs", "use super::disk::{Disk, Walk};"),
+        ];
+        let mut files: BTreeMap<_, _> = tree.into_iter().collect();
+        files.extend(more.iter().copied());
+        files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(circles(&source(&[]), &[]), Vec::<String>::new());
+    for (more, told) in [
+        // Two files, by `use` or by a path in the middle of the code.
+        (&[("src/model/path.rs", "use super::tag::EntityTag;")][..], "src/model/path.rs -> src/model/tag.rs"),
+        (&[("src/model/path.rs", "fn a() { crate::model::tag::b() }")], "src/model/tag.rs -> src/model/path.rs"),
+        // A child that uses its parent, which uses it.
+        (
+            &[("src/store/disk.rs", "mod walk; use walk::Walk;"), ("src/store/disk/walk.rs", "use super::Disk;")],
+            "src/store/disk/walk.rs -> src/store/disk.rs (crate::store::disk::Disk)",
+        ),
+        // By what the room passes on: that is a use of the file that it is from.
+        (&[("src/store/disk.rs", "use super::naming::take;")], "src/store/naming.rs -> src/store/disk.rs"),
+        (
+            &[("src/store/disk/walk.rs", "use crate::store::Disk;"), ("src/store/disk.rs", "mod walk; walk::go()")],
+            "walk.rs",
+        ),
+        // Rooms, without two files that use each other.
+        (&[("src/model/path.rs", "use crate::store::disk::Disk;")], "src/model -> src/store"),
+    ] {
+        let found = circles(&source(more), &[]);
+        assert!(found.iter().any(|line| line.contains(told)), "nothing says '{told}' of {more:?}\n{found:#?}");
+    }
+    let circle = source(&[("src/model/path.rs", "use super::tag::EntityTag;")]);
+    assert!(circles(&circle, &["src/model/"]).is_empty());
+    assert!(circles(&circle, &["src/store/"]).iter().any(|line| line.contains("src/store/ has none any more")));
+    // A test may use what it likes, and a parent may list its children and pass on what is in them.
+    let tested = (
+        "src/model/path.rs",
+        "pub struct Name;\n#[cfg(test)]\nmod tests {\n    use crate::model::tag::EntityTag;\n}\n",
+    );
+    let listing = ("src/store/disk/walk.rs", "use super::super::naming::take;\npub struct Walk;");
+    let naming = ("src/store/naming.rs", "pub(in crate::store) fn take() {}");
+    assert_eq!(circles(&source(&[tested, listing, naming]), &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -379,6 +438,9 @@ const SYSTEM_CALLS: &[&str] = &[
 const MAY_CALL_THE_SYSTEM: &[&str] =
     &["src/store/os_disk.rs", "src/store/os_disk/", "src/store/database.rs", "src/store/journal.rs", "src/server.rs"];
 
+/// The folders in which circles are still to be cut. One that has none any more is to be taken out.
+const CIRCLES_TO_BE_CUT: &[&str] = &["src/http/"];
+
 /// What is wrong with one source file, each with its line.
 fn violations(path: &str, text: &str) -> Vec<String> {
     let code = &without_tests(code_of(text));
@@ -492,6 +554,151 @@ fn forgotten(files: &[(String, String)]) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// The circles in which files, or rooms, use each other, but for those inside of the folders that are `to_be_cut`.
+fn circles(files: &[(String, String)], to_be_cut: &[&str]) -> Vec<String> {
+    let by_files = uses(files);
+    let mut told = Vec::new();
+    let mut cut = BTreeSet::<&&str>::new();
+    for graph in std::iter::once(by_files.clone()).chain(rooms(&by_files)) {
+        for circle in circles_in(&graph) {
+            let folder =
+                to_be_cut.iter().find(|folder| circle.iter().all(|unit| format!("{unit}/").starts_with(**folder)));
+            cut.extend(folder);
+            if folder.is_none() {
+                let arrows = circle.iter().zip(circle.iter().cycle().skip(1));
+                let arrows = arrows.map(|(from, to)| format!("{from} -> {to} ({})", graph[from][to]));
+                told.push(format!("a circle: {}", arrows.collect::<Vec<_>>().join(", ")));
+            }
+        }
+    }
+    let stale = to_be_cut.iter().filter(|folder| !cut.contains(*folder));
+    told.extend(stale.map(|folder| format!("{folder} has none any more: take it out of CIRCLES_TO_BE_CUT")));
+    told
+}
+
+/// From each unit (a file or a room) to those that it uses, with one path by which it does.
+type Uses = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Which file uses which. That a file lists its children, or passes on what is in them, is no use.
+fn uses(files: &[(String, String)]) -> Uses {
+    let code_of_file = |text: &str| without_visibility(&without_tests(code_of(text)));
+    let code: Vec<_> = files.iter().map(|(path, text)| (path, code_of_file(text))).collect();
+    let modules: BTreeMap<_, _> = code.iter().map(|(path, _)| (module_of(path), path.as_str())).collect();
+    let full = |path: &str, segments: Vec<String>| -> Option<Vec<String>> {
+        if segments[0] == "crate" {
+            return Some(segments[1..].to_vec());
+        }
+        let child: Vec<_> = module_of(path).into_iter().chain([segments[0].clone()]).collect();
+        let is_child = segments.len() > 1 && modules.contains_key(&child);
+        is_child.then(|| child.into_iter().chain(segments[1..].iter().cloned()).collect())
+    };
+    let mut passed_on = BTreeMap::new();
+    for (path, code) in &code {
+        let exports = code.match_indices("pub use ").map(|(at, _)| code[at..].split(';').next().unwrap_or(""));
+        for (_, segments) in exports.flat_map(|export| paths_in(path, &export["pub use ".len()..])) {
+            let Some(segments) = full(path, segments) else { continue };
+            let name = segments.last().cloned();
+            passed_on.insert(module_of(path).into_iter().chain(name).collect::<Vec<_>>(), segments);
+        }
+    }
+    let mut uses = Uses::new();
+    for (path, code) in &code {
+        let own = module_of(path);
+        let passes_on = |segments: &Vec<String>| {
+            let name = segments.last().cloned();
+            passed_on.get(&own.iter().cloned().chain(name).collect::<Vec<_>>()) == Some(segments)
+        };
+        for (_, segments) in paths_in(path, code) {
+            let Some(segments) = full(path, segments).filter(|segments| !passes_on(segments)) else { continue };
+            let used = file_of(&segments, &modules, &passed_on);
+            if let Some(used) = used.filter(|used| used != path && *used != "src/lib.rs") {
+                let how = format!("crate::{}", segments.join("::"));
+                uses.entry((*path).clone()).or_default().entry(used.to_owned()).or_insert(how);
+            }
+        }
+    }
+    uses
+}
+
+/// The file that defines what a path leads to, through whatever passes it on.
+fn file_of<'a>(
+    segments: &[String],
+    modules: &BTreeMap<Vec<String>, &'a str>,
+    passed_on: &BTreeMap<Vec<String>, Vec<String>>,
+) -> Option<&'a str> {
+    let mut segments = segments.to_vec();
+    for _ in 0..8 {
+        let length = (0..=segments.len()).rev().find(|length| modules.contains_key(&segments[..*length]))?;
+        match segments.get(..=length).and_then(|name| passed_on.get(name)) {
+            Some(whence) => segments = [whence, &segments[length + 1..]].concat(),
+            None => return modules.get(&segments[..length]).copied(),
+        }
+    }
+    None
+}
+
+/// For each folder, which of the files and folders in it use which. A folder and the file of its name are one room.
+fn rooms(by_files: &Uses) -> Vec<Uses> {
+    let mut folders = BTreeMap::<String, Uses>::new();
+    for (from, used) in by_files {
+        for (to, how) in used {
+            let (one, other): (Vec<_>, Vec<_>) = (from.split('/').collect(), to.split('/').collect());
+            let Some(parted) = one.iter().zip(&other).position(|(one, other)| one != other) else { continue };
+            let room = |parts: &[&str]| parts[..=parted].join("/").trim_end_matches(".rs").to_owned();
+            let (from, to) = (room(&one), room(&other));
+            // What a room says of itself, in mod.rs, is no room in it.
+            if from != to && ![&from, &to].iter().any(|room| room.ends_with("/mod")) {
+                let graph = folders.entry(one[..parted].join("/")).or_default();
+                graph.entry(from).or_default().entry(to).or_insert_with(|| how.clone());
+            }
+        }
+    }
+    folders.into_values().collect()
+}
+
+/// A shortest circle through each unit that lies on one, each told once.
+fn circles_in(graph: &Uses) -> BTreeSet<Vec<String>> {
+    let mut circles = BTreeSet::new();
+    for start in graph.keys() {
+        let (mut ways, mut seen) = (vec![vec![start.clone()]], BTreeSet::new());
+        'search: while !ways.is_empty() {
+            let mut longer = Vec::new();
+            for way in &ways {
+                for to in way.last().and_then(|last| graph.get(last)).into_iter().flat_map(BTreeMap::keys) {
+                    if to == start {
+                        let mut circle = way.clone();
+                        let first = (0..circle.len()).min_by_key(|at| &circle[*at]).unwrap_or(0);
+                        circle.rotate_left(first);
+                        circles.insert(circle);
+                        break 'search;
+                    }
+                    if seen.insert(to.clone()) {
+                        longer.push(way.iter().cloned().chain([to.clone()]).collect());
+                    }
+                }
+            }
+            ways = longer;
+        }
+    }
+    circles
+}
+
+/// The path of the module that a file is, from the top of the crate.
+fn module_of(file: &str) -> Vec<String> {
+    let module = file.trim_start_matches("src/").trim_end_matches(".rs");
+    match module.strip_suffix("/mod").unwrap_or(module) {
+        "lib" => Vec::new(),
+        module => module.split('/').map(str::to_owned).collect(),
+    }
+}
+
+/// The code with `pub` for `pub(crate)`, `pub(super)` and `pub(in …)`, whose paths are no use of anything.
+fn without_visibility(code: &str) -> String {
+    let mut pieces = code.split("pub(");
+    let first = pieces.next().unwrap_or("").to_owned();
+    pieces.fold(first, |code, piece| code + "pub" + piece.split_once(')').map_or(piece, |(_, rest)| rest))
 }
 
 /// Words that tell of one machine or of one registry. They are put together here so that this file does not hold them.
