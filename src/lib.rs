@@ -41,6 +41,7 @@
 //! | exact date | one that no other version of the name can have been told with ([`model::dating`]) |
 //! | settled | of a stamp: a change made from now on would show in it |
 //! | [`Precondition`](model::precondition::Precondition) | the parsed conditional headers of one request |
+//! | [`RequestContext`](share::RequestContext) | who asks, with which lock tokens and conditions, and when |
 //! | [`Decision`](model::precondition::Decision) | proceed, not modified, or refuse |
 //! | [`StateLists`](model::state_list::StateLists) | the parsed `If` header of one request |
 //! | [`Lock`](model::lock::Lock) | the promise to one [`Principal`](model::principal::Principal) that nobody else changes something; it pins a version |

@@ -23,11 +23,10 @@ use crate::http::request::host::names_of_machine;
 use crate::http::wire::transport::{self, Listener};
 use crate::log::escaped;
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::Stop;
-use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, Settings, Share, Wanted};
+use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, RequestContext, Settings, Share, Wanted};
 use crate::store::disk::{Kind, Tier};
 use crate::store::history::KeepLimits;
 use crate::store::index::Index;
@@ -147,7 +146,7 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
         );
     }
     let share = open_share(config, Purpose::Restore)?;
-    let restored = share.restore(&path, &id, true, &Precondition::default(), CopyLimit::NONE, now());
+    let restored = share.restore(&path, &id, true, &RequestContext::unconditional(now()), CopyLimit::NONE);
     close(&share);
     match restored.map_err(explain)?.and_then(|stored| stored.displaced) {
         Some(displaced) => {

@@ -5,13 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use noclobber::model::lock::Submitted;
 use noclobber::model::path::SharePath;
-use noclobber::model::precondition::Precondition;
 use noclobber::model::principal::{Client, Principal};
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{Settings, Share};
+use noclobber::share::{RequestContext, Settings, Share};
 use noclobber::store::disk::Tier;
 use noclobber::store::index::Index;
 
@@ -205,8 +203,7 @@ fn a_refusal_is_held_against_one_client() {
     ];
     let path = SharePath::parse_disk(b"f").unwrap();
     let delete = |client: &Client, now: Timestamp| {
-        let from = Precondition::default().with_submitted(Submitted::new(client.clone(), []));
-        share.delete(&path, &from, now)
+        share.delete(&path, &RequestContext { client: client.clone(), ..RequestContext::unconditional(now) })
     };
     for other in &others {
         disk.place("f", "theirs");

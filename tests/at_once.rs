@@ -9,7 +9,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{Amendment, CopyLimit, LockWish, Share, Target, Upload};
+use noclobber::share::{Amendment, CopyLimit, LockWish, RequestContext, Share, Target, Upload};
 use noclobber::store::disk::Tier;
 
 use crate::harness::explore::Story as _;
@@ -53,7 +53,9 @@ impl Scene {
     fn put(&self, disk: &SimDisk, number: usize, tag: Option<&str>) -> Outcome<()> {
         let upload = self.uploads[number].lock().expect("whole").take().expect("an upload is ready");
         let precondition = tag.map_or_else(Default::default, if_match);
-        self.share.put(&share_path(PATH), upload, None, &precondition, disk.now()).map(drop)
+        self.share
+            .put(&share_path(PATH), upload, None, &RequestContext::new(precondition.clone(), disk.now()))
+            .map(drop)
     }
 }
 
@@ -67,7 +69,7 @@ impl Scene {
             owner: None,
             timeout: None,
         };
-        let taken = self.share.lock(&share_path(PATH), wish, &if_match(tag), disk.now())?;
+        let taken = self.share.lock(&share_path(PATH), wish, &RequestContext::new(if_match(tag), disk.now()))?;
         Ok(taken.lock.pin.as_ref().expect("a file is there").to_string())
     }
 }
@@ -121,7 +123,8 @@ fn a_request_that_takes_long_names_no_version_earlier() {
     disk.advance(Duration::from_millis(700));
     let put = |number: usize, now| {
         let upload = scene.uploads[number].lock().expect("whole").take().expect("an upload is ready");
-        let stored = scene.share.put(&share_path(PATH), upload, None, &Default::default(), now).expect("stored");
+        let stored =
+            scene.share.put(&share_path(PATH), upload, None, &RequestContext::unconditional(now)).expect("stored");
         stored.displaced.expect("something was there")
     };
     let (first, second) = (put(0, disk.now()), put(1, began));
@@ -155,7 +158,10 @@ fn an_upload_and_a_removal_that_name_one_version_do_not_both_win() {
             || scene(tier, Request::PutNamed, [true, false]),
             |disk, scene, who| match who {
                 0 => scene.put(disk, 0, Some(&tag_of(BEFORE))),
-                _ => scene.share.delete(&share_path(PATH), &if_match(&tag_of(BEFORE)), disk.now()).map(drop),
+                _ => scene
+                    .share
+                    .delete(&share_path(PATH), &RequestContext::new(if_match(&tag_of(BEFORE)), disk.now()))
+                    .map(drop),
             },
             |disk, _, outcomes| {
                 let expected = match &outcomes {
@@ -262,9 +268,12 @@ fn deleted_folder_with_notes(tier: Tier) -> (SimDisk, (Share, VersionId)) {
     disk.place(INSIDE, BEFORE);
     for path in [FOLDER, INSIDE].map(share_path) {
         let note = DeadProperty::new(PropertyName::new("urn:t", "note"), "<note xmlns=\"urn:t\">x</note>".to_owned());
-        share.amend(&path, &[Amendment::Note(note)], &nothing, false, disk.now()).expect("noted");
+        share
+            .amend(&path, &[Amendment::Note(note)], &RequestContext::new(nothing.clone(), disk.now()), false)
+            .expect("noted");
     }
-    let removed = share.delete(&share_path(FOLDER), &nothing, disk.now()).expect("deleted");
+    let removed =
+        share.delete(&share_path(FOLDER), &RequestContext::new(nothing.clone(), disk.now())).expect("deleted");
     disk.advance(Duration::from_secs(11));
     share.tick(disk.now());
     (disk, (share, removed.displaced.expect("it is kept")))
@@ -282,7 +291,13 @@ fn what_was_noted_on_a_folder_outlives_that_versions_go_while_it_comes_back() {
             },
             |disk, (share, version), who| match who {
                 0 => share
-                    .restore(&share_path(FOLDER), version, false, &Precondition::default(), CopyLimit::NONE, disk.now())
+                    .restore(
+                        &share_path(FOLDER),
+                        version,
+                        false,
+                        &RequestContext::unconditional(disk.now()),
+                        CopyLimit::NONE,
+                    )
                     .map(drop),
                 _ => share.prune(disk.now()).map(drop),
             },

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use noclobber::model::lock::{LockToken, Reach, Scope};
 use noclobber::model::path::SharePath;
-use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{CopyLimit, LockWish, Settings, Share};
+use noclobber::share::{CopyLimit, LockWish, RequestContext, Settings, Share};
 use noclobber::store::disk::Tier;
 use noclobber::store::index::Index;
 
@@ -691,36 +690,31 @@ fn locks_run_out() {
         owner: None,
         timeout: Some(Duration::from_secs(600)),
     };
-    let plain = Precondition::default();
-    let first = share.lock(&path, wish(1), &plain, disk.now()).expect("locked").lock;
-    let holding = |token: &LockToken| {
-        let submitted = noclobber::model::lock::Submitted::default().and(token);
-        Precondition::default().with_submitted(submitted)
-    };
+    let plain = || RequestContext::unconditional(disk.now());
+    let first = share.lock(&path, wish(1), &plain()).expect("locked").lock;
+    let holding = |token: &LockToken| plain().with_token(token);
     let is_locked = |stop: Stop| matches!(stop, Stop::Refusal(Refusal::Locked { .. }));
-    assert!(share.delete(&path, &plain, disk.now()).is_err_and(is_locked));
+    assert!(share.delete(&path, &plain()).is_err_and(is_locked));
     disk.advance(Duration::from_secs(500));
-    share.refresh_lock(&path, Some(Duration::from_secs(600)), &holding(&first.token), disk.now()).expect("refreshed");
+    share.refresh_lock(&path, Some(Duration::from_secs(600)), &holding(&first.token)).expect("refreshed");
     disk.advance(Duration::from_secs(500));
     assert_eq!(share.locks_on(&path, disk.now()).len(), 1, "a refresh restarts the time");
-    assert!(share.delete(&path, &plain, disk.now()).is_err_and(is_locked));
+    assert!(share.delete(&path, &plain()).is_err_and(is_locked));
     disk.advance(Duration::from_secs(101));
     assert!(share.locks_on(&path, disk.now()).is_empty());
-    let refreshed = share.refresh_lock(&path, None, &holding(&first.token), disk.now());
+    let refreshed = share.refresh_lock(&path, None, &holding(&first.token));
     assert!(matches!(refreshed, Err(Stop::Refusal(Refusal::UnknownToken))), "{refreshed:?}");
-    let unlocked = share.unlock(&path, &first.token, &plain, disk.now());
+    let unlocked = share.unlock(&path, &first.token, &plain());
     assert!(matches!(unlocked, Err(Stop::Refusal(Refusal::ForeignToken))), "{unlocked:?}");
-    share.lock(&path, wish(2), &plain, disk.now()).expect("free again");
+    share.lock(&path, wish(2), &plain()).expect("free again");
 }
 
 /// A program saves in a folder at any step of what the holder of a lock in it does with the whole folder: either the folder stays with what the
 /// program saved, or it has gone without it.
 #[test]
 fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
-    use noclobber::model::lock::Submitted;
-    use noclobber::model::principal::Client;
-    use noclobber::share::Relocation;
     use noclobber::share::outcome::Outcome;
+    use noclobber::share::{Relocation, RequestContext};
     use noclobber::store::history::KeepLimits;
 
     use crate::harness::sim_disk::{Event, When};
@@ -728,7 +722,7 @@ fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
     use crate::harness::stranger::Act;
 
     let token = LockToken::from_random([5; 16]);
-    let holding = Precondition::default().with_submitted(Submitted::new(Client::default(), [token.as_str()]));
+    let holding = |now| RequestContext::unconditional(now).with_token(&token);
     let served = |tier| {
         let disk = SimDisk::new(Features::of(tier));
         for (path, bytes) in [("d/e/a", "locked"), ("d/b", "other"), ("x/y", "another")] {
@@ -739,15 +733,15 @@ fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
         let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
         let (scope, reach, timeout) = (Scope::Exclusive, Reach::Itself, Some(Duration::from_secs(600)));
         let wish = LockWish { token: token.clone(), scope, reach, owner: None, timeout };
-        share.lock(&share_path("d/e/a"), wish, &Precondition::default(), disk.now()).expect("locked");
+        share.lock(&share_path("d/e/a"), wish, &RequestContext::unconditional(disk.now())).expect("locked");
         (disk, share)
     };
     let over = Relocation { from: share_path("x"), to: share_path("d"), may_replace: true, dated: None };
     type Deed<'a> = &'a dyn Fn(&Share, &SimDisk) -> Outcome<()>;
     let deeds: [(&str, Deed<'_>); 3] = [
-        ("DELETE", &|share, disk| share.delete(&share_path("d"), &holding, disk.now()).map(drop)),
-        ("COPY over", &|share, disk| share.copy(&over, true, &holding, CopyLimit::NONE, disk.now()).map(drop)),
-        ("MOVE over", &|share, disk| share.relocate(&over, &holding, CopyLimit::NONE, disk.now()).map(drop)),
+        ("DELETE", &|share, disk| share.delete(&share_path("d"), &holding(disk.now())).map(drop)),
+        ("COPY over", &|share, disk| share.copy(&over, true, &holding(disk.now()), CopyLimit::NONE).map(drop)),
+        ("MOVE over", &|share, disk| share.relocate(&over, &holding(disk.now()), CopyLimit::NONE).map(drop)),
     ];
     for tier in [Tier::A, Tier::C, Tier::D] {
         for (what, deed) in &deeds {

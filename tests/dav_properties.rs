@@ -965,7 +965,7 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
 
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
-    use noclobber::share::{Amendment, CopyLimit, Relocation, Settings, Share};
+    use noclobber::share::{Amendment, CopyLimit, Relocation, RequestContext, Settings, Share};
     use noclobber::store::disk::Tier;
     use noclobber::store::index::Index;
 
@@ -981,18 +981,25 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
         let disk = SimDisk::new(Features::of(Tier::A));
         disk.place("a", "a");
         let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), Settings::default(), disk.now()).unwrap();
-        share.amend(&share_path("a"), &[note("first")], &nothing, false, disk.now()).unwrap();
+        share
+            .amend(&share_path("a"), &[note("first")], &RequestContext::new(nothing.clone(), disk.now()), false)
+            .unwrap();
         let noted = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !disk.exists("b") {
                     std::thread::yield_now();
                 }
-                let done = share.amend(&share_path("b"), &[note("second")], &nothing, false, disk.now());
+                let done = share.amend(
+                    &share_path("b"),
+                    &[note("second")],
+                    &RequestContext::new(nothing.clone(), disk.now()),
+                    false,
+                );
                 noted.store(done.is_ok(), Ordering::SeqCst);
             });
             let wanted = Relocation { from: share_path("a"), to: share_path("b"), may_replace: true, dated: None };
-            share.copy(&wanted, true, &nothing, CopyLimit::NONE, disk.now()).unwrap();
+            share.copy(&wanted, true, &RequestContext::new(nothing.clone(), disk.now()), CopyLimit::NONE).unwrap();
         });
         let names: Vec<_> = share.notes().unwrap().of(&share_path("b")).unwrap();
         let has = |name: &str| names.iter().any(|note| *note.name() == PropertyName::new("urn:t", name));
@@ -1009,7 +1016,7 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
     use noclobber::model::stamp::Timestamp;
-    use noclobber::share::{Amendment, CopyLimit, Settings, Share, Wanted};
+    use noclobber::share::{Amendment, CopyLimit, RequestContext, Settings, Share, Wanted};
     use noclobber::store::history::KeepLimits;
     use noclobber::store::index::Index;
     use noclobber::store::os_disk::Options;
@@ -1039,15 +1046,23 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     let name = PropertyName::new("urn:t", "note");
     let note = Amendment::Note(DeadProperty::new(name.clone(), "<note xmlns=\"urn:t\">x</note>".to_owned()));
     for path in ["media/disk/a", "media/b"].map(share_path) {
-        share.amend(&path, std::slice::from_ref(&note), &nothing, false, now).unwrap();
-        share.delete(&path, &nothing, now).unwrap();
+        share.amend(&path, std::slice::from_ref(&note), &RequestContext::new(nothing.clone(), now), false).unwrap();
+        share.delete(&path, &RequestContext::new(nothing.clone(), now)).unwrap();
     }
     drop(bound);
     share.prune(now).unwrap();
     let _bound = Bound::at(&place, disk.path()).unwrap();
     for path in ["media/disk/a", "media/b"].map(share_path) {
         let page = share.versions_below(&path, Wanted { before: None, count: 1 }).unwrap();
-        share.restore(&path, &page.items[0].version.id, false, &nothing, CopyLimit::NONE, now).unwrap();
+        share
+            .restore(
+                &path,
+                &page.items[0].version.id,
+                false,
+                &RequestContext::new(nothing.clone(), now),
+                CopyLimit::NONE,
+            )
+            .unwrap();
         let notes = share.notes().unwrap().of(&path).unwrap();
         assert!(notes.iter().any(|note| *note.name() == name), "{}", path.to_text());
     }

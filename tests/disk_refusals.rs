@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::lock::{LockToken, Reach, Scope};
-use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{Amendment, CopyLimit, LockWish, Relocation, Settings, Share, Wanted};
+use noclobber::share::{Amendment, CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Wanted};
 use noclobber::store::disk::{Cause, Tier};
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -26,12 +25,24 @@ const DEEDS: [(&str, Deed); 19] = [
     ("PUT of a new file", |share, disk| put(share, disk, "new", false)),
     ("PUT over a file", |share, disk| put(share, disk, "a", false)),
     ("PUT that makes folders", |share, disk| put(share, disk, "n/m/new", true)),
-    ("DELETE of a file", |share, disk| share.delete(&share_path("a"), &plain(), disk.now()).map(drop)),
-    ("DELETE of a folder", |share, disk| share.delete(&share_path("d"), &plain(), disk.now()).map(drop)),
-    ("MKCOL", |share, disk| share.make_collection(&share_path("m"), &[note()], &plain(), disk.now())),
-    ("LOCK of a file", |share, disk| share.lock(&share_path("a"), wish(), &plain(), disk.now()).map(drop)),
-    ("LOCK of a new file", |share, disk| share.lock(&share_path("new"), wish(), &plain(), disk.now()).map(drop)),
-    ("PROPPATCH", |share, disk| share.amend(&share_path("a"), &[note()], &plain(), false, disk.now())),
+    ("DELETE of a file", |share, disk| {
+        share.delete(&share_path("a"), &RequestContext::unconditional(disk.now())).map(drop)
+    }),
+    ("DELETE of a folder", |share, disk| {
+        share.delete(&share_path("d"), &RequestContext::unconditional(disk.now())).map(drop)
+    }),
+    ("MKCOL", |share, disk| {
+        share.make_collection(&share_path("m"), &[note()], &RequestContext::unconditional(disk.now()))
+    }),
+    ("LOCK of a file", |share, disk| {
+        share.lock(&share_path("a"), wish(), &RequestContext::unconditional(disk.now())).map(drop)
+    }),
+    ("LOCK of a new file", |share, disk| {
+        share.lock(&share_path("new"), wish(), &RequestContext::unconditional(disk.now())).map(drop)
+    }),
+    ("PROPPATCH", |share, disk| {
+        share.amend(&share_path("a"), &[note()], &RequestContext::unconditional(disk.now()), false)
+    }),
     ("MOVE to a free name", |share, disk| relocate(share, disk, "a", "new")),
     ("MOVE over a file", |share, disk| relocate(share, disk, "a", "b")),
     ("MOVE of a folder over a file", |share, disk| relocate(share, disk, "d", "b")),
@@ -43,10 +54,6 @@ const DEEDS: [(&str, Deed); 19] = [
     ("POST that restores a file and the folders above it", |share, disk| restore(share, disk, "gone/far/kept")),
     ("POST that restores a folder and those above it", |share, disk| restore(share, disk, "gone/near")),
 ];
-
-fn plain() -> Precondition {
-    Precondition::default()
-}
 
 fn note() -> Amendment {
     Amendment::Note(DeadProperty::new(PropertyName::new("urn:t", "n"), "<n xmlns=\"urn:t\">x</n>".to_owned()))
@@ -64,9 +71,10 @@ fn wish() -> LockWish {
 
 fn put(share: &Share, disk: &SimDisk, path: &str, make_parents: bool) -> Outcome<()> {
     let path = share_path(path);
-    let mut upload = share.begin_long_upload(&path, &plain(), Some(8), make_parents, disk.now())?;
+    let mut upload =
+        share.begin_long_upload(&path, &RequestContext::unconditional(disk.now()), Some(8), make_parents)?;
     share.write(&mut upload, b"uploaded", disk.now())?;
-    share.put(&path, upload, None, &plain(), disk.now()).map(drop)
+    share.put(&path, upload, None, &RequestContext::unconditional(disk.now())).map(drop)
 }
 
 fn between(from: &str, to: &str) -> Relocation {
@@ -74,15 +82,23 @@ fn between(from: &str, to: &str) -> Relocation {
 }
 
 fn relocate(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.relocate(&between(from, to), &plain(), CopyLimit::NONE, disk.now()).map(drop)
+    share.relocate(&between(from, to), &RequestContext::unconditional(disk.now()), CopyLimit::NONE).map(drop)
 }
 
 fn copy(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.copy(&between(from, to), true, &plain(), CopyLimit::NONE, disk.now()).map(drop)
+    share.copy(&between(from, to), true, &RequestContext::unconditional(disk.now()), CopyLimit::NONE).map(drop)
 }
 
 fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
-    share.restore(&share_path(path), &newest(share, path)?, true, &plain(), CopyLimit::NONE, disk.now()).map(drop)
+    share
+        .restore(
+            &share_path(path),
+            &newest(share, path)?,
+            true,
+            &RequestContext::unconditional(disk.now()),
+            CopyLimit::NONE,
+        )
+        .map(drop)
 }
 
 /// The newest version of a path.
@@ -134,7 +150,7 @@ fn served_on(features: Features) -> (SimDisk, Share) {
     };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
     for path in ["was/kept", "gone/far/kept", "gone/near", "gone"] {
-        share.delete(&share_path(path), &plain(), disk.now()).expect("deleted");
+        share.delete(&share_path(path), &RequestContext::unconditional(disk.now())).expect("deleted");
     }
     (disk, share)
 }
@@ -194,20 +210,41 @@ type Copying = fn(&Share, &SimDisk, &dyn Fn() -> bool) -> Outcome<()>;
 
 const COPIES: [(&str, Copying); 4] = [
     ("COPY of a file", |share, disk, is_wanted| {
-        share.copy(&between("a", "b"), true, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now()).map(drop)
+        share
+            .copy(
+                &between("a", "b"),
+                true,
+                &RequestContext::unconditional(disk.now()),
+                CopyLimit::WhileWanted(is_wanted),
+            )
+            .map(drop)
     }),
     ("COPY of a folder", |share, disk, is_wanted| {
-        share.copy(&between("d", "b"), true, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now()).map(drop)
+        share
+            .copy(
+                &between("d", "b"),
+                true,
+                &RequestContext::unconditional(disk.now()),
+                CopyLimit::WhileWanted(is_wanted),
+            )
+            .map(drop)
     }),
     ("COPY of a version", |share, disk, is_wanted| {
         let id = newest(share, "was/kept")?;
         share
-            .copy_version(&between("was/kept", "b"), &id, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now())
+            .copy_version(
+                &between("was/kept", "b"),
+                &id,
+                &RequestContext::unconditional(disk.now()),
+                CopyLimit::WhileWanted(is_wanted),
+            )
             .map(drop)
     }),
     ("POST that restores a file and the folders above it", |share, disk, is_wanted| {
         let (path, id) = (share_path("gone/far/kept"), newest(share, "gone/far/kept")?);
-        share.restore(&path, &id, true, &plain(), CopyLimit::WhileWanted(is_wanted), disk.now()).map(drop)
+        share
+            .restore(&path, &id, true, &RequestContext::unconditional(disk.now()), CopyLimit::WhileWanted(is_wanted))
+            .map(drop)
     }),
 ];
 

@@ -1049,8 +1049,7 @@ fn versions_of_the_longest_paths_are_versions_like_any_other() {
 fn the_versions_of_all_paths_come_in_pages() {
     use std::time::Duration;
 
-    use noclobber::model::precondition::Precondition;
-    use noclobber::share::{Settings, Share, Wanted};
+    use noclobber::share::{RequestContext, Settings, Share, Wanted};
     use noclobber::store::disk::Tier;
     use noclobber::store::history::KeepLimits;
 
@@ -1067,7 +1066,7 @@ fn the_versions_of_all_paths_come_in_pages() {
         let now = disk.now().plus(Duration::from_secs(number));
         for path in ["a", "d/b", "d/e/c"].iter().take(1 + number as usize % 3) {
             disk.place(path, "x");
-            share.delete(&share_path(path), &Precondition::default(), now).unwrap();
+            share.delete(&share_path(path), &RequestContext::unconditional(now)).unwrap();
         }
     }
     for below in ["", "a", "d", "d/e", "d/e/c", "none"] {
@@ -1124,8 +1123,7 @@ fn what_cannot_be_restored_leaves_no_folders() {
 fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclobber::share::Share) {
     use std::time::Duration;
 
-    use noclobber::model::precondition::Precondition;
-    use noclobber::share::{Settings, Share};
+    use noclobber::share::{RequestContext, Settings, Share};
     use noclobber::store::disk::Tier;
     use noclobber::store::history::KeepLimits;
 
@@ -1143,7 +1141,7 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
     let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
     share.keep_time(began, Duration::ZERO);
     disk.act(&crate::harness::stranger::Act::find(0, "folder/e/c"));
-    share.delete(&share_path("folder"), &Precondition::default(), disk.now()).unwrap();
+    share.delete(&share_path("folder"), &RequestContext::unconditional(disk.now())).unwrap();
     disk.advance(Duration::from_secs(2 * 86_400));
     share.keep_time(disk.now(), disk.now().since(began));
     (disk, share)
@@ -1152,8 +1150,7 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
 /// A folder is let go in many steps. Whichever of them fails, or comes last before somebody brings the folder back: he has all of it or nothing.
 #[test]
 fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
-    use noclobber::model::precondition::Precondition;
-    use noclobber::share::Wanted;
+    use noclobber::share::{RequestContext, Wanted};
     use noclobber::store::disk::Cause;
 
     use crate::harness::sim_disk::Event;
@@ -1168,8 +1165,13 @@ fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
         let gone = share.prune(disk.now());
         let (steps, trace) = (disk.steps(), disk.trace());
         disk.begin(vec![]);
-        let restored =
-            share.restore(&path, &id, false, &Precondition::default(), noclobber::share::CopyLimit::NONE, disk.now());
+        let restored = share.restore(
+            &path,
+            &id,
+            false,
+            &RequestContext::unconditional(disk.now()),
+            noclobber::share::CopyLimit::NONE,
+        );
         let there = disk.visible_contents().len();
         assert_eq!(there, if restored.is_ok() { 4 } else { 0 }, "step {at}: {gone:?}, {restored:?}: {trace:#?}");
         ways[usize::from(restored.is_ok())] += 1;
@@ -1208,9 +1210,9 @@ fn a_folder_in_which_somebody_writes_is_not_let_go() {
 fn a_clock_that_is_set_back_puts_nothing_off() {
     use std::time::Duration;
 
-    use noclobber::model::precondition::Precondition;
     use noclobber::model::principal::Client;
     use noclobber::model::stamp::Timestamp;
+    use noclobber::share::RequestContext;
 
     use crate::harness::stories::share_path;
     use crate::harness::stranger::Act;
@@ -1219,7 +1221,7 @@ fn a_clock_that_is_set_back_puts_nothing_off() {
     disk.place("a", "first");
     disk.act(&Act::find(1, "a"));
     let now = disk.now();
-    share.delete(&share_path("a"), &Precondition::default(), now).unwrap();
+    share.delete(&share_path("a"), &RequestContext::unconditional(now)).unwrap();
     disk.act(&Act::Open { hand: 1 });
     disk.act(&Act::write(1, "his work"));
     disk.act(&Act::Close { hand: 1 });
@@ -1230,7 +1232,7 @@ fn a_clock_that_is_set_back_puts_nothing_off() {
     let texts: Vec<_> = disk.visible_contents().into_iter().map(|(_, bytes)| bytes).collect();
     assert_eq!(texts, [b"his work"]);
     disk.place("b", "stands here");
-    let delete = |now| share.delete(&share_path("b"), &Precondition::default(), now);
+    let delete = |now| share.delete(&share_path("b"), &RequestContext::unconditional(now));
     share.not_stored(Client::default(), &share_path("b"), false, now);
     assert!(delete(now).is_err());
     assert!(delete(set_back).is_ok());

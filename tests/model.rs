@@ -9,7 +9,7 @@ use std::time::Duration;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, KeptVersion, Settings, Share, Target, Wanted};
+use noclobber::share::{CopyLimit, KeptVersion, RequestContext, Settings, Share, Target, Wanted};
 use noclobber::store::disk::Tier;
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -115,7 +115,7 @@ impl World {
         let upload = || -> Outcome<()> {
             let mut upload = self.share.begin_upload(&at, None, now)?;
             self.share.write(&mut upload, bytes.as_bytes(), now)?;
-            let stored = self.share.put(&at, upload, None, precondition, now)?;
+            let stored = self.share.put(&at, upload, None, &RequestContext::new(precondition.clone(), now))?;
             assert_eq!(stored.tag.to_string(), tag_of(&bytes));
             assert_eq!(stored.created, !self.map.contains_key(path));
             Ok(())
@@ -129,7 +129,8 @@ impl World {
     }
 
     fn delete(&mut self, path: &'static str, precondition: &Precondition, allowed: bool) {
-        let removed = self.share.delete(&share_path(path), precondition, self.disk.now()).map(drop);
+        let removed =
+            self.share.delete(&share_path(path), &RequestContext::new(precondition.clone(), self.disk.now())).map(drop);
         if !self.map.contains_key(path) {
             assert!(matches!(removed, Err(Stop::Refusal(Refusal::NotFound))), "{removed:?}");
             return;
@@ -189,7 +190,13 @@ impl World {
         assert_eq!(versions.len(), kept.len(), "{path} has as many versions as were replaced");
         let (Some(newest), Some(bytes)) = (versions.first(), kept.last()) else { return };
         self.share
-            .restore(&share_path(path), &newest.id, false, &Precondition::default(), CopyLimit::NONE, self.disk.now())
+            .restore(
+                &share_path(path),
+                &newest.id,
+                false,
+                &RequestContext::unconditional(self.disk.now()),
+                CopyLimit::NONE,
+            )
             .expect("restored");
         // The same content, and another version: a stamp tag of the first does not name it.
         self.tags.insert(bytes.clone(), tag_of(bytes));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use noclobber::model::precondition::Precondition;
-use noclobber::share::{CopyLimit, Relocation, Share, Target, Upload};
+use noclobber::share::{CopyLimit, Relocation, RequestContext, Share, Target, Upload};
 use noclobber::store::commit::{Surprise, Swap, Tree};
 use noclobber::store::disk::Tier;
 
@@ -60,13 +60,13 @@ impl Scene {
             Ask::Move(from, to) => {
                 let (from, to) = (share_path(from), share_path(to));
                 let wanted = Relocation { from, to, may_replace: true, dated: None };
-                self.share.relocate(&wanted, &any, CopyLimit::NONE, now).is_ok()
+                self.share.relocate(&wanted, &RequestContext::new(any.clone(), now), CopyLimit::NONE).is_ok()
             }
             Ask::Put(path) => {
                 let upload = self.uploads[who].lock().expect("whole").take().expect("an upload is ready");
-                self.share.put(&share_path(path), upload, None, &any, now).is_ok()
+                self.share.put(&share_path(path), upload, None, &RequestContext::new(any.clone(), now)).is_ok()
             }
-            Ask::Delete(path) => self.share.delete(&share_path(path), &any, now).is_ok(),
+            Ask::Delete(path) => self.share.delete(&share_path(path), &RequestContext::new(any.clone(), now)).is_ok(),
         }
     }
 }

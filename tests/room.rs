@@ -7,10 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use noclobber::model::precondition::Precondition;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::Outcome;
-use noclobber::share::{CopyLimit, Relocation, Settings, Share, Stored, Wanted};
+use noclobber::share::{CopyLimit, Relocation, RequestContext, Settings, Share, Stored, Wanted};
 use noclobber::store::disk::{Disk as _, Tier};
 use noclobber::store::history::KeepLimits;
 
@@ -375,9 +374,8 @@ fn an_announced_length_takes_no_room() {
 #[test]
 fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     use noclobber::model::path::SharePath;
-    use noclobber::model::precondition::Precondition;
     use noclobber::share::outcome::{Outcome, Refusal, Stop};
-    use noclobber::share::{Full, Relocation, Settings, Share, Stored};
+    use noclobber::share::{Full, Relocation, RequestContext, Settings, Share, Stored};
     use noclobber::store::disk::Tier;
     use noclobber::store::history::KeepLimits;
 
@@ -401,9 +399,9 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     let put = |share: &Share, disk: &SimDisk, name: &str, bytes: &[u8], announces: bool| -> Outcome<Stored> {
         let now = disk.now();
         let announced = announces.then_some(bytes.len() as u64);
-        let mut upload = share.begin_long_upload(&path(name), &Precondition::default(), announced, false, now)?;
+        let mut upload = share.begin_long_upload(&path(name), &RequestContext::unconditional(now), announced, false)?;
         bytes.chunks(50_000).try_for_each(|piece| share.write(&mut upload, piece, now))?;
-        share.put(&path(name), upload, None, &Precondition::default(), now)
+        share.put(&path(name), upload, None, &RequestContext::unconditional(now))
     };
     let kept = |share: &Share, name: &str| {
         share.versions_below(&path(name), Wanted { before: None, count: 1000 }).unwrap().items.len()
@@ -452,7 +450,7 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
             for number in 0..8 {
                 disk.place("a", &number.to_string().repeat(SIZE));
                 disk.give_away("a");
-                share.delete(&path("a"), &Precondition::default(), disk.now()).unwrap();
+                share.delete(&path("a"), &RequestContext::unconditional(disk.now())).unwrap();
                 let_pass(&share, &disk, Duration::from_secs(60));
             }
             let_pass(&share, &disk, 3 * DAY);
@@ -469,7 +467,7 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     let wanted = |from: &str, to: &str| Relocation { from: path(from), to: path(to), may_replace: true, dated: None };
     for (from, to) in [("a", "copy"), ("d", "copies")] {
         let before = kept(&share, "a");
-        share.copy(&wanted(from, to), true, &Precondition::default(), CopyLimit::NONE, disk.now()).unwrap();
+        share.copy(&wanted(from, to), true, &RequestContext::unconditional(disk.now()), CopyLimit::NONE).unwrap();
         assert_eq!(kept(&share, "a") < before, to == "copies", "COPY to {to}");
     }
 }
@@ -478,7 +476,6 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
 /// when the clock is right again.
 #[test]
 fn a_start_with_a_wrong_clock_takes_nothing() {
-    use noclobber::model::precondition::Precondition;
     use noclobber::model::stamp::Timestamp;
 
     use crate::harness::sim_disk::{Features, SimDisk};
@@ -505,7 +502,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     let put = |share: &noclobber::share::Share, text: &[u8], now| {
         let mut upload = share.begin_upload(&path, None, now).unwrap();
         share.write(&mut upload, text, now).unwrap();
-        share.put(&path, upload, None, &Precondition::default(), now).unwrap();
+        share.put(&path, upload, None, &RequestContext::unconditional(now)).unwrap();
     };
     let run_for = |share: &noclobber::share::Share, begin: Timestamp, seconds: u64| {
         for second in (0..=seconds).step_by(60) {
@@ -572,9 +569,9 @@ impl Kept {
     fn put(&self, name: &str, bytes: &[u8]) -> Outcome<Stored> {
         let (path, now) = (share_path(name), self.disk.now());
         let announced = Some(bytes.len() as u64);
-        let mut upload = self.share.begin_long_upload(&path, &Precondition::default(), announced, false, now)?;
+        let mut upload = self.share.begin_long_upload(&path, &RequestContext::unconditional(now), announced, false)?;
         bytes.chunks(500_000).try_for_each(|piece| self.share.write(&mut upload, piece, self.disk.now()))?;
-        self.share.put(&path, upload, None, &Precondition::default(), self.disk.now())
+        self.share.put(&path, upload, None, &RequestContext::unconditional(self.disk.now()))
     }
 
     /// Writes a file as often as that, so that one version less is kept.
@@ -670,7 +667,7 @@ fn versions_that_give_no_quota_are_not_used_up() {
         for _ in 0..60 {
             let copy = Relocation { from: share_path("from"), to: share_path("new"), may_replace: true, dated: None };
             let tried = if copies {
-                kept.share.copy(&copy, true, &Precondition::default(), CopyLimit::NONE, kept.disk.now()).map(drop)
+                kept.share.copy(&copy, true, &RequestContext::unconditional(kept.disk.now()), CopyLimit::NONE).map(drop)
             } else {
                 kept.put("new", &[b'n'; 60_000]).map(drop)
             };
@@ -830,7 +827,7 @@ fn a_program_in_a_deleted_folder_keeps_what_it_makes_there() {
     for at in 1.. {
         let kept = Kept::on(Features::of(Tier::A));
         kept.disk.place_folder("build/out");
-        kept.share.delete(&share_path("build"), &Precondition::default(), kept.disk.now()).unwrap();
+        kept.share.delete(&share_path("build"), &RequestContext::unconditional(kept.disk.now())).unwrap();
         let folders = kept.disk.folders();
         let version = folders.iter().find(|path| path.ends_with("/out")).unwrap().strip_suffix("/out").unwrap();
         kept.let_pass(Duration::from_secs(60));

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use noclobber::model::lock::{LockToken, Reach, Scope, Submitted};
 use noclobber::model::precondition::Precondition;
-use noclobber::model::principal::Client;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, LockWish, Relocation, Settings, Share, Target, Wanted};
+use noclobber::share::{CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Target, Wanted};
 use noclobber::store::disk::{Cause, Tier};
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -301,40 +300,39 @@ impl Session {
             _ => {
                 self.plan();
                 let at = share_path(path);
-                let precondition = Precondition::default();
-                self.with_share(|share, now, _| share.make_collection(&at, &[], &precondition, now));
+                self.with_share(|share, now, _| share.make_collection(&at, &[], &RequestContext::unconditional(now)));
             }
         }
     }
 
-    /// The condition of a request, and the content it names, if it names one.
-    fn condition(&mut self, client: usize, path: &'static str) -> (Precondition, Option<Vec<u8>>) {
+    /// What a request asks on conditions, and the content that these name, if it names one.
+    fn asks(&mut self, client: usize, path: &'static str) -> (RequestContext, Option<Vec<u8>>) {
         let (precondition, named) = match (self.dice.roll(4), self.clients[client].get(path)) {
             (0 | 1, Some((tag, content))) => (if_match(tag), Some(content.clone())),
             (2, _) => (Precondition::nothing_there(), None),
             _ => (Precondition::default(), None),
         };
+        let request = RequestContext::new(precondition, self.now());
         if self.tokens.is_empty() || self.dice.happens(30) {
-            return (precondition, named);
+            return (request, named);
         }
         let tokens = self.tokens.iter().map(|(_, token)| token.as_str());
-        let submitted = Submitted::new(Client::default(), tokens);
-        (precondition.with_submitted(submitted), named)
+        (RequestContext { tokens: Submitted::new(tokens), ..request }, named)
     }
 
     fn put(&mut self, client: usize, path: &'static str) {
         let bytes = self.fresh();
-        let (precondition, named) = self.condition(client, path);
+        let (request, named) = self.asks(client, path);
         let at = share_path(path);
         let dated = self.dice.happens(20).then(|| self.now().plus(Duration::from_secs(self.dice.pick(&[0, 1, 100]))));
-        self.disk.note(format!("     -- PUT {path} {:?} {precondition:?}", String::from_utf8_lossy(&bytes)));
+        self.disk.note(format!("     -- PUT {path} {:?} {:?}", String::from_utf8_lossy(&bytes), request.precondition));
         self.plan();
         let sent = bytes.clone();
         let outcome = self.with_share(|share, now, disk| {
-            share.may_put(&at, &precondition, Some(sent.len() as u64), now)?;
+            share.may_put(&at, &request.clone().at(now), Some(sent.len() as u64))?;
             let mut upload = share.begin_upload(&at, Some(sent.len() as u64), disk.now())?;
             share.write(&mut upload, &sent, disk.now())?;
-            share.put(&at, upload, dated, &precondition, disk.now())
+            share.put(&at, upload, dated, &request.at(disk.now()))
         });
         if let Some(Ok(stored)) = &outcome {
             self.is_stored(&bytes);
@@ -348,11 +346,11 @@ impl Session {
     }
 
     fn delete(&mut self, client: usize, path: &'static str) {
-        let (precondition, named) = self.condition(client, path);
+        let (request, named) = self.asks(client, path);
         let at = share_path(path);
-        self.disk.note(format!("     -- DELETE {path} {precondition:?}"));
+        self.disk.note(format!("     -- DELETE {path} {:?}", request.precondition));
         self.plan();
-        let outcome = self.with_share(|share, now, _| share.delete(&at, &precondition, now));
+        let outcome = self.with_share(|share, now, _| share.delete(&at, &request.clone().at(now)));
         if let (Some(Ok(removed)), Some(named)) = (&outcome, named) {
             self.displaced_what_was_named(path, removed.displaced.as_ref(), &named);
         }
@@ -361,16 +359,20 @@ impl Session {
 
     fn relocate(&mut self, client: usize, path: &'static str, moves: bool) {
         let to = self.dice.pick(&PATHS);
-        let (precondition, _) = self.condition(client, path);
+        let (request, _) = self.asks(client, path);
         let (may_replace, is_wanted) = (self.dice.happens(70), self.waiting());
         let wanted = Relocation { from: share_path(path), to: share_path(to), may_replace, dated: None };
-        self.disk.note(format!("     -- {} {path} to {to} {precondition:?}", if moves { "MOVE" } else { "COPY" }));
+        self.disk.note(format!(
+            "     -- {} {path} to {to} {:?}",
+            if moves { "MOVE" } else { "COPY" },
+            request.precondition
+        ));
         self.plan();
         let outcome = self.with_share(|share, now, _| {
             if moves {
-                share.relocate(&wanted, &precondition, CopyLimit::WhileWanted(&is_wanted), now).map(drop)
+                share.relocate(&wanted, &request.clone().at(now), CopyLimit::WhileWanted(&is_wanted)).map(drop)
             } else {
-                share.copy(&wanted, true, &precondition, CopyLimit::WhileWanted(&is_wanted), now).map(drop)
+                share.copy(&wanted, true, &request.clone().at(now), CopyLimit::WhileWanted(&is_wanted)).map(drop)
             }
         });
         self.says_no_more_than_it_must(outcome);
@@ -412,13 +414,20 @@ impl Session {
         self.disk.note(format!("     -- restore {path}"));
         let is_wanted = self.waiting();
         self.plan();
-        let precondition = Precondition::default();
         let outcome = self.with_share(|share, now, _| {
             let versions = share
                 .versions(&at, Wanted { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(()))?
                 .items;
             let Some(version) = versions.get(which) else { return Ok(()) };
-            share.restore(&at, &version.id, false, &precondition, CopyLimit::WhileWanted(&is_wanted), now).map(drop)
+            share
+                .restore(
+                    &at,
+                    &version.id,
+                    false,
+                    &RequestContext::unconditional(now),
+                    CopyLimit::WhileWanted(&is_wanted),
+                )
+                .map(drop)
         });
         self.says_no_more_than_it_must(outcome);
     }
@@ -435,8 +444,7 @@ impl Session {
         };
         self.disk.note(format!("     -- LOCK {path}"));
         self.plan();
-        let precondition = Precondition::default();
-        let outcome = self.with_share(|share, now, _| share.lock(&at, wish, &precondition, now));
+        let outcome = self.with_share(|share, now, _| share.lock(&at, wish, &RequestContext::unconditional(now)));
         if let Some(Ok(_)) = outcome {
             self.tokens.push((path, token));
         }

@@ -16,7 +16,7 @@ use noclobber::model::precondition::{ConditionalFields, Header, Precondition};
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::tag::EntityTag;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{Settings, Share, Target, UploadWatch};
+use noclobber::share::{RequestContext, Settings, Share, Target, UploadWatch};
 use noclobber::store::index::Index;
 use noclobber::store::os_disk::{FolderLock, Options};
 use noclobber::watch::{self, Reason, State, Watch};
@@ -95,10 +95,10 @@ fn an_upload_that_replaces_a_large_file_is_told() {
     let look_again = || {
         eventually(SOON, "a doubt", || upload.watch.is_in_doubt().then_some(()));
         let (path, precondition) = (share_path("large"), Precondition::parse(&fields).unwrap());
-        for file in shared.share.unhashed(&path, None, &precondition, now()).unwrap() {
+        for file in shared.share.unhashed(&path, None, &RequestContext::new(precondition.clone(), now())).unwrap() {
             shared.share.hash(&file, &|| true, now()).unwrap();
         }
-        shared.share.may_go_on(&path, &precondition, now())
+        shared.share.may_go_on(&path, &RequestContext::new(precondition.clone(), now()))
     };
     shared.write("beside", &large);
     fs::rename(shared.at("beside"), shared.at("large")).unwrap();
@@ -152,7 +152,7 @@ fn an_upload_is_not_stale_while_its_own_folders_are_made() {
     let shared = Shared::empty();
     let _watch = shared.watch();
     let upload = shared.upload_of_new("a/b/c/file");
-    let _folders = shared.share.make_parents(&share_path("a/b/c/file"), &Precondition::default(), now()).unwrap();
+    let _folders = shared.share.make_parents(&share_path("a/b/c/file"), &RequestContext::unconditional(now())).unwrap();
     assert!(upload.told().is_none(), "{:?}", upload.told());
     shared.write("a/b/c/file", "2");
     upload.is_told(Header::IfNoneMatch);
@@ -478,7 +478,10 @@ impl Shared {
     fn upload_of(&self, path: &str) -> InFlight {
         let tag = self.tag(path);
         let upload = self.upload(path, &ConditionalFields { if_match: vec![&tag], ..Default::default() });
-        assert!(self.share.may_put(&share_path(path), &upload_of_tag(&tag), None, now()).is_ok(), "{path}");
+        assert!(
+            self.share.may_put(&share_path(path), &RequestContext::new(upload_of_tag(&tag), now()), None).is_ok(),
+            "{path}"
+        );
         upload
     }
 
@@ -493,7 +496,11 @@ impl Shared {
         let wake = Box::new(move || {
             wakes.fetch_add(1, Ordering::SeqCst);
         });
-        let watch = self.share.watch_upload(&share_path(path), &Precondition::parse(fields).unwrap(), wake);
+        let watch = self.share.watch_upload(
+            &share_path(path),
+            &RequestContext::new(Precondition::parse(fields).unwrap(), Timestamp::default()),
+            wake,
+        );
         InFlight { path: path.to_owned(), watch, woken }
     }
 
@@ -519,7 +526,7 @@ impl Shared {
         drop(file);
         assert_eq!(self.read(path), text);
         assert_ne!(self.tag(path), before, "the old tag is shown for the new bytes");
-        let stale = self.share.may_put(&share_path(path), &upload_of_tag(&before), None, now());
+        let stale = self.share.may_put(&share_path(path), &RequestContext::new(upload_of_tag(&before), now()), None);
         assert!(refuses(stale.as_ref().err(), Header::IfMatch), "{stale:?}");
     }
 

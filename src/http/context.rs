@@ -16,24 +16,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::access::{Action, Principal, authorize};
-use crate::log::escaped;
-use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
-use crate::share::Share;
-use crate::share::outcome::{Outcome, Stop};
-
+use crate::http::clock::now;
 use crate::http::headers::dav_headers::BadHeader;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::hashing::Hashings;
 use crate::http::limits::pace::Pace;
-use crate::http::methods::change;
-use crate::http::methods::copy_move;
 use crate::http::methods::copy_move::Act;
-use crate::http::methods::get;
-use crate::http::methods::lock;
-use crate::http::methods::propfind;
-use crate::http::methods::proppatch;
-use crate::http::methods::put;
+use crate::http::methods::{change, copy_move, get, lock, propfind, proppatch, put};
 use crate::http::reply::{self, Allowed, Wrong};
 use crate::http::representations::media::TrustedPages;
 use crate::http::representations::versions;
@@ -45,6 +34,11 @@ use crate::http::small_files::{HotCache, LastLook};
 use crate::http::wire::transport::{Handler, Plain, Reads, Rejection, Say};
 use crate::http::xml;
 use crate::http::xml::XmlError;
+use crate::log::escaped;
+use crate::model::path::SharePath;
+use crate::model::precondition::Precondition;
+use crate::share::outcome::{Outcome, Stop};
+use crate::share::{RequestContext, Share};
 
 /// A body of XML up to this length, in bytes, is parsed where it was received; it takes less time than the way to the blocking pool.
 const XML_AT_ONCE_MAX: usize = 4 * 1024;
@@ -347,13 +341,14 @@ pub(crate) fn conditions(head: &RequestHead) -> Result<Precondition, Trouble> {
     target::conditional_headers(&head.headers).map_err(|malformed| Wrong::Condition(malformed.0).into())
 }
 
-/// What a request demands of the state it is to find. Every place that it names has to be permitted.
-pub(crate) fn precondition(head: &RequestHead, asked: &Asked) -> Result<Precondition, Trouble> {
-    let precondition = target::precondition(head, asked).map_err(|malformed| Wrong::Condition(malformed.0))?;
+/// Who makes a request, and what it demands of the state that it is to find. Every place that it names has to be permitted.
+pub(crate) fn request_context(head: &RequestHead, asked: &Asked) -> Result<RequestContext, Trouble> {
+    let (precondition, tokens) =
+        target::precondition(head, asked).map_err(|malformed| Wrong::Condition(malformed.0))?;
     if let Some(states) = precondition.states() {
         states.lists.paths(&states.asked).into_iter().try_for_each(|path| permit(Action::Read, path))?;
     }
-    Ok(precondition)
+    Ok(RequestContext { client: target::client(head), tokens, precondition, now: now() })
 }
 
 /// How much is read of a body where none is expected, in bytes, and for how long; the rest is the transport's affair.

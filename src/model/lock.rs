@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::path::SharePath;
-use super::principal::{Client, Principal};
+use super::principal::Principal;
 use super::stamp::Timestamp;
 use super::tag::EntityTag;
 
@@ -119,11 +119,10 @@ pub struct Need {
     pub any_of: Vec<Arc<Lock>>,
 }
 
-/// The tokens that came with a request, and who sent them.
+/// The tokens that came with a request.
 #[derive(Clone, Debug, Default)]
 pub struct Submitted {
     tokens: BTreeSet<LockToken>,
-    client: Client,
 }
 
 /// A lock that stands in the way of a new one (RFC 4918 §6.1, §9.10.5).
@@ -346,48 +345,31 @@ impl Default for LockLimits {
 }
 
 impl Submitted {
-    /// These tokens, sent by `client`. What is no token of a lock is left out.
-    pub fn new<'a>(client: Client, tokens: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { tokens: tokens.into_iter().filter_map(LockToken::parse).collect(), client }
+    /// These tokens. What is no token of a lock is left out.
+    pub fn new<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { tokens: tokens.into_iter().filter_map(LockToken::parse).collect() }
     }
 
-    /// The same, and this token too.
-    pub fn and(&self, token: &LockToken) -> Self {
-        let mut more = self.clone();
-        more.tokens.insert(token.clone());
-        more
+    /// This token too.
+    pub fn insert(&mut self, token: LockToken) {
+        self.tokens.insert(token);
     }
 
-    /// The tokens, in the order of their text.
-    pub fn tokens(&self) -> impl Iterator<Item = &LockToken> {
-        self.tokens.iter()
-    }
-
-    /// Whether there are any.
-    pub fn has_tokens(&self) -> bool {
-        !self.tokens.is_empty()
-    }
-
-    /// The client that sent them.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// For whom they were sent.
-    pub fn principal(&self) -> &Principal {
-        &self.client.principal
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
     }
 
     /// Whether this lock's token came, from the one to whom it belongs (RFC 4918 §6.4).
-    pub fn holds(&self, lock: &Lock) -> bool {
-        self.tokens.contains(&lock.token) && *self.principal() == lock.holder
+    pub fn hold(&self, lock: &Lock, sender: &Principal) -> bool {
+        self.tokens.contains(&lock.token) && *sender == lock.holder
     }
 }
 
 impl Need {
     /// Whether one of its locks was submitted by its holder.
-    pub fn is_met(&self, submitted: &Submitted) -> bool {
-        self.any_of.iter().any(|lock| submitted.holds(lock))
+    pub fn is_met(&self, submitted: &Submitted, sender: &Principal) -> bool {
+        self.any_of.iter().any(|lock| submitted.hold(lock, sender))
     }
 }
 
@@ -611,12 +593,18 @@ impl Locks {
     }
 
     /// The versions to which the submitted locks pin what lies below `path`.
-    pub fn pins_inside(&self, path: &SharePath, submitted: &Submitted, now: Timestamp) -> Vec<(SharePath, EntityTag)> {
-        if self.is_empty() || !submitted.has_tokens() {
+    pub fn pins_inside(
+        &self,
+        path: &SharePath,
+        submitted: &Submitted,
+        sender: &Principal,
+        now: Timestamp,
+    ) -> Vec<(SharePath, EntityTag)> {
+        if self.is_empty() || submitted.is_empty() {
             return Vec::new();
         }
         let above = self.covering(path, now).into_iter().filter(|lock| lock.root != *path);
-        let locks = above.chain(self.at_or_below(path, now)).filter(|lock| submitted.holds(lock));
+        let locks = above.chain(self.at_or_below(path, now)).filter(|lock| submitted.hold(lock, sender));
         let pins =
             |lock: Arc<Lock>| lock.pins_inside(path).map(|(at, pin)| (at.clone(), pin.clone())).collect::<Vec<_>>();
         locks.flat_map(pins).collect()
@@ -662,9 +650,10 @@ impl Locks {
         path: &SharePath,
         touches: Touches,
         submitted: &Submitted,
+        sender: &Principal,
         now: Timestamp,
     ) -> Vec<Arc<Lock>> {
-        let unmet = self.needed_for(path, touches, now).into_iter().filter(|need| !need.is_met(submitted));
+        let unmet = self.needed_for(path, touches, now).into_iter().filter(|need| !need.is_met(submitted, sender));
         let mut missing: Vec<Arc<Lock>> = unmet.flat_map(|need| need.any_of).collect();
         missing.sort_by(|one, other| (&one.root, &one.token).cmp(&(&other.root, &other.token)));
         missing.dedup_by(|one, other| one.token == other.token);
@@ -893,10 +882,9 @@ mod tests {
         locks.into_iter().map(|lock| number(lock)).collect()
     }
 
-    fn submitted(numbers: &[u8], principal: Principal) -> Submitted {
+    fn submitted(numbers: &[u8]) -> Submitted {
         let tokens: Vec<LockToken> = numbers.iter().map(|number| token(*number)).collect();
-        let client = Client { principal, ..Client::default() };
-        Submitted::new(client, tokens.iter().map(LockToken::as_str))
+        Submitted::new(tokens.iter().map(LockToken::as_str))
     }
 
     #[test]
@@ -1029,7 +1017,7 @@ mod tests {
             ("top", Tree, &[7, 9], &[]),
             ("", Tree, &[1, 2, 3, 4, 6, 7], &[8, 9]),
         ] {
-            let sent_by = |principal| table.missing_for(&path(at), touches, &submitted(sent, principal), start());
+            let sent_by = |principal| table.missing_for(&path(at), touches, &submitted(sent), &principal, start());
             assert_eq!(numbers(&sent_by(Principal::Anonymous)), missing, "{at} {touches:?} {sent:?}");
             let needs = !table.needed_for(&path(at), touches, start()).is_empty();
             assert_eq!(!sent_by(Principal::named("eve")).is_empty(), needs, "somebody else's token counts for nothing");
@@ -1400,12 +1388,12 @@ mod tests {
             ("", &[1], &["d", "d/a", "d/e/b"]),
             ("d/ee", &[1, 2], &[]),
         ] {
-            let pins = table.pins_inside(&path(inside), &submitted(numbers, Principal::Anonymous), start());
+            let pins = table.pins_inside(&path(inside), &submitted(numbers), &Principal::Anonymous, start());
             let paths: Vec<_> = pins.iter().map(|(at, _)| String::from_utf8_lossy(at.as_bytes())).collect();
             assert_eq!(paths, expected, "in {inside:?} by {numbers:?}");
         }
-        let another = submitted(&[1, 2], Principal::named("another"));
-        assert!(table.pins_inside(&path("d"), &another, start()).is_empty());
+        let (taken, another) = (submitted(&[1, 2]), Principal::named("another"));
+        assert!(table.pins_inside(&path("d"), &taken, &another, start()).is_empty());
     }
 
     #[test]

@@ -6,18 +6,16 @@
 use std::sync::Arc;
 
 use super::http_date;
-use super::lock::Submitted;
 use super::path::SharePath;
 use super::stamp::Timestamp;
 use super::state_list::StateLists;
 use super::tag::{EntityTag, TagForm};
 use super::validators::{Target, Validators};
 
-/// The conditional headers of one request, and the lock tokens that came with it.
+/// The conditional headers of one request.
 #[derive(Clone, Debug, Default)]
 pub struct Precondition {
     states: Option<Arc<States>>,
-    submitted: Submitted,
     only_creates: bool,
     if_match: Option<TagList>,
     if_none_match: Option<TagList>,
@@ -148,11 +146,6 @@ impl Precondition {
         Self { states: Some(Arc::new(States { lists, asked })), ..self }
     }
 
-    /// The same with the lock tokens that came with the request.
-    pub fn with_submitted(self, submitted: Submitted) -> Self {
-        Self { submitted, ..self }
-    }
-
     /// The same, only for where nothing is (`Overwrite: F`).
     pub fn that_only_creates(self) -> Self {
         Self { only_creates: true, ..self }
@@ -161,11 +154,10 @@ impl Precondition {
     /// What a COPY demands of its destination: the `If` header and the locks speak of that too, the conditional headers only of the
     /// source.
     pub fn for_the_target(&self, may_replace: bool) -> Self {
-        let (states, submitted) = (self.states.clone(), self.submitted.clone());
-        Self { states, submitted, only_creates: !may_replace, ..Self::default() }
+        Self { states: self.states.clone(), only_creates: !may_replace, ..Self::default() }
     }
 
-    /// `If` alone, without the locks that were submitted by it.
+    /// `If` alone.
     pub fn of_states_alone(&self) -> Self {
         Self { states: self.states.clone(), ..Self::default() }
     }
@@ -173,11 +165,6 @@ impl Precondition {
     /// What a request demands that only reads: `If-Match` and `If`. `If-None-Match` at most spares it an answer.
     pub fn that_must_match(&self) -> Self {
         Self { if_none_match: None, ..self.clone() }
-    }
-
-    /// The lock tokens that came with the request, and from whom.
-    pub fn submitted(&self) -> &Submitted {
-        &self.submitted
     }
 
     /// The `If` header.
@@ -198,7 +185,7 @@ impl Precondition {
     /// Whether there is any conditional header that a change heeds.
     pub fn is_empty(&self) -> bool {
         let no_header = self.if_match.is_none() && self.if_none_match.is_none() && self.if_unmodified_since.is_none();
-        no_header && self.states.is_none() && !self.only_creates && self.submitted.tokens().next().is_none()
+        no_header && self.states.is_none() && !self.only_creates
     }
 
     /// Whether it can only hold where nothing is there.

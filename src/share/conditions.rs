@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::model::content_hash::ContentHash;
 use crate::model::lock::LockToken;
 use crate::model::path::SharePath;
-use crate::model::precondition::{Decision, Header, Intent, Precondition, States};
+use crate::model::precondition::{Decision, Header, Intent, States};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
@@ -14,6 +14,7 @@ use crate::store::disk::{Cause, Opened};
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Outcome, Refusal, Stop, Subject};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 impl Share {
@@ -21,15 +22,14 @@ impl Share {
     pub(super) fn judge_conditions(
         &self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         target: &Target<'_>,
-        now: Timestamp,
     ) -> Outcome<()> {
-        if let Decision::Refuse(header) = precondition.decide(target, Intent::Change) {
+        if let Decision::Refuse(header) = request.precondition.decide(target, Intent::Change) {
             return Err(Refusal::PreconditionFailed { header, of: Subject::judged(path, target), current: None }.into());
         }
-        let Some(states) = precondition.states() else { return Ok(()) };
-        if self.states_hold(path, states, target, now)? {
+        let Some(states) = request.precondition.states() else { return Ok(()) };
+        if self.states_hold(path, states, target, request.now)? {
             return Ok(());
         }
         Err(self.states_failed(states, &[(path, target.clone(), None)]))
@@ -37,11 +37,11 @@ impl Share {
 
     /// Judges the conditional headers, but for `If`, by what is at a path that no mutex is held of: the source of a COPY, and what a lock is on that
     /// is refreshed or given back.
-    pub(super) fn judge_headers(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
-        let there = self.standing(path, precondition.asks_for_content(), now)?.there;
-        let Decision::Refuse(header) = precondition.decide(&there, Intent::Change) else { return Ok(()) };
+    pub(super) fn judge_headers(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
+        let there = self.standing(path, request.precondition.asks_for_content(), request.now)?.there;
+        let Decision::Refuse(header) = request.precondition.decide(&there, Intent::Change) else { return Ok(()) };
         let of = Subject::judged(path, &there);
-        Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, now) }.into())
+        Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, request.now) }.into())
     }
 
     /// Judges the conditional headers of a COPY by what was copied: the source may have changed since it was judged.
@@ -50,11 +50,10 @@ impl Share {
         path: &SharePath,
         of: &Stamp,
         hash: &ContentHash,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<()> {
-        let known = self.identity_with_hash(path, of, hash, now);
-        match precondition.decide(&Target::from(&known.validators), Intent::Change) {
+        let known = self.identity_with_hash(path, of, hash, request.now);
+        match request.precondition.decide(&Target::from(&known.validators), Intent::Change) {
             Decision::Refuse(header) => {
                 let (of, current) = (Subject::file(path), Some(known.current()));
                 Err(Refusal::PreconditionFailed { header, of, current }.into())
@@ -64,31 +63,27 @@ impl Share {
     }
 
     /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
-    pub fn judge_read(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+    pub fn judge_read(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
         let path = &*self.spelled_to_read(path)?;
-        let standing = self.standing(path, precondition.asks_for_content(), now)?;
-        if !precondition.if_match_holds(&standing.there) {
-            let (of, current) = (Subject::judged(path, &standing.there), self.describe_at(path, now));
+        let standing = self.standing(path, request.precondition.asks_for_content(), request.now)?;
+        if !request.precondition.if_match_holds(&standing.there) {
+            let (of, current) = (Subject::judged(path, &standing.there), self.describe_at(path, request.now));
             return Err(Refusal::PreconditionFailed { header: Header::IfMatch, of, current }.into());
         }
-        self.judge_states_alone(path, precondition, now)
+        self.judge_states_alone(path, request)
     }
 
     /// Judges the `If` header of a GET.
-    pub fn judge_states(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+    pub fn judge_states(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
         let path = &*self.spelled(path)?;
-        self.judge_states_alone(path, precondition, now)
+        self.judge_states_alone(path, request)
     }
 
     /// Judges the `If` header of a request that replaces nothing.
-    pub(super) fn judge_states_alone(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let Some(states) = precondition.states() else { return Ok(()) };
-        let look = |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), now);
+    pub(super) fn judge_states_alone(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
+        let Some(states) = request.precondition.states() else { return Ok(()) };
+        let look =
+            |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), request.now);
         if states.lists.hold(path, look)? {
             return Ok(());
         }
@@ -129,9 +124,9 @@ impl Share {
     }
 
     /// Whether `If` names the version of what is at a path by its tag.
-    pub(super) fn states_name(&self, path: &SharePath, precondition: &Precondition) -> bool {
+    pub(super) fn states_name(&self, path: &SharePath, request: &RequestContext) -> bool {
         let is_it = |place: &SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
-        precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it))
+        request.precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it))
     }
 
     /// What an `If` header can ask about a place that is not the target.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::validators::Target;
 use crate::model::verdict::{Change, Deed, Found};
@@ -15,6 +14,7 @@ use super::evidence::{AtName, Moment};
 use super::hints::Hint;
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal, Stop};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::uploads::{Judged, UploadWatch};
 
@@ -23,30 +23,23 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Share {
     /// Says early, from the headers alone, why an upload could not succeed now. The commit judges again.
-    pub fn may_put(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        announced: Option<u64>,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let site = self.judge_early(path, precondition, PATIENCE, now)?;
-        announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
+    pub fn may_put(&self, path: &SharePath, request: &RequestContext, announced: Option<u64>) -> Outcome<()> {
+        let site = self.judge_early(path, request, PATIENCE)?;
+        announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, request.now))
     }
 
     /// As [`Share::may_put`], where the folders above may be missing, since the request makes them: nothing is made yet.
     pub fn may_put_with_parents(
         &self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         announced: Option<u64>,
-        now: Timestamp,
     ) -> Outcome<()> {
-        match self.may_put(path, precondition, announced, now) {
+        match self.may_put(path, request, announced) {
             Err(stop) if stop.is(Refusal::NoParent) => {
-                self.judge_where_nothing_is(path, precondition, Deed::Put, now)?;
+                self.judge_where_nothing_is(path, request, Deed::Put)?;
                 let site = self.judge_new_parents(path)?;
-                announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, now))
+                announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, request.now))
             }
             judged => judged,
         }
@@ -59,38 +52,36 @@ impl Share {
     pub fn watch_upload(
         &self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> UploadWatch {
         let place = self.spelled(path).map_or_else(|_| path.clone(), Cow::into_owned);
-        self.uploads.watch(&place, precondition, wake)
+        self.uploads.watch(&place, request, wake)
     }
 
     /// Says why an upload in flight can no longer succeed, after it was in doubt and the file it depends on was hashed.
-    pub fn may_go_on(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<()> {
+    pub fn may_go_on(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
         let path = self.spelled(path)?;
-        self.gone_stale(&path, precondition, now).map_or(Ok(()), Err)
+        self.gone_stale(&path, request).map_or(Ok(()), Err)
     }
 
     /// Judges an upload in flight, for whom others wait: no large file is hashed.
-    pub(super) fn judge_in_flight(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Judged {
-        let is_to_be_hashed = self.unhashed(path, None, precondition, now).is_ok_and(|files| !files.is_empty());
+    pub(super) fn judge_in_flight(&self, path: &SharePath, request: &RequestContext) -> Judged {
+        let is_to_be_hashed = self.unhashed(path, None, request).is_ok_and(|files| !files.is_empty());
         if is_to_be_hashed || self.is_large_and_to_be_confirmed(path) {
             return Judged::InDoubt;
         }
-        self.gone_stale(path, precondition, now).map_or(Judged::Holds, Judged::Stale)
+        self.gone_stale(path, request).map_or(Judged::Holds, Judged::Stale)
     }
 
     /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
     /// that has the file open, a folder that is still to be made, a disk that fails.
-    fn gone_stale(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Option<Stop> {
-        let stop = self.judge_early(path, precondition, Duration::ZERO, now).err()?;
+    fn gone_stale(&self, path: &SharePath, request: &RequestContext) -> Option<Stop> {
+        let stop = self.judge_early(path, request, Duration::ZERO).err()?;
         match &stop {
             Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
-            Stop::Refusal(Refusal::NoParent) => self.judge_conditions(path, precondition, &Target::Nothing, now).err(),
-            Stop::Refusal(Refusal::IsCollection) => {
-                self.judge_conditions(path, precondition, &Target::Collection, now).err()
-            }
+            Stop::Refusal(Refusal::NoParent) => self.judge_conditions(path, request, &Target::Nothing).err(),
+            Stop::Refusal(Refusal::IsCollection) => self.judge_conditions(path, request, &Target::Collection).err(),
             _ => None,
         }
     }
@@ -103,13 +94,7 @@ impl Share {
     }
 
     /// Looks at what is there, waiting with `patience` for a program that writes it, and judges it by the headers.
-    fn judge_early(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        patience: Duration,
-        now: Timestamp,
-    ) -> Outcome<Site> {
+    fn judge_early(&self, path: &SharePath, request: &RequestContext, patience: Duration) -> Outcome<Site> {
         let disk = self.tree.disk();
         let site = self.site_of_upload(path)?;
         let look = || disk.open(&site.parent, &site.name);
@@ -127,17 +112,17 @@ impl Share {
                 Found::File
             }
             Opened::File(file, status) => {
-                let asks = precondition.asks_for_content() || self.pins_ask_for_content(&site.path, precondition, now);
+                let asks = request.precondition.asks_for_content() || self.pins_ask_for_content(&site.path, request);
                 let effort = if asks { Effort::HashSmall } else { Effort::Recall };
-                let known = self.identify_patiently(&site.path, &file, &status, effort, patience, now)?;
+                let known = self.identify_patiently(&site.path, &file, &status, effort, patience, request.now)?;
                 let found = if known.is_busy { Found::BusyFile } else { Found::File };
                 identity = Some(known);
                 found
             }
         };
         let change = Change { deed: Deed::Put, found, is_mount_point, is_fit_name: site.name.may_be_made() };
-        let name = AtName { change, path: &site.path, site: Some(&site), seen: None, precondition, identity };
-        self.judge(vec![name], Moment::Early, now)?;
+        let name = AtName { change, path: &site.path, site: Some(&site), seen: None, request, identity };
+        self.judge(vec![name], Moment::Early)?;
         Ok(site)
     }
 
@@ -185,6 +170,6 @@ impl Share {
 
     /// Nothing is held while an upload is judged that a commit would wait for.
     fn tell_uploads(&self, hint: &Hint, now: Timestamp) {
-        self.uploads.recheck(hint, |path, precondition| self.judge_in_flight(path, precondition, now));
+        self.uploads.recheck(hint, |path, request| self.judge_in_flight(path, &request.clone().at(now)));
     }
 }

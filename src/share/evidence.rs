@@ -3,8 +3,7 @@
 
 use crate::model::lock::Touches;
 use crate::model::path::SharePath;
-use crate::model::precondition::{Decision, Intent, Precondition};
-use crate::model::stamp::Timestamp;
+use crate::model::precondition::{Decision, Intent};
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
 use crate::model::verdict::{self, Change, Deed, Evidence, Found, Obstacle};
@@ -14,6 +13,7 @@ use crate::store::disk::DiskError;
 use super::identity::{Effort, Identity};
 use super::outcome::{End, Forbidden, Outcome, Refusal, Stop, Subject};
 use super::pins::Pinned;
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 /// A name that is to be changed, and what is known of it.
@@ -24,8 +24,8 @@ pub(super) struct AtName<'a> {
     pub(super) site: Option<&'a Site>,
     /// What a look found, under the mutex of the name.
     pub(super) seen: Option<&'a Seen>,
-    /// What the headers demand of it.
-    pub(super) precondition: &'a Precondition,
+    /// What the request demands of it.
+    pub(super) request: &'a RequestContext,
     /// Which version the file there is, once that is known.
     pub(super) identity: Option<Identity>,
 }
@@ -84,44 +84,32 @@ struct Gathered<'a> {
     /// Of each name that leads to a folder which goes, the files that it goes with and no others.
     inside: Vec<Vec<Inside>>,
     moment: Moment,
-    now: Timestamp,
 }
 
 impl Share {
     /// Judges a change. Says of each folder that goes with which files alone it may go.
-    pub(super) fn judge(
-        &self,
-        names: Vec<AtName<'_>>,
-        moment: Moment,
-        now: Timestamp,
-    ) -> Result<Vec<Vec<Inside>>, Halt> {
+    pub(super) fn judge(&self, names: Vec<AtName<'_>>, moment: Moment) -> Result<Vec<Vec<Inside>>, Halt> {
         let changes: Vec<Change> = names.iter().map(|name| name.change).collect();
         let inside = names.iter().map(|_| Vec::new()).collect();
-        let mut gathered = Gathered { share: self, names, inside, moment, now };
+        let mut gathered = Gathered { share: self, names, inside, moment };
         verdict::judge(&changes, &mut gathered)?;
         Ok(gathered.inside)
     }
 
     /// Judges a change where neither anything nor a folder for it is.
-    pub(super) fn judge_where_nothing_is(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        deed: Deed,
-        now: Timestamp,
-    ) -> Outcome<()> {
+    pub(super) fn judge_where_nothing_is(&self, path: &SharePath, request: &RequestContext, deed: Deed) -> Outcome<()> {
         let is_fit_name = path.split().is_some_and(|(_, name)| name.may_be_made());
         let change = Change { deed, found: Found::Nothing, is_mount_point: false, is_fit_name };
-        let name = AtName { change, path, site: None, seen: None, precondition, identity: None };
-        Ok(self.judge(vec![name], Moment::Early, now).map(drop)?)
+        let name = AtName { change, path, site: None, seen: None, request, identity: None };
+        Ok(self.judge(vec![name], Moment::Early).map(drop)?)
     }
 
     /// Judges by the policy of required preconditions whether the version of a file is named that a change takes away, where the conditional
     /// headers of RFC 9110 do not name it.
-    fn judge_named(&self, name: &AtName<'_>, now: Timestamp) -> Outcome<()> {
-        let AtName { path, precondition, identity, .. } = name;
-        let is_named = || self.states_name(path, precondition) || self.is_pinned(path, precondition, now);
-        if !self.settings.require_preconditions || precondition.names_a_version(now) || is_named() {
+    fn judge_named(&self, name: &AtName<'_>) -> Outcome<()> {
+        let AtName { path, request, identity, .. } = name;
+        let is_named = || self.states_name(path, request) || self.is_pinned(path, request);
+        if !self.settings.require_preconditions || request.precondition.names_a_version(request.now) || is_named() {
             return Ok(());
         }
         let (of, current) = (Subject::file(path), identity.as_ref().map(Identity::current));
@@ -132,11 +120,11 @@ impl Share {
 impl Gathered<'_> {
     /// Finds out which version the file at a name is, as far as the headers and the locks ask.
     fn identify(&mut self, at: usize) -> Result<(), Halt> {
-        let Self { share, now, .. } = *self;
-        let AtName { path, precondition, seen, change, identity, .. } = &mut self.names[at];
+        let share = self.share;
+        let AtName { path, request, seen, change, identity, .. } = &mut self.names[at];
         let Some(Seen::File(file)) = seen else { return Ok(()) };
-        let asks = share.asks_for_content_at(path, precondition, now);
-        if asks && file.is_quiet() && share.is_to_be_hashed(path, &file.status.stamp, now) {
+        let asks = share.asks_for_content_at(path, request);
+        if asks && file.is_quiet() && share.is_to_be_hashed(path, &file.status.stamp, request.now) {
             return Err(Halt::HashFirst(vec![path.clone()]));
         }
         let effort = match (asks, change.deed.tells_of_what_is_there()) {
@@ -144,7 +132,7 @@ impl Gathered<'_> {
             (false, true) => Effort::HashSmall,
             (false, false) => Effort::Recall,
         };
-        *identity = Some(share.identify_seen(path, file, effort, now)?);
+        *identity = Some(share.identify_seen(path, file, effort, request.now)?);
         Ok(())
     }
 
@@ -176,7 +164,7 @@ impl Evidence for Gathered<'_> {
     }
 
     fn demands_nothing_there(&self, at: usize) -> bool {
-        self.names[at].precondition.demands_nothing_there()
+        self.names[at].request.precondition.demands_nothing_there()
     }
 
     fn disk_allows(&mut self, at: usize) -> Result<(), Halt> {
@@ -193,11 +181,11 @@ impl Evidence for Gathered<'_> {
     fn headers_hold(&mut self, at: usize) -> Result<(), Halt> {
         self.identify(at)?;
         let name = &self.names[at];
-        if self.is_left(at, || name.precondition.asks_for_content()) {
+        if self.is_left(at, || name.request.precondition.asks_for_content()) {
             return Ok(());
         }
         let target = name.target();
-        match name.precondition.decide(&target, Intent::Change) {
+        match name.request.precondition.decide(&target, Intent::Change) {
             Decision::Proceed => Ok(()),
             Decision::Refuse(header) => {
                 let (of, current) =
@@ -209,16 +197,16 @@ impl Evidence for Gathered<'_> {
     }
 
     fn states_hold(&mut self) -> Result<(), Halt> {
-        let Self { share, ref names, moment, now, .. } = *self;
+        let Self { share, ref names, moment, .. } = *self;
         // It is one header, whichever of the names it is asked of.
-        let precondition = names[0].precondition;
-        let Some(states) = precondition.states() else { return Ok(()) };
-        if self.is_left(0, || precondition.asks_for_content()) {
+        let request = names[0].request;
+        let Some(states) = request.precondition.states() else { return Ok(()) };
+        if self.is_left(0, || request.precondition.asks_for_content()) {
             return Ok(());
         }
         let paths: Vec<&SharePath> = names.iter().map(|name| name.path).collect();
         if moment == Moment::Commit {
-            let elsewhere = share.places_to_be_hashed(&paths, precondition, now)?;
+            let elsewhere = share.places_to_be_hashed(&paths, request)?;
             if !elsewhere.is_empty() {
                 return Err(Halt::HashFirst(elsewhere));
             }
@@ -229,8 +217,8 @@ impl Evidence for Gathered<'_> {
             // Early, what has another path was looked at without knowing what would be asked of its content.
             let is_known = moment == Moment::Commit || *place == states.asked || !asks_for_content;
             match names.iter().find(|name| *name.path == *spelled).filter(|_| is_known) {
-                Some(name) => Ok(Standing { tokens: share.tokens_on(&spelled, now), there: name.target() }),
-                None => share.standing(&spelled, asks_for_content, now),
+                Some(name) => Ok(Standing { tokens: share.tokens_on(&spelled, request.now), there: name.target() }),
+                None => share.standing(&spelled, asks_for_content, request.now),
             }
         });
         if holds.map_err(|stop: Stop| stop)? {
@@ -241,34 +229,34 @@ impl Evidence for Gathered<'_> {
     }
 
     fn version_is_named(&mut self, at: usize) -> Result<(), Halt> {
-        Ok(self.share.judge_named(&self.names[at], self.now)?)
+        Ok(self.share.judge_named(&self.names[at])?)
     }
 
     fn locks_are_submitted(&mut self, at: usize, touches: Touches) -> Result<(), Halt> {
         let name = &self.names[at];
-        Ok(self.share.judge_locks(name.path, name.precondition, touches, self.now)?)
+        Ok(self.share.judge_locks(name.path, name.request, touches)?)
     }
 
     fn pins_hold(&mut self, at: usize) -> Result<(), Halt> {
-        let Self { share, ref names, now, .. } = *self;
-        let AtName { path, precondition, change, identity, .. } = &names[at];
+        let Self { share, ref names, .. } = *self;
+        let AtName { path, request, change, identity, .. } = &names[at];
         if change.found == Found::Collection {
-            match share.judge_pins_inside(path, precondition, now)? {
+            match share.judge_pins_inside(path, request)? {
                 Pinned::AsTheyWere(files) => self.inside[at] = files,
                 Pinned::Unhashed(files) => return Err(Halt::HashFirst(files)),
             }
             return Ok(());
         }
-        if self.is_left(at, || share.pins_ask_for_content(path, precondition, now)) {
+        if self.is_left(at, || share.pins_ask_for_content(path, request)) {
             return Ok(());
         }
-        Ok(share.judge_pins(path, precondition, identity.as_ref(), now)?)
+        Ok(share.judge_pins(path, request, identity.as_ref())?)
     }
 
     fn nothing_was_refused_lately(&mut self, at: usize) -> Result<(), Halt> {
-        let AtName { path, precondition, identity, .. } = &self.names[at];
+        let AtName { path, request, identity, .. } = &self.names[at];
         let Some(known) = identity else { return Ok(()) };
-        Ok(self.share.judge_removal(path, precondition, known, self.now)?)
+        Ok(self.share.judge_removal(path, request, known)?)
     }
 }
 

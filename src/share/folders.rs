@@ -2,7 +2,6 @@
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
-use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::store::commit::Swap;
 use crate::store::disk::{Cause, DiskError};
@@ -11,18 +10,13 @@ use crate::store::staging::NewFolders;
 
 use super::outcome::{Outcome, Refusal, Stop};
 use super::properties::Amendment;
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 impl Share {
     /// Makes a folder, with these properties from the beginning: all of it or nothing.
-    pub fn make_collection(
-        &self,
-        path: &SharePath,
-        amendments: &[Amendment],
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        self.make_folder(path, amendments, Deed::MakeCollection, precondition, now)
+    pub fn make_collection(&self, path: &SharePath, amendments: &[Amendment], request: &RequestContext) -> Outcome<()> {
+        self.make_folder(path, amendments, Deed::MakeCollection, request)
     }
 
     fn make_folder(
@@ -30,14 +24,13 @@ impl Share {
         path: &SharePath,
         amendments: &[Amendment],
         deed: Deed,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<()> {
         if path.is_root() {
             return Err(Refusal::Exists { is_collection: true }.into());
         }
         let path = &*self.spelled(path)?;
-        self.look_until_done(path, precondition, deed, now, |claim, _| {
+        self.look_until_done(path, request, deed, |claim, _| {
             // What is to be noted comes first: if it cannot be, nothing is made (RFC 5689 §3).
             if !amendments.is_empty() {
                 self.begin_notes(path, amendments)?;
@@ -56,13 +49,13 @@ impl Share {
             Ok((swap?, ()))
         })
         .map_err(Stop::of_an_arrival)?;
-        self.changed(path, now);
+        self.changed(path, request.now);
         Ok(())
     }
 
     /// Makes every folder above a path that is not there yet. If one cannot be made, none stays.
-    pub fn make_parents(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<NewFolders> {
-        self.make_folders_above(path, Deed::MakeCollection, precondition, now)
+    pub fn make_parents(&self, path: &SharePath, request: &RequestContext) -> Outcome<NewFolders> {
+        self.make_folders_above(path, Deed::MakeCollection, request)
     }
 
     /// As [`Share::make_parents`]; those above something that comes back come back too, whatever they are called.
@@ -70,17 +63,16 @@ impl Share {
         &self,
         path: &SharePath,
         deed: Deed,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<NewFolders> {
-        let mine = Precondition::default().with_submitted(precondition.submitted().clone());
+        let mine = request.demanding(Precondition::default());
         let mut folders = NewFolders::default();
         let Some((parent, _)) = path.split() else { return Ok(folders) };
         let mut above = SharePath::root();
         for name in parent.names() {
             above = above.join(&name);
             let site = self.site_of_upload(&above)?;
-            match self.make_folder(&above, &[], deed, &mine, now) {
+            match self.make_folder(&above, &[], deed, &mine) {
                 Err(stop) if stop.is(Refusal::Exists { is_collection: true }) || stop.is(Refusal::NotFree) => {}
                 Err(stop) if stop.is(Refusal::Exists { is_collection: false }) => return Err(Refusal::NoParent.into()),
                 // It is there, and goes again.

@@ -5,12 +5,13 @@
 //! few do so at once, and nobody waits for them.
 
 use crate::model::path::SharePath;
-use crate::model::precondition::{Precondition, States};
+use crate::model::precondition::States;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::{File, Opened, Result, Status};
 
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 /// For how many files one request may be the first to ask for their content.
@@ -41,15 +42,15 @@ impl Share {
         &self,
         path: &SharePath,
         also: Option<&SharePath>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<Vec<Unhashed>> {
         let disk = self.tree.disk();
         let look = |place: &SharePath| {
             Some(self.tree.steadily_beside(place, || disk.open_path(&disk.root()?, place.as_bytes())))
         };
-        let is_hashed = |place: &SharePath, stamp: &Stamp| Some(self.recall(place, stamp, Effort::Hash, now).is_some());
-        let places = self.places_asked_for_content(path, also, precondition, now)?;
+        let is_hashed =
+            |place: &SharePath, stamp: &Stamp| Some(self.recall(place, stamp, Effort::Hash, request.now).is_some());
+        let places = self.places_asked_for_content(path, also, request)?;
         Ok(self.unhashed_of(&places, look, is_hashed)?.unwrap_or_default())
     }
 
@@ -58,14 +59,13 @@ impl Share {
         &self,
         path: &SharePath,
         also: Option<&SharePath>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Option<Vec<Unhashed>> {
         let disk = self.tree.disk();
         let look = |place: &SharePath| {
             self.tree.steadily_now(self.tree.slot(place), || disk.open_path(&disk.root()?, place.as_bytes()))
         };
-        if asks_for_nothing(precondition) {
+        if asks_for_nothing(request) {
             return Some(Vec::new());
         }
         // Where one file may have several paths, finding the right one takes its time.
@@ -76,10 +76,10 @@ impl Share {
         {
             return None;
         }
-        let places = self.places_asked_for_content(path, also, precondition, now).ok()?;
+        let places = self.places_asked_for_content(path, also, request).ok()?;
         // What is not known in memory may be in the database.
         let is_hashed =
-            |place: &SharePath, stamp: &Stamp| self.recall_now(place, stamp, Effort::Hash, now).map(|_| true);
+            |place: &SharePath, stamp: &Stamp| self.recall_now(place, stamp, Effort::Hash, request.now).map(|_| true);
         if places.len() > AT_ONCE_MAX { None } else { self.unhashed_of(&places, look, is_hashed).ok()? }
     }
 
@@ -119,20 +119,19 @@ impl Share {
         &self,
         path: &SharePath,
         also: Option<&SharePath>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<Vec<SharePath>> {
         let mut places = Vec::new();
-        if asks_for_nothing(precondition) {
+        if asks_for_nothing(request) {
             return Ok(places);
         }
         for place in [Some(path), also].into_iter().flatten() {
             let place = self.spelled(place)?.into_owned();
-            if precondition.asks_for_content() || self.pins_ask_for_content(&place, precondition, now) {
+            if request.precondition.asks_for_content() || self.pins_ask_for_content(&place, request) {
                 places.push(place);
             }
         }
-        if let Some(states) = precondition.states() {
+        if let Some(states) = request.precondition.states() {
             let asked_for = states.lists.paths(&states.asked);
             for place in asked_for.into_iter().filter(|place| states.lists.asks_for_content(&states.asked, place)) {
                 places.push(self.spelled(place)?.into_owned());
@@ -144,13 +143,13 @@ impl Share {
     }
 
     /// Hashes the large files whose content a MOVE asks for before any mutex is taken: what is remembered of them then is enough under it.
-    pub(super) fn hash_beforehand(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) {
-        let itself = if self.asks_for_content_at(path, precondition, now) { vec![path.clone()] } else { Vec::new() };
-        let inside = self.pinned_contents_inside(path, precondition, now);
-        let elsewhere = self.places_to_be_hashed(&[path], precondition, now).unwrap_or_default();
+    pub(super) fn hash_beforehand(&self, path: &SharePath, request: &RequestContext) {
+        let itself = if self.asks_for_content_at(path, request) { vec![path.clone()] } else { Vec::new() };
+        let inside = self.pinned_contents_inside(path, request);
+        let elsewhere = self.places_to_be_hashed(&[path], request).unwrap_or_default();
         for file in itself.into_iter().chain(inside).chain(elsewhere) {
             // Whatever is wrong with it is told by the look.
-            let _ = self.read_hashed(&file, now);
+            let _ = self.read_hashed(&file, request.now);
         }
     }
 
@@ -160,15 +159,15 @@ impl Share {
     }
 
     /// Whether the content of what is at a path has to be known to judge the headers and the locks.
-    pub(super) fn asks_for_content_at(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
+    pub(super) fn asks_for_content_at(&self, path: &SharePath, request: &RequestContext) -> bool {
         let is_it = |place: &&SharePath| self.spelled_to_read(place).is_ok_and(|place| *place == *path);
         let by_states = |states: &States| {
             let places = states.lists.paths(&states.asked);
             places.into_iter().filter(is_it).any(|place| states.lists.asks_for_content(&states.asked, place))
         };
-        precondition.asks_for_content()
-            || precondition.states().is_some_and(by_states)
-            || self.pins_ask_for_content(path, precondition, now)
+        request.precondition.asks_for_content()
+            || request.precondition.states().is_some_and(by_states)
+            || self.pins_ask_for_content(path, request)
     }
 
     /// Whether a large file still has to be hashed before its content is known, for which no mutex is held. What was hashed in the very state that
@@ -179,13 +178,8 @@ impl Share {
     }
 
     /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed.
-    pub(super) fn places_to_be_hashed(
-        &self,
-        held: &[&SharePath],
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<Vec<SharePath>> {
-        let Some(states) = precondition.states() else { return Ok(Vec::new()) };
+    pub(super) fn places_to_be_hashed(&self, held: &[&SharePath], request: &RequestContext) -> Outcome<Vec<SharePath>> {
+        let Some(states) = request.precondition.states() else { return Ok(Vec::new()) };
         let disk = self.tree.disk();
         let mut places = Vec::new();
         for place in states.lists.paths(&states.asked) {
@@ -196,7 +190,7 @@ impl Share {
             let opened = self.tree.steadily_beside(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
             // Whatever is wrong with it is told when it is judged.
             if let Ok(Opened::File(_, status)) = opened
-                && self.is_to_be_hashed(&spelled, &status.stamp, now)
+                && self.is_to_be_hashed(&spelled, &status.stamp, request.now)
             {
                 places.push(spelled.into_owned());
             }
@@ -206,6 +200,6 @@ impl Share {
 }
 
 /// Whether nothing that came with a request can ask for the content of any file.
-fn asks_for_nothing(precondition: &Precondition) -> bool {
-    !precondition.asks_for_content() && !precondition.submitted().has_tokens() && precondition.states().is_none()
+fn asks_for_nothing(request: &RequestContext) -> bool {
+    !request.precondition.asks_for_content() && !request.has_tokens() && request.precondition.states().is_none()
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, MutexGuard};
 
 use crate::model::lock::{Lock, LockToken, Locks, Touches, expiry};
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::store::disk::Kind;
 
 use super::outcome::{LockRoot, Outcome, Refusal};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 /// How many locked things an answer names: who asks needs one, and each has to be looked for on the disk.
@@ -48,24 +48,19 @@ impl Share {
     }
 
     /// Judges what the locks ask of a change: the tokens of those in its way, and that what is there is what they were taken on.
-    pub(super) fn judge_locks(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        touches: Touches,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let missing = self.table_about(path).missing_for(path, touches, precondition.submitted(), now);
+    pub(super) fn judge_locks(&self, path: &SharePath, request: &RequestContext, touches: Touches) -> Outcome<()> {
+        let missing =
+            self.table_about(path).missing_for(path, touches, &request.tokens, request.principal(), request.now);
         if missing.is_empty() { Ok(()) } else { Err(Refusal::Locked { by: self.roots(&missing) }.into()) }
     }
 
-    pub(super) fn submitted_on(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Vec<Arc<Lock>> {
-        if !precondition.submitted().has_tokens() {
+    pub(super) fn submitted_on(&self, path: &SharePath, request: &RequestContext) -> Vec<Arc<Lock>> {
+        if !request.has_tokens() {
             return Vec::new();
         }
-        self.follow_pins(path, now);
-        let covering = self.locks_covering(path, now);
-        covering.into_iter().filter(|lock| precondition.submitted().holds(lock)).collect()
+        self.follow_pins(path, request.now);
+        let covering = self.locks_covering(path, request.now);
+        covering.into_iter().filter(|lock| request.holds(lock)).collect()
     }
 
     /// The root of a lock, for an answer.
@@ -87,10 +82,10 @@ impl Share {
 
     /// After a change that was made with them, the locks on a path are pinned to the new version: those on a folder above it, too. They are to
     /// none where it has no tag, or none that is known.
-    pub(super) fn repin(&self, path: &SharePath, precondition: &Precondition, tag: Option<&EntityTag>, now: Timestamp) {
-        let tokens: Vec<_> = self.submitted_on(path, precondition, now).iter().map(|lock| lock.token.clone()).collect();
+    pub(super) fn repin(&self, path: &SharePath, request: &RequestContext, tag: Option<&EntityTag>) {
+        let tokens: Vec<_> = self.submitted_on(path, request).iter().map(|lock| lock.token.clone()).collect();
         for token in tokens {
-            self.change_lock(|table| table.pin(&token, path, tag.cloned(), now));
+            self.change_lock(|table| table.pin(&token, path, tag.cloned(), request.now));
         }
     }
 

@@ -4,8 +4,6 @@
 //! What is judged before an upload is judged again here under the mutex, in the instant before the swap.
 
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
-use crate::model::stamp::Timestamp;
 use crate::model::verdict::{Change, Deed, Found};
 use crate::store::commit::{Changed, Claim, Seen, Site, Swap};
 use crate::store::staging;
@@ -13,6 +11,7 @@ use crate::store::staging;
 use super::evidence::{AtName, Halt, Moment, found};
 use super::lock_gate::ChangeUnderWay;
 use super::outcome::{Forbidden, Outcome, Refusal};
+use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
 
@@ -90,15 +89,14 @@ impl Share {
     pub(super) fn look_until_done<'a, 't, T>(
         &'a self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         task: impl Into<Task<'t>>,
-        now: Timestamp,
         mut swap: impl FnMut(&Claim<'a>, Seen) -> Outcome<(Swap<'a>, T)>,
     ) -> Outcome<(Changed<'a>, T)> {
         let task = task.into();
         let mut made_room = false;
         for _ in 0..LOOKS_MAX {
-            let Looked { claim, seen, _under_way } = self.look_and_judge(path, precondition, task, now)?;
+            let Looked { claim, seen, _under_way } = self.look_and_judge(path, request, task)?;
             match swap(&claim, seen) {
                 Ok((Swap::Done(changed), also)) => return Ok((changed, also)),
                 Ok((Swap::Lost, _)) => {}
@@ -108,7 +106,7 @@ impl Share {
                     let at = claim.site().parent.clone();
                     drop((_under_way, claim));
                     made_room = true;
-                    if !self.tree.history().make_room(&at, A_NAME, full, now) {
+                    if !self.tree.history().make_room(&at, A_NAME, full, request.now) {
                         return Err(stop);
                     }
                 }
@@ -122,9 +120,8 @@ impl Share {
     pub(super) fn look_and_judge<'a, 't>(
         &'a self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         task: impl Into<Task<'t>>,
-        now: Timestamp,
     ) -> Outcome<Looked<'a>> {
         let task = task.into();
         for _ in 0..=HASHINGS_MAX {
@@ -135,15 +132,15 @@ impl Share {
             let site = claim.site();
             let change = task.at(site, &seen);
             let (path, site, seen_there) = (&site.path, Some(site), Some(&seen));
-            let name = AtName { change, path, site, seen: seen_there, precondition, identity: None };
-            match self.judge(vec![name], Moment::Commit, now) {
+            let name = AtName { change, path, site, seen: seen_there, request, identity: None };
+            match self.judge(vec![name], Moment::Commit) {
                 Ok(inside) => {
                     inside.into_iter().for_each(|inside| claim.goes_only_with(inside));
                     return Ok(Looked { claim, seen, _under_way: under_way });
                 }
                 Err(Halt::HashFirst(files)) => {
                     drop((under_way, claim));
-                    self.hash_first(&files, now)?;
+                    self.hash_first(&files, request.now)?;
                 }
                 Err(Halt::Stop(stop)) => return Err(stop),
             }
@@ -152,17 +149,12 @@ impl Share {
     }
 
     /// Judges a change of the share's own folder, which is in no other.
-    pub(super) fn judge_root(
-        &self,
-        precondition: &Precondition,
-        deed: Deed,
-        now: Timestamp,
-    ) -> Outcome<ChangeUnderWay<'_>> {
+    pub(super) fn judge_root(&self, request: &RequestContext, deed: Deed) -> Outcome<ChangeUnderWay<'_>> {
         let under_way = self.locks.begin_change();
         let change = Change { deed, found: Found::Collection, is_mount_point: false, is_fit_name: true };
         let path = &SharePath::root();
-        let name = AtName { change, path, site: None, seen: None, precondition, identity: None };
-        self.judge(vec![name], Moment::Commit, now)?;
+        let name = AtName { change, path, site: None, seen: None, request, identity: None };
+        self.judge(vec![name], Moment::Commit)?;
         Ok(under_way)
     }
 }

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use crate::model::lock::{Conflict, Lock, LockToken, NotAdded, Pins, Reach, Scope, expiry};
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::principal::Principal;
-use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::store::commit::Seen;
@@ -20,6 +18,7 @@ use super::dating::Dating;
 use super::identity::Effort;
 use super::judge::Looked;
 use super::outcome::{Forbidden, Outcome, Refusal, Stop};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::storing::Storing;
 
@@ -59,30 +58,22 @@ pub struct Taken {
 
 impl Share {
     /// Locks what is at a path. Where nothing is, an empty file is made (RFC 4918 §7.3).
-    pub fn lock(
-        &self,
-        path: &SharePath,
-        wish: LockWish,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<Taken> {
+    pub fn lock(&self, path: &SharePath, wish: LockWish, request: &RequestContext) -> Outcome<Taken> {
         let path = &*self.spelled(path)?;
-        if path.is_root() && !self.settings.root_locks && *precondition.submitted().principal() == Principal::Anonymous
-        {
+        if path.is_root() && !self.settings.root_locks && *request.principal() == Principal::Anonymous {
             return Err(Refusal::NotAllowed(Forbidden::RootLock).into());
         }
         if path.is_root() {
-            drop(self.judge_root(precondition, Deed::Lock, now)?);
+            drop(self.judge_root(request, Deed::Lock)?);
         } else {
-            drop(self.look_and_judge(path, precondition, Deed::Lock, now)?);
+            drop(self.look_and_judge(path, request, Deed::Lock)?);
         }
-        let lock = self.add_lock(path, wish, precondition, now)?;
-        let pinned =
-            if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, precondition, now) };
+        let lock = self.add_lock(path, wish, request)?;
+        let pinned = if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, request) };
         let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
         let root = if created { self.as_made(path) } else { Cow::Borrowed(path) };
         let pinned = self.change_lock(|table| {
-            let pinned = table.pin(&lock.token, path, pin, now)?;
+            let pinned = table.pin(&lock.token, path, pin, request.now)?;
             if *root == *path { Some(pinned) } else { table.respell(&lock.token, &root) }
         });
         Ok(Taken { lock: pinned.unwrap_or(lock), created })
@@ -93,52 +84,39 @@ impl Share {
         &self,
         path: &SharePath,
         timeout: Option<Duration>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<Arc<Lock>> {
         let path = &*self.spelled(path)?;
-        let covering = self.locks_covering(path, now);
-        let mut submitted = covering.iter().filter(|lock| precondition.submitted().holds(lock));
+        let covering = self.locks_covering(path, request.now);
+        let mut submitted = covering.iter().filter(|lock| request.holds(lock));
         let (Some(lock), None) = (submitted.next(), submitted.next()) else { return Err(Refusal::UnknownToken.into()) };
-        self.judge_headers(path, precondition, now)?;
-        self.judge_states_alone(path, precondition, now)?;
+        self.judge_headers(path, request)?;
+        self.judge_states_alone(path, request)?;
         let longest = lock.timeout.map_or(FIRST_GRANT_MAX, |before| before.saturating_mul(2));
         let timeout = Some(timeout.map_or(longest, |asked| asked.min(longest)));
-        let refreshed = self.change_lock(|table| table.refresh(&lock.token, timeout, now));
+        let refreshed = self.change_lock(|table| table.refresh(&lock.token, timeout, request.now));
         Ok(refreshed.ok_or(Refusal::UnknownToken)?)
     }
 
     /// Gives a lock back.
-    pub fn unlock(
-        &self,
-        path: &SharePath,
-        token: &LockToken,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
+    pub fn unlock(&self, path: &SharePath, token: &LockToken, request: &RequestContext) -> Outcome<()> {
         let path = &*self.spelled(path)?;
-        self.judge_headers(path, precondition, now)?;
-        self.judge_states_alone(path, precondition, now)?;
-        let lock = self.table_about(path).named(token, now).cloned().filter(|lock| lock.covers(path));
+        self.judge_headers(path, request)?;
+        self.judge_states_alone(path, request)?;
+        let lock = self.table_about(path).named(token, request.now).cloned().filter(|lock| lock.covers(path));
         let Some(lock) = lock else { return Err(Refusal::ForeignToken.into()) };
-        if lock.holder != *precondition.submitted().principal() {
+        if lock.holder != *request.principal() {
             return Err(Refusal::NotYours.into());
         }
         self.drop_lock(token);
         Ok(())
     }
 
-    fn add_lock(
-        &self,
-        path: &SharePath,
-        wish: LockWish,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<Arc<Lock>> {
-        self.expire_locks(now);
+    fn add_lock(&self, path: &SharePath, wish: LockWish, request: &RequestContext) -> Outcome<Arc<Lock>> {
+        self.expire_locks(request.now);
         let LockWish { token, scope, reach, owner, timeout } = wish;
         let timeout = Some(timeout.map_or(FIRST_GRANT_MAX, |asked| asked.min(FIRST_GRANT_MAX)));
-        let (root, client) = (path.clone(), precondition.submitted().client().clone());
+        let (root, client) = (path.clone(), request.client.clone());
         let lock = Lock {
             token,
             root,
@@ -148,12 +126,12 @@ impl Share {
             holder: client.principal,
             taken_from: client.address,
             timeout,
-            expires: expiry(timeout, now),
+            expires: expiry(timeout, request.now),
             pin: None,
             pins_below: Pins::default(),
         };
         for _ in 0..TRIES_MAX {
-            let added = self.table_about(path).add(lock.clone(), now);
+            let added = self.table_about(path).add(lock.clone(), request.now);
             let added = added.map_err(|why| {
                 Stop::from(match why {
                     NotAdded::Conflict(conflict) => self.conflict(&conflict),
@@ -166,7 +144,7 @@ impl Share {
                 return Err(Refusal::Overloaded.into());
             }
             // A change that began before may have ended it with what was there.
-            if self.locks.table().named(&added.token, now).is_some() {
+            if self.locks.table().named(&added.token, request.now).is_some() {
                 return Ok(added);
             }
         }
@@ -179,27 +157,25 @@ impl Share {
         &self,
         path: &SharePath,
         lock: &Lock,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<(Option<EntityTag>, bool)> {
-        let submitted = precondition.submitted().and(&lock.token);
-        let mine = precondition.clone().with_submitted(submitted);
+        let mine = request.clone().with_token(&lock.token);
         let creates = mine.clone().that_only_creates();
         for _ in 0..TRIES_MAX {
-            let Looked { claim, seen, .. } = self.look_and_judge(path, &mine, Deed::Lock, now)?;
+            let Looked { claim, seen, .. } = self.look_and_judge(path, &mine, Deed::Lock)?;
             match seen {
                 Seen::Collection(_) => return Ok((None, false)),
                 Seen::Nothing => {
                     drop(claim);
-                    match self.put_nothing(path, &creates, now) {
+                    match self.put_nothing(path, &creates) {
                         Err(stop) if stop.is_failed_precondition() => continue,
                         stored => return Ok((Some(stored?), true)),
                     }
                 }
                 Seen::File(file) => {
-                    let mut known = self.identify_seen(path, &file, Effort::HashSmall, now)?;
+                    let mut known = self.identify_seen(path, &file, Effort::HashSmall, request.now)?;
                     if known.validators.shown.is_weak() {
-                        known = self.identify_seen(path, &file, Effort::Hash, now)?;
+                        known = self.identify_seen(path, &file, Effort::Hash, request.now)?;
                     }
                     return if known.validators.shown.is_weak() {
                         Err(Refusal::OpenForWriting.into())
@@ -214,15 +190,15 @@ impl Share {
     }
 
     /// Makes an empty file.
-    fn put_nothing(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<EntityTag> {
+    fn put_nothing(&self, path: &SharePath, request: &RequestContext) -> Outcome<EntityTag> {
         let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
-        let staged = self.begin_staging(&site, path, now)?;
-        let mut staged = staged.seal(None, self.next_date(path, None, now))?;
+        let staged = self.begin_staging(&site, path, request.now)?;
+        let mut staged = staged.seal(None, self.next_date(path, None, request.now))?;
         let storing = Storing { deed: Deed::Put, dating: Dating::Ours, notes: &self.notes_of_a_file(path) };
-        let stored = self.put_staged(path, &mut staged, &storing, precondition, now);
+        let stored = self.put_staged(path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
-        self.changed(path, now);
+        self.changed(path, request.now);
         Ok(stored.tag)
     }
 
@@ -241,6 +217,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::model::stamp::Timestamp;
     use crate::share::Settings;
     use crate::store::index::Index;
     use crate::store::os_disk::{Options, OsDisk};
@@ -267,7 +244,7 @@ mod tests {
         let wish = LockWish { token, scope, reach, owner: None, timeout: None };
         let taken = thread::scope(|scope| {
             let change = share.locks.begin_change();
-            let locking = scope.spawn(|| share.lock(&path("a"), wish, &Precondition::default(), now()));
+            let locking = scope.spawn(|| share.lock(&path("a"), wish, &RequestContext::unconditional(now())));
             while share.locks_on(&path("a"), now()).is_empty() {
                 thread::yield_now();
             }
@@ -283,10 +260,10 @@ mod tests {
     #[test]
     fn a_lock_waits_for_changes_and_no_change_for_a_lock() {
         let (taken, there) = lock_beside_a_change(|share| {
-            let plain = Precondition::default();
-            let refused = share.delete(&path("a"), &plain, now()).expect_err("it is locked");
+            let plain = RequestContext::unconditional(now());
+            let refused = share.delete(&path("a"), &plain).expect_err("it is locked");
             assert!(matches!(refused, Stop::Refusal(Refusal::Locked { .. })), "{refused:?}");
-            share.delete(&path("b"), &plain, now()).expect("it is not");
+            share.delete(&path("b"), &plain).expect("it is not");
         });
         assert_eq!(tokens(&there), tokens(&[taken.expect("locked").lock]));
     }

@@ -1,7 +1,7 @@
 //! Pins: the versions on which locks were taken. Whoever changes something with the token of a lock changes the version that it pins and no other.
 
 use crate::model::path::SharePath;
-use crate::model::precondition::{Header, Precondition};
+use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
 use crate::store::commit::Inside;
@@ -9,6 +9,7 @@ use crate::store::disk::{Cause, Opened};
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Outcome, Refusal, Subject};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 /// What is in a folder that submitted locks pin.
@@ -24,12 +25,11 @@ impl Share {
     pub(super) fn judge_pins(
         &self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         identity: Option<&Identity>,
-        now: Timestamp,
     ) -> Outcome<()> {
         let is_that = |pin: &EntityTag| identity.is_some_and(|known| known.validators.strongly_match(pin));
-        if self.pins(path, precondition, now).iter().all(is_that) {
+        if self.pins(path, request).iter().all(is_that) {
             return Ok(());
         }
         let of = Subject::file(path);
@@ -39,24 +39,19 @@ impl Share {
 
     /// Judges whether a folder that is to go is one, as far as the submitted locks know, and every file in it the version that they were taken
     /// on. No large file is hashed.
-    pub(super) fn judge_pins_inside(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<Pinned> {
+    pub(super) fn judge_pins_inside(&self, path: &SharePath, request: &RequestContext) -> Outcome<Pinned> {
         let changed = |of, current| Refusal::PreconditionFailed { header: Header::LockToken, of, current };
-        if !self.pins(path, precondition, now).is_empty() {
+        if !self.pins(path, request).is_empty() {
             return Err(changed(Subject { path: path.clone(), is_collection: true }, None).into());
         }
         let (mut files, mut unhashed) = (Vec::new(), Vec::new());
-        for (at, pin) in self.pins_inside(path, precondition, now) {
+        for (at, pin) in self.pins_inside(path, request) {
             let asks = matches!(pin.form(), TagForm::Content(_));
             let effort = if asks { Effort::HashSmall } else { Effort::Recall };
-            let known = self.identify_inside(&at, effort, now)?;
+            let known = self.identify_inside(&at, effort, request.now)?;
             match known {
                 Some(known) if known.is_busy => return Err(Refusal::OpenForWriting.into()),
-                Some(known) if asks && known.hash.is_none() && self.is_to_be_hashed(&at, &known.stamp, now) => {
+                Some(known) if asks && known.hash.is_none() && self.is_to_be_hashed(&at, &known.stamp, request.now) => {
                     unhashed.push(at);
                 }
                 Some(known) if known.validators.strongly_match(&pin) => {
@@ -80,41 +75,31 @@ impl Share {
     }
 
     /// The files in a folder whose content has to be known to judge the locks that were submitted for them.
-    pub(super) fn pinned_contents_inside(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Vec<SharePath> {
-        let mut pins = self.pins_inside(path, precondition, now);
+    pub(super) fn pinned_contents_inside(&self, path: &SharePath, request: &RequestContext) -> Vec<SharePath> {
+        let mut pins = self.pins_inside(path, request);
         pins.retain(|(_, pin)| matches!(pin.form(), TagForm::Content(_)));
         pins.into_iter().map(|(at, _)| at).collect()
     }
 
-    fn pins_inside(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Vec<(SharePath, EntityTag)> {
-        if !precondition.submitted().has_tokens() {
+    fn pins_inside(&self, path: &SharePath, request: &RequestContext) -> Vec<(SharePath, EntityTag)> {
+        if !request.has_tokens() {
             return Vec::new();
         }
-        self.follow_pins(path, now);
-        self.table_about(path).pins_inside(path, precondition.submitted(), now)
+        self.follow_pins(path, request.now);
+        self.table_about(path).pins_inside(path, &request.tokens, request.principal(), request.now)
     }
 
     /// Whether the content of a file has to be known to judge the locks that were submitted for it.
-    pub(super) fn pins_ask_for_content(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
-        self.pins(path, precondition, now).iter().any(|pin| matches!(pin.form(), TagForm::Content(_)))
+    pub(super) fn pins_ask_for_content(&self, path: &SharePath, request: &RequestContext) -> bool {
+        self.pins(path, request).iter().any(|pin| matches!(pin.form(), TagForm::Content(_)))
     }
 
     /// Whether a lock that was submitted was taken on a version of what is at a path.
-    pub(super) fn is_pinned(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> bool {
-        !self.pins(path, precondition, now).is_empty()
+    pub(super) fn is_pinned(&self, path: &SharePath, request: &RequestContext) -> bool {
+        !self.pins(path, request).is_empty()
     }
 
-    fn pins(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Vec<EntityTag> {
-        self.submitted_on(path, precondition, now).iter().filter_map(|lock| lock.pin_of(path).cloned()).collect()
+    fn pins(&self, path: &SharePath, request: &RequestContext) -> Vec<EntityTag> {
+        self.submitted_on(path, request).iter().filter_map(|lock| lock.pin_of(path).cloned()).collect()
     }
 }

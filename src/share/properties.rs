@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::model::path::{Name, SharePath};
-use crate::model::precondition::Precondition;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
@@ -21,6 +20,7 @@ use super::identity::Effort;
 use super::judge::Looked;
 use super::listing::Listed;
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 /// What the namespaces begin with that are noclobber's own. No client sets a property in them.
@@ -122,23 +122,22 @@ impl Share {
         &self,
         path: &SharePath,
         amendments: &[Amendment],
-        precondition: &Precondition,
+        request: &RequestContext,
         despite_locks: bool,
-        now: Timestamp,
     ) -> Outcome<()> {
         let deed = if despite_locks { Deed::AmendDespiteLocks } else { Deed::Amend };
         let path = &*self.spelled(path)?;
         if path.is_root() {
-            let _under_way = self.judge_root(precondition, deed, now)?;
+            let _under_way = self.judge_root(request, deed)?;
             return self.note_amendments(path, amendments);
         }
-        match self.look_and_judge(path, precondition, deed, now)? {
+        match self.look_and_judge(path, request, deed)? {
             Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(Amendment::is_of_the_file) => {
                 Err(Refusal::OpenForWriting.into())
             }
             Looked { seen: Seen::File(seen), .. } => {
                 let before = seen.status;
-                let amended = self.amend_file(path, &seen, amendments, now).map_err(Stop::from);
+                let amended = self.amend_file(path, &seen, amendments, request.now).map_err(Stop::from);
                 amended.and_then(|()| self.note_amendments(path, amendments)).inspect_err(|_| {
                     // What was changed about the file is changed back: all or nothing.
                     let disk = self.tree.disk();

@@ -8,7 +8,6 @@ use std::fmt;
 
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
@@ -22,6 +21,7 @@ use super::evidence::{AtName, Halt, Moment};
 use super::identity::shown;
 use super::judge::{HASHINGS_MAX, LOOKS_MAX, Task};
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
+use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
 use super::storing::surprise;
@@ -100,17 +100,11 @@ pub struct Relocated {
 
 impl Share {
     /// Moves a file, or a folder with all that is in it: one rename, whatever its size. A file that is to come to another file system is copied.
-    pub fn relocate(
-        &self,
-        wanted: &Relocation,
-        precondition: &Precondition,
-        limit: CopyLimit<'_>,
-        now: Timestamp,
-    ) -> Outcome<Relocated> {
+    pub fn relocate(&self, wanted: &Relocation, request: &RequestContext, limit: CopyLimit<'_>) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted, Respelling::Allowed)?;
-        let of_target = precondition.for_the_target(wanted.may_replace);
-        self.hash_beforehand(&from, precondition, now);
-        self.hash_beforehand(&to, &of_target, now);
+        let of_target = request.for_the_target(wanted.may_replace);
+        self.hash_beforehand(&from, request);
+        self.hash_beforehand(&to, &of_target);
         // Made only where a rename cannot do it: from one file system to another.
         let mut copy = None;
         let (mut made_room, mut hashings) = (false, 0);
@@ -121,22 +115,22 @@ impl Share {
             let target = if pair.is_one_name() { Seen::Nothing } else { pair.target().look()? };
             let _under_way = self.locks.begin_change();
             let names = [
-                (Task::from(Deed::MoveAway), &from, pair.source().site(), &source, precondition),
+                (Task::from(Deed::MoveAway), &from, pair.source().site(), &source, request),
                 (Task::move_of(&from), &to, pair.target().site(), &target, &of_target),
             ];
-            let names = names.map(|(task, path, site, seen, precondition)| AtName {
+            let names = names.map(|(task, path, site, seen, request)| AtName {
                 change: task.at(site, seen),
                 path,
                 site: Some(site),
                 seen: Some(seen),
-                precondition,
+                request,
                 identity: None,
             });
-            let mut inside = match self.judge(names.into(), Moment::Commit, now) {
+            let mut inside = match self.judge(names.into(), Moment::Commit) {
                 Err(Halt::HashFirst(files)) if hashings < HASHINGS_MAX => {
                     drop((_under_way, source, target, pair));
                     hashings += 1;
-                    self.hash_first(&files, now)?;
+                    self.hash_first(&files, request.now)?;
                     continue;
                 }
                 judged => judged?,
@@ -154,28 +148,28 @@ impl Share {
                     return Err(Refusal::OtherMount.into());
                 }
                 drop((_under_way, pair));
-                copy = Some(self.stage_copy(&from, &to, true, limit, now)?);
+                copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
                 continue;
             }
             let replaced = state_of(&target);
-            let surprise = surprise(precondition);
+            let surprise = surprise(request);
             let surprises = Surprises { source: surprise, target: surprise };
             let moved = match &mut copy {
-                Some(copy) => pair.relocate_copy(source, target, copy, surprises, now),
-                None => pair.relocate(source, target, surprises, now),
+                Some(copy) => pair.relocate_copy(source, target, copy, surprises, request.now),
+                None => pair.relocate(source, target, surprises, request.now),
             };
             match moved {
                 Ok(Swap::Done(changed)) => {
                     if !is_file {
                         // It comes with all that is in it, whose arrival does not show.
-                        self.dates.folder_came(&to, now);
+                        self.dates.folder_came(&to, request.now);
                     }
-                    self.has_moved(&from, &to, &changed, replaced, precondition, now);
+                    self.has_moved(&from, &to, &changed, replaced, request);
                     let displaced = self.kept(&changed).cloned();
                     drop((changed, _under_way, pair));
-                    self.was_stored(&to, precondition);
-                    self.changed(&from, now);
-                    self.changed(&to, now);
+                    self.was_stored(&to, request);
+                    self.changed(&from, request.now);
+                    self.changed(&to, request.now);
                     return Ok(Relocated {
                         created,
                         displaced,
@@ -186,20 +180,20 @@ impl Share {
                 }
                 Ok(Swap::Lost) if copy.is_some() => {
                     drop((_under_way, pair));
-                    copy = Some(self.stage_copy(&from, &to, true, limit, now)?);
+                    copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
                 }
                 Ok(Swap::Lost) => {}
                 Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
                 Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
                     drop((_under_way, pair));
-                    copy = Some(self.stage_copy(&from, &to, true, limit, now)?);
+                    copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
                 }
                 Err(error) if error.full().is_some() && !made_room => {
                     let at = pair.target().site().parent.clone();
                     drop((_under_way, pair));
                     made_room = true;
-                    if !self.makes_room_after(&error, &at, A_NAME, now) {
+                    if !self.makes_room_after(&error, &at, A_NAME, request.now) {
                         return Err(error.into());
                     }
                 }
@@ -216,24 +210,23 @@ impl Share {
         &self,
         wanted: &Relocation,
         deep: bool,
-        precondition: &Precondition,
+        request: &RequestContext,
         limit: CopyLimit<'_>,
-        now: Timestamp,
     ) -> Outcome<Relocated> {
         let (from, to) = self.two_places(wanted, Respelling::Refused)?;
-        self.judge_headers(&from, precondition, now)?;
-        let of_target = precondition.for_the_target(wanted.may_replace);
-        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from), now)?);
+        self.judge_headers(&from, request)?;
+        let of_target = request.for_the_target(wanted.may_replace);
+        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from))?);
         let extent = if deep { Extent::Tree } else { Extent::Itself };
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
         }
-        let copy = self.stage_copy(&from, &to, deep, limit, now)?;
+        let copy = self.stage_copy(&from, &to, deep, limit, request.now)?;
         let notes = |displaced: Option<VersionId>| {
             let (from, to) = (from.clone(), self.as_made(&to).into_owned());
             self.let_notes_follow(Following::Copied { from, to, extent, displaced });
         };
-        self.commit_copy(copy, (&from, &to), wanted.dated, (precondition, &of_target), &notes, now)
+        self.commit_copy(copy, (&from, &to), wanted.dated, (request, &of_target), &notes)
     }
 
     /// Judges a copy by what was copied, and puts it where it is to be. `notes` lets follow what is noted, before anybody can note something on the
@@ -243,21 +236,20 @@ impl Share {
         mut copy: StagedCopy,
         (from, to): (&SharePath, &SharePath),
         dated: Option<Timestamp>,
-        (of_source, of_target): (&Precondition, &Precondition),
+        (of_source, of_target): (&RequestContext, &RequestContext),
         notes: &dyn Fn(Option<VersionId>),
-        now: Timestamp,
     ) -> Outcome<Relocated> {
-        let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
+        let dated = dated.filter(|dated| *dated <= of_target.now.plus(ASKED_AHEAD_MAX));
         let mut is_dated_as_asked = false;
         if let StagedCopy::File(file) = &mut copy {
-            self.judge_copied(from, &file.of, file.staged.hash(), of_source, now)?;
+            self.judge_copied(from, &file.of, file.staged.hash(), of_source)?;
             // A copy has the date of its source, unless the client asks for another.
             dated.map_or(Ok(()), |dated| file.staged.postpone(dated))?;
             is_dated_as_asked = dated.is_some_and(|dated| {
                 Dating::Asked(dated).is_met(file.staged.sealed().mtime, self.abilities().time_grain)
             });
         }
-        let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, notes, now)?;
+        let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, notes)?;
         let displaced = self.kept(&changed).cloned();
         drop(changed);
         let left_out = match copy {
@@ -265,7 +257,7 @@ impl Share {
             StagedCopy::File(_) => Vec::new(),
         };
         self.was_stored(to, of_source);
-        self.changed(to, now);
+        self.changed(to, of_target.now);
         Ok(Relocated { created, displaced, tag, is_dated_as_asked, left_out })
     }
 
@@ -273,11 +265,10 @@ impl Share {
         &'a self,
         (from, to): (&SharePath, &SharePath),
         copy: &mut StagedCopy,
-        of_target: &Precondition,
+        of_target: &RequestContext,
         notes: &dyn Fn(Option<VersionId>),
-        now: Timestamp,
     ) -> Outcome<((Changed<'a>, bool), Option<EntityTag>)> {
-        let done = self.look_until_done(to, of_target, Task::copy_of(from), now, |claim, seen| {
+        let done = self.look_until_done(to, of_target, Task::copy_of(from), |claim, seen| {
             if let StagedCopy::File(file) = &*copy
                 && claim.site().folder != file.staged.folder()
             {
@@ -285,16 +276,16 @@ impl Share {
             }
             let created = matches!(seen, Seen::Nothing);
             let replaced = state_of(&seen);
-            let swap = claim.put_copy(seen, copy, surprise(of_target), now)?;
+            let swap = claim.put_copy(seen, copy, surprise(of_target), of_target.now)?;
             if let Swap::Done(changed) = &swap {
-                self.drop_locks_below(to, now);
+                self.drop_locks_below(to, of_target.now);
                 match &*copy {
                     StagedCopy::File(file) => {
-                        self.has_stored(to, &swap, &file.staged, replaced.as_ref(), of_target, now);
+                        self.has_stored(to, &swap, &file.staged, replaced.as_ref(), of_target);
                     }
                     StagedCopy::Folder(_) => {
-                        self.dates.folder_came(to, now);
-                        self.repin(to, of_target, None, now);
+                        self.dates.folder_came(to, of_target.now);
+                        self.repin(to, of_target, None);
                     }
                 }
                 notes(self.kept(changed).cloned());
@@ -442,21 +433,20 @@ impl Share {
         to: &SharePath,
         changed: &Changed<'_>,
         replaced: Option<Stamp>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) {
         let to = &*self.as_made(to);
         if let (Some(was), Some(stamp)) = (changed.was, changed.stamp)
             && let Some(known) = self.index.recall_unsettled(&was)
         {
-            let date = self.date_that_came(to, &stamp, replaced.as_ref(), now);
+            let date = self.date_that_came(to, &stamp, replaced.as_ref(), request.now);
             self.remember_in(stamp, date, &known, || changed.is_calm());
-            self.repin(to, precondition, Some(&shown(&stamp, &known)), now);
+            self.repin(to, request, Some(&shown(&stamp, &known)));
         } else {
-            self.repin(to, precondition, None, now);
+            self.repin(to, request, None);
         }
-        self.drop_locks_in(from, now);
-        self.drop_locks_below(to, now);
+        self.drop_locks_in(from, request.now);
+        self.drop_locks_below(to, request.now);
         let displaced = self.kept(changed).cloned();
         self.let_notes_follow(Following::Moved { from: from.clone(), to: to.clone(), displaced });
     }

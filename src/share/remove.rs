@@ -4,7 +4,6 @@
 //! file. What stands there is whole, and not theirs. Other clients are not concerned.
 
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::principal::Client;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
@@ -14,6 +13,7 @@ use crate::store::properties::Following;
 
 use super::identity::Identity;
 use super::outcome::{Outcome, Refusal, Subject};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::storing::surprise;
 
@@ -26,12 +26,12 @@ pub struct Removed {
 
 impl Share {
     /// Removes a file or a folder with all that is in it.
-    pub fn delete(&self, path: &SharePath, precondition: &Precondition, now: Timestamp) -> Outcome<Removed> {
+    pub fn delete(&self, path: &SharePath, request: &RequestContext) -> Outcome<Removed> {
         let path = &*self.spelled(path)?;
-        let removed = self.look_until_done(path, precondition, Deed::Remove, now, |claim, seen| {
-            let swap = claim.remove(seen, surprise(precondition), now)?;
+        let removed = self.look_until_done(path, request, Deed::Remove, |claim, seen| {
+            let swap = claim.remove(seen, surprise(request), request.now)?;
             if let Swap::Done(changed) = &swap {
-                self.drop_locks_in(path, now);
+                self.drop_locks_in(path, request.now);
                 let version = self.kept(changed).cloned();
                 self.let_notes_follow(Following::Gone { from: path.clone(), version });
             }
@@ -39,7 +39,7 @@ impl Share {
         });
         let removed = removed.map_err(|stop| if stop.is(Refusal::NoParent) { Refusal::NotFound.into() } else { stop });
         let displaced = removed?.0.displaced;
-        self.changed(path, now);
+        self.changed(path, request.now);
         Ok(Removed { displaced: displaced.filter(|_| self.keeps_history()) })
     }
 
@@ -55,23 +55,17 @@ impl Share {
     }
 
     /// Takes note that something was stored: what was refused before is over.
-    pub(super) fn was_stored(&self, path: &SharePath, precondition: &Precondition) {
-        self.refused.forget(precondition.submitted().client().clone(), path);
+    pub(super) fn was_stored(&self, path: &SharePath, request: &RequestContext) {
+        self.refused.forget(request.client.clone(), path);
     }
 
     /// Judges the removal of a file. The token of a lock names what it pins, unless a holder was refused: one whose own upload broke off would
     /// take back what stands there as well.
-    pub(super) fn judge_removal(
-        &self,
-        path: &SharePath,
-        precondition: &Precondition,
-        identity: &Identity,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let is_free = match self.refused.find(precondition.submitted().client(), path, now) {
+    pub(super) fn judge_removal(&self, path: &SharePath, request: &RequestContext, identity: &Identity) -> Outcome<()> {
+        let is_free = match self.refused.find(&request.client, path, request.now) {
             None => true,
-            Some(_) if precondition.matches_tags() || self.states_name(path, precondition) => true,
-            Some(refused) => !refused.by_a_holder && self.is_pinned(path, precondition, now),
+            Some(_) if request.precondition.matches_tags() || self.states_name(path, request) => true,
+            Some(refused) => !refused.by_a_holder && self.is_pinned(path, request),
         };
         let current = Some(identity.current());
         if is_free { Ok(()) } else { Err(Refusal::RefusedLately { of: Subject::file(path), current }.into()) }

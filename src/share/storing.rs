@@ -2,7 +2,6 @@
 
 use crate::model::dating::AHEAD_MAX;
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
@@ -14,6 +13,7 @@ use crate::store::staging::{Staged, Staging};
 
 use super::dating::Dating;
 use super::outcome::{Outcome, Refusal};
+use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
 
@@ -83,33 +83,32 @@ impl Share {
         path: &SharePath,
         staged: &mut Staged,
         storing: &Storing<'_>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<Stored> {
         let Storing { deed, dating, notes } = *storing;
-        let (changed, created) = self.look_until_done(path, precondition, deed, now, |claim, seen| {
+        let (changed, created) = self.look_until_done(path, request, deed, |claim, seen| {
             if claim.site().folder != staged.folder() {
                 return Err(Refusal::FolderChanged.into());
             }
             match seen {
                 Seen::Nothing => {
-                    self.date(path, staged, dating, None, now)?;
+                    self.date(path, staged, dating, None, request.now)?;
                     let swap = claim.create(staged)?;
                     if matches!(swap, Swap::Done(_)) {
                         notes(Came::ToAFreeName);
                     }
-                    self.has_stored(path, &swap, staged, None, precondition, now);
+                    self.has_stored(path, &swap, staged, None, request);
                     Ok((swap, true))
                 }
                 Seen::File(seen) => {
                     let replaced = seen.status.stamp;
                     staged.look_like(&seen.file, &replaced)?;
-                    self.date(path, staged, dating, Some(replaced.mtime), now)?;
-                    let swap = claim.replace(seen, staged, surprise(precondition), now)?;
+                    self.date(path, staged, dating, Some(replaced.mtime), request.now)?;
+                    let swap = claim.replace(seen, staged, surprise(request), request.now)?;
                     if let Swap::Done(changed) = &swap {
                         notes(Came::InPlaceOf(self.kept(changed).cloned()));
                     }
-                    self.has_stored(path, &swap, staged, Some(&replaced), precondition, now);
+                    self.has_stored(path, &swap, staged, Some(&replaced), request);
                     Ok((swap, false))
                 }
                 Seen::Busy(_) | Seen::Collection(_) | Seen::Link | Seen::Special => {
@@ -143,17 +142,16 @@ impl Share {
         swap: &Swap<'_>,
         staged: &Staged,
         replaced: Option<&Stamp>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) {
         if let Swap::Done(changed) = swap {
             let stamp = changed.stamp.unwrap_or(*staged.sealed());
-            let date = self.date_that_came(path, &stamp, replaced, now);
+            let date = self.date_that_came(path, &stamp, replaced, request.now);
             // The answer to the upload tells its date if that has come by then.
-            let is_near = stamp.mtime <= now.plus(AHEAD_MAX);
-            self.tell_date(path, &stamp, if is_near { now.max(stamp.mtime) } else { now });
+            let is_near = stamp.mtime <= request.now.plus(AHEAD_MAX);
+            self.tell_date(path, &stamp, if is_near { request.now.max(stamp.mtime) } else { request.now });
             self.remember_upload(changed, staged, date);
-            self.repin(path, precondition, Some(&EntityTag::of_content(staged.hash())), now);
+            self.repin(path, request, Some(&EntityTag::of_content(staged.hash())));
         }
     }
 
@@ -164,6 +162,6 @@ impl Share {
 }
 
 /// Only a client that names no version may find that it displaced another one than was seen.
-pub(super) fn surprise(precondition: &Precondition) -> Surprise {
-    if precondition.is_empty() { Surprise::Accept } else { Surprise::Undo }
+pub(super) fn surprise(request: &RequestContext) -> Surprise {
+    if request.is_unconditional() { Surprise::Accept } else { Surprise::Undo }
 }

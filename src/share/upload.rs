@@ -3,7 +3,6 @@
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::store::commit::Site;
@@ -12,6 +11,7 @@ use crate::store::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
 use super::outcome::{Outcome, Refusal, Stop};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::storing::{Stored, Storing};
 
@@ -51,21 +51,20 @@ impl Share {
     pub fn begin_long_upload(
         &self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         announced: Option<u64>,
         make_parents: bool,
-        now: Timestamp,
     ) -> Outcome<Upload> {
-        let folders = match self.may_put(path, precondition, announced, now) {
+        let folders = match self.may_put(path, request, announced) {
             Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
-                self.may_put_with_parents(path, precondition, announced, now)?;
-                let folders = self.make_parents(path, precondition, now)?;
-                self.may_put(path, precondition, announced, now)?;
+                self.may_put_with_parents(path, request, announced)?;
+                let folders = self.make_parents(path, request)?;
+                self.may_put(path, request, announced)?;
                 folders
             }
             judged => judged.map(|()| NewFolders::default())?,
         };
-        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, folders, now)
+        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, folders, request.now)
     }
 
     /// As [`Share::begin_long_upload`], for an upload whose body is there already. To judge early saves nothing any more, so one that has no
@@ -73,17 +72,16 @@ impl Share {
     pub fn begin_short_upload(
         &self,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         bytes: u64,
         make_parents: bool,
-        now: Timestamp,
     ) -> Outcome<Upload> {
-        if make_parents || !precondition.is_empty() {
-            return self.begin_long_upload(path, precondition, Some(bytes), make_parents, now);
+        if make_parents || !request.is_unconditional() {
+            return self.begin_long_upload(path, request, Some(bytes), make_parents);
         }
         let site = self.site_of_upload(path)?;
-        self.has_room(&site, bytes, now)?;
-        self.begin_upload_in(&site, path, None, NewFolders::default(), now)
+        self.has_room(&site, bytes, request.now)?;
+        self.begin_upload_in(&site, path, None, NewFolders::default(), request.now)
     }
 
     pub(super) fn site_of_upload(&self, path: &SharePath) -> Outcome<Site> {
@@ -131,24 +129,23 @@ impl Share {
         path: &SharePath,
         upload: Upload,
         dated: Option<Timestamp>,
-        precondition: &Precondition,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<Stored> {
         let path = &*self.spelled(path).map_err(Stop::of_an_arrival)?;
         let like = self.like(path)?;
         let displaced = like.as_ref().map(|(_, modified)| *modified);
-        let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
-        let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, now));
+        let dated = dated.filter(|dated| *dated <= request.now.plus(ASKED_AHEAD_MAX));
+        let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, request.now));
         let Upload { staging, folders, .. } = upload;
         let mut staged = staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
         drop(like);
         let dating = dated.map_or(Dating::Ours, Dating::Asked);
         let storing = Storing { deed: Deed::Put, dating, notes: &self.notes_of_a_file(path) };
-        let stored = self.put_staged(path, &mut staged, &storing, precondition, now);
+        let stored = self.put_staged(path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         folders.keep();
-        self.was_stored(path, precondition);
-        self.changed(path, now);
+        self.was_stored(path, request);
+        self.changed(path, request.now);
         Ok(stored)
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::path::{Name, SharePath};
-use crate::model::precondition::Precondition;
 
 use super::hints::Hint;
 use super::outcome::Stop;
+use super::request_context::RequestContext;
 
 /// All uploads in flight that name a version. What some file system takes for one name is one here: who is told for nothing looks once.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub struct UploadWatch {
 
 struct InFlight {
     path: SharePath,
-    precondition: Precondition,
+    request: RequestContext,
     news: Mutex<News>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -78,17 +78,17 @@ impl Uploads {
     pub(super) fn watch(
         self: &Arc<Self>,
         path: &SharePath,
-        precondition: &Precondition,
+        request: &RequestContext,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> UploadWatch {
-        let (path, precondition) = (path.clone(), precondition.clone());
-        let upload = Arc::new(InFlight { path, precondition, news: Mutex::default(), wake });
+        let (path, request) = (path.clone(), request.clone());
+        let upload = Arc::new(InFlight { path, request, news: Mutex::default(), wake });
         lock(&self.by_path).entry(folded(&upload.path)).or_default().push(Arc::clone(&upload));
         UploadWatch { uploads: Arc::clone(self), upload }
     }
 
     /// Judges again every upload that a hint speaks of and that was not told yet that it can no longer succeed.
-    pub(super) fn recheck(&self, hint: &Hint, judge: impl Fn(&SharePath, &Precondition) -> Judged) {
+    pub(super) fn recheck(&self, hint: &Hint, judge: impl Fn(&SharePath, &RequestContext) -> Judged) {
         let concerned: Vec<_> = {
             let by_path = lock(&self.by_path);
             if by_path.is_empty() {
@@ -99,7 +99,7 @@ impl Uploads {
             all.filter(|upload| !matches!(*lock(&upload.news), News::Stale(_))).map(Arc::clone).collect()
         };
         for upload in concerned {
-            *lock(&upload.news) = match judge(&upload.path, &upload.precondition) {
+            *lock(&upload.news) = match judge(&upload.path, &upload.request) {
                 Judged::Holds => continue,
                 Judged::InDoubt => News::InDoubt,
                 Judged::Stale(stop) => News::Stale(stop),

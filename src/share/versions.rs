@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
@@ -19,6 +18,7 @@ use super::judge::Task;
 use super::outcome::{Outcome, Refusal};
 use super::read::Target;
 use super::relocate::{CopyLimit, Relocated, Relocation};
+use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
 use super::storing::{Came, Stored, Storing};
@@ -79,9 +79,8 @@ impl Share {
         path: &SharePath,
         id: &VersionId,
         make_parents: bool,
-        precondition: &Precondition,
+        request: &RequestContext,
         limit: CopyLimit<'_>,
-        now: Timestamp,
     ) -> Outcome<Option<Stored>> {
         let path = &*self.spelled(path)?;
         let found = self.tree.history().find(path, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
@@ -89,24 +88,24 @@ impl Share {
         let deed = if found.version.status.kind == Kind::File { Deed::Restore } else { Deed::BringBack };
         let folders = match self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent)) {
             Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
-                self.judge_where_nothing_is(path, precondition, deed, now)?;
+                self.judge_where_nothing_is(path, request, deed)?;
                 if deed == Deed::Restore {
                     limit.admits(found.version.status.stamp.size)?;
                 }
-                self.make_folders_above(path, Deed::BringBack, precondition, now)?
+                self.make_folders_above(path, Deed::BringBack, request)?
             }
             site => site.map(|_| NewFolders::default())?,
         };
         let stored = match deed {
-            Deed::Restore => Some(self.restore_file(path, &found, precondition, limit, now)?),
+            Deed::Restore => Some(self.restore_file(path, &found, request, limit)?),
             _ => {
-                self.restore_collection(path, &found, precondition, now)?;
-                self.dates.folder_came(path, now);
+                self.restore_collection(path, &found, request)?;
+                self.dates.folder_came(path, request.now);
                 None
             }
         };
         folders.keep();
-        self.changed(path, now);
+        self.changed(path, request.now);
         Ok(stored)
     }
 
@@ -116,9 +115,8 @@ impl Share {
         &self,
         wanted: &Relocation,
         id: &VersionId,
-        precondition: &Precondition,
+        request: &RequestContext,
         limit: CopyLimit<'_>,
-        now: Timestamp,
     ) -> Outcome<Option<Relocated>> {
         let (from, to) = (self.spelled(&wanted.from)?, self.spelled(&wanted.to)?);
         let found = self.tree.history().find(&from, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
@@ -129,37 +127,36 @@ impl Share {
             Opened::Dir(_) => return Ok(None),
             Opened::Nothing | Opened::Link | Opened::Special => return Err(Refusal::NotFound.into()),
         };
-        let of_target = precondition.for_the_target(wanted.may_replace);
-        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from), now)?);
-        let staged = self.stage_version(&version, &to, limit, now)?.seal(Some(&version), status.stamp.mtime)?;
+        let of_target = request.for_the_target(wanted.may_replace);
+        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from))?);
+        let staged = self.stage_version(&version, &to, limit, request.now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let notes = |displaced: Option<VersionId>| {
             let (of, version, to) = (found.path.clone(), id.clone(), self.as_made(&to).into_owned());
             self.let_notes_follow(Following::Gone { from: to.clone(), version: displaced });
             self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: true });
         };
-        let conditions = (precondition, &of_target);
-        self.commit_copy(copy, (&from, &to), wanted.dated, conditions, &notes, now).map(Some)
+        let conditions = (request, &of_target);
+        self.commit_copy(copy, (&from, &to), wanted.dated, conditions, &notes).map(Some)
     }
 
     fn restore_file(
         &self,
         path: &SharePath,
         found: &Found,
-        precondition: &Precondition,
+        request: &RequestContext,
         limit: CopyLimit<'_>,
-        now: Timestamp,
     ) -> Outcome<Stored> {
-        let claim = self.look_and_judge(path, precondition, Deed::Restore, now)?.claim;
-        self.has_room(claim.site(), found.version.status.stamp.size, now)?;
+        let claim = self.look_and_judge(path, request, Deed::Restore)?.claim;
+        self.has_room(claim.site(), found.version.status.stamp.size, request.now)?;
         drop(claim);
         let disk = self.tree.disk();
         let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
         };
-        let staging = self.stage_version(&version, path, limit, now)?;
+        let staging = self.stage_version(&version, path, limit, request.now)?;
         let there = self.like(path)?;
-        let mtime = self.next_date(path, there.as_ref().map(|(_, modified)| *modified), now);
+        let mtime = self.next_date(path, there.as_ref().map(|(_, modified)| *modified), request.now);
         let like = there.as_ref().map_or(&version, |(file, _)| file);
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);
@@ -172,7 +169,7 @@ impl Share {
             self.let_notes_follow(Following::Back { of, version, to, displaced, stays: true });
         };
         let storing = Storing { deed: Deed::Restore, dating: Dating::Ours, notes: &notes };
-        self.put_staged(path, &mut staged, &storing, precondition, now)
+        self.put_staged(path, &mut staged, &storing, request)
     }
 
     /// The content of a version, for a file at a path.
@@ -202,14 +199,8 @@ impl Share {
         Ok(staging)
     }
 
-    fn restore_collection(
-        &self,
-        path: &SharePath,
-        found: &Found,
-        precondition: &Precondition,
-        now: Timestamp,
-    ) -> Outcome<()> {
-        self.look_until_done(path, precondition, Deed::BringBack, now, |claim, _| {
+    fn restore_collection(&self, path: &SharePath, found: &Found, request: &RequestContext) -> Outcome<()> {
+        self.look_until_done(path, request, Deed::BringBack, |claim, _| {
             let swap = claim.bring_back(found)?;
             if matches!(swap, Swap::Done(_)) {
                 let (of, version, to) = (found.path.clone(), found.version.name.id.clone(), path.clone());

@@ -11,7 +11,7 @@ use noclobber::model::precondition::{ConditionalFields, Precondition};
 use noclobber::model::tag::EntityTag;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
-use noclobber::share::{CopyLimit, Settings, Share, Upload};
+use noclobber::share::{CopyLimit, RequestContext, Settings, Share, Upload};
 use noclobber::store::disk::Tier;
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
@@ -227,7 +227,7 @@ impl Asking {
     fn warm_up(&self, disk: &SimDisk, server: &Server) {
         let (at, path) = (self.request.judged_at(), self.request.path());
         disk.place(at, EARLIER);
-        let removed = server.share.delete(&path, &Precondition::default(), disk.now()).expect("nobody is about");
+        let removed = server.share.delete(&path, &RequestContext::unconditional(disk.now())).expect("nobody is about");
         *server.version.lock().expect("whole") = removed.displaced;
         disk.advance(Duration::from_secs(11));
         server.share.tick(disk.now());
@@ -248,23 +248,29 @@ impl Asking {
         let now = disk.now();
         match self.request {
             Request::Delete | Request::DeleteNamed | Request::DeleteFolder => {
-                share.delete(&path, &precondition, now).map(drop)
+                share.delete(&path, &RequestContext::new(precondition.clone(), now)).map(drop)
             }
-            Request::MakeFolder => share.make_collection(&path, &[], &precondition, now),
+            Request::MakeFolder => share.make_collection(&path, &[], &RequestContext::new(precondition.clone(), now)),
             Request::Restore | Request::RestoreFolder => {
                 let version = server.version.lock().expect("whole").clone().expect("a version was kept");
-                share.restore(&path, &version, false, &precondition, CopyLimit::NONE, now).map(drop)
+                share
+                    .restore(&path, &version, false, &RequestContext::new(precondition.clone(), now), CopyLimit::NONE)
+                    .map(drop)
             }
             _ => {
                 let ready = server.upload.lock().expect("whole").take();
                 let upload = match ready {
                     Some(upload) => upload,
                     None => {
-                        share.may_put(&path, &precondition, Some(UPLOAD.len() as u64), now)?;
+                        share.may_put(
+                            &path,
+                            &RequestContext::new(precondition.clone(), now),
+                            Some(UPLOAD.len() as u64),
+                        )?;
                         self.upload(disk, server)?
                     }
                 };
-                share.put(&path, upload, None, &precondition, now).map(drop)
+                share.put(&path, upload, None, &RequestContext::new(precondition.clone(), now)).map(drop)
             }
         }
     }

@@ -9,14 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
-use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
-use crate::model::stamp::Stamp;
-use crate::share::outcome::{Refusal, Stop};
-use crate::share::{Share, Unhashed};
-
 use crate::http::clock::now;
 use crate::http::context::{Trouble, Verbs};
+use crate::model::path::SharePath;
+use crate::model::stamp::Stamp;
+use crate::share::outcome::{Refusal, Stop};
+use crate::share::{RequestContext, Share, Unhashed};
 
 /// How many files may wait to be hashed.
 const WAITING_MAX: usize = 64;
@@ -118,9 +116,9 @@ impl Verbs {
         &self,
         path: &SharePath,
         also: Option<&SharePath>,
-        precondition: &Precondition,
+        context: &RequestContext,
     ) -> bool {
-        self.share.unhashed_now(path, also, precondition, now()).is_some_and(|files| files.is_empty())
+        self.share.unhashed_now(path, also, &context.clone().at(now())).is_some_and(|files| files.is_empty())
     }
 
     /// Has the large files hashed whose content a request asks for, before it is carried out.
@@ -128,13 +126,13 @@ impl Verbs {
         &self,
         path: &SharePath,
         also: Option<&SharePath>,
-        precondition: &Precondition,
+        context: &RequestContext,
     ) -> Result<(), Trouble> {
-        let unhashed = match self.share.unhashed_now(path, also, precondition, now()) {
+        let unhashed = match self.share.unhashed_now(path, also, &context.clone().at(now())) {
             Some(unhashed) => unhashed,
             None => {
-                let (path, also, precondition) = (path.clone(), also.cloned(), precondition.clone());
-                self.ask(move |share| share.unhashed(&path, also.as_ref(), &precondition, now())).await?
+                let (path, also, context) = (path.clone(), also.cloned(), context.clone());
+                self.ask(move |share| share.unhashed(&path, also.as_ref(), &context.at(now()))).await?
             }
         };
         for file in unhashed {

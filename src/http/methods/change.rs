@@ -8,7 +8,7 @@ use crate::share::Amendment;
 use crate::share::outcome::{Refusal, Stop};
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse_xml, precondition, xml_body};
+use crate::http::context::{Trouble, Verbs, parse_xml, request_context, xml_body};
 use crate::http::headers::dav_headers::{self, BadHeader, Depth};
 use crate::http::methods::proppatch;
 use crate::http::reply::{self, Allowed, Wrong, of_property};
@@ -20,7 +20,7 @@ use crate::http::xml::write::{Condition, Properties};
 /// Answers DELETE of a file, or of a folder with all that is in it.
 pub(crate) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     let depth = dav_headers::depth_of_change(&head.headers);
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let path = asked.path.clone();
     // A folder goes with all that is in it. Of a file nothing lies below.
     if !matches!(depth, Ok(None | Some(Depth::Infinity))) && matches!(is_collection(verbs, asked).await, Ok(true)) {
@@ -29,8 +29,8 @@ pub(crate) async fn delete(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
     if asked.names_a_collection && matches!(is_collection(verbs, asked).await, Ok(false)) {
         return Err(Stop::from(Refusal::NotFound).into());
     }
-    verbs.have_hashed(&path, None, &precondition).await?;
-    let removed = verbs.ask(move |share| share.delete(&path, &precondition, now())).await?;
+    verbs.have_hashed(&path, None, &context).await?;
+    let removed = verbs.ask(move |share| share.delete(&path, &context.at(now()))).await?;
     Ok(reply::removed(&removed))
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn make_collection(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let wanted = match xml_body(verbs, head, body).await? {
         empty if empty.is_empty() => None,
         // A body that is XML and no `mkcol` is one of another type (RFC 4918 §9.3).
@@ -72,8 +72,8 @@ pub(crate) async fn make_collection(
         },
     };
     let path = asked.path.clone();
-    verbs.have_hashed(&path, None, &precondition).await?;
-    verbs.ask(move |share| share.make_collection(&path, &amendments, &precondition, now())).await?;
+    verbs.have_hashed(&path, None, &context).await?;
+    verbs.ask(move |share| share.make_collection(&path, &amendments, &context.at(now()))).await?;
     Ok(reply::made(&asked.path))
 }
 

@@ -4,12 +4,11 @@ use actix_http::RequestHead;
 use actix_web::HttpResponse;
 
 use crate::access::Action;
-use crate::model::precondition::Precondition;
-use crate::share::Relocation;
 use crate::share::outcome::{Refusal, Stop};
+use crate::share::{Relocation, RequestContext};
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, permit, precondition};
+use crate::http::context::{Trouble, Verbs, permit, request_context};
 use crate::http::headers::dav_headers::{self, BadHeader, Depth, Overwrite, Place};
 use crate::http::methods::attempt::Attempt;
 use crate::http::methods::change;
@@ -30,10 +29,10 @@ pub(crate) async fn relocate(
     asked: &Asked,
     act: Act,
 ) -> Result<HttpResponse, Trouble> {
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let wanted = wanted(head, asked)?;
     let attempt = Attempt::new(verbs, head, &wanted.to).coming_from(&wanted.from);
-    attempt.ends(carry_out(verbs, head, asked, act, precondition, wanted).await).await
+    attempt.ends(carry_out(verbs, head, asked, act, context, wanted).await).await
 }
 
 async fn carry_out(
@@ -41,7 +40,7 @@ async fn carry_out(
     head: &RequestHead,
     asked: &Asked,
     act: Act,
-    precondition: Precondition,
+    context: RequestContext,
     wanted: Relocation,
 ) -> Result<HttpResponse, Trouble> {
     let is_collection = change::is_collection(verbs, asked).await?;
@@ -52,11 +51,11 @@ async fn carry_out(
     if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());
     }
-    verbs.have_hashed(&wanted.from, Some(&wanted.to), &precondition).await?;
+    verbs.have_hashed(&wanted.from, Some(&wanted.to), &context).await?;
     let to = wanted.to.clone();
     let done = verbs.ask_for_copy(head.peer_addr, move |share, limit| match act {
-        Act::Move => share.relocate(&wanted, &precondition, limit, now()),
-        Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &precondition, limit, now()),
+        Act::Move => share.relocate(&wanted, &context.clone().at(now()), limit),
+        Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &context.clone().at(now()), limit),
     });
     Ok(reply::relocated(&to, is_collection, &done.await?))
 }

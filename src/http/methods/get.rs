@@ -14,6 +14,17 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
 use mime_guess::Mime;
 
+use crate::http::clock::now;
+use crate::http::context::{Trouble, Verbs, conditions, request_context};
+use crate::http::headers::digest;
+use crate::http::headers::range::{self, Ranges};
+use crate::http::reply::{self, Wrong};
+use crate::http::representations::{listing, media};
+use crate::http::request::origin;
+use crate::http::request::query::Query;
+use crate::http::request::target::{self, Asked};
+use crate::http::small_files::{FILE_BYTES_MAX, HotFile};
+use crate::http::wire::body::{self, FileBytes};
 use crate::model::dating::told;
 use crate::model::http_date;
 use crate::model::path::SharePath;
@@ -21,20 +32,7 @@ use crate::model::precondition::{Decision, Intent, Precondition};
 use crate::model::stamp::Timestamp;
 use crate::model::validators::Target as Judged;
 use crate::share::outcome::{Refusal, Stop, Subject};
-use crate::share::{Content, Identity, Target};
-
-use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, conditions, precondition};
-use crate::http::headers::digest;
-use crate::http::headers::range::{self, Ranges};
-use crate::http::reply::{self, Wrong};
-use crate::http::representations::listing;
-use crate::http::representations::media;
-use crate::http::request::origin;
-use crate::http::request::query::Query;
-use crate::http::request::target::{self, Asked};
-use crate::http::small_files::{FILE_BYTES_MAX, HotFile};
-use crate::http::wire::body::{self, FileBytes};
+use crate::share::{Content, Identity, RequestContext, Target};
 
 /// The answer may be kept, but is to be confirmed each time: another may replace it at any moment.
 pub(crate) const CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -57,9 +55,9 @@ pub(crate) async fn judge_states(verbs: &Verbs, head: &RequestHead, asked: &Aske
     if !head.headers.contains_key("if") {
         return Ok(());
     }
-    let (path, precondition) = (asked.path.clone(), precondition(head, asked)?.of_states_alone());
-    verbs.have_hashed(&path, None, &precondition).await?;
-    verbs.ask(move |share| share.judge_states(&path, &precondition, now())).await
+    let (path, context) = (asked.path.clone(), request_context(head, asked)?.of_states_alone());
+    verbs.have_hashed(&path, None, &context).await?;
+    verbs.ask(move |share| share.judge_states(&path, &context.at(now()))).await
 }
 
 /// Whether a file that was sent may be kept in the cache of small files.
@@ -172,7 +170,7 @@ async fn hash_if_asked(
     if is_known || !must_match.asks_for_content() || asked.query.version.is_some() {
         return Ok(identity);
     }
-    verbs.have_hashed(&asked.path, None, &must_match).await?;
+    verbs.have_hashed(&asked.path, None, &RequestContext::new(must_match, now())).await?;
     match open(verbs, &asked.path).await? {
         Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),

@@ -9,7 +9,7 @@ use crate::share::LockWish;
 use crate::share::outcome::{LockRoot, Refusal, Stop};
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse_xml, precondition, xml_body};
+use crate::http::context::{Trouble, Verbs, parse_xml, request_context, xml_body};
 use crate::http::headers::dav_headers::{self, BadHeader, Depth};
 use crate::http::reply::{self, Wrong};
 use crate::http::request::target::{self, Asked};
@@ -32,18 +32,18 @@ pub(crate) async fn lock(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let timeout = Some(dav_headers::timeout(&head.headers));
     let body = xml_body(verbs, head, body).await?;
     let path = asked.path.clone();
-    verbs.have_hashed(&path, None, &precondition).await?;
+    verbs.have_hashed(&path, None, &context).await?;
     if body.is_empty() {
-        if precondition.submitted().tokens().next().is_none() {
+        if !context.has_tokens() {
             return Err(Wrong::Header("If").into());
         }
         let (lock, root) = verbs
             .ask(move |share| {
-                let lock = share.refresh_lock(&path, timeout, &precondition, now())?;
+                let lock = share.refresh_lock(&path, timeout, &context.at(now()))?;
                 let root = share.root_of(&lock);
                 Ok((lock, root))
             })
@@ -62,7 +62,7 @@ pub(crate) async fn lock(
         if names_a_collection && !share.is_collection(&path).unwrap_or(false) {
             return Err(Refusal::NotFound.into());
         }
-        let taken = share.lock(&path, wish, &precondition, now())?;
+        let taken = share.lock(&path, wish, &context.at(now()))?;
         let root = share.root_of(&taken.lock);
         Ok((taken, root))
     });
@@ -73,10 +73,10 @@ pub(crate) async fn lock(
 /// Answers UNLOCK.
 pub(crate) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     let token = dav_headers::lock_token(&head.headers)?.ok_or(BadHeader("Lock-Token"))?;
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let path = asked.path.clone();
-    verbs.have_hashed(&path, None, &precondition).await?;
-    match verbs.ask(move |share| share.unlock(&path, &token, &precondition, now())).await {
+    verbs.have_hashed(&path, None, &context).await?;
+    match verbs.ask(move |share| share.unlock(&path, &token, &context.at(now()))).await {
         Err(Trouble::Stop(Stop::Refusal(Refusal::ForeignToken))) if is_one_of(head, &FORGETS_ON_CONFLICT) => {
             Err(BadHeader("Lock-Token").into())
         }

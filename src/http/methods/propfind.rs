@@ -20,7 +20,7 @@ use crate::share::outcome::{Outcome, Refusal};
 use crate::share::{Kind, Listed, Notes, Share, Target};
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse_xml, precondition, xml_body};
+use crate::http::context::{Trouble, Verbs, parse_xml, request_context, xml_body};
 use crate::http::headers::dav_headers::{self, Depth};
 use crate::http::headers::digest::Checker;
 use crate::http::methods::lock::{ToldLock, WINDOWS, describe, is_one_of};
@@ -49,7 +49,7 @@ pub(crate) async fn propfind(
 ) -> Result<HttpResponse, Trouble> {
     let head = request.head();
     let depth = dav_headers::depth(&head.headers)?;
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let what = parse_xml(xml_body(verbs, head, body).await?, Propfind::parse).await?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
     let names_a_collection = asked.names_a_collection;
@@ -64,14 +64,14 @@ pub(crate) async fn propfind(
         agent: Agent::of(head),
     };
     let (path, with_tag) = (asked.path.clone(), question.wants.tags);
-    let precondition = precondition.that_must_match();
-    verbs.have_hashed(&path, None, &precondition).await?;
+    let context = context.that_must_match();
+    verbs.have_hashed(&path, None, &context).await?;
     let target = verbs.ask(move |share| {
         let target = share.resource(&path, with_tag, now())?;
         if names_a_collection && target.kind != Kind::Dir {
             return Err(Refusal::NotFound.into());
         }
-        share.judge_read(&path, &precondition, now())?;
+        share.judge_read(&path, &context.at(now()))?;
         Ok(target)
     });
     let target = target.await?;

@@ -15,7 +15,7 @@ use crate::share::outcome::Refusal;
 use crate::share::{Amendment, Notes};
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse_xml, precondition, xml_body};
+use crate::http::context::{Trouble, Verbs, parse_xml, request_context, xml_body};
 use crate::http::headers::dav_headers;
 use crate::http::reply::{self, of_property};
 use crate::http::representations::live::{Live, MICROSOFT};
@@ -39,10 +39,10 @@ pub(crate) async fn proppatch(
     body: &mut Payload,
     asked: &Asked,
 ) -> Result<HttpResponse, Trouble> {
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let Proppatch(instructions) = parse_xml(xml_body(verbs, head, body).await?, Proppatch::parse).await?;
     let (path, names_a_collection) = (asked.path.clone(), asked.names_a_collection);
-    verbs.have_hashed(&path, None, &precondition).await?;
+    verbs.have_hashed(&path, None, &context).await?;
     let is_collection = verbs.ask(move |share| {
         let is_collection = share.is_collection(&path)?;
         if names_a_collection && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
@@ -58,12 +58,12 @@ pub(crate) async fn proppatch(
     if faults.iter().any(Option::is_some) {
         // A condition that is false, or a lock in the way, is told before what could not have been changed anyway.
         let path = asked.path.clone();
-        verbs.ask(move |share| share.amend(&path, &[], &precondition, is_of_windows, now())).await?;
+        verbs.ask(move |share| share.amend(&path, &[], &context.at(now()), is_of_windows)).await?;
         return Ok(multistatus(&url, &names, |response| tell_faults(response, &names, &faults)));
     }
     let amendments: Vec<_> = plans.into_iter().filter_map(|(_, plan)| plan.ok().flatten()).collect();
     let path: SharePath = asked.path.clone();
-    verbs.ask(move |share| share.amend(&path, &amendments, &precondition, is_of_windows, now())).await?;
+    verbs.ask(move |share| share.amend(&path, &amendments, &context.at(now()), is_of_windows)).await?;
     if dav_headers::prefers_minimal(&head.headers) {
         return Ok(reply::done_minimally());
     }

@@ -17,13 +17,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::model::path::SharePath;
-use crate::model::precondition::Precondition;
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Forbidden, Outcome, Refusal, Stop};
-use crate::share::{Share, Stored, Upload, UploadWatch};
+use crate::share::{RequestContext, Share, Stored, Upload, UploadWatch};
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse, precondition};
+use crate::http::context::{Trouble, Verbs, parse, request_context};
 use crate::http::headers::dav_headers::{self, Overwrite};
 use crate::http::headers::digest::{Checker, Expected};
 use crate::http::limits::pace::Pace;
@@ -54,7 +53,7 @@ const TURN_WAIT: Duration = Duration::from_secs(5);
 /// What the head of a PUT says.
 struct Plan {
     path: SharePath,
-    precondition: Precondition,
+    context: RequestContext,
     announced: Option<u64>,
     expected: Expected,
     make_parents: bool,
@@ -91,7 +90,7 @@ async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &As
     let plan = plan(verbs, head, asked)?;
     let changed = Arc::new(Notify::new());
     let watch = watch(verbs, &plan, &changed).await?;
-    let replaces = (plan.path.clone(), plan.precondition.clone());
+    let replaces = (plan.path.clone(), plan.context.clone());
     let pace = Pace::of_upload(&verbs.settings);
     let announced = plan.announced;
     let source = Source { verbs, body, announced, pace, watch, changed, replaces, doubt: None };
@@ -140,11 +139,11 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
     {
         return Err(Wrong::LargeBody.into());
     }
-    let conditions = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
     Ok(Plan {
         path: asked.path.clone(),
-        precondition: if creates { conditions.that_only_creates() } else { conditions },
+        context: if creates { context.that_only_creates() } else { context },
         announced,
         expected: Expected::from_headers(headers).map_err(Wrong::InvalidDigest)?,
         make_parents: asked.query.make_parents,
@@ -162,43 +161,43 @@ fn is_partial(headers: &HeaderMap) -> bool {
 }
 
 async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
-    let Plan { path, precondition, announced, make_parents, .. } = plan(verbs, head, asked)?;
-    verbs.have_hashed(&path, None, &precondition.of_states_alone()).await?;
-    verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await
+    let Plan { path, context, announced, make_parents, .. } = plan(verbs, head, asked)?;
+    verbs.have_hashed(&path, None, &context.of_states_alone()).await?;
+    verbs.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await
 }
 
 /// A missing folder that the request itself will make is no reason to refuse it.
 fn judge(
     share: &Share,
     path: &SharePath,
-    precondition: &Precondition,
+    context: &RequestContext,
     announced: Option<u64>,
     make_parents: bool,
 ) -> Outcome<()> {
     match make_parents {
-        true => share.may_put_with_parents(path, precondition, announced, now()),
-        false => share.may_put(path, precondition, announced, now()),
+        true => share.may_put_with_parents(path, context, announced),
+        false => share.may_put(path, context, announced),
     }
 }
 
 /// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
 async fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, Trouble> {
     let takes_a_while = plan.announced.is_none_or(|length| length > SMALL);
-    if plan.precondition.is_empty() || !takes_a_while {
+    if plan.context.is_unconditional() || !takes_a_while {
         return Ok(None);
     }
-    let (changed, path, precondition) = (Arc::clone(changed), plan.path.clone(), plan.precondition.clone());
+    let (changed, path, context) = (Arc::clone(changed), plan.path.clone(), plan.context.clone());
     let wake = Box::new(move || changed.notify_one());
-    verbs.ask(move |share| Ok(Some(share.watch_upload(&path, &precondition, wake)))).await
+    verbs.ask(move |share| Ok(Some(share.watch_upload(&path, &context, wake)))).await
 }
 
 /// Says that an upload in flight can no longer succeed, once the file that it depends on is hashed. What cannot be hashed now is hashed for the
 /// commit.
-async fn look_again(verbs: &Verbs, path: SharePath, precondition: Precondition) -> Result<(), Trouble> {
-    if verbs.have_hashed(&path, None, &precondition).await.is_err() {
+async fn look_again(verbs: &Verbs, path: SharePath, context: RequestContext) -> Result<(), Trouble> {
+    if verbs.have_hashed(&path, None, &context).await.is_err() {
         return Ok(());
     }
-    verbs.ask(move |share| share.may_go_on(&path, &precondition, now())).await
+    verbs.ask(move |share| share.may_go_on(&path, &context.at(now()))).await
 }
 
 async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
@@ -218,7 +217,7 @@ struct Source<'a> {
     watch: Option<UploadWatch>,
     changed: Arc<Notify>,
     /// What the upload is to replace.
-    replaces: (SharePath, Precondition),
+    replaces: (SharePath, RequestContext),
     /// The look that says whether the upload can still succeed, while it is in doubt; without it what is hashed for that is not wanted.
     doubt: Option<LocalBoxFuture<'a, Result<(), Trouble>>>,
 }
@@ -234,8 +233,8 @@ impl Source<'_> {
                         return Err(stop.into());
                     }
                     if self.watch.as_ref().is_some_and(UploadWatch::is_in_doubt) {
-                        let (path, precondition) = self.replaces.clone();
-                        self.doubt = Some(Box::pin(look_again(self.verbs, path, precondition)));
+                        let (path, context) = self.replaces.clone();
+                        self.doubt = Some(Box::pin(look_again(self.verbs, path, context)));
                     }
                 }
                 looked = async { self.doubt.as_mut().expect("it is there").await }, if self.doubt.is_some() => {
@@ -288,13 +287,14 @@ async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Ch
     let share = Arc::clone(&source.verbs.share);
     crossed(tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let Plan { path, precondition, announced: _, expected, make_parents, dated } = plan;
+        let Plan { path, context, announced: _, expected, make_parents, dated } = plan;
         let mut checker = expected.checker();
         checker.update(&bytes);
         let checksums = checker.finish().map_err(Wrong::Digest)?;
-        let mut upload = share.begin_short_upload(&path, &precondition, length, make_parents, now())?;
+        let context = context.at(now());
+        let mut upload = share.begin_short_upload(&path, &context, length, make_parents)?;
         share.write(&mut upload, &bytes, now())?;
-        Ok((share.put(&path, upload, dated, &precondition, now())?, checksums))
+        Ok((share.put(&path, upload, dated, &context.at(now()))?, checksums))
     }))
     .await
 }
@@ -308,16 +308,16 @@ async fn put_large(
     mut held: Option<OwnedSemaphorePermit>,
 ) -> Result<Checked, Trouble> {
     let verbs = source.verbs;
-    let (path, precondition, announced) = (plan.path.clone(), plan.precondition.clone(), plan.announced);
+    let (path, context, announced) = (plan.path.clone(), plan.context.clone(), plan.announced);
     let make_parents = plan.make_parents;
-    verbs.have_hashed(&path, None, &precondition.of_states_alone()).await?;
-    verbs.ask(move |share| judge(share, &path, &precondition, announced, make_parents)).await?;
+    verbs.have_hashed(&path, None, &context.of_states_alone()).await?;
+    verbs.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await?;
     let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
     if held.is_none() {
         held = Some(turn(verbs).await?);
     }
-    let (path, precondition) = (plan.path.clone(), plan.precondition.clone());
-    let begun = verbs.ask(move |share| share.begin_long_upload(&path, &precondition, announced, make_parents, now()));
+    let (path, context) = (plan.path.clone(), plan.context.clone());
+    let begun = verbs.ask(move |share| share.begin_long_upload(&path, &context.at(now()), announced, make_parents));
     let mut writer = Writer::new(Arc::clone(&verbs.share), begun.await?, plan.expected.clone().checker());
     let mut piece = Piece::default();
     while let Some(mut chunk) = next {
@@ -351,11 +351,11 @@ async fn put_large(
 
 /// Has what is there hashed if the upload names its content. Meanwhile others have the turn.
 async fn hashed(verbs: &Verbs, plan: &Plan, turn: OwnedSemaphorePermit) -> Result<OwnedSemaphorePermit, Trouble> {
-    if verbs.nothing_is_to_be_hashed(&plan.path, None, &plan.precondition) {
+    if verbs.nothing_is_to_be_hashed(&plan.path, None, &plan.context) {
         return Ok(turn);
     }
     drop(turn);
-    verbs.have_hashed(&plan.path, None, &plan.precondition).await?;
+    verbs.have_hashed(&plan.path, None, &plan.context).await?;
     Ok(again(verbs).await)
 }
 
@@ -462,7 +462,7 @@ impl Writer {
                 return Err(Wrong::BrokenBody.into());
             }
             let checksums = checker.finish().map_err(Wrong::Digest)?;
-            Ok((share.put(&plan.path, upload, plan.dated, &plan.precondition, now())?, checksums))
+            Ok((share.put(&plan.path, upload, plan.dated, &plan.context.at(now()))?, checksums))
         }))
         .await
     }

@@ -15,7 +15,7 @@ use crate::share::outcome::{Refusal, Stop};
 use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked, Wanted};
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, precondition};
+use crate::http::context::{Trouble, Verbs, request_context};
 use crate::http::headers::dav_headers::{self, Overwrite};
 use crate::http::methods::attempt::Attempt;
 use crate::http::methods::copy_move;
@@ -77,13 +77,13 @@ pub(crate) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> 
 /// Copies one version of a file to another name, or back to its own.
 pub(crate) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     let id = id(&asked.query.version)?;
-    let precondition = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let wanted = copy_move::wanted(head, asked)?;
     let to = wanted.to.clone();
     let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
-    verbs.have_hashed(&to, None, &precondition.for_the_target(wanted.may_replace)).await?;
+    verbs.have_hashed(&to, None, &context.for_the_target(wanted.may_replace)).await?;
     let copied = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
-        share.copy_version(&wanted, &id, &precondition, limit, now())
+        share.copy_version(&wanted, &id, &context.clone().at(now()), limit)
     });
     match attempt.ends(copied.await).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
@@ -94,17 +94,17 @@ pub(crate) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Re
 /// Brings a version back.
 pub(crate) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
     let id = id(&asked.query.restore)?;
-    let conditions = precondition(head, asked)?;
+    let context = request_context(head, asked)?;
     let creates = dav_headers::overwrite(&head.headers)? == Overwrite::Forbid;
-    let precondition = if creates { conditions.that_only_creates() } else { conditions };
+    let context = if creates { context.that_only_creates() } else { context };
     let path = asked.path.clone();
     if path.is_root() {
         return Err(Stop::from(Refusal::NotFound).into());
     }
-    verbs.have_hashed(&path, None, &precondition).await?;
+    verbs.have_hashed(&path, None, &context).await?;
     let make_parents = asked.query.make_parents;
     let restored = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
-        share.restore(&path, &id, make_parents, &precondition, limit, now())
+        share.restore(&path, &id, make_parents, &context.clone().at(now()), limit)
     });
     match restored.await? {
         Some(stored) => Ok(reply::stored(&asked.path, &stored, now())),

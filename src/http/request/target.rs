@@ -182,7 +182,7 @@ pub(crate) fn conditional_headers(headers: &HeaderMap) -> Result<Precondition, M
 
 /// Everything that a request demands of the state it is to find: the conditional headers, the `If` header, and the lock tokens in it and
 /// in `Lock-Token`, where Office puts the one it writes with.
-pub(crate) fn precondition(head: &RequestHead, asked: &Asked) -> Result<Precondition, Malformed> {
+pub(crate) fn precondition(head: &RequestHead, asked: &Asked) -> Result<(Precondition, Submitted), Malformed> {
     let headers = &head.headers;
     let conditions = conditional_headers(headers)?;
     let token = dav_headers::lock_token(headers).map_err(|_| Malformed(Header::LockToken))?;
@@ -197,12 +197,12 @@ pub(crate) fn precondition(head: &RequestHead, asked: &Asked) -> Result<Precondi
     let ifs = if held.is_empty() { ifs } else { vec![held.as_bytes()] };
     let states = if_header::parse(&ifs).map_err(|_| Malformed(Header::If))?;
     let in_states = states.iter().flat_map(|states| states.tokens());
-    let submitted = Submitted::new(client(head), in_states.chain(token.iter().map(LockToken::as_str)));
-    let conditions = conditions.with_submitted(submitted);
-    Ok(match states {
+    let submitted = Submitted::new(in_states.chain(token.iter().map(LockToken::as_str)));
+    let conditions = match states {
         Some(states) => conditions.with_states(states, asked.path.clone()),
         None => conditions,
-    })
+    };
+    Ok((conditions, submitted))
 }
 
 /// Where a request comes from.
