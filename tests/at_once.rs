@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use noclobber::model::lock::{LockToken, Reach, Scope};
+use noclobber::model::lock::{Reach, Scope};
+use noclobber::model::lock_token::LockToken;
 use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;

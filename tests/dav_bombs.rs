@@ -4,7 +4,9 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use noclobber::model::lock::{Lock, LockLimits, LockToken, Locks, NotAdded, Pins, Reach, Scope};
+use noclobber::model::lock::{Lock, Pins, Reach, Scope};
+use noclobber::model::lock_table::{LockLimits, Locks, NotAdded};
+use noclobber::model::lock_token::LockToken;
 use noclobber::model::path::SharePath;
 use noclobber::model::principal::Principal;
 use noclobber::model::stamp::Timestamp;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use noclobber::model::lock::{LockToken, Reach, Scope};
+use noclobber::model::lock::{Reach, Scope};
+use noclobber::model::lock_token::LockToken;
 use noclobber::model::path::SharePath;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{CopyLimit, LockWish, RequestContext, Settings, Share};

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use noclobber::model::lock::{LockToken, Reach, Scope};
+use noclobber::model::lock::{Reach, Scope};
+use noclobber::model::lock_token::LockToken;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};

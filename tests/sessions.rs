@@ -9,9 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use noclobber::model::lock::{LockToken, Reach, Scope, Submitted};
+use noclobber::model::lock::{Reach, Scope};
+use noclobber::model::lock_token::LockToken;
 use noclobber::model::precondition::Precondition;
 use noclobber::model::stamp::Timestamp;
+use noclobber::model::submitted::Submitted;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Target, Wanted};
 use noclobber::store::disk::{Cause, Tier};

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::wire::body::LengthOnly;
 use crate::model::http_date;
-use crate::model::lock::LockToken;
+use crate::model::lock_token::LockToken;
 use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::Header;
 use crate::model::property::PropertyName;

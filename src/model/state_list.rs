@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::lock::LockToken;
+use super::lock_token::LockToken;
 use super::path::SharePath;
 use super::tag::{EntityTag, TagForm};
 use super::validators::Target;

@@ -4,7 +4,7 @@
 //! [`judge`] is the one place that knows the order. It asks one question at a time, and a later one only if all before it were answered well:
 //! what is dear to find out (the hash of a large file, the locks of a tree) is found out only when it decides.
 
-use super::lock::Touches;
+use super::lock_table::Touches;
 
 /// What kind of change is to be made at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

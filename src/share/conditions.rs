@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::model::content_hash::ContentHash;
-use crate::model::lock::LockToken;
+use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Header, Intent, States};
 use crate::model::stamp::{Stamp, Timestamp};

@@ -1,7 +1,7 @@
 //! The evidence for the verdict on a change: what is at each name that is changed, and the answers to what [`verdict::judge`] asks about it, each
 //! found out when it is asked.
 
-use crate::model::lock::Touches;
+use crate::model::lock_table::Touches;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent};
 use crate::model::state_list::Standing;

@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use crate::model::lock::{Lock, LockToken, Locks, Touches, expiry};
+use crate::model::lock::{Lock, expiry};
+use crate::model::lock_table::{Locks, Touches};
+use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;

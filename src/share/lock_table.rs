@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::model::lock::{LockLimits, Locks};
+use crate::model::lock_table::{LockLimits, Locks};
 
 use super::lock_gate::{ChangeUnderWay, LockGate};
 

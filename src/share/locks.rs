@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::lock::{Conflict, Lock, LockToken, NotAdded, Pins, Reach, Scope, expiry};
+use crate::model::lock::{Lock, Pins, Reach, Scope, expiry};
+use crate::model::lock_table::{Conflict, NotAdded};
+use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::principal::Principal;
 use crate::model::tag::EntityTag;

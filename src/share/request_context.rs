@@ -1,9 +1,11 @@
 //! What is known of the request for which something is done: made once for it, and handed down to whatever judges or changes for its sake.
 
-use crate::model::lock::{Lock, LockToken, Submitted};
+use crate::model::lock::Lock;
+use crate::model::lock_token::LockToken;
 use crate::model::precondition::Precondition;
 use crate::model::principal::{Client, Principal};
 use crate::model::stamp::Timestamp;
+use crate::model::submitted::Submitted;
 
 /// Who asks, what they demand of the state that is to be found, and when.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 
 use crate::http::request::target;
-use crate::model::lock::LockToken;
+use crate::model::lock_token::LockToken;
 use crate::model::path::{PathError, SharePath};
 use crate::model::stamp::Timestamp;
 

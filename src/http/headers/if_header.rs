@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::model::dating::VersionDate;
-    use crate::model::lock::LockToken;
+    use crate::model::lock_token::LockToken;
     use crate::model::path::SharePath;
     use crate::model::stamp::Timestamp;
     use crate::model::state_list::Standing;

@@ -3,7 +3,8 @@
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 
-use crate::model::lock::{Lock, LockToken, Reach, Scope};
+use crate::model::lock::{Lock, Reach, Scope};
+use crate::model::lock_token::LockToken;
 use crate::model::stamp::Timestamp;
 use crate::share::LockWish;
 use crate::share::outcome::{LockRoot, Refusal, Stop};

@@ -9,10 +9,11 @@ use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::http::{Method, Version};
 
-use crate::model::lock::{LockToken, Submitted};
+use crate::model::lock_token::LockToken;
 use crate::model::path::{PathError, SharePath};
 use crate::model::precondition::{ConditionalFields, Header, Malformed, Precondition};
 use crate::model::principal::{Client, Principal};
+use crate::model::submitted::Submitted;
 
 use crate::http::headers::dav_headers;
 use crate::http::headers::if_header;
