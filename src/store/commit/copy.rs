@@ -11,10 +11,16 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 
 use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Result, Status};
 use super::super::history::relative;
+use super::super::spelling::LastLink;
 use super::super::staging::{Staged, StagedTree, Staging, must_be_wanted};
 use super::super::trees::each_entry;
+use super::Tree;
+use super::claim::Claim;
 use super::relocate::Entered;
-use super::{Changed, Claim, LastLink, Pair, Seen, Site, Surprise, Surprises, Swap, Tree, failed, failure};
+use super::relocate::{Pair, Surprises};
+use super::seen::Seen;
+use super::site::Site;
+use super::swap::{Changed, Surprise, Swap, failed, failure};
 
 /// How often a file is copied that changes meanwhile.
 const ATTEMPTS_MAX: usize = 3;

@@ -9,12 +9,15 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, EntryName};
 
 use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
+use super::super::naming;
 use super::super::path_mutex::{PathKey, UnderWay};
 use super::super::place::Place;
-use super::{
-    Calm, Changed, Claim, HeldWhat, Inside, Seen, SeenFile, Site, Surprise, Swap, Tree, Why, failure, is_broken, lock,
-    naming, unsure,
-};
+use super::claim::Claim;
+use super::held::HeldWhat;
+use super::seen::{Seen, SeenFile, is_broken};
+use super::site::{Inside, Site};
+use super::swap::{Calm, Changed, Surprise, Swap, Why, failed, failure, unsure};
+use super::{Tree, lock};
 
 /// How many folders of the history wait to be removed if they are empty.
 const UNTIDY_MAX: usize = 4096;
@@ -530,7 +533,7 @@ impl Ready {
     fn link_at(&self, disk: &dyn super::Disk, dir: &Dir, name: &super::Name) -> Result<()> {
         match &self.file {
             Some(file) => disk.link(file, dir, name),
-            None => Err(super::failed("link", name, "only a file can have two names")),
+            None => Err(failed("link", name, "only a file can have two names")),
         }
     }
 
