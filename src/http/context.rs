@@ -341,6 +341,11 @@ pub(crate) fn conditions(head: &RequestHead) -> Result<Precondition, Trouble> {
     target::conditional_headers(&head.headers).map_err(|malformed| Wrong::Condition(malformed.0).into())
 }
 
+/// Who reads, and when, where nothing is demanded of what is there.
+pub(crate) fn reader(head: &RequestHead) -> RequestContext {
+    RequestContext { client: target::client(head), ..RequestContext::unconditional(now()) }
+}
+
 /// Who makes a request, and what it demands of the state that it is to find. Every place that it names has to be permitted.
 pub(crate) fn request_context(head: &RequestHead, asked: &Asked) -> Result<RequestContext, Trouble> {
     let (precondition, tokens) =

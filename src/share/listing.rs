@@ -11,6 +11,7 @@ use crate::store::disk::{Cause, Dir, Entry, Kind, Opened, Result, Status};
 use super::dates::TOLD_LATELY;
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 /// A member of a folder.
@@ -52,35 +53,32 @@ impl Listed {
 
 /// Whether a listing shows the tags of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tags {
+pub enum Tags {
+    /// It does, where one can be had.
     Show,
+    /// It does not, and no file is opened.
     Omit,
 }
 
 impl Share {
-    /// Calls `each` for every member of a folder, in no order, until it breaks. Nothing is hashed but small files that were changed in this very instant, and memory does not grow with the folder.
-    /// Links and noclobber's own folder are left out.
+    /// Calls `each` for every member of a folder, in no order, until it breaks. Nothing is hashed but small files that were changed in this very
+    /// instant, and memory does not grow with the folder.
     pub fn list(
         &self,
         path: &SharePath,
-        with_tags: bool,
-        now: Timestamp,
+        tags: Tags,
+        request: &RequestContext,
         each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
     ) -> Outcome<()> {
         let disk = self.tree.disk();
         let root = disk.root().map_err(|_| Refusal::ShareGone)?;
         let path = &*self.spelled_to_read(path)?;
         let dir = disk.open_dir(&root, path.as_bytes()).map_err(|error| self.stop(error, Refusal::NotFound))?;
-        let tags = if with_tags { Tags::Show } else { Tags::Omit };
         let mount = disk.dir_status(&dir)?.mount;
         let before = self.tree.mutexes().all();
         let mut stop = None;
         disk.list(&dir, &mut |entry| {
-            let is_elsewhere = entry.is_linked || entry.status.mount != mount;
-            if entry.name.is_reserved()
-                || entry.status.kind == Kind::Link
-                || is_elsewhere && self.spelled_to_read(&path.join(&entry.name)).is_err()
-            {
+            if self.is_left_out(path, &entry, mount) {
                 return ControlFlow::Continue(());
             }
             let entry = if self.tree.mutexes().is_calm_since(&entry.name, &before) {
@@ -89,7 +87,7 @@ impl Share {
                 self.look_steadily(path, &dir, &entry.name)
             };
             match entry {
-                Ok(Some(entry)) => each(self.listed(path, &dir, entry, tags, now)),
+                Ok(Some(entry)) => each(self.listed(path, &dir, entry, tags, request.now)),
                 // What is there, and cannot be told of now, must not look as if it were not there.
                 Err(error) if error.cause == Cause::TooManyOpen => {
                     stop = Some(error);
@@ -99,6 +97,15 @@ impl Share {
             }
         })?;
         stop.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Whether a member is not told of: noclobber's own folder, a link that is not followed, and what lies on another mount where no path of the
+    /// share leads. The one place that says so, for listings and walks alike.
+    fn is_left_out(&self, folder: &SharePath, entry: &Entry, mount: u64) -> bool {
+        let is_elsewhere = entry.is_linked || entry.status.mount != mount;
+        entry.name.is_reserved()
+            || entry.status.kind == Kind::Link
+            || is_elsewhere && self.spelled_to_read(&folder.join(&entry.name)).is_err()
     }
 
     /// Looks again at a member whose name was being changed, so that no upload is listed that may still be undone.

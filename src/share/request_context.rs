@@ -16,7 +16,8 @@ pub struct RequestContext {
     pub tokens: Submitted,
     /// The conditional headers.
     pub precondition: Precondition,
-    /// The time.
+    /// The time. Whoever has waited for something since goes on with a later one ([`RequestContext::at`]): an old one looks like a clock that was
+    /// set back.
     pub now: Timestamp,
 }
 

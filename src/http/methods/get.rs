@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use mime_guess::Mime;
 
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, conditions, request_context};
+use crate::http::context::{Trouble, Verbs, conditions, reader, request_context};
 use crate::http::headers::digest;
 use crate::http::headers::range::{self, Ranges};
 use crate::http::reply::{self, Wrong};
@@ -285,8 +285,11 @@ async fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpRe
         answer.insert_header((header::CONTENT_SECURITY_POLICY, policy));
     }
     let (share, path) = (Arc::clone(&verbs.share), asked.path.clone());
-    let listing =
-        if wants_json { listing::json(share, path, now()).await } else { listing::html(share, path, now()).await };
+    let listing = if wants_json {
+        listing::json(share, path, reader(head)).await
+    } else {
+        listing::html(share, path, reader(head)).await
+    };
     Ok(answer.body(listing?))
 }
 

@@ -3,7 +3,7 @@
 //! No file is opened that is known already, memory does not grow with the folder, and a listing that breaks off never looks whole. The
 //! request itself comes first, then what lies below it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,16 +11,8 @@ use actix_http::{Payload, RequestHead};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::model::http_date;
-use crate::model::path::SharePath;
-use crate::model::property::{DeadProperty, PropertyName};
-use crate::model::stamp::Timestamp;
-use crate::model::tag::EntityTag;
-use crate::share::outcome::{Outcome, Refusal};
-use crate::share::{Kind, Listed, Notes, Share, Target};
-
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse_xml, request_context, xml_body};
+use crate::http::context::{Trouble, Verbs, parse_xml, reader, request_context, xml_body};
 use crate::http::headers::dav_headers::{self, Depth};
 use crate::http::headers::digest::Checker;
 use crate::http::methods::lock::{ToldLock, WINDOWS, describe, is_one_of};
@@ -30,15 +22,16 @@ use crate::http::representations::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use crate::http::request::target::Asked;
 use crate::http::xml::read::Propfind;
 use crate::http::xml::write::{Condition, Multistatus, Response};
+use crate::model::http_date;
+use crate::model::path::SharePath;
+use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::stamp::Timestamp;
+use crate::model::tag::EntityTag;
+use crate::share::outcome::{Outcome, Refusal};
+use crate::share::{Kind, Listed, Notes, RequestContext, Share, Tags, Target, Walk, WalkEnd, WalkReach};
 
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
-
-/// How much the paths of the folders may take that wait to be read when everything below one is asked for, in bytes.
-const WAITING_BYTES_MAX: usize = 16 << 20;
-
-/// What one of them takes besides, in bytes.
-const WAITING_ONE: usize = 64;
 
 /// Answers PROPFIND.
 pub(crate) async fn propfind(
@@ -62,6 +55,7 @@ pub(crate) async fn propfind(
         without_root: dav_headers::prefers_no_root(&head.headers, depth),
         is_minimal: dav_headers::prefers_minimal(&head.headers),
         agent: Agent::of(head),
+        reader: reader(head),
     };
     let (path, with_tag) = (asked.path.clone(), question.wants.tags);
     let context = context.that_must_match();
@@ -105,6 +99,7 @@ struct Question {
     without_root: bool,
     is_minimal: bool,
     agent: Agent,
+    reader: RequestContext,
 }
 
 /// What has to be found out for the answer.
@@ -161,8 +156,8 @@ impl Wants {
 impl Question {
     /// Writes the whole answer.
     fn answer(self, share: &Share, target: Listed, output: &mut Output) -> Outcome<()> {
-        let now = now();
-        let mut answer = Answer::new(&self, share, now)?;
+        let reader = self.reader.clone().at(now());
+        let mut answer = Answer::new(&self, share, reader.now)?;
         let is_collection = target.kind == Kind::Dir;
         if !(self.without_root && is_collection && self.reach != Depth::Zero) {
             let href = if is_collection { self.path.to_collection_url() } else { self.path.to_url() };
@@ -172,64 +167,44 @@ impl Question {
             answer.finish(output);
             return Ok(());
         }
-        let (mut waiting, mut waiting_bytes) = (vec![self.path.clone()], 0);
-        let mut entered = HashSet::new();
-        let (mut told, mut is_cut_short) = (0, false);
-        while let Some(folder) = waiting.pop() {
-            let mut stop = None;
-            waiting_bytes -= weight(&folder).min(waiting_bytes);
-            let mut href = folder.to_collection_url();
-            let place = href.len();
-            let kept_at = share.place_of(&folder);
-            let walked = share.list(&folder, self.wants.tags, now, &mut |member| {
-                let is_collection = member.kind == Kind::Dir;
-                // A folder that links lead to is entered by one of them: they may go in a circle.
-                let mut is_new = || member.linked.is_none_or(|folder| entered.insert(folder));
-                if self.reach == Depth::Infinity && is_collection && is_new() {
-                    let folder = folder.join(&member.name);
-                    waiting_bytes += weight(&folder);
-                    if waiting_bytes > WAITING_BYTES_MAX {
-                        // An answer that leaves folders out must not look whole.
-                        stop = Some(Refusal::Overloaded.into());
-                        return ControlFlow::Break(());
-                    }
-                    waiting.push(folder);
-                }
-                href.truncate(place);
-                href.extend(member.name.to_url());
-                href.push_str(if is_collection { "/" } else { "" });
-                if !matches!(member.kind, Kind::Dir | Kind::File) {
-                    return ControlFlow::Continue(());
-                }
-                if told == self.members_max {
-                    is_cut_short = true;
-                    return ControlFlow::Break(());
-                }
-                told += 1;
-                if let Err(failed) = answer.tell(&href, &member, || kept_at.join(&member.name)) {
-                    stop = Some(failed);
-                    return ControlFlow::Break(());
-                }
-                answer.pass_on(output)
-            });
-            match (walked, stop) {
-                (_, Some(stop)) => return Err(stop),
-                // A folder deeper down that cannot be read, or is gone by now, is left out (RFC 4918 §9.1).
-                (Err(_), None) if folder != self.path => {}
-                (walked, None) => walked?,
-            }
-            if is_cut_short {
-                answer.cut_short(&self.path.to_collection_url(), told);
-                break;
-            }
+        let reach = if self.reach == Depth::Infinity { WalkReach::Everything } else { WalkReach::Members };
+        let tags = if self.wants.tags { Tags::Show } else { Tags::Omit };
+        let walk = Walk { top: self.path.clone(), reach, tags, members_max: self.members_max };
+        let (mut href, mut told) = (Href::default(), 0);
+        let end = share.walk(&walk, &reader, &mut |folder, member| {
+            told += 1;
+            answer.tell(href.of(&folder.path, &member), &member, || folder.place.join(&member.name))?;
+            Ok(answer.pass_on(output))
+        })?;
+        if end == WalkEnd::CutShort {
+            answer.cut_short(&self.path.to_collection_url(), told);
         }
         answer.finish(output);
         Ok(())
     }
 }
 
-fn weight(folder: &SharePath) -> usize {
-    WAITING_ONE + folder.as_bytes().len()
+/// The URL paths of the members of a folder, one after the other in one text.
+#[derive(Default)]
+struct Href {
+    folder: Option<SharePath>,
+    text: String,
+    /// Where the name of the member begins.
+    place: usize,
+}
+
+impl Href {
+    fn of(&mut self, folder: &SharePath, member: &Listed) -> &str {
+        if self.folder.as_ref() != Some(folder) {
+            self.text = folder.to_collection_url();
+            self.place = self.text.len();
+            self.folder = Some(folder.clone());
+        }
+        self.text.truncate(self.place);
+        self.text.extend(member.name.to_url());
+        self.text.push_str(if member.kind == Kind::Dir { "/" } else { "" });
+        &self.text
+    }
 }
 
 /// An answer while it is written.

@@ -24,12 +24,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use crate::http::limits::walks::Walk;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
-use crate::share::{Kind, Listed, Share};
-
-use crate::http::limits::walks::Walk;
+use crate::share::{Kind, Listed, RequestContext, Share, Tags};
 
 /// For `Content-Type` of [`html`].
 pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -52,13 +51,13 @@ const SORTED_NAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 const STYLE: &str = include_str!("../../../static/listing.css");
 
 /// A folder as a page that needs no script. Goes out with [`html_policy`].
-pub(crate) async fn html(share: Arc<Share>, path: SharePath, now: Timestamp) -> Outcome<Listing> {
-    Listing::begin(move |output| write_html(&path, output, |each| share.list(&path, false, now, each))).await
+pub(crate) async fn html(share: Arc<Share>, path: SharePath, reader: RequestContext) -> Outcome<Listing> {
+    Listing::begin(move |output| write_html(&path, output, |each| share.list(&path, Tags::Omit, &reader, each))).await
 }
 
 /// A folder as JSON, with the tags of its files.
-pub(crate) async fn json(share: Arc<Share>, path: SharePath, now: Timestamp) -> Outcome<Listing> {
-    Listing::begin(move |output| write_json(&path, output, |each| share.list(&path, true, now, each))).await
+pub(crate) async fn json(share: Arc<Share>, path: SharePath, reader: RequestContext) -> Outcome<Listing> {
+    Listing::begin(move |output| write_json(&path, output, |each| share.list(&path, Tags::Show, &reader, each))).await
 }
 
 /// The `Content-Security-Policy` of the page: its own style, and nothing else.
