@@ -1,22 +1,17 @@
 //! Judging an upload before its body has come, and again while it comes: from the headers alone, by what is there now. The commit judges once more.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::path::SharePath;
-use crate::model::stamp::Timestamp;
-use crate::model::validators::Target;
 use crate::model::verdict::{Change, Deed, Found};
 use crate::store::commit::Site;
 use crate::store::disk::Opened;
 
 use super::evidence::{AtName, Moment};
-use super::hints::Hint;
 use super::identity::Effort;
-use super::outcome::{Outcome, Refusal, Stop};
+use super::outcome::{Outcome, Refusal};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
-use super::uploads::{Judged, UploadWatch};
 
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -45,56 +40,8 @@ impl Share {
         }
     }
 
-    /// Puts an upload on the list of those that are told when their validator goes stale; `wake` is called then. This comes before
-    /// [`Share::may_put`]: what changes between the two is seen by that look, what changes later is told.
-    ///
-    /// The upload is told of its own commit, too: once that has begun, what it is told means nothing.
-    pub fn watch_upload(
-        &self,
-        path: &SharePath,
-        request: &RequestContext,
-        wake: Box<dyn Fn() + Send + Sync>,
-    ) -> UploadWatch {
-        let place = self.spelled(path).map_or_else(|_| path.clone(), Cow::into_owned);
-        self.uploads.watch(&place, request, wake)
-    }
-
-    /// Says why an upload in flight can no longer succeed, after it was in doubt and the file it depends on was hashed.
-    pub fn may_go_on(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
-        let path = self.spelled(path)?;
-        self.gone_stale(&path, request).map_or(Ok(()), Err)
-    }
-
-    /// Judges an upload in flight, for whom others wait: no large file is hashed.
-    pub(super) fn judge_in_flight(&self, path: &SharePath, request: &RequestContext) -> Judged {
-        let is_to_be_hashed = self.unhashed(path, None, request).is_ok_and(|files| !files.is_empty());
-        if is_to_be_hashed || self.is_large_and_to_be_confirmed(path) {
-            return Judged::InDoubt;
-        }
-        self.gone_stale(path, request).map_or(Judged::Holds, Judged::Stale)
-    }
-
-    /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
-    /// that has the file open, a folder that is still to be made, a disk that fails.
-    fn gone_stale(&self, path: &SharePath, request: &RequestContext) -> Option<Stop> {
-        let stop = self.judge_early(path, request, Duration::ZERO).err()?;
-        match &stop {
-            Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
-            Stop::Refusal(Refusal::NoParent) => self.judge_conditions(path, request, &Target::Nothing).err(),
-            Stop::Refusal(Refusal::IsCollection) => self.judge_conditions(path, request, &Target::Collection).err(),
-            _ => None,
-        }
-    }
-
-    /// Whether a look at what is there would have to hash a large file, because it is not sure whether that is still what it was.
-    fn is_large_and_to_be_confirmed(&self, path: &SharePath) -> bool {
-        let Ok(Some(status)) = self.status_of(path) else { return false };
-        self.is_large(&status.stamp)
-            && self.index.recall_unsettled(&status.stamp).is_some_and(|remembered| !remembered.is_settled)
-    }
-
     /// Looks at what is there, waiting with `patience` for a program that writes it, and judges it by the headers.
-    fn judge_early(&self, path: &SharePath, request: &RequestContext, patience: Duration) -> Outcome<Site> {
+    pub(super) fn judge_early(&self, path: &SharePath, request: &RequestContext, patience: Duration) -> Outcome<Site> {
         let disk = self.tree.disk();
         let site = self.site_of_upload(path)?;
         let look = || disk.open(&site.parent, &site.name);
@@ -148,28 +95,5 @@ impl Share {
             }
         }
         first.ok_or_else(|| Refusal::ChangedMeanwhile.into())
-    }
-
-    /// Tells the uploads in flight at once that something has changed here.
-    pub(super) fn changed(&self, path: &SharePath, now: Timestamp) {
-        self.tell_uploads(&Hint::Subtree(path.clone()), now);
-    }
-
-    /// Takes a hint: forgets what it speaks of, looks, and tells the uploads in flight whose validator has gone stale, or may have. No large file is
-    /// hashed.
-    pub fn noticed(&self, hint: &Hint, now: Timestamp) {
-        self.hints.count(hint);
-        if let Hint::Path(path) = hint
-            && let Ok(Some(status)) = self.status_of(path)
-            && self.index.recall_unsettled(&status.stamp).is_none()
-        {
-            self.index.forget(status.stamp.id.inode);
-        }
-        self.tell_uploads(hint, now);
-    }
-
-    /// Nothing is held while an upload is judged that a commit would wait for.
-    fn tell_uploads(&self, hint: &Hint, now: Timestamp) {
-        self.uploads.recheck(hint, |path, request| self.judge_in_flight(path, &request.clone().at(now)));
     }
 }

@@ -1,9 +1,10 @@
-//! Opening a share, looking after it while it is served, and closing it in good order.
+//! Opening a share, looking after it while it is served, telling of what happens in it, and closing it in good order.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::store::disk::Disk;
 use crate::store::index::Index;
@@ -12,6 +13,8 @@ use crate::store::notice::Notice;
 use crate::store::share_identity::ShareIdentity;
 
 use super::dates::Dates;
+use super::feed::Happened;
+use super::hints::Hint;
 use super::outcome::Outcome;
 use super::shared_folder::{Settings, Share};
 
@@ -77,5 +80,22 @@ impl Share {
     pub fn close(&self) -> Outcome<()> {
         self.tree.history().clock().note_last_time();
         Ok(self.tree.close()?)
+    }
+
+    /// Takes a hint: forgets what it speaks of, and tells whoever listens. No large file is hashed.
+    pub fn noticed(&self, hint: &Hint, now: Timestamp) {
+        self.hints.count(hint);
+        if let Hint::Path(path) = hint
+            && let Ok(Some(status)) = self.status_of(path)
+            && self.index.recall_unsettled(&status.stamp).is_none()
+        {
+            self.index.forget(status.stamp.id.inode);
+        }
+        self.feed.tell(self, &Happened::Hinted(hint.clone()), now);
+    }
+
+    /// Tells whoever listens that a request has changed something here.
+    pub(super) fn changed(&self, path: &SharePath, now: Timestamp) {
+        self.feed.tell(self, &Happened::Changed(path.clone()), now);
     }
 }

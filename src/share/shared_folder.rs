@@ -17,12 +17,12 @@ use crate::store::properties::{Properties, PropertyLimits};
 use crate::store::staging::RoomAhead;
 
 use super::dates::Dates;
+use super::feed::Feed;
 use super::hashing_slots::HashingSlots;
 use super::hints::Hints;
 use super::lock_table::LockTable;
 use super::outcome::{Forbidden, Outcome, Refusal, Stop};
 use super::recently_refused::RecentlyRefused;
-use super::uploads::Uploads;
 
 /// What a share is told to do, apart from where it lies.
 #[derive(Clone, Debug)]
@@ -54,7 +54,8 @@ pub struct Share {
     pub(super) notes_stay_behind: AtomicBool,
     pub(super) locks: LockTable,
     pub(super) refused: RecentlyRefused,
-    pub(super) uploads: Arc<Uploads>,
+    /// Tells whoever listens what happens.
+    pub(super) feed: Arc<Feed<Share>>,
     pub(super) dates: Dates,
     /// What all uploads have set aside for bytes that are still to come.
     pub(super) ahead: Arc<RoomAhead>,
@@ -91,7 +92,7 @@ impl Share {
             index,
             locks: LockTable::new(),
             refused: RecentlyRefused::default(),
-            uploads: Arc::default(),
+            feed: Arc::default(),
             dates: Dates::since(Timestamp::default()),
             ahead: Arc::default(),
             hashing: HashingSlots::new(settings.hashing_max),
