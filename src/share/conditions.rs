@@ -140,7 +140,7 @@ impl Share {
         let place = self.tree.spelled(path, LastLink::Followed);
         let path = place.as_deref().unwrap_or(path);
         let opened = match &place {
-            Ok(path) => self.tree.steadily_beside(path, || disk.open_path(&disk.root()?, path.as_bytes())),
+            Ok(path) => self.tree.read_consistent_without_lock(path, || disk.open_path(&disk.root()?, path.as_bytes())),
             Err(error) => Err(error.clone()),
         };
         let there = match opened {

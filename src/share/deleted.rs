@@ -150,7 +150,7 @@ impl Share {
             let spelled = self.tree.spelled(path, LastLink::Itself)?;
             self.status_of(&spelled)
         };
-        match self.tree.steadily(path, look) {
+        match self.tree.read_consistent(path, look) {
             Ok(status) => Ok(status.map(|status| status.kind)),
             Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => {
                 self.tree.disk().root().map_err(|_| Refusal::ShareGone)?;

@@ -46,8 +46,11 @@ impl Share {
         let site = self.site_of_upload(path)?;
         let look = || disk.open(&site.parent, &site.name);
         // For an upload in flight nobody waits for long: a change that is under way speaks of it when it has ended.
-        let opened =
-            if patience.is_zero() { self.tree.steadily_beside(path, look) } else { self.tree.steadily(path, look) }?;
+        let opened = if patience.is_zero() {
+            self.tree.read_consistent_without_lock(path, look)
+        } else {
+            self.tree.read_consistent(path, look)
+        }?;
         let (mut is_mount_point, mut identity) = (false, None);
         let found = match opened {
             Opened::Nothing => Found::Nothing,

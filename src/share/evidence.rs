@@ -124,7 +124,7 @@ impl Gathered<'_> {
         let AtName { path, request, seen, change, identity, .. } = &mut self.names[at];
         let Some(Seen::File(file)) = seen else { return Ok(()) };
         let asks = share.asks_for_content_at(path, request);
-        if asks && file.is_quiet() && share.is_to_be_hashed(path, &file.status.stamp, request.now) {
+        if asks && file.is_unbroken() && share.is_to_be_hashed(path, &file.status.stamp, request.now) {
             return Err(Halt::HashFirst(vec![path.clone()]));
         }
         let effort = match (asks, change.deed.tells_of_what_is_there()) {

@@ -46,7 +46,7 @@ impl Share {
     ) -> Outcome<Vec<Unhashed>> {
         let disk = self.tree.disk();
         let look = |place: &SharePath| {
-            Some(self.tree.steadily_beside(place, || disk.open_path(&disk.root()?, place.as_bytes())))
+            Some(self.tree.read_consistent_without_lock(place, || disk.open_path(&disk.root()?, place.as_bytes())))
         };
         let is_hashed =
             |place: &SharePath, stamp: &Stamp| Some(self.recall(place, stamp, Effort::Hash, request.now).is_some());
@@ -63,7 +63,7 @@ impl Share {
     ) -> Option<Vec<Unhashed>> {
         let disk = self.tree.disk();
         let look = |place: &SharePath| {
-            self.tree.steadily_now(self.tree.slot(place), || disk.open_path(&disk.root()?, place.as_bytes()))
+            self.tree.try_read_consistent(self.tree.slot(place), || disk.open_path(&disk.root()?, place.as_bytes()))
         };
         if asks_for_nothing(request) {
             return Some(Vec::new());
@@ -187,7 +187,8 @@ impl Share {
             if held.contains(&&*spelled) || !states.lists.asks_for_content(&states.asked, place) {
                 continue;
             }
-            let opened = self.tree.steadily_beside(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
+            let opened =
+                self.tree.read_consistent_without_lock(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
             // Whatever is wrong with it is told when it is judged.
             if let Ok(Opened::File(_, status)) = opened
                 && self.is_to_be_hashed(&spelled, &status.stamp, request.now)

@@ -20,8 +20,8 @@ const ROOTS_TOLD_MAX: usize = 100;
 
 impl Share {
     /// Takes up the locks that an earlier process remembered.
-    pub(super) fn take_up_locks(&self, now: Timestamp) -> Outcome<()> {
-        let remembered = self.index.locks()?;
+    pub(super) fn load_locks(&self, now: Timestamp) -> Outcome<()> {
+        let remembered = self.index.load_locks()?;
         let mut table = self.locks.table();
         for mut lock in remembered.iter().filter_map(|bytes| Lock::from_bytes(bytes)) {
             let token = lock.token.clone();

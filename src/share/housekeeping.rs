@@ -27,7 +27,7 @@ impl Share {
         let mut share = Self::only_to_look(disk, index, settings);
         share.dates = Dates::after(share.index.told_before(), now);
         share.tree.history().check_own_folders()?;
-        share.take_up_locks(now)?;
+        share.load_locks(now)?;
         share.tree.recover(now)?;
         Ok(share)
     }
@@ -42,7 +42,7 @@ impl Share {
         self.tree.second_look(now);
         self.expire_locks(now);
         self.dates.watch_the_clock(now);
-        self.tree.notices()
+        self.tree.take_notices()
     }
 
     /// Observes the clock by which versions age, which is to be done every second; `running` is how long the process has been running, by a
@@ -70,7 +70,7 @@ impl Share {
         let gone = history.prune(now)?;
         // What cannot be looked for may be there; and of what is just coming back the notes are still to come, too.
         self.properties.forget_versions(|path, version| {
-            self.tree.steadily(path, || history.find(path, version)).map_or(true, |found| found.is_some())
+            self.tree.read_consistent(path, || history.find(path, version)).map_or(true, |found| found.is_some())
                 || history.is_not_mounted(path).unwrap_or(true)
         })?;
         Ok(gone)

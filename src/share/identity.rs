@@ -146,7 +146,7 @@ impl Share {
         if let Some(known) = self.recall(path, &seen.status.stamp, effort, now) {
             return Ok(known);
         }
-        self.find_out(path, &seen.file, &seen.status.stamp, (effort, Hasher::TheRequest), now, || seen.is_quiet())
+        self.find_out(path, &seen.file, &seen.status.stamp, (effort, Hasher::TheRequest), now, || seen.is_unbroken())
     }
 
     /// Identifies a version in the history: nothing comes to its name any more.
@@ -205,7 +205,7 @@ impl Share {
         if stamp.size > self.settings.tag_threshold {
             self.let_tick();
         }
-        let is_settled = self.is_settled(&stamp, Timestamp::default()).unwrap_or(false) && changed.is_calm();
+        let is_settled = self.is_settled(&stamp, Timestamp::default()).unwrap_or(false) && changed.is_unbroken();
         let hash = Some(*staged.hash());
         self.index.remember(Remembered { stamp, hash, shown: ShownForm::Content, date, is_settled });
     }

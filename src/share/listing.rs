@@ -75,16 +75,16 @@ impl Share {
         let path = &*self.spelled_to_read(path)?;
         let dir = disk.open_dir(&root, path.as_bytes()).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let mount = disk.dir_status(&dir)?.mount;
-        let before = self.tree.mutexes().all();
+        let before = self.tree.mutexes().sequences();
         let mut stop = None;
         disk.list(&dir, &mut |entry| {
             if self.is_left_out(path, &entry, mount) {
                 return ControlFlow::Continue(());
             }
-            let entry = if self.tree.mutexes().is_calm_since(&entry.name, &before) {
+            let entry = if self.tree.mutexes().is_unchanged_since(&entry.name, &before) {
                 Ok(Some(entry))
             } else {
-                self.look_steadily(path, &dir, &entry.name)
+                self.look_consistently(path, &dir, &entry.name)
             };
             match entry {
                 Ok(Some(entry)) => each(self.listed(path, &dir, entry, tags, request.now)),
@@ -109,8 +109,8 @@ impl Share {
     }
 
     /// Looks again at a member whose name was being changed, so that no upload is listed that may still be undone.
-    fn look_steadily(&self, folder: &SharePath, dir: &Dir, name: &Name) -> Result<Option<Entry>> {
-        let found = self.tree.steadily(&folder.join(name), || self.tree.disk().look(dir, name))?;
+    fn look_consistently(&self, folder: &SharePath, dir: &Dir, name: &Name) -> Result<Option<Entry>> {
+        let found = self.tree.read_consistent(&folder.join(name), || self.tree.disk().look(dir, name))?;
         let there = found.filter(|status| status.kind != Kind::Link);
         Ok(there.map(|status| Entry { name: name.clone(), status, is_linked: false }))
     }

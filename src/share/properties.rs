@@ -70,7 +70,7 @@ impl Share {
         let path = &*self.spelled_to_read(path)?;
         let name = asked.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
         let disk = Arc::clone(self.tree.disk());
-        let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        let opened = self.tree.read_consistent(path, || disk.open_path(&disk.root()?, path.as_bytes()));
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
@@ -202,7 +202,7 @@ impl Share {
         }
         if changed {
             disk.sync_file(&seen.file)?;
-            if seen.is_leased() && seen.is_quiet() {
+            if seen.is_leased() && seen.is_unbroken() {
                 self.tree.touched().note(&seen.status.stamp, &disk.status(&seen.file)?.stamp);
             }
             self.carry_over(path, seen, now)?;
@@ -220,7 +220,7 @@ impl Share {
         }
         let same_date = stamp.mtime.seconds() == before.mtime.seconds();
         let date = if same_date { known.date } else { self.date_that_came(path, &stamp, Some(before), now) };
-        let is_calm = || seen.is_quiet() && self.tree.disk().status(&seen.file).is_ok_and(|now| now.stamp == stamp);
+        let is_calm = || seen.is_unbroken() && self.tree.disk().status(&seen.file).is_ok_and(|now| now.stamp == stamp);
         self.remember_in(stamp, date, &known, is_calm);
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk::{Cause, Disk, DiskError, File, Kind, Opened};
-use crate::store::path_mutex::Slot;
+use crate::store::path_mutex::CounterSlot;
 use crate::store::touched::Touched;
 
 use super::hints::HintSlot;
@@ -48,7 +48,7 @@ pub enum Occupant {
 #[derive(Clone, Debug)]
 pub struct Spot {
     path: SharePath,
-    slot: Option<Slot>,
+    slot: Option<CounterSlot>,
     hints: HintSlot,
     hints_so_far: u64,
 }
@@ -164,7 +164,8 @@ impl Share {
             return None;
         }
         let path = &*self.spelled_to_read(path).ok()?;
-        let opened = self.tree.steadily_now(self.tree.slot(path), || disk.open_path(&disk.root()?, path.as_bytes()))?;
+        let opened =
+            self.tree.try_read_consistent(self.tree.slot(path), || disk.open_path(&disk.root()?, path.as_bytes()))?;
         match opened {
             Ok(Opened::File(file, status)) => {
                 let identity = self.recall_now(path, &status.stamp, Effort::HashSmall, now)?;
@@ -230,7 +231,7 @@ impl Share {
         if self.hints.so_far(spot.hints) != spot.hints_so_far {
             return false;
         }
-        let looked = self.tree.steadily_now(spot.slot, || self.status_of(&spot.path));
+        let looked = self.tree.try_read_consistent(spot.slot, || self.status_of(&spot.path));
         matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
     }
 
@@ -259,7 +260,7 @@ impl Share {
     fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Target> {
         let path = &*self.spelled_to_read(path)?;
         let disk = self.tree.disk();
-        let opened = self.tree.steadily(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        let opened = self.tree.read_consistent(path, || disk.open_path(&disk.root()?, path.as_bytes()));
         self.answer(path, opened, effort, now)
     }
 

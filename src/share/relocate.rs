@@ -312,7 +312,7 @@ impl Share {
         let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
         let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
         let members = if deep { Members::Copied } else { Members::LeftOut };
-        match self.tree.steadily(from, || self.status_of(from))? {
+        match self.tree.read_consistent(from, || self.status_of(from))? {
             Some(status) if status.kind != Kind::Dir => limit.admits(status.stamp.size)?,
             // How much there is in a folder takes a walk to say.
             Some(_) if deep => limit.admits(u64::MAX)?,
@@ -369,7 +369,7 @@ impl Share {
             return Err(Refusal::NotAllowed(Forbidden::Root).into());
         }
         // A file that is being replaced may be missing for an instant.
-        let there = self.tree.steadily(&from, || self.status_of(&from));
+        let there = self.tree.read_consistent(&from, || self.status_of(&from));
         if there.map_err(|error| self.stop(error, Refusal::NotFound))?.is_none() {
             return Err(Refusal::NotFound.into());
         }
@@ -440,7 +440,7 @@ impl Share {
             && let Some(known) = self.index.recall_unsettled(&was)
         {
             let date = self.date_that_came(to, &stamp, replaced.as_ref(), request.now);
-            self.remember_in(stamp, date, &known, || changed.is_calm());
+            self.remember_in(stamp, date, &known, || changed.is_unbroken());
             self.repin(to, request, Some(&shown(&stamp, &known)));
         } else {
             self.repin(to, request, None);

@@ -131,9 +131,9 @@ impl Tree {
     }
 
     /// What a person should hear of, since this was last asked.
-    pub fn notices(&self) -> Vec<Notice> {
+    pub fn take_notices(&self) -> Vec<Notice> {
         let mut notices = std::mem::take(&mut *lock(&self.notices));
-        notices.extend(self.history.notices());
+        notices.extend(self.history.take_notices());
         notices
     }
 

@@ -116,7 +116,7 @@ impl History {
     }
 
     /// What a person should hear of, since this was last asked.
-    pub fn notices(&self) -> Vec<Notice> {
+    pub fn take_notices(&self) -> Vec<Notice> {
         self.notices.take()
     }
 

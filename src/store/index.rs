@@ -209,8 +209,8 @@ impl Index {
         told.ok().flatten()
     }
 
-    /// The locks that were remembered.
-    pub fn locks(&self) -> super::disk::Result<Vec<Box<[u8]>>> {
+    /// The locks that were remembered. What is unsaved is saved before, so that those of the journal are among them.
+    pub fn load_locks(&self) -> super::disk::Result<Vec<Box<[u8]>>> {
         let rows = self.save().and_then(|()| self.lock_rows()).map_err(|error| failed("read the locks", error))?;
         Ok(rows.into_iter().map(|(_, lock)| lock).collect())
     }
@@ -398,9 +398,9 @@ mod tests {
         let index = opened(folder.path());
         index.note_lock("a", Some(Box::from(*b"lock")));
         during_a_save(&index, |_| (), || index.note_lock("a", None)).expect("saved");
-        assert!(index.locks().expect("read").is_empty());
+        assert!(index.load_locks().expect("read").is_empty());
         drop(index);
-        assert!(opened(folder.path()).locks().expect("read").is_empty());
+        assert!(opened(folder.path()).load_locks().expect("read").is_empty());
     }
 
     /// The same where the save fails, and the next one does not.
@@ -419,9 +419,9 @@ mod tests {
             Ok(writing.commit()?)
         });
         mended.expect("mended");
-        assert_eq!(index.locks().expect("read"), [Box::from(*b"other")]);
+        assert_eq!(index.load_locks().expect("read"), [Box::from(*b"other")]);
         drop(index);
-        assert_eq!(opened(folder.path()).locks().expect("read"), [Box::from(*b"other")]);
+        assert_eq!(opened(folder.path()).load_locks().expect("read"), [Box::from(*b"other")]);
     }
 
     /// A save that failed may have come to the disk all the same: a lock of it that is given back afterwards is forgotten there, too.

@@ -1,4 +1,5 @@
-//! One mutex for each name that is being changed, and the counter by which readers notice a change under way.
+//! One mutex for each name that is being changed, and the sequence lock by which readers notice a change under way: a counter that is read
+//! before and after what is to be consistent.
 //!
 //! A mutex is keyed by the folder's identity and the name, folded generously: two names that some file system takes for one share a
 //! mutex, and two that merely look alike wait for each other without harm. Nothing that waits for a client happens under it. A disk may be slow
@@ -76,26 +77,26 @@ pub struct PathGuard<'a> {
     key: PathKey,
 }
 
-/// A change of a name that is under way: readers that look meanwhile look again. Dropping it ends the change.
+/// A write of a name that is in progress: readers that look meanwhile look again. Dropping it ends the write.
 #[derive(Debug)]
-pub struct UnderWay<'a> {
+pub struct WriteInProgress<'a> {
     counters: [&'a AtomicU64; 2],
 }
 
 /// Which counter belongs to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot(usize);
+pub struct CounterSlot(usize);
 
-/// What a reader saw of a name's counter before it looked.
+/// What a reader saw of a name's counter before it looked: the counter is a sequence lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Calm(u64);
+pub struct Sequence(u64);
 
 /// What a reader saw of all counters before it looked at many names.
 #[derive(Debug)]
-pub struct AllCalm {
+pub struct Sequences {
     /// As long as this is so nothing has to be asked of a single name.
-    of_all: Option<Calm>,
-    each: Box<[Calm]>,
+    of_all: Option<Sequence>,
+    each: Box<[Sequence]>,
 }
 
 impl PathKey {
@@ -149,41 +150,44 @@ impl PathMutexes {
     }
 
     /// The counter of `name`, whatever folder it is in. Several names may share one.
-    pub fn slot(&self, name: &Name) -> Slot {
-        Slot(name.folded(|folded| self.hash(&folded)) % COUNTERS)
+    pub fn slot(&self, name: &Name) -> CounterSlot {
+        CounterSlot(name.folded(|folded| self.hash(&folded)) % COUNTERS)
     }
 
-    /// Begins a change of `name`.
-    pub fn begin_change(&self, name: &Name) -> UnderWay<'_> {
+    /// Begins a write of `name`.
+    pub fn begin_write(&self, name: &Name) -> WriteInProgress<'_> {
         let counters = [&self.counters[self.slot(name).0], &self.of_all];
         counters.iter().for_each(|counter| {
             counter.fetch_add(1, Ordering::AcqRel);
         });
-        UnderWay { counters }
+        WriteInProgress { counters }
     }
 
-    /// What a counter says, if no change is under way.
-    pub fn calm(&self, slot: Slot) -> Option<Calm> {
-        calm(&self.counters[slot.0])
+    /// What a counter says; `None` while a write is in progress.
+    pub fn sequence(&self, slot: CounterSlot) -> Option<Sequence> {
+        sequence(&self.counters[slot.0])
     }
 
     /// Whether no change was begun since `before` was seen.
-    pub fn still_calm(&self, slot: Slot, before: Calm) -> bool {
-        self.calm(slot) == Some(before)
+    pub fn is_unchanged(&self, slot: CounterSlot, before: Sequence) -> bool {
+        self.sequence(slot) == Some(before)
     }
 
     /// All counters as they are now, for whoever looks at many names.
-    pub fn all(&self) -> AllCalm {
-        let of_all = calm(&self.of_all);
-        AllCalm { of_all, each: self.counters.iter().map(|counter| Calm(counter.load(Ordering::Acquire))).collect() }
+    pub fn sequences(&self) -> Sequences {
+        let of_all = sequence(&self.of_all);
+        Sequences {
+            of_all,
+            each: self.counters.iter().map(|counter| Sequence(counter.load(Ordering::Acquire))).collect(),
+        }
     }
 
     /// Whether no change of `name` was under way when `before` was seen, and none was begun since.
-    pub fn is_calm_since(&self, name: &Name, before: &AllCalm) -> bool {
-        let is_all_calm = before.of_all.is_some() && before.of_all == calm(&self.of_all);
-        is_all_calm || {
+    pub fn is_unchanged_since(&self, name: &Name, before: &Sequences) -> bool {
+        let is_all_unchanged = before.of_all.is_some() && before.of_all == sequence(&self.of_all);
+        is_all_unchanged || {
             let slot = self.slot(name);
-            self.still_calm(slot, before.each[slot.0])
+            self.is_unchanged(slot, before.each[slot.0])
         }
     }
 
@@ -222,7 +226,7 @@ impl Drop for PathGuard<'_> {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for WriteInProgress<'_> {
     /// One less under way, and one more that has been: the counter never comes back to what a reader saw.
     fn drop(&mut self) {
         self.counters.iter().for_each(|counter| {
@@ -231,10 +235,10 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// What a counter says, if no change is under way.
-fn calm(counter: &AtomicU64) -> Option<Calm> {
+/// What a counter says; `None` while a write is in progress.
+fn sequence(counter: &AtomicU64) -> Option<Sequence> {
     let now = counter.load(Ordering::Acquire);
-    (now & UNDER_WAY == 0).then_some(Calm(now))
+    (now & UNDER_WAY == 0).then_some(Sequence(now))
 }
 
 /// A set of keys is whole whatever thread panicked beside it.
@@ -264,33 +268,33 @@ mod tests {
     #[test]
     fn a_reader_notices_a_change_under_way_and_one_that_has_been() {
         let mutexes = PathMutexes::default();
-        let before = mutexes.calm(mutexes.slot(&name("a"))).expect("nothing is under way");
-        let change = mutexes.begin_change(&name("a"));
-        assert_eq!(mutexes.calm(mutexes.slot(&name("A"))), None);
-        assert!(!mutexes.still_calm(mutexes.slot(&name("a")), before));
-        let other = mutexes.begin_change(&name("a"));
+        let before = mutexes.sequence(mutexes.slot(&name("a"))).expect("nothing is under way");
+        let change = mutexes.begin_write(&name("a"));
+        assert_eq!(mutexes.sequence(mutexes.slot(&name("A"))), None);
+        assert!(!mutexes.is_unchanged(mutexes.slot(&name("a")), before));
+        let other = mutexes.begin_write(&name("a"));
         drop(change);
-        assert_eq!(mutexes.calm(mutexes.slot(&name("a"))), None);
+        assert_eq!(mutexes.sequence(mutexes.slot(&name("a"))), None);
         drop(other);
-        assert!(mutexes.calm(mutexes.slot(&name("a"))).is_some());
-        assert!(!mutexes.still_calm(mutexes.slot(&name("a")), before));
+        assert!(mutexes.sequence(mutexes.slot(&name("a"))).is_some());
+        assert!(!mutexes.is_unchanged(mutexes.slot(&name("a")), before));
     }
 
     #[test]
     fn a_change_of_one_name_disturbs_no_listing_of_others() {
         let mutexes = PathMutexes::default();
         let names: Vec<_> = (0..8).map(|number| name(&number.to_string())).collect();
-        let is_calm =
-            |before: &AllCalm| names.iter().map(|name| mutexes.is_calm_since(name, before)).collect::<Vec<_>>();
-        let (quiet, changed) = (mutexes.all(), &names[3]);
+        let are_unchanged =
+            |before: &Sequences| names.iter().map(|name| mutexes.is_unchanged_since(name, before)).collect::<Vec<_>>();
+        let (quiet, changed) = (mutexes.sequences(), &names[3]);
         let expected: Vec<_> = names.iter().map(|name| mutexes.slot(name) != mutexes.slot(changed)).collect();
-        assert!(is_calm(&quiet).iter().all(|calm| *calm));
-        let change = mutexes.begin_change(changed);
-        let during = mutexes.all();
-        assert_eq!((is_calm(&quiet), is_calm(&during)), (expected.clone(), expected.clone()));
+        assert!(are_unchanged(&quiet).iter().all(|unchanged| *unchanged));
+        let change = mutexes.begin_write(changed);
+        let during = mutexes.sequences();
+        assert_eq!((are_unchanged(&quiet), are_unchanged(&during)), (expected.clone(), expected.clone()));
         drop(change);
-        assert_eq!((is_calm(&quiet), is_calm(&during)), (expected.clone(), expected));
-        assert!(is_calm(&mutexes.all()).iter().all(|calm| *calm));
+        assert_eq!((are_unchanged(&quiet), are_unchanged(&during)), (expected.clone(), expected));
+        assert!(are_unchanged(&mutexes.sequences()).iter().all(|unchanged| *unchanged));
     }
 
     #[test]

@@ -10,14 +10,14 @@ use crate::model::version::{Act, EntryName, VersionId};
 use super::super::disk::{Cause, Kind, Lease, Leased, Opened, Result, Status};
 use super::super::history::{Found, relative};
 use super::super::naming;
-use super::super::path_mutex::{PathGuard, PathKey, Slot, does_not_end};
+use super::super::path_mutex::{CounterSlot, PathGuard, PathKey, does_not_end};
 use super::super::place::Place;
 use super::super::staging::Staged;
 use super::Tree;
 use super::held::HeldWhat;
 use super::seen::{Seen, SeenFile, is_broken};
 use super::site::{Inside, Site};
-use super::swap::{Calm, Changed, Surprise, Swap, Why, failure, unsure};
+use super::swap::{Changed, HeldLease, Surprise, Swap, Why, failure, unsure};
 
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -75,8 +75,8 @@ impl<'a> Claim<'a> {
     /// Gives an upload this name, if it is free.
     pub fn create(&self, upload: &mut Staged) -> Result<Swap<'a>> {
         let tree = self.tree;
-        let change = tree.mutexes.begin_change(&self.site.name);
-        let calm = upload.lease_once();
+        let change = tree.mutexes.begin_write(&self.site.name);
+        let lease = upload.lease_once();
         match upload.name_publicly(&self.site.parent, &self.site.name) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             named => named?,
@@ -84,8 +84,8 @@ impl<'a> Claim<'a> {
         tree.disk.sync_dir(&self.site.parent).map_err(unsure)?;
         Ok(Swap::Done(Changed {
             displaced: None,
-            stamp: self.stamp_if_calm(upload, &calm),
-            calm: Calm(calm),
+            stamp: self.stamp_if_unwritten(upload, &lease),
+            lease: HeldLease(lease),
             _under_way: Some(change),
             ..Changed::default()
         }))
@@ -101,7 +101,7 @@ impl<'a> Claim<'a> {
         };
         let place = self.tree.history.place(&self.site.path, self.site.mount, now)?;
         let entry = self.free_entry(&place, now, |id| EntryName::under_way(id, Act::Remove, status.stamp.id, None))?;
-        let change = self.tree.mutexes.begin_change(&self.site.name);
+        let change = self.tree.mutexes.begin_write(&self.site.name);
         let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
         let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
@@ -142,7 +142,7 @@ impl<'a> Claim<'a> {
     pub fn bring_back(&self, version: &Found) -> Result<Swap<'a>> {
         let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.entry.clone());
         // It ends when what was noted on the version has followed: whoever looks for the version meanwhile waits.
-        let change = self.tree.mutexes.begin_change(&self.site.name);
+        let change = self.tree.mutexes.begin_write(&self.site.name);
         match naming::take(&*self.tree.disk, (&dir, &from), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => return Ok(Swap::Lost),
             renamed => renamed?,
@@ -262,9 +262,9 @@ impl<'a> Claim<'a> {
     }
 
     /// The state of the upload under its name, if it is the one that was sealed and nobody can have written since.
-    pub(super) fn stamp_if_calm(&self, upload: &Staged, calm: &Option<Box<dyn Lease>>) -> Option<Stamp> {
+    pub(super) fn stamp_if_unwritten(&self, upload: &Staged, lease: &Option<Box<dyn Lease>>) -> Option<Stamp> {
         let status = self.tree.disk.status(upload.file()).ok()?;
-        let unbroken = match calm {
+        let unbroken = match lease {
             Some(lease) => lease.is_unbroken(),
             None => !self.tree.disk.abilities().lease,
         };
@@ -287,26 +287,30 @@ impl Tree {
     }
 
     /// Reads something of a path while no change of it is under way, so that no upload is shown that may still be undone.
-    pub fn steadily<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-        if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+    pub fn read_consistent<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        if let Some(got) = self.try_read_consistent(self.slot(path), &mut read) {
             return got;
         }
         let _claim = self.claim(path)?;
         read()
     }
 
-    /// As [`Tree::steadily`], but gives up instead of waiting.
-    pub fn steadily_now<T>(&self, slot: Option<Slot>, read: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+    /// As [`Tree::read_consistent`], but gives up instead of waiting.
+    pub fn try_read_consistent<T>(
+        &self,
+        slot: Option<CounterSlot>,
+        read: impl FnOnce() -> Result<T>,
+    ) -> Option<Result<T>> {
         let Some(slot) = slot else { return Some(read()) };
-        let before = self.mutexes.calm(slot)?;
+        let before = self.mutexes.sequence(slot)?;
         let got = read();
-        self.mutexes.still_calm(slot, before).then_some(got)
+        self.mutexes.is_unchanged(slot, before).then_some(got)
     }
 
-    /// As [`Tree::steadily`], for whoever holds a mutex already and must not wait for another.
-    pub fn steadily_beside<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+    /// As [`Tree::read_consistent`], for whoever holds a mutex already and must not wait for another.
+    pub fn read_consistent_without_lock<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         for _ in 0..TRIES_BESIDE_MAX {
-            if let Some(got) = self.steadily_now(self.slot(path), &mut read) {
+            if let Some(got) = self.try_read_consistent(self.slot(path), &mut read) {
                 return got;
             }
             std::thread::sleep(PAUSE_BESIDE);
@@ -315,7 +319,7 @@ impl Tree {
     }
 
     /// The counter of a path; `None` for the share itself, which nothing changes.
-    pub fn slot(&self, path: &SharePath) -> Option<Slot> {
+    pub fn slot(&self, path: &SharePath) -> Option<CounterSlot> {
         path.split().map(|(_, name)| self.mutexes.slot(&name))
     }
 }

@@ -129,7 +129,7 @@ impl Tree {
             None => self.disk.dir_status(&root).map(Opened::Dir),
         };
         for _ in 0..ATTEMPTS_MAX {
-            match self.steadily(source, open)? {
+            match self.read_consistent(source, open)? {
                 Opened::Nothing => return Ok(Copying::Nothing),
                 Opened::Link => return Ok(Copying::Link),
                 Opened::Special => return Ok(Copying::Special),
@@ -275,7 +275,7 @@ impl Tree {
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<Member> {
         for _ in 0..ATTEMPTS_MAX {
-            let opened = self.steadily(path, || self.disk.open(from, name))?;
+            let opened = self.read_consistent(path, || self.disk.open(from, name))?;
             let Opened::File(file, status) = opened else { return Ok(Member::LeftOut) };
             self.let_settle(&status.stamp, to)?;
             tree.copy_file((&file, &status), to, name, is_wanted)?;
@@ -314,7 +314,7 @@ impl<'a> Claim<'a> {
             (Seen::Nothing, StagedCopy::File(file)) => self.create(&mut file.staged),
             (Seen::File(seen), StagedCopy::File(file)) => self.replace(seen, &mut file.staged, surprise, now),
             (Seen::Nothing, StagedCopy::Folder(_)) => {
-                let change = self.tree.mutexes.begin_change(&self.site.name);
+                let change = self.tree.mutexes.begin_write(&self.site.name);
                 match self.enter_copy(copy)? {
                     Entered::Done(dirs) => self.tree.sync_all(&dirs)?,
                     _ => return Ok(Swap::Lost),
@@ -403,7 +403,7 @@ impl<'a> Pair<'a> {
         }
         self.source().must_be_removable(now)?;
         let (of, replaces) = (file.of, !matches!(target, Seen::Nothing));
-        let at_source = self.source().tree.mutexes.begin_change(&self.source().site.name);
+        let at_source = self.source().tree.mutexes.begin_write(&self.source().site.name);
         let mut changed = match self.target().put_copy(target, copy, surprises.target, now)? {
             Swap::Done(changed) => changed,
             swap => return Ok(swap),

@@ -51,7 +51,7 @@ impl Tree {
             Err(error) if leads_nowhere(&error) => None,
             claimed => claimed?,
         };
-        let _change = claim.as_ref().map(|claim| self.mutexes.begin_change(&claim.site.name));
+        let _change = claim.as_ref().map(|claim| self.mutexes.begin_write(&claim.site.name));
         let how = self.settle(&found, verdict, now)?;
         self.tell_recovered(held.path.clone(), how);
         Ok(Sight::Gone)

@@ -10,13 +10,13 @@ use crate::model::version::{Act, EntryName};
 
 use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
 use super::super::naming;
-use super::super::path_mutex::{PathKey, UnderWay};
+use super::super::path_mutex::{PathKey, WriteInProgress};
 use super::super::place::Place;
 use super::claim::Claim;
 use super::held::HeldWhat;
 use super::seen::{Seen, SeenFile, is_broken};
 use super::site::{Inside, Site};
-use super::swap::{Calm, Changed, Surprise, Swap, Why, failed, failure, unsure};
+use super::swap::{Changed, HeldLease, Surprise, Swap, Why, failed, failure, unsure};
 use super::{Tree, lock};
 
 /// How many folders of the history wait to be removed if they are empty.
@@ -268,14 +268,14 @@ impl<'a> Pair<'a> {
         surprises: Surprises,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
-        let at_source = self.tree.mutexes.begin_change(&self.source.site.name);
+        let at_source = self.tree.mutexes.begin_write(&self.source.site.name);
         let moved = source.status.stamp.id;
         let swap = self.target.take_out_then(target, moved, surprises.target, now, &mut |place| {
             self.enter(&mut source, surprises.source, Some(place), now)
         })?;
         let Swap::Done(mut changed) = swap else { return Ok(swap) };
         (changed.was, changed.stamp) = self.carried(&source);
-        changed.calm = Calm(source.lease);
+        changed.lease = HeldLease(source.lease);
         changed._under_way_too = Some(at_source);
         Ok(Swap::Done(changed))
     }
@@ -400,23 +400,23 @@ impl<'a> Pair<'a> {
         Ok(place)
     }
 
-    fn begin(&self) -> (UnderWay<'a>, UnderWay<'a>) {
+    fn begin(&self) -> (WriteInProgress<'a>, WriteInProgress<'a>) {
         let mutexes = &self.tree.mutexes;
-        (mutexes.begin_change(&self.target.site.name), mutexes.begin_change(&self.source.site.name))
+        (mutexes.begin_write(&self.target.site.name), mutexes.begin_write(&self.source.site.name))
     }
 
     fn changed(
         &self,
         source: Ready,
         displaced: Option<EntryName>,
-        changes: (UnderWay<'a>, UnderWay<'a>),
+        changes: (WriteInProgress<'a>, WriteInProgress<'a>),
     ) -> Changed<'a> {
         let (was, stamp) = self.carried(&source);
         Changed {
             displaced: displaced.map(|entry| entry.id),
             stamp,
             was,
-            calm: Calm(source.lease),
+            lease: HeldLease(source.lease),
             _under_way: Some(changes.0),
             _under_way_too: Some(changes.1),
         }
@@ -465,7 +465,7 @@ impl<'a> Claim<'a> {
         let place = tree.history.place(&site.path, site.mount, now)?;
         let entry = self
             .free_entry(&place, now, |id| EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(incoming)))?;
-        let change = tree.mutexes.begin_change(&site.name);
+        let change = tree.mutexes.begin_write(&site.name);
         let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
         match self.verify(&place, &entry, &out, &expected, &mut lease, surprise) {

@@ -12,7 +12,7 @@ use super::super::staging::{Staged, Staging};
 use super::claim::Claim;
 use super::held::HeldWhat;
 use super::seen::{SeenFile, is_broken};
-use super::swap::{Calm, Changed, Surprise, Swap, Why, failure, unsure};
+use super::swap::{Changed, HeldLease, Surprise, Swap, Why, failure, unsure};
 
 impl<'a> Claim<'a> {
     /// Swaps the file that was seen for an upload.
@@ -44,14 +44,14 @@ impl<'a> Claim<'a> {
             EntryName::under_way(id, Act::Exchange, expected.stamp.id, Some(upload.id()))
         })?;
         let private = entry.to_name();
-        let change = tree.mutexes.begin_change(&self.site.name);
+        let change = tree.mutexes.begin_write(&self.site.name);
         upload.name_privately(place, &private)?;
         // Not needed for safety: it makes a lost exchange, and the refused upload that others then see for an instant, rare.
         let now_there = tree.disk.look(&self.site.parent, &self.site.name)?;
         if now_there.is_none_or(|status| status.stamp.id != expected.stamp.id) {
             return Ok(Swap::Lost);
         }
-        let calm = upload.lease_once();
+        let upload_lease = upload.lease_once();
         upload.may_be_seen();
         if let Err(error) = tree.disk.exchange((&place.dir, &private), (&self.site.parent, &self.site.name)) {
             upload.was_not_seen();
@@ -64,10 +64,10 @@ impl<'a> Claim<'a> {
             Err(error) => return self.undo_exchange(place, &entry, upload, Why::Lost, now).and(Err(error)),
         };
         drop(lease);
-        let stamp = self.stamp_if_calm(upload, &calm);
+        let stamp = self.stamp_if_unwritten(upload, &upload_lease);
         tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
-        let (displaced, calm) = (Some(entry.id), Calm(calm));
-        Ok(Swap::Done(Changed { displaced, stamp, calm, _under_way: Some(change), ..Changed::default() }))
+        let (displaced, lease) = (Some(entry.id), HeldLease(upload_lease));
+        Ok(Swap::Done(Changed { displaced, stamp, lease, _under_way: Some(change), ..Changed::default() }))
     }
 
     /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
@@ -138,7 +138,7 @@ impl<'a> Claim<'a> {
         let entry = self.free_entry(place, now, |id| {
             EntryName::under_way(id, Act::TakeOut, expected.stamp.id, Some(upload.id()))
         })?;
-        let change = self.tree.mutexes.begin_change(&self.site.name);
+        let change = self.tree.mutexes.begin_write(&self.site.name);
         let Some(out) = self.take_out(place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(place, &entry, why, now);
         match self.verify(place, &entry, &out, &expected, &mut lease, surprise) {
@@ -157,7 +157,7 @@ impl<'a> Claim<'a> {
         }
         let shown = self.sync(place);
         shown.map_err(|error| self.tree.leave_displaced(&entry, &self.site.path, &out, now, error))?;
-        let stamp = self.stamp_if_calm(upload, &None);
+        let stamp = self.stamp_if_unwritten(upload, &None);
         self.tree.adopt(&place.dir, &entry, &self.site.path, &out, HeldWhat::Displaced, now);
         Ok(Swap::Done(Changed { displaced: Some(entry.id), stamp, _under_way: Some(change), ..Changed::default() }))
     }
@@ -173,7 +173,7 @@ impl<'a> Claim<'a> {
     ) -> Result<Swap<'a>> {
         let disk = &self.tree.disk;
         let kept = if self.tree.history.keeps() { Some(self.keep_copy(place, &seen, now)?) } else { None };
-        let change = self.tree.mutexes.begin_change(&self.site.name);
+        let change = self.tree.mutexes.begin_write(&self.site.name);
         let there = disk.look(&self.site.parent, &self.site.name);
         if !matches!(&there, Ok(Some(status)) if status.stamp.same_content_as(&seen.status.stamp)) {
             if let Some(kept) = kept {
@@ -183,7 +183,7 @@ impl<'a> Claim<'a> {
         }
         upload.name_over(&self.site.parent, &self.site.name)?;
         self.sync(place).map_err(unsure)?;
-        let (displaced, stamp) = (kept.map(|entry| entry.id), self.stamp_if_calm(upload, &None));
+        let (displaced, stamp) = (kept.map(|entry| entry.id), self.stamp_if_unwritten(upload, &None));
         Ok(Swap::Done(Changed { displaced, stamp, _under_way: Some(change), ..Changed::default() }))
     }
 

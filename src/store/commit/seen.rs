@@ -57,7 +57,7 @@ impl SeenFile {
     }
 
     /// Whether nobody waits to write into it, as far as can be told.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_unbroken(&self) -> bool {
         !is_broken(&self.lease)
     }
 }

@@ -5,7 +5,7 @@ use crate::model::stamp::Stamp;
 use crate::model::version::VersionId;
 
 use super::super::disk::{Cause, DiskError, Lease};
-use super::super::path_mutex::UnderWay;
+use super::super::path_mutex::WriteInProgress;
 use super::seen::is_broken;
 
 /// What to do when something else came out of the tree than was seen.
@@ -43,25 +43,25 @@ pub struct Changed<'a> {
     /// other.
     pub was: Option<Stamp>,
     /// Held on the new file since before anybody could see it, or on the one that was moved.
-    pub(super) calm: Calm,
-    pub(super) _under_way: Option<UnderWay<'a>>,
-    pub(super) _under_way_too: Option<UnderWay<'a>>,
+    pub(super) lease: HeldLease,
+    pub(super) _under_way: Option<WriteInProgress<'a>>,
+    pub(super) _under_way_too: Option<WriteInProgress<'a>>,
 }
 
 /// A lease that is held until what is to be remembered of a file is.
 #[derive(Default)]
-pub(super) struct Calm(pub(super) Option<Box<dyn Lease>>);
+pub(super) struct HeldLease(pub(super) Option<Box<dyn Lease>>);
 
 impl Changed<'_> {
     /// Whether nobody has come to write the new file by now, as far as can be told.
-    pub fn is_calm(&self) -> bool {
-        !is_broken(&self.calm.0)
+    pub fn is_unbroken(&self) -> bool {
+        !is_broken(&self.lease.0)
     }
 }
 
-impl std::fmt::Debug for Calm {
+impl std::fmt::Debug for HeldLease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Calm").field(&self.0.is_some()).finish()
+        f.debug_tuple("HeldLease").field(&self.0.is_some()).finish()
     }
 }
 
