@@ -30,6 +30,7 @@ impl Tree {
         if !self.history.was_left_running()? {
             return Ok(());
         }
+        self.history.sweep_uploads()?;
         for found in self.history.left_behind()? {
             let path = found.path.clone();
             match self.settle(&found, Verdict::Unknown, now) {

@@ -15,9 +15,8 @@ use super::found::Found;
 const LAST_MOMENTS: Duration = Duration::from_secs(20);
 
 impl History {
-    /// What is to be settled: the entries that a commit left with a tail, all that was displaced while there was no history, and the versions of
-    /// the last moments, whose second look is still to come. What unfinished uploads left is removed.
-    pub fn left_behind(&self) -> Result<Vec<Found>> {
+    /// Removes what unfinished uploads left. What cannot be removed is told of, and stays.
+    pub fn sweep_uploads(&self) -> Result<()> {
         for top in self.tops()? {
             if let Some(swap) = found(self.disk.open_dir(&top.dir, &entries_of(SWAP, b"")))?
                 && let Err(error) = staging::sweep(&*self.disk, &swap)
@@ -25,6 +24,12 @@ impl History {
                 self.notices.add_stuck_folder(&top.path, &error);
             }
         }
+        Ok(())
+    }
+
+    /// What is to be settled: the entries that a commit left with a tail, all that was displaced while there was no history, and the versions of
+    /// the last moments, whose second look is still to come.
+    pub fn left_behind(&self) -> Result<Vec<Found>> {
         let mut left = self.walk(HISTORY, &SharePath::root())?;
         let displaced = |found: &Found| found.version.name.id.time();
         let last = left.iter().map(displaced).max().unwrap_or_default();
