@@ -12,12 +12,8 @@ pub struct LockToken(Arc<str>);
 
 impl LockToken {
     /// The token that is made of 16 random bytes: a version 4 UUID (RFC 9562 §5.4).
-    pub fn from_random(mut bytes: [u8; 16]) -> Self {
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        let digits = format!("{:032x}", u128::from_be_bytes(bytes));
-        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
-        Self(format!("urn:uuid:{}", parts.join("-")).into())
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid().urn().to_string().into())
     }
 
     /// Parses a URI of any scheme, without angle brackets around it. `None` if it is none, or longer than [`TOKEN_BYTES_MAX`].

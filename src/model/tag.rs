@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
+
 use super::content_hash::ContentHash;
 use super::stamp::Stamp;
 
@@ -32,7 +34,7 @@ pub enum TagForm {
 impl EntityTag {
     /// The tag of a file whose content is known.
     pub fn of_content(hash: &ContentHash) -> Self {
-        Self { weak: false, opaque: hex(b"", &hash.short()) }
+        Self { weak: false, opaque: hex("", &hash.short()) }
     }
 
     /// The tag of a file whose content is not known, and whose stamp is quiet and settled.
@@ -42,12 +44,12 @@ impl EntityTag {
 
     /// As [`EntityTag::of_stamp`], for a stamp of which only the digest is remembered.
     pub fn of_stamp_digest(digest: &[u8; 16]) -> Self {
-        Self { weak: false, opaque: hex(b"s", digest) }
+        Self { weak: false, opaque: hex("s", digest) }
     }
 
     /// The tag of a file that is being written just now.
     pub fn of_unsettled(stamp: &Stamp) -> Self {
-        Self { weak: true, opaque: hex(b"w", &stamp.digest()) }
+        Self { weak: true, opaque: hex("w", &stamp.digest()) }
     }
 
     /// A tag as a client sent it; `opaque` is what stood between the quotes.
@@ -85,28 +87,16 @@ impl EntityTag {
     }
 }
 
-fn hex(prefix: &[u8], bytes: &[u8]) -> Box<[u8]> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut opaque = Vec::with_capacity(prefix.len() + 2 * bytes.len());
-    opaque.extend_from_slice(prefix);
-    for byte in bytes {
-        opaque.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-    opaque.into()
+fn hex(prefix: &str, bytes: &[u8]) -> Box<[u8]> {
+    let mut opaque = prefix.to_owned();
+    HEXLOWER.encode_append(bytes, &mut opaque);
+    opaque.into_bytes().into()
 }
 
-/// Lower case only: tags are compared octet by octet.
+/// Of 32 digits. Lower case only: tags are compared octet by octet.
 fn unhex(digits: &[u8]) -> Option<[u8; 16]> {
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
     let mut bytes = [0; 16];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
-    }
-    Some(bytes)
+    HEXLOWER.decode_mut(digits, &mut bytes).ok().map(|_| bytes)
 }
 
 /// As it stands in a header, quotes and all.

@@ -7,6 +7,7 @@ use std::fmt;
 use actix_web::http::header::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use md5::Md5;
 use sfv::BareItem;
 use sha1::Sha1;
@@ -140,7 +141,7 @@ impl Checker {
         }
         let texts = [Algorithm::Sha1, Algorithm::Md5, Algorithm::Sha256].into_iter().filter_map(|wanted| {
             let (_, digest) = found.iter().find(|(algorithm, _)| *algorithm == wanted)?;
-            Some(format!("{}:{}", wanted.of_checksums(), hex(digest)))
+            Some(format!("{}:{}", wanted.of_checksums(), HEXLOWER.encode(digest)))
         });
         Ok(self.has_checksums.then(|| texts.collect::<Vec<_>>().join(" ")))
     }
@@ -226,7 +227,11 @@ impl Field {
                 if claims.len() == CHECKSUMS_MAX {
                     return Err(Wrong::Form);
                 }
-                claims.push(Claim::new(self, algorithm, unhex(digits).ok_or(Wrong::Form)?)?);
+                claims.push(Claim::new(
+                    self,
+                    algorithm,
+                    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| Wrong::Form)?,
+                )?);
             }
         }
         Ok(claims)
@@ -284,7 +289,7 @@ impl From<Claim> for Mismatch {
     fn from(claim: Claim) -> Self {
         let provided = match claim.field {
             Field::ContentDigest | Field::ReprDigest => format!(":{}:", STANDARD.encode(&claim.digest)),
-            Field::OcChecksum => hex(&claim.digest),
+            Field::OcChecksum => HEXLOWER.encode(&claim.digest),
         };
         Self { field: claim.field, algorithm: claim.algorithm, provided }
     }
@@ -334,16 +339,6 @@ impl Running {
             Self::Md5(running) => running.finalize().to_vec(),
         }
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let value = |digit: u8| (digit as char).to_digit(16);
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some((value(*high)? << 4 | value(*low)?) as u8)).collect()
 }
 
 impl fmt::Debug for Running {
