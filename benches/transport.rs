@@ -7,12 +7,16 @@
 use actix_http::{Payload, Request, Response, StatusCode};
 use actix_web::body::BoxBody;
 use actix_web::{HttpRequest, HttpResponse};
-use noclobber::http::wire::body::{self, CopyBody, FileBytes, Part};
-use noclobber::http::wire::transport::{self, Handler, Listener, Rejection, Settings};
+use noclobber::http::wire::body::{self, CopyBody, Part};
+use noclobber::http::wire::rejection::Rejection;
+use noclobber::http::wire::socket::Listener;
+use noclobber::http::wire::source::FileBytes;
+use noclobber::http::wire::transport::{self, Handler, Settings};
+use noclobber::os::open_file::OpenFile;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,8 +106,8 @@ fn download(wire: &mut TcpStream, way: &str) {
 struct Source(File);
 
 impl FileBytes for Source {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    fn open_file(&self) -> Option<OpenFile<'_>> {
+        Some(OpenFile::new(self.0.as_fd()))
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {

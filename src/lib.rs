@@ -19,12 +19,13 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 3 | [`http`] | requests and answers: the methods ([`http::methods`]) over the connections ([`http::wire`]); one file with status codes |
+//! | 3 | [`http`] | requests and answers: the methods ([`http::methods`]) over the connections ([`http::wire`]); one room with status codes ([`http::reply`]) |
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
 //! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; [`share::outcome`] says how it ended |
 //! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags and locks, [`store::properties`] keeps what clients note, [`store::checksums`] what clients compare, [`store::path_mutex`] orders changes, [`store::touched`] tells what the server did from what programs did, all through the seam of [`store::disk`] |
-//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::dating`], [`model::validators`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::lock_table`], [`model::principal`], [`model::property`], [`model::version`], [`model::verdict`], [`model::keep_rule`], [`model::age_clock`] |
+//! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::dating`], [`model::validators`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`], [`model::verdict`], [`model::keep_rule`], [`model::age_clock`] |
+//! | 0 | [`os`] | open files and folders of the operating system, for rooms that know no file descriptor |
 //!
 //! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together, [`mount_help`] says how to connect.
 //!
@@ -58,6 +59,7 @@ pub mod http;
 pub mod log;
 pub mod model;
 pub mod mount_help;
+pub mod os;
 pub mod server;
 pub mod share;
 pub mod store;

@@ -16,15 +16,18 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, bail};
 
 use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
-use crate::http::context::{self, Verbs};
+use crate::http::context::Verbs;
 use crate::http::representations::media::TrustedPages;
 use crate::http::representations::versions::Described;
 use crate::http::request::host::names_of_machine;
-use crate::http::wire::transport::{self, Listener};
+use crate::http::settings;
+use crate::http::wire::socket::Listener;
+use crate::http::wire::transport;
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
+use crate::os::process;
 use crate::share::outcome::Stop;
 use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, RequestContext, Settings, Share, Wanted};
 use crate::store::disk::{Kind, Tier};
@@ -65,7 +68,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     say("Stop with Ctrl-C.");
     let verbs = Verbs::new(Arc::clone(&share), verb_settings(&config));
     let served = actix_rt::System::new().block_on(async {
-        let stop = transport::stop_on_signals()?;
+        let stop = process::stop_on_signals()?;
         let served = transport::serve(transport_settings(&config), listeners, move || verbs.clone(), stop).await;
         share.stop_what_takes_long();
         served
@@ -256,9 +259,9 @@ fn remove_sockets(listen: &[Listen]) {
     }
 }
 
-fn verb_settings(config: &Config) -> context::Settings {
+fn verb_settings(config: &Config) -> settings::Settings {
     let limits = &config.limits;
-    context::Settings {
+    settings::Settings {
         own_names: config.allowed_hosts.iter().cloned().chain(names_of_this_machine()).collect(),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,
@@ -274,7 +277,7 @@ fn verb_settings(config: &Config) -> context::Settings {
 }
 
 fn names_of_this_machine() -> Vec<String> {
-    names_of_machine(&rustix::system::uname().nodename().to_string_lossy())
+    names_of_machine(&process::host_name())
 }
 
 fn transport_settings(config: &Config) -> transport::Settings {

@@ -13,7 +13,6 @@ mod state;
 
 use std::collections::BTreeSet;
 use std::mem::{Discriminant, discriminant};
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -25,6 +24,7 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, R
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
+use crate::os::open_folder::OpenFolder;
 use crate::share::{Hint, Share};
 
 use folders::Folders;
@@ -266,8 +266,8 @@ fn keep_watching(share: &Weak<Share>, inbox: &Arc<Inbox>) {
 /// Watches every folder there is. What happened before its watch was there may have gone unnoticed, so anything may have.
 fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     let taking_in = Arc::clone(inbox);
-    let begin = |folder: BorrowedFd<'_>| Folders::begin(folder, move |top, event| taking_in.take_in(top, event));
-    let mut folders = at_served(share, begin).ok_or(Reason::FolderGone)??;
+    let folder = served(share).ok_or(Reason::FolderGone)?;
+    let mut folders = Folders::begin(folder, move |top, event| taking_in.take_in(top, event))?;
     inbox.lock().events_lost = false;
     match folders.watch_below(vec![SharePath::root()], || inbox.goes_on()) {
         // Better some hints than none.
@@ -280,16 +280,16 @@ fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     Ok(folders)
 }
 
-/// Looks at the folder that is served, if one is.
-fn at_served<T>(share: &Weak<Share>, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-    share.upgrade()?.at_folder(look)
+/// The folder that is served, if one is.
+fn served(share: &Weak<Share>) -> Option<OpenFolder> {
+    share.upgrade()?.folder()
 }
 
 /// Goes on watching the folders that come, until events are lost or another folder is served.
 fn follow_changes(share: &Weak<Share>, inbox: &Inbox, mut folders: Folders, again_from: Instant) {
     while inbox.goes_on() {
         let changed = inbox.next_folders(Instant::now() + LOOK_EVERY, again_from);
-        if at_served(share, |folder| folders.are_of(folder)) != Some(true) {
+        if !served(share).is_some_and(|folder| folders.are_of(&folder)) {
             inbox.lock().state = State::Setting;
             inbox.hint(Hint::Anywhere);
             break;

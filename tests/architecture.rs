@@ -30,7 +30,7 @@ fn every_source_file_is_listed_by_its_room() {
 /// Files of one room may build on each other, and rooms on rooms; but whoever reads one must be able to begin somewhere.
 #[test]
 fn no_files_and_no_rooms_use_each_other_in_a_circle() {
-    assert_none(&circles(&files_beneath("src", "rs"), CIRCLES_TO_BE_CUT));
+    assert_none(&circles(&files_beneath("src", "rs")));
 }
 
 /// What a reader of the repository has no use for: where it was built, and from where its parts came.
@@ -106,6 +106,8 @@ fn what_must_not_be_anywhere_is_found() {
         ("tests/cli.rs", "//! A.\nfn a() { Command::new(b).output() }", 2, ".output()"),
         ("tests/harness/server.rs", "//! A.\nfn a() {\n    command\n        .spawn()\n}", 4, ".spawn()"),
         ("src/store/os_disk.rs", "//! A.\nfn a() { unsafe { b() } }", 2, "unsafe"),
+        ("src/http/wire/body.rs", "//! A.\nuse std::os::fd::BorrowedFd;", 2, "Unix"),
+        ("src/watch/folders.rs", "//! A.\nfn a() { rustix::fs::fstat(b) }", 2, "Unix"),
         ("src/http/methods/put.rs", "//! A.\nfn a() { HttpResponse::new(StatusCode::OK) }", 2, "StatusCode::"),
         (
             "src/http/methods/put.rs",
@@ -135,7 +137,7 @@ fn what_is_allowed_is_let_through() {
         ("src/store/os_disk.rs", "//! A.\nuse std::fs;\nfn a() { fs::unlinkat(b, c) }\n"),
         ("src/store/lease.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
         ("src/store/os_disk/write_out.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
-        ("src/http/reply.rs", "//! A.\nfn a() -> StatusCode { StatusCode::OK }\n"),
+        ("src/http/reply/success.rs", "//! A.\nfn a() -> StatusCode { StatusCode::OK }\n"),
         ("src/http/methods/put.rs", "//! A.\nfn a() { task.notify_one(); atomic.compare_exchange(1, 200, b, c) }\n"),
         ("tests/harness/programs.rs", "//! A.\nfn a() { command.spawn() }\n"),
         ("src/server.rs", "//! A.\nuse crate::{http, share, store, watch};\nfn a() { std::time::Instant::now() }\n"),
@@ -191,7 +193,7 @@ fn a_circle_is_found() {
         files.extend(more.iter().copied());
         files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect::<Vec<_>>()
     };
-    assert_eq!(circles(&source(&[]), &[]), Vec::<String>::new());
+    assert_eq!(circles(&source(&[])), Vec::<String>::new());
     for (more, told) in [
         // Two files, by `use` or by a path in the middle of the code.
         (&[("src/model/path.rs", "use super::tag::EntityTag;")][..], "src/model/path.rs -> src/model/tag.rs"),
@@ -210,12 +212,9 @@ fn a_circle_is_found() {
         // Rooms, without two files that use each other.
         (&[("src/model/path.rs", "use crate::store::disk::Disk;")], "src/model -> src/store"),
     ] {
-        let found = circles(&source(more), &[]);
+        let found = circles(&source(more));
         assert!(found.iter().any(|line| line.contains(told)), "nothing says '{told}' of {more:?}\n{found:#?}");
     }
-    let circle = source(&[("src/model/path.rs", "use super::tag::EntityTag;")]);
-    assert!(circles(&circle, &["src/model/"]).is_empty());
-    assert!(circles(&circle, &["src/store/"]).iter().any(|line| line.contains("src/store/ has none any more")));
     // A test may use what it likes, and a parent may list its children and pass on what is in them.
     let tested = (
         "src/model/path.rs",
@@ -223,7 +222,7 @@ fn a_circle_is_found() {
     );
     let listing = ("src/store/disk/walk.rs", "use super::super::naming::take;\npub struct Walk;");
     let naming = ("src/store/naming.rs", "pub(in crate::store) fn take() {}");
-    assert_eq!(circles(&source(&[tested, listing, naming]), &[]), Vec::<String>::new());
+    assert_eq!(circles(&source(&[tested, listing, naming])), Vec::<String>::new());
 }
 
 #[test]
@@ -441,8 +440,13 @@ const SYSTEM_CALLS: &[&str] = &[
 const MAY_CALL_THE_SYSTEM: &[&str] =
     &["src/store/os_disk.rs", "src/store/os_disk/", "src/store/database.rs", "src/store/journal.rs", "src/server.rs"];
 
-/// The folders in which circles are still to be cut. One that has none any more is to be taken out.
-const CIRCLES_TO_BE_CUT: &[&str] = &["src/http/"];
+/// Where system calls and file descriptors of Unix are known: the socket, the operating system, and the disk. Who starts the server knows
+/// what belongs to a user.
+const MAY_BE_UNIX: &[&str] =
+    &["src/http/wire/socket.rs", "src/os/", "src/store/", "src/server.rs", "src/server/", "src/log.rs"];
+
+/// The room that alone knows status codes.
+const REPLY: &str = "src/http/reply/";
 
 /// What is wrong with one source file, each with its line.
 fn violations(path: &str, text: &str) -> Vec<String> {
@@ -464,8 +468,13 @@ fn violations(path: &str, text: &str) -> Vec<String> {
         if is_inside_store && !is_one_of(MAY_CALL_THE_SYSTEM, path) && is_mentioned("std::fs", segments) {
             tell(*line, "in src/store/, std::fs is for os_disk.rs and for the index".to_owned());
         }
-        if path != "src/http/reply.rs" && names_a_status(segments) {
-            tell(*line, format!("{} belongs into src/http/reply.rs", segments.join("::")));
+        if !is_one_of(MAY_BE_UNIX, path)
+            && ["std::os", "rustix", "libc"].iter().any(|unix| is_mentioned(unix, segments))
+        {
+            tell(*line, format!("what is Unix alone belongs into {}", MAY_BE_UNIX.join(", ")));
+        }
+        if !path.starts_with(REPLY) && names_a_status(segments) {
+            tell(*line, format!("{} belongs into {REPLY}", segments.join("::")));
         }
         let last = segments.last().map_or("", String::as_str);
         if SYSTEM_CALLS.contains(&last) && segments.len() > 1 && !is_one_of(MAY_CALL_THE_SYSTEM, path) {
@@ -478,11 +487,11 @@ fn violations(path: &str, text: &str) -> Vec<String> {
                 tell(number, format!("{call} is for {} alone", callers.join(" and ")));
             }
         }
-        if path != "src/http/reply.rs" && (path.starts_with("src/http/") || path == "src/server.rs") {
+        if !path.starts_with(REPLY) && (path.starts_with("src/http/") || path == "src/server.rs") {
             for call in [".status(", "from_u16(", "StatusCode("] {
                 let argument = line.split(call).nth(1).unwrap_or("");
                 if argument.chars().take_while(char::is_ascii_digit).count() == 3 {
-                    tell(number, format!("{call}{} belongs into src/http/reply.rs", &argument[..3]));
+                    tell(number, format!("{call}{} belongs into {REPLY}", &argument[..3]));
                 }
             }
         }
@@ -491,10 +500,10 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     for (number, line) in (1..).zip(text.lines()) {
         let status = line.split("HTTP/1.1 ").nth(1).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         if let Some(rest) = status
-            && path != "src/http/reply.rs"
+            && !path.starts_with(REPLY)
             && !line.trim_start().starts_with("//")
         {
-            tell(number, format!("HTTP/1.1 {} belongs into src/http/reply.rs", &rest[..3.min(rest.len())]));
+            tell(number, format!("HTTP/1.1 {} belongs into {REPLY}", &rest[..3.min(rest.len())]));
         }
     }
     wrong
@@ -559,25 +568,17 @@ fn forgotten(files: &[(String, String)]) -> Vec<String> {
     wrong
 }
 
-/// The circles in which files, or rooms, use each other, but for those inside of the folders that are `to_be_cut`.
-fn circles(files: &[(String, String)], to_be_cut: &[&str]) -> Vec<String> {
+/// The circles in which files, or rooms, use each other.
+fn circles(files: &[(String, String)]) -> Vec<String> {
     let by_files = uses(files);
     let mut told = Vec::new();
-    let mut cut = BTreeSet::<&&str>::new();
     for graph in std::iter::once(by_files.clone()).chain(rooms(&by_files)) {
         for circle in circles_in(&graph) {
-            let folder =
-                to_be_cut.iter().find(|folder| circle.iter().all(|unit| format!("{unit}/").starts_with(**folder)));
-            cut.extend(folder);
-            if folder.is_none() {
-                let arrows = circle.iter().zip(circle.iter().cycle().skip(1));
-                let arrows = arrows.map(|(from, to)| format!("{from} -> {to} ({})", graph[from][to]));
-                told.push(format!("a circle: {}", arrows.collect::<Vec<_>>().join(", ")));
-            }
+            let arrows = circle.iter().zip(circle.iter().cycle().skip(1));
+            let arrows = arrows.map(|(from, to)| format!("{from} -> {to} ({})", graph[from][to]));
+            told.push(format!("a circle: {}", arrows.collect::<Vec<_>>().join(", ")));
         }
     }
-    let stale = to_be_cut.iter().filter(|folder| !cut.contains(*folder));
-    told.extend(stale.map(|folder| format!("{folder} has none any more: take it out of CIRCLES_TO_BE_CUT")));
     told
 }
 

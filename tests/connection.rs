@@ -14,7 +14,9 @@ use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use noclobber::http::wire::transport::{self, Handler, Listener, Plain, Reads, Rejection, Say, Settings};
+use noclobber::http::wire::rejection::Rejection;
+use noclobber::http::wire::socket::Listener;
+use noclobber::http::wire::transport::{self, Handler, Plain, Reads, Say, Settings};
 use tokio::sync::mpsc;
 
 use crate::harness::Dice;

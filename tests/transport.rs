@@ -11,12 +11,16 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use noclobber::http::wire::body::{self, CopyBody, FileBytes, LengthOnly, Part};
-use noclobber::http::wire::transport::{self, Handler, Listener, Plain, Reads, Rejection, Say, Settings};
+use noclobber::http::wire::body::{self, CopyBody, LengthOnly, Part};
+use noclobber::http::wire::rejection::Rejection;
+use noclobber::http::wire::socket::Listener;
+use noclobber::http::wire::source::FileBytes;
+use noclobber::http::wire::transport::{self, Handler, Plain, Reads, Say, Settings};
+use noclobber::os::open_file::OpenFile;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -800,8 +804,8 @@ struct Source {
 }
 
 impl FileBytes for Source {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    fn open_file(&self) -> Option<OpenFile<'_>> {
+        Some(OpenFile::new(self.file.as_fd()))
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {

@@ -12,6 +12,9 @@
 //! | [`limits`] | work that is done in turn, and the least rate of bodies |
 //! | [`reply`] | every status code |
 
+mod access_log;
+mod ask;
+mod bodies;
 mod clock;
 pub mod context;
 #[doc(hidden)]
@@ -19,9 +22,12 @@ pub mod fuzzing;
 mod headers;
 mod limits;
 mod methods;
+mod quirks;
 mod reply;
 pub mod representations;
 pub mod request;
+mod router;
+pub mod settings;
 mod small_files;
 pub mod wire;
 pub(crate) mod xml;

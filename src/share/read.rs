@@ -1,12 +1,12 @@
 //! Reading: what is at a path, and the bytes of one version of it.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::model::content_hash::ContentHash;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
+use crate::os::open_file::OpenFile;
 use crate::store::disk::{Cause, Disk, DiskError, File, Kind, Opened};
 use crate::store::path_mutex::CounterSlot;
 use crate::store::touched::Touched;
@@ -91,9 +91,9 @@ impl Content {
         &self.stamp
     }
 
-    /// The file descriptor, where there is one.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.file.0.fd()
+    /// The open file as the operating system knows it, where it does.
+    pub fn open_file(&self) -> Option<OpenFile<'_>> {
+        self.file.0.fd().map(OpenFile::new)
     }
 
     /// Reads; 0 at the end.

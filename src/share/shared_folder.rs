@@ -2,12 +2,12 @@
 //! a path. What a share can do stands in the files beside this one, each with a part of [`Share`]; this file uses none of them.
 
 use std::borrow::Cow;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
+use crate::os::open_folder::OpenFolder;
 use crate::store::checksums::Checksums;
 use crate::store::commit::{LastLink, Tree};
 use crate::store::disk::{Abilities, Cause, Disk, DiskError, Kind};
@@ -107,9 +107,9 @@ impl Share {
         self.tree.disk().abilities()
     }
 
-    /// Looks at the folder that is served now, for whoever watches it; `None` if there is none, or none that the system knows.
-    pub fn at_folder<T>(&self, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        Some(look(self.tree.disk().root_afresh().ok()?.0.fd()?))
+    /// The folder that is served now, for whoever watches it; `None` if there is none, or none that the system knows.
+    pub fn folder(&self) -> Option<OpenFolder> {
+        OpenFolder::of(self.tree.disk().root_afresh().ok()?.0.fd()?).ok()
     }
 
     /// Whether displaced versions are kept.

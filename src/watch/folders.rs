@@ -5,17 +5,16 @@
 //! from the handle of the folder that is served, wherever its path may lead meanwhile.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use notify::event::EventKindMask;
 use notify::{Config, ErrorKind, Event, PathOp, RecommendedWatcher, RecursiveMode, WatchPathConfig, Watcher};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 
 use super::state::Reason;
 use crate::model::path::{Name, SharePath};
+use crate::os::open_folder::{self, OpenFolder};
 
 /// How many folders notify is told of at once; between batches it takes in events.
 const BATCH: usize = 512;
@@ -29,26 +28,19 @@ pub(super) struct Folders {
     watcher: RecommendedWatcher,
     /// The path that leads to the root by its handle.
     top: PathBuf,
-    root: OwnedFd,
-    root_is: Place,
+    root: OpenFolder,
     /// Disconnected when the watcher's own thread has ended.
     alive: Receiver<()>,
 }
-
-/// Which directory it is: device and inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place(u64, u64);
 
 impl Folders {
     /// Begins to watch, without any folder yet; `take_in` is called for every event, on a thread of the watcher's own, with what the paths in
     /// it begin with.
     pub(super) fn begin(
-        root: BorrowedFd<'_>,
+        root: OpenFolder,
         mut take_in: impl FnMut(&Path, notify::Result<Event>) + Send + 'static,
     ) -> Result<Self, Reason> {
-        let root_is = Place::of(root).ok_or(Reason::FolderGone)?;
-        let root = root.try_clone_to_owned().map_err(|error| Reason::Unavailable(error.to_string()))?;
-        let top = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+        let top = root.path();
         let (lives, alive) = channel::<()>();
         let begin = top.clone();
         let handler = move |event| {
@@ -60,17 +52,17 @@ impl Folders {
         let config = Config::default().with_follow_symlinks(false).with_event_kinds(kinds);
         let watcher =
             RecommendedWatcher::new(handler, config).map_err(|error| Reason::Unavailable(error.to_string()))?;
-        Ok(Self { watcher, top, root, root_is, alive })
+        Ok(Self { watcher, top, root, alive })
     }
 
     /// Whether this is the folder that is watched.
-    pub(super) fn are_of(&self, folder: BorrowedFd<'_>) -> bool {
-        Place::of(folder) == Some(self.root_is)
+    pub(super) fn are_of(&self, folder: &OpenFolder) -> bool {
+        self.root.is_same_as(folder)
     }
 
     /// Those of the paths that are folders now and do not lie below another of them.
     pub(super) fn only_folders(&self, paths: &BTreeSet<SharePath>) -> Vec<SharePath> {
-        topmost(paths).filter(|path| self.open(path).is_ok()).cloned().collect()
+        topmost(paths).filter(|path| self.root.has_folder(as_path(path))).cloned().collect()
     }
 
     /// Watches these folders and all below them, for as long as it goes on.
@@ -121,33 +113,9 @@ impl Folders {
 
     /// Lists what cannot be listed as having no folders: the parent's events will tell why.
     fn add_folders_in(&self, folder: &SharePath, into: &mut Vec<SharePath>) {
-        let Ok(opened) = self.open(folder) else { return };
-        let Ok(entries) = Dir::read_from(&opened) else { return };
-        for entry in entries.flatten() {
-            let Ok(name) = Name::new(entry.file_name().to_bytes()) else { continue };
-            let is_folder = match entry.file_type() {
-                FileType::Unknown => rustix::fs::statat(&opened, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
-                    .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory),
-                known => known == FileType::Directory,
-            };
-            if is_folder && !name.is_reserved() {
-                into.push(folder.join(&name));
-            }
-        }
-    }
-
-    /// Never leaves the share and never follows a link, whatever is put in the way meanwhile.
-    fn open(&self, folder: &SharePath) -> rustix::io::Result<rustix::fd::OwnedFd> {
-        let path = if folder.is_root() { Path::new(".") } else { as_path(folder) };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        rustix::io::retry_on_intr(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
-    }
-}
-
-impl Place {
-    fn of(folder: BorrowedFd<'_>) -> Option<Self> {
-        rustix::fs::fstat(folder).ok().map(|found| Self(found.st_dev, found.st_ino))
+        let names = self.root.folders_in(as_path(folder)).unwrap_or_default();
+        let names = names.iter().filter_map(|name| Name::new(name.as_encoded_bytes()).ok());
+        into.extend(names.filter(|name| !name.is_reserved()).map(|name| folder.join(&name)));
     }
 }
 
@@ -160,8 +128,7 @@ fn topmost(paths: &BTreeSet<SharePath>) -> impl Iterator<Item = &SharePath> {
 }
 
 fn as_path(path: &SharePath) -> &Path {
-    use std::os::unix::ffi::OsStrExt;
-    Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()))
+    open_folder::as_path(path.as_bytes())
 }
 
 #[cfg(test)]
@@ -184,7 +151,7 @@ mod tests {
                 let _ = tells.send(path);
             });
         };
-        let mut folders = Folders::begin(root.as_fd(), tell).expect("a watcher");
+        let mut folders = Folders::begin(OpenFolder::of(root.as_fd()).expect("kept open"), tell).expect("a watcher");
         std::fs::rename(at("served"), at("aside")).expect("renamed");
         std::fs::rename(at("other"), at("served")).expect("renamed");
         folders.watch_below(vec![SharePath::root()], || true).expect("watched");

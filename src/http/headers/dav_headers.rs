@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 
-use crate::http::request::target;
+use crate::http::headers::field;
 use crate::model::lock_token::LockToken;
 use crate::model::path::{PathError, SharePath};
 use crate::model::stamp::Timestamp;
@@ -192,13 +192,13 @@ pub(crate) fn expected_length(headers: &HeaderMap) -> Result<Option<u64>, BadHea
 
 /// Whether the client wants to hear of failures alone: `Prefer: return=minimal`, or `Brief: t` (RFC 8144 §2 and appendix A).
 pub(crate) fn prefers_minimal(headers: &HeaderMap) -> bool {
-    target::prefers(headers, "return=minimal")
+    field::prefers(headers, "return=minimal")
         || only_text(headers, "Brief").is_ok_and(|brief| brief.is_some_and(|word| word.eq_ignore_ascii_case("t")))
 }
 
 /// Whether the resource itself is to be left out of what lies below it: `Prefer: depth-noroot`, or an older spelling of it.
 pub(crate) fn prefers_no_root(headers: &HeaderMap, depth: Option<AskedDepth>) -> bool {
-    target::prefers(headers, "depth-noroot") || depth.is_some_and(|depth| depth.without_root)
+    field::prefers(headers, "depth-noroot") || depth.is_some_and(|depth| depth.without_root)
 }
 
 /// Where an absolute URI or an absolute path leads.

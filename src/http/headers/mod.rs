@@ -2,6 +2,7 @@
 
 pub(crate) mod dav_headers;
 pub(crate) mod digest;
+pub(crate) mod field;
 pub(crate) mod if_header;
 pub(crate) mod range;
 mod structured;

@@ -10,18 +10,24 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::http::ask::ask;
+use crate::http::wire::crowd::Address;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{CopyLimit, Share};
-
-use crate::http::context::{Trouble, Verbs};
-use crate::http::wire::crowd::Address;
 
 /// How long one waits for a turn: longer than it takes to see that a client has gone, whose turn that may be.
 const TURN_WAIT: Duration = Duration::from_secs(60);
 
-/// The turns of all workers.
+/// The copies of a share, made in turn.
 #[derive(Debug)]
 pub(crate) struct Copies {
+    share: Arc<Share>,
+    turns: Turns,
+}
+
+/// The turns of all workers.
+#[derive(Debug)]
+struct Turns {
     all: Arc<Semaphore>,
     per_address_max: usize,
     by_address: Mutex<HashMap<Address, Weak<Semaphore>>>,
@@ -42,7 +48,35 @@ struct Waiter {
 
 impl Copies {
     /// So many turns, of which one address may have half. Each copy holds a thread for as long as it takes.
-    pub(crate) fn new(copies_max: usize) -> Self {
+    pub(crate) fn new(share: Arc<Share>, copies_max: usize) -> Self {
+        Self { share, turns: Turns::new(copies_max) }
+    }
+
+    /// Asks the share for something that may take a copy: at once if it is short or needs none after all, otherwise in turn. The share is told
+    /// whether anybody still waits for it.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        peer: Option<SocketAddr>,
+        question: impl Fn(&Share, CopyLimit<'_>) -> Outcome<T> + Clone + Send + 'static,
+    ) -> Outcome<T> {
+        let again = question.clone();
+        match ask(&self.share, move |share| question(share, CopyLimit::Short)).await {
+            Err(Stop::Refusal(Refusal::CopyOutOfTurn)) => {}
+            answer => return answer,
+        }
+        let turn = self.turns.turn_within(TURN_WAIT, peer).await?;
+        let waiter = Waiter::default();
+        let has_gone = Arc::clone(&waiter.has_gone);
+        ask(&self.share, move |share| {
+            let _turn = turn;
+            again(share, CopyLimit::WhileWanted(&|| !has_gone.load(Ordering::Relaxed)))
+        })
+        .await
+    }
+}
+
+impl Turns {
+    fn new(copies_max: usize) -> Self {
         let all = Arc::new(Semaphore::new(copies_max));
         Self { all, per_address_max: copies_max.div_ceil(2), by_address: Mutex::default() }
     }
@@ -79,30 +113,6 @@ impl Drop for Waiter {
     }
 }
 
-impl Verbs {
-    /// Asks the share for something that may take a copy: at once if it is short or needs none after all, otherwise in turn. The share is told
-    /// whether anybody still waits for it.
-    pub(crate) async fn ask_for_copy<T: Send + 'static>(
-        &self,
-        peer: Option<SocketAddr>,
-        question: impl Fn(&Share, CopyLimit<'_>) -> Outcome<T> + Clone + Send + 'static,
-    ) -> Result<T, Trouble> {
-        let again = question.clone();
-        match self.ask(move |share| question(share, CopyLimit::Short)).await {
-            Err(Trouble::Stop(Stop::Refusal(Refusal::CopyOutOfTurn))) => {}
-            answer => return answer,
-        }
-        let turn = self.copies.turn_within(TURN_WAIT, peer).await?;
-        let waiter = Waiter::default();
-        let has_gone = Arc::clone(&waiter.has_gone);
-        self.ask(move |share| {
-            let _turn = turn;
-            again(share, CopyLimit::WhileWanted(&|| !has_gone.load(Ordering::Relaxed)))
-        })
-        .await
-    }
-}
-
 async fn acquire(turns: Arc<Semaphore>) -> OwnedSemaphorePermit {
     turns.acquire_owned().await.expect("it is never closed")
 }
@@ -118,45 +128,45 @@ mod tests {
     }
 
     /// A turn that is free now.
-    fn turn(copies: &Copies, address: &str) -> Option<Turn> {
-        copies.turn(peer(address)).now_or_never()
+    fn turn(turns: &Turns, address: &str) -> Option<Turn> {
+        turns.turn(peer(address)).now_or_never()
     }
 
     #[test]
     fn no_address_has_all_turns() {
-        let copies = Copies::new(4);
-        let mut first: Vec<_> = (0..2).map(|_| turn(&copies, "192.0.2.1")).collect();
+        let turns = Turns::new(4);
+        let mut first: Vec<_> = (0..2).map(|_| turn(&turns, "192.0.2.1")).collect();
         assert!(first.iter().all(Option::is_some));
-        assert!(turn(&copies, "192.0.2.1").is_none());
-        let second: Vec<_> = (0..2).map(|_| turn(&copies, "192.0.2.2")).collect();
+        assert!(turn(&turns, "192.0.2.1").is_none());
+        let second: Vec<_> = (0..2).map(|_| turn(&turns, "192.0.2.2")).collect();
         assert!(second.iter().all(Option::is_some));
         for address in ["192.0.2.3", "127.0.0.1"] {
-            assert!(turn(&copies, address).is_none(), "{address}: there is an end to them in all");
+            assert!(turn(&turns, address).is_none(), "{address}: there is an end to them in all");
         }
         first.pop();
-        assert!(turn(&copies, "192.0.2.3").is_some(), "one that is given back is the next one's");
+        assert!(turn(&turns, "192.0.2.3").is_some(), "one that is given back is the next one's");
     }
 
     /// Whoever waits too long for a turn is told to come back; whoever waits and leaves takes none.
     #[actix_rt::test]
     async fn nobody_waits_for_ever() {
-        let copies = Copies::new(1);
-        let only = turn(&copies, "192.0.2.1").expect("a turn");
-        let refused = copies.turn_within(Duration::from_millis(1), peer("192.0.2.2")).await.map(drop);
+        let turns = Turns::new(1);
+        let only = turn(&turns, "192.0.2.1").expect("a turn");
+        let refused = turns.turn_within(Duration::from_millis(1), peer("192.0.2.2")).await.map(drop);
         assert!(matches!(refused, Err(Stop::Refusal(Refusal::CopyOutOfTurn))), "{refused:?}");
         drop(only);
-        assert!(turn(&copies, "192.0.2.3").is_some());
+        assert!(turn(&turns, "192.0.2.3").is_some());
     }
 
     /// Behind a proxy on this machine there are many clients. Nothing is kept of addresses that have and want no turn.
     #[test]
     fn this_machine_has_all_turns() {
-        let copies = Copies::new(4);
-        let all: Vec<_> = (0..4).map(|_| turn(&copies, "127.0.0.1")).collect();
+        let turns = Turns::new(4);
+        let all: Vec<_> = (0..4).map(|_| turn(&turns, "127.0.0.1")).collect();
         assert!(all.iter().all(Option::is_some));
         drop(all);
-        drop(turn(&copies, "192.0.2.1"));
-        drop(turn(&copies, "192.0.2.2"));
-        assert_eq!(copies.by_address.lock().expect("no panic").len(), 1);
+        drop(turn(&turns, "192.0.2.1"));
+        drop(turn(&turns, "192.0.2.2"));
+        assert_eq!(turns.by_address.lock().expect("no panic").len(), 1);
     }
 }

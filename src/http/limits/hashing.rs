@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
+use crate::http::ask::ask;
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs};
 use crate::model::path::SharePath;
 use crate::model::stamp::Stamp;
-use crate::share::outcome::{Refusal, Stop};
+use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{RequestContext, Share, Unhashed};
 
 /// How many files may wait to be hashed.
@@ -21,6 +21,7 @@ const WAITING_MAX: usize = 64;
 
 /// The hashings of a share.
 pub(crate) struct Hashings {
+    share: Arc<Share>,
     slots: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     by_state: Mutex<HashMap<Stamp, Weak<Hashing>>>,
@@ -40,12 +41,48 @@ struct Place(Arc<AtomicUsize>);
 
 impl Hashings {
     /// Hashes so many files at once.
-    pub(crate) fn new(hashing_max: usize) -> Self {
-        Self { slots: Arc::new(Semaphore::new(hashing_max)), waiting: Arc::default(), by_state: Mutex::default() }
+    pub(crate) fn new(share: Arc<Share>, hashing_max: usize) -> Self {
+        Self {
+            share,
+            slots: Arc::new(Semaphore::new(hashing_max)),
+            waiting: Arc::default(),
+            by_state: Mutex::default(),
+        }
+    }
+
+    /// Whether it is seen at once that no file has to be hashed for a request.
+    pub(crate) fn nothing_is_to_be_hashed(
+        &self,
+        path: &SharePath,
+        also: Option<&SharePath>,
+        context: &RequestContext,
+    ) -> bool {
+        self.share.unhashed_now(path, also, &context.clone().at(now())).is_some_and(|files| files.is_empty())
+    }
+
+    /// Has the large files hashed whose content a request asks for, before it is carried out.
+    pub(crate) async fn have_hashed(
+        self: &Arc<Self>,
+        path: &SharePath,
+        also: Option<&SharePath>,
+        context: &RequestContext,
+    ) -> Outcome<()> {
+        let unhashed = match self.share.unhashed_now(path, also, &context.clone().at(now())) {
+            Some(unhashed) => unhashed,
+            None => {
+                let (path, also, context) = (path.clone(), also.cloned(), context.clone());
+                ask(&self.share, move |share| share.unhashed(&path, also.as_ref(), &context.at(now()))).await?
+            }
+        };
+        for file in unhashed {
+            let hashing = self.join(file).ok_or(Stop::from(Refusal::Overloaded))?;
+            let _ = hashing.is_over.clone().changed().await;
+        }
+        Ok(())
     }
 
     /// Joins the hashing of a file, or begins it; `None` if as many wait as may.
-    fn join(self: &Arc<Self>, share: &Arc<Share>, file: Unhashed) -> Option<Arc<Hashing>> {
+    fn join(self: &Arc<Self>, file: Unhashed) -> Option<Arc<Hashing>> {
         let mut by_state = self.lock();
         if let Some(running) = by_state.get(file.stamp()).and_then(Weak::upgrade) {
             return Some(running);
@@ -54,7 +91,7 @@ impl Hashings {
         let of = *file.stamp();
         let (over, is_over) = watch::channel(());
         let is_unwanted = Arc::<AtomicBool>::default();
-        let (share, slots, unwanted) = (Arc::clone(share), Arc::clone(&self.slots), Arc::clone(&is_unwanted));
+        let (share, slots, unwanted) = (Arc::clone(&self.share), Arc::clone(&self.slots), Arc::clone(&is_unwanted));
         let task = tokio::spawn(async move {
             let Ok(slot) = slots.acquire_owned().await else { return };
             drop(place);
@@ -107,38 +144,5 @@ impl Drop for Hashing {
 impl fmt::Debug for Hashings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hashings").field("waiting", &self.waiting).finish_non_exhaustive()
-    }
-}
-
-impl Verbs {
-    /// Whether it is seen at once that no file has to be hashed for a request.
-    pub(crate) fn nothing_is_to_be_hashed(
-        &self,
-        path: &SharePath,
-        also: Option<&SharePath>,
-        context: &RequestContext,
-    ) -> bool {
-        self.share.unhashed_now(path, also, &context.clone().at(now())).is_some_and(|files| files.is_empty())
-    }
-
-    /// Has the large files hashed whose content a request asks for, before it is carried out.
-    pub(crate) async fn have_hashed(
-        &self,
-        path: &SharePath,
-        also: Option<&SharePath>,
-        context: &RequestContext,
-    ) -> Result<(), Trouble> {
-        let unhashed = match self.share.unhashed_now(path, also, &context.clone().at(now())) {
-            Some(unhashed) => unhashed,
-            None => {
-                let (path, also, context) = (path.clone(), also.cloned(), context.clone());
-                self.ask(move |share| share.unhashed(&path, also.as_ref(), &context.at(now()))).await?
-            }
-        };
-        for file in unhashed {
-            let hashing = self.hashings.join(&self.share, file).ok_or(Stop::from(Refusal::Overloaded))?;
-            let _ = hashing.is_over.clone().changed().await;
-        }
-        Ok(())
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::http::context::Settings;
 use crate::http::reply::Wrong;
+use crate::http::settings::Settings;
 
 /// Over which time the rate of a body is judged.
 const RATE_OVER: Duration = Duration::from_secs(60);

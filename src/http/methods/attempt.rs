@@ -8,19 +8,17 @@ use actix_http::RequestHead;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::http::clock::now;
+use crate::http::context::Verbs;
+use crate::http::quirks::Quirks;
+use crate::http::reply::Trouble;
+use crate::http::request::conditions::client;
+use crate::http::request::method::Verb;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::principal::Client;
 use crate::share::Share;
 use crate::share::outcome::{End, Refusal, Stop};
-
-use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs};
-use crate::http::methods::lock::{WINDOWS, is_one_of};
-use crate::http::request::target::{Verb, client};
-
-/// rclone deletes after whatever goes wrong with a PUT, and so does the Explorer of Windows.
-const RCLONE: [&str; 1] = ["rclone/"];
 
 /// An attempt that has not ended yet.
 pub(crate) struct Attempt {
@@ -36,8 +34,7 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// An attempt to store something at `path`.
     pub(crate) fn new(verbs: &Verbs, head: &RequestHead, path: &SharePath) -> Self {
-        let deletes_anyway =
-            Verb::of(&head.method) == Verb::Put && (is_one_of(head, &WINDOWS) || is_one_of(head, &RCLONE));
+        let deletes_anyway = Verb::of(&head.method) == Verb::Put && Quirks::of(head).delete_after_failure;
         Self {
             share: Arc::clone(&verbs.share),
             client: client(head),

@@ -1,19 +1,19 @@
 //! COPY and MOVE (RFC 4918 §9.8, §9.9): parse, ask the share, reply.
 
-use actix_http::RequestHead;
-use actix_web::HttpResponse;
-
 use crate::access::Action;
+use crate::http::clock::now;
+use crate::http::context::{Verbs, is_collection, permit, request_context};
+use crate::http::headers::dav_headers;
+use crate::http::headers::dav_headers::{BadHeader, Depth, Overwrite, Place};
+use crate::http::methods::attempt::Attempt;
+use crate::http::reply;
+use crate::http::reply::{Trouble, Wrong};
+use crate::http::representations::versions::version_id;
+use crate::http::request::target::Asked;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{Relocation, RequestContext};
-
-use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, permit, request_context};
-use crate::http::headers::dav_headers::{self, BadHeader, Depth, Overwrite, Place};
-use crate::http::methods::attempt::Attempt;
-use crate::http::methods::change;
-use crate::http::reply::{self, Wrong};
-use crate::http::request::target::Asked;
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ async fn carry_out(
     context: RequestContext,
     wanted: Relocation,
 ) -> Result<HttpResponse, Trouble> {
-    let is_collection = change::is_collection(verbs, asked).await?;
+    let is_collection = is_collection(verbs, asked).await?;
     if asked.names_a_collection && !is_collection {
         return Err(Stop::from(Refusal::NotFound).into());
     }
@@ -51,9 +51,9 @@ async fn carry_out(
     if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());
     }
-    verbs.have_hashed(&wanted.from, Some(&wanted.to), &context).await?;
+    verbs.hashings.have_hashed(&wanted.from, Some(&wanted.to), &context).await?;
     let to = wanted.to.clone();
-    let done = verbs.ask_for_copy(head.peer_addr, move |share, limit| match act {
+    let done = verbs.copies.ask(head.peer_addr, move |share, limit| match act {
         Act::Move => share.relocate(&wanted, &context.clone().at(now()), limit),
         Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &context.clone().at(now()), limit),
     });
@@ -71,4 +71,21 @@ pub(crate) fn wanted(head: &RequestHead, asked: &Asked) -> Result<Relocation, Tr
         may_replace: dav_headers::overwrite(&head.headers)? == Overwrite::Allow,
         dated: dav_headers::asked_mtime(&head.headers),
     })
+}
+
+/// Copies one version of a file to another name, or back to its own.
+pub(crate) async fn copy_version(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+    let id = version_id(&asked.query.version)?;
+    let context = request_context(head, asked)?;
+    let wanted = wanted(head, asked)?;
+    let to = wanted.to.clone();
+    let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
+    verbs.hashings.have_hashed(&to, None, &context.for_the_target(wanted.may_replace)).await?;
+    let copied = verbs
+        .copies
+        .ask(head.peer_addr, move |share, limit| share.copy_version(&wanted, &id, &context.clone().at(now()), limit));
+    match attempt.ends(copied.await.map_err(Trouble::from)).await? {
+        Some(copied) => Ok(reply::relocated(&to, false, &copied)),
+        None => Err(Wrong::VersionIsCollection.into()),
+    }
 }

@@ -1,10 +1,13 @@
 //! The methods of HTTP and WebDAV: each reads what its request says, asks the share, and says what came of it.
 
 pub(crate) mod attempt;
-pub(crate) mod change;
 pub(crate) mod copy_move;
+pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod lock;
+pub(crate) mod mkcol;
+pub(crate) mod options;
 pub(crate) mod propfind;
 pub(crate) mod proppatch;
 pub(crate) mod put;
+pub(crate) mod restore;

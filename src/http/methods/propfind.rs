@@ -3,32 +3,38 @@
 //! No file is opened that is known already, memory does not grow with the folder, and a listing that breaks off never looks whole. The
 //! request itself comes first, then what lies below it.
 
+use crate::http::context::reader;
+use crate::share::{RequestContext, Tags, Walk, WalkEnd, WalkReach};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use actix_http::{Payload, RequestHead};
+use actix_http::Payload;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse_xml, reader, request_context, xml_body};
-use crate::http::headers::dav_headers::{self, Depth};
+use crate::http::context::{Verbs, request_context};
+use crate::http::headers::dav_headers;
+use crate::http::headers::dav_headers::Depth;
 use crate::http::headers::digest::Checker;
-use crate::http::methods::lock::{ToldLock, WINDOWS, describe, is_one_of};
-use crate::http::reply::{self, of_property};
+use crate::http::quirks::Quirks;
+use crate::http::reply;
+use crate::http::reply::{Trouble, of_property};
+use crate::http::representations::active_lock::describe;
 use crate::http::representations::listing::{Listing, Output, PIECE_BYTES};
 use crate::http::representations::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use crate::http::request::target::Asked;
 use crate::http::xml::read::Propfind;
-use crate::http::xml::write::{Condition, Multistatus, Response};
+use crate::http::xml::write::{ActiveLock, Condition, Multistatus, Response};
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::share::outcome::{Outcome, Refusal};
-use crate::share::{Kind, Listed, Notes, RequestContext, Share, Tags, Target, Walk, WalkEnd, WalkReach};
+use crate::share::{Kind, Listed, Notes, Share, Target};
 
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
@@ -54,12 +60,12 @@ pub(crate) async fn propfind(
         members_max: if reach == Depth::Infinity { verbs.settings.propfind_members_max } else { usize::MAX },
         without_root: dav_headers::prefers_no_root(&head.headers, depth),
         is_minimal: dav_headers::prefers_minimal(&head.headers),
-        agent: Agent::of(head),
+        quirks: Quirks::of(head),
         reader: reader(head),
     };
     let (path, with_tag) = (asked.path.clone(), question.wants.tags);
     let context = context.that_must_match();
-    verbs.have_hashed(&path, None, &context).await?;
+    verbs.hashings.have_hashed(&path, None, &context).await?;
     let target = verbs.ask(move |share| {
         let target = share.resource(&path, with_tag, now())?;
         if names_a_collection && target.kind != Kind::Dir {
@@ -85,10 +91,6 @@ pub(crate) async fn propfind(
     Ok(answer.body(listing))
 }
 
-/// Who asks, as far as the answer differs.
-#[derive(Clone, Debug)]
-struct Agent(RequestHead);
-
 /// A PROPFIND, parsed.
 struct Question {
     path: SharePath,
@@ -98,7 +100,7 @@ struct Question {
     members_max: usize,
     without_root: bool,
     is_minimal: bool,
-    agent: Agent,
+    quirks: Quirks,
     reader: RequestContext,
 }
 
@@ -117,21 +119,6 @@ struct Asking {
     live: Vec<(PropertyName, Option<Live>)>,
     /// The live ones that are told where all are asked for.
     of_all: &'static [Live],
-}
-
-impl Agent {
-    fn is_windows(&self) -> bool {
-        is_one_of(&self.0, &WINDOWS)
-    }
-
-    /// Only its name is looked at later.
-    fn of(head: &RequestHead) -> Self {
-        let mut kept = RequestHead::default();
-        if let Some(agent) = head.headers.get(header::USER_AGENT) {
-            kept.headers.insert(header::USER_AGENT, agent.clone());
-        }
-        Self(kept)
-    }
 }
 
 impl Wants {
@@ -234,7 +221,7 @@ impl<'a> Answer<'a> {
             Propfind::Prop(names) | Propfind::AllProp { include: names } => names.as_slice(),
             Propfind::PropName => &[],
         };
-        let of_all: &[Live] = if question.agent.is_windows() { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
+        let of_all: &[Live] = if question.quirks.are_of_windows { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
         let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
         let has_locks = share.has_locks_about(&share.place_of(&question.path));
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
@@ -298,9 +285,9 @@ impl<'a> Answer<'a> {
         Some(checksums.into())
     }
 
-    fn locks_on(&self, path: &SharePath) -> Vec<ToldLock> {
+    fn locks_on(&self, path: &SharePath) -> Vec<ActiveLock> {
         let locks = self.share.locks_on(path, self.now);
-        locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), &self.question.agent.0, self.now)).collect()
+        locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), self.question.quirks, self.now)).collect()
     }
 
     /// Says that there is more below a folder than was told, and how to get at it.

@@ -6,6 +6,16 @@ use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
+use crate::http::bodies::{parse_xml, xml_body};
+use crate::http::clock::now;
+use crate::http::context::{Verbs, request_context};
+use crate::http::headers::dav_headers;
+use crate::http::reply;
+use crate::http::reply::{Trouble, of_property};
+use crate::http::representations::live::{Live, MICROSOFT};
+use crate::http::request::target::Asked;
+use crate::http::xml::read::{Instruction, Proppatch};
+use crate::http::xml::write::{Condition, Multistatus, Response};
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::http_date;
 use crate::model::path::SharePath;
@@ -13,15 +23,6 @@ use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::Refusal;
 use crate::share::{Amendment, Notes};
-
-use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse_xml, request_context, xml_body};
-use crate::http::headers::dav_headers;
-use crate::http::reply::{self, of_property};
-use crate::http::representations::live::{Live, MICROSOFT};
-use crate::http::request::target::Asked;
-use crate::http::xml::read::{Instruction, Proppatch};
-use crate::http::xml::write::{Condition, Multistatus, Response};
 
 /// Why an instruction cannot be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub(crate) async fn proppatch(
     let context = request_context(head, asked)?;
     let Proppatch(instructions) = parse_xml(xml_body(verbs, head, body).await?, Proppatch::parse).await?;
     let (path, names_a_collection) = (asked.path.clone(), asked.names_a_collection);
-    verbs.have_hashed(&path, None, &context).await?;
+    verbs.hashings.have_hashed(&path, None, &context).await?;
     let is_collection = verbs.ask(move |share| {
         let is_collection = share.is_collection(&path)?;
         if names_a_collection && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }

@@ -16,20 +16,21 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::http::clock::now;
+use crate::http::context::{Verbs, allowed, parse, request_context};
+use crate::http::headers::dav_headers::Overwrite;
+use crate::http::headers::digest::{Checker, Expected};
+use crate::http::headers::{dav_headers, field};
+use crate::http::limits::pace::Pace;
+use crate::http::methods::attempt::Attempt;
+use crate::http::reply;
+use crate::http::reply::{Trouble, Wrong};
+use crate::http::request::method::{Allowed, Verb};
+use crate::http::request::target::Asked;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Forbidden, Outcome, Refusal, Stop};
 use crate::share::{RequestContext, Share, Stored, Upload, UploadWatch};
-
-use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, parse, request_context};
-use crate::http::headers::dav_headers::{self, Overwrite};
-use crate::http::headers::digest::{Checker, Expected};
-use crate::http::limits::pace::Pace;
-use crate::http::methods::attempt::Attempt;
-use crate::http::methods::change::allowed;
-use crate::http::reply::{self, Allowed, Wrong};
-use crate::http::request::target::{self, Asked};
 
 /// How much is written at once, in bytes. Larger pieces cost less, and hold more of the memory while an upload is slow.
 const PIECE: usize = 64 * 1024;
@@ -65,7 +66,7 @@ type Checked = (Stored, Option<String>);
 
 /// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
 pub(crate) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Trouble> {
-    if target::Verb::of(&head.method) != target::Verb::Put {
+    if Verb::of(&head.method) != Verb::Put {
         return Ok(());
     }
     let asked = parse(verbs, head).await?;
@@ -121,10 +122,10 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
     if is_partial(headers) {
         return Err(Wrong::PartialPut.into());
     }
-    if target::is_coded(headers) {
+    if field::is_coded(headers) {
         return Err(Wrong::CodedBody.into());
     }
-    let announced = target::announced_length(headers);
+    let announced = field::announced_length(headers);
     if announced.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Wrong::NoLength.into());
     }
@@ -162,7 +163,7 @@ fn is_partial(headers: &HeaderMap) -> bool {
 
 async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
     let Plan { path, context, announced, make_parents, .. } = plan(verbs, head, asked)?;
-    verbs.have_hashed(&path, None, &context.of_states_alone()).await?;
+    verbs.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
     verbs.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await
 }
 
@@ -194,7 +195,7 @@ async fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Result<Opti
 /// Says that an upload in flight can no longer succeed, once the file that it depends on is hashed. What cannot be hashed now is hashed for the
 /// commit.
 async fn look_again(verbs: &Verbs, path: SharePath, context: RequestContext) -> Result<(), Trouble> {
-    if verbs.have_hashed(&path, None, &context).await.is_err() {
+    if verbs.hashings.have_hashed(&path, None, &context).await.is_err() {
         return Ok(());
     }
     verbs.ask(move |share| share.may_go_on(&path, &context.at(now()))).await
@@ -310,7 +311,7 @@ async fn put_large(
     let verbs = source.verbs;
     let (path, context, announced) = (plan.path.clone(), plan.context.clone(), plan.announced);
     let make_parents = plan.make_parents;
-    verbs.have_hashed(&path, None, &context.of_states_alone()).await?;
+    verbs.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
     verbs.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await?;
     let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
     if held.is_none() {
@@ -351,11 +352,11 @@ async fn put_large(
 
 /// Has what is there hashed if the upload names its content. Meanwhile others have the turn.
 async fn hashed(verbs: &Verbs, plan: &Plan, turn: OwnedSemaphorePermit) -> Result<OwnedSemaphorePermit, Trouble> {
-    if verbs.nothing_is_to_be_hashed(&plan.path, None, &plan.context) {
+    if verbs.hashings.nothing_is_to_be_hashed(&plan.path, None, &plan.context) {
         return Ok(turn);
     }
     drop(turn);
-    verbs.have_hashed(&plan.path, None, &plan.context).await?;
+    verbs.hashings.have_hashed(&plan.path, None, &plan.context).await?;
     Ok(again(verbs).await)
 }
 

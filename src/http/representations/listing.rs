@@ -2,6 +2,7 @@
 //! Memory does not grow with the folder, a client that goes away ends the reading, and a listing that breaks off never looks whole. Names
 //! are what somebody chose: none of them becomes markup.
 
+use crate::share::{RequestContext, Tags};
 use std::cmp::Ordering;
 use std::fmt;
 use std::io::{self, Write};
@@ -24,11 +25,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::http::limits::walks::Walk;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
-use crate::share::{Kind, Listed, RequestContext, Share, Tags};
+use crate::share::{Kind, Listed, Share};
+
+use crate::http::limits::walks::Walk;
 
 /// For `Content-Type` of [`html`].
 pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");

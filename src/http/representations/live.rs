@@ -2,14 +2,12 @@
 //!
 //! One table says which there are, who may set them, and how each is written. Dead properties are notes, and not known here.
 
+use crate::http::reply;
+use crate::http::representations::media;
+use crate::http::xml::write::{ActiveLock, Properties};
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
 use crate::share::{Kind, Listed};
-
-use crate::http::methods::lock::ToldLock;
-use crate::http::reply;
-use crate::http::representations::media;
-use crate::http::xml::write::Properties;
 
 /// Apache's namespace.
 const APACHE: &str = "http://apache.org/dav/props/";
@@ -87,7 +85,7 @@ pub(crate) struct Facts<'a> {
     /// How many bytes are free, and how many are used, if that was asked.
     pub(crate) room: Option<(u64, u64)>,
     /// The locks that cover it.
-    pub(crate) locks: &'a [ToldLock],
+    pub(crate) locks: &'a [ActiveLock],
     /// The name that somebody gave it to be shown, if one did.
     pub(crate) has_noted_name: bool,
     /// What was noted of its checksums.
@@ -184,7 +182,7 @@ impl Live {
             }
             Self::Etag => resource.tag.iter().for_each(|tag| out.shown("getetag", tag)),
             Self::LastModified => out.text("getlastmodified", facts.modified),
-            Self::LockDiscovery => out.lock_discovery(facts.locks.iter().map(ToldLock::active)),
+            Self::LockDiscovery => out.lock_discovery(facts.locks),
             Self::ResourceType => out.resource_type(is_collection),
             Self::SupportedLock => out.supported_lock(),
             Self::QuotaAvailable => out.number("quota-available-bytes", free),

@@ -1,30 +1,25 @@
 //! The history on the wire: `GET path?versions`, `GET path?version=ID`, `COPY path?version=ID`, `POST path?restore=ID`, and
 //! `GET folder?deleted`. Listings are streamed, and come in pages: what one takes does not depend on how much there is.
 
-use std::sync::Arc;
-
-use actix_http::RequestHead;
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use serde::Serialize;
-
+use crate::http::clock::now;
+use crate::http::context::Verbs;
+use crate::http::reply;
+use crate::http::reply::{Trouble, Wrong};
+use crate::http::representations::file::{CACHE, Remember};
+use crate::http::representations::listing::{Listing, Output};
+use crate::http::representations::{file, listing, media};
+use crate::http::request::query::Named;
+use crate::http::request::target::Asked;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked, Wanted};
+use std::sync::Arc;
 
-use crate::http::clock::now;
-use crate::http::context::{Trouble, Verbs, request_context};
-use crate::http::headers::dav_headers::{self, Overwrite};
-use crate::http::methods::attempt::Attempt;
-use crate::http::methods::copy_move;
-use crate::http::methods::get::{self, CACHE, Remember};
-use crate::http::reply::{self, Wrong};
-use crate::http::representations::listing::{self, Listing, Output};
-use crate::http::representations::media;
-use crate::http::request::query::Named;
-use crate::http::request::target::Asked;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
 
 /// How many versions or names one page tells where the client does not say, and at most.
 const PAGE_DEFAULT: usize = 1000;
@@ -65,54 +60,16 @@ pub(crate) async fn deleted(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse
 
 /// Sends one version of a file.
 pub(crate) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let id = id(&asked.query.version)?;
+    let id = version_id(&asked.query.version)?;
     let path = asked.path.clone();
     match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
         Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
         Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
-        Target::File(content, identity) => get::send(verbs, request, asked, *content, *identity, Remember::No).await,
+        Target::File(content, identity) => file::send(verbs, request, asked, *content, *identity, Remember::No).await,
     }
 }
 
-/// Copies one version of a file to another name, or back to its own.
-pub(crate) async fn copy(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let id = id(&asked.query.version)?;
-    let context = request_context(head, asked)?;
-    let wanted = copy_move::wanted(head, asked)?;
-    let to = wanted.to.clone();
-    let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
-    verbs.have_hashed(&to, None, &context.for_the_target(wanted.may_replace)).await?;
-    let copied = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
-        share.copy_version(&wanted, &id, &context.clone().at(now()), limit)
-    });
-    match attempt.ends(copied.await).await? {
-        Some(copied) => Ok(reply::relocated(&to, false, &copied)),
-        None => Err(Wrong::VersionIsCollection.into()),
-    }
-}
-
-/// Brings a version back.
-pub(crate) async fn restore(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let id = id(&asked.query.restore)?;
-    let context = request_context(head, asked)?;
-    let creates = dav_headers::overwrite(&head.headers)? == Overwrite::Forbid;
-    let context = if creates { context.that_only_creates() } else { context };
-    let path = asked.path.clone();
-    if path.is_root() {
-        return Err(Stop::from(Refusal::NotFound).into());
-    }
-    verbs.have_hashed(&path, None, &context).await?;
-    let make_parents = asked.query.make_parents;
-    let restored = verbs.ask_for_copy(head.peer_addr, move |share, limit| {
-        share.restore(&path, &id, make_parents, &context.clone().at(now()), limit)
-    });
-    match restored.await? {
-        Some(stored) => Ok(reply::stored(&asked.path, &stored, now())),
-        None => Ok(reply::made(&asked.path)),
-    }
-}
-
-fn id(named: &Option<Named>) -> Result<VersionId, Trouble> {
+pub(crate) fn version_id(named: &Option<Named>) -> Result<VersionId, Trouble> {
     named.as_ref().and_then(|named| named.0.clone()).ok_or_else(|| Wrong::VersionId.into())
 }
 

@@ -8,7 +8,7 @@ use actix_http::RequestHead;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::request::target;
+use crate::http::headers::field;
 
 /// Who may have an answer shown, run or measured in a page, whatever asked for it (Fetch Standard §3.7).
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -33,8 +33,8 @@ const MAX_AGE: &str = "3600";
 ///
 /// A page cannot say something else of itself: `Origin` and `Sec-Fetch-Site` are the browser's. Programs that are no browser send neither.
 pub(crate) fn is_foreign(head: &RequestHead, host: Option<&str>, allowed: &[String]) -> bool {
-    let origins = target::lines(&head.headers, &header::ORIGIN);
-    let sites = target::lines(&head.headers, &HeaderName::from_static("sec-fetch-site"));
+    let origins = field::lines(&head.headers, &header::ORIGIN);
+    let sites = field::lines(&head.headers, &HeaderName::from_static("sec-fetch-site"));
     let origin = match origins[..] {
         [] => None,
         [origin] => Some(str::from_utf8(origin).unwrap_or_default()),

@@ -8,11 +8,9 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::http::request::method::{Allowed, Verb};
 use crate::model::path::SharePath;
 use crate::model::version::VersionId;
-
-use crate::http::reply::Allowed;
-use crate::http::request::target::Verb;
 
 /// How often a name is decoded to find a word in it: no more, since each round goes over all of it again.
 const DECODED_AT_MOST: usize = 3;

@@ -2,17 +2,15 @@
 //! Both announce an exact length, and both end the connection instead of the answer when the file grew shorter or was changed in place,
 //! so that a strong entity tag is never completed with bytes of two versions. Neither ever opens, locks or names a file.
 
-use crate::http::wire::connection::{Job, Jobs, read_fully};
+use crate::http::wire::send_file::{Job, Jobs};
+use crate::http::wire::source::{FileBytes, changed, read_at_once, read_fully};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use bytes::{Bytes, BytesMut};
-use rustix::io::ReadWriteFlags;
+use bytes::Bytes;
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,21 +21,6 @@ const PIECE: u64 = 64 * 1024;
 
 /// How much a copying body gives before the other connections of the worker have their turn, in bytes.
 const BURST_BYTES_MAX: u64 = 1024 * 1024;
-
-/// An open file, as the bodies need it.
-pub trait FileBytes: Send + Sync + fmt::Debug {
-    /// The file's handle; `sendfile` and reads that do not wait go to it.
-    fn fd(&self) -> BorrowedFd<'_>;
-
-    /// Reads at an offset; zero bytes mean the end. May wait for the disk, and is called in the blocking pool only.
-    ///
-    /// # Errors
-    /// What the disk says.
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
-
-    /// Whether the file is still the version whose tag and length were announced. One `fstat`: called on the worker.
-    fn still_the_same(&self) -> bool;
-}
 
 /// A piece of a composed answer (`multipart/byteranges`).
 #[derive(Debug, Clone)]
@@ -211,34 +194,4 @@ impl MessageBody for CopyBody {
             }
         }
     }
-}
-
-/// Reads what can be read without waiting for the disk; nothing if that is not all that was wanted.
-pub(crate) fn read_at_once(source: &dyn FileBytes, offset: u64, wanted: u64) -> io::Result<Option<Bytes>> {
-    let mut bytes = BytesMut::zeroed(wanted as usize);
-    let mut into = [io::IoSliceMut::new(&mut bytes)];
-    match rustix::io::preadv2(source.fd(), &mut into, offset, ReadWriteFlags::NOWAIT) {
-        Ok(0) => Err(cut_short()),
-        Ok(read) => {
-            // A short read is no end: the rest may just not be in memory.
-            bytes.truncate(read);
-            Ok(Some(bytes.freeze()))
-        }
-        Err(_) => Ok(None),
-    }
-}
-
-/// Tells that an answer ends before its end, for the client is told nothing but that.
-pub(crate) fn broken_off(error: &impl std::fmt::Display) {
-    tracing::warn!("an answer was broken off: {error}");
-}
-
-/// The file is shorter than what was announced.
-pub(crate) fn cut_short() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
-}
-
-/// The file was written to while it was sent.
-pub(crate) fn changed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the file was changed in place while it was sent")
 }

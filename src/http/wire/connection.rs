@@ -4,53 +4,32 @@
 //! can be answered at the edge (`http::edge`), actix is not told of it.
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
-use crate::http::wire::body::{FileBytes, broken_off, changed, cut_short, read_at_once};
 use crate::http::wire::crowd::Place;
+use crate::http::wire::farewell::{Farewell, THROWN_AWAY_BYTES_MAX};
 use crate::http::wire::fast_path::Edge;
-use crate::http::wire::request_gate::{Admitted, Turn};
-use crate::http::wire::transport::Rejection;
+use crate::http::wire::rejection::Rejection;
+use crate::http::wire::request_gate::{Admitted, Turn, broken_off};
+use crate::http::wire::send_file::{Job, Jobs, Step, WINDOW};
+use crate::http::wire::socket::Socket;
+use crate::http::wire::source::cut_short;
+use crate::http::wire::timers::{Dawdle, Lull, Stall};
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
-use rustix::io::{Errno, ReadWriteFlags};
-use rustix::net::{SendAncillaryBuffer, SendFlags};
-use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, Sleep, sleep_until};
-
-/// How much is handed to one `sendfile`, and looked for in the page cache, or fetched, before that, in bytes; after it the other
-/// connections of the worker have their turn.
-const WINDOW: u64 = 128 * 1024;
-
-/// How much may be on its way to a client on this machine, in bytes; the kernel doubles it. Left to itself it lets that grow to
-/// megabytes, which a network may need; here it only outgrows the processor's caches (a download of 1 GiB then takes 1.2 times as long,
-/// measured).
-const LOCAL_BUFFER: usize = 208 * 1024;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How much is taken from the socket before the dispatcher has to make something of it, in bytes. Its buffer grows with what it is given
 /// at once, and keeps that size for as long as the connection lives.
 const TAKE_MAX: usize = 32 * 1024;
 
-/// The end of every file is read into memory and checked before it is sent, so that it can be withheld, in bytes.
-const TAIL: u64 = 8 * 1024;
-
-/// How much is copied at once where the kernel cannot send the file itself, in bytes.
-const PIECE: u64 = 64 * 1024;
-
 /// How much of the requests that a client sends ahead is taken in before they have their turn, in bytes.
 const HELD_BYTES_MAX: usize = 16 * 1024;
-
-/// How much is read away of what came ahead when a connection closes, in bytes.
-const THROWN_AWAY_BYTES_MAX: u64 = 256 * 1024;
 
 /// How long a request whose client has closed its side may neither say anything nor have anything to say.
 const GONE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -114,10 +93,11 @@ impl Connection {
         let _ = socket.set_nodelay(true);
         // A client that is gone already still came by TCP: only a Unix socket has no address.
         let peer = socket.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        let socket = Socket::Tcp(socket);
         if peer.ip().to_canonical().is_loopback() {
-            let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, LOCAL_BUFFER);
+            socket.bound_local_buffer();
         }
-        Self::new(Socket::Tcp(socket), Some(peer), limits, edge)
+        Self::new(socket, Some(peer), limits, edge)
     }
 
     /// Takes over a connection on a Unix socket.
@@ -191,11 +171,11 @@ impl Connection {
                 }
                 Step::Send { until } => {
                     let wanted = (*until - job.position).min(sent_max);
-                    let (file, mut offset) = (job.source.fd(), job.position);
-                    let result = self
-                        .socket
-                        .try_write(|socket| rustix::fs::sendfile(socket, file, Some(&mut offset), wanted as usize));
-                    match result {
+                    let Some(file) = job.source.open_file() else {
+                        job.copy_instead();
+                        continue;
+                    };
+                    match self.socket.try_send_file(file, job.position, wanted) {
                         Ok(0) => return Poll::Ready(Err(cut_short())),
                         Ok(sent) => {
                             job.sent(sent as u64);
@@ -207,17 +187,15 @@ impl Connection {
                         Err(error) => ready!(self.wait_or_fail(error, cx))?,
                     }
                 }
-                Step::Copy { piece } => {
-                    match self.socket.try_write(|socket| rustix::net::send(socket, piece, SendFlags::NOSIGNAL)) {
-                        Ok(sent) => {
-                            piece.advance(sent);
-                            job.sent(sent as u64);
-                            sent_max = sent_max.saturating_sub(sent as u64);
-                            self.has_sent(sent);
-                        }
-                        Err(error) => ready!(self.wait_or_fail(error, cx))?,
+                Step::Copy { piece } => match self.socket.try_send(piece, false) {
+                    Ok(sent) => {
+                        piece.advance(sent);
+                        job.sent(sent as u64);
+                        sent_max = sent_max.saturating_sub(sent as u64);
+                        self.has_sent(sent);
                     }
-                }
+                    Err(error) => ready!(self.wait_or_fail(error, cx))?,
+                },
             }
         }
     }
@@ -512,9 +490,9 @@ impl AsyncWrite for Connection {
         }
         this.holds_bytes = true;
         // The header of a file that is about to follow waits for its first bytes, so that both leave in one segment.
-        let more = if this.jobs.waiting() { SendFlags::MORE } else { SendFlags::empty() };
+        let more = this.jobs.waiting();
         loop {
-            match this.socket.try_write(|socket| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | more)) {
+            match this.socket.try_send(bytes, more) {
                 Ok(sent) => {
                     this.has_sent(sent);
                     return Poll::Ready(Ok(sent));
@@ -569,44 +547,6 @@ impl Drop for Connection {
     }
 }
 
-/// The end of a connection: our side is closed, and for a while the client's is still heard.
-#[derive(Debug)]
-struct Farewell {
-    begun: bool,
-    /// Whether the client may still be sending.
-    waits: bool,
-    bytes_left: u64,
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Farewell {
-    fn new(limit: Duration) -> Self {
-        Self { begun: false, waits: false, bytes_left: 0, limit, timer: None }
-    }
-
-    fn has_begun(&self) -> bool {
-        self.begun
-    }
-
-    /// Begins; so many bytes are worth reading if something was left unread, and what is there already otherwise.
-    fn begin(&mut self, to_throw_away: Option<u64>) {
-        self.begun = true;
-        self.waits = to_throw_away.is_some();
-        self.bytes_left = to_throw_away.unwrap_or(THROWN_AWAY_BYTES_MAX);
-    }
-
-    fn has_thrown_away(&mut self, bytes: usize) {
-        self.bytes_left = self.bytes_left.saturating_sub(bytes as u64);
-    }
-
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-        self.bytes_left == 0 || timer.as_mut().poll(cx).is_ready()
-    }
-}
-
 /// What the socket did not take at once of an answer from the edge.
 #[derive(Debug, Default)]
 struct Unsent {
@@ -621,7 +561,7 @@ impl Unsent {
 
     /// Sends a head and a body, and keeps what the socket does not take.
     fn send(&mut self, socket: &Socket, head: &[u8], body: &Bytes) -> io::Result<()> {
-        let sent = match socket.try_write_both(head, body) {
+        let sent = match socket.try_send_both(head, body) {
             Ok(sent) => sent,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
             Err(error) => return Err(error),
@@ -634,7 +574,7 @@ impl Unsent {
     }
 
     fn send_more(&mut self, socket: &Socket) -> io::Result<usize> {
-        let sent = socket.try_write_both(&self.head, &self.body)?;
+        let sent = socket.try_send_both(&self.head, &self.body)?;
         let of_head = sent.min(self.head.len());
         self.head.advance(of_head);
         self.body.advance(sent - of_head);
@@ -642,373 +582,5 @@ impl Unsent {
             *self = Self::default();
         }
         Ok(sent)
-    }
-}
-
-/// Either kind of socket, so that everything above is one type.
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Socket {
-    fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
-        }
-    }
-
-    fn try_write(&self, write: impl FnOnce(BorrowedFd<'_>) -> Result<usize, Errno>) -> io::Result<usize> {
-        let write = || write(self.fd()).map_err(io::Error::from);
-        match self {
-            Self::Tcp(socket) => socket.try_io(Interest::WRITABLE, write),
-            Self::Unix(socket) => socket.try_io(Interest::WRITABLE, write),
-        }
-    }
-
-    /// Writes two pieces by one call.
-    fn try_write_both(&self, one: &[u8], other: &[u8]) -> io::Result<usize> {
-        self.try_write(|socket| {
-            if other.is_empty() {
-                return rustix::net::send(socket, one, SendFlags::NOSIGNAL);
-            }
-            let pieces = [IoSlice::new(one), IoSlice::new(other)];
-            rustix::net::sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
-        })
-    }
-
-    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.try_read(into),
-            Self::Unix(socket) => socket.try_read(into),
-        }
-    }
-
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(socket) => socket.poll_read_ready(cx),
-            Self::Unix(socket) => socket.poll_read_ready(cx),
-        }
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(socket) => socket.poll_write_ready(cx),
-            Self::Unix(socket) => socket.poll_write_ready(cx),
-        }
-    }
-
-    /// Makes the close that follows a reset: the client must not take what it has for the whole, and what waits in the kernel goes.
-    fn reset_when_closed(&self) {
-        let _ = rustix::net::sockopt::set_socket_linger(self.fd(), Some(Duration::ZERO));
-    }
-}
-
-/// The one place of a connection where a response body puts the file that is to be sent.
-#[derive(Clone, Debug, Default)]
-pub struct Jobs(Rc<RefCell<Slot>>);
-
-#[derive(Debug, Default)]
-enum Slot {
-    #[default]
-    Empty,
-    Waiting(Job),
-    Finished,
-}
-
-impl Jobs {
-    /// Puts a job in place. The connection has one at a time, as it has one response at a time.
-    pub(crate) fn put(&self, job: Job) {
-        let before = self.0.replace(Slot::Waiting(job));
-        debug_assert!(matches!(before, Slot::Empty), "one response at a time");
-    }
-
-    /// Says once that the job is finished; until then keeps the waker that is to be told.
-    pub(crate) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut slot = self.0.borrow_mut();
-        match &mut *slot {
-            Slot::Waiting(job) => {
-                job.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            Slot::Finished => {
-                *slot = Slot::Empty;
-                Poll::Ready(())
-            }
-            // Taken away by a failure: the connection is about to end, and nothing more will be asked of it.
-            Slot::Empty => Poll::Pending,
-        }
-    }
-
-    fn waiting(&self) -> bool {
-        matches!(&*self.0.borrow(), Slot::Waiting(_))
-    }
-
-    fn take(&self) -> Option<Job> {
-        let mut slot = self.0.borrow_mut();
-        match std::mem::take(&mut *slot) {
-            Slot::Waiting(job) => Some(job),
-            other => {
-                *slot = other;
-                None
-            }
-        }
-    }
-
-    fn put_back(&self, job: Job) {
-        self.0.replace(Slot::Waiting(job));
-    }
-
-    fn finish(&self, mut job: Job) {
-        self.0.replace(Slot::Finished);
-        if let Some(waker) = job.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// A piece of a file on its way to the client.
-#[derive(Debug)]
-pub(crate) struct Job {
-    source: Arc<dyn FileBytes>,
-    position: u64,
-    end: u64,
-    copies: bool,
-    step: Step,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-enum Step {
-    /// Look what comes next.
-    Choose,
-    /// The blocking pool reads what is not in memory.
-    Fetch(JoinHandle<io::Result<Fetched>>),
-    /// The kernel sends up to here.
-    Send { until: u64 },
-    /// These bytes are sent from memory.
-    Copy { piece: Bytes },
-    /// Everything has been handed to the kernel.
-    Done,
-}
-
-/// What the blocking pool brought.
-#[derive(Debug)]
-enum Fetched {
-    /// The page cache holds the file up to here.
-    Window { until: u64 },
-    /// The bytes themselves.
-    Piece(Bytes),
-}
-
-impl Job {
-    pub(crate) fn new(source: Arc<dyn FileBytes>, range: std::ops::Range<u64>) -> Self {
-        Self { source, position: range.start, end: range.end, copies: false, step: Step::Choose, waker: None }
-    }
-
-    /// Decides what is sent next, and how.
-    fn choose(&mut self) -> io::Result<()> {
-        let left = self.end - self.position;
-        self.step = if left == 0 {
-            Step::Done
-        } else if left <= TAIL || self.copies {
-            self.choose_piece(left.min(PIECE))?
-        } else {
-            self.choose_window((self.position + WINDOW).min(self.end - TAIL))?
-        };
-        Ok(())
-    }
-
-    fn choose_piece(&self, wanted: u64) -> io::Result<Step> {
-        if let Some(piece) = read_at_once(&*self.source, self.position, wanted)? {
-            return self.check(piece);
-        }
-        let (source, position) = (Arc::clone(&self.source), self.position);
-        Ok(Step::Fetch(spawn_blocking(move || read_fully(&*source, position, wanted).map(Fetched::Piece))))
-    }
-
-    fn choose_window(&self, until: u64) -> io::Result<Step> {
-        if in_memory(&*self.source, self.position)? && in_memory(&*self.source, until - 1)? {
-            return Ok(Step::Send { until });
-        }
-        let (source, position) = (Arc::clone(&self.source), self.position);
-        Ok(Step::Fetch(spawn_blocking(move || warm(&*source, position, until).map(|()| Fetched::Window { until }))))
-    }
-
-    fn fetched(&mut self, fetched: Fetched) -> io::Result<()> {
-        self.step = match fetched {
-            Fetched::Window { until } => Step::Send { until },
-            Fetched::Piece(piece) => self.check(piece)?,
-        };
-        Ok(())
-    }
-
-    /// Lets the end of the file go only if the file is still what was promised: every byte has been read by now.
-    fn check(&self, piece: Bytes) -> io::Result<Step> {
-        let last = self.position + piece.len() as u64 >= self.end;
-        if last && !self.source.still_the_same() {
-            return Err(changed());
-        }
-        Ok(Step::Copy { piece })
-    }
-
-    fn copy_instead(&mut self) {
-        self.copies = true;
-        self.step = Step::Choose;
-    }
-
-    fn sent(&mut self, bytes: u64) {
-        self.position += bytes;
-        let finished = match &self.step {
-            Step::Send { until } => self.position >= *until,
-            Step::Copy { piece } => piece.is_empty(),
-            Step::Choose | Step::Fetch(_) | Step::Done => false,
-        };
-        if finished {
-            self.step = Step::Choose;
-        }
-    }
-}
-
-/// Whether the byte at this offset can be read without waiting for the disk.
-fn in_memory(source: &dyn FileBytes, offset: u64) -> io::Result<bool> {
-    let mut byte = [0];
-    match rustix::io::preadv2(source.fd(), &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(0) => Err(cut_short()),
-        Ok(_) => Ok(true),
-        // Not in memory, or a file system that cannot say so: then somebody else must wait for it.
-        Err(_) => Ok(false),
-    }
-}
-
-/// Reads a window for the sake of the page cache. Runs in the blocking pool.
-fn warm(source: &dyn FileBytes, mut position: u64, until: u64) -> io::Result<()> {
-    let mut scratch = vec![0; PIECE as usize];
-    while position < until {
-        let wanted = (until - position).min(PIECE) as usize;
-        match source.read_at(position, &mut scratch[..wanted])? {
-            0 => return Err(cut_short()),
-            read => position += read as u64,
-        }
-    }
-    Ok(())
-}
-
-/// Reads exactly so many bytes. Runs in the blocking pool.
-pub(crate) fn read_fully(source: &dyn FileBytes, position: u64, wanted: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; wanted as usize];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match source.read_at(position + filled as u64, &mut bytes[filled..])? {
-            0 => return Err(cut_short()),
-            read => filled += read,
-        }
-    }
-    Ok(bytes.into())
-}
-
-/// Tells how long nothing has happened. Progress costs nothing: the timer is looked at only while something is waited for, and set again only
-/// when it has gone off.
-#[derive(Debug)]
-struct Lull {
-    limit: Duration,
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Lull {
-    fn new(limit: Duration) -> Self {
-        Self { limit, since: None, timer: None }
-    }
-
-    fn progress(&mut self) {
-        self.since = None;
-    }
-
-    /// Ready when nothing has moved for the whole limit.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    }
-}
-
-/// Tells that a reader takes too little of what it asked for. It has some patience; every wait for it takes from that, and every byte that it
-/// takes gives some back. So a reader that pauses now and then, or has a slow line, is waited for; one that takes a byte now and then is not.
-#[derive(Debug)]
-struct Stall {
-    patience: Duration,
-    rate_min: u64,
-    lost: Duration,
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Stall {
-    fn new(patience: Duration, rate_min: u64) -> Self {
-        Self { patience, rate_min: rate_min.max(1), lost: Duration::ZERO, since: None, timer: None }
-    }
-
-    /// Whether the reader is waited for.
-    fn has_begun(&self) -> bool {
-        self.since.is_some()
-    }
-
-    fn progress(&mut self, bytes: usize) {
-        if let Some(since) = self.since.take() {
-            self.lost += since.elapsed();
-        }
-        if !self.lost.is_zero() {
-            let milliseconds = (bytes as u64).saturating_mul(1000) / self.rate_min;
-            self.lost = self.lost.saturating_sub(Duration::from_millis(milliseconds));
-        }
-    }
-
-    /// Ready when there is no patience left.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = *self.since.get_or_insert_with(Instant::now) + self.patience.saturating_sub(self.lost);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    }
-}
-
-/// Tells that a head takes too long: the first one from the beginning of its connection, a later one from its first byte.
-#[derive(Debug)]
-struct Dawdle {
-    heads: u64,
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Dawdle {
-    fn head_complete(&mut self) {
-        self.heads += 1;
-        self.timer = None;
-    }
-
-    fn poll(&mut self, turn: &Turn, cx: &mut Context<'_>) -> Poll<()> {
-        let is_waited_for = if self.heads == 0 { turn.is_at_a_head() } else { turn.head_begun() };
-        if !is_waited_for {
-            return Poll::Pending;
-        }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.limit)));
-        timer.as_mut().poll(cx)
     }
 }

@@ -23,7 +23,7 @@ use crate::model::http_date;
 use crate::model::stamp::Timestamp;
 
 use crate::http::clock;
-use crate::http::wire::transport::Rejection;
+use crate::http::wire::rejection::Rejection;
 
 /// More fields than this are not plain. Browsers send about fifteen.
 const FIELDS_MAX: usize = 24;

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use httparse::Request;
 
 use crate::http::wire::chunks::is_of_token;
-use crate::http::wire::transport::Rejection;
+use crate::http::wire::rejection::Rejection;
 
 /// How many empty lines may come before a request line; one is what RFC 9112 §2.2 asks for.
 const EMPTY_LINES_MAX: u8 = 4;

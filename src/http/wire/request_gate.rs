@@ -3,10 +3,9 @@
 //! So it is known here of every byte which request it belongs to, whatever its body is framed by; bytes that can belong to none are never
 //! handed on.
 
-use crate::http::wire::body::broken_off;
 use crate::http::wire::chunks::{Chunks, Followed};
 use crate::http::wire::heads::{Head, Looked};
-use crate::http::wire::transport::Rejection;
+use crate::http::wire::rejection::Rejection;
 use actix_http::{Payload, Request};
 use actix_web::HttpMessage as _;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -315,4 +314,9 @@ impl MessageBody for InTurn {
         let next = std::task::ready!(Pin::new(&mut self.body).poll_next(cx));
         Poll::Ready(next.map(|next| next.inspect_err(broken_off)))
     }
+}
+
+/// Tells that an answer ends before its end, for the client is told nothing but that.
+pub(crate) fn broken_off(error: &impl std::fmt::Display) {
+    tracing::warn!("an answer was broken off: {error}");
 }

@@ -24,7 +24,10 @@ use crate::http::clock;
 use crate::http::wire::connection::{Connection, Limits};
 use crate::http::wire::crowd::Crowd;
 use crate::http::wire::fast_path::{Bounds, Edge, Ending, Rounds, last_on_the_wire, named_in};
+use crate::http::wire::rejection::Rejection;
 use crate::http::wire::request_gate::{InTurn, Turn, UntilAnswered};
+use crate::http::wire::socket::Listener;
+use crate::os::process::{self, StopSignals};
 use actix_http::error::DispatchError;
 use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
 use actix_rt::net::{TcpStream, UnixStream};
@@ -42,14 +45,12 @@ use futures_util::future::{Either, Ready, ready};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// What leaves actix's own buffer at once, in bytes; also the most that it keeps between two answers.
 const WRITE_BUFFER: usize = 128 * 1024;
@@ -90,21 +91,6 @@ pub trait Handler: 'static {
 
     /// The answer to a request that never reaches a verb, or to what is none. The connection closes after it if a body was announced.
     fn reject(&self, request: &Request, rejection: Rejection) -> Response<BoxBody>;
-}
-
-/// Why a request is not given to a verb.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejection {
-    /// The header fields together are larger than [`Settings::header_bytes_max`], or the whole head is far too large (431).
-    HeadersTooLarge,
-    /// The path of the target is longer than [`Settings::path_bytes_max`], or the request line alone larger than a head may be (414).
-    TargetTooLong,
-    /// The target holds a `#`, after which the parser drops everything: what is left may name something else (400).
-    FragmentInTarget,
-    /// What comes is no request (400).
-    Malformed,
-    /// The head does not come to its end in time (408).
-    SlowHead,
 }
 
 /// The numbers of the transport.
@@ -169,40 +155,6 @@ impl Settings {
     }
 }
 
-/// A socket that is already bound.
-#[derive(Debug)]
-pub enum Listener {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A Unix socket; the caller removes its file at the end.
-    Unix(UnixListener),
-}
-
-/// Asks a server to stop: the first word lets requests in flight end, the second does not.
-pub type Stop = mpsc::UnboundedReceiver<()>;
-
-/// Speaks a word of [`Stop`] for each SIGTERM and each SIGINT (Ctrl-C).
-///
-/// # Errors
-/// Where the signals cannot be caught.
-pub fn stop_on_signals() -> io::Result<Stop> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (speak, stop) = mpsc::unbounded_channel();
-    actix_rt::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if speak.send(()).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(stop)
-}
-
 /// Serves until it is asked to stop. Runs inside an actix `System`.
 ///
 /// # Errors
@@ -211,12 +163,12 @@ pub async fn serve<H: Handler>(
     settings: Settings,
     listeners: Vec<Listener>,
     make_handler: impl Fn() -> H + Clone + Send + 'static,
-    mut stop: Stop,
+    mut stop: StopSignals,
 ) -> io::Result<()> {
     if listeners.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is nothing to listen on"));
     }
-    raise_open_files();
+    process::raise_open_files();
     let stop_seconds = settings.stop_time.as_secs();
     let workers = settings.workers.clamp(1, 512);
     let mut builder = Server::build()
@@ -266,21 +218,9 @@ pub async fn serve<H: Handler>(
     }
 }
 
-async fn heard(stop: &mut Stop) {
+async fn heard(stop: &mut StopSignals) {
     if stop.recv().await.is_none() {
         std::future::pending::<()>().await;
-    }
-}
-
-/// Lets the process open as many files as the system allows it: every connection is one, and every download another.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current == limit.maximum {
-        return;
-    }
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        tracing::warn!("cannot raise the limit of open files from {:?} to {:?}: {error}", limit.current, limit.maximum);
     }
 }
 

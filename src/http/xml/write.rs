@@ -10,6 +10,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 
 use crate::model::lock::Scope;
+use crate::model::lock_token::LockToken;
 use crate::model::property::{DAV, DeadProperty, PropertyName};
 
 use super::document::XML_NAMESPACE;
@@ -76,20 +77,20 @@ pub(crate) enum Condition<'a> {
 }
 
 /// A lock as its holder, and everybody who asks, is told of it (RFC 4918 §14.1).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ActiveLock<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct ActiveLock {
     /// Whether others may lock it too.
     pub(crate) scope: Scope,
     /// Whether it reaches everything below its root.
     pub(crate) is_deep: bool,
     /// The complete `owner` element, as the reader gave it.
-    pub(crate) owner: Option<&'a str>,
+    pub(crate) owner: Option<Box<str>>,
     /// The seconds that are left; `None` is for ever.
     pub(crate) timeout: Option<u64>,
-    /// The token, a URI.
-    pub(crate) token: &'a str,
+    /// The token.
+    pub(crate) token: LockToken,
     /// The path of the resource that was locked, encoded for a URL. Some old clients stumble over it, so it can be left out.
-    pub(crate) root: Option<&'a str>,
+    pub(crate) root: Option<String>,
 }
 
 impl Multistatus {
@@ -248,7 +249,7 @@ impl Properties<'_> {
     }
 
     /// Which locks there are; empty where there are none.
-    pub(crate) fn lock_discovery<'l>(&mut self, locks: impl IntoIterator<Item = ActiveLock<'l>>) {
+    pub(crate) fn lock_discovery<'l>(&mut self, locks: impl IntoIterator<Item = &'l ActiveLock>) {
         push_lock_discovery(self.out, locks);
     }
 
@@ -322,7 +323,7 @@ impl Namespaces {
 }
 
 /// The answer to a LOCK: the locks of the resource, the new or refreshed one among them.
-pub(crate) fn lock_answer<'l>(locks: impl IntoIterator<Item = ActiveLock<'l>>) -> Vec<u8> {
+pub(crate) fn lock_answer<'l>(locks: impl IntoIterator<Item = &'l ActiveLock>) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     begin_document(&mut out, "prop", &Namespaces::default());
     push_lock_discovery(&mut out, locks);
@@ -460,17 +461,17 @@ fn push_condition(out: &mut Vec<u8>, condition: &Condition<'_>) {
     end_dav(out, name);
 }
 
-fn push_lock_discovery<'l>(out: &mut Vec<u8>, locks: impl IntoIterator<Item = ActiveLock<'l>>) {
+fn push_lock_discovery<'l>(out: &mut Vec<u8>, locks: impl IntoIterator<Item = &'l ActiveLock>) {
     let mut locks = locks.into_iter().peekable();
     if locks.peek().is_none() {
         return push(out, "<D:lockdiscovery/>");
     }
     push(out, "<D:lockdiscovery>");
-    locks.for_each(|lock| push_active_lock(out, &lock));
+    locks.for_each(|lock| push_active_lock(out, lock));
     push(out, "</D:lockdiscovery>");
 }
 
-fn push_active_lock(out: &mut Vec<u8>, lock: &ActiveLock<'_>) {
+fn push_active_lock(out: &mut Vec<u8>, lock: &ActiveLock) {
     push(out, "<D:activelock><D:locktype><D:write/></D:locktype>");
     push(
         out,
@@ -480,7 +481,7 @@ fn push_active_lock(out: &mut Vec<u8>, lock: &ActiveLock<'_>) {
         },
     );
     push(out, if lock.is_deep { "<D:depth>infinity</D:depth>" } else { "<D:depth>0</D:depth>" });
-    push(out, lock.owner.unwrap_or_default());
+    push(out, lock.owner.as_deref().unwrap_or_default());
     match lock.timeout {
         Some(seconds) => {
             push(out, "<D:timeout>Second-");
@@ -490,9 +491,9 @@ fn push_active_lock(out: &mut Vec<u8>, lock: &ActiveLock<'_>) {
         None => push(out, "<D:timeout>Infinite</D:timeout>"),
     }
     push(out, "<D:locktoken>");
-    push_href(out, lock.token);
+    push_href(out, lock.token.as_str());
     push(out, "</D:locktoken>");
-    if let Some(root) = lock.root {
+    if let Some(root) = &lock.root {
         push(out, "<D:lockroot>");
         push_href(out, root);
         push(out, "</D:lockroot>");
@@ -517,14 +518,16 @@ mod tests {
         super::super::read::check(answer).unwrap();
     }
 
-    const LOCK: ActiveLock<'_> = ActiveLock {
-        scope: Scope::Exclusive,
-        is_deep: false,
-        owner: Some("<D:owner xmlns:D=\"DAV:\">A &amp; B</D:owner>"),
-        timeout: Some(3600),
-        token: "urn:uuid:1",
-        root: Some("/a&b"),
-    };
+    fn a_lock() -> ActiveLock {
+        ActiveLock {
+            scope: Scope::Exclusive,
+            is_deep: false,
+            owner: Some("<D:owner xmlns:D=\"DAV:\">A &amp; B</D:owner>".into()),
+            timeout: Some(3600),
+            token: LockToken::parse("urn:uuid:1").unwrap(),
+            root: Some("/a&b".to_owned()),
+        }
+    }
 
     #[test]
     fn properties_are_told_by_their_status() {
@@ -590,9 +593,10 @@ mod tests {
 
     #[test]
     fn locks_are_told_in_full() {
-        let shared = ActiveLock { scope: Scope::Shared, is_deep: true, owner: None, timeout: None, root: None, ..LOCK };
+        let shared =
+            ActiveLock { scope: Scope::Shared, is_deep: true, owner: None, timeout: None, root: None, ..a_lock() };
         assert_answer(
-            &lock_answer([LOCK, shared]),
+            &lock_answer([&a_lock(), &shared]),
             "<D:prop xmlns:D=\"DAV:\"><D:lockdiscovery><D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>\
              <D:depth>0</D:depth><D:owner xmlns:D=\"DAV:\">A &amp; B</D:owner><D:timeout>Second-3600</D:timeout>\
              <D:locktoken><D:href>urn:uuid:1</D:href></D:locktoken><D:lockroot><D:href>/a&amp;b</D:href></D:lockroot></D:activelock>\

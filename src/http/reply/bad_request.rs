@@ -1,0 +1,263 @@
+//! What a request itself gets wrong, whatever is on the disk.
+
+use crate::http::headers::dav_headers::BadUrl;
+use crate::http::headers::range;
+use crate::http::reply::Wrong;
+use crate::http::reply::dav::dav_error;
+use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_header};
+use crate::http::request::target::BadTarget;
+use crate::http::request::welcome::Unwelcome;
+use crate::http::wire::rejection::Rejection;
+use crate::http::xml::XmlError;
+use crate::http::xml::write::Condition;
+use crate::model::path::PathError;
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::http::{Method, StatusCode};
+
+/// Of what cannot be read: the usual reasons, for what is wrong with it is not known any more.
+pub(super) const NO_REQUEST: &str = "This is no request of HTTP/1.1. In the target everything but ASCII is percent-encoded, and blanks and control \
+    characters are; there is exactly one Host, and one framing of the body: one Content-Length, or Transfer-Encoding: chunked.";
+
+/// Whether this makes something at its target.
+pub(super) fn makes_something(method: &Method) -> bool {
+    matches!(method.as_str(), "PUT" | "MKCOL" | "LOCK")
+}
+
+/// Answers a request that is wrong in itself.
+pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
+    let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail).send();
+    let answer = match wrong {
+        Wrong::Target(BadTarget::Path(PathError::LongName)) if makes_something(&head.method) => long_name(),
+        Wrong::Destination(BadUrl::Path(PathError::LongName)) => long_name(),
+        Wrong::Target(BadTarget::Path(PathError::Reserved | PathError::LongName)) => {
+            Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
+        }
+        Wrong::Target(BadTarget::Query(error)) => bad(&format!("The query cannot be understood: {error}. Nothing was changed.")),
+        Wrong::Target(error) => bad(&format!("The target of the request is not one that is served: {error}.")),
+        Wrong::Word(word, there) => with_allow(
+            head,
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                format!("This method does nothing with ?{word}; Allow lists those that do. Nothing was changed."),
+            ),
+            *there,
+        ),
+        Wrong::Condition(header) => {
+            bad(&format!("{header} is malformed, and a condition that cannot be read never lets a change through."))
+        }
+        Wrong::Unwelcome(Unwelcome::NoHost) => {
+            bad("A request names one host in its Host header, and this one names none, more than one, or what cannot be one.")
+        }
+        Wrong::Unwelcome(Unwelcome::ForeignHost) => Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "foreign-host",
+            "Not a name of this server",
+            "The Host header names another server. If this is a name of this one, start it with --allow-host.",
+        )
+        .send(),
+        Wrong::Unwelcome(Unwelcome::CrossSite) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "cross-site",
+            "Sent by another site",
+            "A page of another site made the browser send this. Changes are taken from pages of this server, and of those that it was \
+             started to allow with --allow-origin.",
+        )
+        .send(),
+        Wrong::Denied => dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you."),
+        Wrong::NoReport => dav_error(
+            StatusCode::FORBIDDEN,
+            &[Condition::SupportedReport],
+            "There are no reports about files and folders.",
+        ),
+        Wrong::UnknownMethod => Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "unknown-method",
+            "Unknown method",
+            "This method is not known here.",
+        )
+        .send(),
+        Wrong::Method(allowed) => with_allow(
+            head,
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                "This method is not served here; Allow lists those that are.",
+            ),
+            *allowed,
+        ),
+        Wrong::Body => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unexpected-body",
+            "Unexpected body",
+            "A body came with a method that has none here, and might mean something that is not known. Nothing was changed.",
+        )
+        .send(),
+        Wrong::PartialPut => {
+            bad("Content-Range, X-Update-Range or Upload-Complete: ?0 on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
+        }
+        Wrong::NoLength => Problem::new(
+            StatusCode::LENGTH_REQUIRED,
+            "no-length",
+            "No length",
+            "An upload has a Content-Length, also if it is empty, or is sent in chunks. Nothing was changed.",
+        )
+        .send(),
+        Wrong::TwoLengths => {
+            bad("Content-Length is not the length that the upload is said to have in another header. Nothing was stored.")
+        }
+        Wrong::CodedBody => {
+            let problem = Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "coded-body",
+                "Coded body",
+                "The body has a Content-Encoding, which is not taken off here: it would be read or stored as something else than it is. Send it as it is. Nothing was changed.",
+            );
+            with_header(problem.send(), header::ACCEPT_ENCODING, "identity")
+        }
+        Wrong::Digest(mismatch) => {
+            let problem = digest("digest-mismatched-values", "The digest does not fit", &mismatch.to_string());
+            ask_for_digest(problem.with("provided_digest", mismatch.provided.clone()).send())
+        }
+        Wrong::InvalidDigest(invalid) => {
+            ask_for_digest(digest("digest-invalid-values", "The digest cannot be one", &invalid.to_string()).send())
+        }
+        Wrong::Header("Depth") => bad(
+            "This Depth is none that the method takes: LOCK and COPY of a folder take 0 and infinity, MOVE and DELETE of a folder infinity, PROPFIND 0, 1 and infinity. Nothing was changed.",
+        ),
+        Wrong::NamesACollection => Problem::new(
+            StatusCode::CONFLICT,
+            "names-a-folder",
+            "This names a folder",
+            "The path ends in a slash, which names a folder, and no folder is here. PUT makes files: leave the slash out, or make a folder with MKCOL. Nothing was stored.",
+        )
+        .send(),
+        Wrong::Header(name) => bad(&format!("The header {name} is missing or cannot be read. Nothing was changed.")),
+        Wrong::Destination(BadUrl::Path(PathError::Reserved)) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "reserved-name",
+            "A reserved name",
+            "This name is the server's own. Nothing was changed.",
+        )
+        .send(),
+        Wrong::Destination(error) => bad(&format!("The Destination leads nowhere: {error}. Nothing was changed.")),
+        Wrong::ForeignDestination => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "foreign-destination",
+            "Another server",
+            "The Destination is not a URL of HTTP, and nothing is sent from here to anywhere else.",
+        )
+        .send(),
+        Wrong::Xml(error) => xml_error(*error),
+        Wrong::NotXml => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-xml",
+            "Not XML",
+            "The body of this method is XML, as application/xml or text/xml.",
+        )
+        .send(),
+        Wrong::BrokenBody => {
+            bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")
+        }
+        Wrong::SlowBody => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-body",
+            "Too slow",
+            "The body came too slowly. Nothing was stored.",
+        )
+        .send(),
+        Wrong::LargeBody => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Too large",
+            "This server takes no body as large as this. Nothing was stored.",
+        )
+        .send(),
+        Wrong::TooManyUploads => later(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-uploads",
+            "Too many uploads",
+            "As many uploads as this server takes at once are under way. Nothing was stored. Try again.",
+        )),
+        Wrong::TooManyBodies => later(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-bodies",
+            "Too many large requests",
+            "As many large bodies as this server holds in memory are on their way.",
+        )),
+        Wrong::VersionId => {
+            Problem::new(StatusCode::NOT_FOUND, "no-version", "No such version", "No version is called like this.")
+                .send()
+        }
+        Wrong::Range(size) => {
+            let problem = Problem::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range",
+                "Range not satisfiable",
+                "The file has no such bytes.",
+            );
+            let mut answer = problem.send();
+            answer.headers_mut().insert(header::CONTENT_RANGE, range::unsatisfied_range(*size));
+            answer
+        }
+        Wrong::VersionIsCollection => bad("This version is a folder; it can be restored, not sent."),
+    };
+    bodiless_for_head(head, answer)
+}
+
+/// Answers what the transport turned away.
+pub(crate) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse {
+    let answer = match rejection {
+        Rejection::HeadersTooLarge => Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers-too-large",
+            "Header fields too large",
+            "The header fields are larger than this server takes.",
+        ),
+        Rejection::TargetTooLong => Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "target-too-long",
+            "Target too long",
+            "The target is longer than this server takes.",
+        ),
+        Rejection::FragmentInTarget => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "Bad request",
+            "The target holds a #, behind which everything would be lost. Encode it as %23.",
+        ),
+        Rejection::Malformed => Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", NO_REQUEST),
+        Rejection::SlowHead => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-head",
+            "Too slow",
+            "The head of the request did not come to its end in time. Nothing was done.",
+        ),
+    };
+    bodiless_for_head(head, answer.send())
+}
+
+pub(super) fn xml_error(error: XmlError) -> HttpResponse {
+    let (status, kind, title) = match error {
+        XmlError::Malformed(_) | XmlError::Unexpected(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
+        XmlError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+        XmlError::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "Not to be had"),
+        XmlError::Doctype => {
+            let detail = "A document type declaration is refused. Nothing was fetched or changed.";
+            return dav_error(StatusCode::FORBIDDEN, &[Condition::NoExternalEntities], detail);
+        }
+    };
+    Problem::new(status, kind, title, format!("{error}. Nothing was changed.")).send()
+}
+
+pub(super) fn digest(kind: &'static str, title: &'static str, detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, kind, title, format!("{detail}. Nothing was stored."))
+}
+
+pub(super) fn ask_for_digest(answer: HttpResponse) -> HttpResponse {
+    with_header(answer, HeaderName::from_static("want-repr-digest"), "sha-256=10, sha-512=3")
+}

@@ -1,0 +1,112 @@
+//! Why a request is not carried out: it is wrong in itself, or the share refuses it.
+
+use crate::http::headers::dav_headers::{BadHeader, BadUrl};
+use crate::http::headers::digest::{Invalid, Mismatch};
+use crate::http::request::method::Allowed;
+use crate::http::request::target::BadTarget;
+use crate::http::request::welcome::Unwelcome;
+use crate::http::xml::XmlError;
+use crate::model::precondition::Header;
+use crate::share::outcome::Stop;
+
+/// Why a request ends without having been carried out.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It is wrong in itself.
+    Wrong(Wrong),
+    /// The share did not carry it out.
+    Stop(Stop),
+}
+
+impl From<Wrong> for Trouble {
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
+impl From<BadTarget> for Trouble {
+    fn from(bad: BadTarget) -> Self {
+        Self::Wrong(Wrong::Target(bad))
+    }
+}
+
+impl From<BadHeader> for Trouble {
+    fn from(bad: BadHeader) -> Self {
+        Self::Wrong(Wrong::Header(bad.0))
+    }
+}
+
+impl From<XmlError> for Trouble {
+    fn from(error: XmlError) -> Self {
+        Self::Wrong(Wrong::Xml(error))
+    }
+}
+
+impl From<Stop> for Trouble {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+/// What the request itself gets wrong, whatever is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The target.
+    Target(BadTarget),
+    /// A word in it that means nothing to the method.
+    Word(&'static str, Allowed),
+    /// A conditional header cannot be understood.
+    Condition(Header),
+    /// Its head turns it away.
+    Unwelcome(Unwelcome),
+    /// It has no permission.
+    Denied,
+    /// A report that there is not (RFC 3253 §3.6).
+    NoReport,
+    /// No server knows this method.
+    UnknownMethod,
+    /// This one does not serve it here.
+    Method(Allowed),
+    /// A body where none is defined.
+    Body,
+    /// A part of a file (`Content-Range`).
+    PartialPut,
+    /// An upload that does not say where it ends.
+    NoLength,
+    /// An upload that says of two lengths that it has them.
+    TwoLengths,
+    /// A coded body (`Content-Encoding`).
+    CodedBody,
+    /// A file is to be made, and the path ends in a slash.
+    NamesACollection,
+    /// A digest that does not fit what was sent.
+    Digest(Mismatch),
+    /// A digest that cannot be one.
+    InvalidDigest(Invalid),
+    /// A header of WebDAV cannot be read, or is missing.
+    Header(&'static str),
+    /// The URL of the destination.
+    Destination(BadUrl),
+    /// The destination is nothing that HTTP serves.
+    ForeignDestination,
+    /// The XML of the body.
+    Xml(XmlError),
+    /// A body that should be XML and does not say so.
+    NotXml,
+    /// A body shorter, longer or otherwise other than announced.
+    BrokenBody,
+    /// A body that came too slowly.
+    SlowBody,
+    /// A body larger than allowed.
+    LargeBody,
+    /// Too many uploads at once.
+    TooManyUploads,
+    /// Too many large bodies in memory at once.
+    TooManyBodies,
+    /// A version that cannot be.
+    VersionId,
+    /// Not one range can be satisfied.
+    Range(u64),
+    /// A folder was asked for by name and version where only a file can be sent.
+    VersionIsCollection,
+}

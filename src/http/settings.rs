@@ -1,0 +1,31 @@
+//! What the methods are told to do.
+
+use crate::http::representations::media::TrustedPages;
+use std::time::Duration;
+
+/// What the verbs are told to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The names of this server besides addresses and `localhost`, in small letters.
+    pub own_names: Vec<String>,
+    /// The origins of other pages that may read and write here, as browsers write them.
+    pub allowed_origins: Vec<String>,
+    /// How long an upload may send nothing.
+    pub body_idle_max: Duration,
+    /// How many bytes a second an upload must send, judged after its first minute.
+    pub body_rate_min: u64,
+    /// How large an upload may be, in bytes.
+    pub upload_bytes_max: Option<u64>,
+    /// How many uploads may be written at once.
+    pub uploads_max: usize,
+    /// How many copies may be made at once.
+    pub copies_max: usize,
+    /// How many large files are hashed at once.
+    pub hashing_max: usize,
+    /// How much of small files is kept in memory, in bytes.
+    pub cache_bytes: u64,
+    /// How many members PROPFIND tells of everything below a folder.
+    pub propfind_members_max: usize,
+    /// The pages that are shown without a sandbox.
+    pub trusted_pages: TrustedPages,
+}

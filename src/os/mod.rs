@@ -1,0 +1,7 @@
+//! What the operating system offers to more than one room, as values that show no file descriptor. It stands on the same floor as the
+//! model and knows nothing of the share. Sockets are the wire's ([`crate::http::wire`]), and all that concerns names and contents on the
+//! disk is the store's; another system is another set of these files.
+
+pub mod open_file;
+pub mod open_folder;
+pub mod process;

@@ -1,0 +1,47 @@
+//! What the operating system grants to a process, and what it calls the machine.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Lets the process open as many files as the system allows it: every connection is one, and every download another.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!("cannot raise the limit of open files from {:?} to {:?}: {error}", limit.current, limit.maximum);
+    }
+}
+
+/// What the machine is called on its network (uname(2)).
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Asks a server to stop: the first word lets requests in flight end, the second does not.
+pub type StopSignals = mpsc::UnboundedReceiver<()>;
+
+/// Speaks a word of [`StopSignals`] for each SIGTERM and each SIGINT (Ctrl-C).
+///
+/// # Errors
+/// Where the signals cannot be caught.
+pub fn stop_on_signals() -> io::Result<StopSignals> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (speak, stop) = mpsc::unbounded_channel();
+    actix_rt::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if speak.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(stop)
+}
