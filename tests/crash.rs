@@ -1,6 +1,6 @@
 //! Every step of every request fails once and crashes once, on every tier: old or new and whole, and every 2xx is there.
 
-use noclobber::store::disk::Cause;
+use noclobber::store::disk_error::Cause;
 
 use crate::harness::explore::{crash_at_every_step, fail_every_step, finish};
 use crate::harness::stories::{Asking, Request};

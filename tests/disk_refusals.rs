@@ -13,7 +13,8 @@ use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{Amendment, CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Wanted};
-use noclobber::store::disk::{Cause, Tier};
+use noclobber::store::disk::Tier;
+use noclobber::store::disk_error::Cause;
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
 

@@ -137,7 +137,7 @@ fn a_program_that_starts_is_no_writer() {
     let is_leased = || {
         let opened = disk.open_path(&disk.root()?, b"a")?;
         let Opened::File(file, _) = opened else { return Ok(false) };
-        Ok::<_, noclobber::store::disk::DiskError>(matches!(disk.lease(&file, Duration::ZERO)?, Leased::Held(_)))
+        Ok::<_, noclobber::store::disk_error::DiskError>(matches!(disk.lease(&file, Duration::ZERO)?, Leased::Held(_)))
     };
     let is_over = AtomicBool::new(false);
     let leased = std::thread::scope(|scope| {

@@ -1151,7 +1151,7 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
 #[test]
 fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
     use noclobber::share::{RequestContext, Wanted};
-    use noclobber::store::disk::Cause;
+    use noclobber::store::disk_error::Cause;
 
     use crate::harness::sim_disk::Event;
     use crate::harness::stories::share_path;

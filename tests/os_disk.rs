@@ -18,7 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use noclobber::model::path::Name;
 use noclobber::model::stamp::Timestamp;
-use noclobber::store::disk::{Abilities, Cause, Dir, Disk, File, Kind, Leased, Opened, Tier};
+use noclobber::store::disk::{Abilities, Dir, Disk, File, Kind, Leased, Opened, Tier};
+use noclobber::store::disk_error::Cause;
 use noclobber::store::os_disk::{FolderLock, FollowLinks, Options, OsDisk};
 use rustix::fs::{CWD, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags};
 use tempfile::TempDir;
@@ -123,7 +124,7 @@ fn read(disk: &OsDisk, file: &File) -> String {
 }
 
 #[track_caller]
-fn cause<T: std::fmt::Debug>(result: Result<T, noclobber::store::disk::DiskError>) -> Cause {
+fn cause<T: std::fmt::Debug>(result: Result<T, noclobber::store::disk_error::DiskError>) -> Cause {
     result.expect_err("it should have failed").cause
 }
 

@@ -16,7 +16,8 @@ use noclobber::model::stamp::Timestamp;
 use noclobber::model::submitted::Submitted;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Target, Wanted};
-use noclobber::store::disk::{Cause, Tier};
+use noclobber::store::disk::Tier;
+use noclobber::store::disk_error::Cause;
 use noclobber::store::history::KeepLimits;
 use noclobber::store::index::Index;
 

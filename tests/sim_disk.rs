@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::Name;
-use noclobber::store::disk::{Cause, Dir, Disk, File, Kind, Lease, Leased, Opened, Tier};
+use noclobber::store::disk::{Dir, Disk, File, Kind, Lease, Leased, Opened, Tier};
+use noclobber::store::disk_error::Cause;
 
 use crate::harness::sim_disk::{Crash, Crashed, Event, Features, SimDisk, TORN, When};
 use crate::harness::stranger::{Act, write_in_place};
@@ -161,7 +162,7 @@ fn a_sync_that_failed_is_never_made_good() {
 }
 
 /// A little of everything, for the plan to happen to.
-fn story(disk: &SimDisk) -> noclobber::store::disk::Result<()> {
+fn story(disk: &SimDisk) -> noclobber::store::disk_error::Result<()> {
     let root = disk.root()?;
     let file = disk.create_nameless(&root)?;
     disk.reserve(&file, 0..3)?;

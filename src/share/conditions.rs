@@ -10,7 +10,8 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
 use crate::store::commit::LastLink;
-use crate::store::disk::{Cause, Opened};
+use crate::store::disk::Opened;
+use crate::store::disk_error::Cause;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Outcome, Refusal, Stop, Subject};

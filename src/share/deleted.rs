@@ -8,7 +8,8 @@ use std::ops::ControlFlow;
 
 use crate::model::path::{Name, SharePath};
 use crate::store::commit::LastLink;
-use crate::store::disk::{Cause, Kind};
+use crate::store::disk::Kind;
+use crate::store::disk_error::Cause;
 use crate::store::history::Wanted;
 
 use super::outcome::{Outcome, Refusal};

@@ -8,7 +8,7 @@ use crate::model::state_list::Standing;
 use crate::model::validators::Target;
 use crate::model::verdict::{self, Change, Deed, Evidence, Found, Obstacle};
 use crate::store::commit::{Inside, Seen, Site};
-use crate::store::disk::DiskError;
+use crate::store::disk_error::DiskError;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{End, Forbidden, Outcome, Refusal, Stop, Subject};

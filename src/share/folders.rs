@@ -4,7 +4,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::verdict::Deed;
 use crate::store::commit::Swap;
-use crate::store::disk::{Cause, DiskError};
+use crate::store::disk_error::{Cause, DiskError};
 use crate::store::properties::Following;
 use crate::store::staging::NewFolders;
 

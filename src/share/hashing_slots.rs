@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::store::disk::{Cause, DiskError, Result};
+use crate::store::disk_error::{Cause, DiskError, Result};
 
 /// How many may still be hashed in the middle of a request.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::validators::Validators;
 use crate::store::commit::{Changed, SeenFile};
-use crate::store::disk::{File, Leased, Result, Status};
+use crate::store::disk::{File, Leased, Status};
+use crate::store::disk_error::Result;
 use crate::store::remembered::{DateKnown, Remembered, ShownForm};
 use crate::store::staging::Staged;
 

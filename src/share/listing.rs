@@ -6,7 +6,8 @@ use crate::model::dating::told;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Timestamp};
 use crate::model::tag::EntityTag;
-use crate::store::disk::{Cause, Dir, Entry, Kind, Opened, Result, Status};
+use crate::store::disk::{Dir, Entry, Kind, Opened, Status};
+use crate::store::disk_error::{Cause, Result};
 
 use super::dates::TOLD_LATELY;
 use super::identity::Effort;

@@ -38,7 +38,8 @@ mod upload;
 mod versions;
 mod walk;
 
-pub use crate::store::disk::{Cause, Full, Kind};
+pub use crate::store::disk::Kind;
+pub use crate::store::disk_error::{Cause, Full};
 pub use crate::store::history::{KeptVersion, Page, Wanted};
 pub use crate::store::index_error::IndexError;
 pub use crate::store::share_identity::ShareIdentity;

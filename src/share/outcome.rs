@@ -7,7 +7,7 @@ use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::validators::Target;
-use crate::store::disk::{Cause, DiskError, Full};
+use crate::store::disk_error::{Cause, DiskError, Full};
 
 /// What a request to the share comes to.
 pub type Outcome<T> = Result<T, Stop>;

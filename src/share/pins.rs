@@ -5,7 +5,8 @@ use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
 use crate::store::commit::Inside;
-use crate::store::disk::{Cause, Opened};
+use crate::store::disk::Opened;
+use crate::store::disk_error::Cause;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Outcome, Refusal, Subject};

@@ -12,7 +12,8 @@ use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::store::commit::{Seen, SeenFile};
-use crate::store::disk::{Cause, Opened, Result, Space};
+use crate::store::disk::{Opened, Space};
+use crate::store::disk_error::{Cause, Result};
 use crate::store::notice::Notice;
 use crate::store::properties::{Following, Noted, Snapshot};
 

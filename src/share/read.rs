@@ -7,7 +7,8 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_file::OpenFile;
-use crate::store::disk::{Cause, Disk, DiskError, File, Kind, Opened};
+use crate::store::disk::{Disk, File, Kind, Opened};
+use crate::store::disk_error::{Cause, DiskError};
 use crate::store::path_mutex::CounterSlot;
 use crate::store::touched::Touched;
 

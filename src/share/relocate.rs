@@ -13,7 +13,8 @@ use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Copying, LastLink, Members, Seen, Site, StagedCopy, Surprises, Swap};
-use crate::store::disk::{Cause, DiskError, Kind, Status};
+use crate::store::disk::{Kind, Status};
+use crate::store::disk_error::{Cause, DiskError};
 use crate::store::properties::{Extent, Following};
 
 use super::dating::Dating;

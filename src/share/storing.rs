@@ -7,7 +7,8 @@ use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
-use crate::store::disk::{Cause, File, Opened};
+use crate::store::disk::{File, Opened};
+use crate::store::disk_error::Cause;
 use crate::store::properties::Following;
 use crate::store::staging::{Staged, Staging};
 

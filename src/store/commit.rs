@@ -24,7 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::path::{Name, SharePath};
 
-use super::disk::{Cause, Dir, Disk, Result};
+use super::disk::{Dir, Disk};
+use super::disk_error::{Cause, Result};
 use super::history::History;
 use super::notice::Notice;
 use super::path_mutex::PathMutexes;

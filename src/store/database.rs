@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, Error};
 
-use super::disk::{Cause, DiskError};
+use super::disk_error::{Cause, DiskError};
 
 /// How long somebody waits for a database that is being opened again.
 const PATIENCE: Duration = Duration::from_secs(2);

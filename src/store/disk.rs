@@ -1,4 +1,4 @@
-//! The seam to the disk: about two dozen primitives, each with its exact guarantee.
+//! The seam to the disk: its primitives, each with its exact guarantee.
 //!
 //! The real one is `OsDisk`; the tests bring a simulated one, on which every call can fail, crash, or be followed by a
 //! stranger's write. So whatever the commit does to the disk, it does through here, one call a step. A call takes a directory
@@ -14,6 +14,8 @@ use std::time::Duration;
 use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
+
+use super::disk_error::Result;
 
 /// What a disk keeps behind a handle; closed when the last clone is dropped.
 pub trait RawHandle: Any + Send + Sync + fmt::Debug {
@@ -178,7 +180,7 @@ pub struct Abilities {
     pub time_grain: Duration,
 }
 
-/// How much a share on this file system can promise; see *Tiers* in the design.
+/// How much a share on this file system can promise; docs/commit.md tells what each tier can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     /// Not even a way to take a name only if it is free: replacing looks, and renames over.
@@ -227,104 +229,12 @@ impl fmt::Display for Tier {
     }
 }
 
-/// Why a primitive did not do what it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The name is not there.
-    NotFound,
-    /// The name is taken.
-    Exists,
-    /// What should be a directory is none.
-    NotADirectory,
-    /// A directory stands where a file should be.
-    IsADirectory,
-    /// A directory is not empty.
-    NotEmpty,
-    /// The path leads out of the share, or over a link that is not to be followed.
-    Escapes,
-    /// The path leads into noclobber's own folder.
-    Reserved,
-    /// The two ends lie on different mounts.
-    OtherMount,
-    /// No room is left on the disk.
-    NoSpace,
-    /// No room is left in the quota, whatever is free on the disk.
-    OverQuota,
-    /// The file would be larger than the file system or a limit allows.
-    TooLarge,
-    /// The file system is mounted read-only.
-    ReadOnly,
-    /// This user may not change that, or what is in there.
-    NotPermitted,
-    /// This user may not read that.
-    NotReadable,
-    /// The name is too long for the file system.
-    LongName,
-    /// The file system cannot hold this name.
-    BadName,
-    /// A folder would come into itself.
-    WithinItself,
-    /// There are as many names of this file, or folders in this folder, as the file system can have.
-    TooManyLinks,
-    /// Something is mounted there.
-    MountPoint,
-    /// Too many files are open, or the system is short of something else that it will have again; or what has to be waited for takes too long.
-    TooManyOpen,
-    /// Nobody waits for it any more.
-    Unwanted,
-    /// It is in use: by a program, as a swap file.
-    InUse,
-    /// The file system cannot do that.
-    Unsupported,
-    /// It was done, and could not be brought to the disk: nobody can say whether it will last.
-    Unsure,
-    /// The device failed, or anything else.
-    Failed,
-}
-
-/// A primitive that failed: what was to be done, to which name, and why not.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{operation} {name:?}: {message}")]
-pub struct DiskError {
-    /// The primitive.
-    pub operation: &'static str,
-    /// The name it was to be done to, or the empty string.
-    pub name: String,
-    /// Why not, to decide on.
-    pub cause: Cause,
-    /// Why not, to be read.
-    pub message: String,
-}
-
-/// What has no room left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Full {
-    /// The disk.
-    Disk,
-    /// The quota.
-    Quota,
-}
-
-impl DiskError {
-    /// What has no room left, if that is why.
-    pub fn full(&self) -> Option<Full> {
-        match self.cause {
-            Cause::NoSpace => Some(Full::Disk),
-            Cause::OverQuota => Some(Full::Quota),
-            _ => None,
-        }
-    }
-}
-
-/// What a primitive gives back.
-pub type Result<T> = std::result::Result<T, DiskError>;
-
 /// The primitives. Every one is a single step as far as other programs and crashes are concerned, except where it says otherwise.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// What the file system can do, as probed when it was opened.
     fn abilities(&self) -> Abilities;
 
-    /// The top of the share. Fails with [`Cause::NotFound`] while the folder is not there (it was removed or unmounted).
+    /// The top of the share. Fails with [`Cause::NotFound`](super::disk_error::Cause::NotFound) while the folder is not there (it was removed or unmounted).
     fn root(&self) -> Result<Dir>;
 
     /// As [`Disk::root`], which may go by what it saw a moment ago; this always looks, so that no change goes to a folder that is gone.
@@ -377,11 +287,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// grow with the directory. Entries that vanish on the way are left out. Not a single step.
     fn list(&self, dir: &Dir, each: &mut dyn FnMut(Entry) -> std::ops::ControlFlow<()>) -> Result<()>;
 
-    /// Begins a file without a name on the file system of `at`, open for writing (`O_TMPFILE`). [`Cause::Unsupported`] where
+    /// Begins a file without a name on the file system of `at`, open for writing (`O_TMPFILE`). [`Cause::Unsupported`](super::disk_error::Cause::Unsupported) where
     /// that is not to be had.
     fn create_nameless(&self, at: &Dir) -> Result<File>;
 
-    /// Begins a file of this name, open for writing; [`Cause::Exists`] if the name is taken (`O_EXCL`).
+    /// Begins a file of this name, open for writing; [`Cause::Exists`](super::disk_error::Cause::Exists) if the name is taken (`O_EXCL`).
     fn create_named(&self, at: &Dir, name: &Name) -> Result<File>;
 
     /// Sets room aside for these bytes of a file, so that a full disk says so now (`fallocate` with `KEEP_SIZE`). Does nothing where that is
@@ -391,7 +301,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Writes all of `bytes` at `offset`. Not a single step.
     fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// Makes `to` share all of `from`'s blocks (`FICLONE`); [`Cause::Unsupported`] where they must be copied.
+    /// Makes `to` share all of `from`'s blocks (`FICLONE`); [`Cause::Unsupported`](super::disk_error::Cause::Unsupported) where they must be copied.
     fn share_blocks(&self, from: &File, to: &File) -> Result<()>;
 
     /// Gives `to` the mode (without set-user-ID and set-group-ID), owner, access control list and user attributes of `from`, as
@@ -429,20 +339,20 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// be had.
     fn finish_writing(&self, file: File) -> Result<File>;
 
-    /// Gives an open file one more name, if it is free; [`Cause::Exists`] if not. [`Cause::Unsupported`] where there are no links.
+    /// Gives an open file one more name, if it is free; [`Cause::Exists`](super::disk_error::Cause::Exists) if not. [`Cause::Unsupported`](super::disk_error::Cause::Unsupported) where there are no links.
     fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()>;
 
-    /// Renames, if the new name is free; [`Cause::Exists`] if not (`RENAME_NOREPLACE`). [`Cause::Unsupported`] where that is not to be
+    /// Renames, if the new name is free; [`Cause::Exists`](super::disk_error::Cause::Exists) if not (`RENAME_NOREPLACE`). [`Cause::Unsupported`](super::disk_error::Cause::Unsupported) where that is not to be
     /// had.
     fn rename_new(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()>;
 
     /// Renames over whatever has the new name. Only for file systems that have no better.
     fn rename_over(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()>;
 
-    /// Exchanges two names in one step; [`Cause::NotFound`] if either is missing (`RENAME_EXCHANGE`).
+    /// Exchanges two names in one step; [`Cause::NotFound`](super::disk_error::Cause::NotFound) if either is missing (`RENAME_EXCHANGE`).
     fn exchange(&self, one: (&Dir, &Name), other: (&Dir, &Name)) -> Result<()>;
 
-    /// Makes a directory; [`Cause::Exists`] if the name is taken. `private`: mode 0700, else as the umask has it.
+    /// Makes a directory; [`Cause::Exists`](super::disk_error::Cause::Exists) if the name is taken. `private`: mode 0700, else as the umask has it.
     fn make_dir(&self, at: &Dir, name: &Name, private: bool) -> Result<()>;
 
     /// Takes the rights to a directory from everybody but its owner (mode 0700).

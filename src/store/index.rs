@@ -210,7 +210,7 @@ impl Index {
     }
 
     /// The locks that were remembered. What is unsaved is saved before, so that those of the journal are among them.
-    pub fn load_locks(&self) -> super::disk::Result<Vec<Box<[u8]>>> {
+    pub fn load_locks(&self) -> super::disk_error::Result<Vec<Box<[u8]>>> {
         let rows = self.save().and_then(|()| self.lock_rows()).map_err(|error| failed("read the locks", error))?;
         Ok(rows.into_iter().map(|(_, lock)| lock).collect())
     }

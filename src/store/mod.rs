@@ -1,9 +1,10 @@
-//! Floor 1: the disk. Synchronous. Knows the model and nothing else.
+//! Floor 1: what is stored. Synchronous. Knows the model and nothing else.
 
 pub mod checksums;
 pub mod commit;
 mod database;
 pub mod disk;
+pub mod disk_error;
 pub mod history;
 pub mod index;
 pub mod index_error;

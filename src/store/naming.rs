@@ -6,7 +6,8 @@
 
 use crate::model::path::Name;
 
-use super::disk::{Cause, Dir, Disk, DiskError, Opened, Result};
+use super::disk::{Dir, Disk, Opened};
+use super::disk_error::{Cause, DiskError, Result};
 
 /// Renames something out of noclobber's own folder to a name that other programs may take too; [`Cause::Exists`] if it is taken.
 pub(super) fn take(disk: &dyn Disk, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {

@@ -26,9 +26,8 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, Statx, Stat
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
 
-use super::disk::{
-    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Folding, Kind, Leased, Opened, Result, Space, Status, Tier,
-};
+use super::disk::{Abilities, Dir, Disk, Entry, File, Folding, Kind, Leased, Opened, Space, Status, Tier};
+use super::disk_error::{Cause, DiskError, Result};
 use super::lease;
 use super::share_identity::ShareIdentity;
 use crate::model::path::{Name, SharePath};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::model::path::Name;
 use crate::model::stamp::FileId;
 
-use super::disk::{Cause, DiskError, Result};
+use super::disk_error::{Cause, DiskError, Result};
 
 const SHARDS: usize = 64;
 const COUNTERS: usize = 4096;

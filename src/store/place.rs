@@ -6,7 +6,8 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use crate::model::path::Name;
 
-use super::disk::{Dir, Disk, Result};
+use super::disk::{Dir, Disk};
+use super::disk_error::Result;
 
 /// What keeps the file `running` on the disk. While a clone of this is held a commit is under way or something is left of one: the next start is to look for it.
 #[derive(Clone, Debug, Default)]

@@ -23,7 +23,7 @@ use crate::model::property::DeadProperty;
 use crate::model::version::VersionId;
 
 use super::database::{self, StateDatabase};
-use super::disk::{DiskError, Result};
+use super::disk_error::{DiskError, Result};
 use keys::{version_of, version_part};
 use names::Names;
 use rows::{Bytes, Changed, ReadTable, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within, decode};

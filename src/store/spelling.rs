@@ -14,7 +14,8 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::FileId;
 
-use super::disk::{Cause, Dir, Disk, DiskError, Folding, Kind, Result, Status};
+use super::disk::{Dir, Disk, Folding, Kind, Status};
+use super::disk_error::{Cause, DiskError, Result};
 
 /// How many links one path may lead over (the kernel has the same bound, path_resolution(7)).
 const LINKS_MAX: usize = 40;

@@ -14,7 +14,8 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::disk::{Cause, Dir, Disk, DiskError, File, Kind, Lease, Leased, Result};
+use super::disk::{Dir, Disk, File, Kind, Lease, Leased};
+use super::disk_error::{Cause, DiskError, Result};
 use super::naming;
 use super::place::{Place, Running, UploadFolder};
 use super::trees::remove_tree;

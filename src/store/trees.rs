@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use crate::model::path::Name;
 
-use super::disk::{Cause, Dir, Disk, DiskError, Entry, Kind, Result};
+use super::disk::{Dir, Disk, Entry, Kind};
+use super::disk_error::{Cause, DiskError, Result};
 use super::naming;
 use super::place::own_name;
 

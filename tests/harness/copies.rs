@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use noclobber::store::commit::{Copying, Members, Seen, Surprise, Swap, Tree};
-use noclobber::store::disk::{Cause, DiskError, Tier};
+use noclobber::store::disk::Tier;
+use noclobber::store::disk_error::{Cause, DiskError};
 
 use super::explore::Story;
 use super::invariants::{Answer, Broken, End, judge};

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use noclobber::store::disk::Cause;
+use noclobber::store::disk_error::Cause;
 
 use super::invariants::{Answer, Broken, End};
 use super::sim_disk::{Crash, Crashed, Event, Matters, Plan, SimDisk, When};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use noclobber::model::path::SharePath;
 use noclobber::store::commit::{Copying, Members, Pair, Seen, StagedCopy, Surprise, Surprises, Swap, Tree};
-use noclobber::store::disk::{Cause, Disk, DiskError, File, Tier};
+use noclobber::store::disk::{Disk, File, Tier};
+use noclobber::store::disk_error::{Cause, DiskError};
 use noclobber::store::history::{History, KeepLimits};
 
 use super::explore::Story;

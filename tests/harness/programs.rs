@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use noclobber::store::disk::Result;
+use noclobber::store::disk_error::Result;
 use noclobber::store::os_disk::{Options, OsDisk};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 

@@ -16,9 +16,9 @@ use std::time::Duration;
 use noclobber::model::path::{Name, SharePath};
 use noclobber::model::stamp::{FileId, Stamp, Timestamp};
 use noclobber::store::disk::{
-    Abilities, Cause, Dir, Disk, DiskError, Entry, File, Folding, Kind, Lease, Leased, Opened, RawHandle, Result,
-    Space, Status, Tier,
+    Abilities, Dir, Disk, Entry, File, Folding, Kind, Lease, Leased, Opened, RawHandle, Space, Status, Tier,
 };
+use noclobber::store::disk_error::{Cause, DiskError, Result};
 
 use super::stranger::{Act, Hand};
 

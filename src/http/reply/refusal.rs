@@ -8,7 +8,7 @@ use crate::http::xml::write::Condition;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::share::outcome::{Current, End, Forbidden, LockRoot, NotesBound, Refusal, Stop, Subject};
-use crate::store::disk::Cause;
+use crate::store::disk_error::Cause;
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::{Method, StatusCode};

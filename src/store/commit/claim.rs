@@ -7,7 +7,8 @@ use crate::model::stamp::Stamp;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, EntryName, VersionId};
 
-use super::super::disk::{Cause, Kind, Lease, Leased, Opened, Result, Status};
+use super::super::disk::{Kind, Lease, Leased, Opened, Status};
+use super::super::disk_error::{Cause, Result};
 use super::super::history::{Found, relative};
 use super::super::naming;
 use super::super::path_mutex::{CounterSlot, PathGuard, PathKey, does_not_end};

@@ -9,7 +9,8 @@ use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::super::disk::{Cause, Dir, DiskError, Entry, File, Kind, Opened, Result, Status};
+use super::super::disk::{Dir, Entry, File, Kind, Opened, Status};
+use super::super::disk_error::{Cause, DiskError, Result};
 use super::super::history::relative;
 use super::super::spelling::LastLink;
 use super::super::staging::{Staged, StagedTree, Staging, must_be_wanted};

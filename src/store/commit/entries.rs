@@ -4,7 +4,8 @@ use crate::model::path::{NAME_BYTES_MAX, Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Ending, EntryName, conflict_name};
 
-use super::super::disk::{Cause, Dir, DiskError, Kind, Result, Status};
+use super::super::disk::{Dir, Kind, Status};
+use super::super::disk_error::{Cause, DiskError, Result};
 use super::super::history::{Found, Version};
 use super::super::naming;
 use super::super::notice::Notice;

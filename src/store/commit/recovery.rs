@@ -6,7 +6,8 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, Ending};
 
-use super::super::disk::{Dir, Kind, Result};
+use super::super::disk::{Dir, Kind};
+use super::super::disk_error::Result;
 use super::super::history::{Found, Version};
 use super::super::naming;
 use super::super::notice::Notice;

@@ -8,7 +8,8 @@ use crate::model::path::SharePath;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, EntryName};
 
-use super::super::disk::{Cause, Dir, File, Kind, Lease, Result, Status};
+use super::super::disk::{Dir, File, Kind, Lease, Status};
+use super::super::disk_error::{Cause, Result};
 use super::super::naming;
 use super::super::path_mutex::{PathKey, WriteInProgress};
 use super::super::place::Place;

@@ -6,7 +6,8 @@ use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, EntryName};
 
-use super::super::disk::{Cause, Lease, Leased, Opened, Result, Status};
+use super::super::disk::{Lease, Leased, Opened, Status};
+use super::super::disk_error::{Cause, Result};
 use super::super::place::Place;
 use super::super::staging::{Staged, Staging};
 use super::claim::Claim;

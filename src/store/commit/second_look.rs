@@ -6,7 +6,8 @@ use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::Ending;
 
-use super::super::disk::{Dir, File, Kind, Lease, Leased, Opened, Result};
+use super::super::disk::{Dir, File, Kind, Lease, Leased, Opened};
+use super::super::disk_error::Result;
 use super::super::notice::Notice;
 use super::super::trees::each_file;
 use super::held::{Held, HeldWhat, MTIME_AHEAD, SECOND_LOOK, Sight};

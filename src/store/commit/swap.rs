@@ -4,7 +4,8 @@ use crate::model::path::Name;
 use crate::model::stamp::Stamp;
 use crate::model::version::VersionId;
 
-use super::super::disk::{Cause, DiskError, Lease};
+use super::super::disk::Lease;
+use super::super::disk_error::{Cause, DiskError};
 use super::super::path_mutex::WriteInProgress;
 use super::seen::is_broken;
 

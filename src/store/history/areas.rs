@@ -6,7 +6,8 @@
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
-use super::super::disk::{Cause, Dir, Disk, DiskError, Result};
+use super::super::disk::{Dir, Disk};
+use super::super::disk_error::{Cause, DiskError, Result};
 use super::super::place::own_name;
 
 /// The file that stands in noclobber's own folder while a process may have commits under way.

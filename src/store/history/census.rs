@@ -7,7 +7,8 @@ use crate::model::keep_rule::{Kept, KeptContent, Room, YOUNG, YOUNG_UNSEEN};
 use crate::model::path::RESERVED;
 use crate::model::version::Ending;
 
-use super::super::disk::{Full, Kind, Result, Status};
+use super::super::disk::{Kind, Status};
+use super::super::disk_error::{Full, Result};
 use super::super::place::own_name;
 use super::History;
 use super::found::{Found, Which, which};

@@ -8,7 +8,8 @@ use crate::model::age_clock::AgeClock;
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::{Cause, Disk, Opened, Result};
+use super::super::disk::{Disk, Opened};
+use super::super::disk_error::{Cause, Result};
 use super::super::place::own_name;
 use super::areas::found;
 

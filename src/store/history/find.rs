@@ -7,7 +7,8 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::version::{Ending, EntryName, VersionId};
 
-use super::super::disk::{Kind, Opened, Result};
+use super::super::disk::{Kind, Opened};
+use super::super::disk_error::Result;
 use super::History;
 use super::areas::{HISTORY, found};
 use super::found::{Found, Version};

@@ -5,7 +5,8 @@ use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::FileId;
 use crate::model::version::{EntryName, VersionId};
 
-use super::super::disk::{Dir, Disk, Result, Status};
+use super::super::disk::{Dir, Disk, Status};
+use super::super::disk_error::Result;
 use super::areas::SWAP;
 
 /// A version of a path, or an entry that recovery has to settle.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::path::SharePath;
 use crate::model::version::Ending;
 
-use super::super::disk::Result;
+use super::super::disk_error::Result;
 use super::super::staging;
 use super::History;
 use super::areas::{HISTORY, SWAP, entries_of, found};

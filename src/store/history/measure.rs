@@ -2,7 +2,8 @@
 
 use crate::model::keep_rule::{KeptContent, Room};
 
-use super::super::disk::{Dir, Disk, Entry, Kind, Result, Status};
+use super::super::disk::{Dir, Disk, Entry, Kind, Status};
+use super::super::disk_error::Result;
 use super::super::trees::{Pending, list};
 
 /// What a version takes, and what is in it.

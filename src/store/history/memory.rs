@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::model::keep_rule::Room;
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::Full;
+use super::super::disk_error::Full;
 use super::found::{Found, Which, which};
 use super::measure::Measured;
 

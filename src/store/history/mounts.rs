@@ -3,7 +3,8 @@
 
 use crate::model::path::{RESERVED, SharePath};
 
-use super::super::disk::{Dir, DiskError, Kind, Result, Status};
+use super::super::disk::{Dir, Kind, Status};
+use super::super::disk_error::{DiskError, Result};
 use super::super::place::own_name;
 use super::super::spelling::FolderId;
 use super::super::trees::{is_empty_dir, list};

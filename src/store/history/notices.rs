@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::path::SharePath;
 
-use super::super::disk::{Cause, DiskError};
+use super::super::disk_error::{Cause, DiskError};
 use super::super::notice::Notice;
 use super::found::{Found, Which, which};
 

@@ -6,7 +6,8 @@ use std::sync::{MutexGuard, PoisonError};
 
 use crate::model::path::{RESERVED, SharePath};
 
-use super::super::disk::{Cause, Dir, DiskError, Kind, Result, Status};
+use super::super::disk::{Dir, Kind, Status};
+use super::super::disk_error::{Cause, DiskError, Result};
 use super::super::notice::Notice;
 use super::super::place::{Running, own_name};
 use super::super::spelling::FolderId;

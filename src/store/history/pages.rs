@@ -8,7 +8,8 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::version::{EntryName, VersionId};
 
-use super::super::disk::{Dir, Kind, Result, Status};
+use super::super::disk::{Dir, Kind, Status};
+use super::super::disk_error::Result;
 use super::History;
 use super::areas::{HISTORY, folder_of, found, relative};
 use super::mounts::EntryFolder;

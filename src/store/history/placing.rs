@@ -7,7 +7,7 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::{DiskError, Result};
+use super::super::disk_error::{DiskError, Result};
 use super::super::place::{Place, UploadFolder};
 use super::History;
 use super::areas::{SWAP, ensure_dir, entries_of, in_the_way, names_to, relative};

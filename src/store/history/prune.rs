@@ -8,7 +8,8 @@ use crate::model::keep_rule::{self, KeepRule, KeptContent};
 use crate::model::stamp::Timestamp;
 use crate::model::version::Ending;
 
-use super::super::disk::{DiskError, File, Full, Kind, Opened, Result, Status};
+use super::super::disk::{File, Kind, Opened, Status};
+use super::super::disk_error::{DiskError, Full, Result};
 use super::super::spelling::{LastLink, spelled};
 use super::census::Census;
 use super::found::{Found, which};

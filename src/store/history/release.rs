@@ -8,7 +8,8 @@ use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName};
 
-use super::super::disk::{Cause, Dir, DiskError, Kind, Leased, Opened, Result};
+use super::super::disk::{Dir, Kind, Leased, Opened};
+use super::super::disk_error::{Cause, DiskError, Result};
 use super::super::naming;
 use super::super::trees::{remove_folders, remove_tree};
 use super::History;

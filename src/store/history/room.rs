@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::model::keep_rule::{self, Room};
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::{Dir, DiskError, Full, Result};
+use super::super::disk::Dir;
+use super::super::disk_error::{DiskError, Full, Result};
 use super::super::notice::Notice;
 use super::History;
 use super::census::{Census, ROOT};

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use crate::model::keep_rule::Room;
 use crate::model::path::RESERVED;
 
-use super::super::disk::{Dir, Result};
+use super::super::disk::Dir;
+use super::super::disk_error::Result;
 use super::super::place::own_name;
 use super::super::trees::list;
 use super::History;

@@ -9,7 +9,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::model::path::{Name, SharePath};
 
-use super::super::disk::{Dir, Kind, Result, Status};
+use super::super::disk::{Dir, Kind, Status};
+use super::super::disk_error::Result;
 use super::super::spelling::{look, normal_forms};
 use super::History;
 use super::areas::{folder_of, names, relative};

@@ -6,7 +6,8 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::version::EntryName;
 
-use super::super::disk::{Dir, Disk, Entry, Kind, Result};
+use super::super::disk::{Dir, Disk, Entry, Kind};
+use super::super::disk_error::Result;
 use super::super::trees::{Pending, list};
 use super::History;
 use super::areas::{entries_of, folder_of, found, relative};

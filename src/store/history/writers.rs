@@ -6,7 +6,8 @@ use crate::model::keep_rule::YOUNG_UNSEEN;
 use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::{Dir, Kind, Leased, Opened, Result};
+use super::super::disk::{Dir, Kind, Leased, Opened};
+use super::super::disk_error::Result;
 use super::super::trees::each_file;
 use super::History;
 use super::found::Found;

@@ -5,7 +5,7 @@
 
 use rustix::io::Errno;
 
-use super::super::disk::{Cause, DiskError, Result};
+use super::super::disk_error::{Cause, DiskError, Result};
 use crate::model::path::PathError;
 
 /// What was being done, as far as it matters to what an error means.

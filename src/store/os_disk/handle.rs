@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::super::disk::{Cause, Dir, DiskError, File, RawHandle, Result};
+use super::super::disk::{Dir, File, RawHandle};
+use super::super::disk_error::{Cause, DiskError, Result};
 use super::errno::{failed, refused};
 use crate::model::stamp::Timestamp;
 

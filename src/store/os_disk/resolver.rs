@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::super::disk::{Dir, Result};
+use super::super::disk::Dir;
+use super::super::disk_error::Result;
 use super::errno::{failed, failed_to_resolve};
 use super::handle::{Handle, handle_of};
 

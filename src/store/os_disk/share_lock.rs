@@ -6,7 +6,8 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::super::disk::{Cause, Dir, Result};
+use super::super::disk::Dir;
+use super::super::disk_error::{Cause, Result};
 use super::errno::{failed, refused};
 use super::handle::{fd, openat_again};
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::super::disk::{Abilities, Cause, Dir, Folding, Result, Status};
+use super::super::disk::{Abilities, Dir, Folding, Status};
+use super::super::disk_error::{Cause, Result};
 use super::super::share_identity::ShareIdentity;
 use super::errno::{failed, of_root, refused};
 use super::handle::{Handle, fd, open_handles};

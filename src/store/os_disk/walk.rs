@@ -17,7 +17,8 @@ use rustix::io::Errno;
 use super::errno::failed;
 use super::handle::{fd, openat_again};
 use crate::model::path::Name;
-use crate::store::disk::{Dir, Entry, Result};
+use crate::store::disk::{Dir, Entry};
+use crate::store::disk_error::Result;
 
 /// The buffer that names are read into, in bytes.
 const NAME_BYTES: usize = 64 * 1024;

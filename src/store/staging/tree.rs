@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::model::path::Name;
 use crate::model::stamp::FileId;
 
-use super::super::disk::{Cause, Dir, Disk, File, Result, Status};
+use super::super::disk::{Dir, Disk, File, Status};
+use super::super::disk_error::{Cause, Result};
 use super::super::naming;
 use super::super::place::{Running, UploadFolder};
 use super::super::trees::remove_tree;
