@@ -23,7 +23,7 @@
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
 //! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; [`share::outcome`] says how it ended |
-//! | 1 | [`store`] | the disk: [`store::commit`] swaps one name, [`store::history`] keeps what was displaced, [`store::staging`] holds uploads, [`store::index`] remembers tags and locks, [`store::properties`] keeps what clients note, [`store::checksums`] what clients compare, [`store::path_mutex`] orders changes, [`store::touched`] tells what the server did from what programs did, all through the seam of [`store::disk`] |
+//! | 1 | [`store`] | the disk: [`store::local::commit`] swaps one name, [`store::local::history`] keeps what was displaced, [`store::local::staging`] holds uploads, [`store::catalog::index`] remembers tags and locks, [`store::catalog::properties`] keeps what clients note, [`store::catalog::checksums`] what clients compare, [`store::local::name_lock`] orders changes, [`store::local::touched`] tells what the server did from what programs did, all through the seam of [`store::local::disk`] |
 //! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::dating`], [`model::validators`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`], [`model::verdict`], [`model::keep_rule`], [`model::age_clock`] |
 //! | 0 | [`os`] | open files and folders of the operating system, for rooms that know no file descriptor |
 //!
@@ -38,7 +38,7 @@
 //! | [`ContentHash`](model::content_hash::ContentHash) | the BLAKE3 of a file's bytes |
 //! | [`Stamp`](model::stamp::Stamp) | the cheap identity of a file's state |
 //! | [`EntityTag`](model::tag::EntityTag) | the validator on the wire |
-//! | [`Seen`](store::commit::Seen) | what a look found at a name |
+//! | [`Seen`](store::local::commit::Seen) | what a look found at a name |
 //! | exact date | one that no other version of the name can have been told with ([`model::dating`]) |
 //! | settled | of a stamp: a change made from now on would show in it |
 //! | [`Precondition`](model::precondition::Precondition) | the parsed conditional headers of one request |

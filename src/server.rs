@@ -30,12 +30,12 @@ use crate::model::version::VersionId;
 use crate::os::process;
 use crate::share::outcome::Stop;
 use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, RequestContext, Settings, Share, Wanted};
-use crate::store::disk::{Kind, Tier};
-use crate::store::history::KeepLimits;
-use crate::store::index::Index;
+use crate::store::catalog::index::Index;
+use crate::store::catalog::properties::PropertyLimits;
+use crate::store::local::disk::{Kind, Tier};
+use crate::store::local::history::KeepLimits;
+use crate::store::local::os_disk::{FolderLock, FollowLinks, Options, OsDisk};
 use crate::store::notice::Notice;
-use crate::store::os_disk::{FolderLock, FollowLinks, Options, OsDisk};
-use crate::store::properties::PropertyLimits;
 
 /// How many members PROPFIND tells of everything below a folder, unless it may tell all.
 const PROPFIND_MEMBERS_MAX: usize = 10_000;
@@ -179,7 +179,7 @@ fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Share> {
     if purpose != Purpose::Look {
         lock_share(&disk, folder, purpose)?;
     }
-    let tier = crate::store::disk::Disk::abilities(&disk).tier();
+    let tier = crate::store::local::disk::Disk::abilities(&disk).tier();
     if let Some(required) = config.require_tier
         && tier < required
     {

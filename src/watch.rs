@@ -355,8 +355,8 @@ fn spawn(name: &str, inbox: &Arc<Inbox>, run: impl FnOnce(&Arc<Inbox>) + Send + 
 mod tests {
     use super::*;
     use crate::share::Settings;
-    use crate::store::index::Index;
-    use crate::store::os_disk::{Options, OsDisk};
+    use crate::store::catalog::index::Index;
+    use crate::store::local::os_disk::{Options, OsDisk};
     use notify::event::{DataChange, Flag, MetadataKind, RenameMode};
 
     /// So long may a machine that is busy with other tests take.

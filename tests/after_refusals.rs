@@ -10,8 +10,8 @@ use noclobber::model::principal::{Client, Principal};
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{RequestContext, Settings, Share};
-use noclobber::store::disk::Tier;
-use noclobber::store::index::Index;
+use noclobber::store::catalog::index::Index;
+use noclobber::store::local::disk::Tier;
 
 use crate::harness::client::tag_of;
 use crate::harness::sim_disk::{Features, SimDisk};

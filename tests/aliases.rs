@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::SharePath;
-use noclobber::store::commit::{LastLink, Seen, Surprise, Surprises, Swap, Tree};
-use noclobber::store::disk::{Disk, Tier};
-use noclobber::store::history::{History, KeepLimits};
+use noclobber::store::local::commit::{LastLink, Seen, Surprise, Surprises, Swap, Tree};
+use noclobber::store::local::disk::{Disk, Tier};
+use noclobber::store::local::history::{History, KeepLimits};
 
 use crate::harness::client::{Connection, percent_encode, tag_of};
 use crate::harness::dav::lock_info;

@@ -50,22 +50,22 @@ fn a_room_that_reaches_too_far_is_found() {
         ("src/model/path.rs", "//! A.\nuse std::{fmt,\n    fs::File};", 3, "std::fs"),
         ("src/model/path.rs", "//! A.\nfn a() { let now = std::time::SystemTime::now(); }", 2, "clock"),
         ("src/model/tag.rs", "//! A.\nuse std::time::Instant;\nfn a() { Instant::now(); }", 3, "clock"),
-        ("src/model/tag.rs", "//! A.\nuse crate::store::disk::Disk;", 2, "crate::store"),
-        ("src/model/tag.rs", "//! A.\nuse super::super::store::disk::Disk;", 2, "crate::store"),
+        ("src/model/tag.rs", "//! A.\nuse crate::store::local::disk::Disk;", 2, "crate::store"),
+        ("src/model/tag.rs", "//! A.\nuse super::super::store::local::disk::Disk;", 2, "crate::store"),
         ("src/model/tag.rs", "//! A.\nuse crate::{model::path, http::reply};", 2, "crate::http"),
         ("src/model/tag.rs", "//! A.\nuse actix_web::http::header;", 2, "actix_web"),
-        ("src/store/commit.rs", "//! A.\nfn a() { tokio::spawn(b) }", 2, "tokio"),
-        ("src/store/commit.rs", "//! A.\nuse crate::model::precondition::Precondition;", 2, "precondition"),
-        ("src/store/commit.rs", "//! A.\nuse crate::model::lock;", 2, "crate::model::lock"),
-        ("src/store/history.rs", "//! A.\nuse std::fs;", 2, "std::fs"),
-        ("src/store/history.rs", "//! A.\nuse crate::share::read;", 2, "crate::share"),
+        ("src/store/local/commit.rs", "//! A.\nfn a() { tokio::spawn(b) }", 2, "tokio"),
+        ("src/store/local/commit.rs", "//! A.\nuse crate::model::precondition::Precondition;", 2, "precondition"),
+        ("src/store/local/commit.rs", "//! A.\nuse crate::model::lock;", 2, "crate::model::lock"),
+        ("src/store/local/history.rs", "//! A.\nuse std::fs;", 2, "std::fs"),
+        ("src/store/local/history.rs", "//! A.\nuse crate::share::read;", 2, "crate::share"),
         ("src/share/upload.rs", "//! A.\nuse std::fs::File;", 2, "std::fs"),
         ("src/share/upload.rs", "//! A.\nuse notify::Watcher;", 2, "notify"),
         ("src/share/upload.rs", "//! A.\nfn a() { Timestamp::from_system(SystemTime::now()) }", 2, "clock"),
         ("src/share/mod.rs", "//! A.\nuse super::http::reply;", 2, "crate::http"),
-        ("src/watch.rs", "//! A.\nuse crate::store::disk::Disk;", 2, "crate::store"),
+        ("src/watch.rs", "//! A.\nuse crate::store::local::disk::Disk;", 2, "crate::store"),
         ("src/watch.rs", "//! A.\nuse crate::http::events;", 2, "crate::http"),
-        ("src/http/methods/put.rs", "//! A.\nuse crate::store::commit;", 2, "crate::store"),
+        ("src/http/methods/put.rs", "//! A.\nuse crate::store::local::commit;", 2, "crate::store"),
         ("src/http/methods/put.rs", "//! A.\nfn a() { std::fs::read(b) }", 2, "std::fs"),
         ("src/http/xml/read.rs", "//! A.\nuse notify::Event;", 2, "notify"),
         ("src/access/mod.rs", "//! A.\nuse crate::http::request::target;", 2, "crate::http"),
@@ -79,16 +79,16 @@ fn a_room_that_reaches_too_far_is_found() {
 #[test]
 fn a_stray_change_to_the_tree_is_found() {
     for (path, text, line, word) in [
-        ("src/store/history.rs", "//! A.\nfn a() { disk.exchange(b, c) }", 2, ".exchange("),
-        ("src/store/history.rs", "//! A.\nfn a() {\n    disk\n        .rename_over(b, c)\n}", 4, ".rename_over("),
-        ("src/store/history.rs", "//! A.\nfn a() { upload.name_publicly(b, c) }", 2, ".name_publicly("),
+        ("src/store/local/history.rs", "//! A.\nfn a() { disk.exchange(b, c) }", 2, ".exchange("),
+        ("src/store/local/history.rs", "//! A.\nfn a() {\n    disk\n        .rename_over(b, c)\n}", 4, ".rename_over("),
+        ("src/store/local/history.rs", "//! A.\nfn a() { upload.name_publicly(b, c) }", 2, ".name_publicly("),
         ("src/share/upload.rs", "//! A.\nfn a() { upload.name_over(b, c) }", 2, ".name_over("),
         ("src/share/upload.rs", "//! A.\nfn a() { disk.link(b, c, d) }", 2, ".link("),
-        ("src/store/index.rs", "//! A.\nfn a() { disk.rename_new(b, c) }", 2, ".rename_new("),
+        ("src/store/catalog/index.rs", "//! A.\nfn a() { disk.rename_new(b, c) }", 2, ".rename_new("),
         ("src/http/methods/mkcol.rs", "//! A.\nfn a() { disk.make_dir(b, c, false) }", 2, ".make_dir("),
-        ("src/store/commit.rs", "//! A.\nfn a() { disk.unlink(b, c) }", 2, ".unlink("),
+        ("src/store/local/commit.rs", "//! A.\nfn a() { disk.unlink(b, c) }", 2, ".unlink("),
         ("src/share/relocate.rs", "//! A.\nfn a() { disk.remove_dir(b, c) }", 2, ".remove_dir("),
-        ("src/store/commit.rs", "//! A.\nfn a() { rustix::fs::renameat(b, c, d, e) }", 2, "renameat"),
+        ("src/store/local/commit.rs", "//! A.\nfn a() { rustix::fs::renameat(b, c, d, e) }", 2, "renameat"),
         ("src/share/upload.rs", "//! A.\nfn a() { fs::remove_file(b) }", 2, "remove_file"),
     ] {
         assert_found(path, text, line, word);
@@ -105,7 +105,7 @@ fn what_must_not_be_anywhere_is_found() {
         ("tests/cli.rs", "//! A.\nfn a() { unimplemented!() }", 2, "unimplemented!"),
         ("tests/cli.rs", "//! A.\nfn a() { Command::new(b).output() }", 2, ".output()"),
         ("tests/harness/server.rs", "//! A.\nfn a() {\n    command\n        .spawn()\n}", 4, ".spawn()"),
-        ("src/store/os_disk.rs", "//! A.\nfn a() { unsafe { b() } }", 2, "unsafe"),
+        ("src/store/local/os_disk.rs", "//! A.\nfn a() { unsafe { b() } }", 2, "unsafe"),
         ("src/http/wire/body.rs", "//! A.\nuse std::os::fd::BorrowedFd;", 2, "Unix"),
         ("src/watch/folders.rs", "//! A.\nfn a() { rustix::fs::fstat(b) }", 2, "Unix"),
         ("src/http/methods/put.rs", "//! A.\nfn a() { HttpResponse::new(StatusCode::OK) }", 2, "StatusCode::"),
@@ -130,13 +130,13 @@ fn what_is_allowed_is_let_through() {
         ("src/model/path.rs", "//! A.\nfn a<'a>(b: &'a str) -> &'a str { b.now() }\n"),
         ("src/model/path.rs", "//! A.\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n"),
         (
-            "src/store/commit.rs",
+            "src/store/local/commit.rs",
             "//! A.\nfn a() { disk.exchange(b, c)?; disk.link(d, e, f)?; disk.rename_over(g, h) }\n",
         ),
-        ("src/store/history.rs", "//! A.\nfn a() { disk.unlink(b, c)?; disk.make_dir(f, g, true) }\n"),
-        ("src/store/os_disk.rs", "//! A.\nuse std::fs;\nfn a() { fs::unlinkat(b, c) }\n"),
-        ("src/store/lease.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
-        ("src/store/os_disk/write_out.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
+        ("src/store/local/history.rs", "//! A.\nfn a() { disk.unlink(b, c)?; disk.make_dir(f, g, true) }\n"),
+        ("src/store/local/os_disk.rs", "//! A.\nuse std::fs;\nfn a() { fs::unlinkat(b, c) }\n"),
+        ("src/store/local/lease.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
+        ("src/store/local/os_disk/write_out.rs", "//! A.\nfn a() { unsafe { b() } }\n"),
         ("src/http/reply/success.rs", "//! A.\nfn a() -> StatusCode { StatusCode::OK }\n"),
         ("src/http/methods/put.rs", "//! A.\nfn a() { task.notify_one(); atomic.compare_exchange(1, 200, b, c) }\n"),
         ("tests/harness/programs.rs", "//! A.\nfn a() { command.spawn() }\n"),
@@ -343,80 +343,80 @@ const RULES: &[Rule] = &[
 /// The calls that change a name, and the only files that may make them. `os_disk.rs` is what is called. An upload in
 /// `staging.rs` knows how to take a name; it is told to by the commit alone.
 const CALLS: &[(&str, &[&str])] = &[
-    (".exchange(", &["src/store/commit.rs", "src/store/commit/"]),
-    (".name_over(", &["src/store/commit.rs", "src/store/commit/"]),
-    (".name_publicly(", &["src/store/commit.rs", "src/store/commit/"]),
+    (".exchange(", &["src/store/local/commit.rs", "src/store/local/commit/"]),
+    (".name_over(", &["src/store/local/commit.rs", "src/store/local/commit/"]),
+    (".name_publicly(", &["src/store/local/commit.rs", "src/store/local/commit/"]),
     (
         ".rename_over(",
         &[
-            "src/store/commit.rs",
-            "src/store/commit/",
-            "src/store/naming.rs",
-            "src/store/staging.rs",
-            "src/store/staging/",
+            "src/store/local/commit.rs",
+            "src/store/local/commit/",
+            "src/store/local/naming.rs",
+            "src/store/local/staging.rs",
+            "src/store/local/staging/",
         ],
     ),
     (
         ".link(",
         &[
-            "src/store/commit.rs",
-            "src/store/commit/",
-            "src/store/naming.rs",
-            "src/store/staging.rs",
-            "src/store/staging/",
+            "src/store/local/commit.rs",
+            "src/store/local/commit/",
+            "src/store/local/naming.rs",
+            "src/store/local/staging.rs",
+            "src/store/local/staging/",
         ],
     ),
     (
         ".rename_new(",
         &[
-            "src/store/commit.rs",
-            "src/store/commit/",
-            "src/store/naming.rs",
-            "src/store/staging.rs",
-            "src/store/staging/",
+            "src/store/local/commit.rs",
+            "src/store/local/commit/",
+            "src/store/local/naming.rs",
+            "src/store/local/staging.rs",
+            "src/store/local/staging/",
         ],
     ),
     (
         ".make_dir(",
         &[
-            "src/store/commit.rs",
-            "src/store/commit/",
-            "src/store/history.rs",
-            "src/store/history/",
-            "src/store/staging.rs",
-            "src/store/staging/",
+            "src/store/local/commit.rs",
+            "src/store/local/commit/",
+            "src/store/local/history.rs",
+            "src/store/local/history/",
+            "src/store/local/staging.rs",
+            "src/store/local/staging/",
         ],
     ),
     (
         ".create_named(",
         &[
-            "src/store/commit.rs",
-            "src/store/commit/",
-            "src/store/history.rs",
-            "src/store/history/",
-            "src/store/staging.rs",
-            "src/store/staging/",
+            "src/store/local/commit.rs",
+            "src/store/local/commit/",
+            "src/store/local/history.rs",
+            "src/store/local/history/",
+            "src/store/local/staging.rs",
+            "src/store/local/staging/",
         ],
     ),
     (
         ".unlink(",
         &[
-            "src/store/trees.rs",
-            "src/store/history.rs",
-            "src/store/history/",
-            "src/store/naming.rs",
-            "src/store/staging.rs",
-            "src/store/staging/",
+            "src/store/local/trees.rs",
+            "src/store/local/history.rs",
+            "src/store/local/history/",
+            "src/store/local/naming.rs",
+            "src/store/local/staging.rs",
+            "src/store/local/staging/",
         ],
     ),
     (
         ".remove_dir(",
         &[
-            "src/store/trees.rs",
-            "src/store/history.rs",
-            "src/store/history/",
-            "src/store/staging.rs",
-            "src/store/staging/",
+            "src/store/local/trees.rs",
+            "src/store/local/history.rs",
+            "src/store/local/history/",
+            "src/store/local/staging.rs",
+            "src/store/local/staging/",
         ],
     ),
 ];
@@ -437,8 +437,13 @@ const SYSTEM_CALLS: &[&str] = &[
     "create_dir_all",
     "OpenOptions",
 ];
-const MAY_CALL_THE_SYSTEM: &[&str] =
-    &["src/store/os_disk.rs", "src/store/os_disk/", "src/store/database.rs", "src/store/journal.rs", "src/server.rs"];
+const MAY_CALL_THE_SYSTEM: &[&str] = &[
+    "src/store/local/os_disk.rs",
+    "src/store/local/os_disk/",
+    "src/store/catalog/database.rs",
+    "src/store/catalog/journal.rs",
+    "src/server.rs",
+];
 
 /// Where system calls and file descriptors of Unix are known: the socket, the operating system, and the disk. Who starts the server knows
 /// what belongs to a user.
@@ -466,7 +471,7 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     for (line, segments) in &mentioned {
         let is_inside_store = path.starts_with("src/store/");
         if is_inside_store && !is_one_of(MAY_CALL_THE_SYSTEM, path) && is_mentioned("std::fs", segments) {
-            tell(*line, "in src/store/, std::fs is for os_disk.rs and for the index".to_owned());
+            tell(*line, "in src/store/, std::fs is for os_disk.rs and for the database of the catalog".to_owned());
         }
         if !is_one_of(MAY_BE_UNIX, path)
             && ["std::os", "rustix", "libc"].iter().any(|unix| is_mentioned(unix, segments))
@@ -478,12 +483,12 @@ fn violations(path: &str, text: &str) -> Vec<String> {
         }
         let last = segments.last().map_or("", String::as_str);
         if SYSTEM_CALLS.contains(&last) && segments.len() > 1 && !is_one_of(MAY_CALL_THE_SYSTEM, path) {
-            tell(*line, format!("{last} belongs into src/store/os_disk.rs"));
+            tell(*line, format!("{last} belongs into src/store/local/os_disk.rs"));
         }
     }
     for (number, line) in (1..).zip(code.lines()) {
         for (call, callers) in CALLS {
-            if line.contains(call) && !is_one_of(callers, path) && !path.starts_with("src/store/os_disk") {
+            if line.contains(call) && !is_one_of(callers, path) && !path.starts_with("src/store/local/os_disk") {
                 tell(number, format!("{call} is for {} alone", callers.join(" and ")));
             }
         }
@@ -517,7 +522,7 @@ fn everywhere(path: &str, text: &str) -> Vec<String> {
         wrong.push(format!("{path}:1: a file opens with `//!` sentences on what lives here"));
     }
     for (number, line) in (1..).zip(code_of(text).lines()) {
-        let unsafe_here = ["src/store/lease.rs", "src/store/os_disk/write_out.rs"];
+        let unsafe_here = ["src/store/local/lease.rs", "src/store/local/os_disk/write_out.rs"];
         let unwanted: [(&str, &[&str]); 4] =
             [("dbg!", &[]), ("todo!", &[]), ("unimplemented!", &[]), ("unsafe", &unsafe_here)];
         for (word, only) in unwanted {

@@ -9,8 +9,8 @@ use noclobber::model::lock_token::LockToken;
 use noclobber::model::path::SharePath;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{CopyLimit, LockWish, RequestContext, Settings, Share};
-use noclobber::store::disk::Tier;
-use noclobber::store::index::Index;
+use noclobber::store::catalog::index::Index;
+use noclobber::store::local::disk::Tier;
 
 use crate::harness::client::tag_of;
 use crate::harness::dav::{Element, NAMESPACES, lock_info};
@@ -716,7 +716,7 @@ fn locks_run_out() {
 fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
     use noclobber::share::outcome::Outcome;
     use noclobber::share::{Relocation, RequestContext};
-    use noclobber::store::history::KeepLimits;
+    use noclobber::store::local::history::KeepLimits;
 
     use crate::harness::sim_disk::{Event, When};
     use crate::harness::stories::share_path;

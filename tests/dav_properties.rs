@@ -966,8 +966,8 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
     use noclobber::share::{Amendment, CopyLimit, Relocation, RequestContext, Settings, Share};
-    use noclobber::store::disk::Tier;
-    use noclobber::store::index::Index;
+    use noclobber::store::catalog::index::Index;
+    use noclobber::store::local::disk::Tier;
 
     use crate::harness::sim_disk::{Features, SimDisk};
     use crate::harness::stories::share_path;
@@ -1017,9 +1017,9 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     use noclobber::model::property::{DeadProperty, PropertyName};
     use noclobber::model::stamp::Timestamp;
     use noclobber::share::{Amendment, CopyLimit, RequestContext, Settings, Share, Wanted};
-    use noclobber::store::history::KeepLimits;
-    use noclobber::store::index::Index;
-    use noclobber::store::os_disk::Options;
+    use noclobber::store::catalog::index::Index;
+    use noclobber::store::local::history::KeepLimits;
+    use noclobber::store::local::os_disk::Options;
 
     use crate::harness::disk_images::{Bound, DiskImage};
     use crate::harness::left_out;

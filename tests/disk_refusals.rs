@@ -13,10 +13,10 @@ use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{Amendment, CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Wanted};
-use noclobber::store::disk::Tier;
+use noclobber::store::catalog::index::Index;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::history::KeepLimits;
-use noclobber::store::index::Index;
+use noclobber::store::local::disk::Tier;
+use noclobber::store::local::history::KeepLimits;
 
 use crate::harness::sim_disk::{Event, Features, SimDisk};
 use crate::harness::stories::share_path;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use noclobber::store::disk::{Disk as _, Leased, Opened};
-use noclobber::store::os_disk::Options;
+use noclobber::store::local::disk::{Disk as _, Leased, Opened};
+use noclobber::store::local::os_disk::Options;
 
 use crate::harness::client::{is_content_tag, percent_encode, tag_of};
 use crate::harness::disk_images::{DiskImage, Kind};

@@ -149,8 +149,8 @@ fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
     use std::sync::Arc;
 
     use noclobber::share::{Settings, Share, Target};
-    use noclobber::store::disk::{Abilities, Tier};
-    use noclobber::store::index::Index;
+    use noclobber::store::catalog::index::Index;
+    use noclobber::store::local::disk::{Abilities, Tier};
 
     use crate::harness::sim_disk::{Features, SimDisk};
     use crate::harness::stories::share_path;

@@ -1050,15 +1050,15 @@ fn the_versions_of_all_paths_come_in_pages() {
     use std::time::Duration;
 
     use noclobber::share::{RequestContext, Settings, Share, Wanted};
-    use noclobber::store::disk::Tier;
-    use noclobber::store::history::KeepLimits;
+    use noclobber::store::local::disk::Tier;
+    use noclobber::store::local::history::KeepLimits;
 
     use crate::harness::sim_disk::{Features, SimDisk};
     use crate::harness::stories::share_path;
 
     let disk = SimDisk::new(Features::of(Tier::A));
     let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 50 });
-    let index = noclobber::store::index::Index::in_memory();
+    let index = noclobber::store::catalog::index::Index::in_memory();
     let settings = Settings { keep, ..Settings::default() };
     let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
     // Two paths at each time.
@@ -1124,8 +1124,8 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
     use std::time::Duration;
 
     use noclobber::share::{RequestContext, Settings, Share};
-    use noclobber::store::disk::Tier;
-    use noclobber::store::history::KeepLimits;
+    use noclobber::store::local::disk::Tier;
+    use noclobber::store::local::history::KeepLimits;
 
     use crate::harness::sim_disk::{Features, SimDisk};
     use crate::harness::stories::share_path;
@@ -1135,7 +1135,7 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
         disk.place(&format!("folder/{name}"), name);
     }
     let keep = Some(KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 50 });
-    let index = noclobber::store::index::Index::in_memory();
+    let index = noclobber::store::catalog::index::Index::in_memory();
     let settings = Settings { keep, ..Settings::default() };
     let began = disk.now();
     let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();

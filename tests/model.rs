@@ -10,9 +10,9 @@ use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{CopyLimit, KeptVersion, RequestContext, Settings, Share, Target, Wanted};
-use noclobber::store::disk::Tier;
-use noclobber::store::history::KeepLimits;
-use noclobber::store::index::Index;
+use noclobber::store::catalog::index::Index;
+use noclobber::store::local::disk::Tier;
+use noclobber::store::local::history::KeepLimits;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 

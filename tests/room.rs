@@ -10,8 +10,8 @@ use std::time::Duration;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::Outcome;
 use noclobber::share::{CopyLimit, Relocation, RequestContext, Settings, Share, Stored, Wanted};
-use noclobber::store::disk::{Disk as _, Tier};
-use noclobber::store::history::KeepLimits;
+use noclobber::store::local::disk::{Disk as _, Tier};
+use noclobber::store::local::history::KeepLimits;
 
 use crate::harness::disk_images::{Bound, DiskImage, Kind};
 use crate::harness::programs::StartProgram as _;
@@ -376,8 +376,8 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     use noclobber::model::path::SharePath;
     use noclobber::share::outcome::{Outcome, Refusal, Stop};
     use noclobber::share::{Full, Relocation, RequestContext, Settings, Share, Stored};
-    use noclobber::store::disk::Tier;
-    use noclobber::store::history::KeepLimits;
+    use noclobber::store::local::disk::Tier;
+    use noclobber::store::local::history::KeepLimits;
 
     use crate::harness::sim_disk::{Features, SimDisk};
 
@@ -391,7 +391,7 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
             SimDisk::new(Features { root, capacity: 64 << 20, quota: QUOTA, reflinks: false, ..Features::of(Tier::A) });
         let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
         let settings = Settings { keep, tag_threshold: 1 << 20, ..Settings::default() };
-        let index = noclobber::store::index::Index::in_memory();
+        let index = noclobber::store::catalog::index::Index::in_memory();
         let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
         (disk, share)
     };
@@ -481,10 +481,13 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     use crate::harness::sim_disk::{Features, SimDisk};
 
     const DAY: u64 = 86_400;
-    let disk = SimDisk::new(Features::of(noclobber::store::disk::Tier::A));
+    let disk = SimDisk::new(Features::of(noclobber::store::local::disk::Tier::A));
     let path = noclobber::model::path::SharePath::parse_url("/a.txt").unwrap();
     let settings = noclobber::share::Settings {
-        keep: Some(noclobber::store::history::KeepLimits { age_max: Duration::from_secs(30 * DAY), percent_max: 100 }),
+        keep: Some(noclobber::store::local::history::KeepLimits {
+            age_max: Duration::from_secs(30 * DAY),
+            percent_max: 100,
+        }),
         require_preconditions: false,
         tag_threshold: 1 << 20,
         hashing_max: 1,
@@ -493,7 +496,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     };
     let right = |seconds: u64| Timestamp::new(1_795_358_100, 0).plus(Duration::from_secs(seconds));
     let start = |now| {
-        let index = noclobber::store::index::Index::in_memory();
+        let index = noclobber::store::catalog::index::Index::in_memory();
         let share =
             noclobber::share::Share::open(std::sync::Arc::new(disk.clone()), index, settings.clone(), now).unwrap();
         share.keep_time(now, Duration::ZERO);
@@ -559,7 +562,7 @@ impl Kept {
         let disk = SimDisk::new(features);
         let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
         let settings = Settings { keep, tag_threshold: 1 << 20, ..Settings::default() };
-        let index = noclobber::store::index::Index::in_memory();
+        let index = noclobber::store::catalog::index::Index::in_memory();
         let began = disk.now();
         let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
         share.keep_time(began, Duration::ZERO);

@@ -16,10 +16,10 @@ use noclobber::model::stamp::Timestamp;
 use noclobber::model::submitted::Submitted;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Target, Wanted};
-use noclobber::store::disk::Tier;
+use noclobber::store::catalog::index::Index;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::history::KeepLimits;
-use noclobber::store::index::Index;
+use noclobber::store::local::disk::Tier;
+use noclobber::store::local::history::KeepLimits;
 
 use crate::harness::sim_disk::{Crash, Crashed, Event, Features, SimDisk, When};
 use crate::harness::stories::{if_match, share_path};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::Name;
-use noclobber::store::disk::{Dir, Disk, File, Kind, Lease, Leased, Opened, Tier};
 use noclobber::store::disk_error::Cause;
+use noclobber::store::local::disk::{Dir, Disk, File, Kind, Lease, Leased, Opened, Tier};
 
 use crate::harness::sim_disk::{Crash, Crashed, Event, Features, SimDisk, TORN, When};
 use crate::harness::stranger::{Act, write_in_place};

@@ -15,7 +15,7 @@ use crate::config::{Config, State};
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 use crate::share::{INDEX, IndexError, Share, ShareIdentity};
-use crate::store::index::Index;
+use crate::store::catalog::index::Index;
 
 /// Opens the index of a share, in memory if that was asked for.
 pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp) -> anyhow::Result<Index> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::model::dating::{AHEAD_MAX, Dated, FRESH, ToldOfOthers};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::store::remembered::ToldBefore;
+use crate::store::catalog::remembered::ToldBefore;
 
 /// So long after its second a date counts as told lately: a little longer than it has to, since the clocks of disks tick.
 pub(super) const TOLD_LATELY: Duration = FRESH.saturating_add(Duration::from_secs(2));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::model::dating::{AHEAD_MAX, Dated, VersionDate, next_date};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::store::disk::Kind;
-use crate::store::remembered::DateKnown;
-use crate::store::staging::Staged;
+use crate::store::catalog::remembered::DateKnown;
+use crate::store::local::disk::Kind;
+use crate::store::local::staging::Staged;
 
 use super::dates::{key, margin};
 use super::outcome::Outcome;

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crate::model::path::{Name, SharePath};
-use crate::store::commit::LastLink;
-use crate::store::disk::Kind;
 use crate::store::disk_error::Cause;
-use crate::store::history::Wanted;
+use crate::store::local::commit::LastLink;
+use crate::store::local::disk::Kind;
+use crate::store::local::history::Wanted;
 
 use super::outcome::{Outcome, Refusal};
 use super::shared_folder::Share;

@@ -7,8 +7,8 @@ use crate::model::precondition::{Decision, Intent};
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
 use crate::model::verdict::{self, Change, Deed, Evidence, Found, Obstacle};
-use crate::store::commit::{Inside, Seen, Site};
 use crate::store::disk_error::DiskError;
+use crate::store::local::commit::{Inside, Seen, Site};
 
 use super::identity::{Effort, Identity};
 use super::outcome::{End, Forbidden, Outcome, Refusal, Stop, Subject};

@@ -3,10 +3,10 @@
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::verdict::Deed;
-use crate::store::commit::Swap;
+use crate::store::catalog::properties::Following;
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::properties::Following;
-use crate::store::staging::NewFolders;
+use crate::store::local::commit::Swap;
+use crate::store::local::staging::NewFolders;
 
 use super::outcome::{Outcome, Refusal, Stop};
 use super::properties::Amendment;

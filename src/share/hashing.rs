@@ -7,8 +7,8 @@
 use crate::model::path::SharePath;
 use crate::model::precondition::States;
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::store::disk::{File, Opened, Status};
 use crate::store::disk_error::Result;
+use crate::store::local::disk::{File, Opened, Status};
 
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
-use crate::store::disk::Disk;
-use crate::store::index::Index;
-use crate::store::index_error::IndexError;
+use crate::store::catalog::index::Index;
+use crate::store::catalog::index_error::IndexError;
+use crate::store::local::disk::Disk;
 use crate::store::notice::Notice;
 use crate::store::share_identity::ShareIdentity;
 

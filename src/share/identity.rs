@@ -11,11 +11,11 @@ use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::validators::Validators;
-use crate::store::commit::{Changed, SeenFile};
-use crate::store::disk::{File, Leased, Status};
+use crate::store::catalog::remembered::{DateKnown, Remembered, ShownForm};
 use crate::store::disk_error::Result;
-use crate::store::remembered::{DateKnown, Remembered, ShownForm};
-use crate::store::staging::Staged;
+use crate::store::local::commit::{Changed, SeenFile};
+use crate::store::local::disk::{File, Leased, Status};
+use crate::store::local::staging::Staged;
 
 use super::outcome::Current;
 use super::shared_folder::Share;

@@ -5,8 +5,8 @@
 
 use crate::model::path::SharePath;
 use crate::model::verdict::{Change, Deed, Found};
-use crate::store::commit::{Changed, Claim, Seen, Site, Swap};
-use crate::store::staging;
+use crate::store::local::commit::{Changed, Claim, Seen, Site, Swap};
+use crate::store::local::staging;
 
 use super::evidence::{AtName, Halt, Moment, found};
 use super::lock_gate::ChangeUnderWay;

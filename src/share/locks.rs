@@ -14,7 +14,7 @@ use crate::model::path::SharePath;
 use crate::model::principal::Principal;
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
-use crate::store::commit::Seen;
+use crate::store::local::commit::Seen;
 
 use super::dating::Dating;
 use super::identity::Effort;
@@ -221,8 +221,8 @@ mod tests {
     use super::*;
     use crate::model::stamp::Timestamp;
     use crate::share::Settings;
-    use crate::store::index::Index;
-    use crate::store::os_disk::{Options, OsDisk};
+    use crate::store::catalog::index::Index;
+    use crate::store::local::os_disk::{Options, OsDisk};
 
     fn now() -> Timestamp {
         Timestamp::from_system(SystemTime::now())

@@ -38,10 +38,10 @@ mod upload;
 mod versions;
 mod walk;
 
-pub use crate::store::disk::Kind;
+pub use crate::store::catalog::index_error::IndexError;
 pub use crate::store::disk_error::{Cause, Full};
-pub use crate::store::history::{KeptVersion, Page, Wanted};
-pub use crate::store::index_error::IndexError;
+pub use crate::store::local::disk::Kind;
+pub use crate::store::local::history::{KeptVersion, Page, Wanted};
 pub use crate::store::share_identity::ShareIdentity;
 pub use deleted::{DeletedWish, Walked};
 pub use hashing::Unhashed;

@@ -4,9 +4,9 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
-use crate::store::commit::Inside;
-use crate::store::disk::Opened;
 use crate::store::disk_error::Cause;
+use crate::store::local::commit::Inside;
+use crate::store::local::disk::Opened;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Outcome, Refusal, Subject};

@@ -11,11 +11,11 @@ use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
-use crate::store::commit::{Seen, SeenFile};
-use crate::store::disk::{Opened, Space};
+use crate::store::catalog::properties::{Following, Noted, Snapshot};
 use crate::store::disk_error::{Cause, Result};
+use crate::store::local::commit::{Seen, SeenFile};
+use crate::store::local::disk::{Opened, Space};
 use crate::store::notice::Notice;
-use crate::store::properties::{Following, Noted, Snapshot};
 
 use super::identity::Effort;
 use super::judge::Looked;

@@ -7,10 +7,10 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_file::OpenFile;
-use crate::store::disk::{Disk, File, Kind, Opened};
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::path_mutex::CounterSlot;
-use crate::store::touched::Touched;
+use crate::store::local::disk::{Disk, File, Kind, Opened};
+use crate::store::local::name_lock::CounterSlot;
+use crate::store::local::touched::Touched;
 
 use super::hints::HintSlot;
 use super::identity::{Effort, Identity};

@@ -12,10 +12,10 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Copying, LastLink, Members, Seen, Site, StagedCopy, Surprises, Swap};
-use crate::store::disk::{Kind, Status};
+use crate::store::catalog::properties::{Extent, Following};
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::properties::{Extent, Following};
+use crate::store::local::commit::{Changed, Copying, LastLink, Members, Seen, Site, StagedCopy, Surprises, Swap};
+use crate::store::local::disk::{Kind, Status};
 
 use super::dating::Dating;
 use super::evidence::{AtName, Halt, Moment};

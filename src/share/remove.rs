@@ -8,8 +8,8 @@ use crate::model::principal::Client;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
-use crate::store::commit::Swap;
-use crate::store::properties::Following;
+use crate::store::catalog::properties::Following;
+use crate::store::local::commit::Swap;
 
 use super::identity::Identity;
 use super::outcome::{Outcome, Refusal, Subject};

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_folder::OpenFolder;
-use crate::store::checksums::Checksums;
-use crate::store::commit::{LastLink, Tree};
-use crate::store::disk::{Abilities, Disk, Kind};
+use crate::store::catalog::checksums::Checksums;
+use crate::store::catalog::index::Index;
+use crate::store::catalog::properties::{Properties, PropertyLimits};
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::history::{History, KeepLimits};
-use crate::store::index::Index;
-use crate::store::properties::{Properties, PropertyLimits};
-use crate::store::staging::RoomAhead;
+use crate::store::local::commit::{LastLink, Tree};
+use crate::store::local::disk::{Abilities, Disk, Kind};
+use crate::store::local::history::{History, KeepLimits};
+use crate::store::local::staging::RoomAhead;
 
 use super::dates::Dates;
 use super::feed::Feed;
@@ -156,7 +156,7 @@ impl Share {
         if is_served { Refusal::NotAllowed(Forbidden::Link) } else { Refusal::NotFound }
     }
 
-    pub(super) fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::disk::Status>, DiskError> {
+    pub(super) fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::local::disk::Status>, DiskError> {
         let disk = self.tree.disk();
         disk.look_path(&disk.root()?, path.as_bytes())
     }

@@ -6,11 +6,11 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
-use crate::store::commit::{Changed, Seen, Site, Surprise, Swap};
-use crate::store::disk::{File, Opened};
+use crate::store::catalog::properties::Following;
 use crate::store::disk_error::Cause;
-use crate::store::properties::Following;
-use crate::store::staging::{Staged, Staging};
+use crate::store::local::commit::{Changed, Seen, Site, Surprise, Swap};
+use crate::store::local::disk::{File, Opened};
+use crate::store::local::staging::{Staged, Staging};
 
 use super::dating::Dating;
 use super::outcome::{Outcome, Refusal};

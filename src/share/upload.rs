@@ -5,9 +5,9 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
-use crate::store::commit::Site;
-use crate::store::disk::Dir;
-use crate::store::staging::{NewFolders, Staging};
+use crate::store::local::commit::Site;
+use crate::store::local::disk::Dir;
+use crate::store::local::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
 use super::outcome::{Outcome, Refusal, Stop};

@@ -7,11 +7,11 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
-use crate::store::commit::{FileCopy, StagedCopy, Swap};
-use crate::store::disk::{File, Kind, Opened};
-use crate::store::history::{Found, KeptVersion, Page, Wanted};
-use crate::store::properties::Following;
-use crate::store::staging::{NewFolders, Staging};
+use crate::store::catalog::properties::Following;
+use crate::store::local::commit::{FileCopy, StagedCopy, Swap};
+use crate::store::local::disk::{File, Kind, Opened};
+use crate::store::local::history::{Found, KeptVersion, Page, Wanted};
+use crate::store::local::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
 use super::judge::Task;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::model::path::SharePath;
 
-use crate::store::disk::Kind;
+use crate::store::local::disk::Kind;
 
 use super::listing::{Listed, Tags};
 use super::outcome::{Outcome, Refusal, Stop};

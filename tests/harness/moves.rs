@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::SharePath;
-use noclobber::store::commit::{Copying, Members, Pair, Seen, StagedCopy, Surprise, Surprises, Swap, Tree};
-use noclobber::store::disk::{Disk, File, Tier};
 use noclobber::store::disk_error::{Cause, DiskError};
-use noclobber::store::history::{History, KeepLimits};
+use noclobber::store::local::commit::{Copying, Members, Pair, Seen, StagedCopy, Surprise, Surprises, Swap, Tree};
+use noclobber::store::local::disk::{Disk, File, Tier};
+use noclobber::store::local::history::{History, KeepLimits};
 
 use super::explore::Story;
 use super::invariants::{Answer, Asked, Broken, End, judge};

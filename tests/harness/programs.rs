@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use noclobber::store::disk_error::Result;
-use noclobber::store::os_disk::{Options, OsDisk};
+use noclobber::store::local::os_disk::{Options, OsDisk};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// The variables of the tests themselves: noclobber would take them for settings that are written wrong.

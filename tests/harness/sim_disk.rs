@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use noclobber::model::path::{Name, SharePath};
 use noclobber::model::stamp::{FileId, Stamp, Timestamp};
-use noclobber::store::disk::{
+use noclobber::store::disk_error::{Cause, DiskError, Result};
+use noclobber::store::local::disk::{
     Abilities, Dir, Disk, Entry, File, Folding, Kind, Lease, Leased, Opened, RawHandle, Space, Status, Tier,
 };
-use noclobber::store::disk_error::{Cause, DiskError, Result};
 
 use super::stranger::{Act, Hand};
 

@@ -12,9 +12,9 @@ use noclobber::model::tag::EntityTag;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
 use noclobber::share::{CopyLimit, RequestContext, Settings, Share, Upload};
-use noclobber::store::disk::Tier;
-use noclobber::store::history::KeepLimits;
-use noclobber::store::index::Index;
+use noclobber::store::catalog::index::Index;
+use noclobber::store::local::disk::Tier;
+use noclobber::store::local::history::KeepLimits;
 
 use super::explore::Story;
 use super::invariants::{Answer, Asked, Broken, End, judge};

@@ -1,0 +1,10 @@
+//! What is remembered beside the files, in one database: tags, locks, dead properties, checksums.
+
+pub mod checksums;
+mod database;
+pub mod index;
+pub mod index_error;
+mod journal;
+pub mod properties;
+pub mod remembered;
+mod unsaved;

@@ -1,0 +1,155 @@
+//! The commit: the compare-and-swap of one name, and the only place where a name that a client can see is changed.
+//!
+//! [`Tree::claim`] takes the mutex of a name; [`Claim::look`] says what is there, with a lease on it; and one of the changes swaps
+//! exactly that for something else, or says that it lost. What a change takes out of the tree becomes an entry of the history. It
+//! decides nothing: whether a change is wanted is for the share to say, between the look and the swap.
+
+// Beneath the tree: what is seen, what comes of a change, what is held.
+mod held;
+mod seen;
+mod site;
+mod swap;
+
+// What is done in the tree, each in a file of its own.
+mod claim;
+mod copy;
+mod entries;
+mod recovery;
+mod relocate;
+mod replace;
+mod second_look;
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::model::path::{Name, SharePath};
+
+use super::disk::{Dir, Disk};
+use super::history::History;
+use super::name_lock::PathMutexes;
+use super::spelling::spelled;
+use super::touched::Touched;
+use crate::store::disk_error::{Cause, Result};
+use crate::store::notice::Notice;
+use held::Held;
+
+pub use super::spelling::LastLink;
+pub use claim::Claim;
+pub use copy::{Copying, FileCopy, FolderCopy, Members, StagedCopy};
+pub use relocate::{Pair, Surprises};
+pub use seen::{Seen, SeenFile};
+pub use site::{Inside, Site};
+pub use swap::{Changed, Surprise, Swap};
+
+/// The names that clients see, and what is needed to change them.
+#[derive(Debug)]
+pub struct Tree {
+    disk: Arc<dyn Disk>,
+    history: History,
+    mutexes: PathMutexes,
+    touched: Arc<Touched>,
+    held: Mutex<Vec<Held>>,
+    notices: Mutex<Vec<Notice>>,
+    /// Paths whose folder in the history may be empty.
+    untidy: Mutex<Vec<SharePath>>,
+}
+
+impl Tree {
+    /// The tree of a share on this disk.
+    pub fn new(disk: Arc<dyn Disk>, history: History) -> Self {
+        Self {
+            disk,
+            history,
+            mutexes: PathMutexes::default(),
+            touched: Arc::default(),
+            held: Mutex::default(),
+            notices: Mutex::default(),
+            untidy: Mutex::default(),
+        }
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The history.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What was done here to files besides writing them.
+    pub fn touched(&self) -> &Arc<Touched> {
+        &self.touched
+    }
+
+    /// The counters by which a listing notices changes under way.
+    pub fn mutexes(&self) -> &PathMutexes {
+        &self.mutexes
+    }
+
+    /// Finds the folder of a path. `None` for the share itself, which is in no folder.
+    pub fn site(&self, path: &SharePath) -> Result<Option<Site>> {
+        self.site_below(&self.disk.root()?, path)
+    }
+
+    /// The path that the disk itself has for what a path leads to: by it alone a file is known. [`Cause::Reserved`] if that is noclobber's own.
+    pub fn spelled<'p>(&self, path: &'p SharePath, last: LastLink) -> Result<Cow<'p, SharePath>> {
+        self.spelled_below(&self.disk.root()?, path, last)
+    }
+
+    fn spelled_below<'p>(&self, root: &Dir, path: &'p SharePath, last: LastLink) -> Result<Cow<'p, SharePath>> {
+        spelled(&*self.disk, root, path, last, || self.history.own_folder_ids())
+    }
+
+    fn site_below(&self, root: &Dir, path: &SharePath) -> Result<Option<Site>> {
+        let Some((parent_path, name)) = path.split() else { return Ok(None) };
+        if path.as_bytes().is_ascii() {
+            let parent = self.disk.open_dir(root, parent_path.as_bytes());
+            let site = parent.and_then(|parent| self.site_in(parent, path, name));
+            match site {
+                Ok((site, true)) => return Ok(Some(site)),
+                Err(error) if error.cause != Cause::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let path = self.spelled_below(root, path, LastLink::Itself)?;
+        let Some((parent_path, name)) = path.split() else { return Ok(None) };
+        let parent = self.disk.open_dir(root, parent_path.as_bytes())?;
+        Ok(Some(self.site_in(parent, &path, name)?.0))
+    }
+
+    /// The name in its folder, and whether no other path can lead there.
+    fn site_in(&self, parent: Dir, path: &SharePath, name: Name) -> Result<(Site, bool)> {
+        let status = self.disk.dir_status(&parent)?;
+        let site = Site { path: path.clone(), parent, folder: status.stamp.id, mount: status.mount, name };
+        Ok((site, self.disk.has_one_path(&status)))
+    }
+
+    /// Whether other file systems are mounted in the folder of this name.
+    pub fn holds_mounts(&self, site: &Site) -> Result<bool> {
+        self.disk.has_mounts_below(&site.parent, &site.name)
+    }
+
+    /// What a person should hear of, since this was last asked.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        let mut notices = std::mem::take(&mut *lock(&self.notices));
+        notices.extend(self.history.take_notices());
+        notices
+    }
+
+    /// Ends in good order: if no commit is under way and nothing is left to be looked at, the next start has nothing to recover.
+    pub fn close(&self) -> Result<()> {
+        self.history.ends_running()
+    }
+
+    /// Remembers something that a person should hear of.
+    pub fn notice(&self, notice: Notice) {
+        lock(&self.notices).push(notice);
+    }
+}
+
+/// Lists are whole whatever thread panicked beside them.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,384 @@
+//! The seam to the disk: its primitives, each with its exact guarantee.
+//!
+//! The real one is `OsDisk`; the tests bring a simulated one, on which every call can fail, crash, or be followed by a
+//! stranger's write. So whatever the commit does to the disk, it does through here, one call a step. A call takes a directory
+//! handle and one name, never a path string (but for [`Disk::open_dir`], which resolves beneath its starting point).
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::keep_rule::Room;
+use crate::model::path::{Name, SharePath};
+use crate::model::stamp::{Stamp, Timestamp};
+
+use crate::store::disk_error::Result;
+
+/// What a disk keeps behind a handle; closed when the last clone is dropped.
+pub trait RawHandle: Any + Send + Sync + fmt::Debug {
+    /// The file descriptor, where there is one.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// An open directory.
+#[derive(Clone, Debug)]
+pub struct Dir(pub Arc<dyn RawHandle>);
+
+/// An open regular file.
+#[derive(Clone, Debug)]
+pub struct File(pub Arc<dyn RawHandle>);
+
+/// What a name or a handle turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link, itself.
+    Link,
+    /// A pipe, a socket or a device.
+    Special,
+}
+
+/// What one `statx` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What it is.
+    pub kind: Kind,
+    /// Which file, and in which state.
+    pub stamp: Stamp,
+    /// The mode bits (permissions, set-user-ID and the like), the owner and the group.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// How many names it has.
+    pub links: u32,
+    /// How much of the disk its blocks take, in bytes.
+    pub allocated: u64,
+    /// Which mount it lies on: a rename works within one only.
+    pub mount: u64,
+    /// Which device it lies on, of which there may be several mounts: with the inode number, what it is whatever leads to it.
+    pub device: u64,
+    /// Whether something is mounted right here, so that the name can be neither renamed nor removed.
+    pub is_mount_point: bool,
+    /// When it was made, where the file system knows.
+    pub born: Option<Timestamp>,
+}
+
+/// What [`Disk::open`] found at a name.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// Nothing has this name.
+    Nothing,
+    /// A directory.
+    Dir(Status),
+    /// A regular file, open for reading.
+    File(File, Status),
+    /// A symbolic link that is not to be followed, or leads out of the share or nowhere.
+    Link,
+    /// A pipe, a socket or a device, which is never opened.
+    Special,
+}
+
+/// What became of asking for a read lease.
+pub enum Leased {
+    /// Nobody has the file open for writing or mapped writable, and whoever wants to will wait for [`Lease`] to be dropped.
+    Held(Box<dyn Lease>),
+    /// Somebody has it open for writing, and still did when patience ran out.
+    Busy,
+    /// This file can have no lease: the file system gives none, or the file is somebody else's.
+    Unavailable,
+}
+
+/// A read lease (`F_SETLEASE`, fcntl(2)); dropping it lets the waiting writers go on.
+pub trait Lease: Send {
+    /// Whether nobody waits to write. Once false it stays false.
+    fn is_unbroken(&self) -> bool;
+}
+
+impl fmt::Debug for Leased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held(_) => "Held",
+            Self::Busy => "Busy",
+            Self::Unavailable => "Unavailable",
+        })
+    }
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: Name,
+    /// What it is; of a link, the link itself unless links are followed.
+    pub status: Status,
+    /// Whether a link was followed to it.
+    pub is_linked: bool,
+}
+
+/// Whether a folder takes names for one that are written in different ways: capitals for small letters, composed characters for
+/// decomposed ones, short names for long ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    /// It never does.
+    Never,
+    /// It may: other spellings of a name have to be tried.
+    Perhaps,
+    /// Its file system does, and may know more spellings than one can think of.
+    Always,
+}
+
+/// How much room a file system has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Altogether, in bytes.
+    pub total: u64,
+    /// Free for this user, in bytes.
+    pub free: u64,
+    /// How many inodes there are; 0 where the file system makes them as they are needed.
+    pub files_total: u64,
+    /// How many of them are free for this user.
+    pub files_free: u64,
+    /// Which file system it is: a number that all its folders share and no other's, whatever mounts and subvolumes there are.
+    pub file_system: u64,
+}
+
+impl Space {
+    /// What is free.
+    pub fn free_room(&self) -> Room {
+        Room { bytes: self.free, files: if self.files_total == 0 { u64::MAX } else { self.files_free } }
+    }
+
+    /// So many hundredths of the whole.
+    pub fn percent(&self, percent: u8) -> Room {
+        let part = |total: u64| total / 100 * u64::from(percent) + total % 100 * u64::from(percent) / 100;
+        Room { bytes: part(self.total), files: if self.files_total == 0 { u64::MAX } else { part(self.files_total) } }
+    }
+}
+
+/// What the share's file system was found to be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Read leases can be had (on files of the server's own user).
+    pub lease: bool,
+    /// Two names can be exchanged in one step.
+    pub exchange: bool,
+    /// A rename can be told to take a name only if it is free.
+    pub no_replace: bool,
+    /// A file can be given one more name, if that is free.
+    pub link: bool,
+    /// A file can be written before it has a name, and be given one.
+    pub nameless: bool,
+    /// How coarse the file system's clock is: zero if two states that were looked at never share a timestamp.
+    pub time_grain: Duration,
+}
+
+/// How much a share on this file system can promise; docs/commit.md tells what each tier can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Not even a way to take a name only if it is free: replacing looks, and renames over.
+    D,
+    /// No exchange: replacing takes the old file out, verifies it, and puts the new one in.
+    C,
+    /// Exchange, but no lease.
+    B,
+    /// Exchange and lease.
+    A,
+}
+
+impl Abilities {
+    /// The tier they amount to.
+    pub fn tier(&self) -> Tier {
+        match (self.exchange && self.no_replace, self.lease) {
+            (true, true) => Tier::A,
+            (true, false) => Tier::B,
+            (false, _) if self.takes_free_names() => Tier::C,
+            (false, _) => Tier::D,
+        }
+    }
+
+    /// Whether a file can be given a name only if that is free.
+    pub fn takes_free_names(&self) -> bool {
+        self.no_replace || self.link
+    }
+
+    /// The same with no more than `tier` needs.
+    pub fn at_most(self, tier: Tier) -> Self {
+        Self {
+            lease: self.lease && tier >= Tier::A,
+            exchange: self.exchange && tier >= Tier::B,
+            no_replace: self.no_replace && tier >= Tier::C,
+            link: self.link && tier >= Tier::C,
+            // What has no name gets one by a link.
+            nameless: self.nameless && tier >= Tier::C,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// The primitives. Every one is a single step as far as other programs and crashes are concerned, except where it says otherwise.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// What the file system can do, as probed when it was opened.
+    fn abilities(&self) -> Abilities;
+
+    /// The top of the share. Fails with [`Cause::NotFound`](crate::store::disk_error::Cause::NotFound) while the folder is not there (it was removed or unmounted).
+    fn root(&self) -> Result<Dir>;
+
+    /// As [`Disk::root`], which may go by what it saw a moment ago; this always looks, so that no change goes to a folder that is gone.
+    fn root_afresh(&self) -> Result<Dir>;
+
+    /// Opens the directory that `path` (names joined by slashes; empty: `from` itself) leads to, never leaving the share
+    /// (`openat2` with `RESOLVE_BENEATH`), nor following links unless the share does.
+    fn open_dir(&self, from: &Dir, path: &[u8]) -> Result<Dir>;
+
+    /// Looks at a directory by its handle.
+    fn dir_status(&self, dir: &Dir) -> Result<Status>;
+
+    /// Looks at one name, not following a link; `None` where nothing has it.
+    fn look(&self, at: &Dir, name: &Name) -> Result<Option<Status>>;
+
+    /// Looks at what a whole path beneath `from` names, by the walk of [`Disk::open_path`]; `None` where that finds nothing, or leads out
+    /// of the share or over a link that is not to be followed. Nothing is opened.
+    fn look_path(&self, from: &Dir, path: &[u8]) -> Result<Option<Status>>;
+
+    /// Whether what a path leads to has no other path: it lies on the mount of the share's top, which takes names as they are, and no links
+    /// are followed.
+    fn has_one_path(&self, found: &Status) -> bool;
+
+    /// Whether no other path beneath `from` can lead to the same as `path`: it is there just as it is written, or its folder is, and by
+    /// [`Disk::has_one_path`] that has no other.
+    fn is_the_only_path(&self, from: &Dir, path: &SharePath) -> Result<bool>;
+
+    /// Whether a folder takes names for one that are written in different ways.
+    fn folding(&self, dir: &Dir) -> Folding;
+
+    /// Where a link leads that is to be followed, as it is written; `None` where none is followed, or this is none.
+    fn link_target(&self, at: &Dir, name: &Name) -> Result<Option<Box<[u8]>>>;
+
+    /// Calls `each` for every name in a directory, in no order, until it breaks. Nothing is looked at. Not a single step.
+    fn names(&self, dir: &Dir, each: &mut dyn FnMut(Name) -> std::ops::ControlFlow<()>) -> Result<()>;
+
+    /// Opens a regular file for reading, without waiting and without touching anything that is not a regular file.
+    fn open(&self, at: &Dir, name: &Name) -> Result<Opened>;
+
+    /// As [`Disk::open`], for a whole path beneath `from`, in one step.
+    fn open_path(&self, from: &Dir, path: &[u8]) -> Result<Opened>;
+
+    /// Looks at an open file.
+    fn status(&self, file: &File) -> Result<Status>;
+
+    /// Reads from an open file; 0 at its end.
+    fn read(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize>;
+
+    /// Calls `each` for every entry of a directory, in no order, until it says [`std::ops::ControlFlow::Break`]. Memory does not
+    /// grow with the directory. Entries that vanish on the way are left out. Not a single step.
+    fn list(&self, dir: &Dir, each: &mut dyn FnMut(Entry) -> std::ops::ControlFlow<()>) -> Result<()>;
+
+    /// Begins a file without a name on the file system of `at`, open for writing (`O_TMPFILE`). [`Cause::Unsupported`](crate::store::disk_error::Cause::Unsupported) where
+    /// that is not to be had.
+    fn create_nameless(&self, at: &Dir) -> Result<File>;
+
+    /// Begins a file of this name, open for writing; [`Cause::Exists`](crate::store::disk_error::Cause::Exists) if the name is taken (`O_EXCL`).
+    fn create_named(&self, at: &Dir, name: &Name) -> Result<File>;
+
+    /// Sets room aside for these bytes of a file, so that a full disk says so now (`fallocate` with `KEEP_SIZE`). Does nothing where that is
+    /// not to be had.
+    fn reserve(&self, file: &File, bytes: Range<u64>) -> Result<()>;
+
+    /// Writes all of `bytes` at `offset`. Not a single step.
+    fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Makes `to` share all of `from`'s blocks (`FICLONE`); [`Cause::Unsupported`](crate::store::disk_error::Cause::Unsupported) where they must be copied.
+    fn share_blocks(&self, from: &File, to: &File) -> Result<()>;
+
+    /// Gives `to` the mode (without set-user-ID and set-group-ID), owner, access control list and user attributes of `from`, as
+    /// far as this user may. Not a single step, and done before anybody sees `to`.
+    fn copy_attributes(&self, from: &File, to: &File) -> Result<()>;
+
+    /// As [`Disk::copy_attributes`], of one directory to another.
+    fn copy_dir_attributes(&self, from: &Dir, to: &Dir) -> Result<()>;
+
+    /// Gives `to` the group of a folder that hands its group on (set-group-ID, inode(7)), as far as this user may; else does nothing.
+    fn inherit_group(&self, folder: &Dir, to: &File) -> Result<()>;
+
+    /// As [`Disk::inherit_group`], for a folder, which then hands it on as well.
+    fn inherit_dir_group(&self, folder: &Dir, to: &Dir) -> Result<()>;
+
+    /// Sets the modification time of a directory.
+    fn set_dir_mtime(&self, dir: &Dir, mtime: Timestamp) -> Result<()>;
+
+    /// Sets the modification time.
+    fn set_mtime(&self, file: &File, mtime: Timestamp) -> Result<()>;
+
+    /// Sets the permissions, the lower nine mode bits.
+    fn set_permissions(&self, file: &File, bits: u32) -> Result<()>;
+
+    /// Brings an open file's bytes and metadata to the disk. After an error the handle must not be synced again.
+    fn sync_file(&self, file: &File) -> Result<()>;
+
+    /// Brings a directory's names to the disk.
+    fn sync_dir(&self, dir: &Dir) -> Result<()>;
+
+    /// Brings all that changed on the file system of `dir` to the disk (syncfs(2)): some count what was removed as free only then.
+    fn sync_file_system(&self, dir: &Dir) -> Result<()>;
+
+    /// Turns a file that was written into one that is only read, closing the writing handle for good, so that a lease on it can
+    /// be had.
+    fn finish_writing(&self, file: File) -> Result<File>;
+
+    /// Gives an open file one more name, if it is free; [`Cause::Exists`](crate::store::disk_error::Cause::Exists) if not. [`Cause::Unsupported`](crate::store::disk_error::Cause::Unsupported) where there are no links.
+    fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()>;
+
+    /// Renames, if the new name is free; [`Cause::Exists`](crate::store::disk_error::Cause::Exists) if not (`RENAME_NOREPLACE`). [`Cause::Unsupported`](crate::store::disk_error::Cause::Unsupported) where that is not to be
+    /// had.
+    fn rename_new(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()>;
+
+    /// Renames over whatever has the new name. Only for file systems that have no better.
+    fn rename_over(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()>;
+
+    /// Exchanges two names in one step; [`Cause::NotFound`](crate::store::disk_error::Cause::NotFound) if either is missing (`RENAME_EXCHANGE`).
+    fn exchange(&self, one: (&Dir, &Name), other: (&Dir, &Name)) -> Result<()>;
+
+    /// Makes a directory; [`Cause::Exists`](crate::store::disk_error::Cause::Exists) if the name is taken. `private`: mode 0700, else as the umask has it.
+    fn make_dir(&self, at: &Dir, name: &Name, private: bool) -> Result<()>;
+
+    /// Takes the rights to a directory from everybody but its owner (mode 0700).
+    fn make_private(&self, dir: &Dir) -> Result<()>;
+
+    /// The user this process acts as (geteuid(2)).
+    fn user(&self) -> u32;
+
+    /// Removes a name of a file.
+    fn unlink(&self, at: &Dir, name: &Name) -> Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, at: &Dir, name: &Name) -> Result<()>;
+
+    /// Whether other file systems are mounted below the folder of this name: a rename would take them along.
+    fn has_mounts_below(&self, at: &Dir, name: &Name) -> Result<bool>;
+
+    /// Asks for a read lease, again and again until `patience` runs out. Never twice on a handle that held one.
+    fn lease(&self, file: &File, patience: Duration) -> Result<Leased>;
+
+    /// How much room there is where `dir` lies.
+    fn space(&self, dir: &Dir) -> Result<Space>;
+
+    /// What the file system's own clock says at `dir`: the time a change made now would carry.
+    fn clock(&self, dir: &Dir) -> Result<Timestamp>;
+
+    /// Lets so much of the clock's time pass.
+    fn wait(&self, while_: Duration);
+}

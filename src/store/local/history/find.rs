@@ -1,0 +1,91 @@
+//! Finding entries of the history by their names.
+
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+
+use crate::model::keep_rule::Room;
+use crate::model::path::SharePath;
+use crate::model::version::{Ending, EntryName, VersionId};
+
+use super::super::disk::{Kind, Opened};
+use super::History;
+use super::areas::{HISTORY, found};
+use super::found::{Found, Version};
+use super::mounts::EntryFolder;
+use crate::store::disk_error::Result;
+
+/// How many versions are remembered whose name could not be settled. Of more the oldest are found again after a restart.
+const UNSETTLED_MAX: usize = 10_000;
+
+impl History {
+    /// Opens one version of `path`.
+    pub fn open(&self, path: &SharePath, id: &VersionId) -> Result<Opened> {
+        let Some(found) = self.find(path, id)? else { return Ok(Opened::Nothing) };
+        self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)
+    }
+
+    /// One version of `path`. It is opened by its name, however many there are.
+    pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+        self.find_in(HISTORY, path, id)
+    }
+
+    /// What a change of `path` displaced just now, whether it is kept or not.
+    pub fn find_displaced(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+        self.find_in(self.area(), path, id)
+    }
+
+    fn find_in(&self, area: &str, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+        let (top, folders) = self.where_all_entries_lie(area, path)?;
+        let name = EntryName::settled(id.clone());
+        let unsettled = self.unsettled().get(id).map(EntryName::to_name);
+        let entries: Vec<_> = [name.to_name(), name.to_lowercase_name()].into_iter().chain(unsettled).collect();
+        for EntryFolder { path, folder } in folders {
+            let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { continue };
+            for entry in &entries {
+                if let Some(status) = self.disk.look(&dir, entry)?
+                    && matches!(status.kind, Kind::File | Kind::Dir)
+                {
+                    let version = Version { name, entry: entry.clone(), status };
+                    return Ok(Some(Found { top, folder, path, version, folders: Room::default() }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// An entry of a path, if it is there still.
+    pub fn find_entry(&self, path: &SharePath, name: &EntryName) -> Result<Option<Found>> {
+        let entry = name.to_name();
+        let mut places: Vec<_> = self.places_in(&self.tops()?, path).collect();
+        // Not every file system is noted, where the top of the share cannot be written.
+        places.push(self.where_entries_lie(self.area(), path)?);
+        for (top, folder) in places {
+            if let Some(dir) = found(self.disk.open_dir(&top, &folder))?
+                && let Some(status) = self.disk.look(&dir, &entry)?
+            {
+                let version = Version { name: name.clone(), entry, status };
+                return Ok(Some(Found { top, folder, path: path.clone(), version, folders: Room::default() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes note that an entry is a version although its name could not be settled. Recovery settles it.
+    pub fn could_not_settle(&self, entry: &EntryName) {
+        let mut unsettled = self.unsettled();
+        if unsettled.len() == UNSETTLED_MAX {
+            unsettled.pop_first();
+        }
+        unsettled.insert(entry.id.clone(), entry.clone());
+    }
+
+    /// The map is whole whatever thread panicked beside it.
+    fn unsettled(&self) -> MutexGuard<'_, BTreeMap<VersionId, EntryName>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an entry is a version, and not something that a commit is still about.
+    pub(super) fn is_version(&self, entry: &EntryName) -> bool {
+        entry.ending == Ending::Settled || self.unsettled().get(&entry.id) == Some(entry)
+    }
+}

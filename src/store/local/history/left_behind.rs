@@ -1,0 +1,46 @@
+//! What an earlier process left in the history when it was killed, or ended while displaced files were still to be looked at.
+
+use std::time::Duration;
+
+use crate::model::path::SharePath;
+use crate::model::version::Ending;
+
+use super::super::staging;
+use super::History;
+use super::areas::{HISTORY, SWAP, entries_of, found};
+use super::found::Found;
+use crate::store::disk_error::Result;
+
+/// For how long before the last version was displaced a start looks at versions once more: longer than they wait for their second look.
+const LAST_MOMENTS: Duration = Duration::from_secs(20);
+
+impl History {
+    /// Removes what unfinished uploads left. What cannot be removed is told of, and stays.
+    pub fn sweep_uploads(&self) -> Result<()> {
+        for top in self.tops()? {
+            if let Some(swap) = found(self.disk.open_dir(&top.dir, &entries_of(SWAP, b"")))?
+                && let Err(error) = staging::sweep(&*self.disk, &swap)
+            {
+                self.notices.add_stuck_folder(&top.path, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be settled: the entries that a commit left with a tail, all that was displaced while there was no history, and the versions of
+    /// the last moments, whose second look is still to come.
+    pub fn left_behind(&self) -> Result<Vec<Found>> {
+        let mut left = self.walk(HISTORY, &SharePath::root())?;
+        let displaced = |found: &Found| found.version.name.id.time();
+        let last = left.iter().map(displaced).max().unwrap_or_default();
+        left.retain(|found| match found.version.name.ending {
+            Ending::Tail(_) => true,
+            Ending::Settled => last.since(displaced(found)) <= LAST_MOMENTS,
+            Ending::Upload => false,
+        });
+        let mut displaced = self.walk(SWAP, &SharePath::root())?;
+        displaced.retain(|found| found.version.name.ending != Ending::Upload);
+        left.extend(displaced);
+        Ok(left)
+    }
+}

@@ -1,0 +1,71 @@
+//! What a person should hear of the history. What cannot be measured, opened or removed is told once, stays, and stops nothing.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::path::SharePath;
+
+use super::found::{Found, Which, which};
+use crate::store::disk_error::{Cause, DiskError};
+use crate::store::notice::Notice;
+
+/// How many entries that cannot be handled are remembered.
+const STUCK_MAX: usize = 100_000;
+
+/// What happened since it was last asked, and what was told of already.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    new: Mutex<Vec<Notice>>,
+    /// Entries that could not be handled.
+    stuck: Mutex<HashSet<Which>>,
+    /// Paths whose folder could not be walked.
+    closed: Mutex<HashSet<SharePath>>,
+}
+
+impl Notices {
+    pub(super) fn add(&self, notice: Notice) {
+        lock(&self.new).push(notice);
+    }
+
+    /// What happened since this was last asked.
+    pub(super) fn take(&self) -> Vec<Notice> {
+        std::mem::take(&mut *lock(&self.new))
+    }
+
+    /// An entry that cannot be handled stays from now on, until the server is started again. One that is gone is none, and a lack of handles
+    /// passes.
+    pub(super) fn add_stuck(&self, found: &Found, error: &DiskError) {
+        if matches!(error.cause, Cause::NotFound | Cause::TooManyOpen) {
+            return;
+        }
+        let mut stuck = lock(&self.stuck);
+        if stuck.len() < STUCK_MAX && stuck.insert(which(found)) {
+            self.add(Notice::Stuck { path: found.path.clone(), why: error.to_string() });
+        }
+    }
+
+    /// As [`Notices::add_stuck`], for all that lies below a folder.
+    pub(super) fn add_stuck_folder(&self, path: &SharePath, error: &DiskError) {
+        if error.cause == Cause::TooManyOpen {
+            return;
+        }
+        let mut closed = lock(&self.closed);
+        if closed.len() < STUCK_MAX && closed.insert(path.clone()) {
+            self.add(Notice::Stuck { path: path.clone(), why: error.to_string() });
+        }
+    }
+
+    pub(super) fn is_stuck(&self, found: &Found) -> bool {
+        lock(&self.stuck).contains(&which(found))
+    }
+
+    /// The entry is gone.
+    pub(super) fn forget(&self, found: &Found) {
+        lock(&self.stuck).remove(&which(found));
+    }
+}
+
+/// Lists and sets are whole whatever thread panicked beside them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,87 @@
+//! Making the places that something is moved to: the folder for the versions of a path, and the one for uploads.
+
+use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, RwLockReadGuard};
+
+use crate::model::keep_rule::Room;
+use crate::model::path::SharePath;
+use crate::model::stamp::Timestamp;
+
+use super::super::place::{Place, UploadFolder};
+use super::History;
+use super::areas::{SWAP, ensure_dir, entries_of, in_the_way, names_to, relative};
+use crate::store::disk_error::{DiskError, Result};
+
+/// What a folder takes at most while it is small, in bytes.
+const FOLDER_BYTES: u64 = 4096;
+
+impl History {
+    /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet. On a full disk the room for it
+    /// is made, or taken from what is set aside for that.
+    pub fn place(&self, path: &SharePath, mount: u64, now: Timestamp) -> Result<Place<'_>> {
+        let place = || {
+            let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+            self.make_place(path, mount, Some(in_use))
+        };
+        let placed = place();
+        let Some(full) = placed.as_ref().err().and_then(DiskError::full) else { return placed };
+        let folders = path.names().count() as u64 + 3;
+        let wanted = Room { bytes: folders * FOLDER_BYTES, files: folders };
+        let top = self.top_of(path, mount)?.1;
+        let placed = if self.make_room(&top, wanted, full, now) { place() } else { placed };
+        let placed = if is_full(&placed) && self.use_spare(&top)? { place() } else { placed };
+        if is_full(&placed) {
+            self.remove_empty_folders(std::slice::from_ref(path));
+        }
+        placed
+    }
+
+    /// One more place, for as long as `beside` is held. Takes no second read lock: with a writer queued between the two it would wait for itself.
+    pub fn place_beside<'a>(&'a self, _beside: &'a Place<'_>, path: &SharePath, mount: u64) -> Result<Place<'a>> {
+        let placed = self.make_place(path, mount, None);
+        if is_full(&placed) && self.use_spare(&self.top_of(path, mount)?.1)? {
+            return self.make_place(path, mount, None);
+        }
+        placed
+    }
+
+    fn make_place<'a>(
+        &'a self,
+        path: &SharePath,
+        mount: u64,
+        in_use: Option<RwLockReadGuard<'a, ()>>,
+    ) -> Result<Place<'a>> {
+        self.places.fetch_add(1, Ordering::Relaxed);
+        let (top_path, top) = self.top_of(path, mount)?;
+        let running = self.begin(&top_path, &top)?;
+        let below_top = relative(path, &top_path);
+        if let Ok(dir) = self.disk.open_dir(&top, &entries_of(self.area(), below_top)) {
+            return Ok(Place::new(dir, Vec::new(), running, in_use));
+        }
+        let mut made_in = Vec::new();
+        let mut dir = top;
+        for name in names_to(self.area(), below_top) {
+            if ensure_dir(&*self.disk, &dir, &name)? {
+                made_in.push(dir.clone());
+            }
+            dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
+        }
+        Ok(Place::new(dir, made_in, running, in_use))
+    }
+
+    /// The folder for uploads that need a name of their own, on the mount of `path`.
+    pub fn swap(&self, path: &SharePath, mount: u64) -> Result<UploadFolder> {
+        let (top_path, top) = self.top_of(path, mount)?;
+        let running = self.begin(&top_path, &top)?;
+        let mut dir = top;
+        for name in names_to(SWAP, b"") {
+            ensure_dir(&*self.disk, &dir, &name)?;
+            dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
+        }
+        Ok(UploadFolder { dir, running })
+    }
+}
+
+fn is_full<T>(result: &Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.full().is_some())
+}

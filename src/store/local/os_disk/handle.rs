@@ -1,0 +1,88 @@
+//! Open files and directories, and the calls that work on one handle alone.
+
+use std::any::Any;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::super::disk::{Dir, File, RawHandle};
+use super::errno::{failed, refused};
+use crate::model::stamp::Timestamp;
+use crate::store::disk_error::{Cause, DiskError, Result};
+
+/// An open file or directory.
+#[derive(Debug)]
+pub(super) struct Handle {
+    fd: OwnedFd,
+    /// Where links are followed: the share's top and the path from there, so that a link may lead up and down again.
+    pub(super) place: Option<(Dir, Box<[u8]>)>,
+    /// Whether a lease was asked for and had: it must never be asked for again.
+    pub(super) leased: AtomicBool,
+}
+
+impl Handle {
+    pub(super) fn new(fd: OwnedFd, place: Option<(Dir, Box<[u8]>)>) -> Arc<Self> {
+        Arc::new(Self { fd, place, leased: AtomicBool::new(false) })
+    }
+
+    pub(super) fn file(fd: OwnedFd) -> File {
+        File(Self::new(fd, None))
+    }
+}
+
+impl RawHandle for Handle {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+}
+
+pub(super) fn open_handles() -> Result<OwnedFd> {
+    let path = "/proc/self/fd";
+    retry_on_intr(|| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
+        .map_err(|errno| DiskError { cause: Cause::Unsupported, ..failed("open", path.as_bytes(), errno) })
+}
+
+/// Creates a file, open for writing. What is left of mode 0666 is the umask's to say, or the folder's default list's.
+pub(super) fn create(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
+    retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o666)))
+}
+
+/// Brings a file or a folder to the disk. XFS that was shut down meanwhile has thrown away what was to be synced, and says that nothing was left
+/// to do; but it tells nothing of a file any more.
+pub(super) fn sync(file: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    retry_on_intr(|| rustix::fs::fsync(file))?;
+    rustix::fs::fstat(file).map(drop)
+}
+
+/// Opens a name anew below a descriptor.
+pub(super) fn openat_again(at: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+    retry_on_intr(|| rustix::fs::openat(at, name, flags | OFlags::CLOEXEC, Mode::empty()))
+}
+
+/// Sets both times, the access time to what it is: file systems in user space take `UTIME_OMIT` (utimensat(2)) for success, and set neither.
+pub(super) fn set_mtime_of(handle: &Arc<dyn RawHandle>, mtime: Timestamp) -> Result<()> {
+    let file = fd(handle)?;
+    let set = || {
+        let there = rustix::fs::fstat(file)?;
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: there.st_atime, tv_nsec: there.st_atime_nsec as _ },
+            last_modification: Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.subsecond_nanoseconds()) },
+        };
+        rustix::fs::futimens(file, &times)
+    };
+    set().map_err(|errno| failed("set the time of", b"", errno))
+}
+
+pub(super) fn fd(handle: &Arc<dyn RawHandle>) -> Result<BorrowedFd<'_>> {
+    handle.fd().ok_or_else(|| refused("use", b"", Cause::Unsupported, "a handle of another disk"))
+}
+
+pub(super) fn handle_of(handle: &Arc<dyn RawHandle>) -> Result<&Handle> {
+    let handle: &dyn Any = &**handle;
+    handle.downcast_ref().ok_or_else(|| refused("use", b"", Cause::Unsupported, "a handle of another disk"))
+}
