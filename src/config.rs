@@ -18,7 +18,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use glob::Pattern;
 use toml::Spanned;
 
-use crate::http::representations::media::trusted_pages;
+use crate::http::media::trusted_pages;
 use crate::http::request::origin;
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::mount_help::Address;

@@ -17,7 +17,7 @@ use anyhow::{Context as _, bail};
 
 use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
 use crate::http::context::Verbs;
-use crate::http::representations::media::TrustedPages;
+use crate::http::media::TrustedPages;
 use crate::http::representations::versions::Described;
 use crate::http::request::host::names_of_machine;
 use crate::http::settings;

@@ -6,7 +6,8 @@
 //! | [`request`] | the target, the host and the origin of a request |
 //! | [`headers`] | the request headers that need a parser of their own |
 //! | [`xml`] | the bodies of WebDAV, read and written |
-//! | [`context`] | what every method asks: access, conditions, bodies |
+//! | [`router`] | from a request to its method, and one line in the log |
+//! | [`context`] | what every method asks: access and conditions; [`bodies`] has the bodies that are not stored |
 //! | [`methods`] | one file a method |
 //! | [`representations`] | what a GET or PROPFIND can show of a path besides its bytes |
 //! | [`limits`] | work that is done in turn, and the least rate of bodies |
@@ -21,9 +22,10 @@ pub mod context;
 pub mod fuzzing;
 mod headers;
 mod limits;
-mod methods;
+pub mod media;
+pub(crate) mod methods;
 mod quirks;
-mod reply;
+pub(crate) mod reply;
 pub mod representations;
 pub mod request;
 mod router;

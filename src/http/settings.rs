@@ -1,6 +1,6 @@
 //! What the methods are told to do.
 
-use crate::http::representations::media::TrustedPages;
+use crate::http::media::TrustedPages;
 use std::time::Duration;
 
 /// What the verbs are told to do.

@@ -5,3 +5,4 @@
 pub mod open_file;
 pub mod open_folder;
 pub mod process;
+pub mod random;

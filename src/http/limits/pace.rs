@@ -94,7 +94,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::http::representations::media::TrustedPages;
+    use crate::http::media::TrustedPages;
 
     fn settings(rate_min: u64) -> Settings {
         Settings {

@@ -12,10 +12,11 @@ use mime_guess::Mime;
 
 use crate::http::clock::now;
 use crate::http::context::{Verbs, conditions, request_context};
+use crate::http::media;
 use crate::http::reply;
 use crate::http::reply::Trouble;
 use crate::http::representations::file::{CACHE, Remember, open, send};
-use crate::http::representations::{listing, media};
+use crate::http::representations::listing;
 use crate::http::request::target::Asked;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition};

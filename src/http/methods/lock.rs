@@ -13,6 +13,7 @@ use crate::http::request::target::Asked;
 use crate::http::xml::read::LockInfo;
 use crate::model::lock::Reach;
 use crate::model::lock_token::LockToken;
+use crate::os::random;
 use crate::share::LockWish;
 use crate::share::outcome::{Refusal, Stop};
 use actix_http::{Payload, RequestHead};
@@ -49,7 +50,13 @@ pub(crate) async fn lock(
         None | Some(Depth::Infinity) => Reach::Below,
         Some(Depth::One) => return Err(BadHeader("Depth").into()),
     };
-    let wish = LockWish { token: new_token(), scope: info.scope, reach, owner: info.owner, timeout };
+    let wish = LockWish {
+        token: LockToken::from_random(random::bytes()),
+        scope: info.scope,
+        reach,
+        owner: info.owner,
+        timeout,
+    };
     let names_a_collection = asked.names_a_collection;
     let taken = verbs.ask(move |share| {
         if names_a_collection && !share.is_collection(&path).unwrap_or(false) {
@@ -75,12 +82,4 @@ pub(crate) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> 
         }
         unlocked => unlocked.map(|()| reply::done()),
     }
-}
-
-/// A token that nobody can guess (RFC 4918 §20.7).
-fn new_token() -> LockToken {
-    let mut bytes = [0; 16];
-    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    assert_eq!(filled, Ok(bytes.len()), "the kernel has random bytes");
-    LockToken::from_random(bytes)
 }

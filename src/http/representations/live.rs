@@ -2,8 +2,8 @@
 //!
 //! One table says which there are, who may set them, and how each is written. Dead properties are notes, and not known here.
 
+use crate::http::media;
 use crate::http::reply;
-use crate::http::representations::media;
 use crate::http::xml::write::{ActiveLock, Properties};
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;

@@ -4,5 +4,4 @@ pub(crate) mod active_lock;
 pub(crate) mod file;
 pub(crate) mod listing;
 pub(crate) mod live;
-pub mod media;
 pub(crate) mod versions;

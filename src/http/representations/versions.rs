@@ -3,11 +3,12 @@
 
 use crate::http::clock::now;
 use crate::http::context::Verbs;
+use crate::http::media;
 use crate::http::reply;
 use crate::http::reply::{Trouble, Wrong};
 use crate::http::representations::file::{CACHE, Remember};
 use crate::http::representations::listing::{Listing, Output};
-use crate::http::representations::{file, listing, media};
+use crate::http::representations::{file, listing};
 use crate::http::request::query::Named;
 use crate::http::request::target::Asked;
 use crate::model::path::SharePath;

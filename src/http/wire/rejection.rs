@@ -3,9 +3,9 @@
 /// Why a request is not given to a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// The header fields together are larger than [`Settings::header_bytes_max`], or the whole head is far too large (431).
+    /// The header fields together are larger than `header_bytes_max` of the settings, or the whole head is far too large (431).
     HeadersTooLarge,
-    /// The path of the target is longer than [`Settings::path_bytes_max`], or the request line alone larger than a head may be (414).
+    /// The path of the target is longer than `path_bytes_max` of the settings, or the request line alone larger than a head may be (414).
     TargetTooLong,
     /// The target holds a `#`, after which the parser drops everything: what is left may name something else (400).
     FragmentInTarget,

@@ -35,7 +35,7 @@ pub struct Claim<'a> {
     pub(super) site: Site,
     /// What is to be in a folder that is taken out.
     pub(super) inside: Vec<Inside>,
-    /// `None` where the other name of a [`Pair`] has the same mutex.
+    /// `None` where the other name of a pair of names has the same mutex.
     pub(super) _guard: Option<PathGuard<'a>>,
 }
 

@@ -18,7 +18,7 @@ use super::status::{ASKED, device_of};
 use crate::store::disk_error::{Cause, Result};
 use crate::store::share_identity::ShareIdentity;
 
-/// How long [`Disk::root`] goes on without looking whether the folder is still there.
+/// How long `Disk::root` goes on without looking whether the folder is still there.
 const ROOT_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Stands for the time of the last look while the folder is not there.
