@@ -14,12 +14,13 @@ mod state;
 use std::collections::BTreeSet;
 use std::mem::{Discriminant, discriminant};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use notify::Event;
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind};
+use parking_lot::{Condvar, Mutex};
 
 use crate::log::escaped;
 use crate::model::path::SharePath;
@@ -68,13 +69,13 @@ pub fn start(share: Arc<Share>, folder: &Path) -> Watch {
 impl Watch {
     /// How far it has come.
     pub fn state(&self) -> State {
-        self.inbox.lock().state.clone()
+        self.inbox.contents.lock().state.clone()
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.inbox.lock().stops = true;
+        self.inbox.contents.lock().stops = true;
         self.inbox.hints.notify_all();
         self.inbox.folders.notify_all();
         if let Some(hints) = self.hints.take() {
@@ -131,7 +132,7 @@ impl Inbox {
 
     /// Hints settle before they are given. Whoever waits for the first needs no waking for the next, which cannot be due earlier.
     fn hint(&self, hint: Hint) {
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         if contents.settling.is_empty() {
             self.hints.notify_one();
         }
@@ -140,7 +141,7 @@ impl Inbox {
 
     /// Has it looked at whether a folder must be watched there.
     fn follow(&self, path: SharePath) {
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         if contents.folders.len() < FOLDERS_MAX || contents.folders.contains(&path) {
             contents.folders.insert(path);
             self.folders.notify_one();
@@ -152,14 +153,14 @@ impl Inbox {
 
     fn lose_events(&self) {
         self.degrade(Reason::EventsLost);
-        self.lock().events_lost = true;
+        self.contents.lock().events_lost = true;
         self.folders.notify_one();
         self.hint(Hint::Anywhere);
     }
 
     /// Says each reason once in the log, but for the folder that is gone: that is not about watching.
     fn degrade(&self, reason: Reason) {
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         contents.state = State::Degraded(reason.clone());
         let kind = discriminant(&reason);
         if contents.told.contains(&kind) || reason == Reason::FolderGone {
@@ -176,14 +177,14 @@ impl Inbox {
 
     /// Waits for hints that have settled; `None` at the end.
     fn next_hints(&self) -> Option<Vec<Hint>> {
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         while !contents.stops {
             let now = Instant::now();
-            contents = match contents.settling.next_due() {
+            match contents.settling.next_due() {
                 Some(due) if due <= now => return Some(contents.settling.settled(now)),
-                Some(due) => wait(&self.hints, contents, due - now),
-                None => self.hints.wait(contents).unwrap_or_else(PoisonError::into_inner),
-            };
+                Some(due) => drop(self.hints.wait_for(&mut contents, due - now)),
+                None => self.hints.wait(&mut contents),
+            }
         }
         None
     }
@@ -191,41 +192,32 @@ impl Inbox {
     /// Waits until a folder may have come or gone, at most until `until`; takes out where. Once events were lost it waits only until
     /// the watches may be set anew.
     fn next_folders(&self, until: Instant, again_from: Instant) -> BTreeSet<SharePath> {
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         while !contents.stops && contents.folders.is_empty() {
             let until = if contents.events_lost { until.min(again_from) } else { until };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            contents = wait(&self.folders, contents, left);
+            self.folders.wait_for(&mut contents, left);
         }
         std::mem::take(&mut contents.folders)
     }
 
     fn pause(&self, until: Instant) {
-        let mut contents = self.lock();
+        let mut contents = self.contents.lock();
         while !contents.stops && Instant::now() < until {
-            contents = wait(&self.folders, contents, until.saturating_duration_since(Instant::now()));
+            self.folders.wait_for(&mut contents, until.saturating_duration_since(Instant::now()));
         }
     }
 
     fn goes_on(&self) -> bool {
-        !self.lock().stops
+        !self.contents.lock().stops
     }
 
     fn has_lost_events(&self) -> bool {
-        self.lock().events_lost
+        self.contents.lock().events_lost
     }
-
-    /// The contents are whole whatever thread panicked beside them.
-    fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn wait<'a>(on: &Condvar, contents: MutexGuard<'a, Contents>, longest: Duration) -> MutexGuard<'a, Contents> {
-    on.wait_timeout(contents, longest).unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// Gives the share every hint that has settled.
@@ -268,13 +260,13 @@ fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     let taking_in = Arc::clone(inbox);
     let folder = served(share).ok_or(Reason::FolderGone)?;
     let mut folders = Folders::begin(folder, move |top, event| taking_in.take_in(top, event))?;
-    inbox.lock().events_lost = false;
+    inbox.contents.lock().events_lost = false;
     match folders.watch_below(vec![SharePath::root()], || inbox.goes_on()) {
         // Better some hints than none.
         Err(Reason::TooFewWatches) => inbox.degrade(Reason::TooFewWatches),
         Err(reason) => return Err(reason),
         Ok(()) if inbox.has_lost_events() => {}
-        Ok(()) => inbox.lock().state = State::Watching,
+        Ok(()) => inbox.contents.lock().state = State::Watching,
     }
     inbox.hint(Hint::Anywhere);
     Ok(folders)
@@ -290,7 +282,7 @@ fn follow_changes(share: &Weak<Share>, inbox: &Inbox, mut folders: Folders, agai
     while inbox.goes_on() {
         let changed = inbox.next_folders(Instant::now() + LOOK_EVERY, again_from);
         if !served(share).is_some_and(|folder| folders.are_of(&folder)) {
-            inbox.lock().state = State::Setting;
+            inbox.contents.lock().state = State::Setting;
             inbox.hint(Hint::Anywhere);
             break;
         }
@@ -423,12 +415,12 @@ mod tests {
             let inbox = inbox(made.path());
             let paths = at.iter().map(|path| made.path().join(path));
             inbox.take_in(made.path(), Ok(paths.fold(Event::new(kind), Event::add_path)));
-            assert_eq!(inbox.lock().settling.settled(Instant::now() + LIMIT), expected, "{kind:?} {at:?}");
-            assert!(inbox.lock().told.is_empty());
+            assert_eq!(inbox.contents.lock().settling.settled(Instant::now() + LIMIT), expected, "{kind:?} {at:?}");
+            assert!(inbox.contents.lock().told.is_empty());
         }
         let inbox = inbox(made.path());
         inbox.take_in(made.path(), Ok(Event::new(data).add_path("/elsewhere/a".into())));
-        assert!(inbox.lock().settling.is_empty());
+        assert!(inbox.contents.lock().settling.is_empty());
     }
 
     #[test]
@@ -438,11 +430,11 @@ mod tests {
         for event in [Ok(lost.clone()), Ok(lost.add_path("/share/a".into())), Err(failed)] {
             let inbox = inbox(Path::new("/share"));
             inbox.take_in(Path::new("/share"), event);
-            let contents = inbox.lock();
+            let contents = inbox.contents.lock();
             assert!(contents.events_lost);
             assert_eq!(contents.state, State::Degraded(Reason::EventsLost));
             drop(contents);
-            assert_eq!(inbox.lock().settling.settled(Instant::now() + LIMIT), [Hint::Anywhere]);
+            assert_eq!(inbox.contents.lock().settling.settled(Instant::now() + LIMIT), [Hint::Anywhere]);
         }
     }
 
@@ -456,7 +448,7 @@ mod tests {
         assert!(!inbox.has_lost_events());
         inbox.take_in(top, Ok(Event::new(EventKind::Any).add_path("/share/one more".into())));
         assert!(inbox.has_lost_events());
-        assert_eq!(inbox.lock().folders.len(), FOLDERS_MAX);
+        assert_eq!(inbox.contents.lock().folders.len(), FOLDERS_MAX);
     }
 
     /// The thread of the watcher is held up while more happens than the kernel's queue holds. The folders whose events were lost are
@@ -475,7 +467,7 @@ mod tests {
         let watch = watch_of(made.path());
         for round in 0..2 {
             eventually("all folders to be watched", || watch.state() == State::Watching);
-            let held_up = watch.inbox.lock();
+            let held_up = watch.inbox.contents.lock();
             // More than fit, and more than the watcher has taken out already.
             for number in 0..queue + 1000 {
                 files[number % 2].set_modified(SystemTime::now()).expect("it can be touched");
@@ -483,14 +475,14 @@ mod tests {
             let lost = format!("lost-{round}/below");
             std::fs::create_dir_all(made.path().join(&lost)).expect("a folder can be made");
             drop(held_up);
-            eventually("the overflow", || watch.inbox.lock().told == [discriminant(&Reason::EventsLost)]);
+            eventually("the overflow", || watch.inbox.contents.lock().told == [discriminant(&Reason::EventsLost)]);
             eventually("a hint of what happens in the folder", || {
                 std::fs::write(made.path().join(&lost).join("file"), "x").expect("it can be written");
                 let path = SharePath::parse_disk(lost.as_bytes()).expect("a clean path");
-                let contents = watch.inbox.lock();
+                let contents = watch.inbox.contents.lock();
                 contents.settling.waits_within(&path)
             });
         }
-        assert_eq!(watch.inbox.lock().told, [discriminant(&Reason::EventsLost)]);
+        assert_eq!(watch.inbox.contents.lock().told, [discriminant(&Reason::EventsLost)]);
     }
 }

@@ -7,8 +7,9 @@
 //! the form of their characters count as one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::model::dating::{AHEAD_MAX, Dated, FRESH, ToldOfOthers};
 use crate::model::path::SharePath;
@@ -99,7 +100,7 @@ impl Dates {
 
     /// What is to be known to a later process of what was told, if that has changed since it was asked for.
     pub(super) fn take_unsaved(&self) -> Option<ToldBefore> {
-        let mut told = self.lock();
+        let mut told = self.0.lock();
         let is_unsaved = std::mem::take(&mut told.is_unsaved);
         let twice = told.twice;
         told.latest.filter(|_| is_unsaved).map(|latest| ToldBefore { latest, twice })
@@ -107,14 +108,14 @@ impl Dates {
 
     /// The latest date that anything at this name is known to have been told with.
     pub(super) fn latest(&self, path: &SharePath) -> Option<i64> {
-        let told = self.lock();
+        let told = self.0.lock();
         let name = told.names.of.get(&key(path)).map(|entry| entry.second);
         name.max(told.names.floor).max(told.came(path))
     }
 
     /// What is known of the dates that other versions of a name than this, of this date and arrival, were told with.
     pub(super) fn told_of_others(&self, path: &SharePath, stamp: &Stamp, dated: Dated) -> ToldOfOthers {
-        let told = self.lock();
+        let told = self.0.lock();
         let entry = told.names.of.get(&key(path)).filter(|entry| entry.state != Some(state(stamp)));
         let could_be_forgotten = dated.date + margin() >= told.since;
         let floor = told.names.floor.filter(|_| could_be_forgotten);
@@ -129,14 +130,14 @@ impl Dates {
 
     /// When the last of the folders above came to its name, as far as this server has moved them.
     pub(super) fn folders_came(&self, path: &SharePath) -> Option<i64> {
-        self.lock().came(path)
+        self.0.lock().came(path)
     }
 
     /// Remembers that a version was told with its date, if that is not long ago. A state that is not settled may be of several versions.
     pub(super) fn tell(&self, path: &SharePath, stamp: &Stamp, is_settled: bool, now: Timestamp) {
         // It is told as the time of the answer at the latest.
         let date = stamp.mtime.seconds().min(now.seconds());
-        let mut told = self.lock();
+        let mut told = self.0.lock();
         if told.latest.is_none_or(|latest| date > latest) {
             told.latest = Some(date);
             told.is_unsaved = true;
@@ -150,17 +151,12 @@ impl Dates {
 
     /// Remembers that a folder has come to its name with all that is in it.
     pub(super) fn folder_came(&self, path: &SharePath, now: Timestamp) {
-        self.lock().folders.note(key(path), now.seconds(), None, FOLDERS_MAX);
+        self.0.lock().folders.note(key(path), now.seconds(), None, FOLDERS_MAX);
     }
 
     /// Notices that the clock was set back.
     pub(super) fn watch_the_clock(&self, now: Timestamp) {
-        self.lock().watch_the_clock(now);
-    }
-
-    /// What is remembered is whole whatever thread panicked beside it.
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().watch_the_clock(now);
     }
 }
 
@@ -308,7 +304,7 @@ mod tests {
         let before = dates.take_unsaved();
         assert_eq!(before, Some(ToldBefore { latest: 1000, twice: None }));
         assert_eq!(dates.take_unsaved(), None, "it is saved once");
-        let began = |now| Dates::after(before, at(now)).lock().since;
+        let began = |now| Dates::after(before, at(now)).0.lock().since;
         assert_eq!((began(1500), began(1000), began(999)), (1500, 1000, 1000), "an upload may be dated a little ahead");
         let next = Dates::after(before, at(400));
         assert_eq!(told_lately(&next, "a", &file(2, 700)), Some(1000));
@@ -319,7 +315,7 @@ mod tests {
             Some(1000),
             "it is not forgotten when the clock has caught up"
         );
-        assert_eq!(Dates::after(None, at(70)).lock().since, 70);
+        assert_eq!(Dates::after(None, at(70)).0.lock().since, 70);
         assert_eq!(told_lately(&dates, "a", &file(1, 1001)), None);
     }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
@@ -46,14 +48,14 @@ impl<S> Feed<S> {
     /// Tells `listener` from now on of whatever concerns a path.
     pub(super) fn listen(self: &Arc<Self>, path: &SharePath, listener: Arc<dyn Listener<S>>) -> Listening<S> {
         let at = folded(path);
-        self.lock().entry(at.clone()).or_default().push(Arc::clone(&listener));
+        self.by_path.lock().entry(at.clone()).or_default().push(Arc::clone(&listener));
         Listening { feed: Arc::clone(self), at, listener }
     }
 
     /// Tells everybody whom it concerns.
     pub(super) fn tell(&self, share: &S, what: &Happened, now: Timestamp) {
         let concerned: Vec<_> = {
-            let by_path = self.lock();
+            let by_path = self.by_path.lock();
             if by_path.is_empty() {
                 return;
             }
@@ -64,11 +66,6 @@ impl<S> Feed<S> {
         for listener in concerned {
             listener.hear(share, now);
         }
-    }
-
-    /// The map is whole whatever thread panicked beside it.
-    fn lock(&self) -> MutexGuard<'_, ByPath<S>> {
-        self.by_path.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +93,7 @@ fn folded(path: &SharePath) -> Folded {
 
 impl<S> Drop for Listening<S> {
     fn drop(&mut self) {
-        let mut by_path = self.feed.lock();
+        let mut by_path = self.feed.by_path.lock();
         if let Some(listeners) = by_path.get_mut(&self.at) {
             listeners.retain(|other| !Arc::ptr_eq(other, &self.listener));
             if listeners.is_empty() {
@@ -114,7 +111,7 @@ impl<S> Default for Feed<S> {
 
 impl<S> fmt::Debug for Feed<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Feed").field("paths", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Feed").field("paths", &self.by_path.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -128,7 +125,7 @@ mod tests {
 
     impl Listener<()> for Count {
         fn hear(&self, (): &(), _: Timestamp) {
-            *self.0.lock().expect("nobody panics") += 1;
+            *self.0.lock() += 1;
         }
     }
 
@@ -156,7 +153,7 @@ mod tests {
             let (feed, count) = (Arc::new(Feed::default()), Arc::new(Count::default()));
             let _listening = feed.listen(&path("d/a"), Arc::clone(&count) as Arc<dyn Listener<()>>);
             feed.tell(&(), &what, Timestamp::default());
-            assert_eq!(*count.0.lock().expect("nobody panics"), u32::from(hears), "{what:?}");
+            assert_eq!(*count.0.lock(), u32::from(hears), "{what:?}");
         }
     }
 
@@ -169,9 +166,9 @@ mod tests {
         let second = feed.listen(&path("a"), Arc::clone(&other) as Arc<dyn Listener<()>>);
         drop(first);
         feed.tell(&(), &Happened::Changed(path("a")), Timestamp::default());
-        let heard = |count: &Count| *count.0.lock().expect("nobody panics");
+        let heard = |count: &Count| *count.0.lock();
         assert_eq!((heard(&one), heard(&other)), (0, 1));
         drop(second);
-        assert!(feed.lock().is_empty());
+        assert!(feed.by_path.lock().is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! The locks that are held: found by the paths that the disk has now, noted so that they outlive the process, and what they ask of every change
 //! (RFC 4918 §7).
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
 
 use crate::model::lock::{Lock, expiry};
 use crate::model::lock_table::{Locks, Touches};

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
@@ -51,7 +53,7 @@ enum Judged {
 impl UploadWatch {
     /// Why the upload can no longer succeed, if it was told.
     pub fn told(&self) -> Option<Stop> {
-        match &*lock(&self.upload.news) {
+        match &*self.upload.news.lock() {
             News::Stale(stop) => Some(stop.clone()),
             News::Nothing | News::InDoubt => None,
         }
@@ -60,7 +62,7 @@ impl UploadWatch {
     /// Whether it takes the hash of a large file to say whether the upload can still succeed. Each doubt is told once; whoever is told has the
     /// file hashed and asks [`Share::may_go_on`](super::Share::may_go_on).
     pub fn is_in_doubt(&self) -> bool {
-        let mut news = lock(&self.upload.news);
+        let mut news = self.upload.news.lock();
         let is_in_doubt = matches!(*news, News::InDoubt);
         if is_in_doubt {
             *news = News::Nothing;
@@ -72,10 +74,10 @@ impl UploadWatch {
 impl Listener<Share> for InFlight {
     /// Judges the upload again, unless it was told already that it can no longer succeed.
     fn hear(&self, share: &Share, now: Timestamp) {
-        if matches!(*lock(&self.news), News::Stale(_)) {
+        if matches!(*self.news.lock(), News::Stale(_)) {
             return;
         }
-        *lock(&self.news) = match share.judge_in_flight(&self.path, &self.request.clone().at(now)) {
+        *self.news.lock() = match share.judge_in_flight(&self.path, &self.request.clone().at(now)) {
             Judged::Holds => return,
             Judged::InDoubt => News::InDoubt,
             Judged::Stale(stop) => News::Stale(stop),
@@ -144,11 +146,6 @@ impl fmt::Debug for UploadWatch {
 
 impl fmt::Debug for InFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InFlight").field("path", &self.path).field("news", &*lock(&self.news)).finish_non_exhaustive()
+        f.debug_struct("InFlight").field("path", &self.path).field("news", &*self.news.lock()).finish_non_exhaustive()
     }
-}
-
-/// News are whole whatever thread panicked beside them.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,8 +2,9 @@
 //! have ended that began before it was there. No change waits for a lock, and a lock waits for changes for a while only.
 
 use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 /// All changes of a share that are under way.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ pub(super) struct ChangeUnderWay<'a> {
 impl LockGate {
     /// Begins a change.
     pub(super) fn begin(&self) -> ChangeUnderWay<'_> {
-        let mut numbers = self.lock();
+        let mut numbers = self.numbers.lock();
         let number = numbers.next;
         numbers.next += 1;
         numbers.under_way.insert(number);
@@ -39,24 +40,18 @@ impl LockGate {
 
     /// Waits until all that have begun by now have ended; says whether they have.
     pub(super) fn wait_for_those_begun(&self, at_most: Duration) -> bool {
-        let numbers = self.lock();
+        let mut numbers = self.numbers.lock();
         let next = numbers.next;
         let is_one_under_way =
             |numbers: &mut Numbers| numbers.under_way.first().is_some_and(|earliest| *earliest < next);
-        let waited = self.ended.wait_timeout_while(numbers, at_most, is_one_under_way);
-        let (mut numbers, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        self.ended.wait_while_for(&mut numbers, is_one_under_way, at_most);
         !is_one_under_way(&mut numbers)
-    }
-
-    /// A set of numbers is whole whatever thread panicked beside it.
-    fn lock(&self) -> MutexGuard<'_, Numbers> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for ChangeUnderWay<'_> {
     fn drop(&mut self) {
-        self.gate.lock().under_way.remove(&self.number);
+        self.gate.numbers.lock().under_way.remove(&self.number);
         self.gate.ended.notify_all();
     }
 }
@@ -92,6 +87,6 @@ mod tests {
             }
             drop(latest);
         });
-        assert!(changes.lock().under_way.is_empty());
+        assert!(changes.numbers.lock().under_way.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! The locks of a share: the table of those that there are, and the gate by which a new one waits for the changes that know nothing of it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::lock_table::{LockLimits, Locks};
 
@@ -23,8 +23,7 @@ impl LockTable {
         self.gate.begin()
     }
 
-    /// The table is whole whatever thread panicked beside it.
     pub(super) fn table(&self) -> MutexGuard<'_, Locks> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }

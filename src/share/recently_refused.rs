@@ -1,8 +1,9 @@
 //! What was refused lately: which client could not store something at which name a moment ago.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::model::path::SharePath;
 use crate::model::principal::Client;
@@ -34,12 +35,12 @@ impl RecentlyRefused {
         let key = (client.clone(), path.clone());
         // What is remembered until later than anything would be now was so before the clock was set back.
         let lasts = |it: &Remembered| it.until > now && it.until <= now.plus(REMEMBERED * 2);
-        self.lock().get(&key).copied().filter(lasts)
+        self.until.lock().get(&key).copied().filter(lasts)
     }
 
     pub(super) fn remember(&self, client: Client, path: SharePath, by_a_holder: bool, now: Timestamp) {
         let by_a_holder = by_a_holder || self.find(&client, &path, now).is_some_and(|it| it.by_a_holder);
-        let mut until = self.lock();
+        let mut until = self.until.lock();
         if until.len() >= REMEMBERED_MAX {
             until.retain(|_, it| it.until > now);
         }
@@ -52,11 +53,6 @@ impl RecentlyRefused {
     }
 
     pub(super) fn forget(&self, client: Client, path: &SharePath) {
-        self.lock().remove(&(client, path.clone()));
-    }
-
-    /// The map is whole whatever thread panicked beside it.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Client, SharePath), Remembered>> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.until.lock().remove(&(client, path.clone()));
     }
 }

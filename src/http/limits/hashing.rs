@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
@@ -83,7 +84,7 @@ impl Hashings {
 
     /// Joins the hashing of a file, or begins it; `None` if as many wait as may.
     fn join(self: &Arc<Self>, file: Unhashed) -> Option<Arc<Hashing>> {
-        let mut by_state = self.lock();
+        let mut by_state = self.by_state.lock();
         if let Some(running) = by_state.get(file.stamp()).and_then(Weak::upgrade) {
             return Some(running);
         }
@@ -108,11 +109,6 @@ impl Hashings {
         by_state.insert(of, Arc::downgrade(&hashing));
         Some(hashing)
     }
-
-    /// The map is whole whatever thread panicked beside it.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Stamp, Weak<Hashing>>> {
-        self.by_state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Place {
@@ -133,7 +129,7 @@ impl Drop for Hashing {
     fn drop(&mut self) {
         self.is_unwanted.store(true, Ordering::Relaxed);
         self.task.abort();
-        let mut by_state = self.hashings.lock();
+        let mut by_state = self.hashings.by_state.lock();
         // Another may have been begun since the last who waited for this one left.
         if by_state.get(&self.of).is_some_and(|hashing| hashing.strong_count() == 0) {
             by_state.remove(&self.of);

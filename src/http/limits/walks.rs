@@ -3,9 +3,10 @@
 //! waited longest for its client ends, so that slow readers stop nobody. The disk is read by few of them at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -106,7 +107,7 @@ impl Walks {
     }
 
     fn let_one_give_way(&self, now: Instant) {
-        let waiting = self.waiting();
+        let waiting = self.waiting.lock();
         let slowest =
             waiting.iter().filter(|walk| !walk.gives_way.load(Ordering::Relaxed)).min_by_key(|walk| walk.since);
         if let Some(slowest) = slowest.filter(|walk| now.duration_since(walk.since) >= WAIT_ALLOWED) {
@@ -119,16 +120,12 @@ impl Walks {
     fn begin_to_wait(&self) -> Arc<Waiting> {
         let waiting =
             Arc::new(Waiting { since: Instant::now(), gives_way: AtomicBool::default(), told: Notify::default() });
-        self.waiting().push(Arc::clone(&waiting));
+        self.waiting.lock().push(Arc::clone(&waiting));
         waiting
     }
 
     fn wait_no_more(&self, waiting: &Arc<Waiting>) {
-        self.waiting().retain(|other| !Arc::ptr_eq(other, waiting));
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Waiting>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().retain(|other| !Arc::ptr_eq(other, waiting));
     }
 }
 
@@ -153,6 +150,6 @@ mod tests {
         assert!(!second.is_finished());
         let _fourth = timeout(Duration::from_secs(5), walks.place()).await.expect("another place");
         assert_eq!(second.await.expect("no panic"), None);
-        assert!(walks.waiting().is_empty());
+        assert!(walks.waiting.lock().is_empty());
     }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// The connections of all workers, by client address.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Crowd {
     pub(crate) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<Place> {
         let address = Address::of(peer);
         if let Some(address) = address {
-            let mut counts = self.counts();
+            let mut counts = self.counts.lock();
             let count = counts.entry(address).or_default();
             if *count >= self.each_max {
                 return None;
@@ -56,16 +58,12 @@ impl Crowd {
         }
         Some(Place { crowd: Arc::clone(self), address })
     }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<Address, usize>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        let mut counts = self.crowd.counts();
+        let mut counts = self.crowd.counts.lock();
         let Some(count) = counts.get_mut(&address) else { return };
         *count -= 1;
         if *count == 0 {
@@ -112,6 +110,6 @@ mod tests {
         }
         let _unix = [crowd.enter(None).expect("a place"), crowd.enter(None).expect("a place")];
         drop(enter(&crowd, "192.0.2.1").expect("a place"));
-        assert!(crowd.counts().is_empty());
+        assert!(crowd.counts.lock().is_empty());
     }
 }

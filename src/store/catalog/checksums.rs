@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition};
 
@@ -66,7 +67,7 @@ impl Checksums {
             return;
         }
         let (tag, checksums) = (tag.opaque().to_vec(), Arc::<str>::from(checksums));
-        let mut unsaved = self.unsaved();
+        let mut unsaved = self.unsaved.lock();
         if unsaved.len() < UNSAVED_MAX {
             unsaved.insert(tag.clone(), Arc::clone(&checksums));
         }
@@ -76,12 +77,12 @@ impl Checksums {
 
     /// Writes to the database what is new. What cannot be written now waits.
     pub fn save(&self) -> Result<(), redb::Error> {
-        let saving = self.unsaved().clone();
+        let saving = self.unsaved.lock().clone();
         if saving.is_empty() {
             return Ok(());
         }
         self.write(&saving)?;
-        self.unsaved().retain(|tag, checksums| saving.get(tag) != Some(checksums));
+        self.unsaved.lock().retain(|tag, checksums| saving.get(tag) != Some(checksums));
         Ok(())
     }
 
@@ -107,7 +108,7 @@ impl Checksums {
 
     /// What is saved of a version; `None` if that cannot be known now.
     fn load(&self, tag: &[u8]) -> Option<Option<Arc<str>>> {
-        if let Some(checksums) = self.unsaved().get(tag) {
+        if let Some(checksums) = self.unsaved.lock().get(tag) {
             return Some(Some(Arc::clone(checksums)));
         }
         let loaded = self.database.with_what_there_is(|database| {
@@ -118,11 +119,6 @@ impl Checksums {
             Ok(table.get(tag)?.map(|checksums| Arc::from(checksums.value())))
         });
         loaded.ok().map(Option::flatten)
-    }
-
-    /// What waits is whole whatever thread panicked beside it.
-    fn unsaved(&self) -> MutexGuard<'_, HashMap<Tag, Arc<str>>> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

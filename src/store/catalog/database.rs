@@ -7,10 +7,11 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, RwLock};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, Error};
 
@@ -74,7 +75,7 @@ impl StateDatabase {
         &self,
         work: impl FnOnce(&Database) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let is_empty = !self.is_kept() && self.shared.open.read().unwrap_or_else(PoisonError::into_inner).is_none();
+        let is_empty = !self.is_kept() && self.shared.open.read().is_none();
         if is_empty { Ok(None) } else { self.with_now(work).map(Some) }
     }
 
@@ -89,11 +90,7 @@ impl StateDatabase {
         if !self.is_kept() {
             self.make_in_memory()?;
         }
-        let open = match self.shared.open.try_read() {
-            Ok(open) => open,
-            Err(TryLockError::Poisoned(open)) => open.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(Error::DatabaseClosed),
-        };
+        let Some(open) = self.shared.open.try_read() else { return Err(Error::DatabaseClosed) };
         let Some(database) = open.as_ref() else { return Err(Error::DatabaseClosed) };
         // It is closed only when nobody uses it any more: so what is told of it is told of this one, and not of the next.
         work(database).inspect_err(|error| {
@@ -105,27 +102,27 @@ impl StateDatabase {
 
     /// Waits a moment for a database that is being opened again.
     pub(super) fn wait_until_open(&self) {
-        let opening = self.shared.opening();
+        let opening = self.shared.opening.lock();
         if !opening.has_failed {
             return;
         }
         drop(opening);
         self.have_opened_again();
         let waiting = |opening: &mut Opening| opening.has_failed;
-        let _ = self.shared.opened.wait_timeout_while(self.shared.opening(), PATIENCE, waiting);
+        self.shared.opened.wait_while_for(&mut self.shared.opening.lock(), waiting, PATIENCE);
     }
 
     /// Holds it as whoever closes or opens it does.
     #[cfg(test)]
-    pub(super) fn hold(&self) -> std::sync::RwLockWriteGuard<'_, Option<Database>> {
-        self.shared.open.write().expect("nobody panicked")
+    pub(super) fn hold(&self) -> parking_lot::RwLockWriteGuard<'_, Option<Database>> {
+        self.shared.open.write()
     }
 
     fn make_in_memory(&self) -> Result<(), Error> {
-        if self.shared.open.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if self.shared.open.read().is_some() {
             return Ok(());
         }
-        let mut open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.shared.open.write();
         if open.is_none() {
             *open = Some(Database::builder().create_with_backend(InMemoryBackend::new())?);
         }
@@ -135,7 +132,7 @@ impl StateDatabase {
     /// Has the database closed and opened again, by one thread however many ask for it.
     fn have_opened_again(&self) {
         let Some(file) = self.file.clone() else { return };
-        let mut opening = self.shared.opening();
+        let mut opening = self.shared.opening.lock();
         opening.has_failed = true;
         if !opening.is_under_way {
             let (shared, pause) = (Arc::downgrade(&self.shared), opening.took);
@@ -147,13 +144,8 @@ impl StateDatabase {
 }
 
 impl Shared {
-    /// What is known is whole whatever thread panicked beside it.
-    fn opening(&self) -> MutexGuard<'_, Opening> {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put(&self, database: Option<Database>) -> Option<Database> {
-        std::mem::replace(&mut *self.open.write().unwrap_or_else(PoisonError::into_inner), database)
+        std::mem::replace(&mut *self.open.write(), database)
     }
 }
 
@@ -174,7 +166,7 @@ fn open_again(shared: &Weak<Shared>, file: &Path, pause: Duration) {
         let Some(shared) = shared.upgrade() else { return };
         if let Ok(database) = opened {
             shared.put(Some(database));
-            *shared.opening() = Opening { took: began.elapsed(), ..Opening::default() };
+            *shared.opening.lock() = Opening { took: began.elapsed(), ..Opening::default() };
             shared.opened.notify_all();
             return;
         }
@@ -244,12 +236,12 @@ mod tests {
             let _ = database.with_now(|_| Err::<(), _>(Error::PreviousIo));
         }
         eventually("it is closed", is_closed);
-        assert!(database.shared.opening().is_under_way);
+        assert!(database.shared.opening.lock().is_under_way);
         assert!(matches!(database.with(|_| Ok(())), Err(Error::DatabaseClosed)), "nobody waits for ever");
         fs::remove_dir(&file).expect("removed");
         fs::rename(&aside, &file).expect("moved");
         eventually("it is open again", || database.with(|_| Ok(())).is_ok());
-        assert!(!database.shared.opening().is_under_way && !database.shared.opening().has_failed);
+        assert!(!database.shared.opening.lock().is_under_way && !database.shared.opening.lock().has_failed);
     }
 
     /// What fails for another reason than the disk closes nothing.
@@ -258,7 +250,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let database = StateDatabase::open(&folder.path().join("index.redb")).expect("a database");
         let _ = database.with_now(|_| Err::<(), _>(Error::TableDoesNotExist("a".to_owned())));
-        assert!(!database.shared.opening().has_failed);
+        assert!(!database.shared.opening.lock().has_failed);
         database.with_now(|_| Ok(())).expect("it is open");
     }
 

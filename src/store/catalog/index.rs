@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use redb::{ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDefinition};
 
@@ -71,9 +72,9 @@ impl Index {
         if let Some(of) = index.belong_to(share).map_err(failed)? {
             return Err(IndexError::Foreign { file: file.to_owned(), of });
         }
-        *index.saved_locks.lock().unwrap_or_else(PoisonError::into_inner) = index.saved_tokens().map_err(failed)?;
+        *index.saved_locks.lock() = index.saved_tokens().map_err(failed)?;
         let (journal, records) = Journal::open(file).map_err(|error| failed(error.into()))?;
-        let mut unsaved = index.lock();
+        let mut unsaved = index.unsaved.lock();
         records.into_iter().for_each(|record| unsaved.take_in(record));
         unsaved.journal = Some(journal);
         drop(unsaved);
@@ -178,9 +179,9 @@ impl Index {
     /// Remembers a lock from now on, or forgets it.
     pub fn note_lock(&self, token: &str, lock: Option<Box<[u8]>>) {
         if self.database.is_kept() {
-            let mut unsaved = self.lock();
+            let mut unsaved = self.unsaved.lock();
             unsaved.journal(OF_LOCKS, token.as_bytes(), lock.as_deref());
-            let may_be_saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).contains(token);
+            let may_be_saved = self.saved_locks.lock().contains(token);
             if lock.is_some() || may_be_saved {
                 unsaved.changes.locks.insert(token.into(), lock);
             } else {
@@ -193,7 +194,7 @@ impl Index {
     /// Remembers what was told, from when it is saved.
     pub fn note_told(&self, told: ToldBefore) {
         if self.database.is_kept() {
-            self.lock().changes.told = Some(told);
+            self.unsaved.lock().changes.told = Some(told);
         }
     }
 
@@ -235,9 +236,9 @@ impl Index {
 
     /// Writes what has changed to the database.
     pub fn save(&self) -> Result<(), redb::Error> {
-        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let _saving = self.saving.lock();
         let (saving, journaled) = {
-            let mut unsaved = self.lock();
+            let mut unsaved = self.unsaved.lock();
             if !self.database.is_kept() || unsaved.changes.is_empty() {
                 return Ok(());
             }
@@ -246,14 +247,14 @@ impl Index {
             // From here on a lock that is given back is to be forgotten in the database.
             let locks = &unsaved.being_saved.locks;
             let tokens = locks.iter().filter(|(_, lock)| lock.is_some()).map(|(token, _)| token.clone());
-            self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner).extend(tokens);
+            self.saved_locks.lock().extend(tokens);
             (Arc::clone(&unsaved.being_saved), journaled)
         };
         let written = self.write(&saving);
-        let mut unsaved = self.lock();
+        let mut unsaved = self.unsaved.lock();
         unsaved.being_saved = Arc::default();
         if written.is_ok() {
-            let mut saved = self.saved_locks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut saved = self.saved_locks.lock();
             for (token, _) in saving.locks.iter().filter(|(_, lock)| lock.is_none()) {
                 saved.remove(token);
             }
@@ -306,7 +307,7 @@ impl Index {
             return Ok(None);
         }
         {
-            let unsaved = self.lock();
+            let unsaved = self.unsaved.lock();
             for changes in [&unsaved.changes, &*unsaved.being_saved] {
                 if let Some(remembered) = changes.files.get(&inode) {
                     return Ok(*remembered);
@@ -327,17 +328,12 @@ impl Index {
 
     fn note(&self, inode: u64, remembered: Option<Remembered>) {
         if self.database.is_kept() {
-            let mut unsaved = self.lock();
+            let mut unsaved = self.unsaved.lock();
             let bytes = remembered.map(Remembered::to_bytes);
             unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
             unsaved.changes.files.insert(inode, remembered);
             unsaved.changes.keep_files_within_bounds();
         }
-    }
-
-    /// What is unsaved is whole whatever thread panicked beside it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Unsaved> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -369,7 +365,7 @@ mod tests {
         thread::scope(|scope| {
             let held = index.database.with(|database| Ok(database.begin_write()?)).expect("a transaction");
             let save = scope.spawn(|| index.save());
-            while !index.lock().changes.is_empty() {
+            while !index.unsaved.lock().changes.is_empty() {
                 thread::yield_now();
             }
             beside();
@@ -435,7 +431,7 @@ mod tests {
         };
         during_a_save(&index, fails, || ()).expect_err("another table is in its place");
         index.note_lock("a", None);
-        assert_eq!(index.lock().changes.locks.get("a"), Some(&None));
+        assert_eq!(index.unsaved.lock().changes.locks.get("a"), Some(&None));
     }
 
     fn known(hash: u8) -> Remembered {
@@ -517,7 +513,7 @@ mod tests {
         assert_eq!(recall(), None);
         index.remember(known(3));
         index.save().expect("saved");
-        index.lock().changes.files_were_lost = true;
+        index.unsaved.lock().changes.files_were_lost = true;
         during_a_save(&index, |_| (), || assert_eq!(recall(), None)).expect("saved");
     }
 }

@@ -12,10 +12,11 @@ mod rows;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use redb::{Durability, ReadableDatabase, ReadableTable as _, TableDefinition};
 
 use crate::model::path::SharePath;
@@ -132,7 +133,7 @@ impl Properties {
     }
 
     fn have_room_for(&self, added: impl FnOnce(&ReadTable) -> Changed<u64>) -> Result<bool> {
-        let counted = self.books().bytes;
+        let counted = self.books.lock().bytes;
         let Some(table) = self.snapshot_now()?.table else { return Ok(true) };
         let is_room = || {
             let added = added(&table)?;
@@ -153,7 +154,7 @@ impl Properties {
         }
         let followed = self.change(|rows| rows.follow(&what));
         if followed.is_err() {
-            let mut books = self.books();
+            let mut books = self.books.lock();
             if books.waiting.len() == WAITING_MAX {
                 books.waiting.pop_front();
                 if books.loss == Loss::Nothing {
@@ -176,12 +177,12 @@ impl Properties {
 
     /// Whether nothing waits to be followed.
     pub fn is_up_to_date(&self) -> bool {
-        self.books().waiting.is_empty()
+        self.books.lock().waiting.is_empty()
     }
 
     /// Whether something that waited has been lost, for the first time since the properties were up to date. Says so once.
     pub fn has_begun_to_lose(&self) -> bool {
-        let mut books = self.books();
+        let mut books = self.books.lock();
         let is_new = books.loss == Loss::ToBeTold;
         if is_new {
             books.loss = Loss::Told;
@@ -191,7 +192,7 @@ impl Properties {
 
     /// Whether something is noted on what that is about, or may be once what is waiting is followed. What cannot be known may be.
     fn concerns_any(&self, what: &Following) -> bool {
-        let mut books = self.books();
+        let mut books = self.books.lock();
         if books.names.as_ref().is_none_or(|names| names.0.len() > NAMES_MAX) {
             books.names = self.names().ok();
         }
@@ -260,7 +261,7 @@ impl Properties {
     /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written. Others wait for the books meanwhile, so a
     /// database that is being opened again is not waited for.
     fn change(&self, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
-        let mut books = self.books();
+        let mut books = self.books.lock();
         let Books { bytes: counted, waiting, names, .. } = &mut *books;
         let changed = self.on_disk(|| {
             self.database.with_now(|database| {
@@ -299,11 +300,6 @@ impl Properties {
                 Err(failed(error))
             }
         }
-    }
-
-    /// The books are whole whatever thread panicked beside them.
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -387,7 +383,7 @@ mod tests {
         let noted: Vec<_> = (0..6).map(|number| set(&number.to_string())).collect();
         assert_eq!(noted[..5], [Noted::Done; 5]);
         assert_eq!(noted[5], Noted::TooMuchOnAll);
-        let bytes = properties.books().bytes.expect("they were counted");
+        let bytes = properties.books.lock().bytes.expect("they were counted");
         assert!(bytes.noted + bytes.kept <= 5000, "{bytes:?}");
     }
 
@@ -518,7 +514,7 @@ mod tests {
             let from = path(&format!("other/{number}"));
             follow(&properties, Following::Gone { from, version: None });
         }
-        assert_eq!(properties.books().waiting.len(), 1);
+        assert_eq!(properties.books.lock().waiting.len(), 1);
         moved("e/a", "e/b").expect_err("it is about what has not followed yet");
         assert!(!properties.has_begun_to_lose());
         properties.fails.store(false, Ordering::Relaxed);

@@ -20,7 +20,9 @@ mod replace;
 mod second_look;
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::model::path::{Name, SharePath};
 
@@ -133,7 +135,7 @@ impl Tree {
 
     /// What a person should hear of, since this was last asked.
     pub fn take_notices(&self) -> Vec<Notice> {
-        let mut notices = std::mem::take(&mut *lock(&self.notices));
+        let mut notices = std::mem::take(&mut *self.notices.lock());
         notices.extend(self.history.take_notices());
         notices
     }
@@ -145,11 +147,6 @@ impl Tree {
 
     /// Remembers something that a person should hear of.
     pub fn notice(&self, notice: Notice) {
-        lock(&self.notices).push(notice);
+        self.notices.lock().push(notice);
     }
-}
-
-/// Lists are whole whatever thread panicked beside them.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -29,9 +29,11 @@ mod walk;
 mod writers;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::model::version::{EntryName, VersionId};
 
@@ -123,10 +125,5 @@ impl History {
     /// The folder in noclobber's own that what is displaced goes to.
     fn area(&self) -> &'static str {
         if self.keeps() { HISTORY } else { SWAP }
-    }
-
-    /// What is remembered is whole whatever thread panicked beside it.
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

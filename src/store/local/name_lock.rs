@@ -8,8 +8,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::model::path::Name;
 use crate::model::stamp::FileId;
@@ -123,7 +124,7 @@ impl PathMutexes {
     /// Waits for the mutex and takes it; fails if it cannot be had within a while. Whoever takes two takes them in the order of the keys.
     pub fn take(&self, key: PathKey) -> Result<PathGuard<'_>> {
         let shard = &self.shards[self.hash(&key) % SHARDS];
-        let mut held = lock(&shard.held);
+        let mut held = shard.held.lock();
         let mut waiting = None;
         while let Some(since) = held.get(&key) {
             let waiting = waiting.get_or_insert_with(|| Waiting::begin(&self.waiting));
@@ -131,7 +132,7 @@ impl PathMutexes {
             if left.is_zero() {
                 return Err(does_not_end(&key.folded));
             }
-            held = shard.released.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+            shard.released.wait_for(&mut held, left);
         }
         held.insert(key.clone(), Instant::now());
         drop(held);
@@ -221,7 +222,7 @@ pub(super) fn does_not_end(name: &[u8]) -> DiskError {
 
 impl Drop for PathGuard<'_> {
     fn drop(&mut self) {
-        lock(&self.shard.held).remove(&self.key);
+        self.shard.held.lock().remove(&self.key);
         self.shard.released.notify_all();
     }
 }
@@ -239,11 +240,6 @@ impl Drop for WriteInProgress<'_> {
 fn sequence(counter: &AtomicU64) -> Option<Sequence> {
     let now = counter.load(Ordering::Acquire);
     (now & UNDER_WAY == 0).then_some(Sequence(now))
-}
-
-/// A set of keys is whole whatever thread panicked beside it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -314,7 +310,7 @@ mod tests {
                 });
             }
         });
-        assert!(mutexes.shards.iter().all(|shard| lock(&shard.held).is_empty()), "nothing is left behind");
+        assert!(mutexes.shards.iter().all(|shard| shard.held.lock().is_empty()), "nothing is left behind");
         assert_eq!(mutexes.waiting.load(Ordering::SeqCst), 0);
     }
 

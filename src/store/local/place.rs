@@ -2,7 +2,9 @@
 //!
 //! They are only held here; the history makes them, the staging and the commit use them.
 
-use std::sync::{Arc, RwLockReadGuard};
+use std::sync::Arc;
+
+use parking_lot::RwLockReadGuard;
 
 use crate::model::path::Name;
 

@@ -7,10 +7,10 @@ use crate::model::version::{Ending, EntryName, conflict_name};
 use super::super::disk::{Dir, Kind, Status};
 use super::super::history::{Found, Version};
 use super::super::naming;
+use super::Tree;
 use super::held::{Held, HeldWhat, SECOND_LOOK, Sight, Verdict};
 use super::site::Site;
 use super::swap::{failed, failure, leads_nowhere, unsure};
-use super::{Tree, lock};
 use crate::store::disk_error::{Cause, DiskError, Result};
 use crate::store::notice::Notice;
 
@@ -143,7 +143,7 @@ impl Tree {
         what: HeldWhat,
     ) {
         let _running = self.history.running();
-        lock(&self.held).push(Held { entry, path: path.clone(), first_sight, what, due, is_told: false, _running });
+        self.held.lock().push(Held { entry, path: path.clone(), first_sight, what, due, is_told: false, _running });
     }
 
     /// What cannot be put beside its name, since the folder of that is gone, is a version; or waits, where nothing is kept.

@@ -12,12 +12,12 @@ use super::super::disk::{Dir, File, Kind, Lease, Status};
 use super::super::name_lock::{PathKey, WriteInProgress};
 use super::super::naming;
 use super::super::place::Place;
+use super::Tree;
 use super::claim::Claim;
 use super::held::HeldWhat;
 use super::seen::{Seen, SeenFile, is_broken};
 use super::site::{Inside, Site};
 use super::swap::{Changed, HeldLease, Surprise, Swap, Why, failed, failure, unsure};
-use super::{Tree, lock};
 use crate::store::disk_error::{Cause, Result};
 
 /// How many folders of the history wait to be removed if they are empty.
@@ -394,7 +394,7 @@ impl<'a> Pair<'a> {
             Some(beside) => history.place_beside(beside, &site.path, site.mount)?,
             None => history.place(&site.path, site.mount, now)?,
         };
-        let mut untidy = lock(&self.tree.untidy);
+        let mut untidy = self.tree.untidy.lock();
         if untidy.len() < UNTIDY_MAX {
             untidy.push(site.path.clone());
         }

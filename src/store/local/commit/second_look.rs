@@ -8,8 +8,8 @@ use crate::model::version::Ending;
 
 use super::super::disk::{Dir, File, Kind, Lease, Leased, Opened};
 use super::super::trees::each_file;
+use super::Tree;
 use super::held::{Held, HeldWhat, MTIME_AHEAD, SECOND_LOOK, Sight};
-use super::{Tree, lock};
 use crate::store::disk_error::Result;
 use crate::store::notice::Notice;
 
@@ -29,24 +29,24 @@ impl Tree {
     /// somebody has it open it is kept in sight, and otherwise it is settled.
     pub fn second_look(&self, now: Timestamp) {
         let due: Vec<_> = {
-            let mut held = lock(&self.held);
+            let mut held = self.held.lock();
             // What is due later than anything that is held now would be was held before the clock was set back.
             let is_due = |held: &Held| held.due <= now || held.due > now.plus(SECOND_LOOK * 2);
             let (due, later) = std::mem::take(&mut *held).into_iter().partition(is_due);
             *held = later;
             due
         };
-        let mut untidy = std::mem::take(&mut *lock(&self.untidy));
+        let mut untidy = std::mem::take(&mut *self.untidy.lock());
         for held in due {
             match self.look_again(&held, now) {
                 Ok(Sight::Settled) => {}
                 Ok(Sight::Gone) => untidy.push(held.path),
-                Ok(Sight::Busy) => lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), ..held }),
+                Ok(Sight::Busy) => self.held.lock().push(Held { due: now.plus(SECOND_LOOK), ..held }),
                 Err(error) => {
                     if !held.is_told {
                         self.notice(Notice::Postponed { path: held.path.clone(), why: error.to_string() });
                     }
-                    lock(&self.held).push(Held { due: now.plus(SECOND_LOOK), is_told: true, ..held });
+                    self.held.lock().push(Held { due: now.plus(SECOND_LOOK), is_told: true, ..held });
                 }
             }
         }
@@ -140,6 +140,6 @@ impl Tree {
 
     /// How many displaced files are still to be looked at again.
     pub fn held(&self) -> usize {
-        lock(&self.held).len()
+        self.held.lock().len()
     }
 }

@@ -40,7 +40,7 @@ impl History {
                 self.notices.add_stuck_folder(&top.path, &error);
             }
         }
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         if memory.trees.len() > TREES_MAX {
             memory.trees.clear();
         }
@@ -98,7 +98,7 @@ impl History {
             let content = if is_empty { KeptContent::Empty } else { KeptContent::Bytes };
             return Ok(Measured { room: own + found.folders, content, has_one_owner: true });
         }
-        let known = self.memory().trees.get(&which(found)).copied();
+        let known = self.memory.lock().trees.get(&which(found)).copied();
         let tree = match known {
             Some(tree) => tree,
             None => {

@@ -1,8 +1,10 @@
 //! The time by which versions are named and age, and the note of it that outlives the process: the date of an empty file in the folder of
 //! noclobber's own.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::model::age_clock::AgeClock;
 use crate::model::path::RESERVED;
@@ -46,14 +48,14 @@ impl Clock {
 
     /// What time it is, by the rule of [`AgeClock`], while the system's clock shows `now`.
     pub fn time(&self, now: Timestamp) -> Timestamp {
-        let mut clock = self.state();
+        let mut clock = self.state.lock();
         clock.get_or_insert_with(|| self.begin(now)).time.time(now)
     }
 
     /// When something is displaced while the system's clock shows `now`, or showed it when the request began that displaces it: versions of a
     /// path keep their order when the clock is set back, and when one request takes longer than others.
     pub fn displaced_at(&self, now: Timestamp) -> Timestamp {
-        let mut clock = self.state();
+        let mut clock = self.state.lock();
         let clock = clock.get_or_insert_with(|| self.begin(now));
         let at = clock.time.last().max(now);
         // The time was observed a second ago; where this is further on, the clock was set back.
@@ -66,7 +68,7 @@ impl Clock {
     /// Observes the clock, which is to be done every second; `running` is how long the process has been running. The time is noted now and
     /// then, if there is a history.
     pub fn observe(&self, now: Timestamp, running: Duration) {
-        let mut clock = self.state();
+        let mut clock = self.state.lock();
         let clock = clock.get_or_insert_with(|| self.begin(now));
         let time = clock.time.observe(now, running);
         let is_due = clock.noted.is_none_or(|noted| running.saturating_sub(noted) >= NOTED_EVERY);
@@ -78,14 +80,9 @@ impl Clock {
 
     /// Notes the time when it was last observed.
     pub fn note_last_time(&self) {
-        if let Some(clock) = &*self.state() {
+        if let Some(clock) = &*self.state.lock() {
             let _ = self.note_time(clock.time.last());
         }
-    }
-
-    /// The time is whole whatever thread panicked beside it.
-    fn state(&self) -> MutexGuard<'_, Option<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self, now: Timestamp) -> State {

@@ -1,7 +1,5 @@
 //! Removing the folders of the history that hold nothing any more.
 
-use std::sync::PoisonError;
-
 use crate::model::path::{Name, RESERVED, SharePath};
 
 use super::super::disk::{Dir, Disk};
@@ -22,7 +20,7 @@ impl History {
         // Commits wait while folders are removed, so those that are in use are told apart before.
         let empty: Vec<_> = places.filter(|(top, folder)| is_empty_dir(&*self.disk, top, folder)).collect();
         for some in empty.chunks(REMOVED_AT_ONCE_MAX) {
-            let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+            let _alone = self.folders.write();
             some.iter().for_each(|(top, folder)| remove_empty(&*self.disk, top, folder));
         }
     }

@@ -1,8 +1,5 @@
 //! Finding entries of the history by their names.
 
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
-
 use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::version::{Ending, EntryName, VersionId};
@@ -37,7 +34,7 @@ impl History {
     fn find_in(&self, area: &str, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
         let (top, folders) = self.where_all_entries_lie(area, path)?;
         let name = EntryName::settled(id.clone());
-        let unsettled = self.unsettled().get(id).map(EntryName::to_name);
+        let unsettled = self.unsettled.lock().get(id).map(EntryName::to_name);
         let entries: Vec<_> = [name.to_name(), name.to_lowercase_name()].into_iter().chain(unsettled).collect();
         for EntryFolder { path, folder } in folders {
             let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { continue };
@@ -72,20 +69,15 @@ impl History {
 
     /// Takes note that an entry is a version although its name could not be settled. Recovery settles it.
     pub fn could_not_settle(&self, entry: &EntryName) {
-        let mut unsettled = self.unsettled();
+        let mut unsettled = self.unsettled.lock();
         if unsettled.len() == UNSETTLED_MAX {
             unsettled.pop_first();
         }
         unsettled.insert(entry.id.clone(), entry.clone());
     }
 
-    /// The map is whole whatever thread panicked beside it.
-    fn unsettled(&self) -> MutexGuard<'_, BTreeMap<VersionId, EntryName>> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether an entry is a version, and not something that a commit is still about.
     pub(super) fn is_version(&self, entry: &EntryName) -> bool {
-        entry.ending == Ending::Settled || self.unsettled().get(&entry.id) == Some(entry)
+        entry.ending == Ending::Settled || self.unsettled.lock().get(&entry.id) == Some(entry)
     }
 }

@@ -1,7 +1,8 @@
 //! What a person should hear of the history. What cannot be measured, opened or removed is told once, stays, and stops nothing.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::model::path::SharePath;
 
@@ -24,12 +25,12 @@ pub(super) struct Notices {
 
 impl Notices {
     pub(super) fn add(&self, notice: Notice) {
-        lock(&self.new).push(notice);
+        self.new.lock().push(notice);
     }
 
     /// What happened since this was last asked.
     pub(super) fn take(&self) -> Vec<Notice> {
-        std::mem::take(&mut *lock(&self.new))
+        std::mem::take(&mut *self.new.lock())
     }
 
     /// An entry that cannot be handled stays from now on, until the server is started again. One that is gone is none, and a lack of handles
@@ -38,7 +39,7 @@ impl Notices {
         if matches!(error.cause, Cause::NotFound | Cause::TooManyOpen) {
             return;
         }
-        let mut stuck = lock(&self.stuck);
+        let mut stuck = self.stuck.lock();
         if stuck.len() < STUCK_MAX && stuck.insert(which(found)) {
             self.add(Notice::Stuck { path: found.path.clone(), why: error.to_string() });
         }
@@ -49,23 +50,18 @@ impl Notices {
         if error.cause == Cause::TooManyOpen {
             return;
         }
-        let mut closed = lock(&self.closed);
+        let mut closed = self.closed.lock();
         if closed.len() < STUCK_MAX && closed.insert(path.clone()) {
             self.add(Notice::Stuck { path: path.clone(), why: error.to_string() });
         }
     }
 
     pub(super) fn is_stuck(&self, found: &Found) -> bool {
-        lock(&self.stuck).contains(&which(found))
+        self.stuck.lock().contains(&which(found))
     }
 
     /// The entry is gone.
     pub(super) fn forget(&self, found: &Found) {
-        lock(&self.stuck).remove(&which(found));
+        self.stuck.lock().remove(&which(found));
     }
-}
-
-/// Lists and sets are whole whatever thread panicked beside them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,6 @@
 //! The folder of noclobber's own on each file system of the share: whether it can be used, and the note in it that commits may be under way.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 
 use crate::model::path::{RESERVED, SharePath};
 
@@ -20,7 +18,7 @@ impl History {
     pub(super) fn begin(&self, top_path: &SharePath, top: &Dir) -> Result<Running> {
         let id = |status: &Status| (status.device, status.stamp.id);
         let there = self.disk.look(top, &own_name(RESERVED))?;
-        let mut begun = self.begun();
+        let mut begun = self.begun.lock();
         if there.is_some_and(|there| begun.contains(&id(&there))) {
             return Ok(self.running.clone());
         }
@@ -87,11 +85,6 @@ impl History {
         self.running.clone()
     }
 
-    /// The set is whole whatever thread panicked beside it.
-    fn begun(&self) -> MutexGuard<'_, HashSet<FolderId>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether an earlier process may have left commits unfinished.
     pub fn was_left_running(&self) -> Result<bool> {
         for own in self.own_folders()? {
@@ -105,7 +98,7 @@ impl History {
     /// Says that the next start need not look for commits, if none is under way and nothing is left of one. Whatever begins after that takes it
     /// back.
     pub fn ends_running(&self) -> Result<()> {
-        let mut begun = self.begun();
+        let mut begun = self.begun.lock();
         if self.running.is_held() {
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! Making the places that something is moved to: the folder for the versions of a path, and the one for uploads.
 
 use std::sync::atomic::Ordering;
-use std::sync::{PoisonError, RwLockReadGuard};
+
+use parking_lot::RwLockReadGuard;
 
 use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
@@ -20,7 +21,7 @@ impl History {
     /// is made, or taken from what is set aside for that.
     pub fn place(&self, path: &SharePath, mount: u64, now: Timestamp) -> Result<Place<'_>> {
         let place = || {
-            let in_use = self.folders.read().unwrap_or_else(PoisonError::into_inner);
+            let in_use = self.folders.read();
             self.make_place(path, mount, Some(in_use))
         };
         let placed = place();

@@ -1,7 +1,7 @@
 //! The keep rule, applied to all versions of a file system.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::PoisonError;
+
 use std::time::Duration;
 
 use crate::model::keep_rule::{self, KeepRule, KeptContent};
@@ -30,13 +30,13 @@ impl History {
     /// Lets versions go by the keep rule; says how many. Without a history there are but refused uploads, which somebody may have seen for
     /// an instant and opened: they go when nobody can be about to write any more. Who needs room meanwhile takes it.
     pub fn prune(&self, now: Timestamp) -> Result<usize> {
-        let _alone = self.pruning.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.pruning.lock();
         let now = self.clock.time(now);
         let mut gone = 0;
         for system in &self.file_systems()? {
-            self.memory().departed = Some(HashSet::new());
+            self.memory.lock().departed = Some(HashSet::new());
             let count = self.prune_file_system(system, now);
-            self.memory().departed = None;
+            self.memory.lock().departed = None;
             match count {
                 Ok(count) => gone += count,
                 Err(error) => self.notices.add_stuck_folder(&system.tops[0].path, &error),
@@ -145,7 +145,7 @@ impl History {
             while tried < chosen.len() {
                 let (found, kept) = (&census.found[chosen[tried]], &census.kept[chosen[tried]]);
                 let went = self.let_found_go(found, kept.content, Going::ByRule, now);
-                if !went && !self.memory().none_departed() {
+                if !went && !self.memory.lock().none_departed() {
                     break;
                 }
                 gone += usize::from(went);
@@ -161,7 +161,7 @@ impl History {
 
     /// Takes what went for room out of the census of whoever applies the keep rule.
     pub(super) fn leave_out_departed(&self, census: &mut Census) {
-        let departed = self.memory().departed.as_mut().map(std::mem::take).unwrap_or_default();
+        let departed = self.memory.lock().departed.as_mut().map(std::mem::take).unwrap_or_default();
         let is_gone = |index: &usize| departed.contains(&which(&census.found[*index]));
         let gone: Vec<_> = (0..census.found.len()).filter(is_gone).collect();
         census.leave_out(&gone);

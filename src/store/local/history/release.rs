@@ -1,7 +1,8 @@
 //! How a version goes: only if it is what was found, and nobody is about to write into it.
 
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use crate::model::keep_rule::KeptContent;
 use crate::model::path::Name;
@@ -39,9 +40,9 @@ impl History {
             false
         });
         if went {
-            self.memory().forget(found, going);
+            self.memory.lock().forget(found, going);
             self.notices.forget(found);
-            let _alone = self.folders.write().unwrap_or_else(PoisonError::into_inner);
+            let _alone = self.folders.write();
             remove_empty(&*self.disk, &found.top, &found.folder);
         }
         went
@@ -52,8 +53,8 @@ impl History {
         if going == Going::ForRoom {
             return Some(Turn(None));
         }
-        let alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
-        self.memory().none_departed().then_some(Turn(Some(alone)))
+        let alone = self.making_room.lock();
+        self.memory.lock().none_departed().then_some(Turn(Some(alone)))
     }
 
     /// The last look is one under a lease: who opens it for writing from then on waits, and shows in the lease.

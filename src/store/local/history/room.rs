@@ -1,7 +1,7 @@
 //! Making room: letting versions go for what would not fit, if that suffices, and no more than has to.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl History {
 
     /// As [`History::make_room`], for a `step` of something that will take `whole`: nothing goes unless that could be had.
     pub fn make_room_for_a_step(&self, at: &Dir, step: Room, whole: Room, full: Full, now: Timestamp) -> bool {
-        let _alone = self.making_room.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.making_room.lock();
         let now = self.clock.time(now);
         let Ok(Some(system)) = self.file_system_of(at, full) else { return false };
         self.make_room_on(&system, step, whole, full, now).unwrap_or_else(|error| {
@@ -109,7 +109,7 @@ impl History {
         if giving.is_in_vain() {
             self.rest(system.number, full, now);
         } else if giving.versions > 0 && full == Full::Disk {
-            self.memory().in_vain.remove(&(system.number, full));
+            self.memory.lock().in_vain.remove(&(system.number, full));
         }
         self.remember_what_it_could_give(system.number, &census, full, now);
         if giving.versions > 0 {
@@ -127,7 +127,7 @@ impl History {
     }
 
     fn rest(&self, system: u64, full: Full, now: Timestamp) {
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         let before = memory.in_vain.get(&(system, full)).filter(|rest| now.since(rest.since) <= 2 * RESTS_MAX);
         let lasts = before.map_or(REMEMBERED, |rest| (4 * rest.lasts).min(RESTS_MAX));
         memory.in_vain.insert((system, full), Rest { since: now, lasts });
@@ -135,7 +135,7 @@ impl History {
 
     /// How many bytes a file system would have free besides, if the history gave what it may; as of when that was last found out.
     pub fn gives_back(&self, system: u64) -> u64 {
-        self.memory().could_give.get(&(system, Full::Disk)).map_or(0, |(_, _, room)| room.bytes)
+        self.memory.lock().could_give.get(&(system, Full::Disk)).map_or(0, |(_, _, room)| room.bytes)
     }
 
     fn could_give(&self, system: u64, now: Timestamp) -> Room {
@@ -148,7 +148,7 @@ impl History {
     }
 
     fn remembered(&self, system: u64, full: Full, now: Timestamp) -> Option<Room> {
-        let memory = self.memory();
+        let memory = self.memory.lock();
         let is_current = |(then, places, _): &&(Timestamp, u64, Room)| {
             *places == self.places.load(Ordering::Relaxed) && now >= *then && now.since(*then) <= REMEMBERED
         };
@@ -159,7 +159,7 @@ impl History {
 
     pub(super) fn remember_what_it_could_give(&self, system: u64, census: &Census, full: Full, now: Timestamp) -> Room {
         let mut room = keep_rule::could_give(&census.kept, now);
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         if memory.in_vain.get(&(system, full)).is_some_and(|rest| rest.goes_on(now)) {
             room.bytes = 0;
         }

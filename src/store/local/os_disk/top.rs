@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
+use parking_lot::{RwLock, RwLockReadGuard};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -138,7 +138,7 @@ impl Top {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Root> {
-        self.root.read().unwrap_or_else(PoisonError::into_inner)
+        self.root.read()
     }
 
     fn name(&self) -> &[u8] {
@@ -149,7 +149,7 @@ impl Top {
     /// it or above it. What is above a folder that may not be read is not found out, nor is another place where a part of it is mounted.
     /// The lock ends with this value.
     pub(super) fn lock(&self) -> Result<FolderLock> {
-        let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
+        let mut root = self.root.write();
         if root.lock.is_none() {
             root.lock = ShareLock::take(&root.dir, self.name())?;
         }
@@ -175,7 +175,7 @@ impl Top {
             return Ok(root.dir.clone());
         }
         drop(root);
-        let mut root = self.root.write().unwrap_or_else(PoisonError::into_inner);
+        let mut root = self.root.write();
         // Somebody else may have opened it again by now, and with it the lock, which cannot be had twice.
         if self.place_now()? != root.place {
             self.replace_root(&mut root)?;

@@ -4,7 +4,9 @@
 //! takes nothing from anybody.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::super::disk::{Dir, Disk, File};
 
@@ -65,7 +67,7 @@ impl Aside {
     /// Counts as many of these bytes as may be set aside, by whichever upload, if that is worth while. Says how many.
     fn book(&mut self, wanted: u64) -> u64 {
         let Ok(space) = self.disk.space(&self.at) else { return 0 };
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.0.lock();
         let already = all.entry(self.file_system).or_default();
         let may = (space.free.saturating_add(*already) / PART).saturating_sub(*already);
         let step = Some(wanted.min(may)).filter(|step| *step >= LEAST).unwrap_or_default();
@@ -75,7 +77,7 @@ impl Aside {
     }
 
     fn count(&mut self, ahead: u64) {
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.0.lock();
         let total = all.entry(self.file_system).or_default();
         *total = (*total + ahead).saturating_sub(self.ahead);
         self.ahead = ahead;
