@@ -12,15 +12,33 @@ use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
+use super::storing::Replaced;
 
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// What an early look found.
+pub(super) struct FoundEarly {
+    pub(super) site: Site,
+    pub(super) replaces: Option<Replaced>,
+}
+
 impl Share {
     /// Says early, from the headers alone, why an upload could not succeed now. The commit judges again.
     pub fn may_put(&self, path: &SharePath, request: &RequestContext, announced: Option<u64>) -> Outcome<()> {
-        let site = self.judge_early(path, request, PATIENCE)?;
-        announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, request.now))
+        self.judge_upload(path, request, announced).map(drop)
+    }
+
+    /// As [`Share::may_put`], and tells what was found.
+    pub(super) fn judge_upload(
+        &self,
+        path: &SharePath,
+        request: &RequestContext,
+        announced: Option<u64>,
+    ) -> Outcome<FoundEarly> {
+        let found = self.judge_early(path, request, PATIENCE)?;
+        announced.map_or(Ok(()), |bytes| self.has_room(&found.site, bytes, request.now))?;
+        Ok(found)
     }
 
     /// As [`Share::may_put`], where the folders above may be missing, since the request makes them: nothing is made yet.
@@ -41,7 +59,12 @@ impl Share {
     }
 
     /// Looks at what is there, waiting with `patience` for a program that writes it, and judges it by the headers.
-    pub(super) fn judge_early(&self, path: &SharePath, request: &RequestContext, patience: Duration) -> Outcome<Site> {
+    pub(super) fn judge_early(
+        &self,
+        path: &SharePath,
+        request: &RequestContext,
+        patience: Duration,
+    ) -> Outcome<FoundEarly> {
         let disk = self.tree.disk();
         let site = self.site_of_upload(path)?;
         let look = || disk.open(&site.parent, &site.name);
@@ -51,7 +74,7 @@ impl Share {
         } else {
             self.tree.read_consistent(path, look)
         }?;
-        let (mut is_mount_point, mut identity) = (false, None);
+        let (mut is_mount_point, mut identity, mut replaces) = (false, None, None);
         let found = match opened {
             Opened::Nothing => Found::Nothing,
             Opened::Dir(_) => Found::Collection,
@@ -67,13 +90,14 @@ impl Share {
                 let known = self.identify_patiently(&site.path, &file, &status, effort, patience, request.now)?;
                 let found = if known.is_busy { Found::BusyFile } else { Found::File };
                 identity = Some(known);
+                replaces = Some(Replaced { file, modified: status.stamp.mtime });
                 found
             }
         };
         let change = Change { deed: Deed::Put, found, is_mount_point, is_fit_name: site.name.may_be_made() };
         let name = AtName { change, path: &site.path, site: Some(&site), seen: None, request, identity };
         self.judge(vec![name], Moment::Early)?;
-        Ok(site)
+        Ok(FoundEarly { site, replaces })
     }
 
     /// Judges every name that would be new on the way to a path, and gives the site of the first of them.

@@ -8,7 +8,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::States;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk_error::Result;
-use crate::store::local::disk::{File, Opened, Status};
+use crate::store::local::disk::{File, Kind, Opened, Status};
 
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal};
@@ -45,10 +45,7 @@ impl Share {
         also: Option<&SharePath>,
         request: &RequestContext,
     ) -> Outcome<Vec<Unhashed>> {
-        let disk = self.tree.disk();
-        let look = |place: &SharePath| {
-            Some(self.tree.read_consistent_without_lock(place, || disk.open_path(&disk.root()?, place.as_bytes())))
-        };
+        let look = |place: &SharePath| Some(self.tree.read_consistent_without_lock(place, || self.status_of(place)));
         let is_hashed =
             |place: &SharePath, stamp: &Stamp| Some(self.recall(place, stamp, Effort::Hash, request.now).is_some());
         let places = self.places_asked_for_content(path, also, request)?;
@@ -63,9 +60,7 @@ impl Share {
         request: &RequestContext,
     ) -> Option<Vec<Unhashed>> {
         let disk = self.tree.disk();
-        let look = |place: &SharePath| {
-            self.tree.try_read_consistent(self.tree.slot(place), || disk.open_path(&disk.root()?, place.as_bytes()))
-        };
+        let look = |place: &SharePath| self.tree.try_read_consistent(self.tree.slot(place), || self.status_of(place));
         if asks_for_nothing(request) {
             return Some(Vec::new());
         }
@@ -87,14 +82,15 @@ impl Share {
     fn unhashed_of(
         &self,
         places: &[SharePath],
-        look: impl Fn(&SharePath) -> Option<Result<Opened>>,
+        look: impl Fn(&SharePath) -> Option<Result<Option<Status>>>,
         is_hashed: impl Fn(&SharePath, &Stamp) -> Option<bool>,
     ) -> Outcome<Option<Vec<Unhashed>>> {
+        let disk = self.tree.disk();
         let mut found = Vec::new();
         for place in places {
-            let Some(opened) = look(place) else { return Ok(None) };
-            let Ok(Opened::File(file, status)) = opened else { continue };
-            if !self.is_large(&status.stamp) {
+            let Some(looked) = look(place) else { return Ok(None) };
+            let Ok(Some(status)) = looked else { continue };
+            if status.kind != Kind::File || !self.is_large(&status.stamp) {
                 continue;
             }
             match is_hashed(place, &status.stamp) {
@@ -105,7 +101,10 @@ impl Share {
             if found.len() == OF_ONE_REQUEST_MAX {
                 return Err(Refusal::Overloaded.into());
             }
-            found.push(Unhashed { path: place.clone(), file, status });
+            // Whatever changes it meanwhile, this is what is hashed.
+            if let Ok(Opened::File(file, status)) = disk.open_path(&disk.root()?, place.as_bytes()) {
+                found.push(Unhashed { path: place.clone(), file, status });
+            }
         }
         Ok(Some(found))
     }

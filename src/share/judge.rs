@@ -27,6 +27,8 @@ pub(super) struct Task<'a> {
     deed: Deed,
     /// Where what comes to the name is now: it may keep its own name, whatever that is.
     comes_from: Option<&'a SharePath>,
+    /// Where the name was found a moment ago.
+    found_at: Option<&'a Site>,
 }
 
 /// What a look found and the headers and locks allow to be changed, for as long as this is held.
@@ -38,19 +40,24 @@ pub(super) struct Looked<'a> {
 
 impl From<Deed> for Task<'_> {
     fn from(deed: Deed) -> Self {
-        Self { deed, comes_from: None }
+        Self { deed, comes_from: None, found_at: None }
     }
 }
 
 impl<'a> Task<'a> {
     /// What is at `from` is copied there.
     pub(super) fn copy_of(from: &'a SharePath) -> Self {
-        Self { deed: Deed::Copy, comes_from: Some(from) }
+        Self { deed: Deed::Copy, comes_from: Some(from), found_at: None }
     }
 
     /// What is at `from` is moved there.
     pub(super) fn move_of(from: &'a SharePath) -> Self {
-        Self { deed: Deed::MoveOnto, comes_from: Some(from) }
+        Self { deed: Deed::MoveOnto, comes_from: Some(from), found_at: None }
+    }
+
+    /// The same, of a name that was found there a moment ago: its folder need not be looked for again.
+    pub(super) fn found_at(self, site: &'a Site) -> Self {
+        Self { found_at: Some(site), ..self }
     }
 
     /// The change of what was seen at a site.
@@ -125,8 +132,13 @@ impl Share {
     ) -> Outcome<Looked<'a>> {
         let task = task.into();
         for _ in 0..=HASHINGS_MAX {
-            let claim = self.tree.claim(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-            let Some(mut claim) = claim else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+            let claim = match task.found_at.filter(|site| site.path == *path) {
+                Some(site) => self.tree.claim_site(site),
+                None => self.tree.claim(path),
+            };
+            let Some(mut claim) = claim.map_err(|error| self.stop(error, Refusal::NoParent))? else {
+                return Err(Refusal::NotAllowed(Forbidden::Root).into());
+            };
             let seen = claim.look()?;
             let under_way = self.locks.begin_change();
             let site = claim.site();

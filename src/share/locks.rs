@@ -193,12 +193,11 @@ impl Share {
 
     /// Makes an empty file.
     fn put_nothing(&self, path: &SharePath, request: &RequestContext) -> Outcome<EntityTag> {
-        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
-        let staged = self.begin_staging(&site, path, request.now)?;
+        let site = self.site_of_upload(path)?;
+        let staged = self.stage(&site, request.now)?;
         let mut staged = staged.seal(None, self.next_date(path, None, request.now))?;
         let storing = Storing { deed: Deed::Put, dating: Dating::Ours, notes: &self.notes_of_a_file(path) };
-        let stored = self.put_staged(path, &mut staged, &storing, request);
+        let stored = self.put_staged(&site, path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         self.changed(path, request.now);
         Ok(stored.tag)

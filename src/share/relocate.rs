@@ -310,8 +310,7 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<StagedCopy> {
         let is_wanted = &self.go_on(limit);
-        let site = self.tree.site(to).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+        let site = self.site(to, Refusal::NotAllowed(Forbidden::Root))?;
         let members = if deep { Members::Copied } else { Members::LeftOut };
         match self.tree.read_consistent(from, || self.status_of(from))? {
             Some(status) if status.kind != Kind::Dir => limit.admits(status.stamp.size)?,
@@ -377,8 +376,7 @@ impl Share {
         if from.is_within(&to) || to.is_within(&from) {
             return Err(Refusal::WithinItself.into());
         }
-        let site = self.tree.site(&to).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+        let site = self.site(&to, Refusal::NotAllowed(Forbidden::Root))?;
         let is_within = if is_respelt { Ok(false) } else { self.is_within_by_another_path(&from, &site) };
         if is_within.map_err(|error| self.stop(error, Refusal::NotFound))? {
             return Err(Refusal::WithinItself.into());

@@ -12,7 +12,7 @@ use crate::store::catalog::checksums::Checksums;
 use crate::store::catalog::index::Index;
 use crate::store::catalog::properties::{Properties, PropertyLimits};
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::local::commit::{LastLink, Tree};
+use crate::store::local::commit::{LastLink, Site, Tree};
 use crate::store::local::disk::{Abilities, Disk, Kind};
 use crate::store::local::history::{History, KeepLimits};
 use crate::store::local::staging::RoomAhead;
@@ -145,6 +145,12 @@ impl Share {
     /// The path of what was just made there: some disks write a name in their own way, all in small letters or decomposed.
     pub(super) fn as_made<'p>(&self, path: &'p SharePath) -> Cow<'p, SharePath> {
         self.spelled(path).unwrap_or(Cow::Borrowed(path))
+    }
+
+    /// Where a path leads: its folder, and its name in there. `at_the_top` is why nothing can be done with the share itself, which is in no folder.
+    pub(super) fn site(&self, path: &SharePath, at_the_top: Refusal) -> Outcome<Site> {
+        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
+        Ok(site.ok_or(at_the_top)?)
     }
 
     /// Why a link is not changed: it is served as what it leads to, or it is not there for anybody.

@@ -13,6 +13,7 @@ use crate::store::local::disk::{File, Opened};
 use crate::store::local::staging::{Staged, Staging};
 
 use super::dating::Dating;
+use super::judge::Task;
 use super::outcome::{Outcome, Refusal};
 use super::request_context::RequestContext;
 use super::room::A_NAME;
@@ -44,6 +45,13 @@ pub(super) struct Storing<'a> {
     pub(super) notes: &'a dyn Fn(Came),
 }
 
+/// A file that is to be replaced, for its attributes, and its date.
+#[derive(Clone, Debug)]
+pub(super) struct Replaced {
+    pub(super) file: File,
+    pub(super) modified: Timestamp,
+}
+
 /// What a file has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Came {
@@ -55,68 +63,64 @@ pub(super) enum Came {
 
 impl Share {
     /// Begins a file that nobody sees yet, making room for it in the history when the disk is full.
-    pub(super) fn begin_staging(&self, site: &Site, path: &SharePath, now: Timestamp) -> Outcome<Staging> {
-        let begin = || {
-            let swap = || self.tree.history().swap(path, site.mount);
-            Staging::begin(self.tree.disk(), &site.parent, swap)
-        };
-        match begin() {
+    pub(super) fn stage(&self, site: &Site, now: Timestamp) -> Outcome<Staging> {
+        match self.tree.stage(site) {
             // The folder was there a moment ago.
             Err(error) if error.cause == Cause::NotFound => Err(self.stop(error, Refusal::NoParent)),
-            Err(error) if self.makes_room_after(&error, &site.parent, A_NAME, now) => Ok(begin()?),
+            Err(error) if self.makes_room_after(&error, &site.parent, A_NAME, now) => Ok(self.tree.stage(site)?),
             begun => Ok(begun?),
         }
     }
 
-    /// The file that an upload will replace, for its attributes, and its date.
-    pub(super) fn like(&self, path: &SharePath) -> Outcome<Option<(File, Timestamp)>> {
-        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Ok(None) };
+    /// The file at a site, which is to be replaced.
+    pub(super) fn to_be_replaced(&self, site: &Site) -> Outcome<Option<Replaced>> {
         Ok(match self.tree.disk().open(&site.parent, &site.name)? {
-            Opened::File(file, status) => Some((file, status.stamp.mtime)),
-            _ => None,
+            Opened::File(file, status) => Some(Replaced { file, modified: status.stamp.mtime }),
+            Opened::Nothing | Opened::Dir(_) | Opened::Link | Opened::Special => None,
         })
     }
 
-    /// Makes a staged file the one at a path, which is spelled as on the disk.
+    /// Makes a staged file the one at a path, which is spelled as on the disk, and was found at a site.
     pub(super) fn put_staged(
         &self,
+        site: &Site,
         path: &SharePath,
         staged: &mut Staged,
         storing: &Storing<'_>,
         request: &RequestContext,
     ) -> Outcome<Stored> {
         let Storing { deed, dating, notes } = *storing;
-        let (changed, created) = self.look_until_done(path, request, deed, |claim, seen| {
-            if claim.site().folder != staged.folder() {
-                return Err(Refusal::FolderChanged.into());
-            }
-            match seen {
-                Seen::Nothing => {
-                    self.date(path, staged, dating, None, request.now)?;
-                    let swap = claim.create(staged)?;
-                    if matches!(swap, Swap::Done(_)) {
-                        notes(Came::ToAFreeName);
+        let (changed, created) =
+            self.look_until_done(path, request, Task::from(deed).found_at(site), |claim, seen| {
+                if claim.site().folder != staged.folder() {
+                    return Err(Refusal::FolderChanged.into());
+                }
+                match seen {
+                    Seen::Nothing => {
+                        self.date(path, staged, dating, None, request.now)?;
+                        let swap = claim.create(staged)?;
+                        if matches!(swap, Swap::Done(_)) {
+                            notes(Came::ToAFreeName);
+                        }
+                        self.has_stored(path, &swap, staged, None, request);
+                        Ok((swap, true))
                     }
-                    self.has_stored(path, &swap, staged, None, request);
-                    Ok((swap, true))
-                }
-                Seen::File(seen) => {
-                    let replaced = seen.status.stamp;
-                    staged.look_like(&seen.file, &replaced)?;
-                    self.date(path, staged, dating, Some(replaced.mtime), request.now)?;
-                    let swap = claim.replace(seen, staged, surprise(request), request.now)?;
-                    if let Swap::Done(changed) = &swap {
-                        notes(Came::InPlaceOf(self.kept(changed).cloned()));
+                    Seen::File(seen) => {
+                        let replaced = seen.status.stamp;
+                        staged.look_like(&seen.file, &replaced)?;
+                        self.date(path, staged, dating, Some(replaced.mtime), request.now)?;
+                        let swap = claim.replace(seen, staged, surprise(request), request.now)?;
+                        if let Swap::Done(changed) = &swap {
+                            notes(Came::InPlaceOf(self.kept(changed).cloned()));
+                        }
+                        self.has_stored(path, &swap, staged, Some(&replaced), request);
+                        Ok((swap, false))
                     }
-                    self.has_stored(path, &swap, staged, Some(&replaced), request);
-                    Ok((swap, false))
+                    Seen::Busy(_) | Seen::Collection(_) | Seen::Link | Seen::Special => {
+                        unreachable!("the verdict has refused it")
+                    }
                 }
-                Seen::Busy(_) | Seen::Collection(_) | Seen::Link | Seen::Special => {
-                    unreachable!("the verdict has refused it")
-                }
-            }
-        })?;
+            })?;
         Ok(Stored {
             created,
             tag: EntityTag::of_content(staged.hash()),

@@ -6,14 +6,13 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::store::local::commit::Site;
-use crate::store::local::disk::Dir;
 use crate::store::local::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
-use super::storing::{Stored, Storing};
+use super::storing::{Replaced, Stored, Storing};
 
 /// What the file system takes besides, to note where the bytes are.
 const SLACK: u64 = 64 << 10;
@@ -25,9 +24,10 @@ const AHEAD: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Upload {
     staging: Staging,
-    /// The mount it is written to.
-    /// The folder that it is for.
-    at: Dir,
+    /// The name that it is for, in its folder.
+    site: Site,
+    /// The file that it is to replace, where that was opened a moment ago.
+    replaces: Option<Replaced>,
     /// What was made for it, and goes with it if it comes to nothing.
     folders: NewFolders,
     /// How long it is to become, if the client said so.
@@ -44,7 +44,7 @@ impl Upload {
 impl Share {
     /// Begins an upload, setting the announced room aside; whether it can succeed is for the commit to say.
     pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
-        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, NewFolders::default(), now)
+        self.begin_upload_at(self.site_of_upload(path)?, announced, NewFolders::default(), now)
     }
 
     /// As [`Share::begin_upload`], if it could succeed now; makes the folders above where they are missing and that is asked for.
@@ -55,16 +55,8 @@ impl Share {
         announced: Option<u64>,
         make_parents: bool,
     ) -> Outcome<Upload> {
-        let folders = match self.may_put(path, request, announced) {
-            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
-                self.may_put_with_parents(path, request, announced)?;
-                let folders = self.make_parents(path, request)?;
-                self.may_put(path, request, announced)?;
-                folders
-            }
-            judged => judged.map(|()| NewFolders::default())?,
-        };
-        self.begin_upload_in(&self.site_of_upload(path)?, path, announced, folders, request.now)
+        // While it comes, what is there may go, and is not held open until then.
+        Ok(Upload { replaces: None, ..self.begin_judged_upload(path, request, announced, make_parents)? })
     }
 
     /// As [`Share::begin_long_upload`], for an upload whose body is there already. To judge early saves nothing any more, so one that has no
@@ -77,31 +69,48 @@ impl Share {
         make_parents: bool,
     ) -> Outcome<Upload> {
         if make_parents || !request.is_unconditional() {
-            return self.begin_long_upload(path, request, Some(bytes), make_parents);
+            return self.begin_judged_upload(path, request, Some(bytes), make_parents);
         }
         let site = self.site_of_upload(path)?;
         self.has_room(&site, bytes, request.now)?;
-        self.begin_upload_in(&site, path, None, NewFolders::default(), request.now)
+        self.begin_upload_at(site, None, NewFolders::default(), request.now)
+    }
+
+    fn begin_judged_upload(
+        &self,
+        path: &SharePath,
+        request: &RequestContext,
+        announced: Option<u64>,
+        make_parents: bool,
+    ) -> Outcome<Upload> {
+        let (early, folders) = match self.judge_upload(path, request, announced) {
+            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+                self.may_put_with_parents(path, request, announced)?;
+                let folders = self.make_parents(path, request)?;
+                (self.judge_upload(path, request, announced)?, folders)
+            }
+            judged => (judged?, NewFolders::default()),
+        };
+        let upload = self.begin_upload_at(early.site, announced, folders, request.now)?;
+        Ok(Upload { replaces: early.replaces, ..upload })
     }
 
     pub(super) fn site_of_upload(&self, path: &SharePath) -> Outcome<Site> {
-        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        site.ok_or_else(|| Refusal::IsCollection.into())
+        self.site(path, Refusal::IsCollection)
     }
 
-    fn begin_upload_in(
+    fn begin_upload_at(
         &self,
-        site: &Site,
-        path: &SharePath,
+        site: Site,
         announced: Option<u64>,
         folders: NewFolders,
         now: Timestamp,
     ) -> Outcome<Upload> {
-        let mut staging = self.begin_staging(site, path, now)?;
+        let mut staging = self.stage(&site, now)?;
         if let Some(bytes) = announced {
             staging.announce(&self.ahead, &site.parent, bytes);
         }
-        Ok(Upload { staging, at: site.parent.clone(), folders, announced })
+        Ok(Upload { staging, site, replaces: None, folders, announced })
     }
 
     /// Writes an upload on, making room in the history when the disk is full: for what has come, and a little ahead of an upload that goes
@@ -115,9 +124,9 @@ impl Share {
                 let step = Room { bytes: rest.min(come.max(AHEAD)) + SLACK, files: 0 };
                 let whole = Room { bytes: upload.announced.map_or(come, |_| rest) + SLACK, files: 0 };
                 let history = self.tree.history();
-                let made_room = history.make_room_for_a_step(&upload.at, step, whole, full, now);
+                let made_room = history.make_room_for_a_step(&upload.site.parent, step, whole, full, now);
                 let written = upload.staging.write(bytes);
-                Ok(if made_room { self.with_room_made(written, &upload.at, now) } else { written }?)
+                Ok(if made_room { self.with_room_made(written, &upload.site.parent, now) } else { written }?)
             }
             written => Ok(written?),
         }
@@ -132,16 +141,19 @@ impl Share {
         request: &RequestContext,
     ) -> Outcome<Stored> {
         let path = &*self.spelled(path).map_err(Stop::of_an_arrival)?;
-        let like = self.like(path)?;
-        let displaced = like.as_ref().map(|(_, modified)| *modified);
+        let Upload { staging, site, replaces, folders, .. } = upload;
+        let replaces = match replaces {
+            None => self.to_be_replaced(&site)?,
+            opened => opened,
+        };
+        let displaced = replaces.as_ref().map(|there| there.modified);
         let dated = dated.filter(|dated| *dated <= request.now.plus(ASKED_AHEAD_MAX));
         let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, request.now));
-        let Upload { staging, folders, .. } = upload;
-        let mut staged = staging.seal(like.as_ref().map(|(file, _)| file), mtime)?;
-        drop(like);
+        let mut staged = staging.seal(replaces.as_ref().map(|there| &there.file), mtime)?;
+        drop(replaces);
         let dating = dated.map_or(Dating::Ours, Dating::Asked);
         let storing = Storing { deed: Deed::Put, dating, notes: &self.notes_of_a_file(path) };
-        let stored = self.put_staged(path, &mut staged, &storing, request);
+        let stored = self.put_staged(&site, path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         folders.keep();
         self.was_stored(path, request);

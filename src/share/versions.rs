@@ -8,7 +8,7 @@ use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
-use crate::store::local::commit::{FileCopy, StagedCopy, Swap};
+use crate::store::local::commit::{FileCopy, Site, StagedCopy, Swap};
 use crate::store::local::disk::{File, Kind, Opened};
 use crate::store::local::history::{Found, KeptVersion, Page, Wanted};
 use crate::store::local::staging::{NewFolders, Staging};
@@ -129,7 +129,9 @@ impl Share {
         };
         let of_target = request.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from))?);
-        let staged = self.stage_version(&version, &to, limit, request.now)?.seal(Some(&version), status.stamp.mtime)?;
+        let site = self.site_of_upload(&to)?;
+        let staged =
+            self.stage_version(&version, &site, limit, request.now)?.seal(Some(&version), status.stamp.mtime)?;
         let copy = StagedCopy::File(FileCopy { staged, of: status.stamp });
         let notes = |displaced: Option<VersionId>| {
             let (of, version, to) = (found.path.clone(), id.clone(), self.as_made(&to).into_owned());
@@ -147,17 +149,16 @@ impl Share {
         request: &RequestContext,
         limit: CopyLimit<'_>,
     ) -> Outcome<Stored> {
-        let claim = self.look_and_judge(path, request, Deed::Restore)?.claim;
-        self.has_room(claim.site(), found.version.status.stamp.size, request.now)?;
-        drop(claim);
+        let site = self.look_and_judge(path, request, Deed::Restore)?.claim.site().clone();
+        self.has_room(&site, found.version.status.stamp.size, request.now)?;
         let disk = self.tree.disk();
         let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
             return Err(Refusal::NotFound.into());
         };
-        let staging = self.stage_version(&version, path, limit, request.now)?;
-        let there = self.like(path)?;
-        let mtime = self.next_date(path, there.as_ref().map(|(_, modified)| *modified), request.now);
-        let like = there.as_ref().map_or(&version, |(file, _)| file);
+        let staging = self.stage_version(&version, &site, limit, request.now)?;
+        let there = self.to_be_replaced(&site)?;
+        let mtime = self.next_date(path, there.as_ref().map(|there| there.modified), request.now);
+        let like = there.as_ref().map_or(&version, |there| &there.file);
         let mut staged = staging.seal(Some(like), mtime)?;
         drop(there);
         let notes = |came: Came| {
@@ -169,22 +170,14 @@ impl Share {
             self.let_notes_follow(Following::Back { of, version, to, displaced, stays: true });
         };
         let storing = Storing { deed: Deed::Restore, dating: Dating::Ours, notes: &notes };
-        self.put_staged(path, &mut staged, &storing, request)
+        self.put_staged(&site, path, &mut staged, &storing, request)
     }
 
-    /// The content of a version, for a file at a path.
-    fn stage_version(
-        &self,
-        version: &File,
-        path: &SharePath,
-        limit: CopyLimit<'_>,
-        now: Timestamp,
-    ) -> Outcome<Staging> {
+    /// The content of a version, for a file at a site.
+    fn stage_version(&self, version: &File, site: &Site, limit: CopyLimit<'_>, now: Timestamp) -> Outcome<Staging> {
         let is_wanted = &self.go_on(limit);
-        let site = self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent))?;
-        let Some(site) = site else { return Err(Refusal::IsCollection.into()) };
         limit.admits(self.tree.disk().status(version)?.stamp.size)?;
-        let mut staging = self.begin_staging(&site, path, now)?;
+        let mut staging = self.stage(site, now)?;
         match staging.copy_from(version, is_wanted) {
             Err(error) if error.full().is_some() => {
                 let size = self.tree.disk().status(version)?.stamp.size;

@@ -30,6 +30,7 @@ use super::disk::{Dir, Disk};
 use super::history::History;
 use super::name_lock::PathMutexes;
 use super::spelling::spelled;
+use super::staging::Staging;
 use super::touched::Touched;
 use crate::store::disk_error::{Cause, Result};
 use crate::store::notice::Notice;
@@ -126,6 +127,11 @@ impl Tree {
         let status = self.disk.dir_status(&parent)?;
         let site = Site { path: path.clone(), parent, folder: status.stamp.id, mount: status.mount, name };
         Ok((site, self.disk.has_one_path(&status)))
+    }
+
+    /// Begins a file that nobody sees yet, for a folder. [`Cause::NotFound`] if that is not there any more.
+    pub fn stage(&self, site: &Site) -> Result<Staging> {
+        Staging::begin(&self.disk, &site.parent, || self.history.swap(&site.path, site.mount))
     }
 
     /// Whether other file systems are mounted in the folder of this name.

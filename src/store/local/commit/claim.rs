@@ -287,6 +287,26 @@ impl Tree {
         }
     }
 
+    /// As [`Tree::claim`], of a site that was found before. Its folder is opened again only where its path may lead to another one by now.
+    pub fn claim_site(&self, site: &Site) -> Result<Option<Claim<'_>>> {
+        let guard = self.mutexes.take(PathKey::new(site.folder, &site.name))?;
+        if self.leads_there_still(site)? {
+            return Ok(Some(Claim { tree: self, site: site.clone(), inside: Vec::new(), _guard: Some(guard) }));
+        }
+        drop(guard);
+        self.claim(&site.path)
+    }
+
+    /// Whether the path of a site leads to its folder, for certain. That the folder is held open keeps its number from being given to another,
+    /// where numbers mean something: where the time of birth is known, too.
+    fn leads_there_still(&self, site: &Site) -> Result<bool> {
+        let root = self.disk.root_afresh()?;
+        let Some((parent, _)) = site.path.split().filter(|_| site.path.as_bytes().is_ascii()) else { return Ok(false) };
+        let Some(now) = self.disk.look_path(&root, parent.as_bytes())? else { return Ok(false) };
+        let is_it = now.kind == Kind::Dir && now.stamp.id == site.folder && now.mount == site.mount;
+        Ok(is_it && site.folder.generation != 0 && self.disk.has_one_path(&now))
+    }
+
     /// Reads something of a path while no change of it is under way, so that no upload is shown that may still be undone.
     pub fn read_consistent<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         if let Some(got) = self.try_read_consistent(self.slot(path), &mut read) {
