@@ -137,11 +137,10 @@ impl Share {
         asks_for_content: bool,
         now: Timestamp,
     ) -> Outcome<Standing<'static>> {
-        let disk = self.tree.disk();
         let place = self.tree.spelled(path, LastLink::Followed);
         let path = place.as_deref().unwrap_or(path);
         let opened = match &place {
-            Ok(path) => self.tree.read_consistent_without_lock(path, || disk.open_path(&disk.root()?, path.as_bytes())),
+            Ok(path) => self.tree.read_consistent_without_lock(path, || self.tree.open(path)),
             Err(error) => Err(error.clone()),
         };
         let there = match opened {

@@ -59,7 +59,7 @@ impl Share {
 
     /// Remembers that the version of this state that is at a path is told with its date.
     pub(super) fn tell_date(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) {
-        let grain = self.tree.disk().abilities().time_grain;
+        let grain = self.tree.abilities().time_grain;
         let is_settled = grain.is_zero() || now.since(stamp.ctime) > grain.saturating_mul(2);
         self.dates.tell(path, stamp, is_settled, now);
     }
@@ -81,7 +81,7 @@ impl Share {
     }
 
     fn dated(&self, stamp: &Stamp) -> Dated {
-        Dated::of(stamp, self.tree.disk().abilities().time_grain)
+        Dated::of(stamp, self.tree.abilities().time_grain)
     }
 
     /// Another program may have moved a folder above, which does not show in the file. It shows in the folder, until something in it is made

@@ -154,7 +154,7 @@ impl Share {
         match self.tree.read_consistent(path, look) {
             Ok(status) => Ok(status.map(|status| status.kind)),
             Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => {
-                self.tree.disk().root().map_err(|_| Refusal::ShareGone)?;
+                self.tree.top().map_err(|_| Refusal::ShareGone)?;
                 Ok(None)
             }
             Err(error) => Err(error.into()),

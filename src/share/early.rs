@@ -65,9 +65,8 @@ impl Share {
         request: &RequestContext,
         patience: Duration,
     ) -> Outcome<FoundEarly> {
-        let disk = self.tree.disk();
         let site = self.site_of_upload(path)?;
-        let look = || disk.open(&site.parent, &site.name);
+        let look = || self.tree.open_in(&site.parent, &site.name);
         // For an upload in flight nobody waits for long: a change that is under way speaks of it when it has ended.
         let opened = if patience.is_zero() {
             self.tree.read_consistent_without_lock(path, look)
@@ -110,7 +109,7 @@ impl Share {
                 Some(first) => self.judge_new_name(&Site { path: above.clone(), name, ..first.clone() })?,
                 None => {
                     let site = self.site_of_upload(&above)?;
-                    match self.tree.disk().open(&site.parent, &site.name)? {
+                    match self.tree.open_in(&site.parent, &site.name)? {
                         Opened::Dir(_) => {}
                         Opened::Nothing => {
                             self.judge_new_name(&site)?;

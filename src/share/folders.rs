@@ -77,12 +77,12 @@ impl Share {
                 Err(stop) if stop.is(Refusal::Exists { is_collection: false }) => return Err(Refusal::NoParent.into()),
                 // It is there, and goes again.
                 Err(Stop::Fault(fault)) if fault.cause == Cause::Unsure => {
-                    folders.add(self.tree.disk(), &site.parent, &site.name)?;
+                    self.tree.was_made(&mut folders, &site)?;
                     return Err(Stop::Fault(DiskError { cause: Cause::Failed, ..fault }));
                 }
                 made => {
                     made?;
-                    folders.add(self.tree.disk(), &site.parent, &site.name)?;
+                    self.tree.was_made(&mut folders, &site)?;
                 }
             }
         }

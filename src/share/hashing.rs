@@ -59,17 +59,13 @@ impl Share {
         also: Option<&SharePath>,
         request: &RequestContext,
     ) -> Option<Vec<Unhashed>> {
-        let disk = self.tree.disk();
         let look = |place: &SharePath| self.tree.try_read_consistent(self.tree.slot(place), || self.status_of(place));
         if asks_for_nothing(request) {
             return Some(Vec::new());
         }
         // Where one file may have several paths, finding the right one takes its time.
         let is_plain = |path: &SharePath| path.as_bytes().is_ascii();
-        if !(is_plain(path)
-            && also.is_none_or(is_plain)
-            && disk.has_one_path(&disk.dir_status(&disk.root().ok()?).ok()?))
-        {
+        if !(is_plain(path) && also.is_none_or(is_plain) && self.tree.has_one_path_each().ok()?) {
             return None;
         }
         let places = self.places_asked_for_content(path, also, request).ok()?;
@@ -85,7 +81,6 @@ impl Share {
         look: impl Fn(&SharePath) -> Option<Result<Option<Status>>>,
         is_hashed: impl Fn(&SharePath, &Stamp) -> Option<bool>,
     ) -> Outcome<Option<Vec<Unhashed>>> {
-        let disk = self.tree.disk();
         let mut found = Vec::new();
         for place in places {
             let Some(looked) = look(place) else { return Ok(None) };
@@ -102,7 +97,7 @@ impl Share {
                 return Err(Refusal::Overloaded.into());
             }
             // Whatever changes it meanwhile, this is what is hashed.
-            if let Ok(Opened::File(file, status)) = disk.open_path(&disk.root()?, place.as_bytes()) {
+            if let Ok(Opened::File(file, status)) = self.tree.open(place) {
                 found.push(Unhashed { path: place.clone(), file, status });
             }
         }
@@ -180,15 +175,13 @@ impl Share {
     /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed.
     pub(super) fn places_to_be_hashed(&self, held: &[&SharePath], request: &RequestContext) -> Outcome<Vec<SharePath>> {
         let Some(states) = request.precondition.states() else { return Ok(Vec::new()) };
-        let disk = self.tree.disk();
         let mut places = Vec::new();
         for place in states.lists.paths(&states.asked) {
             let spelled = self.spelled_to_read(place)?;
             if held.contains(&&*spelled) || !states.lists.asks_for_content(&states.asked, place) {
                 continue;
             }
-            let opened =
-                self.tree.read_consistent_without_lock(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
+            let opened = self.tree.read_consistent_without_lock(&spelled, || self.tree.open(&spelled));
             // Whatever is wrong with it is told when it is judged.
             if let Ok(Opened::File(_, status)) = opened
                 && self.is_to_be_hashed(&spelled, &status.stamp, request.now)

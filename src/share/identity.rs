@@ -125,13 +125,12 @@ impl Share {
         if let Some(known) = self.recall(path, &status.stamp, effort, now) {
             return Ok(known);
         }
-        let disk = self.tree.disk();
-        let lease = match disk.lease(file, patience)? {
+        let lease = match self.tree.lease(file, patience)? {
             Leased::Busy => return Ok(Identity { is_busy: true, ..self.being_written(path, &status.stamp, now) }),
             Leased::Held(lease) => Some(lease),
             Leased::Unavailable => None,
         };
-        let status = disk.status(file)?;
+        let status = self.tree.status(file)?;
         let is_quiet = || lease.as_ref().is_none_or(|lease| lease.is_unbroken());
         self.find_out(path, file, &status.stamp, (effort, hasher), now, is_quiet)
     }
@@ -254,7 +253,7 @@ impl Share {
             Effort::Hash => true,
         };
         let hash = if hashes { Some(self.hash_bytes(file, stamp, hasher, &is_quiet)?) } else { None };
-        let unchanged = self.tree.disk().status(file)?.stamp == *stamp && is_quiet();
+        let unchanged = self.tree.status(file)?.stamp == *stamp && is_quiet();
         let hash = match hash {
             Some(None) => return Ok(self.being_written(path, stamp, now)),
             Some(Some(hash)) if unchanged => Some(hash),
@@ -332,7 +331,7 @@ impl Share {
         let mut buffer = vec![0; (128 << 10).min(stamp.size.max(1) as usize)];
         let mut offset = 0;
         loop {
-            let count = self.tree.disk().read(file, offset, &mut buffer)?;
+            let count = self.tree.read(file, offset, &mut buffer)?;
             if count == 0 {
                 return Ok(Some(ContentHash::finish(&hasher)));
             }
@@ -346,8 +345,7 @@ impl Share {
 
     /// Whether a change made from now on would show in the stamp. It has to be asked before what the stamp is to stand for is read.
     pub fn is_settled(&self, stamp: &Stamp, now: Timestamp) -> Result<bool> {
-        let disk = self.tree.disk();
-        let grain = disk.abilities().time_grain;
+        let grain = self.tree.abilities().time_grain;
         if grain.is_zero() {
             return Ok(true);
         }
@@ -356,15 +354,15 @@ impl Share {
         if grain <= TICK_MAX && now.since(last) > LONG_SETTLED {
             return Ok(true);
         }
-        let clock = disk.clock(&disk.root()?)?;
+        let clock = self.tree.clock()?;
         Ok(clock.since(last.min(clock)) > grain)
     }
 
     /// Waits until what has just been changed is settled, where the disk's clock ticks.
     fn let_tick(&self) {
-        let grain = self.tree.disk().abilities().time_grain;
+        let grain = self.tree.abilities().time_grain;
         if !grain.is_zero() && grain <= TICK_MAX {
-            self.tree.disk().wait(grain + TICK_OVER);
+            self.tree.wait(grain + TICK_OVER);
         }
     }
 
@@ -377,10 +375,9 @@ impl Share {
 
     /// Whether a write made from now on would show in this modification time.
     fn is_dated_apart(&self, mtime: Timestamp) -> Result<bool> {
-        let disk = self.tree.disk();
-        let grain = disk.abilities().time_grain;
+        let grain = self.tree.abilities().time_grain;
         Ok(grain.is_zero() || {
-            let clock = disk.clock(&disk.root()?)?;
+            let clock = self.tree.clock()?;
             mtime > clock || clock.since(mtime) > grain
         })
     }

@@ -6,7 +6,6 @@
 use crate::model::path::SharePath;
 use crate::model::verdict::{Change, Deed, Found};
 use crate::store::local::commit::{Changed, Claim, Seen, Site, Swap};
-use crate::store::local::staging;
 
 use super::evidence::{AtName, Halt, Moment, found};
 use super::lock_gate::ChangeUnderWay;
@@ -79,12 +78,7 @@ impl Share {
 
     /// As [`Share::judge_new_name`], for the name of something that there has been already.
     pub(super) fn judge_held(&self, site: &Site) -> Outcome<()> {
-        let disk = self.tree.disk();
-        let holds_all = disk.abilities().nameless && disk.dir_status(&disk.root()?)?.mount == site.mount;
-        if holds_all || site.name.is_portable() {
-            return Ok(());
-        }
-        Ok(staging::try_name(disk, self.tree.history().swap(&site.path, site.mount)?, &site.name)?)
+        Ok(self.tree.can_hold(site)?)
     }
 
     /// A folder that other file systems are mounted in does not go: they would be carried along.

@@ -71,14 +71,13 @@ impl Share {
         request: &RequestContext,
         each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
     ) -> Outcome<()> {
-        let disk = self.tree.disk();
-        let root = disk.root().map_err(|_| Refusal::ShareGone)?;
+        self.tree.top().map_err(|_| Refusal::ShareGone)?;
         let path = &*self.spelled_to_read(path)?;
-        let dir = disk.open_dir(&root, path.as_bytes()).map_err(|error| self.stop(error, Refusal::NotFound))?;
-        let mount = disk.dir_status(&dir)?.mount;
+        let dir = self.tree.open_folder(path).map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let mount = self.tree.folder_status(&dir)?.mount;
         let before = self.tree.mutexes().sequences();
         let mut stop = None;
-        disk.list(&dir, &mut |entry| {
+        self.tree.list(&dir, &mut |entry| {
             if self.is_left_out(path, &entry, mount) {
                 return ControlFlow::Continue(());
             }
@@ -111,7 +110,7 @@ impl Share {
 
     /// Looks again at a member whose name was being changed, so that no upload is listed that may still be undone.
     fn look_consistently(&self, folder: &SharePath, dir: &Dir, name: &Name) -> Result<Option<Entry>> {
-        let found = self.tree.read_consistent(&folder.join(name), || self.tree.disk().look(dir, name))?;
+        let found = self.tree.read_consistent(&folder.join(name), || self.tree.look_in(dir, name))?;
         let there = found.filter(|status| status.kind != Kind::Link);
         Ok(there.map(|status| Entry { name: name.clone(), status, is_linked: false }))
     }
@@ -131,7 +130,7 @@ impl Share {
         if let Some(tag) = self.recall_tag(&status.stamp) {
             return Some(tag);
         }
-        let Ok(Opened::File(file, opened)) = self.tree.disk().open(dir, name) else { return None };
+        let Ok(Opened::File(file, opened)) = self.tree.open_in(dir, name) else { return None };
         if opened.stamp.id != status.stamp.id {
             return None;
         }

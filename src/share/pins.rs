@@ -66,8 +66,7 @@ impl Share {
 
     /// Which version a file in a folder is whose mutex is held; `None` where no file is.
     fn identify_inside(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Option<Identity>> {
-        let disk = self.tree.disk();
-        match self.tree.read_consistent_without_lock(path, || disk.open_path(&disk.root()?, path.as_bytes())) {
+        match self.tree.read_consistent_without_lock(path, || self.tree.open(path)) {
             Ok(Opened::File(file, status)) => Ok(Some(self.identify(path, &file, &status, effort, now)?)),
             Ok(_) => Ok(None),
             Err(error) if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes) => Ok(None),

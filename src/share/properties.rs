@@ -70,8 +70,7 @@ impl Share {
         let asked = path;
         let path = &*self.spelled_to_read(path)?;
         let name = asked.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
-        let disk = Arc::clone(self.tree.disk());
-        let opened = self.tree.read_consistent(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        let opened = self.tree.read_consistent(path, || self.tree.open(path));
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
@@ -92,18 +91,9 @@ impl Share {
 
     /// How much room there is, in bytes; what the history would give back counts as free.
     pub fn space(&self, path: &SharePath) -> Outcome<Space> {
-        let disk = self.tree.disk();
-        let root = disk.root().map_err(|_| Refusal::ShareGone)?;
+        self.tree.top().map_err(|_| Refusal::ShareGone)?;
         let path = &*self.spelled_to_read(path)?;
-        let dir = match disk.open_dir(&root, path.as_bytes()) {
-            Err(error) if error.cause == Cause::NotADirectory => {
-                let parent = path.split().map_or_else(SharePath::root, |(parent, _)| parent);
-                disk.open_dir(&root, parent.as_bytes())
-            }
-            opened => opened,
-        };
-        let dir = dir.map_err(|error| self.stop(error, Refusal::NotFound))?;
-        let space = disk.space(&dir)?;
+        let space = self.tree.space(path).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let free = space.free.saturating_add(self.tree.history().gives_back(space.file_system)).min(space.total);
         Ok(Space { free, ..space })
     }
@@ -141,9 +131,8 @@ impl Share {
                 let amended = self.amend_file(path, &seen, amendments, request.now).map_err(Stop::from);
                 amended.and_then(|()| self.note_amendments(path, amendments)).inspect_err(|_| {
                     // What was changed about the file is changed back: all or nothing.
-                    let disk = self.tree.disk();
-                    let _ = disk.set_mtime(&seen.file, before.stamp.mtime);
-                    let _ = disk.set_permissions(&seen.file, before.mode);
+                    let _ = self.tree.set_modified(&seen, before.stamp.mtime);
+                    let _ = self.tree.set_permissions(&seen, before.mode);
                 })
             }
             Looked { .. } => self.note_amendments(path, amendments),
@@ -191,20 +180,19 @@ impl Share {
     /// Changes what the file system keeps about a file. What was remembered of it is remembered of its new state, so that its tag stays.
     fn amend_file(&self, path: &SharePath, seen: &SeenFile, amendments: &[Amendment], now: Timestamp) -> Result<()> {
         let mut changed = false;
-        let disk = self.tree.disk();
         for amendment in amendments {
             match amendment {
-                Amendment::Modified(date) => disk.set_mtime(&seen.file, *date)?,
-                Amendment::Executable(true) => disk.set_permissions(&seen.file, seen.status.mode | EXECUTABLE)?,
-                Amendment::Executable(false) => disk.set_permissions(&seen.file, seen.status.mode & !EXECUTABLE)?,
+                Amendment::Modified(date) => self.tree.set_modified(seen, *date)?,
+                Amendment::Executable(true) => self.tree.set_permissions(seen, seen.status.mode | EXECUTABLE)?,
+                Amendment::Executable(false) => self.tree.set_permissions(seen, seen.status.mode & !EXECUTABLE)?,
                 Amendment::Note(_) | Amendment::Forget(_) => continue,
             }
             changed = true;
         }
         if changed {
-            disk.sync_file(&seen.file)?;
+            self.tree.sync_attributes(seen)?;
             if seen.is_leased() && seen.is_unbroken() {
-                self.tree.touched().note(&seen.status.stamp, &disk.status(&seen.file)?.stamp);
+                self.tree.touched().note(&seen.status.stamp, &self.tree.status(&seen.file)?.stamp);
             }
             self.carry_over(path, seen, now)?;
         }
@@ -215,13 +203,13 @@ impl Share {
     fn carry_over(&self, path: &SharePath, seen: &SeenFile, now: Timestamp) -> Result<()> {
         let before = &seen.status.stamp;
         let Some(known) = self.index.recall_unsettled(before) else { return Ok(()) };
-        let stamp = self.tree.disk().status(&seen.file)?.stamp;
+        let stamp = self.tree.status(&seen.file)?.stamp;
         if stamp.id != before.id || stamp.size != before.size || !seen.is_leased() {
             return Ok(());
         }
         let same_date = stamp.mtime.seconds() == before.mtime.seconds();
         let date = if same_date { known.date } else { self.date_that_came(path, &stamp, Some(before), now) };
-        let is_calm = || seen.is_unbroken() && self.tree.disk().status(&seen.file).is_ok_and(|now| now.stamp == stamp);
+        let is_calm = || seen.is_unbroken() && self.tree.status(&seen.file).is_ok_and(|now| now.stamp == stamp);
         self.remember_in(stamp, date, &known, is_calm);
         Ok(())
     }

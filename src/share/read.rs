@@ -8,7 +8,8 @@ use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_file::OpenFile;
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::local::disk::{Disk, File, Kind, Opened};
+use crate::store::local::commit::HeldFile;
+use crate::store::local::disk::{File, Kind, Opened};
 use crate::store::local::name_lock::CounterSlot;
 use crate::store::local::touched::Touched;
 
@@ -64,9 +65,8 @@ impl Spot {
 /// The bytes of one version of a file: opened once, so that they cannot become another's.
 #[derive(Clone, Debug)]
 pub struct Content {
-    disk: Arc<dyn Disk>,
     touched: Arc<Touched>,
-    file: File,
+    file: HeldFile,
     stamp: Stamp,
     /// The hash of a small one, if it is known.
     hash: Option<ContentHash>,
@@ -94,12 +94,12 @@ impl Content {
 
     /// The open file as the operating system knows it, where it does.
     pub fn open_file(&self) -> Option<OpenFile<'_>> {
-        self.file.0.fd().map(OpenFile::new)
+        self.file.handle().0.fd().map(OpenFile::new)
     }
 
     /// Reads; 0 at the end.
     pub fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        self.disk.read(&self.file, offset, into).map_err(io::Error::other)
+        self.file.read(offset, into).map_err(io::Error::other)
     }
 
     /// Reads all of it, a piece at a time; an error if it has become shorter.
@@ -120,14 +120,14 @@ impl Content {
 
     /// Whether nothing at all about the file has changed since it was identified.
     pub fn is_exactly_unchanged(&self) -> bool {
-        self.disk.status(&self.file).is_ok_and(|status| status.stamp == self.stamp)
+        self.file.status().is_ok_and(|status| status.stamp == self.stamp)
     }
 
     /// Whether no program has written into the file since it was opened, as far as its tag promises. A program that writes can put the date
     /// back, and only the ctime tells of it. What takes the last name of a file moves that, too, and a rename and a new link do: those of the
     /// server are known, and of others a small file is hashed again.
     pub fn is_unchanged(&self) -> bool {
-        let Ok(status) = self.disk.status(&self.file) else { return false };
+        let Ok(status) = self.file.status() else { return false };
         status.stamp.same_content_as(&self.stamp)
             && (status.stamp.ctime == self.stamp.ctime
                 || !self.is_strong
@@ -159,14 +159,12 @@ impl Share {
 
     /// As [`Share::read`], if that needs no waiting, no hashing and nothing of the database; `None` otherwise.
     pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
-        let disk = self.tree.disk();
         // Where one file may have several paths, finding the right one takes its time.
-        if !disk.has_one_path(&disk.dir_status(&disk.root().ok()?).ok()?) {
+        if !self.tree.has_one_path_each().ok()? {
             return None;
         }
         let path = &*self.spelled_to_read(path).ok()?;
-        let opened =
-            self.tree.try_read_consistent(self.tree.slot(path), || disk.open_path(&disk.root()?, path.as_bytes()))?;
+        let opened = self.tree.try_read_consistent(self.tree.slot(path), || self.tree.open(path))?;
         match opened {
             Ok(Opened::File(file, status)) => {
                 let identity = self.recall_now(path, &status.stamp, Effort::HashSmall, now)?;
@@ -201,7 +199,7 @@ impl Share {
                 };
             }
         };
-        let found = self.tree.disk().look(&site.parent, &site.name);
+        let found = self.tree.look_in(&site.parent, &site.name);
         Ok(match found.map_err(|error| self.stop(error, Refusal::NotFound))?.map(|status| status.kind) {
             None => Occupant::Nothing,
             Some(Kind::File) => Occupant::File,
@@ -260,8 +258,7 @@ impl Share {
 
     fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Target> {
         let path = &*self.spelled_to_read(path)?;
-        let disk = self.tree.disk();
-        let opened = self.tree.read_consistent(path, || disk.open_path(&disk.root()?, path.as_bytes()));
+        let opened = self.tree.read_consistent(path, || self.tree.open(path));
         self.answer(path, opened, effort, now)
     }
 
@@ -273,7 +270,7 @@ impl Share {
         now: Timestamp,
     ) -> Outcome<Target> {
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
-            Opened::Nothing if self.tree.disk().root().is_err() => Err(Refusal::ShareGone.into()),
+            Opened::Nothing if self.tree.top().is_err() => Err(Refusal::ShareGone.into()),
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
@@ -293,9 +290,8 @@ impl Share {
 
     pub(super) fn content_of(&self, file: File, identity: &Identity) -> Content {
         Content {
-            disk: Arc::clone(self.tree.disk()),
             touched: Arc::clone(self.tree.touched()),
-            file,
+            file: self.tree.keep_open(file),
             stamp: identity.stamp,
             hash: identity.hash.filter(|_| identity.stamp.size <= self.settings.tag_threshold),
             is_strong: !identity.validators.shown.is_weak(),

@@ -14,8 +14,8 @@ use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::catalog::properties::{Extent, Following};
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::local::commit::{Changed, Copying, LastLink, Members, Seen, Site, StagedCopy, Surprises, Swap};
-use crate::store::local::disk::{Kind, Status};
+use crate::store::local::commit::{Changed, Copying, Members, Seen, StagedCopy, Surprises, Swap};
+use crate::store::local::disk::Kind;
 
 use super::dating::Dating;
 use super::evidence::{AtName, Halt, Moment};
@@ -377,52 +377,11 @@ impl Share {
             return Err(Refusal::WithinItself.into());
         }
         let site = self.site(&to, Refusal::NotAllowed(Forbidden::Root))?;
-        let is_within = if is_respelt { Ok(false) } else { self.is_within_by_another_path(&from, &site) };
+        let is_within = if is_respelt { Ok(false) } else { self.tree.is_within_by_another_path(&from, &site) };
         if is_within.map_err(|error| self.stop(error, Refusal::NotFound))? {
             return Err(Refusal::WithinItself.into());
         }
         Ok((from, to))
-    }
-
-    /// Whether what `from` leads to is what is at a place, or one of them lies in the other, although their paths do not say so: where `from` is a
-    /// link that is followed, and where a folder is mounted twice. Some file systems in user space give one number to several folders, and tell no
-    /// time of birth; there all that can be seen of two has to be the same. What is missed by that comes to an end, since no copy is made where it
-    /// is to be.
-    fn is_within_by_another_path(&self, from: &SharePath, to: &Site) -> Result<bool, DiskError> {
-        let disk = self.tree.disk();
-        let from = self.tree.spelled(from, LastLink::Followed)?;
-        let Some(source) = self.status_of(&from)? else { return Ok(false) };
-        if disk.has_one_path(&source) && disk.has_one_path(&disk.dir_status(&to.parent)?) {
-            return Ok(false);
-        }
-        if from.is_within(&to.path) || to.path.is_within(&from) {
-            return Ok(true);
-        }
-        let root = disk.root()?;
-        let id = |status: &Status| {
-            let is_unique = status.stamp.id.generation != 0;
-            (status.device, status.stamp.id, (!is_unique).then_some((status.stamp, status.mode)))
-        };
-        let folders_above = |path: &SharePath| -> Result<Vec<_>, DiskError> {
-            let looked = path.lineage().skip(1).map(|above| disk.look_path(&root, above));
-            looked.filter_map(Result::transpose).map(|found| found.map(|status| id(&status))).collect()
-        };
-        let above_target = folders_above(&to.path)?;
-        if source.kind == Kind::Dir && above_target.contains(&id(&source)) {
-            return Ok(true);
-        }
-        let target = match self.status_of(&to.path) {
-            Err(error) if matches!(error.cause, Cause::LongName | Cause::BadName) => None,
-            looked => looked?,
-        };
-        let Some(target) = target else { return Ok(false) };
-        let above_source = folders_above(&from)?;
-        Ok(match (source.kind, target.kind) {
-            (_, Kind::Dir) => id(&target) == id(&source) || above_source.contains(&id(&target)),
-            (Kind::Dir, _) => false,
-            // A file may have two names, but not the same twice in one folder.
-            _ => above_source.first() == above_target.first() && from.split().is_some_and(|(_, name)| name == to.name),
-        })
     }
 
     /// What is remembered and noted of what moved moves with it, before anybody else can ask.

@@ -105,12 +105,12 @@ impl Share {
 
     /// What the file system can do.
     pub fn abilities(&self) -> Abilities {
-        self.tree.disk().abilities()
+        self.tree.abilities()
     }
 
     /// The folder that is served now, for whoever watches it; `None` if there is none, or none that the system knows.
     pub fn folder(&self) -> Option<OpenFolder> {
-        OpenFolder::of(self.tree.disk().root_afresh().ok()?.0.fd()?).ok()
+        OpenFolder::of(self.tree.top_afresh().ok()?.0.fd()?).ok()
     }
 
     /// Whether displaced versions are kept.
@@ -163,8 +163,7 @@ impl Share {
     }
 
     pub(super) fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::local::disk::Status>, DiskError> {
-        let disk = self.tree.disk();
-        disk.look_path(&disk.root()?, path.as_bytes())
+        self.tree.look(path)
     }
 
     /// What an error of the disk means to a client. A missing name is told apart from a missing share.
@@ -172,7 +171,7 @@ impl Share {
         match error.cause {
             Cause::Reserved => Refusal::NotFound.into(),
             Cause::NotFound | Cause::NotADirectory | Cause::Escapes => {
-                if self.tree.disk().root_afresh().is_err() {
+                if self.tree.top_afresh().is_err() {
                     Refusal::ShareGone.into()
                 } else {
                     missing.into()

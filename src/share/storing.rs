@@ -74,7 +74,7 @@ impl Share {
 
     /// The file at a site, which is to be replaced.
     pub(super) fn to_be_replaced(&self, site: &Site) -> Outcome<Option<Replaced>> {
-        Ok(match self.tree.disk().open(&site.parent, &site.name)? {
+        Ok(match self.tree.open_in(&site.parent, &site.name)? {
             Opened::File(file, status) => Some(Replaced { file, modified: status.stamp.mtime }),
             Opened::Nothing | Opened::Dir(_) | Opened::Link | Opened::Special => None,
         })

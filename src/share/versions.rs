@@ -121,8 +121,7 @@ impl Share {
         let (from, to) = (self.spelled(&wanted.from)?, self.spelled(&wanted.to)?);
         let found = self.tree.history().find(&from, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
-        let disk = self.tree.disk();
-        let (version, status) = match disk.open(&found.dir(&**disk)?, &found.version.entry)? {
+        let (version, status) = match self.tree.open_version(&found)? {
             Opened::File(version, status) => (version, status),
             Opened::Dir(_) => return Ok(None),
             Opened::Nothing | Opened::Link | Opened::Special => return Err(Refusal::NotFound.into()),
@@ -151,8 +150,7 @@ impl Share {
     ) -> Outcome<Stored> {
         let site = self.look_and_judge(path, request, Deed::Restore)?.claim.site().clone();
         self.has_room(&site, found.version.status.stamp.size, request.now)?;
-        let disk = self.tree.disk();
-        let Opened::File(version, _) = disk.open(&found.dir(&**disk)?, &found.version.entry)? else {
+        let Opened::File(version, _) = self.tree.open_version(found)? else {
             return Err(Refusal::NotFound.into());
         };
         let staging = self.stage_version(&version, &site, limit, request.now)?;
@@ -176,11 +174,11 @@ impl Share {
     /// The content of a version, for a file at a site.
     fn stage_version(&self, version: &File, site: &Site, limit: CopyLimit<'_>, now: Timestamp) -> Outcome<Staging> {
         let is_wanted = &self.go_on(limit);
-        limit.admits(self.tree.disk().status(version)?.stamp.size)?;
+        limit.admits(self.tree.status(version)?.stamp.size)?;
         let mut staging = self.stage(site, now)?;
         match staging.copy_from(version, is_wanted) {
             Err(error) if error.full().is_some() => {
-                let size = self.tree.disk().status(version)?.stamp.size;
+                let size = self.tree.status(version)?.stamp.size;
                 let rest = A_NAME + Room { bytes: size.saturating_sub(staging.written()), files: 0 };
                 if !self.makes_room_after(&error, &site.parent, rest, now) {
                     return Err(error.into());

@@ -14,6 +14,7 @@ mod swap;
 mod claim;
 mod copy;
 mod entries;
+mod looking;
 mod recovery;
 mod relocate;
 mod replace;
@@ -39,6 +40,7 @@ use held::Held;
 pub use super::spelling::LastLink;
 pub use claim::Claim;
 pub use copy::{Copying, FileCopy, FolderCopy, Members, StagedCopy};
+pub use looking::HeldFile;
 pub use relocate::{Pair, Surprises};
 pub use seen::{Seen, SeenFile};
 pub use site::{Inside, Site};
@@ -69,11 +71,6 @@ impl Tree {
             notices: Mutex::default(),
             untidy: Mutex::default(),
         }
-    }
-
-    /// The disk.
-    pub fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
     }
 
     /// The history.
