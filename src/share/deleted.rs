@@ -12,7 +12,7 @@ use crate::store::local::commit::LastLink;
 use crate::store::local::disk::Kind;
 use crate::store::local::history::Wanted;
 
-use super::outcome::{Outcome, Refusal};
+use super::outcome::{Outcome, Refusal, Stop};
 use super::shared_folder::Share;
 use super::versions::KeptAt;
 
@@ -137,7 +137,7 @@ impl Share {
     ) -> Outcome<Option<KeptAt>> {
         match self.kind_of(path) {
             Ok(None) => {}
-            Err(stop) if stop.is(Refusal::ShareGone) => return Err(stop),
+            Err(stop @ Stop::Refusal(Refusal::ShareGone)) => return Err(stop),
             Ok(Some(_)) | Err(_) => return Ok(None),
         }
         let page = self.tree.history().versions(path, Wanted { before: None, count: 1 }, &mut || each(None));

@@ -9,7 +9,7 @@ use crate::store::local::disk::Opened;
 
 use super::evidence::{AtName, Moment};
 use super::identity::Effort;
-use super::outcome::{Outcome, Refusal};
+use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::storing::Replaced;
@@ -49,7 +49,7 @@ impl Share {
         announced: Option<u64>,
     ) -> Outcome<()> {
         match self.may_put(path, request, announced) {
-            Err(stop) if stop.is(Refusal::NoParent) => {
+            Err(Stop::Refusal(Refusal::NoParent)) => {
                 self.judge_where_nothing_is(path, request, Deed::Put)?;
                 let site = self.judge_new_parents(path)?;
                 announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, request.now))

@@ -73,8 +73,8 @@ impl Share {
             above = above.join(&name);
             let site = self.site_of_upload(&above)?;
             match self.make_folder(&above, &[], deed, &mine) {
-                Err(stop) if stop.is(Refusal::Exists { is_collection: true }) || stop.is(Refusal::NotFree) => {}
-                Err(stop) if stop.is(Refusal::Exists { is_collection: false }) => return Err(Refusal::NoParent.into()),
+                Err(Stop::Refusal(Refusal::Exists { is_collection: true } | Refusal::NotFree)) => {}
+                Err(Stop::Refusal(Refusal::Exists { is_collection: false })) => return Err(Refusal::NoParent.into()),
                 // It is there, and goes again.
                 Err(Stop::Fault(fault)) if fault.cause == Cause::Unsure => {
                     self.tree.was_made(&mut folders, &site)?;

@@ -12,7 +12,7 @@ use crate::store::catalog::properties::Following;
 use crate::store::local::commit::Swap;
 
 use super::identity::Identity;
-use super::outcome::{Outcome, Refusal, Subject};
+use super::outcome::{Outcome, Refusal, Stop, Subject};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::storing::surprise;
@@ -37,7 +37,10 @@ impl Share {
             }
             Ok((swap, ()))
         });
-        let removed = removed.map_err(|stop| if stop.is(Refusal::NoParent) { Refusal::NotFound.into() } else { stop });
+        let removed = removed.map_err(|stop| match stop {
+            Stop::Refusal(Refusal::NoParent) => Refusal::NotFound.into(),
+            stop => stop,
+        });
         let displaced = removed?.0.displaced;
         self.changed(path, request.now);
         Ok(Removed { displaced: displaced.filter(|_| self.keeps_history()) })

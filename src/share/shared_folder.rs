@@ -178,7 +178,7 @@ impl Share {
                 }
             }
             // What cannot be called so is not there.
-            Cause::LongName | Cause::BadName if missing == Refusal::NotFound => missing.into(),
+            Cause::LongName | Cause::BadName if matches!(missing, Refusal::NotFound) => missing.into(),
             _ => error.into(),
         }
     }

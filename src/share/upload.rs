@@ -84,7 +84,7 @@ impl Share {
         make_parents: bool,
     ) -> Outcome<Upload> {
         let (early, folders) = match self.judge_upload(path, request, announced) {
-            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+            Err(Stop::Refusal(Refusal::NoParent)) if make_parents => {
                 self.may_put_with_parents(path, request, announced)?;
                 let folders = self.make_parents(path, request)?;
                 (self.judge_upload(path, request, announced)?, folders)

@@ -15,7 +15,7 @@ use crate::store::local::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
 use super::judge::Task;
-use super::outcome::{Outcome, Refusal};
+use super::outcome::{Outcome, Refusal, Stop};
 use super::read::Target;
 use super::relocate::{CopyLimit, Relocated, Relocation};
 use super::request_context::RequestContext;
@@ -87,7 +87,7 @@ impl Share {
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
         let deed = if found.version.status.kind == Kind::File { Deed::Restore } else { Deed::BringBack };
         let folders = match self.tree.site(path).map_err(|error| self.stop(error, Refusal::NoParent)) {
-            Err(stop) if make_parents && stop.is(Refusal::NoParent) => {
+            Err(Stop::Refusal(Refusal::NoParent)) if make_parents => {
                 self.judge_where_nothing_is(path, request, deed)?;
                 if deed == Deed::Restore {
                     limit.admits(found.version.status.stamp.size)?;
