@@ -25,7 +25,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
-use crate::os::open_folder::OpenFolder;
+use crate::os::open_folder::FolderIdentity;
 use crate::share::{Hint, Share};
 
 use folders::Folders;
@@ -258,7 +258,8 @@ fn keep_watching(share: &Weak<Share>, inbox: &Arc<Inbox>) {
 /// Watches every folder there is. What happened before its watch was there may have gone unnoticed, so anything may have.
 fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     let taking_in = Arc::clone(inbox);
-    let folder = served(share).ok_or(Reason::FolderGone)?;
+    let opened = share.upgrade().map_or(Ok(None), |share| share.open_folder());
+    let folder = opened.map_err(|error| Reason::Unavailable(error.to_string()))?.ok_or(Reason::FolderGone)?;
     let mut folders = Folders::begin(folder, move |top, event| taking_in.take_in(top, event))?;
     inbox.contents.lock().events_lost = false;
     match folders.watch_below(vec![SharePath::root()], || inbox.goes_on()) {
@@ -272,16 +273,16 @@ fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     Ok(folders)
 }
 
-/// The folder that is served, if one is.
-fn served(share: &Weak<Share>) -> Option<OpenFolder> {
-    share.upgrade()?.folder()
+/// Which folder is served, if one is.
+fn served(share: &Weak<Share>) -> Option<FolderIdentity> {
+    share.upgrade()?.folder_identity()
 }
 
 /// Goes on watching the folders that come, until events are lost or another folder is served.
 fn follow_changes(share: &Weak<Share>, inbox: &Inbox, mut folders: Folders, again_from: Instant) {
     while inbox.goes_on() {
         let changed = inbox.next_folders(Instant::now() + LOOK_EVERY, again_from);
-        if !served(share).is_some_and(|folder| folders.are_of(&folder)) {
+        if !served(share).is_some_and(|folder| folders.are_of(folder)) {
             inbox.contents.lock().state = State::Setting;
             inbox.hint(Hint::Anywhere);
             break;

@@ -17,7 +17,18 @@ pub struct OpenFolder {
 
 /// Which folder it is: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FolderIdentity(u64, u64);
+pub struct FolderIdentity(u64, u64);
+
+impl FolderIdentity {
+    /// That of the folder of this descriptor (fstat(2)).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(folder: BorrowedFd<'_>) -> io::Result<Self> {
+        let found = rustix::fs::fstat(folder)?;
+        Ok(Self(found.st_dev, found.st_ino))
+    }
+}
 
 impl OpenFolder {
     /// The folder of this descriptor, opened once more.
@@ -25,13 +36,13 @@ impl OpenFolder {
     /// # Errors
     /// What the system says: the process may have no more descriptors.
     pub fn of(folder: BorrowedFd<'_>) -> io::Result<Self> {
-        let found = rustix::fs::fstat(folder)?;
-        Ok(Self { folder: folder.try_clone_to_owned()?, identity: FolderIdentity(found.st_dev, found.st_ino) })
+        let identity = FolderIdentity::of(folder)?;
+        Ok(Self { folder: folder.try_clone_to_owned()?, identity })
     }
 
-    /// Whether both are the same folder.
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        self.identity == other.identity
+    /// Which folder it is.
+    pub fn identity(&self) -> FolderIdentity {
+        self.identity
     }
 
     /// A path that leads to this very folder for as long as it is open (proc(5), `/proc/self/fd`).

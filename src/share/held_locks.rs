@@ -142,7 +142,7 @@ impl Share {
         }
     }
 
-    /// LockGate a lock, and notes what has become of it before anybody else changes it: a lock that was given back is not noted after that.
+    /// Changes a lock, and notes what has become of it before anybody else changes it: a lock that was given back is not noted after that.
     pub(super) fn change_lock(&self, change: impl FnOnce(&mut Locks) -> Option<Arc<Lock>>) -> Option<Arc<Lock>> {
         let mut table = self.locks.table();
         change(&mut table).inspect(|lock| self.note(lock))

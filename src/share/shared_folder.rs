@@ -2,12 +2,13 @@
 //! a path. What a share can do stands in the files beside this one, each with a part of [`Share`]; this file uses none of them.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::os::open_folder::OpenFolder;
+use crate::os::open_folder::{FolderIdentity, OpenFolder};
 use crate::store::catalog::checksums::Checksums;
 use crate::store::catalog::index::Index;
 use crate::store::catalog::properties::{Properties, PropertyLimits};
@@ -108,9 +109,18 @@ impl Share {
         self.tree.abilities()
     }
 
-    /// The folder that is served now, for whoever watches it; `None` if there is none, or none that the system knows.
-    pub fn folder(&self) -> Option<OpenFolder> {
-        OpenFolder::of(self.tree.top_afresh().ok()?.0.fd()?).ok()
+    /// Which folder is served now; `None` if there is none, or none that the system knows.
+    pub fn folder_identity(&self) -> Option<FolderIdentity> {
+        FolderIdentity::of(self.tree.top_afresh().ok()?.0.fd()?).ok()
+    }
+
+    /// The folder that is served now, opened once more for whoever watches it; `None` if there is none, or none that the system knows.
+    ///
+    /// # Errors
+    /// What the system says: the process may have no more descriptors.
+    pub fn open_folder(&self) -> io::Result<Option<OpenFolder>> {
+        let Ok(top) = self.tree.top_afresh() else { return Ok(None) };
+        top.0.fd().map(OpenFolder::of).transpose()
     }
 
     /// Whether displaced versions are kept.

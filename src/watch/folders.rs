@@ -14,7 +14,7 @@ use notify::{Config, ErrorKind, Event, PathOp, RecommendedWatcher, RecursiveMode
 
 use super::state::Reason;
 use crate::model::path::{Name, SharePath};
-use crate::os::open_folder::{self, OpenFolder};
+use crate::os::open_folder::{self, FolderIdentity, OpenFolder};
 
 /// How many folders notify is told of at once; between batches it takes in events.
 const BATCH: usize = 512;
@@ -56,8 +56,8 @@ impl Folders {
     }
 
     /// Whether this is the folder that is watched.
-    pub(super) fn are_of(&self, folder: &OpenFolder) -> bool {
-        self.root.is_same_as(folder)
+    pub(super) fn are_of(&self, folder: FolderIdentity) -> bool {
+        self.root.identity() == folder
     }
 
     /// Those of the paths that are folders now and do not lie below another of them.
