@@ -360,3 +360,57 @@ fn pages_are_trusted_by_name() {
     assert_eq!(status.code(), Some(2), "{printed}");
     assert!(printed.contains("--trust-html"), "{printed}");
 }
+
+/// What comes behind a body in chunks is answered in its turn, whatever the answers are made of: a file that the kernel sends, one out of
+/// memory, an answer that is streamed, one without a body. All of it is asked for in one write, so that everything has come before the
+/// first answer leaves.
+#[test]
+fn answers_behind_a_body_in_chunks_come_in_order_whatever_they_are_made_of() {
+    let server = Server::start();
+    let large: Vec<u8> = (0..30_000_000_u32).flat_map(|number| number.to_le_bytes().into_iter().take(1)).collect();
+    server.write("large", &large);
+    server.write("small", "all of the small one");
+    (0..2000).for_each(|number| drop(server.write(format!("folder/{number}"), "x")));
+    let chunked = |method: &str, path: &str, body: &str| {
+        let head = server.request(method, path).header("Transfer-Encoding", "chunked").head();
+        [&head[..], format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).as_bytes()].concat()
+    };
+    let put = chunked("PUT", "/new", "abc");
+    let allprop = chunked("PROPFIND", "/folder/", "<propfind xmlns=\"DAV:\"><allprop/></propfind>");
+    let (get_large, get_small) = (server.get("/large").head(), server.get("/small").head());
+    let head_chunked =
+        [server.head("/small").header("Transfer-Encoding", "chunked").head(), b"0\r\n\r\n".to_vec()].concat();
+    let listing = server.request("PROPFIND", "/folder/").header("Depth", "1").head();
+    for _ in 0..5 {
+        let mut connection = server.connect();
+        let asked =
+            [&put, &get_large, &get_small, &put, &listing, &get_small, &allprop, &get_small, &head_chunked, &get_small];
+        connection.write(asked.map(|one| &one[..]).concat());
+        connection.answer("PUT").expect_any(&[201, 204]);
+        assert!(
+            connection.answer("GET").expect(200).body == large,
+            "the large file is whole, and nothing else is in it"
+        );
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+        connection.answer("PUT").expect(204);
+        let listed = connection.answer("PROPFIND").expect(207).text();
+        assert_eq!(listed.matches("<D:response>").count(), 2001);
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+        let listed = connection.answer("PROPFIND").expect_any(&[207, 403]).text();
+        assert!(
+            listed.ends_with("</D:multistatus>") || listed.ends_with("</D:error>"),
+            "{}",
+            &listed[listed.len() - 80..]
+        );
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+        connection.answer("HEAD").expect(200);
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+    }
+    // A `#` behind chunks cuts no path short.
+    server.mkcol("/kept").expect(201);
+    let mut connection = server.connect();
+    connection.write([put, b"DELETE /kept/#x HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()].concat());
+    connection.answer("PUT").expect(204);
+    connection.answer("DELETE").expect(400);
+    assert!(server.local("kept").is_dir());
+}
