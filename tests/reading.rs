@@ -2,8 +2,12 @@
 //! The bytes of one answer are of one version, and its tag is theirs.
 
 use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::harness::client::{Connection, percent_encode, tag_of};
 use crate::harness::{Answer, Dice, Server};
@@ -321,6 +325,53 @@ fn a_crowd_of_readers_does_not_hide_a_change() {
         }
         over.store(true, Ordering::Relaxed);
     });
+}
+
+/// While a crowd asks for the files of a folder all the time, another folder or a link comes to its name again and again, and whoever asks
+/// after that gets what lies there now: the walk that the server takes to a folder for a crowd is none for those who ask later.
+#[test]
+fn a_crowd_of_readers_does_not_hide_another_folder() {
+    for (folder, changes) in [("at", "at"), ("above/at", "above/at"), ("above/at", "above")] {
+        let server = Server::builder().value("--workers", 1).start();
+        for (root, text) in [("", "one"), ("other/", "two")] {
+            for name in 0..20 {
+                server.write(format!("{root}{folder}/{name}.txt"), text);
+            }
+        }
+        let (place, other) = (server.local(changes), server.local("other").join(changes));
+        symlink(&other, server.local("link")).unwrap();
+        let path = |name: usize| format!("/{folder}/{}.txt", name % 20);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for begin in 0..8 {
+                let (server, over) = (&server, &over);
+                scope.spawn(move || {
+                    let mut connection = server.connect();
+                    for name in (begin..).take_while(|_| !over.load(Ordering::Relaxed)) {
+                        connection.send(&server.get(path(name)));
+                    }
+                });
+            }
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                let mut connection = server.connect();
+                for round in 0..200 {
+                    for (with, status, text) in
+                        [(&other, 200, "two"), (&other, 200, "one"), (&server.local("link"), 404, "")]
+                    {
+                        renameat_with(CWD, &place, CWD, with, RenameFlags::EXCHANGE).unwrap();
+                        for name in [round, round + 7, round] {
+                            let answer = connection.send(&server.get(path(name)));
+                            assert_eq!(answer.status, status, "{folder}, {changes}, {round}: {answer}");
+                            assert!(status != 200 || answer.text() == text, "{folder}, {changes}, {round}: {answer}");
+                        }
+                    }
+                    renameat_with(CWD, &place, CWD, server.local("link"), RenameFlags::EXCHANGE).unwrap();
+                }
+            }));
+            over.store(true, Ordering::Relaxed);
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
 }
 
 /// Pages that are programs of their own (a notebook in one file) are trusted by name, and by nothing but the option. A trusted name does not

@@ -56,7 +56,7 @@ pub use identity::{Effort, Identity};
 pub use listing::Listed;
 pub use locks::{LockWish, Taken};
 pub use properties::{Amendment, Notes};
-pub use read::{Content, Occupant, Spot, Target};
+pub use read::{Content, FoundFolder, Occupant, Spot, Target};
 pub use relocate::{CopyLimit, Relocated, Relocation};
 pub use uploads::UploadWatch;
 pub use versions::KeptAt;
