@@ -86,7 +86,8 @@ fn told_again(grain: u64, but_for: &[&str]) {
     let told = String::from_utf8_lossy(&ended.stdout);
     let summary = told.lines().rfind(|line| line.starts_with("test result")).unwrap_or("no result");
     report(&format!("a clock of {grain} ms: {summary}"));
-    assert!(ended.status.success(), "a clock of {grain} ms: {told}");
+    let failures = told.find("\nfailures:").map_or("", |begin| &told[begin..]);
+    assert!(ended.status.success(), "a clock of {grain} ms: {summary}{failures}");
     assert!(told.matches(" ... ok").count() > 150, "a clock of {grain} ms: {told}");
 }
 

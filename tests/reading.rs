@@ -2,8 +2,12 @@
 //! The bytes of one answer are of one version, and its tag is theirs.
 
 use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::harness::client::{Connection, percent_encode, tag_of};
 use crate::harness::{Answer, Dice, Server};
@@ -323,6 +327,53 @@ fn a_crowd_of_readers_does_not_hide_a_change() {
     });
 }
 
+/// While a crowd asks for the files of a folder all the time, another folder or a link comes to its name again and again, and whoever asks
+/// after that gets what lies there now: the walk that the server takes to a folder for a crowd is none for those who ask later.
+#[test]
+fn a_crowd_of_readers_does_not_hide_another_folder() {
+    for (folder, changes) in [("at", "at"), ("above/at", "above/at"), ("above/at", "above")] {
+        let server = Server::builder().value("--workers", 1).start();
+        for (root, text) in [("", "one"), ("other/", "two")] {
+            for name in 0..20 {
+                server.write(format!("{root}{folder}/{name}.txt"), text);
+            }
+        }
+        let (place, other) = (server.local(changes), server.local("other").join(changes));
+        symlink(&other, server.local("link")).unwrap();
+        let path = |name: usize| format!("/{folder}/{}.txt", name % 20);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for begin in 0..8 {
+                let (server, over) = (&server, &over);
+                scope.spawn(move || {
+                    let mut connection = server.connect();
+                    for name in (begin..).take_while(|_| !over.load(Ordering::Relaxed)) {
+                        connection.send(&server.get(path(name)));
+                    }
+                });
+            }
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                let mut connection = server.connect();
+                for round in 0..200 {
+                    for (with, status, text) in
+                        [(&other, 200, "two"), (&other, 200, "one"), (&server.local("link"), 404, "")]
+                    {
+                        renameat_with(CWD, &place, CWD, with, RenameFlags::EXCHANGE).unwrap();
+                        for name in [round, round + 7, round] {
+                            let answer = connection.send(&server.get(path(name)));
+                            assert_eq!(answer.status, status, "{folder}, {changes}, {round}: {answer}");
+                            assert!(status != 200 || answer.text() == text, "{folder}, {changes}, {round}: {answer}");
+                        }
+                    }
+                    renameat_with(CWD, &place, CWD, server.local("link"), RenameFlags::EXCHANGE).unwrap();
+                }
+            }));
+            over.store(true, Ordering::Relaxed);
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
+}
+
 /// Pages that are programs of their own (a notebook in one file) are trusted by name, and by nothing but the option. A trusted name does not
 /// make another kind of file trusted, nor an old version.
 #[test]
@@ -359,4 +410,54 @@ fn pages_are_trusted_by_name() {
     let (status, printed) = Server::builder().value("--trust-html", "a[").start_in_vain();
     assert_eq!(status.code(), Some(2), "{printed}");
     assert!(printed.contains("--trust-html"), "{printed}");
+}
+
+/// What comes behind a body in chunks is answered in its turn, whatever the answers are made of: a file that the kernel sends, one out of
+/// memory, an answer that is streamed, one without a body. All of it is asked for in one write, so that everything has come before the
+/// first answer leaves.
+#[test]
+fn answers_behind_a_body_in_chunks_come_in_order_whatever_they_are_made_of() {
+    let server = Server::start();
+    let large: Vec<u8> = (0..30_000_000_u32).map(|number| number as u8).collect();
+    server.write("large", &large);
+    server.write("small", "all of the small one");
+    (0..2000).for_each(|number| drop(server.write(format!("folder/{number}"), "x")));
+    let chunked = |method: &str, path: &str, body: &str| {
+        let head = server.request(method, path).header("Transfer-Encoding", "chunked").head();
+        [&head[..], format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).as_bytes()].concat()
+    };
+    let put = chunked("PUT", "/new", "abc");
+    let allprop = chunked("PROPFIND", "/folder/", "<propfind xmlns=\"DAV:\"><allprop/></propfind>");
+    let (get_large, get_small) = (server.get("/large").head(), server.get("/small").head());
+    let head_chunked =
+        [server.head("/small").header("Transfer-Encoding", "chunked").head(), b"0\r\n\r\n".to_vec()].concat();
+    let listing = server.request("PROPFIND", "/folder/").header("Depth", "1").head();
+    for _ in 0..5 {
+        let mut connection = server.connect();
+        let asked =
+            [&put, &get_large, &get_small, &put, &listing, &get_small, &allprop, &get_small, &head_chunked, &get_small];
+        connection.write(asked.map(|one| &one[..]).concat());
+        connection.answer("PUT").expect_any(&[201, 204]);
+        assert!(
+            connection.answer("GET").expect(200).body == large,
+            "the large file is whole, and nothing else is in it"
+        );
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+        connection.answer("PUT").expect(204);
+        let listed = connection.answer("PROPFIND").expect(207).text();
+        assert_eq!(listed.matches("<D:response>").count(), 2001);
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+        let listed = connection.answer("PROPFIND").expect(207).text();
+        assert_eq!(listed.matches("<D:response>").count(), 2001, "everything below, asked for in chunks");
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+        connection.answer("HEAD").expect(200);
+        connection.answer("GET").expect(200).expect_body("all of the small one");
+    }
+    // A `#` behind chunks cuts no path short.
+    server.mkcol("/kept").expect(201);
+    let mut connection = server.connect();
+    connection.write([put, b"DELETE /kept/#x HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()].concat());
+    connection.answer("PUT").expect(204);
+    connection.answer("DELETE").expect(400);
+    assert!(server.local("kept").is_dir());
 }

@@ -144,7 +144,7 @@ fn what_is_no_index_is_set_aside() {
         let state = tempfile::tempdir().unwrap();
         spoil(state.path());
         let server = Server::builder().state(state.path()).start();
-        assert!(server.log().contains("set aside"), "{number}: {}", server.log());
+        server.wait_for_log("set aside");
         server.put("/a.txt").body("text").expect(201);
         assert!(index(state.path()).is_file() && !index(state.path()).is_symlink(), "{number}");
         assert_eq!(fs::read_to_string(&other).unwrap(), "another's file");
@@ -310,6 +310,6 @@ fn a_folder_that_cannot_be_locked_is_served() {
             .under(["strace", "-f", "-qq", "-D", "-o/dev/null", "-e", &inject])
             .start();
         server.put("/a.txt").body("text").expect(201);
-        assert!(server.log().contains("no file locks"), "{errno}: {}", server.log());
+        server.wait_for_log("no file locks");
     }
 }

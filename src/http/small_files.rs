@@ -16,7 +16,7 @@ use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::http::wire::body::LengthOnly;
 use crate::model::stamp::Stamp;
-use crate::share::{Share, Spot};
+use crate::share::{FoundFolder, Share, Spot};
 
 use crate::http::reply;
 use crate::http::wire::fast_path::Plain;
@@ -44,9 +44,16 @@ pub(crate) struct HotCache {
     files: Cache<Box<str>, Arc<HotFile>, ByBytes>,
 }
 
-/// The file that a worker has looked at last, and in which of its rounds.
+/// What a worker has looked at last, and in which of its rounds.
 #[derive(Debug, Default)]
-pub(crate) struct LastLook(RefCell<Option<(u64, Arc<HotFile>)>>);
+pub(crate) struct LastLook(RefCell<Looks>);
+
+#[derive(Debug, Default)]
+struct Looks {
+    round: Option<u64>,
+    file: Option<Arc<HotFile>>,
+    folder: Option<FoundFolder>,
+}
 
 /// A small file.
 #[derive(Debug)]
@@ -149,23 +156,29 @@ impl HotCache {
         if plain.if_none_match.is_some_and(|line| !is_one_tag(line)) {
             return None;
         }
-        if let Some((round, file)) = &*last.0.borrow()
-            && plain.round == Some(*round)
-            && *file.target == *plain.path
-        {
+        let mut last = last.0.borrow_mut();
+        if plain.round.is_none() || last.round != plain.round {
+            *last = Looks { round: plain.round, ..Looks::default() };
+        }
+        if let Some(file) = last.file.as_ref().filter(|file| *file.target == *plain.path) {
             return Some(Found::new(Arc::clone(file), plain.if_none_match));
         }
-        let file = self.look(share, plain.path)?;
-        if let Some(round) = plain.round {
-            last.0.replace(Some((round, Arc::clone(&file))));
-        }
+        let file = match plain.round {
+            Some(_) => {
+                let is_still = |file: &HotFile| share.is_still_among(&mut last.folder, &file.spot, &file.stamp);
+                let file = self.look(plain.path, is_still)?;
+                last.file = Some(Arc::clone(&file));
+                file
+            }
+            None => self.look(plain.path, |file| share.is_still(&file.spot, &file.stamp))?,
+        };
         Some(Found::new(file, plain.if_none_match))
     }
 
     /// A file that is kept, if it is still what it was.
-    fn look(&self, share: &Share, path: &str) -> Option<Arc<HotFile>> {
+    fn look(&self, path: &str, is_still: impl FnOnce(&HotFile) -> bool) -> Option<Arc<HotFile>> {
         let file = self.files.get(path)?;
-        if !share.is_still(&file.spot, &file.stamp) {
+        if !is_still(&file) {
             self.files.remove(path);
             return None;
         }
@@ -183,7 +196,10 @@ impl HotCache {
         if if_none_match.is_some_and(|line| !is_one_tag(line)) {
             return None;
         }
-        let Found { file, modified } = Found::new(self.look(share, head.uri.path())?, if_none_match);
+        let Found { file, modified } = {
+            let file = self.look(head.uri.path(), |file| share.is_still(&file.spot, &file.stamp))?;
+            Found::new(file, if_none_match)
+        };
         let body = match (modified, head.method == Method::HEAD) {
             (false, _) => BoxBody::new(()),
             (true, true) => BoxBody::new(LengthOnly(file.bytes.len() as u64)),

@@ -65,7 +65,7 @@ impl Share {
         }
         // Where one file may have several paths, finding the right one takes its time.
         let is_plain = |path: &SharePath| path.as_bytes().is_ascii();
-        if !(is_plain(path) && also.is_none_or(is_plain) && self.tree.has_one_path_each().ok()?) {
+        if !(is_plain(path) && also.is_none_or(is_plain) && self.tree.has_one_path_each(&self.tree.top().ok()?).ok()?) {
             return None;
         }
         let places = self.places_asked_for_content(path, also, request).ok()?;

@@ -52,7 +52,7 @@ pub use in_flight::UploadWatch;
 pub use listing::{Listed, Tags};
 pub use locks::{LockWish, Taken};
 pub use properties::{Amendment, Notes};
-pub use read::{Content, Occupant, Spot, Target};
+pub use read::{Content, FoundFolder, Occupant, Spot, Target};
 pub use relocate::{CopyLimit, Relocated, Relocation};
 pub use remove::Removed;
 pub use request_context::RequestContext;

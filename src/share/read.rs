@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use crate::model::content_hash::ContentHash;
-use crate::model::path::SharePath;
+use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_file::OpenFile;
 use crate::store::disk_error::{Cause, DiskError};
 use crate::store::local::commit::HeldFile;
-use crate::store::local::disk::{File, Kind, Opened};
+use crate::store::local::disk::{Dir, File, Kind, Opened, Status};
 use crate::store::local::name_lock::CounterSlot;
 use crate::store::local::touched::Touched;
 
@@ -50,6 +50,8 @@ pub enum Occupant {
 #[derive(Clone, Debug)]
 pub struct Spot {
     path: SharePath,
+    /// The folder that it lies in and its name there.
+    at: Option<(SharePath, Name)>,
     slot: Option<CounterSlot>,
     hints: HintSlot,
     hints_so_far: u64,
@@ -60,6 +62,13 @@ impl Spot {
     pub fn path(&self) -> &SharePath {
         &self.path
     }
+}
+
+/// A folder that was found at its path a moment ago, open: several looks at what lies in it take one walk to it.
+#[derive(Debug)]
+pub struct FoundFolder {
+    path: SharePath,
+    dir: Dir,
 }
 
 /// The bytes of one version of a file: opened once, so that they cannot become another's.
@@ -160,7 +169,7 @@ impl Share {
     /// As [`Share::read`], if that needs no waiting, no hashing and nothing of the database; `None` otherwise.
     pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
         // Where one file may have several paths, finding the right one takes its time.
-        if !self.tree.has_one_path_each().ok()? {
+        if !self.tree.has_one_path_each(&self.tree.top().ok()?).ok()? {
             return None;
         }
         let path = &*self.spelled_to_read(path).ok()?;
@@ -221,17 +230,55 @@ impl Share {
         let is_its_own = self.spelled_to_read(path).is_ok_and(|own| *own == *path);
         let hints = self.hints.slot(path);
         let hints_so_far = self.hints.so_far(hints);
-        is_its_own.then(|| Spot { slot: self.tree.slot(path), path: path.clone(), hints, hints_so_far })
+        is_its_own.then(|| Spot {
+            slot: self.tree.slot(path),
+            path: path.clone(),
+            at: path.split(),
+            hints,
+            hints_so_far,
+        })
     }
 
     /// Whether the file at a path is still in exactly this state, no change of it is under way, and the watcher has not spoken of it since.
-    /// Nothing is opened.
+    /// Nothing is left open.
     pub fn is_still(&self, spot: &Spot, stamp: &Stamp) -> bool {
+        self.is_still_there(spot, stamp, || self.status_of(&spot.path))
+    }
+
+    /// As [`Share::is_still`], for one of several requests that have all been there since before `found` was asked for first: the folder is
+    /// found at its path once for all of them that follow each other in it.
+    pub fn is_still_among(&self, found: &mut Option<FoundFolder>, spot: &Spot, stamp: &Stamp) -> bool {
+        let Some((folder, name)) = &spot.at else { return false };
+        let at = match found.take().filter(|found| found.path == *folder) {
+            Some(at) => at,
+            None => match self.find_folder(folder) {
+                Some(at) => at,
+                None => return self.is_still(spot, stamp),
+            },
+        };
+        let is_still = self.is_still_there(spot, stamp, || self.tree.look_in(&at.dir, name));
+        *found = Some(at);
+        is_still
+    }
+
+    fn is_still_there(
+        &self,
+        spot: &Spot,
+        stamp: &Stamp,
+        look: impl FnOnce() -> Result<Option<Status>, DiskError>,
+    ) -> bool {
         if self.hints.so_far(spot.hints) != spot.hints_so_far {
             return false;
         }
-        let looked = self.tree.try_read_consistent(spot.slot, || self.status_of(&spot.path));
+        let looked = self.tree.try_read_consistent(spot.slot, look);
         matches!(looked, Some(Ok(Some(status))) if status.stamp == *stamp && status.kind == Kind::File)
+    }
+
+    /// Opens a folder to look into it; `None` where that fails, or would keep something that is mounted in the share from being unmounted.
+    fn find_folder(&self, path: &SharePath) -> Option<FoundFolder> {
+        let dir = self.tree.open_folder(path).ok()?;
+        let has_one_path_each = self.tree.has_one_path_each(&dir).ok()?;
+        has_one_path_each.then(|| FoundFolder { path: path.clone(), dir })
     }
 
     /// Reads all of what was identified, a piece at a time; says whether it was that version to the end. Where its stamp was not settled, another

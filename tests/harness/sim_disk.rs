@@ -119,7 +119,6 @@ struct Shared {
     pace: Mutex<Option<Arc<dyn Pace>>>,
 }
 
-/// A directory's names, by the directory's inode.
 /// A line of the trace, put into words only when somebody reads it.
 #[derive(Clone, Debug)]
 enum Line {
@@ -139,6 +138,7 @@ impl fmt::Display for Line {
     }
 }
 
+/// A directory's names, by the directory's inode. Trees share the names that did not change between them.
 type Tree = BTreeMap<u64, Arc<BTreeMap<Vec<u8>, u64>>>;
 
 /// The names in one directory, to be changed; those of earlier trees stay as they are.

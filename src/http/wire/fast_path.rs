@@ -182,7 +182,8 @@ fn understood<'a>(fields: &[Header<'a>]) -> Option<(&'a str, Option<&'a [u8]>)> 
 /// Counts the rounds of a worker: from one look at its sockets to the next.
 ///
 /// A request that has been there since the look with which a round began was asked before anything that is done in that round. So one look
-/// at a file is enough for all those that ask for it in one round, and each of them still gets what was true after it had asked.
+/// at a file is enough for all those that ask for it in one round, and one walk to a folder for those that ask for files in it; each of
+/// them still gets what was true after it had asked.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds {
     ended: Arc<Ended>,

@@ -55,9 +55,9 @@ impl Tree {
         self.disk.root_afresh()
     }
 
-    /// Whether nothing on the file system of the share has more than one path.
-    pub fn has_one_path_each(&self) -> Result<bool> {
-        Ok(self.disk.has_one_path(&self.disk.dir_status(&self.disk.root()?)?))
+    /// Whether nothing on the file system of a folder has more than one path: never where that is not the share's own.
+    pub fn has_one_path_each(&self, folder: &Dir) -> Result<bool> {
+        Ok(self.disk.has_one_path(&self.disk.dir_status(folder)?))
     }
 
     /// Looks at what a path leads to; `None` where nothing is.
