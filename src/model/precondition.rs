@@ -266,7 +266,7 @@ impl DateField {
         match (self, target, intent) {
             (Self::Malformed, _, intent) => intent == Intent::Read,
             (Self::At(_), Target::Nothing, _) => true,
-            (Self::At(_), Target::Collection, intent) => intent == Intent::Read,
+            (Self::At(_), Target::Collection | Target::Unidentified, intent) => intent == Intent::Read,
             (Self::At(date), Target::File(file), Intent::Read) => file.date.is_unmodified_since(date),
             (Self::At(date), Target::File(file), Intent::Change) => file.date.is_named_for_a_change_by(date),
         }
@@ -305,7 +305,7 @@ impl TagList {
         match (self, target) {
             (_, Target::Nothing) => false,
             (Self::Any, _) => true,
-            (Self::Tags(_), Target::Collection) => false,
+            (Self::Tags(_), Target::Collection | Target::Unidentified) => false,
             (Self::Tags(tags), Target::File(file)) => tags.iter().any(|listed| is(listed, file)),
         }
     }
@@ -492,8 +492,10 @@ mod tests {
             (&[("us", "garbage")], Decision::Refuse(Header::IfUnmodifiedSince)),
             (&[("ms", AT)], Decision::Proceed),
         ] {
-            assert_eq!(decide(headers, Target::Collection, Intent::Change), expected, "{headers:?}");
-            assert_eq!(decide(headers, Target::Collection, Intent::Read), Decision::Proceed, "{headers:?}");
+            for target in [Target::Collection, Target::Unidentified] {
+                assert_eq!(decide(headers, target.clone(), Intent::Change), expected, "{headers:?}, {target:?}");
+                assert_eq!(decide(headers, target, Intent::Read), Decision::Proceed, "{headers:?}");
+            }
         }
     }
 

@@ -163,7 +163,7 @@ impl State {
                 **token != *NO_LOCK && standing.tokens.iter().any(|live| live.as_str() == &**token)
             }
             (Self::Tag(tag), Target::File(file)) => file.strongly_match(tag),
-            (Self::Tag(_), Target::Nothing | Target::Collection) => false,
+            (Self::Tag(_), Target::Nothing | Target::Collection | Target::Unidentified) => false,
             (Self::AnyTag, there) => !matches!(there, Target::Nothing),
         }
     }

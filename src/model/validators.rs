@@ -14,6 +14,8 @@ pub enum Target<'a> {
     Nothing,
     /// A collection, which has no tag and no date.
     Collection,
+    /// Something else that has no tag and no date: a pipe or a device, or a file of which no version is known while a program writes it.
+    Unidentified,
     /// A file.
     File(Cow<'a, Validators>),
 }

@@ -150,8 +150,7 @@ impl Share {
                 Target::from(self.identify(path, &file, &status, effort, now)?.validators)
             }
             Ok(Opened::Nothing | Opened::Link) => Target::Nothing,
-            // It is there, and has no tag.
-            Ok(Opened::Special) => Target::Collection,
+            Ok(Opened::Special) => Target::Unidentified,
             Err(error)
                 if matches!(error.cause, Cause::NotFound | Cause::NotADirectory | Cause::Escapes | Cause::Reserved) =>
             {

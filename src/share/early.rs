@@ -50,8 +50,8 @@ impl Share {
     ) -> Outcome<()> {
         match self.may_put(path, request, announced) {
             Err(Stop::Refusal(Refusal::NoParent)) => {
-                self.judge_where_nothing_is(path, request, Deed::Put)?;
                 let site = self.judge_new_parents(path)?;
+                self.judge_where_nothing_is(path, request, Deed::Put)?;
                 announced.map_or(Ok(()), |bytes| self.has_room(&site, bytes, request.now))
             }
             judged => judged,

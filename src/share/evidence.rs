@@ -54,8 +54,8 @@ impl AtName<'_> {
         match (self.change.found, &self.identity) {
             (_, Some(known)) => Target::from(&known.validators),
             (Found::Nothing | Found::Link, None) => Target::Nothing,
-            // A file that is being written is there, and has no tag.
-            (Found::File | Found::BusyFile | Found::Collection | Found::Special, None) => Target::Collection,
+            (Found::Collection, None) => Target::Collection,
+            (Found::File | Found::BusyFile | Found::Special, None) => Target::Unidentified,
         }
     }
 
@@ -229,6 +229,11 @@ impl Evidence for Gathered<'_> {
     }
 
     fn version_is_named(&mut self, at: usize) -> Result<(), Halt> {
+        let request = self.names[at].request;
+        // Whoever asks for what cannot be judged yet is told of that first.
+        if self.is_left(at, || request.precondition.asks_for_content()) {
+            return Ok(());
+        }
         Ok(self.share.judge_named(&self.names[at])?)
     }
 

@@ -4,14 +4,16 @@
 //! once as he likes. A request that still meets a file that is not hashed, because it changed in between, hashes it where it stands; only a
 //! few do so at once, and nobody waits for them.
 
+use std::time::Duration;
+
 use crate::model::path::SharePath;
 use crate::model::precondition::States;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk_error::Result;
-use crate::store::local::disk::{File, Kind, Opened, Status};
+use crate::store::local::disk::{File, Kind, Leased, Opened, Status};
 
 use super::identity::Effort;
-use super::outcome::{Outcome, Refusal};
+use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
@@ -148,9 +150,12 @@ impl Share {
         }
     }
 
-    /// Hashes large files before a change is judged again.
+    /// Hashes large files before a change is judged again, which tells what it means that one of them is not there any more.
     pub(super) fn hash_first(&self, files: &[SharePath], now: Timestamp) -> Outcome<()> {
-        files.iter().try_for_each(|file| self.read_hashed(file, now).map(drop))
+        files.iter().try_for_each(|file| match self.read_hashed(file, now) {
+            Err(Stop::Refusal(Refusal::NotFound)) => Ok(()),
+            read => read.map(drop),
+        })
     }
 
     /// Whether the content of what is at a path has to be known to judge the headers and the locks.
@@ -172,7 +177,8 @@ impl Share {
         self.is_large(stamp) && self.recall(path, stamp, Effort::Hash, now).is_none() && !was_hashed()
     }
 
-    /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed.
+    /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed. What a program
+    /// is writing has no hash yet, and fulfils no condition that names one.
     pub(super) fn places_to_be_hashed(&self, held: &[&SharePath], request: &RequestContext) -> Outcome<Vec<SharePath>> {
         let Some(states) = request.precondition.states() else { return Ok(Vec::new()) };
         let mut places = Vec::new();
@@ -183,8 +189,9 @@ impl Share {
             }
             let opened = self.tree.read_consistent_without_lock(&spelled, || self.tree.open(&spelled));
             // Whatever is wrong with it is told when it is judged.
-            if let Ok(Opened::File(_, status)) = opened
+            if let Ok(Opened::File(file, status)) = opened
                 && self.is_to_be_hashed(&spelled, &status.stamp, request.now)
+                && !matches!(self.tree.lease(&file, Duration::ZERO), Ok(Leased::Busy))
             {
                 places.push(spelled.into_owned());
             }

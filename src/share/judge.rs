@@ -156,11 +156,20 @@ impl Share {
 
     /// Judges a change of the share's own folder, which is in no other.
     pub(super) fn judge_root(&self, request: &RequestContext, deed: Deed) -> Outcome<ChangeUnderWay<'_>> {
-        let under_way = self.locks.begin_change();
         let change = Change { deed, found: Found::Collection, is_mount_point: false, is_fit_name: true };
         let path = &SharePath::root();
-        let name = AtName { change, path, site: None, seen: None, request, identity: None };
-        self.judge(vec![name], Moment::Commit)?;
-        Ok(under_way)
+        for _ in 0..=HASHINGS_MAX {
+            let under_way = self.locks.begin_change();
+            let name = AtName { change, path, site: None, seen: None, request, identity: None };
+            match self.judge(vec![name], Moment::Commit) {
+                Ok(_) => return Ok(under_way),
+                Err(Halt::HashFirst(files)) => {
+                    drop(under_way);
+                    self.hash_first(&files, request.now)?;
+                }
+                Err(Halt::Stop(stop)) => return Err(stop),
+            }
+        }
+        Err(Refusal::ChangedMeanwhile.into())
     }
 }
