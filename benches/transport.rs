@@ -11,7 +11,7 @@ use noclobber::http::wire::body::{self, CopyBody, Part};
 use noclobber::http::wire::rejection::Rejection;
 use noclobber::http::wire::socket::Listener;
 use noclobber::http::wire::source::FileBytes;
-use noclobber::http::wire::transport::{self, Handler, Settings};
+use noclobber::http::wire::transport::{self, Handler, TransportSettings};
 use noclobber::os::open_file::OpenFile;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -37,7 +37,7 @@ fn main() {
     let address = socket.local_addr().unwrap();
     let (stop, stopped) = mpsc::unbounded_channel();
     let server = std::thread::spawn(move || {
-        let settings = Settings { workers: 1, ..Settings::default() };
+        let settings = TransportSettings { workers: 1, ..TransportSettings::default() };
         let make = move || Ways(Arc::clone(&source));
         let serving = transport::serve(settings, vec![Listener::Tcp(socket)], make, stopped);
         actix_rt::System::new().block_on(serving).unwrap();

@@ -35,7 +35,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// What the program is to do.
 #[derive(Debug)]
-pub enum Wanted {
+pub enum ProgramTask {
     /// Serve a folder.
     Serve(Box<Config>),
     /// List what is kept in a share's history.
@@ -64,7 +64,7 @@ pub struct Config {
     /// The origins of other sites' pages that may read and write, as browsers write them.
     pub allowed_origins: Vec<String>,
     /// Where the index is kept.
-    pub state: State,
+    pub state: StateFolder,
     /// What the history keeps; `None`: there is none.
     pub history: Option<Keep>,
     /// A write that names no version is refused.
@@ -108,7 +108,7 @@ pub enum Listen {
 
 /// Where the index is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum StateFolder {
     /// In this very folder, which is this share's alone.
     In(PathBuf),
     /// In a folder beneath this one, called by the share's identity.
@@ -390,19 +390,19 @@ enum Command {
 pub fn read(
     words: impl IntoIterator<Item = impl Into<OsString>>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Wanted, UsageError> {
+) -> Result<ProgramTask, UsageError> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let matches = Cli::command().try_get_matches_from(&words)?;
     let given = Cli::from_arg_matches(&matches)?;
     match given.command {
-        Some(Command::History(which)) => return Ok(Wanted::History(which)),
+        Some(Command::History(which)) => return Ok(ProgramTask::History(which)),
         Some(Command::Restore(which)) => {
             let config = to_restore(&which, variables)?;
-            return Ok(Wanted::Restore(which, Box::new(config)));
+            return Ok(ProgramTask::Restore(which, Box::new(config)));
         }
-        Some(Command::MountHelp { address }) => return Ok(Wanted::MountHelp(address.unwrap_or_default())),
-        Some(Command::Completions { shell }) => return Ok(Wanted::Completions(shell)),
-        Some(Command::Man) => return Ok(Wanted::Man),
+        Some(Command::MountHelp { address }) => return Ok(ProgramTask::MountHelp(address.unwrap_or_default())),
+        Some(Command::Completions { shell }) => return Ok(ProgramTask::Completions(shell)),
+        Some(Command::Man) => return Ok(ProgramTask::Man),
         None => {}
     }
     if let Some(name) = given.folder.as_deref().and_then(Path::to_str)
@@ -432,7 +432,7 @@ pub fn read(
     if cli.no_sync {
         warnings.push("--no-sync: writes are confirmed before they are on the disk; a power cut loses them".to_owned());
     }
-    Ok(Wanted::Serve(Box::new(check(cli, folder, home_of_state(&variables), warnings)?)))
+    Ok(ProgramTask::Serve(Box::new(check(cli, folder, home_of_state(&variables), warnings)?)))
 }
 
 /// The settings that hold for this folder when nothing else is said, with nothing kept outside of it.
@@ -461,7 +461,7 @@ fn to_restore(
 
 fn to_serve(words: Vec<OsString>, variables: Vec<(OsString, OsString)>) -> Result<Config, UsageError> {
     match read(std::iter::once("noclobber".into()).chain(words), variables)? {
-        Wanted::Serve(config) => Ok(*config),
+        ProgramTask::Serve(config) => Ok(*config),
         _ => unreachable!("no command was given"),
     }
 }
@@ -729,9 +729,9 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let all_but_one = NonZeroUsize::new(cores.get() - 1).unwrap_or(cores);
     let state = match (cli.no_state, cli.state, state_home) {
-        (true, _, _) | (false, None, None) => State::Memory,
-        (false, Some(folder), _) => State::In(folder),
-        (false, None, Some(home)) => State::Beneath(home),
+        (true, _, _) | (false, None, None) => StateFolder::Memory,
+        (false, Some(folder), _) => StateFolder::In(folder),
+        (false, None, Some(home)) => StateFolder::Beneath(home),
     };
     let keep = Keep::of(cli.history_days, cli.history_percent);
     let limits = Limits {

@@ -83,7 +83,7 @@ pub fn start(log: Log) -> Result<LogGuard, TryInitError> {
 /// assert_eq!(noclobber::log::escaped("Übersicht 2026.odt").to_string(), "Übersicht 2026.odt");
 /// ```
 pub fn escaped(text: &str) -> impl fmt::Display {
-    Escaped(text)
+    LogText(text)
 }
 
 impl Drop for LogGuard {
@@ -96,9 +96,9 @@ impl Drop for LogGuard {
     }
 }
 
-struct Escaped<'a>(&'a str);
+struct LogText<'a>(&'a str);
 
-impl fmt::Display for Escaped<'_> {
+impl fmt::Display for LogText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '\\' | '\n' | '\r' | '\t' => c.escape_default().fmt(f),

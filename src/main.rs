@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use noclobber::config::{self, Config, RestoreVersion, Wanted};
+use noclobber::config::{self, Config, ProgramTask, RestoreVersion};
 
 fn main() -> ExitCode {
     let wanted = match config::read(std::env::args_os(), std::env::vars_os()) {
@@ -12,12 +12,12 @@ fn main() -> ExitCode {
         Err(error) => return error.report(),
     };
     let outcome = match wanted {
-        Wanted::Serve(config) => serve(*config),
-        Wanted::History(which) => noclobber::server::show_history(&which),
-        Wanted::Restore(which, config) => restore(&which, &config),
-        Wanted::MountHelp(address) => print(noclobber::mount_help::text(&address).as_bytes()),
-        Wanted::Completions(shell) => print_completions(shell),
-        Wanted::Man => print_man(),
+        ProgramTask::Serve(config) => serve(*config),
+        ProgramTask::History(which) => noclobber::server::show_history(&which),
+        ProgramTask::Restore(which, config) => restore(&which, &config),
+        ProgramTask::MountHelp(address) => print(noclobber::mount_help::text(&address).as_bytes()),
+        ProgramTask::Completions(shell) => print_completions(shell),
+        ProgramTask::Man => print_man(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 
-use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, State, plain};
-use crate::http::context::Verbs;
+use crate::config::{Config, Keep, Listen, RestoreVersion, ShowHistory, StateFolder, plain};
+use crate::http::context::AppState;
 use crate::http::media::TrustedPages;
 use crate::http::representations::versions::Described;
 use crate::http::request::host::names_of_machine;
@@ -29,7 +29,7 @@ use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::os::process;
 use crate::share::outcome::Stop;
-use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, RequestContext, Settings, Share, Wanted};
+use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, PageRequest, RequestContext, Share, ShareSettings};
 use crate::store::catalog::index::Index;
 use crate::store::catalog::properties::PropertyLimits;
 use crate::store::local::disk::{Kind, Tier};
@@ -66,10 +66,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         say(&format!("Listening on {address}"));
     }
     say("Stop with Ctrl-C.");
-    let verbs = Verbs::new(Arc::clone(&share), verb_settings(&config));
+    let app = AppState::new(Arc::clone(&share), http_settings(&config));
     let served = actix_rt::System::new().block_on(async {
         let stop = process::stop_on_signals()?;
-        let served = transport::serve(transport_settings(&config), listeners, move || verbs.clone(), stop).await;
+        let served = transport::serve(transport_settings(&config), listeners, move || app.clone(), stop).await;
         share.stop_what_takes_long();
         served
     });
@@ -122,7 +122,7 @@ fn each_version(
 ) -> anyhow::Result<usize> {
     let (mut count, mut before) = (0, None);
     loop {
-        let page = share.versions_below(path, Wanted { before, count: PAGE }).map_err(explain)?;
+        let page = share.versions_below(path, PageRequest { before, count: PAGE }).map_err(explain)?;
         page.items.iter().try_for_each(&mut each)?;
         count += page.items.len();
         before = page.items.last().map(|last| (last.version.id.clone(), last.path.clone()));
@@ -142,7 +142,7 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    if config.state == State::Memory && !which.no_state {
+    if config.state == StateFolder::Memory && !which.no_state {
         tracing::warn!(
             "neither HOME nor XDG_STATE_HOME says where the index is: locks are not heeded, and properties that clients have set do not come \
              back; --state names it"
@@ -185,7 +185,7 @@ fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Share> {
     {
         bail!("{} lies on a file system of tier {tier}, and tier {required} is required", folder.display());
     }
-    let settings = Settings {
+    let settings = ShareSettings {
         keep: config.history.map(|Keep { age_max, percent_max }| KeepLimits { age_max, percent_max }),
         require_preconditions: config.require_preconditions,
         tag_threshold: config.limits.tag_threshold,
@@ -197,7 +197,7 @@ fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Share> {
     let index = match purpose {
         Purpose::Serve => state::open_index(config, &disk.share_identity()?, now())?,
         Purpose::Restore => state::open_index_that_is_there(config, &disk.share_identity()?)?,
-        Purpose::Look => return Ok(Share::only_to_look(Arc::new(disk), Index::in_memory(), settings)),
+        Purpose::Look => return Ok(Share::open_read_only(Arc::new(disk), Index::in_memory(), settings)),
     };
     let share = Share::open(Arc::new(disk), index, settings, now()).map_err(explain)?;
     tell(share.tick(now()));
@@ -259,9 +259,9 @@ fn remove_sockets(listen: &[Listen]) {
     }
 }
 
-fn verb_settings(config: &Config) -> settings::Settings {
+fn http_settings(config: &Config) -> settings::HttpSettings {
     let limits = &config.limits;
-    settings::Settings {
+    settings::HttpSettings {
         own_names: config.allowed_hosts.iter().cloned().chain(names_of_this_machine()).collect(),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,
@@ -280,9 +280,9 @@ fn names_of_this_machine() -> Vec<String> {
     names_of_machine(&process::host_name())
 }
 
-fn transport_settings(config: &Config) -> transport::Settings {
+fn transport_settings(config: &Config) -> transport::TransportSettings {
     let limits = &config.limits;
-    transport::Settings {
+    transport::TransportSettings {
         workers: config.workers.get(),
         connections_max: limits.connections_max.get(),
         connections_per_address: limits.connections_per_address.get(),
@@ -290,7 +290,7 @@ fn transport_settings(config: &Config) -> transport::Settings {
         path_bytes_max: limits.path_bytes_max.get(),
         header_time: limits.header_time_max,
         keep_alive: limits.keep_alive,
-        ..transport::Settings::default()
+        ..transport::TransportSettings::default()
     }
 }
 

@@ -31,7 +31,7 @@ use crate::share::{Hint, Share};
 use folders::Folders;
 use settling::Settling;
 
-pub use state::{Reason, State};
+pub use state::{Reason, WatchState};
 
 /// How often it is asked whether the folder that is served is still the one that is watched. No event tells of a mount.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -68,7 +68,7 @@ pub fn start(share: Arc<Share>, folder: &Path) -> Watch {
 
 impl Watch {
     /// How far it has come.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> WatchState {
         self.inbox.contents.lock().state.clone()
     }
 }
@@ -102,7 +102,7 @@ struct Contents {
     folders: BTreeSet<SharePath>,
     events_lost: bool,
     stops: bool,
-    state: State,
+    state: WatchState,
     told: Vec<Discriminant<Reason>>,
 }
 
@@ -161,7 +161,7 @@ impl Inbox {
     /// Says each reason once in the log, but for the folder that is gone: that is not about watching.
     fn degrade(&self, reason: Reason) {
         let mut contents = self.contents.lock();
-        contents.state = State::Degraded(reason.clone());
+        contents.state = WatchState::Degraded(reason.clone());
         let kind = discriminant(&reason);
         if contents.told.contains(&kind) || reason == Reason::FolderGone {
             return;
@@ -267,7 +267,7 @@ fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
         Err(Reason::TooFewWatches) => inbox.degrade(Reason::TooFewWatches),
         Err(reason) => return Err(reason),
         Ok(()) if inbox.has_lost_events() => {}
-        Ok(()) => inbox.contents.lock().state = State::Watching,
+        Ok(()) => inbox.contents.lock().state = WatchState::Watching,
     }
     inbox.hint(Hint::Anywhere);
     Ok(folders)
@@ -283,7 +283,7 @@ fn follow_changes(share: &Weak<Share>, inbox: &Inbox, mut folders: Folders, agai
     while inbox.goes_on() {
         let changed = inbox.next_folders(Instant::now() + LOOK_EVERY, again_from);
         if !served(share).is_some_and(|folder| folders.are_of(folder)) {
-            inbox.contents.lock().state = State::Setting;
+            inbox.contents.lock().state = WatchState::Setting;
             inbox.hint(Hint::Anywhere);
             break;
         }
@@ -347,7 +347,7 @@ fn spawn(name: &str, inbox: &Arc<Inbox>, run: impl FnOnce(&Arc<Inbox>) + Send + 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::share::Settings;
+    use crate::share::ShareSettings;
     use crate::store::catalog::index::Index;
     use crate::store::local::os_disk::{Options, OsDisk};
     use notify::event::{DataChange, Flag, MetadataKind, RenameMode};
@@ -357,13 +357,13 @@ mod tests {
 
     fn watch_of(folder: &Path) -> Watch {
         let disk = OsDisk::open(folder, Options::default()).expect("the folder is there");
-        let settings = Settings {
+        let settings = ShareSettings {
             keep: None,
             require_preconditions: false,
             tag_threshold: 1,
             hashing_max: 1,
             syncs: true,
-            ..Settings::default()
+            ..ShareSettings::default()
         };
         let now = Timestamp::from_system(SystemTime::now());
         let share = Share::open(Arc::new(disk), Index::in_memory(), settings, now).expect("it can be shared");
@@ -433,7 +433,7 @@ mod tests {
             inbox.take_in(Path::new("/share"), event);
             let contents = inbox.contents.lock();
             assert!(contents.events_lost);
-            assert_eq!(contents.state, State::Degraded(Reason::EventsLost));
+            assert_eq!(contents.state, WatchState::Degraded(Reason::EventsLost));
             drop(contents);
             assert_eq!(inbox.contents.lock().settling.settled(Instant::now() + LIMIT), [Hint::Anywhere]);
         }
@@ -467,7 +467,7 @@ mod tests {
         let files = ["one", "two"].map(|name| std::fs::File::create(made.path().join(name)).expect("it can be made"));
         let watch = watch_of(made.path());
         for round in 0..2 {
-            eventually("all folders to be watched", || watch.state() == State::Watching);
+            eventually("all folders to be watched", || watch.state() == WatchState::Watching);
             let held_up = watch.inbox.contents.lock();
             // More than fit, and more than the watcher has taken out already.
             for number in 0..queue + 1000 {

@@ -9,7 +9,7 @@ use noclobber::model::path::SharePath;
 use noclobber::model::principal::{Client, Principal};
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{RequestContext, Settings, Share};
+use noclobber::share::{RequestContext, Share, ShareSettings};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::disk::Tier;
 
@@ -184,13 +184,13 @@ fn a_move_that_may_not_replace_is_followed_by_nothing() {
 fn a_refusal_is_held_against_one_client() {
     let disk = SimDisk::new(Features::of(Tier::A));
     disk.begin(vec![]);
-    let settings = Settings {
+    let settings = ShareSettings {
         keep: None,
         require_preconditions: false,
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
-        ..Settings::default()
+        ..ShareSettings::default()
     };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
     let address = |last| Some(IpAddr::from([192, 0, 2, last]));

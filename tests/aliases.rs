@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::SharePath;
-use noclobber::store::local::commit::{LastLink, Seen, Surprise, Surprises, Swap, Tree};
+use noclobber::store::local::commit::{LastLink, OnMismatch, OnMismatches, Seen, Swap, Tree};
 use noclobber::store::local::disk::{Disk, Tier};
 use noclobber::store::local::history::{History, KeepLimits};
 
@@ -709,7 +709,7 @@ fn a_name_is_found_as_it_stands_in_its_folder() {
         let pair = tree.claim_two(&path("docs/report.txt"), &path("docs/REPORT.txt")).unwrap().unwrap();
         assert!(pair.is_one_name());
         let source = pair.source().look().unwrap();
-        let surprises = Surprises { source: Surprise::Undo, target: Surprise::Undo };
+        let surprises = OnMismatches { source: OnMismatch::Undo, target: OnMismatch::Undo };
         let done = pair.relocate(source, Seen::Nothing, surprises, sim.now()).unwrap();
         assert!(matches!(done, Swap::Done(_)), "on tier {tier}: {done:?}");
         drop((done, pair));

@@ -10,7 +10,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{Amendment, CopyLimit, LockWish, RequestContext, Share, Target, Upload};
+use noclobber::share::{CopyLimit, LockRequest, PropertyUpdate, RequestContext, Share, Target, Upload};
 use noclobber::store::local::disk::Tier;
 
 use crate::harness::explore::Story as _;
@@ -63,7 +63,7 @@ impl Scene {
 impl Scene {
     /// Locks what has this tag; the version that the lock is pinned to.
     fn lock(&self, disk: &SimDisk, tag: &str) -> Outcome<String> {
-        let wish = LockWish {
+        let wish = LockRequest {
             token: LockToken::from_random([7; 16]),
             scope: Scope::Exclusive,
             reach: Reach::Itself,
@@ -270,7 +270,7 @@ fn deleted_folder_with_notes(tier: Tier) -> (SimDisk, (Share, VersionId)) {
     for path in [FOLDER, INSIDE].map(share_path) {
         let note = DeadProperty::new(PropertyName::new("urn:t", "note"), "<note xmlns=\"urn:t\">x</note>".to_owned());
         share
-            .amend(&path, &[Amendment::Note(note)], &RequestContext::new(nothing.clone(), disk.now()), false)
+            .amend(&path, &[PropertyUpdate::Note(note)], &RequestContext::new(nothing.clone(), disk.now()), false)
             .expect("noted");
     }
     let removed =

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use noclobber::config::{self, Config, Keep, Listen, ShowHistory, State, UsageError, Wanted};
+use noclobber::config::{self, Config, Keep, Listen, ProgramTask, ShowHistory, StateFolder, UsageError};
 use noclobber::log::{LogFormat, LogLevel};
 use noclobber::store::local::disk::Tier;
 
@@ -52,7 +52,7 @@ fn a_plain_start_serves_the_current_folder_to_this_machine() {
     let config = serve(&["noclobber"], &[("HOME", "/home/ada")]);
     assert_eq!(config.folder, Path::new("."));
     assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:4918".parse().unwrap())]);
-    assert_eq!(config.state, State::Beneath("/home/ada/.local/state/noclobber".into()));
+    assert_eq!(config.state, StateFolder::Beneath("/home/ada/.local/state/noclobber".into()));
     assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(30 * 86_400), percent_max: 10 }));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
     assert_eq!((config.sync, config.watch, config.follow_symlinks), (true, true, false));
@@ -130,7 +130,7 @@ fn every_option_arrives() {
     assert_eq!(config.folder, Path::new("share"));
     assert_eq!(config.listen, [tcp("127.0.0.1:0"), tcp("[::1]:80"), Listen::Unix("/run/n.sock".into())]);
     assert_eq!(config.allowed_hosts, ["files.example.org"]);
-    assert_eq!(config.state, State::In("s".into()));
+    assert_eq!(config.state, StateFolder::In("s".into()));
     assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(7 * 86_400), percent_max: 20 }));
     assert_eq!((config.require_tier, config.force_tier), (Some(Tier::A), Some(Tier::C)));
     assert_eq!(config.force_time_grain, Some(Duration::from_millis(4)));
@@ -154,7 +154,7 @@ fn every_option_arrives() {
     assert_eq!(limits.tag_threshold, 12);
 
     let bare = serve(&["noclobber", "--no-history", "--no-state", "--no-sync"], &[]);
-    assert_eq!((bare.history, bare.state, bare.sync), (None, State::Memory, false));
+    assert_eq!((bare.history, bare.state, bare.sync), (None, StateFolder::Memory, false));
     assert!(bare.warnings.iter().any(|warning| warning.contains("--no-sync")), "{:?}", bare.warnings);
 }
 
@@ -267,12 +267,12 @@ fn what_rules_out_an_option_follows_the_same_order() {
     let with_state = written(&home, "state = \"/from-file\"\nno-history = true\n");
     let file = ["noclobber", "--config", &with_state];
     let without = [&file[..], &["--no-state"]].concat();
-    assert_eq!(serve(&without, &[]).state, State::Memory);
-    assert_eq!(serve(&file, &[("NOCLOBBER_NO_STATE", "1")]).state, State::Memory);
-    assert_eq!(serve(&file, &[("NOCLOBBER_NO_STATE", "0")]).state, State::In("/from-file".into()));
-    assert_eq!(serve(&without, &[("NOCLOBBER_STATE", "/from-variable")]).state, State::Memory);
+    assert_eq!(serve(&without, &[]).state, StateFolder::Memory);
+    assert_eq!(serve(&file, &[("NOCLOBBER_NO_STATE", "1")]).state, StateFolder::Memory);
+    assert_eq!(serve(&file, &[("NOCLOBBER_NO_STATE", "0")]).state, StateFolder::In("/from-file".into()));
+    assert_eq!(serve(&without, &[("NOCLOBBER_STATE", "/from-variable")]).state, StateFolder::Memory);
     let with = [&file[..], &["--state", "/given"]].concat();
-    assert_eq!(serve(&with, &[("NOCLOBBER_NO_STATE", "true")]).state, State::In("/given".into()));
+    assert_eq!(serve(&with, &[("NOCLOBBER_NO_STATE", "true")]).state, StateFolder::In("/given".into()));
     // A flag that the file sets is taken back by a variable.
     assert_eq!(serve(&file, &[]).history, None);
     assert!(serve(&file, &[("NOCLOBBER_NO_HISTORY", "false")]).history.is_some());
@@ -382,18 +382,18 @@ fn bad_usage_ends_with_2() {
 #[test]
 fn the_other_commands_take_their_words() {
     let wanted = |words: &[&str]| config::read(words, no_variables()).unwrap();
-    let Wanted::History(which) = wanted(&["noclobber", "history"]) else { panic!("the history was asked for") };
+    let ProgramTask::History(which) = wanted(&["noclobber", "history"]) else { panic!("the history was asked for") };
     assert_eq!(which, ShowHistory { path: None, folder: ".".into(), json: false });
-    let Wanted::History(which) = wanted(&["noclobber", "history", "a/b", "--json", "--folder", "/s"]) else {
+    let ProgramTask::History(which) = wanted(&["noclobber", "history", "a/b", "--json", "--folder", "/s"]) else {
         panic!("the history was asked for")
     };
     assert_eq!(which, ShowHistory { path: Some("a/b".into()), folder: "/s".into(), json: true });
-    let Wanted::Restore(which, config) = wanted(&["noclobber", "restore", "a", "v", "--folder", "/s"]) else {
+    let ProgramTask::Restore(which, config) = wanted(&["noclobber", "restore", "a", "v", "--folder", "/s"]) else {
         panic!("a version was asked for")
     };
     assert_eq!((which.path, which.version, which.folder), ("a".into(), "v".to_owned(), Some(PathBuf::from("/s"))));
     assert_eq!(config.folder, Path::new("/s"));
-    let Wanted::MountHelp(address) = wanted(&["noclobber", "mount-help"]) else { panic!("help was asked for") };
+    let ProgramTask::MountHelp(address) = wanted(&["noclobber", "mount-help"]) else { panic!("help was asked for") };
     assert_eq!(address, "http://127.0.0.1:4918/".parse().unwrap());
     let config = serve(&["noclobber"], &[]);
     assert_eq!(format!("http://{}/", config.listen[0]).parse(), Ok(address), "it is where a plain start listens");
@@ -406,29 +406,29 @@ fn the_other_commands_take_their_words() {
 fn a_restore_finds_the_state_as_a_server_does() {
     let state = |words: &[&str], set: &[(&str, &str)]| {
         let words = [&["noclobber", "restore", "a", "v"], words].concat();
-        let Wanted::Restore(_, config) = read(&words, set).unwrap() else { panic!("a version was asked for") };
+        let ProgramTask::Restore(_, config) = read(&words, set).unwrap() else { panic!("a version was asked for") };
         config.state
     };
     let folder = tempfile::tempdir().unwrap();
     let file = written(&folder, "state = \"/from-file\"\n");
     let home = ("XDG_STATE_HOME", "/home/state");
     let table = [
-        (vec![], vec![], State::Memory),
+        (vec![], vec![], StateFolder::Memory),
         (
             vec![],
             vec![home, ("NOCLOBBER_LISTEN", "0.0.0.0:80"), ("NOCLOBBER_CONFIG", "")],
-            State::Beneath("/home/state/noclobber".into()),
+            StateFolder::Beneath("/home/state/noclobber".into()),
         ),
-        (vec![], vec![home, ("NOCLOBBER_CONFIG", &file)], State::In("/from-file".into())),
-        (vec!["--config", &file], vec![home, ("NOCLOBBER_CONFIG", "/nothing")], State::In("/from-file".into())),
-        (vec!["--config", &file], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/s".into())),
-        (vec!["--config", &file, "--state", "/t"], vec![home], State::In("/t".into())),
-        (vec!["--config", &file, "--no-state"], vec![home], State::Memory),
-        (vec![], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/s".into())),
-        (vec![], vec![home, ("NOCLOBBER_NO_STATE", "1")], State::Memory),
-        (vec!["--state", "/t"], vec![home, ("NOCLOBBER_STATE", "/s")], State::In("/t".into())),
-        (vec!["--state", "/t"], vec![home, ("NOCLOBBER_NO_STATE", "1")], State::In("/t".into())),
-        (vec!["--no-state"], vec![home, ("NOCLOBBER_STATE", "/s")], State::Memory),
+        (vec![], vec![home, ("NOCLOBBER_CONFIG", &file)], StateFolder::In("/from-file".into())),
+        (vec!["--config", &file], vec![home, ("NOCLOBBER_CONFIG", "/nothing")], StateFolder::In("/from-file".into())),
+        (vec!["--config", &file], vec![home, ("NOCLOBBER_STATE", "/s")], StateFolder::In("/s".into())),
+        (vec!["--config", &file, "--state", "/t"], vec![home], StateFolder::In("/t".into())),
+        (vec!["--config", &file, "--no-state"], vec![home], StateFolder::Memory),
+        (vec![], vec![home, ("NOCLOBBER_STATE", "/s")], StateFolder::In("/s".into())),
+        (vec![], vec![home, ("NOCLOBBER_NO_STATE", "1")], StateFolder::Memory),
+        (vec!["--state", "/t"], vec![home, ("NOCLOBBER_STATE", "/s")], StateFolder::In("/t".into())),
+        (vec!["--state", "/t"], vec![home, ("NOCLOBBER_NO_STATE", "1")], StateFolder::In("/t".into())),
+        (vec!["--no-state"], vec![home, ("NOCLOBBER_STATE", "/s")], StateFolder::Memory),
     ];
     for (words, set, expected) in table {
         assert_eq!(state(&words, &set), expected, "{words:?} {set:?}");
@@ -446,7 +446,7 @@ fn a_restore_has_the_settings_of_the_server() {
     {
         let words = [&["noclobber", "restore", "a", "v", "--config", &file], more].concat();
         let set = if kept == 90 { &set[..2] } else { &set[..] };
-        let Ok(Wanted::Restore(_, config)) = read(&words, set) else { panic!("a version was asked for") };
+        let Ok(ProgramTask::Restore(_, config)) = read(&words, set) else { panic!("a version was asked for") };
         assert_eq!(config.folder, Path::new(folder));
         assert!(config.follow_symlinks && !config.require_preconditions);
         assert_eq!(config.limits.properties_bytes_max, 7);
@@ -571,14 +571,14 @@ fn no_variables() -> Vec<(OsString, OsString)> {
     Vec::new()
 }
 
-fn read(words: &[&str], variables: &[(&str, &str)]) -> Result<Wanted, UsageError> {
+fn read(words: &[&str], variables: &[(&str, &str)]) -> Result<ProgramTask, UsageError> {
     config::read(words, variables.iter().map(|(name, value)| (name.into(), value.into())))
 }
 
 #[track_caller]
 fn serve(words: &[&str], variables: &[(&str, &str)]) -> Config {
     match read(words, variables) {
-        Ok(Wanted::Serve(config)) => *config,
+        Ok(ProgramTask::Serve(config)) => *config,
         other => panic!("{words:?} {variables:?}: {other:?}"),
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use noclobber::http::wire::rejection::Rejection;
 use noclobber::http::wire::socket::Listener;
-use noclobber::http::wire::transport::{self, Handler, Plain, Reads, Say, Settings};
+use noclobber::http::wire::transport::{self, Handler, Plain, Reads, Say, TransportSettings};
 use tokio::sync::mpsc;
 
 use crate::harness::Dice;
@@ -618,12 +618,12 @@ impl Server {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, stopped) = mpsc::unbounded_channel();
-        let settings = Settings {
+        let settings = TransportSettings {
             header_time: patience,
             keep_alive: patience,
             write_stall: patience,
             linger_time: patience,
-            ..Settings::default()
+            ..TransportSettings::default()
         };
         let thread = std::thread::spawn(move || {
             let make = move || Mirror { patience };

@@ -8,7 +8,7 @@ use noclobber::model::lock::{Reach, Scope};
 use noclobber::model::lock_token::LockToken;
 use noclobber::model::path::SharePath;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{CopyLimit, LockWish, RequestContext, Settings, Share};
+use noclobber::share::{CopyLimit, LockRequest, RequestContext, Share, ShareSettings};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::disk::Tier;
 
@@ -674,17 +674,17 @@ fn one_of_many_gets_an_exclusive_lock() {
 fn locks_run_out() {
     let disk = SimDisk::new(Features::of(Tier::A));
     disk.begin(vec![]);
-    let settings = Settings {
+    let settings = ShareSettings {
         keep: None,
         require_preconditions: false,
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
-        ..Settings::default()
+        ..ShareSettings::default()
     };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
     let path = SharePath::parse_disk(b"a").expect("a path");
-    let wish = |number: u8| LockWish {
+    let wish = |number: u8| LockRequest {
         token: LockToken::from_random([number; 16]),
         scope: Scope::Exclusive,
         reach: Reach::Itself,
@@ -730,10 +730,10 @@ fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
             disk.place(path, bytes);
         }
         let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 90 });
-        let settings = Settings { keep, ..Settings::default() };
+        let settings = ShareSettings { keep, ..ShareSettings::default() };
         let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
         let (scope, reach, timeout) = (Scope::Exclusive, Reach::Itself, Some(Duration::from_secs(600)));
-        let wish = LockWish { token: token.clone(), scope, reach, owner: None, timeout };
+        let wish = LockRequest { token: token.clone(), scope, reach, owner: None, timeout };
         share.lock(&share_path("d/e/a"), wish, &RequestContext::unconditional(disk.now())).expect("locked");
         (disk, share)
     };

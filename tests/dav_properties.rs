@@ -965,7 +965,7 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
 
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
-    use noclobber::share::{Amendment, CopyLimit, Relocation, RequestContext, Settings, Share};
+    use noclobber::share::{CopyLimit, PropertyUpdate, Relocation, RequestContext, Share, ShareSettings};
     use noclobber::store::catalog::index::Index;
     use noclobber::store::local::disk::Tier;
 
@@ -974,13 +974,14 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
 
     let note = |name: &str| {
         let xml = format!("<{name} xmlns=\"urn:t\">x</{name}>");
-        Amendment::Note(DeadProperty::new(PropertyName::new("urn:t", name), xml))
+        PropertyUpdate::Note(DeadProperty::new(PropertyName::new("urn:t", name), xml))
     };
     let nothing = Precondition::default();
     for round in 0..200 {
         let disk = SimDisk::new(Features::of(Tier::A));
         disk.place("a", "a");
-        let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), Settings::default(), disk.now()).unwrap();
+        let share =
+            Share::open(Arc::new(disk.clone()), Index::in_memory(), ShareSettings::default(), disk.now()).unwrap();
         share
             .amend(&share_path("a"), &[note("first")], &RequestContext::new(nothing.clone(), disk.now()), false)
             .unwrap();
@@ -1016,7 +1017,7 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
     use noclobber::model::stamp::Timestamp;
-    use noclobber::share::{Amendment, CopyLimit, RequestContext, Settings, Share, Wanted};
+    use noclobber::share::{CopyLimit, PageRequest, PropertyUpdate, RequestContext, Share, ShareSettings};
     use noclobber::store::catalog::index::Index;
     use noclobber::store::local::history::KeepLimits;
     use noclobber::store::local::os_disk::Options;
@@ -1040,11 +1041,11 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 90 });
     let os_disk = Arc::new(open_disk(folder.path(), Options::default()).unwrap());
     let now = Timestamp::from_system(std::time::SystemTime::now());
-    let settings = Settings { keep, ..Settings::default() };
+    let settings = ShareSettings { keep, ..ShareSettings::default() };
     let share = Share::open(os_disk, Index::in_memory(), settings, now).unwrap();
     let nothing = Precondition::default();
     let name = PropertyName::new("urn:t", "note");
-    let note = Amendment::Note(DeadProperty::new(name.clone(), "<note xmlns=\"urn:t\">x</note>".to_owned()));
+    let note = PropertyUpdate::Note(DeadProperty::new(name.clone(), "<note xmlns=\"urn:t\">x</note>".to_owned()));
     for path in ["media/disk/a", "media/b"].map(share_path) {
         share.amend(&path, std::slice::from_ref(&note), &RequestContext::new(nothing.clone(), now), false).unwrap();
         share.delete(&path, &RequestContext::new(nothing.clone(), now)).unwrap();
@@ -1053,7 +1054,7 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     share.prune(now).unwrap();
     let _bound = Bound::at(&place, disk.path()).unwrap();
     for path in ["media/disk/a", "media/b"].map(share_path) {
-        let page = share.versions_below(&path, Wanted { before: None, count: 1 }).unwrap();
+        let page = share.versions_below(&path, PageRequest { before: None, count: 1 }).unwrap();
         share
             .restore(
                 &path,

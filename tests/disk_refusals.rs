@@ -12,7 +12,9 @@ use noclobber::model::lock_token::LockToken;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{Amendment, CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Wanted};
+use noclobber::share::{
+    CopyLimit, LockRequest, PageRequest, PropertyUpdate, Relocation, RequestContext, Share, ShareSettings,
+};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::disk_error::Cause;
 use noclobber::store::local::disk::Tier;
@@ -57,12 +59,12 @@ const DEEDS: [(&str, Deed); 19] = [
     ("POST that restores a folder and those above it", |share, disk| restore(share, disk, "gone/near")),
 ];
 
-fn note() -> Amendment {
-    Amendment::Note(DeadProperty::new(PropertyName::new("urn:t", "n"), "<n xmlns=\"urn:t\">x</n>".to_owned()))
+fn note() -> PropertyUpdate {
+    PropertyUpdate::Note(DeadProperty::new(PropertyName::new("urn:t", "n"), "<n xmlns=\"urn:t\">x</n>".to_owned()))
 }
 
-fn wish() -> LockWish {
-    LockWish {
+fn wish() -> LockRequest {
+    LockRequest {
         token: LockToken::from_random([7; 16]),
         scope: Scope::Exclusive,
         reach: Reach::Itself,
@@ -105,7 +107,7 @@ fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
 
 /// The newest version of a path.
 fn newest(share: &Share, path: &str) -> Outcome<VersionId> {
-    let wanted = Wanted { before: None, count: 1 };
+    let wanted = PageRequest { before: None, count: 1 };
     let mut page = share.versions(&share_path(path), wanted, &mut || ControlFlow::Continue(()))?;
     Ok(page.items.remove(0).id)
 }
@@ -142,13 +144,13 @@ fn served_on(features: Features) -> (SimDisk, Share) {
         disk.place(path, "it was kept");
     }
     disk.begin(vec![]);
-    let settings = Settings {
+    let settings = ShareSettings {
         keep: Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 50 }),
         require_preconditions: false,
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
-        ..Settings::default()
+        ..ShareSettings::default()
     };
     let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
     for path in ["was/kept", "gone/far/kept", "gone/near", "gone"] {

@@ -148,7 +148,7 @@ fn the_queue_of_hashings_has_an_end() {
 fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
     use std::sync::Arc;
 
-    use noclobber::share::{Settings, Share, Target};
+    use noclobber::share::{Share, ShareSettings, Target};
     use noclobber::store::catalog::index::Index;
     use noclobber::store::local::disk::{Abilities, Tier};
 
@@ -161,7 +161,8 @@ fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
         let abilities = Abilities { time_grain: grain, ..features.abilities };
         let disk = SimDisk::new(Features { abilities, ..features });
         disk.place("a", "first");
-        let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), Settings::default(), disk.now()).unwrap();
+        let share =
+            Share::open(Arc::new(disk.clone()), Index::in_memory(), ShareSettings::default(), disk.now()).unwrap();
         let read = || match share.read(&share_path("a"), disk.now()).unwrap() {
             Target::File(content, identity) => (content, identity),
             Target::Collection(_) => unreachable!(),

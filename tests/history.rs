@@ -1050,7 +1050,7 @@ fn versions_of_the_longest_paths_are_versions_like_any_other() {
 fn the_versions_of_all_paths_come_in_pages() {
     use std::time::Duration;
 
-    use noclobber::share::{RequestContext, Settings, Share, Wanted};
+    use noclobber::share::{PageRequest, RequestContext, Share, ShareSettings};
     use noclobber::store::local::disk::Tier;
     use noclobber::store::local::history::KeepLimits;
 
@@ -1060,7 +1060,7 @@ fn the_versions_of_all_paths_come_in_pages() {
     let disk = SimDisk::new(Features::of(Tier::A));
     let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 50 });
     let index = noclobber::store::catalog::index::Index::in_memory();
-    let settings = Settings { keep, ..Settings::default() };
+    let settings = ShareSettings { keep, ..ShareSettings::default() };
     let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
     // Two paths at each time.
     for number in 0..10 {
@@ -1071,7 +1071,7 @@ fn the_versions_of_all_paths_come_in_pages() {
         }
     }
     for below in ["", "a", "d", "d/e", "d/e/c", "none"] {
-        let page = |before, count| share.versions_below(&share_path(below), Wanted { before, count }).unwrap();
+        let page = |before, count| share.versions_below(&share_path(below), PageRequest { before, count }).unwrap();
         let all = page(None, 1000).items;
         assert!(all.is_sorted_by(|one, next| (&one.version.id, &one.path) > (&next.version.id, &next.path)));
         for count in [1, 2, 3, 100] {
@@ -1089,7 +1089,10 @@ fn the_versions_of_all_paths_come_in_pages() {
             assert_eq!(told, all, "below {below:?}, {count} at once");
         }
     }
-    assert_eq!(share.versions_below(&share_path(""), Wanted { before: None, count: 1000 }).unwrap().items.len(), 19);
+    assert_eq!(
+        share.versions_below(&share_path(""), PageRequest { before: None, count: 1000 }).unwrap().items.len(),
+        19
+    );
 }
 
 /// Folders that were made for what could not come back go again, whatever stands in its way.
@@ -1124,7 +1127,7 @@ fn what_cannot_be_restored_leaves_no_folders() {
 fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclobber::share::Share) {
     use std::time::Duration;
 
-    use noclobber::share::{RequestContext, Settings, Share};
+    use noclobber::share::{RequestContext, Share, ShareSettings};
     use noclobber::store::local::disk::Tier;
     use noclobber::store::local::history::KeepLimits;
 
@@ -1137,7 +1140,7 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
     }
     let keep = Some(KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 50 });
     let index = noclobber::store::catalog::index::Index::in_memory();
-    let settings = Settings { keep, ..Settings::default() };
+    let settings = ShareSettings { keep, ..ShareSettings::default() };
     let began = disk.now();
     let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
     share.keep_time(began, Duration::ZERO);
@@ -1151,7 +1154,7 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
 /// A folder is let go in many steps. Whichever of them fails, or comes last before somebody brings the folder back: he has all of it or nothing.
 #[test]
 fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
-    use noclobber::share::{RequestContext, Wanted};
+    use noclobber::share::{PageRequest, RequestContext};
     use noclobber::store::disk_error::Cause;
 
     use crate::harness::sim_disk::Event;
@@ -1161,7 +1164,8 @@ fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
     for at in 1.. {
         let (disk, share) = with_a_folder_that_was_deleted();
         let path = share_path("folder");
-        let id = share.versions_below(&path, Wanted { before: None, count: 1 }).unwrap().items.remove(0).version.id;
+        let id =
+            share.versions_below(&path, PageRequest { before: None, count: 1 }).unwrap().items.remove(0).version.id;
         disk.begin(vec![Event::Fail { at, cause: Cause::Failed }]);
         let gone = share.prune(disk.now());
         let (steps, trace) = (disk.steps(), disk.trace());
@@ -1189,13 +1193,14 @@ fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
 fn a_folder_in_which_somebody_writes_is_not_let_go() {
     use std::time::Duration;
 
-    use noclobber::share::Wanted;
+    use noclobber::share::PageRequest;
 
     use crate::harness::stories::share_path;
     use crate::harness::stranger::Act;
 
     let (disk, share) = with_a_folder_that_was_deleted();
-    let kept = || share.versions_below(&share_path("folder"), Wanted { before: None, count: 9 }).unwrap().items.len();
+    let kept =
+        || share.versions_below(&share_path("folder"), PageRequest { before: None, count: 9 }).unwrap().items.len();
     disk.act(&Act::Open { hand: 0 });
     assert_eq!((share.prune(disk.now()).unwrap(), kept()), (0, 1));
     disk.act(&Act::write(0, "his work"));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::programs::StartProgram as _;
-use noclobber::config::{self, Wanted};
+use noclobber::config::{self, ProgramTask};
 use noclobber::log::{self, escaped};
 
 /// Tells the child what to do; without it, a test is the parent.
@@ -129,7 +129,7 @@ fn child(test: &str, options: &[&str]) -> Output {
 
 fn open(options: &str) -> log::LogGuard {
     let words = std::iter::once("noclobber").chain(options.split_whitespace());
-    let Ok(Wanted::Serve(config)) = config::read(words, Vec::new()) else { panic!("{options} is wrong") };
+    let Ok(ProgramTask::Serve(config)) = config::read(words, Vec::new()) else { panic!("{options} is wrong") };
     log::start(config.log).unwrap()
 }
 

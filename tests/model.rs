@@ -9,7 +9,7 @@ use std::time::Duration;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, KeptVersion, RequestContext, Settings, Share, Target, Wanted};
+use noclobber::share::{CopyLimit, KeptVersion, PageRequest, RequestContext, Share, ShareSettings, Target};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::disk::Tier;
 use noclobber::store::local::history::KeepLimits;
@@ -273,13 +273,13 @@ impl World {
 
 fn open(disk: &SimDisk) -> Share {
     let keep = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 90 };
-    let settings = Settings {
+    let settings = ShareSettings {
         keep: Some(keep),
         require_preconditions: false,
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
-        ..Settings::default()
+        ..ShareSettings::default()
     };
     Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened")
 }
@@ -309,7 +309,7 @@ proptest! {
 }
 
 fn all_versions(share: &Share, path: &SharePath) -> Vec<KeptVersion> {
-    match share.versions(path, Wanted { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(())) {
+    match share.versions(path, PageRequest { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(())) {
         Err(Stop::Refusal(Refusal::NotFound)) => Vec::new(),
         page => page.expect("listed").items,
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use noclobber::model::precondition::Precondition;
 use noclobber::share::{CopyLimit, Relocation, RequestContext, Share, Target, Upload};
-use noclobber::store::local::commit::{Surprise, Swap, Tree};
+use noclobber::store::local::commit::{OnMismatch, Swap, Tree};
 use noclobber::store::local::disk::Tier;
 
 use crate::harness::moves::{Move, Moving, relocate};
@@ -199,7 +199,7 @@ fn ask_tree(tree: &Tree, disk: &SimDisk, ask: Ask) -> bool {
         Ask::Delete(path) => {
             let Ok(Some(claim)) = tree.claim(&share_path(path)) else { return false };
             let Ok(seen) = claim.look() else { return false };
-            matches!(claim.remove(seen, Surprise::Accept, disk.now()), Ok(Swap::Done(_)))
+            matches!(claim.remove(seen, OnMismatch::Accept, disk.now()), Ok(Swap::Done(_)))
         }
         Ask::Put(_) => unreachable!("an upload is put by the share"),
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::Outcome;
-use noclobber::share::{CopyLimit, Relocation, RequestContext, Settings, Share, Stored, Wanted};
+use noclobber::share::{CopyLimit, PageRequest, Relocation, RequestContext, Share, ShareSettings, Stored};
 use noclobber::store::local::disk::{Disk as _, Tier};
 use noclobber::store::local::history::KeepLimits;
 
@@ -376,7 +376,7 @@ fn an_announced_length_takes_no_room() {
 fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     use noclobber::model::path::SharePath;
     use noclobber::share::outcome::{Outcome, Refusal, Stop};
-    use noclobber::share::{Full, Relocation, RequestContext, Settings, Share, Stored};
+    use noclobber::share::{Full, Relocation, RequestContext, Share, ShareSettings, Stored};
     use noclobber::store::local::disk::Tier;
     use noclobber::store::local::history::KeepLimits;
 
@@ -391,7 +391,7 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
         let disk =
             SimDisk::new(Features { root, capacity: 64 << 20, quota: QUOTA, reflinks: false, ..Features::of(Tier::A) });
         let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
-        let settings = Settings { keep, tag_threshold: 1 << 20, ..Settings::default() };
+        let settings = ShareSettings { keep, tag_threshold: 1 << 20, ..ShareSettings::default() };
         let index = noclobber::store::catalog::index::Index::in_memory();
         let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
         (disk, share)
@@ -405,7 +405,7 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
         share.put(&path(name), upload, None, &RequestContext::unconditional(now))
     };
     let kept = |share: &Share, name: &str| {
-        share.versions_below(&path(name), Wanted { before: None, count: 1000 }).unwrap().items.len()
+        share.versions_below(&path(name), PageRequest { before: None, count: 1000 }).unwrap().items.len()
     };
     let began = SimDisk::new(Features::of(Tier::A)).now();
     let let_pass = |share: &Share, disk: &SimDisk, time: Duration| {
@@ -484,7 +484,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     const DAY: u64 = 86_400;
     let disk = SimDisk::new(Features::of(noclobber::store::local::disk::Tier::A));
     let path = noclobber::model::path::SharePath::parse_url("/a.txt").unwrap();
-    let settings = noclobber::share::Settings {
+    let settings = noclobber::share::ShareSettings {
         keep: Some(noclobber::store::local::history::KeepLimits {
             age_max: Duration::from_secs(30 * DAY),
             percent_max: 100,
@@ -493,7 +493,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
         tag_threshold: 1 << 20,
         hashing_max: 1,
         syncs: true,
-        ..noclobber::share::Settings::default()
+        ..noclobber::share::ShareSettings::default()
     };
     let right = |seconds: u64| Timestamp::new(1_795_358_100, 0).plus(Duration::from_secs(seconds));
     let start = |now| {
@@ -524,7 +524,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     }
     share.close().unwrap();
     let kept = |share: &noclobber::share::Share| {
-        share.versions_below(&path, Wanted { before: None, count: 1000 }).unwrap().items.len()
+        share.versions_below(&path, PageRequest { before: None, count: 1000 }).unwrap().items.len()
     };
     // Two months ahead, for half an hour.
     let share = start(right(60 * DAY));
@@ -562,7 +562,7 @@ impl Kept {
     fn on(features: Features) -> Self {
         let disk = SimDisk::new(features);
         let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
-        let settings = Settings { keep, tag_threshold: 1 << 20, ..Settings::default() };
+        let settings = ShareSettings { keep, tag_threshold: 1 << 20, ..ShareSettings::default() };
         let index = noclobber::store::catalog::index::Index::in_memory();
         let began = disk.now();
         let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
@@ -593,7 +593,7 @@ impl Kept {
     }
 
     fn count(&self, name: &str) -> usize {
-        self.share.versions_below(&share_path(name), Wanted { before: None, count: 1000 }).unwrap().items.len()
+        self.share.versions_below(&share_path(name), PageRequest { before: None, count: 1000 }).unwrap().items.len()
     }
 
     fn free(&self) -> usize {

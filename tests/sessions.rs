@@ -15,7 +15,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::submitted::Submitted;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, LockWish, Relocation, RequestContext, Settings, Share, Target, Wanted};
+use noclobber::share::{CopyLimit, LockRequest, PageRequest, Relocation, RequestContext, Share, ShareSettings, Target};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::disk_error::Cause;
 use noclobber::store::local::disk::Tier;
@@ -138,13 +138,13 @@ impl Session {
 
     fn open(&mut self) {
         let keep = KeepLimits { age_max: Duration::from_secs(36_500 * 86_400), percent_max: 100 };
-        let settings = Settings {
+        let settings = ShareSettings {
             keep: Some(keep),
             require_preconditions: false,
             tag_threshold: self.threshold,
             hashing_max: 1,
             syncs: true,
-            ..Settings::default()
+            ..ShareSettings::default()
         };
         self.disk.resume(vec![]);
         let opened = Share::open(Arc::new(self.disk.clone()), Index::in_memory(), settings, self.disk.now());
@@ -420,7 +420,7 @@ impl Session {
         self.plan();
         let outcome = self.with_share(|share, now, _| {
             let versions = share
-                .versions(&at, Wanted { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(()))?
+                .versions(&at, PageRequest { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(()))?
                 .items;
             let Some(version) = versions.get(which) else { return Ok(()) };
             share
@@ -439,7 +439,7 @@ impl Session {
     fn lock(&mut self, path: &'static str) {
         let at = share_path(path);
         let token = LockToken::from_random([self.dice.roll(256) as u8; 16]);
-        let wish = LockWish {
+        let wish = LockRequest {
             token: token.clone(),
             scope: Scope::Exclusive,
             reach: Reach::Below,

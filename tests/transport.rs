@@ -15,7 +15,7 @@ use noclobber::http::wire::body::{self, CopyBody, LengthOnly, Part};
 use noclobber::http::wire::rejection::Rejection;
 use noclobber::http::wire::socket::Listener;
 use noclobber::http::wire::source::FileBytes;
-use noclobber::http::wire::transport::{self, Handler, Plain, Reads, Say, Settings};
+use noclobber::http::wire::transport::{self, Handler, Plain, Reads, Say, TransportSettings};
 use noclobber::os::open_file::OpenFile;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -210,7 +210,7 @@ fn what_has_been_answered_at_the_edge_leaves_whole() {
 /// Also where answering all of them has taken longer than a connection is kept.
 #[test]
 fn a_connection_on_which_much_was_asked_ahead_is_kept_no_longer() {
-    let settings = Settings { keep_alive: Duration::from_millis(100), ..Settings::default() };
+    let settings = TransportSettings { keep_alive: Duration::from_millis(100), ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     let mut client = server.connect();
     client.send(&b"GET /later/0/10 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200));
@@ -225,7 +225,7 @@ fn a_connection_on_which_much_was_asked_ahead_is_kept_no_longer() {
 /// A connection is kept while it is used, although actix-web sees nothing of it, and not for longer.
 #[test]
 fn a_connection_that_is_used_at_the_edge_is_kept() {
-    let settings = Settings { keep_alive: Duration::from_millis(600), ..Settings::default() };
+    let settings = TransportSettings { keep_alive: Duration::from_millis(600), ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     let mut client = server.connect();
     for _ in 0..6 {
@@ -264,7 +264,8 @@ fn parts_of_a_file_are_put_together() {
 fn a_unix_socket_serves_files_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let server = Server::start_with(Settings::default(), vec![Listener::Unix(UnixListener::bind(&path).unwrap())]);
+    let server =
+        Server::start_with(TransportSettings::default(), vec![Listener::Unix(UnixListener::bind(&path).unwrap())]);
     let mut client = Client::new(Wire::Unix(UnixStream::connect(&path).unwrap()));
     for way in ["send", "copy", "memory"] {
         client.ask(&format!("GET /{way}/0/{} HTTP/1.1", 3 * MIB));
@@ -468,7 +469,7 @@ fn requests_sent_far_ahead_wait_their_turn() {
 
 #[test]
 fn a_reader_that_takes_nothing_is_dropped() {
-    let settings = Settings { write_stall: Duration::from_millis(400), ..Settings::default() };
+    let settings = TransportSettings { write_stall: Duration::from_millis(400), ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     for way in ["send", "copy", "edge"] {
         let mut client = server.connect_narrow(16 * 1024);
@@ -487,7 +488,7 @@ fn a_reader_that_takes_nothing_is_dropped() {
 
 #[test]
 fn a_slow_reader_is_not_dropped() {
-    let settings = Settings { write_stall: Duration::from_millis(1000), ..Settings::default() };
+    let settings = TransportSettings { write_stall: Duration::from_millis(1000), ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     for way in ["send", "copy"] {
         let mut client = server.connect_narrow(64 * 1024);
@@ -501,7 +502,7 @@ fn a_slow_reader_is_not_dropped() {
 #[test]
 fn a_reader_that_takes_too_little_is_dropped() {
     let patience = Duration::from_millis(600);
-    let settings = Settings { write_stall: patience, read_rate_min: MIB, ..Settings::default() };
+    let settings = TransportSettings { write_stall: patience, read_rate_min: MIB, ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     for way in ["send", "copy"] {
         let mut client = server.connect_narrow(16 * 1024);
@@ -519,7 +520,7 @@ fn a_reader_that_takes_too_little_is_dropped() {
 #[test]
 fn a_reader_that_pauses_is_waited_for() {
     let patience = Duration::from_millis(1200);
-    let settings = Settings { write_stall: patience, read_rate_min: MIB, ..Settings::default() };
+    let settings = TransportSettings { write_stall: patience, read_rate_min: MIB, ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     let mut client = server.connect_narrow(64 * 1024);
     client.ask(&format!("GET /send/0/{} HTTP/1.1", 40 * MIB));
@@ -543,7 +544,7 @@ fn an_address_has_no_more_connections_than_it_may() {
     };
     let socket = TcpListener::bind((own, 0)).unwrap();
     let address = socket.local_addr().unwrap();
-    let settings = Settings { connections_per_address: 3, ..Settings::default() };
+    let settings = TransportSettings { connections_per_address: 3, ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![Listener::Tcp(socket)]);
     let connect = || Client::new(Wire::Tcp(TcpStream::connect(address).unwrap()));
     let ask = |client: &mut Client| {
@@ -714,7 +715,7 @@ fn requests_that_came_before_the_end_are_answered() {
 
 #[test]
 fn a_later_head_that_does_not_go_on_ends_the_connection() {
-    let settings = Settings { header_time: Duration::from_millis(300), ..Settings::default() };
+    let settings = TransportSettings { header_time: Duration::from_millis(300), ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     let mut client = server.connect();
     client.ask("GET /memory/0/10 HTTP/1.1");
@@ -729,7 +730,7 @@ fn a_later_head_that_does_not_go_on_ends_the_connection() {
 
 #[test]
 fn a_client_that_dawdles_with_its_head_is_dropped() {
-    let settings = Settings { header_time: Duration::from_millis(300), ..Settings::default() };
+    let settings = TransportSettings { header_time: Duration::from_millis(300), ..TransportSettings::default() };
     let server = Server::start_with(settings, vec![]);
     let mut client = server.connect();
     client.send(b"GET /memory/0/10 HTTP/1.1\r\nHo");
@@ -967,10 +968,10 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        Self::start_with(Settings::default(), vec![])
+        Self::start_with(TransportSettings::default(), vec![])
     }
 
-    fn start_with(settings: Settings, mut listeners: Vec<Listener>) -> Self {
+    fn start_with(settings: TransportSettings, mut listeners: Vec<Listener>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();

@@ -16,10 +16,10 @@ use noclobber::model::precondition::{ConditionalFields, Header, Precondition};
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::tag::EntityTag;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{RequestContext, Settings, Share, Target, UploadWatch};
+use noclobber::share::{RequestContext, Share, ShareSettings, Target, UploadWatch};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::os_disk::{FolderLock, Options};
-use noclobber::watch::{self, Reason, State, Watch};
+use noclobber::watch::{self, Reason, Watch, WatchState};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
@@ -244,7 +244,7 @@ fn a_share_that_is_removed_and_made_again_is_watched_again() {
     let watch = inner.watch();
     fs::remove_dir_all(&top).unwrap();
     eventually(SOON, "the folder to be missed", || {
-        (watch.state() == State::Degraded(Reason::FolderGone)).then_some(())
+        (watch.state() == WatchState::Degraded(Reason::FolderGone)).then_some(())
     });
     fs::create_dir_all(top.join("sub")).unwrap();
     fs::write(top.join("sub/file"), "2").unwrap();
@@ -262,13 +262,13 @@ fn only_what_is_served_is_watched() {
     if [&disk, &theirs].map(|disk| disk.lock_share().unwrap()) != [FolderLock::Held; 2] {
         return left_out("only_what_is_served_is_watched", "the file system has no locks");
     }
-    let share = Arc::new(Share::open(Arc::new(disk), Index::in_memory(), Settings::default(), now()).unwrap());
+    let share = Arc::new(Share::open(Arc::new(disk), Index::in_memory(), ShareSettings::default(), now()).unwrap());
     let watch = watch::start(share, &shared.at("served"));
-    let is_watching = || (watch.state() == State::Watching).then_some(());
+    let is_watching = || (watch.state() == WatchState::Watching).then_some(());
     eventually(SOON, "all folders to be watched", is_watching);
     fs::rename(shared.at("served"), shared.at("aside")).unwrap();
     fs::rename(shared.at("other"), shared.at("served")).unwrap();
-    let is_gone = || (watch.state() == State::Degraded(Reason::FolderGone)).then_some(());
+    let is_gone = || (watch.state() == WatchState::Degraded(Reason::FolderGone)).then_some(());
     eventually(SOON, "the folder to be missed", is_gone);
     drop(theirs);
     eventually(SOON, "the folder that is served now to be watched", is_watching);
@@ -295,7 +295,7 @@ fn twenty_thousand_files_at_once_lose_nothing() {
     upload.is_told(Header::IfMatch);
     new.is_told(Header::IfNoneMatch);
     assert_eq!(shared.read("file"), b"2");
-    eventually(SOON, "the watch to be whole again", || (watch.state() == State::Watching).then_some(()));
+    eventually(SOON, "the watch to be whole again", || (watch.state() == WatchState::Watching).then_some(()));
     shared.change_is_told("y/9999");
     assert!(log_lines(shared.folder.path()) <= 1);
 }
@@ -313,7 +313,7 @@ fn too_few_watches_are_told_once_and_harm_nothing() {
     }
     let watch = shared.start();
     eventually(SOON, "the watches to run out", || {
-        (watch.state() == State::Degraded(Reason::TooFewWatches)).then_some(())
+        (watch.state() == WatchState::Degraded(Reason::TooFewWatches)).then_some(())
     });
     fs::create_dir_all(shared.at("one/more")).unwrap();
     // The folder at the top has a watch, and the others need none to be right.
@@ -321,7 +321,7 @@ fn too_few_watches_are_told_once_and_harm_nothing() {
     for folder in 0..100 {
         shared.is_right_without_hints(&format!("{folder}/sub/file"));
     }
-    assert_eq!(watch.state(), State::Degraded(Reason::TooFewWatches));
+    assert_eq!(watch.state(), WatchState::Degraded(Reason::TooFewWatches));
     assert_eq!(log_lines(shared.folder.path()), 1);
 }
 
@@ -334,7 +334,7 @@ fn a_watcher_that_cannot_be_had_is_told_once_and_harms_nothing() {
     let shared = Shared::with(&[("file", "1")]);
     let watch = shared.start();
     eventually(SOON, "the watcher to be refused", || {
-        matches!(watch.state(), State::Degraded(Reason::Unavailable(_))).then_some(())
+        matches!(watch.state(), WatchState::Degraded(Reason::Unavailable(_))).then_some(())
     });
     shared.is_right_without_hints("file");
     drop(watch);
@@ -375,13 +375,13 @@ fn a_large_tree_delays_nobody() {
     let watch = shared.start();
     let started = began.elapsed();
     eventually(Duration::from_secs(60), "all watches", || match watch.state() {
-        State::Setting => None,
+        WatchState::Setting => None,
         state => Some(state),
     });
     let watched = began.elapsed();
     report(&format!("watching: {folders} folders: started in {started:.1?}, watched after {watched:.1?}"));
     assert!(started < Duration::from_secs(1), "{started:?}");
-    if watch.state() == State::Watching {
+    if watch.state() == WatchState::Watching {
         assert_eq!(shared.watches(), folders + 1);
     }
 }
@@ -446,7 +446,7 @@ impl Shared {
     /// The first hint speaks of everything, so an upload of a version that never was is told by it.
     fn wait_for(&self, watch: &Watch) {
         let upload = self.upload(".first", &ConditionalFields { if_match: vec![b"\"never\""], ..Default::default() });
-        eventually(SOON, "all folders to be watched", || (watch.state() == State::Watching).then_some(()));
+        eventually(SOON, "all folders to be watched", || (watch.state() == WatchState::Watching).then_some(()));
         upload.is_told(Header::IfMatch);
     }
 
@@ -565,13 +565,13 @@ impl Folder {
 
 fn open(folder: &Path) -> Arc<Share> {
     let disk = open_disk(folder, Options::default()).unwrap();
-    let settings = Settings {
+    let settings = ShareSettings {
         keep: None,
         require_preconditions: false,
         tag_threshold: THRESHOLD,
         hashing_max: 2,
         syncs: true,
-        ..Settings::default()
+        ..ShareSettings::default()
     };
     Arc::new(Share::open(Arc::new(disk), Index::in_memory(), settings, now()).unwrap())
 }

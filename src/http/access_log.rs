@@ -22,24 +22,24 @@ pub(super) fn log_answer(head: &RequestHead, answer: &HttpResponse, begun: Insta
         BodySize::Sized(bytes) => bytes,
         _ => announced.unwrap_or(0),
     };
-    log(&Asking::of(head), answer.status(), bytes, begun);
+    log(&LoggedRequest::of(head), answer.status(), bytes, begun);
 }
 
 /// What the log says of a request.
-pub(super) struct Asking<'a> {
+pub(super) struct LoggedRequest<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) peer: Option<SocketAddr>,
 }
 
-impl<'a> Asking<'a> {
+impl<'a> LoggedRequest<'a> {
     pub(super) fn of(head: &'a RequestHead) -> Self {
         Self { method: head.method.as_str(), path: head.uri.path(), peer: head.peer_addr }
     }
 }
 
 /// One line a request: method, path, status, bytes, time, and a word for the outcome.
-pub(super) fn log(asked: &Asking<'_>, status: actix_web::http::StatusCode, bytes: u64, begun: Instant) {
+pub(super) fn log(asked: &LoggedRequest<'_>, status: actix_web::http::StatusCode, bytes: u64, begun: Instant) {
     let peer = asked.peer.map(|peer| peer.ip()).unwrap_or(IpAddr::from([0, 0, 0, 0]));
     tracing::info!(
         target: "noclobber::request",

@@ -1,10 +1,10 @@
 //! The bodies of requests that are not stored: XML, and those where none is expected.
 
-use crate::http::context::Verbs;
+use crate::http::context::AppState;
 use crate::http::headers::field;
 use crate::http::limits::pace::Pace;
-use crate::http::reply::Trouble;
-use crate::http::reply::Wrong;
+use crate::http::reply::HandlerError;
+use crate::http::reply::RequestError;
 use crate::http::xml;
 use crate::http::xml::XmlError;
 use std::time::Duration;
@@ -49,14 +49,14 @@ impl std::ops::Deref for XmlBody {
 }
 
 /// Reads away a short body where none is expected: it may be there, but what is no body makes a request malformed.
-pub(super) async fn reads_away(body: &mut Payload) -> Result<(), Wrong> {
+pub(super) async fn reads_away(body: &mut Payload) -> Result<(), RequestError> {
     if matches!(body, Payload::None) {
         return Ok(());
     }
     let reading = async {
         let mut left = UNEXPECTED_BYTES_MAX;
         while let Some(chunk) = body.next().await {
-            left = left.saturating_sub(chunk.map_err(|_| Wrong::BrokenBody)?.len());
+            left = left.saturating_sub(chunk.map_err(|_| RequestError::BrokenBody)?.len());
             if left == 0 {
                 break;
             }
@@ -68,27 +68,27 @@ pub(super) async fn reads_away(body: &mut Payload) -> Result<(), Wrong> {
 
 /// Whether a request has no byte of a body where none is defined: with one it might mean something that is not known. A proxy may say that a
 /// body comes in chunks before it knows that there is none.
-pub(super) async fn has_no_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<(), Trouble> {
+pub(super) async fn has_no_body(app: &AppState, head: &RequestHead, body: &mut Payload) -> Result<(), HandlerError> {
     if field::announced_length(&head.headers).is_some_and(|length| length > 0) {
-        return Err(Wrong::Body.into());
+        return Err(RequestError::Body.into());
     }
-    match Pace::of_short_body(&verbs.settings, 0, SHORT_TIME_MAX).next(body).await {
+    match Pace::of_short_body(&app.settings, 0, SHORT_TIME_MAX).next(body).await {
         Ok(None) => Ok(()),
-        Ok(Some(_)) | Err(Wrong::LargeBody) => Err(Wrong::Body.into()),
+        Ok(Some(_)) | Err(RequestError::LargeBody) => Err(RequestError::Body.into()),
         Err(wrong) => Err(wrong.into()),
     }
 }
 
 /// The body of a request that is XML, whole; empty where there is none.
-pub(crate) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Payload) -> Result<XmlBody, Trouble> {
+pub(crate) async fn xml_body(app: &AppState, head: &RequestHead, body: &mut Payload) -> Result<XmlBody, HandlerError> {
     let max = xml::BODY_BYTES_MAX;
     if field::is_coded(&head.headers) {
-        return Err(Wrong::CodedBody.into());
+        return Err(RequestError::CodedBody.into());
     }
     if field::announced_length(&head.headers).is_some_and(|length| length > max as u64) {
-        return Err(Wrong::LargeBody.into());
+        return Err(RequestError::LargeBody.into());
     }
-    let mut pace = Pace::of_short_body(&verbs.settings, max as u64, SHORT_TIME_MAX);
+    let mut pace = Pace::of_short_body(&app.settings, max as u64, SHORT_TIME_MAX);
     let mut bytes = BytesMut::new();
     let mut room = None;
     while let Some(chunk) = pace.next(body).await? {
@@ -110,15 +110,15 @@ pub(crate) async fn xml_body(verbs: &Verbs, head: &RequestHead, body: &mut Paylo
         && !media_type.ends_with("/xml")
         && !media_type.ends_with("+xml")
     {
-        return Err(Wrong::NotXml.into());
+        return Err(RequestError::NotXml.into());
     }
     Ok(XmlBody { bytes, _room: room })
 }
 
 /// Takes as much of the room for XML as there is to be.
-pub(super) fn take_room(room: &mut Option<SemaphorePermit<'static>>, bytes: usize) -> Result<(), Trouble> {
+pub(super) fn take_room(room: &mut Option<SemaphorePermit<'static>>, bytes: usize) -> Result<(), HandlerError> {
     let wanted = bytes.div_ceil(1024) - room.as_ref().map_or(0, SemaphorePermit::num_permits);
-    let more = XML_ROOM.try_acquire_many(wanted as u32).map_err(|_| Wrong::TooManyBodies)?;
+    let more = XML_ROOM.try_acquire_many(wanted as u32).map_err(|_| RequestError::TooManyBodies)?;
     match room {
         Some(room) => room.merge(more),
         None => *room = Some(more),

@@ -1,18 +1,16 @@
-//! The verbs: takes requests from the transport, sends each to the function for its method, and writes one line about it to the log.
-//!
-//! Every request passes the wall of `target::welcome` and [`authorize`]; handlers parse, ask the share, and reply.
+//! What the functions for all methods share, and what they ask of a request first.
 
 use crate::access::{Action, Principal, authorize};
 use crate::http::ask::ask;
 use crate::http::clock::now;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::hashing::Hashings;
-use crate::http::reply::{Trouble, Wrong};
-use crate::http::request::method::{Allowed, Verb};
+use crate::http::reply::{HandlerError, RequestError};
+use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::query::BadQuery;
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::http::request::{conditions, query};
-use crate::http::settings::Settings;
+use crate::http::settings::HttpSettings;
 use crate::http::small_files::{HotCache, LastLook};
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
@@ -25,9 +23,9 @@ use tokio::sync::Semaphore;
 
 /// What all workers share.
 #[derive(Debug)]
-pub struct Verbs {
+pub struct AppState {
     pub(crate) share: Arc<Share>,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<HttpSettings>,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) hot: Arc<HotCache>,
     pub(crate) hashings: Arc<Hashings>,
@@ -35,8 +33,8 @@ pub struct Verbs {
     pub(crate) last_look: LastLook,
 }
 
-impl Clone for Verbs {
-    /// The same verbs, for another worker: it has its own rounds, and so its own looks.
+impl Clone for AppState {
+    /// The same for another worker, but for what it has looked at in its present round.
     fn clone(&self) -> Self {
         let Self { share, settings, uploads, hot, hashings, copies, last_look: _ } = self;
         Self {
@@ -51,9 +49,9 @@ impl Clone for Verbs {
     }
 }
 
-impl Verbs {
-    /// The verbs of a share.
-    pub fn new(share: Arc<Share>, settings: Settings) -> Self {
+impl AppState {
+    /// What is needed to serve a share.
+    pub fn new(share: Arc<Share>, settings: HttpSettings) -> Self {
         let hot = Arc::new(HotCache::new(settings.cache_bytes));
         let uploads = Arc::new(Semaphore::new(settings.uploads_max));
         let hashings = Arc::new(Hashings::new(Arc::clone(&share), settings.hashing_max));
@@ -66,58 +64,58 @@ impl Verbs {
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Share) -> Outcome<T> + Send + 'static,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, HandlerError> {
         Ok(ask(&self.share, question).await?)
     }
 }
 
 /// The path, with the permission to use it, and a query that means something to the method.
-pub(crate) async fn parse(verbs: &Verbs, head: &RequestHead) -> Result<Asked, Trouble> {
-    let (asked, verb) = (Asked::parse(head)?, Verb::of(&head.method));
-    permit(action_of(verb), &asked.path)?;
-    if verb.changes_something()
-        && verb != Verb::Unknown
+pub(crate) async fn parse(app: &AppState, head: &RequestHead) -> Result<RequestTarget, HandlerError> {
+    let (asked, method) = (RequestTarget::parse(head)?, DavMethod::of(&head.method));
+    permit(action_of(method), &asked.path)?;
+    if !method.is_safe()
+        && method != DavMethod::Unknown
         && let Some(word) = head.uri.query().and_then(query::misspelt)
     {
-        return Err(Wrong::Target(BadQuery::Misspelt(word).into()).into());
+        return Err(RequestError::Target(BadQuery::Misspelt(word).into()).into());
     }
-    match asked.query.means_nothing_to(verb) {
-        Some(word) => Err(Wrong::Word(word, allowed(verbs, &asked).await).into()),
+    match asked.query.means_nothing_to(method) {
+        Some(word) => Err(RequestError::Word(word, allowed(app, &asked).await).into()),
         None => Ok(asked),
     }
 }
 
 /// What a method does to its target. A COPY reads it, and writes its destination, which is asked for by itself.
-fn action_of(verb: Verb) -> Action {
-    match verb {
-        Verb::Get | Verb::Options | Verb::Propfind | Verb::Report | Verb::Copy => Action::Read,
-        Verb::Put
-        | Verb::Delete
-        | Verb::MakeCollection
-        | Verb::Proppatch
-        | Verb::Move
-        | Verb::Lock
-        | Verb::Unlock
-        | Verb::Post
-        | Verb::Connect
-        | Verb::Unserved
-        | Verb::Unknown => Action::Write,
+fn action_of(method: DavMethod) -> Action {
+    match method {
+        DavMethod::Get | DavMethod::Options | DavMethod::Propfind | DavMethod::Report | DavMethod::Copy => Action::Read,
+        DavMethod::Put
+        | DavMethod::Delete
+        | DavMethod::MakeCollection
+        | DavMethod::Proppatch
+        | DavMethod::Move
+        | DavMethod::Lock
+        | DavMethod::Unlock
+        | DavMethod::Post
+        | DavMethod::Connect
+        | DavMethod::Unserved
+        | DavMethod::Unknown => Action::Write,
     }
 }
 
-pub(crate) fn permit(action: Action, path: &SharePath) -> Result<(), Trouble> {
-    authorize(&Principal::Anonymous, action, path).map_err(|_| Wrong::Denied.into())
+pub(crate) fn permit(action: Action, path: &SharePath) -> Result<(), HandlerError> {
+    authorize(&Principal::Anonymous, action, path).map_err(|_| RequestError::Denied.into())
 }
 
 /// The conditional headers of a request that changes nothing.
-pub(crate) fn conditions(head: &RequestHead) -> Result<Precondition, Trouble> {
-    conditions::conditional_headers(&head.headers).map_err(|malformed| Wrong::Condition(malformed.0).into())
+pub(crate) fn conditions(head: &RequestHead) -> Result<Precondition, HandlerError> {
+    conditions::conditional_headers(&head.headers).map_err(|malformed| RequestError::Condition(malformed.0).into())
 }
 
 /// Who makes a request, and what it demands of the state that it is to find. Every place that it names has to be permitted.
-pub(crate) fn request_context(head: &RequestHead, asked: &Asked) -> Result<RequestContext, Trouble> {
+pub(crate) fn request_context(head: &RequestHead, asked: &RequestTarget) -> Result<RequestContext, HandlerError> {
     let (precondition, tokens) =
-        conditions::precondition(head, asked).map_err(|malformed| Wrong::Condition(malformed.0))?;
+        conditions::precondition(head, asked).map_err(|malformed| RequestError::Condition(malformed.0))?;
     if let Some(states) = precondition.states() {
         states.lists.paths(&states.asked).into_iter().try_for_each(|path| permit(Action::Read, path))?;
     }
@@ -125,16 +123,16 @@ pub(crate) fn request_context(head: &RequestHead, asked: &Asked) -> Result<Reque
 }
 
 /// Whether a folder is there where the request went, and not a file.
-pub(crate) async fn is_collection(verbs: &Verbs, asked: &Asked) -> Result<bool, Trouble> {
+pub(crate) async fn is_collection(app: &AppState, asked: &RequestTarget) -> Result<bool, HandlerError> {
     let path = asked.path.clone();
-    verbs.ask(move |share| share.is_collection(&path)).await
+    app.ask(move |share| share.is_collection(&path)).await
 }
 
 /// What is there where the request went, and so what is served.
-pub(crate) async fn allowed(verbs: &Verbs, asked: &Asked) -> Allowed {
+pub(crate) async fn allowed(app: &AppState, asked: &RequestTarget) -> Allowed {
     let path = asked.path.clone();
-    match verbs.ask(move |share| share.occupant(&path)).await {
-        Ok(occupant) => Allowed::at(occupant, asked.names_a_collection),
+    match app.ask(move |share| share.occupant(&path)).await {
+        Ok(occupant) => Allowed::at(occupant, asked.has_trailing_slash),
         Err(_) => Allowed::Nowhere,
     }
 }

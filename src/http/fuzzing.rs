@@ -10,13 +10,13 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::BytesMut;
 use tokio::task::LocalSet;
 
-use crate::http::headers::dav_headers::{self, Place, TIMEOUT_MAX, TIMEOUT_MIN};
+use crate::http::headers::dav_headers::{self, TIMEOUT_MAX, TIMEOUT_MIN, UrlTarget};
 use crate::http::headers::digest::{self, Expected};
 use crate::http::headers::if_header;
 use crate::http::headers::range::{self, Ranges};
 use crate::http::wire::chunks::{Chunks, Followed};
 use crate::http::wire::heads::{Head, Looked};
-use crate::http::wire::request_gate::{Admitted, Turn};
+use crate::http::wire::request_gate::{Admitted, RequestGate};
 use crate::http::xml::XmlError;
 use crate::http::xml::read::{self, Instruction, LockInfo, MakeCollection, Propfind, Proppatch};
 use crate::http::xml::write::Multistatus;
@@ -83,7 +83,7 @@ pub fn connection(bytes: &[u8]) {
 
 /// The requests on a connection, as the parser reads them: their lines and bodies. What breaks off, or is none, ends it.
 fn read_connection(bytes: &[u8], piece: usize) -> Vec<(String, Vec<u8>)> {
-    let (turn, mut codec) = (Turn::new(2000), Codec::default());
+    let (turn, mut codec) = (RequestGate::new(2000), Codec::default());
     let (mut rest, mut held, mut given) = (bytes, BytesMut::new(), BytesMut::new());
     let (mut requests, mut body) = (Vec::new(), Vec::new());
     loop {
@@ -197,12 +197,12 @@ pub fn destination(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let mut headers = HeaderMap::new();
     headers.append(HeaderName::from_static("destination"), value);
-    let Ok(Place::Here { path, names_a_collection }) = dav_headers::destination(&headers) else { return };
+    let Ok(UrlTarget::Here { path, has_trailing_slash }) = dav_headers::destination(&headers) else { return };
     assert_eq!(SharePath::parse_disk(path.as_bytes()).as_ref(), Ok(&path));
     assert!(!bytes.contains(&b'?') && !bytes.contains(&b'#'));
-    let url = if names_a_collection { path.to_collection_url() } else { path.to_url() };
+    let url = if has_trailing_slash { path.to_collection_url() } else { path.to_url() };
     let is_root = path.is_root();
-    let again = Place::Here { path, names_a_collection: names_a_collection || is_root };
+    let again = UrlTarget::Here { path, has_trailing_slash: has_trailing_slash || is_root };
     assert_eq!(dav_headers::place(&url), Ok(again));
 }
 

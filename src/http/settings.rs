@@ -1,11 +1,11 @@
-//! What the methods are told to do.
+//! What the server is told to do.
 
 use crate::http::media::TrustedPages;
 use std::time::Duration;
 
-/// What the verbs are told to do.
+/// What the server is told to do.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct HttpSettings {
     /// The names of this server besides addresses and `localhost`, in small letters.
     pub own_names: Vec<String>,
     /// The origins of other pages that may read and write here, as browsers write them.

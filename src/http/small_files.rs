@@ -1,7 +1,7 @@
 //! Small files that are asked for again and again: their bytes and headers in memory, confirmed by one look at the disk for every answer.
 //!
 //! The cache answers only what is plain: a GET or HEAD of a file with no range and at most an If-None-Match of one tag. Everything else goes
-//! to the verbs. There are two ways to it, at the edge of the connection and through actix-web, and both give the same answer.
+//! to the methods. There are two ways to it, at the edge of the connection and through actix-web, and both give the same answer.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ struct Heading {
 
 /// What is to be said of a small file.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct SmallAnswer {
     /// The file.
     pub(crate) file: Arc<HotFile>,
     /// Whether the client has not got it yet.
@@ -113,7 +113,7 @@ impl HotFile {
     }
 }
 
-impl Found {
+impl SmallAnswer {
     fn new(file: Arc<HotFile>, if_none_match: Option<&[u8]>) -> Self {
         let modified = if_none_match.is_none_or(|tag| tag != file.tag.as_bytes());
         Self { file, modified }
@@ -152,7 +152,7 @@ impl HotCache {
     }
 
     /// Finds what to say to a plain request. A look at the file in the same round, for another request, is as good as one of its own.
-    pub(crate) fn find(&self, share: &Share, plain: &Plain<'_>, last: &LastLook) -> Option<Found> {
+    pub(crate) fn find(&self, share: &Share, plain: &Plain<'_>, last: &LastLook) -> Option<SmallAnswer> {
         if plain.if_none_match.is_some_and(|line| !is_one_tag(line)) {
             return None;
         }
@@ -161,7 +161,7 @@ impl HotCache {
             *last = Looks { round: plain.round, ..Looks::default() };
         }
         if let Some(file) = last.file.as_ref().filter(|file| *file.target == *plain.path) {
-            return Some(Found::new(Arc::clone(file), plain.if_none_match));
+            return Some(SmallAnswer::new(Arc::clone(file), plain.if_none_match));
         }
         let file = match plain.round {
             Some(_) => {
@@ -172,7 +172,7 @@ impl HotCache {
             }
             None => self.look(plain.path, |file| share.is_still(&file.spot, &file.stamp))?,
         };
-        Some(Found::new(file, plain.if_none_match))
+        Some(SmallAnswer::new(file, plain.if_none_match))
     }
 
     /// A file that is kept, if it is still what it was.
@@ -196,9 +196,9 @@ impl HotCache {
         if if_none_match.is_some_and(|line| !is_one_tag(line)) {
             return None;
         }
-        let Found { file, modified } = {
+        let SmallAnswer { file, modified } = {
             let file = self.look(head.uri.path(), |file| share.is_still(&file.spot, &file.stamp))?;
-            Found::new(file, if_none_match)
+            SmallAnswer::new(file, if_none_match)
         };
         let body = match (modified, head.method == Method::HEAD) {
             (false, _) => BoxBody::new(()),
@@ -213,7 +213,7 @@ impl HotCache {
     }
 }
 
-/// Only a strong tag, alone, is plain; lists, weak tags and `*` are for the verbs.
+/// Only a strong tag, alone, is plain; lists, weak tags and `*` are for the methods.
 fn is_one_tag(line: &[u8]) -> bool {
     matches!(line, [b'"', inner @ .., b'"'] if !inner.contains(&b'"'))
 }

@@ -13,9 +13,9 @@ use super::tag::EntityTag;
 const FORMAT: u8 = 2;
 
 /// What is left of the bytes of a lock.
-struct Rest<'a>(&'a [u8]);
+struct LockReader<'a>(&'a [u8]);
 
-impl<'a> Rest<'a> {
+impl<'a> LockReader<'a> {
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -108,7 +108,7 @@ impl Lock {
 
     /// A lock that was remembered. `None` for bytes that are not exactly one.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut rest = Rest(bytes);
+        let mut rest = LockReader(bytes);
         if rest.byte()? != FORMAT {
             return None;
         }
@@ -127,7 +127,7 @@ impl Lock {
                 Some(Duration::new(seconds, nanoseconds))
             })?,
             expires: Timestamp::new(i64::from_le_bytes(rest.array()?), rest.nanoseconds()?),
-            pin: rest.option(Rest::tag)?,
+            pin: rest.option(LockReader::tag)?,
             pins_below: Pins::default(),
         };
         for _ in 0..u32::from_le_bytes(rest.array()?) {

@@ -115,12 +115,12 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 enum TagList {
     Any,
-    Tags(Vec<Listed>),
+    Tags(Vec<ListedTag>),
 }
 
 /// A member of a list: a tag, or text without quotes that some clients send in its place.
 #[derive(Clone, Debug)]
-enum Listed {
+enum ListedTag {
     Tag(EntityTag),
     Unquoted(Box<[u8]>),
 }
@@ -200,7 +200,7 @@ impl Precondition {
         self.states().is_some_and(in_states)
             || lists.into_iter().flatten().any(|list| match list {
                 TagList::Any => false,
-                TagList::Tags(tags) => tags.iter().any(Listed::is_of_content),
+                TagList::Tags(tags) => tags.iter().any(ListedTag::is_of_content),
             })
     }
 
@@ -215,7 +215,7 @@ impl Precondition {
 
     /// Whether `If-Match`, if there is one, holds.
     pub fn if_match_holds(&self, target: &Target<'_>) -> bool {
-        self.if_match.as_ref().is_none_or(|list| list.matches(target, Listed::strongly_is))
+        self.if_match.as_ref().is_none_or(|list| list.matches(target, ListedTag::strongly_is))
     }
 
     /// Decides, in the order of RFC 9110 §13.2.2, as far as the target alone says. What the `If` header asks of other places is judged
@@ -225,7 +225,7 @@ impl Precondition {
             return Decision::Refuse(Header::Overwrite);
         }
         if let Some(list) = &self.if_match {
-            if !list.matches(target, Listed::strongly_is) {
+            if !list.matches(target, ListedTag::strongly_is) {
                 return Decision::Refuse(Header::IfMatch);
             }
         } else if let Some(since) = self.if_unmodified_since
@@ -234,7 +234,7 @@ impl Precondition {
             return Decision::Refuse(Header::IfUnmodifiedSince);
         }
         if let Some(list) = &self.if_none_match {
-            if list.matches(target, Listed::weakly_is) {
+            if list.matches(target, ListedTag::weakly_is) {
                 return match intent {
                     Intent::Read => Decision::NotModified,
                     Intent::Change => Decision::Refuse(Header::IfNoneMatch),
@@ -290,7 +290,7 @@ impl TagList {
                 rest = after.trim_ascii_start();
                 continue;
             }
-            let (listed, after) = Listed::parse(rest)?;
+            let (listed, after) = ListedTag::parse(rest)?;
             tags.push(listed);
             rest = after.trim_ascii_start();
             if !matches!(rest, [] | [b',', ..]) {
@@ -301,7 +301,7 @@ impl TagList {
         Ok(Some(Self::Tags(tags)))
     }
 
-    fn matches(&self, target: &Target<'_>, is: fn(&Listed, &Validators) -> bool) -> bool {
+    fn matches(&self, target: &Target<'_>, is: fn(&ListedTag, &Validators) -> bool) -> bool {
         match (self, target) {
             (_, Target::Nothing) => false,
             (Self::Any, _) => true,
@@ -311,7 +311,7 @@ impl TagList {
     }
 }
 
-impl Listed {
+impl ListedTag {
     fn parse(text: &[u8]) -> Result<(Self, &[u8]), ()> {
         let (weak, quoted) = match text {
             [b'W', b'/', rest @ ..] => (true, rest),

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::config::{Config, State};
+use crate::config::{Config, StateFolder};
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 use crate::share::{INDEX, IndexError, Share, ShareIdentity};
@@ -20,12 +20,12 @@ use crate::store::catalog::index::Index;
 /// Opens the index of a share, in memory if that was asked for.
 pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp) -> anyhow::Result<Index> {
     let Some(folder) = state_folder(config)? else {
-        if config.state != State::Memory {
+        if config.state != StateFolder::Memory {
             tracing::warn!("there is no folder for the index; it is kept in memory and gone when the server stops");
         }
         return Ok(Index::in_memory());
     };
-    if let State::In(given) = &config.state
+    if let StateFolder::In(given) = &config.state
         && lies_in(given, &config.folder)?
     {
         bail!(
@@ -58,7 +58,7 @@ pub(super) fn open_index_that_is_there(config: &Config, share: &ShareIdentity) -
     let is_there = file.try_exists().map_err(|error| IndexError::Unavailable(file.clone(), error.into()));
     match is_there.and_then(|is_there| is_there.then(|| Share::open_index(&folder, share)).transpose()) {
         Ok(Some(index)) => Ok(index),
-        Ok(None) if matches!(config.state, State::In(_)) => {
+        Ok(None) if matches!(config.state, StateFolder::In(_)) => {
             bail!(
                 "there is no index {}\nnothing was changed; --no-state does without locks and properties",
                 file.display()
@@ -80,9 +80,9 @@ pub(super) fn open_index_that_is_there(config: &Config, share: &ShareIdentity) -
 /// come to, it is one in noclobber's own folder, where they do not.
 fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
     Ok(match &config.state {
-        State::In(folder) => Some(folder.clone()),
-        State::Memory => None,
-        State::Beneath(base) => {
+        StateFolder::In(folder) => Some(folder.clone()),
+        StateFolder::Memory => None,
+        StateFolder::Beneath(base) => {
             let folder = fs::canonicalize(&config.folder)
                 .with_context(|| format!("cannot tell where {} lies", config.folder.display()))?;
             let identity = blake3::hash(folder.as_os_str().as_bytes()).to_hex();

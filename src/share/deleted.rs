@@ -10,7 +10,7 @@ use crate::model::path::{Name, SharePath};
 use crate::store::disk_error::Cause;
 use crate::store::local::commit::LastLink;
 use crate::store::local::disk::Kind;
-use crate::store::local::history::Wanted;
+use crate::store::local::history::PageRequest;
 
 use super::outcome::{Outcome, Refusal, Stop};
 use super::shared_folder::Share;
@@ -140,7 +140,7 @@ impl Share {
             Err(stop @ Stop::Refusal(Refusal::ShareGone)) => return Err(stop),
             Ok(Some(_)) | Err(_) => return Ok(None),
         }
-        let page = self.tree.history().versions(path, Wanted { before: None, count: 1 }, &mut || each(None));
+        let page = self.tree.history().versions(path, PageRequest { before: None, count: 1 }, &mut || each(None));
         let newest = page.ok().and_then(|page| page.items.into_iter().next());
         Ok(newest.map(|version| KeptAt { path: path.clone(), version }))
     }

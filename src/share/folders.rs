@@ -9,20 +9,25 @@ use crate::store::local::commit::Swap;
 use crate::store::local::staging::NewFolders;
 
 use super::outcome::{Outcome, Refusal, Stop};
-use super::properties::Amendment;
+use super::properties::PropertyUpdate;
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 impl Share {
     /// Makes a folder, with these properties from the beginning: all of it or nothing.
-    pub fn make_collection(&self, path: &SharePath, amendments: &[Amendment], request: &RequestContext) -> Outcome<()> {
+    pub fn make_collection(
+        &self,
+        path: &SharePath,
+        amendments: &[PropertyUpdate],
+        request: &RequestContext,
+    ) -> Outcome<()> {
         self.make_folder(path, amendments, Deed::MakeCollection, request)
     }
 
     fn make_folder(
         &self,
         path: &SharePath,
-        amendments: &[Amendment],
+        amendments: &[PropertyUpdate],
         deed: Deed,
         request: &RequestContext,
     ) -> Outcome<()> {

@@ -16,15 +16,15 @@ use super::dates::Dates;
 use super::feed::Happened;
 use super::hints::Hint;
 use super::outcome::Outcome;
-use super::shared_folder::{Settings, Share};
+use super::shared_folder::{Share, ShareSettings};
 
 /// What the file of the index is called.
 pub const INDEX: &str = "index.redb";
 
 impl Share {
     /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
-    pub fn open(disk: Arc<dyn Disk>, index: Index, settings: Settings, now: Timestamp) -> Outcome<Self> {
-        let mut share = Self::only_to_look(disk, index, settings);
+    pub fn open(disk: Arc<dyn Disk>, index: Index, settings: ShareSettings, now: Timestamp) -> Outcome<Self> {
+        let mut share = Self::open_read_only(disk, index, settings);
         share.dates = Dates::after(share.index.told_before(), now);
         share.tree.history().check_own_folders()?;
         share.load_locks(now)?;

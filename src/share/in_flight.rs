@@ -106,7 +106,7 @@ impl Share {
     /// Says why an upload in flight can no longer succeed, after it was in doubt and the file it depends on was hashed.
     pub fn may_go_on(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
         let path = self.spelled(path)?;
-        self.gone_stale(&path, request).map_or(Ok(()), Err)
+        self.stale_reason(&path, request).map_or(Ok(()), Err)
     }
 
     /// Judges an upload in flight, for whom others wait: no large file is hashed.
@@ -115,12 +115,12 @@ impl Share {
         if is_to_be_hashed || self.is_large_and_to_be_confirmed(path) {
             return Judged::InDoubt;
         }
-        self.gone_stale(path, request).map_or(Judged::Holds, Judged::Stale)
+        self.stale_reason(path, request).map_or(Judged::Holds, Judged::Stale)
     }
 
     /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
     /// that has the file open, a folder that is still to be made, a disk that fails.
-    fn gone_stale(&self, path: &SharePath, request: &RequestContext) -> Option<Stop> {
+    fn stale_reason(&self, path: &SharePath, request: &RequestContext) -> Option<Stop> {
         let stop = self.judge_early(path, request, Duration::ZERO).err()?;
         match &stop {
             Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),

@@ -17,7 +17,7 @@ use super::shared_folder::Share;
 
 /// A member of a folder.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedMember {
     /// Its name.
     pub name: Name,
     /// Whether it is a file, a folder, or something that noclobber does not open.
@@ -36,7 +36,7 @@ pub struct Listed {
     pub linked: Option<FileId>,
 }
 
-impl Listed {
+impl ListedMember {
     pub(super) fn new(name: Name, status: &Status, tag: Option<EntityTag>, now: Timestamp) -> Self {
         let is_file = status.kind == Kind::File;
         Self {
@@ -69,7 +69,7 @@ impl Share {
         path: &SharePath,
         tags: Tags,
         request: &RequestContext,
-        each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+        each: &mut dyn FnMut(ListedMember) -> ControlFlow<()>,
     ) -> Outcome<()> {
         self.tree.top().map_err(|_| Refusal::ShareGone)?;
         let path = &*self.spelled_to_read(path)?;
@@ -115,14 +115,14 @@ impl Share {
         Ok(there.map(|status| Entry { name: name.clone(), status, is_linked: false }))
     }
 
-    fn listed(&self, folder: &SharePath, dir: &Dir, entry: Entry, tags: Tags, now: Timestamp) -> Listed {
+    fn listed(&self, folder: &SharePath, dir: &Dir, entry: Entry, tags: Tags, now: Timestamp) -> ListedMember {
         let Entry { name, status, is_linked } = entry;
         let is_file = status.kind == Kind::File;
         if is_file && now.since(status.stamp.mtime) < TOLD_LATELY {
             self.tell_date(&folder.join(&name), &status.stamp, now);
         }
         let tag = if is_file && tags == Tags::Show { self.tag_of(folder, dir, &name, &status, now) } else { None };
-        Listed { linked: is_linked.then_some(status.stamp.id), ..Listed::new(name, &status, tag, now) }
+        ListedMember { linked: is_linked.then_some(status.stamp.id), ..ListedMember::new(name, &status, tag, now) }
     }
 
     /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.

@@ -36,7 +36,7 @@ const CHANGES_WAIT: Duration = Duration::from_secs(30);
 
 /// What a client asks of a new lock.
 #[derive(Clone, Debug)]
-pub struct LockWish {
+pub struct LockRequest {
     /// Its name.
     pub token: LockToken,
     /// Whether others may lock the same.
@@ -60,7 +60,7 @@ pub struct Taken {
 
 impl Share {
     /// Locks what is at a path. Where nothing is, an empty file is made (RFC 4918 §7.3).
-    pub fn lock(&self, path: &SharePath, wish: LockWish, request: &RequestContext) -> Outcome<Taken> {
+    pub fn lock(&self, path: &SharePath, wish: LockRequest, request: &RequestContext) -> Outcome<Taken> {
         let path = &*self.spelled(path)?;
         if path.is_root() && !self.settings.root_locks && *request.principal() == Principal::Anonymous {
             return Err(Refusal::NotAllowed(Forbidden::RootLock).into());
@@ -114,9 +114,9 @@ impl Share {
         Ok(())
     }
 
-    fn add_lock(&self, path: &SharePath, wish: LockWish, request: &RequestContext) -> Outcome<Arc<Lock>> {
+    fn add_lock(&self, path: &SharePath, wish: LockRequest, request: &RequestContext) -> Outcome<Arc<Lock>> {
         self.expire_locks(request.now);
-        let LockWish { token, scope, reach, owner, timeout } = wish;
+        let LockRequest { token, scope, reach, owner, timeout } = wish;
         let timeout = Some(timeout.map_or(FIRST_GRANT_MAX, |asked| asked.min(FIRST_GRANT_MAX)));
         let (root, client) = (path.clone(), request.client.clone());
         let lock = Lock {
@@ -219,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::model::stamp::Timestamp;
-    use crate::share::Settings;
+    use crate::share::ShareSettings;
     use crate::store::catalog::index::Index;
     use crate::store::local::os_disk::{Options, OsDisk};
 
@@ -240,9 +240,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         ["a", "b"].iter().for_each(|name| std::fs::write(folder.path().join(name), "text").expect("written"));
         let disk = OsDisk::open(folder.path(), Options::default()).expect("a disk");
-        let share = Share::open(Arc::new(disk), Index::in_memory(), Settings::default(), now()).expect("a share");
+        let share = Share::open(Arc::new(disk), Index::in_memory(), ShareSettings::default(), now()).expect("a share");
         let (token, scope, reach) = (LockToken::from_random([1; 16]), Scope::Exclusive, Reach::Itself);
-        let wish = LockWish { token, scope, reach, owner: None, timeout: None };
+        let wish = LockRequest { token, scope, reach, owner: None, timeout: None };
         let taken = thread::scope(|scope| {
             let change = share.locks.begin_change();
             let locking = scope.spawn(|| share.lock(&path("a"), wish, &RequestContext::unconditional(now())));

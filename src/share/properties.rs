@@ -19,7 +19,7 @@ use crate::store::notice::Notice;
 
 use super::identity::Effort;
 use super::judge::Looked;
-use super::listing::Listed;
+use super::listing::ListedMember;
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
@@ -32,7 +32,7 @@ const EXECUTABLE: u32 = 0o111;
 
 /// One change of a property.
 #[derive(Clone, Debug)]
-pub enum Amendment {
+pub enum PropertyUpdate {
     /// A dead property is noted, in place of the one of its name.
     Note(DeadProperty),
     /// A dead property is forgotten. That it is not there is no failure (RFC 4918 §14.23).
@@ -66,7 +66,7 @@ impl Notes {
 
 impl Share {
     /// What is at a path. The share itself has no name, and a word in its place. The tag is the one that a GET shows.
-    pub fn resource(&self, path: &SharePath, with_tag: bool, now: Timestamp) -> Outcome<Listed> {
+    pub fn resource(&self, path: &SharePath, with_tag: bool, now: Timestamp) -> Outcome<ListedMember> {
         let asked = path;
         let path = &*self.spelled_to_read(path)?;
         let name = asked.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
@@ -74,12 +74,12 @@ impl Share {
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            Opened::Dir(status) => Ok(Listed::new(name, &status, None, now)),
+            Opened::Dir(status) => Ok(ListedMember::new(name, &status, None, now)),
             Opened::File(file, status) => {
                 self.tell_date(path, &status.stamp, now);
                 let identity =
                     if with_tag { Some(self.identify(path, &file, &status, Effort::HashSmall, now)?) } else { None };
-                Ok(Listed::new(name, &status, identity.map(|known| known.validators.shown), now))
+                Ok(ListedMember::new(name, &status, identity.map(|known| known.validators.shown), now))
             }
         }
     }
@@ -112,7 +112,7 @@ impl Share {
     pub fn amend(
         &self,
         path: &SharePath,
-        amendments: &[Amendment],
+        amendments: &[PropertyUpdate],
         request: &RequestContext,
         despite_locks: bool,
     ) -> Outcome<()> {
@@ -123,7 +123,7 @@ impl Share {
             return self.note_amendments(path, amendments);
         }
         match self.look_and_judge(path, request, deed)? {
-            Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(Amendment::is_of_the_file) => {
+            Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(PropertyUpdate::is_of_the_file) => {
                 Err(Refusal::OpenForWriting.into())
             }
             Looked { seen: Seen::File(seen), .. } => {
@@ -139,8 +139,9 @@ impl Share {
         }
     }
 
-    pub(super) fn note_amendments(&self, path: &SharePath, amendments: &[Amendment]) -> Outcome<()> {
-        let noted = |amendment: &&Amendment| matches!(amendment, Amendment::Note(_) | Amendment::Forget(_));
+    pub(super) fn note_amendments(&self, path: &SharePath, amendments: &[PropertyUpdate]) -> Outcome<()> {
+        let noted =
+            |amendment: &&PropertyUpdate| matches!(amendment, PropertyUpdate::Note(_) | PropertyUpdate::Forget(_));
         if !amendments.iter().any(|amendment| noted(&amendment)) {
             return Ok(());
         }
@@ -149,7 +150,7 @@ impl Share {
     }
 
     /// Notes on a new folder what it begins with, in place of what another program's removal may have left there.
-    pub(super) fn begin_notes(&self, path: &SharePath, amendments: &[Amendment]) -> Outcome<()> {
+    pub(super) fn begin_notes(&self, path: &SharePath, amendments: &[PropertyUpdate]) -> Outcome<()> {
         are_noted(self.properties.update(path, |notes| {
             notes.clear();
             apply(amendments, notes);
@@ -178,14 +179,20 @@ impl Share {
     }
 
     /// Changes what the file system keeps about a file. What was remembered of it is remembered of its new state, so that its tag stays.
-    fn amend_file(&self, path: &SharePath, seen: &SeenFile, amendments: &[Amendment], now: Timestamp) -> Result<()> {
+    fn amend_file(
+        &self,
+        path: &SharePath,
+        seen: &SeenFile,
+        amendments: &[PropertyUpdate],
+        now: Timestamp,
+    ) -> Result<()> {
         let mut changed = false;
         for amendment in amendments {
             match amendment {
-                Amendment::Modified(date) => self.tree.set_modified(seen, *date)?,
-                Amendment::Executable(true) => self.tree.set_permissions(seen, seen.status.mode | EXECUTABLE)?,
-                Amendment::Executable(false) => self.tree.set_permissions(seen, seen.status.mode & !EXECUTABLE)?,
-                Amendment::Note(_) | Amendment::Forget(_) => continue,
+                PropertyUpdate::Modified(date) => self.tree.set_modified(seen, *date)?,
+                PropertyUpdate::Executable(true) => self.tree.set_permissions(seen, seen.status.mode | EXECUTABLE)?,
+                PropertyUpdate::Executable(false) => self.tree.set_permissions(seen, seen.status.mode & !EXECUTABLE)?,
+                PropertyUpdate::Note(_) | PropertyUpdate::Forget(_) => continue,
             }
             changed = true;
         }
@@ -228,13 +235,13 @@ fn are_noted(noted: Result<Noted>) -> Outcome<()> {
 }
 
 /// Makes those changes that are of notes. Of several with one name the last one counts.
-fn apply(amendments: &[Amendment], notes: &mut Vec<DeadProperty>) {
+fn apply(amendments: &[PropertyUpdate], notes: &mut Vec<DeadProperty>) {
     let mut last: HashMap<&PropertyName, Option<&DeadProperty>> = HashMap::new();
     for amendment in amendments {
         match amendment {
-            Amendment::Note(property) => last.insert(property.name(), Some(property)),
-            Amendment::Forget(name) => last.insert(name, None),
-            Amendment::Modified(_) | Amendment::Executable(_) => None,
+            PropertyUpdate::Note(property) => last.insert(property.name(), Some(property)),
+            PropertyUpdate::Forget(name) => last.insert(name, None),
+            PropertyUpdate::Modified(_) | PropertyUpdate::Executable(_) => None,
         };
     }
     notes.retain(|note| !last.contains_key(note.name()));
@@ -242,7 +249,7 @@ fn apply(amendments: &[Amendment], notes: &mut Vec<DeadProperty>) {
     notes.sort_by(|one, other| one.name().cmp(other.name()));
 }
 
-impl Amendment {
+impl PropertyUpdate {
     fn is_of_the_file(&self) -> bool {
         matches!(self, Self::Modified(_) | Self::Executable(_))
     }

@@ -14,7 +14,7 @@ use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::catalog::properties::{Extent, Following};
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::local::commit::{Changed, Copying, Members, Seen, StagedCopy, Surprises, Swap};
+use crate::store::local::commit::{Changed, Copying, Members, OnMismatches, Seen, StagedCopy, Swap};
 use crate::store::local::disk::Kind;
 
 use super::dating::Dating;
@@ -154,7 +154,7 @@ impl Share {
             }
             let replaced = state_of(&target);
             let surprise = surprise(request);
-            let surprises = Surprises { source: surprise, target: surprise };
+            let surprises = OnMismatches { source: surprise, target: surprise };
             let moved = match &mut copy {
                 Some(copy) => pair.relocate_copy(source, target, copy, surprises, request.now),
                 None => pair.relocate(source, target, surprises, request.now),

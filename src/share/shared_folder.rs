@@ -28,7 +28,7 @@ use super::recently_refused::RecentlyRefused;
 
 /// What a share is told to do, apart from where it lies.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ShareSettings {
     /// What the history may keep; without it nothing is kept.
     pub keep: Option<KeepLimits>,
     /// Whether a change of a file must name the version it replaces.
@@ -64,10 +64,10 @@ pub struct Share {
     pub(super) hashing: HashingSlots,
     pub(super) is_stopping: AtomicBool,
     pub(super) hints: Hints,
-    pub(super) settings: Settings,
+    pub(super) settings: ShareSettings,
 }
 
-impl Default for Settings {
+impl Default for ShareSettings {
     /// Without a history, and with the bounds that the program has where nothing else is said.
     fn default() -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Default for Settings {
 
 impl Share {
     /// A share on a disk that another process may be serving: to look at, not to change.
-    pub fn only_to_look(disk: Arc<dyn Disk>, index: Index, settings: Settings) -> Self {
+    pub fn open_read_only(disk: Arc<dyn Disk>, index: Index, settings: ShareSettings) -> Self {
         let history = History::new(Arc::clone(&disk), settings.keep);
         Self {
             tree: Tree::new(disk, history),

@@ -8,7 +8,7 @@ use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
 use crate::store::disk_error::Cause;
-use crate::store::local::commit::{Changed, Seen, Site, Surprise, Swap};
+use crate::store::local::commit::{Changed, OnMismatch, Seen, Site, Swap};
 use crate::store::local::disk::{File, Opened};
 use crate::store::local::staging::{Staged, Staging};
 
@@ -167,6 +167,6 @@ impl Share {
 }
 
 /// Only a client that names no version may find that it displaced another one than was seen.
-pub(super) fn surprise(request: &RequestContext) -> Surprise {
-    if request.is_unconditional() { Surprise::Accept } else { Surprise::Undo }
+pub(super) fn surprise(request: &RequestContext) -> OnMismatch {
+    if request.is_unconditional() { OnMismatch::Accept } else { OnMismatch::Undo }
 }

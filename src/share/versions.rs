@@ -10,7 +10,7 @@ use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
 use crate::store::local::commit::{FileCopy, Site, StagedCopy, Swap};
 use crate::store::local::disk::{File, Kind, Opened};
-use crate::store::local::history::{Found, KeptVersion, Page, Wanted};
+use crate::store::local::history::{Found, KeptVersion, Page, PageRequest};
 use crate::store::local::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
@@ -37,7 +37,7 @@ impl Share {
     pub fn versions(
         &self,
         path: &SharePath,
-        wanted: Wanted<VersionId>,
+        wanted: PageRequest<VersionId>,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Outcome<Page<KeptVersion>> {
         let path = &*self.spelled(path)?;
@@ -52,7 +52,11 @@ impl Share {
     }
 
     /// A page of the versions of a path and of every one below.
-    pub fn versions_below(&self, below: &SharePath, wanted: Wanted<(VersionId, SharePath)>) -> Outcome<Page<KeptAt>> {
+    pub fn versions_below(
+        &self,
+        below: &SharePath,
+        wanted: PageRequest<(VersionId, SharePath)>,
+    ) -> Outcome<Page<KeptAt>> {
         let Page { items, goes_on } = self.tree.history().versions_below(&self.as_made(below), wanted)?;
         let items = items.into_iter().map(|(path, version)| KeptAt { path, version }).collect();
         Ok(Page { items, goes_on })

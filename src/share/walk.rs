@@ -8,7 +8,7 @@ use crate::model::path::SharePath;
 
 use crate::store::local::disk::Kind;
 
-use super::listing::{Listed, Tags};
+use super::listing::{ListedMember, Tags};
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
@@ -94,7 +94,7 @@ impl Share {
         &self,
         walk: &Walk,
         request: &RequestContext,
-        each: &mut dyn FnMut(&WalkedFolder, Listed) -> Outcome<ControlFlow<()>>,
+        each: &mut dyn FnMut(&WalkedFolder, ListedMember) -> Outcome<ControlFlow<()>>,
     ) -> Outcome<WalkEnd> {
         let mut waiting = Waiting { folders: vec![walk.top.clone()], bytes: 0 };
         let (mut entered, mut met) = (HashSet::new(), 0);

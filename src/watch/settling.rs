@@ -28,7 +28,7 @@ pub(super) struct Settling {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     times: Times,
-    reach: Reach,
+    reach: HintReach,
 }
 
 /// When the first and the last event of a path came.
@@ -39,7 +39,7 @@ struct Times {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
+enum HintReach {
     Path,
     Subtree,
 }
@@ -48,8 +48,8 @@ impl Settling {
     /// Takes in what happened just now.
     pub(super) fn take_in(&mut self, hint: Hint, now: Instant) {
         let (path, reach) = match hint {
-            Hint::Path(path) => (path, Reach::Path),
-            Hint::Subtree(path) => (path, Reach::Subtree),
+            Hint::Path(path) => (path, HintReach::Path),
+            Hint::Subtree(path) => (path, HintReach::Subtree),
             Hint::Anywhere => return self.take_in_anywhere(now),
         };
         if self.anywhere.is_some() || (self.places.len() == PATHS_MAX && !self.places.contains_key(&path)) {
@@ -101,7 +101,7 @@ impl Times {
     }
 }
 
-impl Reach {
+impl HintReach {
     fn hint(self, path: SharePath) -> Hint {
         match self {
             Self::Path => Hint::Path(path),

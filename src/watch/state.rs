@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How far a watch has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
+pub enum WatchState {
     /// Watches are being set: some hints come already.
     #[default]
     Setting,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use noclobber::store::disk_error::{Cause, DiskError};
-use noclobber::store::local::commit::{Copying, Members, Seen, Surprise, Swap, Tree};
+use noclobber::store::local::commit::{Copying, Members, OnMismatch, Seen, Swap, Tree};
 use noclobber::store::local::disk::Tier;
 
 use super::explore::Story;
@@ -126,7 +126,7 @@ impl Duplicating {
             if matches!(seen, Seen::Busy(_)) {
                 return refused("423");
             }
-            match claim.put_copy(seen, &mut copy, Surprise::Accept, disk.now()).map_err(fault)? {
+            match claim.put_copy(seen, &mut copy, OnMismatch::Accept, disk.now()).map_err(fault)? {
                 Swap::Done(_) => return Ok(()),
                 Swap::Lost => {}
                 Swap::Busy => return refused("423"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use noclobber::model::path::SharePath;
 use noclobber::store::disk_error::{Cause, DiskError};
-use noclobber::store::local::commit::{Copying, Members, Pair, Seen, StagedCopy, Surprise, Surprises, Swap, Tree};
+use noclobber::store::local::commit::{Copying, Members, OnMismatch, OnMismatches, Pair, Seen, StagedCopy, Swap, Tree};
 use noclobber::store::local::disk::{Disk, File, Tier};
 use noclobber::store::local::history::{History, KeepLimits};
 
@@ -104,9 +104,9 @@ impl Move {
         matches!(self, Self::NamedFileToFree | Self::NamedFileOverNamedFile)
     }
 
-    fn surprises(self) -> Surprises {
-        let surprise = if self.names() { Surprise::Undo } else { Surprise::Accept };
-        Surprises { source: surprise, target: surprise }
+    fn surprises(self) -> OnMismatches {
+        let surprise = if self.names() { OnMismatch::Undo } else { OnMismatch::Accept };
+        OnMismatches { source: surprise, target: surprise }
     }
 
     /// The file by which the source is judged.
@@ -204,7 +204,7 @@ impl Moving {
         for (at, text) in [(TO, "earlier there"), (FROM, "earlier here")] {
             disk.place(at, text);
             let claim = tree.claim(&share_path(at)).expect("claimed").expect("no root");
-            let swap = claim.remove(claim.look().expect("seen"), Surprise::Accept, disk.now());
+            let swap = claim.remove(claim.look().expect("seen"), OnMismatch::Accept, disk.now());
             assert!(matches!(swap, Ok(Swap::Done(_))), "nobody is about");
             disk.advance(Duration::from_secs(11));
             if !self.keeps {
@@ -278,8 +278,8 @@ pub fn relocate(
     (source, target): (Option<&str>, Option<&str>),
     by_copy: bool,
 ) -> std::result::Result<(), Answer> {
-    let surprise = |named: Option<&str>| if named.is_some() { Surprise::Undo } else { Surprise::Accept };
-    let surprises = Surprises { source: surprise(source), target: surprise(target) };
+    let surprise = |named: Option<&str>| if named.is_some() { OnMismatch::Undo } else { OnMismatch::Accept };
+    let surprises = OnMismatches { source: surprise(source), target: surprise(target) };
     for _ in 0..LOOKS_MAX {
         let mut copy = if by_copy { Some(stage_copy(tree, from, to)?) } else { None };
         let pair = tree.claim_two(from, to).map_err(fault)?.expect("not the share itself");

@@ -11,7 +11,7 @@ use noclobber::model::precondition::{ConditionalFields, Precondition};
 use noclobber::model::tag::EntityTag;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
-use noclobber::share::{CopyLimit, RequestContext, Settings, Share, Upload};
+use noclobber::share::{CopyLimit, RequestContext, Share, ShareSettings, Upload};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::disk::Tier;
 use noclobber::store::local::history::KeepLimits;
@@ -207,13 +207,13 @@ impl Asking {
     pub fn server(&self, disk: &SimDisk) -> Server {
         let threshold = if self.request == Request::PutNamedLarge { 0 } else { 1 << 20 };
         let limits = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 90 };
-        let settings = Settings {
+        let settings = ShareSettings {
             keep: self.keeps.then_some(limits),
             require_preconditions: false,
             tag_threshold: threshold,
             hashing_max: 1,
             syncs: true,
-            ..Settings::default()
+            ..ShareSettings::default()
         };
         let opened = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now());
         Server {

@@ -43,7 +43,7 @@ pub(crate) enum Depth {
 
 /// The `Depth` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AskedDepth {
+pub(crate) struct DepthHeader {
     /// How far down.
     pub(crate) depth: Depth,
     /// Whether the resource itself is left out (`1,noroot`, the older spelling of `Prefer: depth-noroot`).
@@ -61,13 +61,13 @@ pub(crate) enum Overwrite {
 
 /// Where a URL in a header leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum UrlTarget {
     /// Into this share.
     Here {
         /// Where.
         path: SharePath,
         /// Whether the URL ends in a slash.
-        names_a_collection: bool,
+        has_trailing_slash: bool,
     },
     /// To something that is not served by HTTP.
     Elsewhere,
@@ -98,7 +98,7 @@ impl Depth {
 }
 
 /// `Depth`; `None` where there is none.
-pub(crate) fn depth(headers: &HeaderMap) -> Result<Option<AskedDepth>, BadHeader> {
+pub(crate) fn depth(headers: &HeaderMap) -> Result<Option<DepthHeader>, BadHeader> {
     let Some(text) = only_text(headers, "Depth")? else { return Ok(None) };
     let (depth, without_root) = match text.split_once(',') {
         Some((depth, noroot)) if noroot.trim().eq_ignore_ascii_case("noroot") => (depth.trim_end(), true),
@@ -108,14 +108,14 @@ pub(crate) fn depth(headers: &HeaderMap) -> Result<Option<AskedDepth>, BadHeader
     match Depth::parse(depth) {
         None => Err(BadHeader("Depth")),
         Some(Depth::Zero) if without_root => Err(BadHeader("Depth")),
-        Some(depth) => Ok(Some(AskedDepth { depth, without_root })),
+        Some(depth) => Ok(Some(DepthHeader { depth, without_root })),
     }
 }
 
 /// `Depth` of a request that changes something, where nothing is ever left out; `None` where there is none.
 pub(crate) fn depth_of_change(headers: &HeaderMap) -> Result<Option<Depth>, BadHeader> {
     match depth(headers)? {
-        Some(AskedDepth { without_root: true, .. }) => Err(BadHeader("Depth")),
+        Some(DepthHeader { without_root: true, .. }) => Err(BadHeader("Depth")),
         asked => Ok(asked.map(|asked| asked.depth)),
     }
 }
@@ -133,7 +133,7 @@ pub(crate) fn overwrite(headers: &HeaderMap) -> Result<Overwrite, BadHeader> {
 ///
 /// A `?` or `#` that is not escaped is an error: whoever forgot to escape it in a name would otherwise write over another file, the one
 /// whose name ends there.
-pub(crate) fn destination(headers: &HeaderMap) -> Result<Place, BadUrl> {
+pub(crate) fn destination(headers: &HeaderMap) -> Result<UrlTarget, BadUrl> {
     match headers.get_all("destination").collect::<Vec<_>>()[..] {
         [] => Err(BadUrl::Missing),
         [value] => place(str::from_utf8(value.as_bytes()).map_err(|_| BadUrl::Form)?.trim_ascii()),
@@ -197,7 +197,7 @@ pub(crate) fn prefers_minimal(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the resource itself is to be left out of what lies below it: `Prefer: depth-noroot`, or an older spelling of it.
-pub(crate) fn prefers_no_root(headers: &HeaderMap, depth: Option<AskedDepth>) -> bool {
+pub(crate) fn prefers_no_root(headers: &HeaderMap, depth: Option<DepthHeader>) -> bool {
     field::prefers(headers, "depth-noroot") || depth.is_some_and(|depth| depth.without_root)
 }
 
@@ -205,7 +205,7 @@ pub(crate) fn prefers_no_root(headers: &HeaderMap, depth: Option<AskedDepth>) ->
 ///
 /// The path alone says where: a proxy in front may have changed the scheme, the host and the port that this server sees of the request, and
 /// clients know one server by several names. What lies on another server cannot be told from that, and is not asked for in practice.
-pub(crate) fn place(text: &str) -> Result<Place, BadUrl> {
+pub(crate) fn place(text: &str) -> Result<UrlTarget, BadUrl> {
     if text.chars().any(char::is_control) {
         return Err(BadUrl::Form);
     }
@@ -219,7 +219,7 @@ pub(crate) fn place(text: &str) -> Result<Place, BadUrl> {
         return Err(BadUrl::Form);
     }
     if !SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
-        return Ok(Place::Elsewhere);
+        return Ok(UrlTarget::Elsewhere);
     }
     let rest = rest.strip_prefix("//").ok_or(BadUrl::Form)?;
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -230,12 +230,12 @@ pub(crate) fn place(text: &str) -> Result<Place, BadUrl> {
     place_here(if path.is_empty() { "/" } else { path })
 }
 
-fn place_here(url_path: &str) -> Result<Place, BadUrl> {
+fn place_here(url_path: &str) -> Result<UrlTarget, BadUrl> {
     if url_path.contains(['?', '#']) {
         return Err(BadUrl::Form);
     }
     let path = SharePath::parse_url(url_path)?;
-    Ok(Place::Here { path, names_a_collection: SharePath::url_names_a_collection(url_path) })
+    Ok(UrlTarget::Here { path, has_trailing_slash: SharePath::url_names_a_collection(url_path) })
 }
 
 fn asked_timeout(entry: &str) -> Option<Duration> {
@@ -273,14 +273,14 @@ mod tests {
         headers
     }
 
-    fn here(path: &str, names_a_collection: bool) -> Result<Place, BadUrl> {
+    fn here(path: &str, has_trailing_slash: bool) -> Result<UrlTarget, BadUrl> {
         let path = SharePath::parse_disk(path.as_bytes()).expect("a clean path");
-        Ok(Place::Here { path, names_a_collection })
+        Ok(UrlTarget::Here { path, has_trailing_slash })
     }
 
     #[test]
     fn depths() {
-        let asked = |depth, without_root| Ok(Some(AskedDepth { depth, without_root }));
+        let asked = |depth, without_root| Ok(Some(DepthHeader { depth, without_root }));
         for (value, expected) in [
             ("0", asked(Depth::Zero, false)),
             ("1", asked(Depth::One, false)),
@@ -354,8 +354,8 @@ mod tests {
             ("//files.example/a", here("files.example/a", false)),
             ("/a//b//", here("a/b", true)),
             ("http://files.example//a///b", here("a/b", false)),
-            ("ftp://files.example/a", Ok(Place::Elsewhere)),
-            ("urn:x", Ok(Place::Elsewhere)),
+            ("ftp://files.example/a", Ok(UrlTarget::Elsewhere)),
+            ("urn:x", Ok(UrlTarget::Elsewhere)),
             ("", Err(BadUrl::Form)),
             ("a", Err(BadUrl::Form)),
             ("a/b", Err(BadUrl::Form)),
@@ -501,7 +501,7 @@ mod tests {
             let Ok(path) = SharePath::parse_disk(name.as_bytes()) else { return Ok(()) };
             let url = if slash { path.to_collection_url() } else { path.to_url() };
             for written in [url.clone(), format!("https://files.example:81{url}"), url.replace('/', "//")] {
-                prop_assert_eq!(place(&written), Ok(Place::Here { path: path.clone(), names_a_collection: slash }));
+                prop_assert_eq!(place(&written), Ok(UrlTarget::Here { path: path.clone(), has_trailing_slash: slash }));
             }
         }
 

@@ -21,7 +21,7 @@ const CHECKSUMS_MAX: usize = 16;
 /// The digests that a request carries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
-    claims: Vec<Claim>,
+    claims: Vec<SentDigest>,
 }
 
 /// A header whose digests cannot be what any bytes come to.
@@ -31,12 +31,12 @@ pub(crate) struct Invalid {
     /// The header.
     pub(crate) field: Field,
     /// What is wrong with it.
-    pub(crate) wrong: Wrong,
+    pub(crate) wrong: DigestError,
 }
 
 /// What is wrong with a header that carries digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Wrong {
+pub(crate) enum DigestError {
     /// It cannot be read.
     #[error("cannot be read")]
     Form,
@@ -115,7 +115,7 @@ impl Expected {
 /// Compares the bytes that come with the digests that were sent.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    claims: Vec<Claim>,
+    claims: Vec<SentDigest>,
     running: Vec<Running>,
     has_checksums: bool,
 }
@@ -194,30 +194,32 @@ impl Field {
         }
     }
 
-    fn read(self, lines: &[&[u8]]) -> Result<Vec<Claim>, Wrong> {
+    fn read(self, lines: &[&[u8]]) -> Result<Vec<SentDigest>, DigestError> {
         match self {
             Self::ContentDigest | Self::ReprDigest => self.read_dictionary(lines),
             Self::OcChecksum => self.read_checksums(lines),
         }
     }
 
-    fn read_dictionary(self, lines: &[&[u8]]) -> Result<Vec<Claim>, Wrong> {
-        let members = structured::dictionary(lines).ok_or(Wrong::Form)?;
+    fn read_dictionary(self, lines: &[&[u8]]) -> Result<Vec<SentDigest>, DigestError> {
+        let members = structured::dictionary(lines).ok_or(DigestError::Form)?;
         let mut claims = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let Some(key) = algorithm.key().filter(|key| members.contains_key(*key)) else { continue };
-            let Some(BareItem::ByteSequence(digest)) = structured::item(&members, key) else { return Err(Wrong::Form) };
-            claims.push(Claim::new(self, algorithm, digest.clone())?);
+            let Some(BareItem::ByteSequence(digest)) = structured::item(&members, key) else {
+                return Err(DigestError::Form);
+            };
+            claims.push(SentDigest::new(self, algorithm, digest.clone())?);
         }
         Ok(claims)
     }
 
     /// `SHA1:<hex>`, and the like; several stand side by side, at most [`CHECKSUMS_MAX`].
-    fn read_checksums(self, lines: &[&[u8]]) -> Result<Vec<Claim>, Wrong> {
+    fn read_checksums(self, lines: &[&[u8]]) -> Result<Vec<SentDigest>, DigestError> {
         let mut claims = Vec::new();
         for line in lines {
-            for checksum in str::from_utf8(line).map_err(|_| Wrong::Form)?.split_ascii_whitespace() {
-                let (name, digits) = checksum.split_once(':').ok_or(Wrong::Form)?;
+            for checksum in str::from_utf8(line).map_err(|_| DigestError::Form)?.split_ascii_whitespace() {
+                let (name, digits) = checksum.split_once(':').ok_or(DigestError::Form)?;
                 let algorithm = match name.to_ascii_uppercase().as_str() {
                     "SHA1" => Algorithm::Sha1,
                     "MD5" => Algorithm::Md5,
@@ -225,12 +227,12 @@ impl Field {
                     _ => continue,
                 };
                 if claims.len() == CHECKSUMS_MAX {
-                    return Err(Wrong::Form);
+                    return Err(DigestError::Form);
                 }
-                claims.push(Claim::new(
+                claims.push(SentDigest::new(
                     self,
                     algorithm,
-                    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| Wrong::Form)?,
+                    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| DigestError::Form)?,
                 )?);
             }
         }
@@ -270,23 +272,23 @@ impl Algorithm {
 
 /// One digest that the client sent.
 #[derive(Clone, Debug)]
-struct Claim {
+struct SentDigest {
     field: Field,
     algorithm: Algorithm,
     digest: Vec<u8>,
 }
 
-impl Claim {
-    fn new(field: Field, algorithm: Algorithm, digest: Vec<u8>) -> Result<Self, Wrong> {
+impl SentDigest {
+    fn new(field: Field, algorithm: Algorithm, digest: Vec<u8>) -> Result<Self, DigestError> {
         if digest.len() != algorithm.digest_bytes() {
-            return Err(Wrong::Length(algorithm));
+            return Err(DigestError::Length(algorithm));
         }
         Ok(Self { field, algorithm, digest })
     }
 }
 
-impl From<Claim> for Mismatch {
-    fn from(claim: Claim) -> Self {
+impl From<SentDigest> for Mismatch {
+    fn from(claim: SentDigest) -> Self {
         let provided = match claim.field {
             Field::ContentDigest | Field::ReprDigest => format!(":{}:", STANDARD.encode(&claim.digest)),
             Field::OcChecksum => HEXLOWER.encode(&claim.digest),
@@ -493,7 +495,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_right_is_refused_at_once() {
-        use Wrong::{Form, Length};
+        use DigestError::{Form, Length};
         for (field, value, wrong) in [
             ("Content-Digest", "sha-256", Form),
             ("Content-Digest", "sha-256=1", Form),

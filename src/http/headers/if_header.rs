@@ -3,7 +3,7 @@
 //! Parsing fails closed: what the grammar does not know is malformed, and lets no write through. Two things are taken that it does not know,
 //! because clients send them: tags without quotes or with spaces in them, and `[*]` for whatever is there.
 
-use crate::http::headers::dav_headers::{BadHeader, BadUrl, Place, place};
+use crate::http::headers::dav_headers::{BadHeader, BadUrl, UrlTarget, place};
 use crate::model::path::PathError;
 use crate::model::state_list::{Resource, State, StateCondition, StateList, StateLists};
 use crate::model::tag::EntityTag;
@@ -25,7 +25,7 @@ pub(crate) fn parse(lines: &[&[u8]]) -> Result<Option<StateLists>, BadHeader> {
     match lines {
         [] => Ok(None),
         [line] if line.len() <= BYTES_MAX => {
-            let mut rest = Rest(str::from_utf8(line).map_err(|_| MALFORMED)?);
+            let mut rest = IfReader(str::from_utf8(line).map_err(|_| MALFORMED)?);
             read_lists(&mut rest).map(|lists| Some(StateLists { lists })).ok_or(MALFORMED)
         }
         _ => Err(MALFORMED),
@@ -33,9 +33,9 @@ pub(crate) fn parse(lines: &[&[u8]]) -> Result<Option<StateLists>, BadHeader> {
 }
 
 /// What is left to read of the field line.
-struct Rest<'a>(&'a str);
+struct IfReader<'a>(&'a str);
 
-impl<'a> Rest<'a> {
+impl<'a> IfReader<'a> {
     fn skip_blanks(&mut self) {
         self.0 = self.0.trim_start_matches([' ', '\t']);
     }
@@ -70,7 +70,7 @@ impl<'a> Rest<'a> {
 }
 
 /// `1*No-tag-list | 1*Tagged-list`.
-fn read_lists(rest: &mut Rest<'_>) -> Option<Vec<StateList>> {
+fn read_lists(rest: &mut IfReader<'_>) -> Option<Vec<StateList>> {
     let mut lists: Vec<StateList> = Vec::new();
     let (mut resource, mut resources) = (Resource::Asked, 0);
     while !rest.is_at_end() {
@@ -91,12 +91,12 @@ fn read_lists(rest: &mut Rest<'_>) -> Option<Vec<StateList>> {
 }
 
 /// The inside of `< >` that names a resource, up to its end.
-fn read_resource(rest: &mut Rest<'_>) -> Option<Resource> {
+fn read_resource(rest: &mut IfReader<'_>) -> Option<Resource> {
     let text = rest.take_until('>')?.trim_matches([' ', '\t']);
     match place(text) {
-        Ok(Place::Here { path, .. }) => Some(Resource::Path(path)),
+        Ok(UrlTarget::Here { path, .. }) => Some(Resource::Path(path)),
         // Where nothing can be that a client may see, nothing is.
-        Ok(Place::Elsewhere) | Err(BadUrl::Path(PathError::Reserved)) => {
+        Ok(UrlTarget::Elsewhere) | Err(BadUrl::Path(PathError::Reserved)) => {
             (!text.contains('<')).then(|| Resource::Elsewhere(text.into()))
         }
         Err(BadUrl::Missing | BadUrl::Form | BadUrl::Path(_)) => None,
@@ -104,7 +104,7 @@ fn read_resource(rest: &mut Rest<'_>) -> Option<Resource> {
 }
 
 /// The inside of a list, up to its end.
-fn read_conditions(rest: &mut Rest<'_>) -> Option<Vec<StateCondition>> {
+fn read_conditions(rest: &mut IfReader<'_>) -> Option<Vec<StateCondition>> {
     let mut conditions = Vec::new();
     while !rest.take(')') {
         let not = rest.take_word("Not");
@@ -121,14 +121,14 @@ fn read_conditions(rest: &mut Rest<'_>) -> Option<Vec<StateCondition>> {
 }
 
 /// The inside of `< >` that names a state, up to its end. Any text without blanks will do: what is no token of a live lock matches nothing.
-fn read_token(rest: &mut Rest<'_>) -> Option<Box<str>> {
+fn read_token(rest: &mut IfReader<'_>) -> Option<Box<str>> {
     let token = rest.take_until('>')?;
     let is_right = !token.is_empty() && !token.contains(|c: char| c == '<' || c.is_whitespace() || c.is_control());
     is_right.then(|| token.into())
 }
 
 /// The inside of `[ ]`, up to its end.
-fn read_tag(rest: &mut Rest<'_>) -> Option<State> {
+fn read_tag(rest: &mut IfReader<'_>) -> Option<State> {
     let state = if rest.take('*') {
         State::AnyTag
     } else {
@@ -150,7 +150,7 @@ fn read_tag(rest: &mut Rest<'_>) -> Option<State> {
 }
 
 /// A tag whose quotes a client took off.
-fn bare_tag<'a>(rest: &mut Rest<'a>) -> Option<&'a str> {
+fn bare_tag<'a>(rest: &mut IfReader<'a>) -> Option<&'a str> {
     let end = rest.0.find([']', ' ', '\t'])?;
     let (tag, after) = rest.0.split_at(end);
     rest.0 = after;

@@ -35,7 +35,7 @@ pub(crate) fn parse(lines: &[&[u8]], size: u64) -> Ranges {
     // The field is no list of lines: with two of them nobody can tell which one is meant.
     let [line] = lines else { return Ranges::Whole };
     let Some(members) = members_of(line) else { return Ranges::Whole };
-    if size == 0 && members.iter().any(|member| matches!(member, Member::Suffix(length) if *length > 0)) {
+    if size == 0 && members.iter().any(|member| matches!(member, RangeSpec::Suffix(length) if *length > 0)) {
         // Satisfiable, yet `Content-Range` cannot say where the nothing lies (RFC 9110 §14.1.2).
         return Ranges::Whole;
     }
@@ -90,7 +90,7 @@ pub(crate) fn multipart(parts: &[Range<u64>], size: u64, media_type: &HeaderValu
 
 /// One member of a range set, with numbers beyond `u64` brought down to its end.
 #[derive(Clone, Copy, Debug)]
-enum Member {
+enum RangeSpec {
     /// From this byte to the end.
     From(u64),
     /// From this byte to that one, both counted.
@@ -99,7 +99,7 @@ enum Member {
     Suffix(u64),
 }
 
-impl Member {
+impl RangeSpec {
     fn parse(text: &[u8]) -> Option<Self> {
         let dash = text.iter().position(|byte| *byte == b'-')?;
         let (first, last) = (&text[..dash], &text[dash + 1..]);
@@ -148,14 +148,14 @@ impl<'a> Number<'a> {
 }
 
 /// The members of `bytes=…`; `None` if the unit is another or a single member is wrong.
-fn members_of(line: &[u8]) -> Option<Vec<Member>> {
+fn members_of(line: &[u8]) -> Option<Vec<RangeSpec>> {
     let line = line.trim_ascii();
     let equals = line.iter().position(|byte| *byte == b'=')?;
     if !line[..equals].eq_ignore_ascii_case(b"bytes") {
         return None;
     }
     let members = line[equals + 1..].split(|byte| *byte == b',').map(trim).filter(|member| !member.is_empty());
-    let members = members.map(Member::parse).collect::<Option<Vec<_>>>()?;
+    let members = members.map(RangeSpec::parse).collect::<Option<Vec<_>>>()?;
     (!members.is_empty()).then_some(members)
 }
 

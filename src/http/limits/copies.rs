@@ -36,7 +36,7 @@ struct Turns {
 
 /// A turn; dropping it gives it back.
 #[derive(Debug)]
-struct Turn {
+struct CopyTurn {
     _of_all: OwnedSemaphorePermit,
     _of_address: Option<OwnedSemaphorePermit>,
 }
@@ -83,16 +83,16 @@ impl Turns {
     }
 
     /// The next turn for a client, if it comes within this time.
-    async fn turn_within(&self, limit: Duration, peer: Option<SocketAddr>) -> Outcome<Turn> {
+    async fn turn_within(&self, limit: Duration, peer: Option<SocketAddr>) -> Outcome<CopyTurn> {
         timeout(limit, self.turn(peer)).await.map_err(|_| Refusal::CopyOutOfTurn.into())
     }
 
-    async fn turn(&self, peer: Option<SocketAddr>) -> Turn {
+    async fn turn(&self, peer: Option<SocketAddr>) -> CopyTurn {
         let of_address = match Address::of(peer) {
             Some(address) => Some(acquire(self.of(address)).await),
             None => None,
         };
-        Turn { _of_all: acquire(Arc::clone(&self.all)).await, _of_address: of_address }
+        CopyTurn { _of_all: acquire(Arc::clone(&self.all)).await, _of_address: of_address }
     }
 
     /// The turns of an address, which are kept for as long as it has or wants one.
@@ -129,7 +129,7 @@ mod tests {
     }
 
     /// A turn that is free now.
-    fn turn(turns: &Turns, address: &str) -> Option<Turn> {
+    fn turn(turns: &Turns, address: &str) -> Option<CopyTurn> {
         turns.turn(peer(address)).now_or_never()
     }
 

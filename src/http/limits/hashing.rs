@@ -38,7 +38,7 @@ struct Hashing {
 }
 
 /// A place in the queue.
-struct Place(Arc<AtomicUsize>);
+struct QueuePlace(Arc<AtomicUsize>);
 
 impl Hashings {
     /// Hashes so many files at once.
@@ -88,7 +88,7 @@ impl Hashings {
         if let Some(running) = by_state.get(file.stamp()).and_then(Weak::upgrade) {
             return Some(running);
         }
-        let place = Place::take(&self.waiting)?;
+        let place = QueuePlace::take(&self.waiting)?;
         let of = *file.stamp();
         let (over, is_over) = watch::channel(());
         let is_unwanted = Arc::<AtomicBool>::default();
@@ -111,7 +111,7 @@ impl Hashings {
     }
 }
 
-impl Place {
+impl QueuePlace {
     fn take(waiting: &Arc<AtomicUsize>) -> Option<Self> {
         let one_more = |waiting| if waiting < WAITING_MAX { Some(waiting + 1) } else { None };
         waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
@@ -119,7 +119,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

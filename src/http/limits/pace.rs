@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::http::reply::Wrong;
-use crate::http::settings::Settings;
+use crate::http::reply::RequestError;
+use crate::http::settings::HttpSettings;
 
 /// Over which time the rate of a body is judged.
 const RATE_OVER: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// The pace of an upload.
-    pub(crate) fn of_upload(settings: &Settings) -> Self {
+    pub(crate) fn of_upload(settings: &HttpSettings) -> Self {
         Self {
             idle_max: settings.body_idle_max,
             rate_min: settings.body_rate_min,
@@ -45,7 +45,7 @@ impl Pace {
     }
 
     /// The pace of a body that is held in memory: it is short, and has to be there in time as a whole.
-    pub(crate) fn of_short_body(settings: &Settings, bytes_max: u64, time_max: Duration) -> Self {
+    pub(crate) fn of_short_body(settings: &HttpSettings, bytes_max: u64, time_max: Duration) -> Self {
         Self { bytes_max, ends_at: Some(Instant::now() + time_max), ..Self::of_upload(settings) }
     }
 
@@ -55,33 +55,33 @@ impl Pace {
     }
 
     /// The next piece of the body; `None` only at its proper end. May be given up and asked again: the wait goes on.
-    pub(crate) async fn next(&mut self, body: &mut Payload) -> Result<Option<Bytes>, Wrong> {
+    pub(crate) async fn next(&mut self, body: &mut Payload) -> Result<Option<Bytes>, RequestError> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let idle_until = since + self.idle_max;
         let until = self.ends_at.map_or(idle_until, |ends_at| ends_at.min(idle_until));
         let chunk = match timeout_at(until, body.next()).await {
-            Err(_) => return Err(Wrong::SlowBody),
+            Err(_) => return Err(RequestError::SlowBody),
             Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) => return Err(Wrong::BrokenBody),
+            Ok(Some(Err(_))) => return Err(RequestError::BrokenBody),
             Ok(Some(Ok(chunk))) => chunk,
         };
         self.since = None;
         self.received += chunk.len() as u64;
         if self.received > self.bytes_max {
-            return Err(Wrong::LargeBody);
+            return Err(RequestError::LargeBody);
         }
         self.judge(since.elapsed(), chunk.len() as u64)?;
         Ok(Some(chunk))
     }
 
-    fn judge(&mut self, waited: Duration, bytes: u64) -> Result<(), Wrong> {
+    fn judge(&mut self, waited: Duration, bytes: u64) -> Result<(), RequestError> {
         self.waited += waited;
         self.lately += bytes;
         if self.waited < RATE_OVER {
             return Ok(());
         }
         if self.lately < self.rate_min.saturating_mul(self.waited.as_secs()) {
-            return Err(Wrong::SlowBody);
+            return Err(RequestError::SlowBody);
         }
         (self.waited, self.lately) = (Duration::ZERO, 0);
         Ok(())
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
     use crate::http::media::TrustedPages;
 
-    fn settings(rate_min: u64) -> Settings {
-        Settings {
+    fn settings(rate_min: u64) -> HttpSettings {
+        HttpSettings {
             own_names: Vec::new(),
             allowed_origins: Vec::new(),
             body_idle_max: Duration::from_secs(30),
@@ -160,7 +160,7 @@ mod tests {
         };
         actix_rt::System::new().block_on(async {
             let short = Pace::of_short_body(&settings(0), u64::MAX, Duration::from_millis(50));
-            assert_eq!(ends(short, bytes()).await, Err(Wrong::SlowBody));
+            assert_eq!(ends(short, bytes()).await, Err(RequestError::SlowBody));
             assert_eq!(ends(pace(0), bytes()).await, Ok(None));
         });
     }

@@ -9,11 +9,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::http::clock::now;
-use crate::http::context::Verbs;
+use crate::http::context::AppState;
 use crate::http::quirks::Quirks;
-use crate::http::reply::Trouble;
+use crate::http::reply::HandlerError;
 use crate::http::request::conditions::client;
-use crate::http::request::method::Verb;
+use crate::http::request::method::DavMethod;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::principal::Client;
@@ -33,10 +33,10 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// An attempt to store something at `path`.
-    pub(crate) fn new(verbs: &Verbs, head: &RequestHead, path: &SharePath) -> Self {
-        let deletes_anyway = Verb::of(&head.method) == Verb::Put && Quirks::of(head).delete_after_failure;
+    pub(crate) fn new(app: &AppState, head: &RequestHead, path: &SharePath) -> Self {
+        let deletes_anyway = DavMethod::of(&head.method) == DavMethod::Put && Quirks::of(head).delete_after_failure;
         Self {
-            share: Arc::clone(&verbs.share),
+            share: Arc::clone(&app.share),
             client: client(head),
             path: path.clone(),
             source: None,
@@ -53,7 +53,7 @@ impl Attempt {
     }
 
     /// Ends it in this way. If it failed, that is noted before anybody is told.
-    pub(crate) async fn ends<T>(mut self, how: Result<T, Trouble>) -> Result<T, Trouble> {
+    pub(crate) async fn ends<T>(mut self, how: Result<T, HandlerError>) -> Result<T, HandlerError> {
         self.is_over = match &how {
             Ok(_) => true,
             Err(trouble) => {
@@ -88,8 +88,8 @@ impl Drop for Attempt {
 }
 
 /// Whether it was refused for what is, or is not, at its source.
-fn is_of_source(trouble: &Trouble, source: &SharePath) -> bool {
-    let Trouble::Stop(Stop::Refusal(refusal)) = trouble else { return false };
+fn is_of_source(trouble: &HandlerError, source: &SharePath) -> bool {
+    let HandlerError::Stop(Stop::Refusal(refusal)) = trouble else { return false };
     match refusal {
         Refusal::NotFound => true,
         Refusal::PreconditionRequired { end, .. } => *end == End::Target,
@@ -100,10 +100,10 @@ fn is_of_source(trouble: &Trouble, source: &SharePath) -> bool {
 }
 
 /// Whether a condition that the client sent does not hold. That a lock was taken on another version is none.
-fn is_own_condition(trouble: &Trouble) -> bool {
+fn is_own_condition(trouble: &HandlerError) -> bool {
     matches!(
         trouble,
-        Trouble::Stop(Stop::Refusal(Refusal::PreconditionFailed {
+        HandlerError::Stop(Stop::Refusal(Refusal::PreconditionFailed {
             header: Header::IfMatch
                 | Header::IfNoneMatch
                 | Header::IfModifiedSince

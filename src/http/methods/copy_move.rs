@@ -2,14 +2,14 @@
 
 use crate::access::Action;
 use crate::http::clock::now;
-use crate::http::context::{Verbs, is_collection, permit, request_context};
+use crate::http::context::{AppState, is_collection, permit, request_context};
 use crate::http::headers::dav_headers;
-use crate::http::headers::dav_headers::{BadHeader, Depth, Overwrite, Place};
+use crate::http::headers::dav_headers::{BadHeader, Depth, Overwrite, UrlTarget};
 use crate::http::methods::attempt::Attempt;
 use crate::http::reply;
-use crate::http::reply::{Trouble, Wrong};
+use crate::http::reply::{HandlerError, RequestError};
 use crate::http::representations::versions::version_id;
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{Relocation, RequestContext};
 use actix_http::RequestHead;
@@ -17,53 +17,53 @@ use actix_web::HttpResponse;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum CopyOrMove {
     Copy,
     Move,
 }
 
 /// Answers COPY and MOVE.
 pub(crate) async fn relocate(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
-    asked: &Asked,
-    act: Act,
-) -> Result<HttpResponse, Trouble> {
+    asked: &RequestTarget,
+    act: CopyOrMove,
+) -> Result<HttpResponse, HandlerError> {
     let context = request_context(head, asked)?;
     let wanted = wanted(head, asked)?;
-    let attempt = Attempt::new(verbs, head, &wanted.to).coming_from(&wanted.from);
-    attempt.ends(carry_out(verbs, head, asked, act, context, wanted).await).await
+    let attempt = Attempt::new(app, head, &wanted.to).coming_from(&wanted.from);
+    attempt.ends(carry_out(app, head, asked, act, context, wanted).await).await
 }
 
 async fn carry_out(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
-    asked: &Asked,
-    act: Act,
+    asked: &RequestTarget,
+    act: CopyOrMove,
     context: RequestContext,
     wanted: Relocation,
-) -> Result<HttpResponse, Trouble> {
-    let is_collection = is_collection(verbs, asked).await?;
-    if asked.names_a_collection && !is_collection {
+) -> Result<HttpResponse, HandlerError> {
+    let is_collection = is_collection(app, asked).await?;
+    if asked.has_trailing_slash && !is_collection {
         return Err(Stop::from(Refusal::NotFound).into());
     }
     let depth = dav_headers::depth_of_change(&head.headers)?.unwrap_or(Depth::Infinity);
-    if is_collection && (depth == Depth::One || (act == Act::Move && depth != Depth::Infinity)) {
+    if is_collection && (depth == Depth::One || (act == CopyOrMove::Move && depth != Depth::Infinity)) {
         return Err(BadHeader("Depth").into());
     }
-    verbs.hashings.have_hashed(&wanted.from, Some(&wanted.to), &context).await?;
+    app.hashings.have_hashed(&wanted.from, Some(&wanted.to), &context).await?;
     let to = wanted.to.clone();
-    let done = verbs.copies.ask(head.peer_addr, move |share, limit| match act {
-        Act::Move => share.relocate(&wanted, &context.clone().at(now()), limit),
-        Act::Copy => share.copy(&wanted, depth == Depth::Infinity, &context.clone().at(now()), limit),
+    let done = app.copies.ask(head.peer_addr, move |share, limit| match act {
+        CopyOrMove::Move => share.relocate(&wanted, &context.clone().at(now()), limit),
+        CopyOrMove::Copy => share.copy(&wanted, depth == Depth::Infinity, &context.clone().at(now()), limit),
     });
     Ok(reply::relocated(&to, is_collection, &done.await?))
 }
 
 /// What is to be moved or copied, and where to, as the head says.
-pub(crate) fn wanted(head: &RequestHead, asked: &Asked) -> Result<Relocation, Trouble> {
-    let place = dav_headers::destination(&head.headers).map_err(Wrong::Destination)?;
-    let Place::Here { path: to, .. } = place else { return Err(Wrong::ForeignDestination.into()) };
+pub(crate) fn wanted(head: &RequestHead, asked: &RequestTarget) -> Result<Relocation, HandlerError> {
+    let place = dav_headers::destination(&head.headers).map_err(RequestError::Destination)?;
+    let UrlTarget::Here { path: to, .. } = place else { return Err(RequestError::ForeignDestination.into()) };
     permit(Action::Write, &to)?;
     Ok(Relocation {
         from: asked.path.clone(),
@@ -74,18 +74,22 @@ pub(crate) fn wanted(head: &RequestHead, asked: &Asked) -> Result<Relocation, Tr
 }
 
 /// Copies one version of a file to another name, or back to its own.
-pub(crate) async fn copy_version(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+pub(crate) async fn copy_version(
+    app: &AppState,
+    head: &RequestHead,
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let id = version_id(&asked.query.version)?;
     let context = request_context(head, asked)?;
     let wanted = wanted(head, asked)?;
     let to = wanted.to.clone();
-    let attempt = Attempt::new(verbs, head, &to).coming_from(&wanted.from);
-    verbs.hashings.have_hashed(&to, None, &context.for_the_target(wanted.may_replace)).await?;
-    let copied = verbs
+    let attempt = Attempt::new(app, head, &to).coming_from(&wanted.from);
+    app.hashings.have_hashed(&to, None, &context.for_the_target(wanted.may_replace)).await?;
+    let copied = app
         .copies
         .ask(head.peer_addr, move |share, limit| share.copy_version(&wanted, &id, &context.clone().at(now()), limit));
-    match attempt.ends(copied.await.map_err(Trouble::from)).await? {
+    match attempt.ends(copied.await.map_err(HandlerError::from)).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
-        None => Err(Wrong::VersionIsCollection.into()),
+        None => Err(RequestError::VersionIsCollection.into()),
     }
 }

@@ -11,13 +11,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use mime_guess::Mime;
 
 use crate::http::clock::now;
-use crate::http::context::{Verbs, conditions, request_context};
+use crate::http::context::{AppState, conditions, request_context};
 use crate::http::media;
 use crate::http::reply;
-use crate::http::reply::Trouble;
+use crate::http::reply::HandlerError;
 use crate::http::representations::file::{CACHE, Remember, open, send};
 use crate::http::representations::listing;
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition};
 use crate::model::validators::Target as Judged;
@@ -25,29 +25,37 @@ use crate::share::Target;
 use crate::share::outcome::{Refusal, Stop, Subject};
 
 /// Answers GET and HEAD.
-pub(crate) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
+pub(crate) async fn get(
+    app: &AppState,
+    request: &HttpRequest,
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
-    match open(verbs, &asked.path).await? {
+    match open(app, &asked.path).await? {
         Target::Collection(_) => {
             judge_collection(&asked.path, &conditions(head)?)?;
-            list(verbs, head, asked).await
+            list(app, head, asked).await
         }
-        Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
-        Target::File(content, identity) => send(verbs, request, asked, *content, *identity, Remember::IfSmall).await,
+        Target::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
+        Target::File(content, identity) => send(app, request, asked, *content, *identity, Remember::IfSmall).await,
     }
 }
 
 /// Judges `If`, which makes a GET and a HEAD conditional as it does every other method (RFC 4918 §10.4).
-pub(crate) async fn judge_states(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
+pub(crate) async fn judge_states(
+    app: &AppState,
+    head: &RequestHead,
+    asked: &RequestTarget,
+) -> Result<(), HandlerError> {
     if !head.headers.contains_key("if") {
         return Ok(());
     }
     let (path, context) = (asked.path.clone(), request_context(head, asked)?.of_states_alone());
-    verbs.hashings.have_hashed(&path, None, &context).await?;
-    verbs.ask(move |share| share.judge_states(&path, &context.at(now()))).await
+    app.hashings.have_hashed(&path, None, &context).await?;
+    app.ask(move |share| share.judge_states(&path, &context.at(now()))).await
 }
 
-fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(), Trouble> {
+fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(), HandlerError> {
     match precondition.decide(&Judged::Collection, Intent::Change) {
         Decision::Refuse(header) if header == crate::model::precondition::Header::IfMatch => {
             let of = Subject { path: path.clone(), is_collection: true };
@@ -57,7 +65,7 @@ fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(),
     }
 }
 
-async fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+async fn list(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
     let wants_json = asked.query.json || prefers_json(&head.headers);
     let (media_type, policy) =
         if wants_json { (listing::JSON, None) } else { (listing::HTML, Some(listing::html_policy())) };
@@ -67,7 +75,7 @@ async fn list(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpRe
     if let Some(policy) = policy {
         answer.insert_header((header::CONTENT_SECURITY_POLICY, policy));
     }
-    let (share, path) = (Arc::clone(&verbs.share), asked.path.clone());
+    let (share, path) = (Arc::clone(&app.share), asked.path.clone());
     let listing = if wants_json {
         listing::json(share, path, reader(head)).await
     } else {

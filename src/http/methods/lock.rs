@@ -2,40 +2,40 @@
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{Verbs, request_context};
+use crate::http::context::{AppState, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::{BadHeader, Depth};
 use crate::http::quirks::Quirks;
 use crate::http::reply;
-use crate::http::reply::{Trouble, Wrong};
+use crate::http::reply::{HandlerError, RequestError};
 use crate::http::representations::active_lock::describe;
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::http::xml::read::LockInfo;
 use crate::model::lock::Reach;
 use crate::model::lock_token::LockToken;
 use crate::os::random;
-use crate::share::LockWish;
+use crate::share::LockRequest;
 use crate::share::outcome::{Refusal, Stop};
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 
 /// Answers LOCK: without a body it grants a lock more time, with one it takes a new lock.
 pub(crate) async fn lock(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
     body: &mut Payload,
-    asked: &Asked,
-) -> Result<HttpResponse, Trouble> {
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let context = request_context(head, asked)?;
     let timeout = Some(dav_headers::timeout(&head.headers));
-    let body = xml_body(verbs, head, body).await?;
+    let body = xml_body(app, head, body).await?;
     let path = asked.path.clone();
-    verbs.hashings.have_hashed(&path, None, &context).await?;
+    app.hashings.have_hashed(&path, None, &context).await?;
     if body.is_empty() {
         if !context.has_tokens() {
-            return Err(Wrong::Header("If").into());
+            return Err(RequestError::Header("If").into());
         }
-        let (lock, root) = verbs
+        let (lock, root) = app
             .ask(move |share| {
                 let lock = share.refresh_lock(&path, timeout, &context.at(now()))?;
                 let root = share.root_of(&lock);
@@ -50,16 +50,16 @@ pub(crate) async fn lock(
         None | Some(Depth::Infinity) => Reach::Below,
         Some(Depth::One) => return Err(BadHeader("Depth").into()),
     };
-    let wish = LockWish {
+    let wish = LockRequest {
         token: LockToken::from_random(random::bytes()),
         scope: info.scope,
         reach,
         owner: info.owner,
         timeout,
     };
-    let names_a_collection = asked.names_a_collection;
-    let taken = verbs.ask(move |share| {
-        if names_a_collection && !share.is_collection(&path).unwrap_or(false) {
+    let has_trailing_slash = asked.has_trailing_slash;
+    let taken = app.ask(move |share| {
+        if has_trailing_slash && !share.is_collection(&path).unwrap_or(false) {
             return Err(Refusal::NotFound.into());
         }
         let taken = share.lock(&path, wish, &context.at(now()))?;
@@ -71,13 +71,17 @@ pub(crate) async fn lock(
 }
 
 /// Answers UNLOCK.
-pub(crate) async fn unlock(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<HttpResponse, Trouble> {
+pub(crate) async fn unlock(
+    app: &AppState,
+    head: &RequestHead,
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let token = dav_headers::lock_token(&head.headers)?.ok_or(BadHeader("Lock-Token"))?;
     let context = request_context(head, asked)?;
     let path = asked.path.clone();
-    verbs.hashings.have_hashed(&path, None, &context).await?;
-    match verbs.ask(move |share| share.unlock(&path, &token, &context.at(now()))).await {
-        Err(Trouble::Stop(Stop::Refusal(Refusal::ForeignToken))) if Quirks::of(head).forget_on_conflict => {
+    app.hashings.have_hashed(&path, None, &context).await?;
+    match app.ask(move |share| share.unlock(&path, &token, &context.at(now()))).await {
+        Err(HandlerError::Stop(Stop::Refusal(Refusal::ForeignToken))) if Quirks::of(head).forget_on_conflict => {
             Err(BadHeader("Lock-Token").into())
         }
         unlocked => unlocked.map(|()| reply::done()),

@@ -2,32 +2,32 @@
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{Verbs, request_context};
+use crate::http::context::{AppState, request_context};
 use crate::http::methods::proppatch;
 use crate::http::reply;
-use crate::http::reply::{Trouble, Wrong, of_property};
-use crate::http::request::target::Asked;
+use crate::http::reply::{HandlerError, RequestError, of_property};
+use crate::http::request::target::RequestTarget;
 use crate::http::xml::XmlError;
 use crate::http::xml::read::{Instruction, MakeCollection};
-use crate::http::xml::write::{Condition, Properties};
+use crate::http::xml::write::{Condition, PropWriter};
 use crate::model::property::PropertyName;
-use crate::share::Amendment;
+use crate::share::PropertyUpdate;
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 
 /// Answers MKCOL, with properties for the folder to begin with if the body has some (RFC 5689).
 pub(crate) async fn make_collection(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
     body: &mut Payload,
-    asked: &Asked,
-) -> Result<HttpResponse, Trouble> {
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let context = request_context(head, asked)?;
-    let wanted = match xml_body(verbs, head, body).await? {
+    let wanted = match xml_body(app, head, body).await? {
         empty if empty.is_empty() => None,
         // A body that is XML and no `mkcol` is one of another type (RFC 4918 §9.3).
         body => Some(parse_xml(body, MakeCollection::parse).await.map_err(|error| match error {
-            XmlError::Unexpected(_) => Trouble::from(Wrong::Body),
+            XmlError::Unexpected(_) => HandlerError::from(RequestError::Body),
             error => error.into(),
         })?),
     };
@@ -39,13 +39,13 @@ pub(crate) async fn make_collection(
         },
     };
     let path = asked.path.clone();
-    verbs.hashings.have_hashed(&path, None, &context).await?;
-    verbs.ask(move |share| share.make_collection(&path, &amendments, &context.at(now()))).await?;
+    app.hashings.have_hashed(&path, None, &context).await?;
+    app.ask(move |share| share.make_collection(&path, &amendments, &context.at(now()))).await?;
     Ok(reply::made(&asked.path))
 }
 
 /// What an extended MKCOL asks for, or the answer that says why it cannot be had: then nothing is made.
-fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, Box<HttpResponse>> {
+fn amendments(wanted: MakeCollection) -> Result<Vec<PropertyUpdate>, Box<HttpResponse>> {
     let is_collection = wanted.is_plain_collection();
     let plans: Vec<_> = wanted
         .properties
@@ -61,7 +61,7 @@ fn amendments(wanted: MakeCollection) -> Result<Vec<Amendment>, Box<HttpResponse
     Err(Box::new(reply::not_made(&names, |response| {
         if !is_collection {
             let condition = Condition::ValidResourceType;
-            let tell = |out: &mut Properties<'_>| out.name(&resource_type);
+            let tell = |out: &mut PropWriter<'_>| out.name(&resource_type);
             response.propstat_because(of_property::PROTECTED, Some(&condition), None, tell);
         }
         proppatch::tell_faults(response, &names, &faults);

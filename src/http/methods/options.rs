@@ -1,18 +1,18 @@
 //! OPTIONS, and REPORT, of which there is none.
 
-use crate::http::context::{Verbs, allowed};
+use crate::http::context::{AppState, allowed};
 use crate::http::reply;
-use crate::http::reply::{Trouble, Wrong};
+use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::method::Allowed;
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::share::outcome::{Refusal, Stop};
 use actix_web::HttpResponse;
 
 /// Why no REPORT is made: there is none about what is there.
-pub(crate) async fn report(verbs: &Verbs, asked: &Asked) -> Trouble {
-    match allowed(verbs, asked).await {
+pub(crate) async fn report(app: &AppState, asked: &RequestTarget) -> HandlerError {
+    match allowed(app, asked).await {
         Allowed::OnFiles | Allowed::OnCollections | Allowed::OnLinkedFiles | Allowed::OnLinkedCollections => {
-            Wrong::NoReport.into()
+            RequestError::NoReport.into()
         }
         Allowed::OnNothing
         | Allowed::OnNoCollection
@@ -23,6 +23,6 @@ pub(crate) async fn report(verbs: &Verbs, asked: &Asked) -> Trouble {
 }
 
 /// Answers OPTIONS.
-pub(crate) async fn options(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    Ok(reply::options(allowed(verbs, asked).await, asked.query.taken))
+pub(crate) async fn options(app: &AppState, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+    Ok(reply::options(allowed(app, asked).await, asked.query.taken))
 }

@@ -15,49 +15,49 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{Verbs, request_context};
+use crate::http::context::{AppState, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::Depth;
 use crate::http::headers::digest::Checker;
 use crate::http::quirks::Quirks;
 use crate::http::reply;
-use crate::http::reply::{Trouble, of_property};
+use crate::http::reply::{HandlerError, of_property};
 use crate::http::representations::active_lock::describe;
 use crate::http::representations::listing::{Listing, Output, PIECE_BYTES};
 use crate::http::representations::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::http::xml::read::Propfind;
-use crate::http::xml::write::{ActiveLock, Condition, Multistatus, Response};
+use crate::http::xml::write::{ActiveLock, Condition, Multistatus, ResponseWriter};
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::share::outcome::{Outcome, Refusal};
-use crate::share::{Kind, Listed, Notes, Share, Target};
+use crate::share::{Kind, ListedMember, Notes, Share, Target};
 
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
 
 /// Answers PROPFIND.
 pub(crate) async fn propfind(
-    verbs: &Verbs,
+    app: &AppState,
     request: &HttpRequest,
     body: &mut Payload,
-    asked: &Asked,
-) -> Result<HttpResponse, Trouble> {
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
     let depth = dav_headers::depth(&head.headers)?;
     let context = request_context(head, asked)?;
-    let what = parse_xml(xml_body(verbs, head, body).await?, Propfind::parse).await?;
+    let what = parse_xml(xml_body(app, head, body).await?, Propfind::parse).await?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
-    let names_a_collection = asked.names_a_collection;
-    let question = Question {
-        wants: Wants::new(&what),
+    let has_trailing_slash = asked.has_trailing_slash;
+    let question = PropfindRequest {
+        wants: Needs::new(&what),
         what,
         path: asked.path.clone(),
         reach,
-        members_max: if reach == Depth::Infinity { verbs.settings.propfind_members_max } else { usize::MAX },
+        members_max: if reach == Depth::Infinity { app.settings.propfind_members_max } else { usize::MAX },
         without_root: dav_headers::prefers_no_root(&head.headers, depth),
         is_minimal: dav_headers::prefers_minimal(&head.headers),
         quirks: Quirks::of(head),
@@ -65,10 +65,10 @@ pub(crate) async fn propfind(
     };
     let (path, with_tag) = (asked.path.clone(), question.wants.tags);
     let context = context.that_must_match();
-    verbs.hashings.have_hashed(&path, None, &context).await?;
-    let target = verbs.ask(move |share| {
+    app.hashings.have_hashed(&path, None, &context).await?;
+    let target = app.ask(move |share| {
         let target = share.resource(&path, with_tag, now())?;
-        if names_a_collection && target.kind != Kind::Dir {
+        if has_trailing_slash && target.kind != Kind::Dir {
             return Err(Refusal::NotFound.into());
         }
         share.judge_read(&path, &context.at(now()))?;
@@ -76,7 +76,7 @@ pub(crate) async fn propfind(
     });
     let target = target.await?;
     let is_collection = target.kind == Kind::Dir;
-    let share = Arc::clone(&verbs.share);
+    let share = Arc::clone(&app.share);
     let minimal = question.is_minimal;
     let is_one = !is_collection || reach == Depth::Zero;
     let write = move |output: &mut Output| question.answer(&share, target, output);
@@ -85,17 +85,17 @@ pub(crate) async fn propfind(
     if minimal {
         answer.insert_header(("preference-applied", "return=minimal"));
     }
-    if is_collection && !names_a_collection {
+    if is_collection && !has_trailing_slash {
         answer.insert_header((header::CONTENT_LOCATION, asked.path.to_collection_url()));
     }
     Ok(answer.body(listing))
 }
 
 /// A PROPFIND, parsed.
-struct Question {
+struct PropfindRequest {
     path: SharePath,
     what: Propfind,
-    wants: Wants,
+    wants: Needs,
     reach: Depth,
     members_max: usize,
     without_root: bool,
@@ -106,7 +106,7 @@ struct Question {
 
 /// What has to be found out for the answer.
 #[derive(Clone, Copy, Debug)]
-struct Wants {
+struct Needs {
     tags: bool,
     room: bool,
     notes: bool,
@@ -114,14 +114,14 @@ struct Wants {
 }
 
 /// The properties of one resource that are the same for all of them.
-struct Asking {
+struct CommonProperties {
     /// The live ones among those that were named, and the others.
     live: Vec<(PropertyName, Option<Live>)>,
     /// The live ones that are told where all are asked for.
     of_all: &'static [Live],
 }
 
-impl Wants {
+impl Needs {
     fn new(what: &Propfind) -> Self {
         let names = match what {
             Propfind::AllProp { include } => include,
@@ -140,9 +140,9 @@ impl Wants {
     }
 }
 
-impl Question {
+impl PropfindRequest {
     /// Writes the whole answer.
-    fn answer(self, share: &Share, target: Listed, output: &mut Output) -> Outcome<()> {
+    fn answer(self, share: &Share, target: ListedMember, output: &mut Output) -> Outcome<()> {
         let reader = self.reader.clone().at(now());
         let mut answer = Answer::new(&self, share, reader.now)?;
         let is_collection = target.kind == Kind::Dir;
@@ -181,7 +181,7 @@ struct Href {
 }
 
 impl Href {
-    fn of(&mut self, folder: &SharePath, member: &Listed) -> &str {
+    fn of(&mut self, folder: &SharePath, member: &ListedMember) -> &str {
         if self.folder.as_ref() != Some(folder) {
             self.text = folder.to_collection_url();
             self.place = self.text.len();
@@ -196,9 +196,9 @@ impl Href {
 
 /// An answer while it is written.
 struct Answer<'a> {
-    question: &'a Question,
+    question: &'a PropfindRequest,
     share: &'a Share,
-    asking: Asking,
+    asking: CommonProperties,
     xml: Multistatus,
     notes: Option<Notes>,
     has_locks: bool,
@@ -211,7 +211,7 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn new(question: &'a Question, share: &'a Share, now: Timestamp) -> Outcome<Self> {
+    fn new(question: &'a PropfindRequest, share: &'a Share, now: Timestamp) -> Outcome<Self> {
         let room = match question.wants.room {
             true => Some(share.space(&question.path)?).map(|space| (space.free, space.total - space.free)),
             false => None,
@@ -222,7 +222,8 @@ impl<'a> Answer<'a> {
             Propfind::PropName => &[],
         };
         let of_all: &[Live] = if question.quirks.are_of_windows { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
-        let asking = Asking { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
+        let asking =
+            CommonProperties { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
         let has_locks = share.has_locks_about(&share.place_of(&question.path));
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
         let left_to_read = if question.wants.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
@@ -230,7 +231,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Tells of one resource. Its path is asked for only if there are notes or locks to be looked for.
-    fn tell(&mut self, href: &str, resource: &Listed, path: impl Fn() -> SharePath) -> Outcome<()> {
+    fn tell(&mut self, href: &str, resource: &ListedMember, path: impl Fn() -> SharePath) -> Outcome<()> {
         let notes = match &self.notes {
             Some(notes) => notes.of(&path())?,
             None => Vec::new(),
@@ -264,7 +265,7 @@ impl<'a> Answer<'a> {
     /// so that they are worked out once.
     fn work_out_checksums(
         &mut self,
-        resource: &Listed,
+        resource: &ListedMember,
         tag: &EntityTag,
         path: impl Fn() -> SharePath,
     ) -> Option<Arc<str>> {
@@ -309,9 +310,9 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl Asking {
+impl CommonProperties {
     /// Those that were named: what there is, and what there is not (RFC 4918 §9.1).
-    fn write_named(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
+    fn write_named(&self, response: &mut ResponseWriter<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
         let noted = by_name(notes);
         response.propstat(of_property::DONE, |out| {
             for (name, live) in &self.live {
@@ -334,7 +335,7 @@ impl Asking {
     }
 
     /// All dead ones, those of RFC 4918, and what was asked for besides.
-    fn write_all(&self, response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
+    fn write_all(&self, response: &mut ResponseWriter<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
         let brought = |live: Live| self.of_all.contains(&live);
         let noted = by_name(notes);
         let mut missing = Vec::new();
@@ -361,7 +362,7 @@ fn by_name(notes: &[DeadProperty]) -> HashMap<&PropertyName, &DeadProperty> {
     notes.iter().map(|note| (note.name(), note)).collect()
 }
 
-fn write_names(response: &mut Response<'_>, facts: &Facts<'_>, notes: &[DeadProperty]) {
+fn write_names(response: &mut ResponseWriter<'_>, facts: &Facts<'_>, notes: &[DeadProperty]) {
     response.propstat(of_property::DONE, |out| {
         Live::all().filter(|live| live.is_of(facts)).for_each(|live| out.name(&live.name()));
         notes.iter().for_each(|note| out.name(note.name()));

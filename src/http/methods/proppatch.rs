@@ -8,21 +8,21 @@ use actix_web::http::StatusCode;
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{Verbs, request_context};
+use crate::http::context::{AppState, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::reply;
-use crate::http::reply::{Trouble, of_property};
+use crate::http::reply::{HandlerError, of_property};
 use crate::http::representations::live::{Live, MICROSOFT};
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::http::xml::read::{Instruction, Proppatch};
-use crate::http::xml::write::{Condition, Multistatus, Response};
+use crate::http::xml::write::{Condition, Multistatus, ResponseWriter};
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::Refusal;
-use crate::share::{Amendment, Notes};
+use crate::share::{Notes, PropertyUpdate};
 
 /// Why an instruction cannot be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +35,18 @@ pub(crate) enum Fault {
 
 /// Answers PROPPATCH.
 pub(crate) async fn proppatch(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
     body: &mut Payload,
-    asked: &Asked,
-) -> Result<HttpResponse, Trouble> {
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let context = request_context(head, asked)?;
-    let Proppatch(instructions) = parse_xml(xml_body(verbs, head, body).await?, Proppatch::parse).await?;
-    let (path, names_a_collection) = (asked.path.clone(), asked.names_a_collection);
-    verbs.hashings.have_hashed(&path, None, &context).await?;
-    let is_collection = verbs.ask(move |share| {
+    let Proppatch(instructions) = parse_xml(xml_body(app, head, body).await?, Proppatch::parse).await?;
+    let (path, has_trailing_slash) = (asked.path.clone(), asked.has_trailing_slash);
+    app.hashings.have_hashed(&path, None, &context).await?;
+    let is_collection = app.ask(move |share| {
         let is_collection = share.is_collection(&path)?;
-        if names_a_collection && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
+        if has_trailing_slash && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
     });
     let is_collection = is_collection.await?;
     let asked_at = now();
@@ -59,12 +59,12 @@ pub(crate) async fn proppatch(
     if faults.iter().any(Option::is_some) {
         // A condition that is false, or a lock in the way, is told before what could not have been changed anyway.
         let path = asked.path.clone();
-        verbs.ask(move |share| share.amend(&path, &[], &context.at(now()), is_of_windows)).await?;
+        app.ask(move |share| share.amend(&path, &[], &context.at(now()), is_of_windows)).await?;
         return Ok(multistatus(&url, &names, |response| tell_faults(response, &names, &faults)));
     }
     let amendments: Vec<_> = plans.into_iter().filter_map(|(_, plan)| plan.ok().flatten()).collect();
     let path: SharePath = asked.path.clone();
-    verbs.ask(move |share| share.amend(&path, &amendments, &context.at(now()), is_of_windows)).await?;
+    app.ask(move |share| share.amend(&path, &amendments, &context.at(now()), is_of_windows)).await?;
     if dav_headers::prefers_minimal(&head.headers) {
         return Ok(reply::done_minimally());
     }
@@ -82,7 +82,7 @@ pub(crate) fn plan(
     instruction: Instruction,
     is_collection: bool,
     now: Timestamp,
-) -> (PropertyName, Result<Option<Amendment>, Fault>) {
+) -> (PropertyName, Result<Option<PropertyUpdate>, Fault>) {
     let (name, property) = match instruction {
         Instruction::Set(property) => (property.name().clone(), Some(property)),
         Instruction::Remove(name) => (name, None),
@@ -98,36 +98,36 @@ pub(crate) fn plan(
         {
             set_live(live, &property, now)
         }
-        (_, Some(property)) => Ok(Some(Amendment::Note(property))),
-        (_, None) => Ok(Some(Amendment::Forget(name.clone()))),
+        (_, Some(property)) => Ok(Some(PropertyUpdate::Note(property))),
+        (_, None) => Ok(Some(PropertyUpdate::Forget(name.clone()))),
     };
     (name, plan)
 }
 
-fn set_live(live: Live, property: &DeadProperty, now: Timestamp) -> Result<Option<Amendment>, Fault> {
+fn set_live(live: Live, property: &DeadProperty, now: Timestamp) -> Result<Option<PropertyUpdate>, Fault> {
     let text = property.text().ok_or(Fault::BadValue)?;
     let text = text.trim();
     if live == Live::Executable {
         return match text {
-            "T" => Ok(Some(Amendment::Executable(true))),
-            "F" => Ok(Some(Amendment::Executable(false))),
+            "T" => Ok(Some(PropertyUpdate::Executable(true))),
+            "F" => Ok(Some(PropertyUpdate::Executable(false))),
             _ => Err(Fault::BadValue),
         };
     }
     let seconds = http_date::parse(text.as_bytes()).or_else(|| text.parse().ok()).ok_or(Fault::BadValue)?;
     let can_be_kept = |date: &Timestamp| *date <= now.plus(ASKED_AHEAD_MAX);
     let date = Timestamp::new(seconds, 0).that_a_disk_keeps().filter(can_be_kept);
-    Ok(date.map(Amendment::Modified))
+    Ok(date.map(PropertyUpdate::Modified))
 }
 
-fn multistatus(url: &str, names: &[PropertyName], write: impl FnOnce(&mut Response<'_>)) -> HttpResponse {
+fn multistatus(url: &str, names: &[PropertyName], write: impl FnOnce(&mut ResponseWriter<'_>)) -> HttpResponse {
     let mut xml = Multistatus::new(names);
     xml.response(url, write);
     reply::multistatus().body(xml.finish())
 }
 
 /// Each property in the `propstat` of its fault, and every other as one that depended on them (RFC 4918 §9.2.1).
-pub(crate) fn tell_faults(response: &mut Response<'_>, names: &[PropertyName], faults: &[Option<Fault>]) {
+pub(crate) fn tell_faults(response: &mut ResponseWriter<'_>, names: &[PropertyName], faults: &[Option<Fault>]) {
     let with = |fault: Option<Fault>| -> Vec<_> {
         let mine = names.iter().zip(faults).filter(|(_, other)| **other == fault);
         mine.map(|(name, _)| name.clone()).collect()
@@ -138,7 +138,12 @@ pub(crate) fn tell_faults(response: &mut Response<'_>, names: &[PropertyName], f
     tell(response, of_property::DEPENDENT, None, &with(None));
 }
 
-fn tell(response: &mut Response<'_>, status: StatusCode, condition: Option<&Condition<'_>>, names: &[PropertyName]) {
+fn tell(
+    response: &mut ResponseWriter<'_>,
+    status: StatusCode,
+    condition: Option<&Condition<'_>>,
+    names: &[PropertyName],
+) {
     response.propstat_because(status, condition, None, |out| {
         let mut told = HashSet::new();
         names.iter().filter(|name| told.insert(*name)).for_each(|name| out.name(name));

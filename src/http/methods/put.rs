@@ -17,16 +17,16 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::http::clock::now;
-use crate::http::context::{Verbs, allowed, parse, request_context};
+use crate::http::context::{AppState, allowed, parse, request_context};
 use crate::http::headers::dav_headers::Overwrite;
 use crate::http::headers::digest::{Checker, Expected};
 use crate::http::headers::{dav_headers, field};
 use crate::http::limits::pace::Pace;
 use crate::http::methods::attempt::Attempt;
 use crate::http::reply;
-use crate::http::reply::{Trouble, Wrong};
-use crate::http::request::method::{Allowed, Verb};
-use crate::http::request::target::Asked;
+use crate::http::reply::{HandlerError, RequestError};
+use crate::http::request::method::{Allowed, DavMethod};
+use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Forbidden, Outcome, Refusal, Stop};
@@ -65,80 +65,85 @@ struct Plan {
 type Checked = (Stored, Option<String>);
 
 /// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
-pub(crate) async fn early(verbs: &Verbs, head: &RequestHead) -> Result<(), Trouble> {
-    if Verb::of(&head.method) != Verb::Put {
+pub(crate) async fn early(app: &AppState, head: &RequestHead) -> Result<(), HandlerError> {
+    if DavMethod::of(&head.method) != DavMethod::Put {
         return Ok(());
     }
-    let asked = parse(verbs, head).await?;
-    names_a_file(verbs, &asked).await?;
-    let attempt = Attempt::new(verbs, head, &asked.path);
-    attempt.ends(judge_early(verbs, head, &asked).await).await
+    let asked = parse(app, head).await?;
+    names_a_file(app, &asked).await?;
+    let attempt = Attempt::new(app, head, &asked.path);
+    attempt.ends(judge_early(app, head, &asked).await).await
 }
 
 /// Answers PUT.
 pub(crate) async fn put(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
     body: &mut Payload,
-    asked: &Asked,
-) -> Result<HttpResponse, Trouble> {
-    names_a_file(verbs, asked).await?;
-    let attempt = Attempt::new(verbs, head, &asked.path);
-    attempt.ends(store(verbs, head, body, asked).await).await
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
+    names_a_file(app, asked).await?;
+    let attempt = Attempt::new(app, head, &asked.path);
+    attempt.ends(store(app, head, body, asked).await).await
 }
 
-async fn store(verbs: &Verbs, head: &RequestHead, body: &mut Payload, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let plan = plan(verbs, head, asked)?;
+async fn store(
+    app: &AppState,
+    head: &RequestHead,
+    body: &mut Payload,
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
+    let plan = plan(app, head, asked)?;
     let changed = Arc::new(Notify::new());
-    let watch = watch(verbs, &plan, &changed).await?;
+    let watch = watch(app, &plan, &changed).await?;
     let replaces = (plan.path.clone(), plan.context.clone());
-    let pace = Pace::of_upload(&verbs.settings);
+    let pace = Pace::of_upload(&app.settings);
     let announced = plan.announced;
-    let source = Source { verbs, body, announced, pace, watch, changed, replaces, doubt: None };
+    let source = Source { app, body, announced, pace, watch, changed, replaces, doubt: None };
     let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
     };
     if let Some(checksums) = checksums {
-        verbs.share.keep_checksums(&stored.tag, &checksums);
+        app.share.keep_checksums(&stored.tag, &checksums);
     }
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 
 /// A path that ends in a slash names no file. To store something there is no attempt to store it at the path without.
-async fn names_a_file(verbs: &Verbs, asked: &Asked) -> Result<(), Trouble> {
-    if !asked.names_a_collection {
+async fn names_a_file(app: &AppState, asked: &RequestTarget) -> Result<(), HandlerError> {
+    if !asked.has_trailing_slash {
         return Ok(());
     }
-    match allowed(verbs, asked).await {
+    match allowed(app, asked).await {
         Allowed::OnCollections => Err(Stop::from(Refusal::IsCollection).into()),
         Allowed::OnLinkedCollections => Err(Stop::from(Refusal::NotAllowed(Forbidden::Link)).into()),
-        _ => Err(Wrong::NamesACollection.into()),
+        _ => Err(RequestError::NamesACollection.into()),
     }
 }
 
-fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Trouble> {
+fn plan(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<Plan, HandlerError> {
     let headers = &head.headers;
     if is_partial(headers) {
-        return Err(Wrong::PartialPut.into());
+        return Err(RequestError::PartialPut.into());
     }
     if field::is_coded(headers) {
-        return Err(Wrong::CodedBody.into());
+        return Err(RequestError::CodedBody.into());
     }
     let announced = field::announced_length(headers);
     if announced.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Wrong::NoLength.into());
+        return Err(RequestError::NoLength.into());
     }
     // What the client believes to send has to be what it sends: a body in chunks can end early and still look whole.
     let expected = dav_headers::expected_length(headers)?;
     if announced.is_some() && expected.is_some() && announced != expected {
-        return Err(Wrong::TwoLengths.into());
+        return Err(RequestError::TwoLengths.into());
     }
     let announced = announced.or(expected);
-    if let (Some(length), Some(max)) = (announced, verbs.settings.upload_bytes_max)
+    if let (Some(length), Some(max)) = (announced, app.settings.upload_bytes_max)
         && length > max
     {
-        return Err(Wrong::LargeBody.into());
+        return Err(RequestError::LargeBody.into());
     }
     let context = request_context(head, asked)?;
     let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
@@ -146,7 +151,7 @@ fn plan(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<Plan, Troubl
         path: asked.path.clone(),
         context: if creates { context.that_only_creates() } else { context },
         announced,
-        expected: Expected::from_headers(headers).map_err(Wrong::InvalidDigest)?,
+        expected: Expected::from_headers(headers).map_err(RequestError::InvalidDigest)?,
         make_parents: asked.query.make_parents,
         dated: dav_headers::asked_mtime(headers),
     })
@@ -161,10 +166,10 @@ fn is_partial(headers: &HeaderMap) -> bool {
         || headers.get_all("upload-complete").any(|complete| !is_whole(complete))
 }
 
-async fn judge_early(verbs: &Verbs, head: &RequestHead, asked: &Asked) -> Result<(), Trouble> {
-    let Plan { path, context, announced, make_parents, .. } = plan(verbs, head, asked)?;
-    verbs.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
-    verbs.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await
+async fn judge_early(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<(), HandlerError> {
+    let Plan { path, context, announced, make_parents, .. } = plan(app, head, asked)?;
+    app.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
+    app.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await
 }
 
 /// A missing folder that the request itself will make is no reason to refuse it.
@@ -182,35 +187,35 @@ fn judge(
 }
 
 /// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
-async fn watch(verbs: &Verbs, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, Trouble> {
+async fn watch(app: &AppState, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, HandlerError> {
     let takes_a_while = plan.announced.is_none_or(|length| length > SMALL);
     if plan.context.is_unconditional() || !takes_a_while {
         return Ok(None);
     }
     let (changed, path, context) = (Arc::clone(changed), plan.path.clone(), plan.context.clone());
     let wake = Box::new(move || changed.notify_one());
-    verbs.ask(move |share| Ok(Some(share.watch_upload(&path, &context, wake)))).await
+    app.ask(move |share| Ok(Some(share.watch_upload(&path, &context, wake)))).await
 }
 
 /// Says that an upload in flight can no longer succeed, once the file that it depends on is hashed. What cannot be hashed now is hashed for the
 /// commit.
-async fn look_again(verbs: &Verbs, path: SharePath, context: RequestContext) -> Result<(), Trouble> {
-    if verbs.hashings.have_hashed(&path, None, &context).await.is_err() {
+async fn look_again(app: &AppState, path: SharePath, context: RequestContext) -> Result<(), HandlerError> {
+    if app.hashings.have_hashed(&path, None, &context).await.is_err() {
         return Ok(());
     }
-    verbs.ask(move |share| share.may_go_on(&path, &context.at(now()))).await
+    app.ask(move |share| share.may_go_on(&path, &context.at(now()))).await
 }
 
-async fn turn(verbs: &Verbs) -> Result<OwnedSemaphorePermit, Trouble> {
-    match timeout(TURN_WAIT, Arc::clone(&verbs.uploads).acquire_owned()).await {
+async fn turn(app: &AppState) -> Result<OwnedSemaphorePermit, HandlerError> {
+    match timeout(TURN_WAIT, Arc::clone(&app.uploads).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
-        _ => Err(Wrong::TooManyUploads.into()),
+        _ => Err(RequestError::TooManyUploads.into()),
     }
 }
 
 /// The body of an upload while it comes, and what makes it worthless meanwhile.
 struct Source<'a> {
-    verbs: &'a Verbs,
+    app: &'a AppState,
     body: &'a mut Payload,
     /// How long the client says that it is, in bytes.
     announced: Option<u64>,
@@ -220,12 +225,12 @@ struct Source<'a> {
     /// What the upload is to replace.
     replaces: (SharePath, RequestContext),
     /// The look that says whether the upload can still succeed, while it is in doubt; without it what is hashed for that is not wanted.
-    doubt: Option<LocalBoxFuture<'a, Result<(), Trouble>>>,
+    doubt: Option<LocalBoxFuture<'a, Result<(), HandlerError>>>,
 }
 
 impl Source<'_> {
     /// The next piece of the body; `None` only at its proper end. What is longer than was said is broken as soon as that is seen.
-    async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+    async fn next(&mut self) -> Result<Option<Bytes>, HandlerError> {
         loop {
             tokio::select! {
                 biased;
@@ -235,7 +240,7 @@ impl Source<'_> {
                     }
                     if self.watch.as_ref().is_some_and(UploadWatch::is_in_doubt) {
                         let (path, context) = self.replaces.clone();
-                        self.doubt = Some(Box::pin(look_again(self.verbs, path, context)));
+                        self.doubt = Some(Box::pin(look_again(self.app, path, context)));
                     }
                 }
                 looked = async { self.doubt.as_mut().expect("it is there").await }, if self.doubt.is_some() => {
@@ -245,7 +250,7 @@ impl Source<'_> {
                 chunk = self.pace.next(self.body) => {
                     let chunk = chunk?;
                     return match self.announced {
-                        Some(length) if self.pace.received() > length => Err(Wrong::BrokenBody.into()),
+                        Some(length) if self.pace.received() > length => Err(RequestError::BrokenBody.into()),
                         _ => Ok(chunk),
                     };
                 }
@@ -254,7 +259,7 @@ impl Source<'_> {
     }
 
     /// The next piece, while a turn is held: `None` where nothing comes, and others may wait for the turn.
-    async fn next_soon(&mut self) -> Result<Option<Option<Bytes>>, Trouble> {
+    async fn next_soon(&mut self) -> Result<Option<Option<Bytes>>, HandlerError> {
         let patience = if self.others_may_wait() { Duration::ZERO } else { COLLECTED_IN };
         match timeout(patience, self.next()).await {
             Ok(next) => next.map(Some),
@@ -264,15 +269,15 @@ impl Source<'_> {
 
     /// Whether no turn is free.
     fn others_may_wait(&self) -> bool {
-        self.verbs.uploads.available_permits() == 0
+        self.app.uploads.available_permits() == 0
     }
 }
 
 /// A short body: it is collected, and everything else is one crossing to the blocking pool. One that does not come at once is an upload like
 /// any other.
-async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Checked, Trouble> {
+async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Checked, HandlerError> {
     let mut next = source.next().await?;
-    let turn = turn(source.verbs).await?;
+    let turn = turn(source.app).await?;
     let mut bytes = BytesMut::with_capacity(length as usize);
     while let Some(chunk) = next {
         bytes.extend_from_slice(&chunk);
@@ -282,16 +287,16 @@ async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Ch
         };
     }
     if bytes.len() as u64 != length {
-        return Err(Wrong::BrokenBody.into());
+        return Err(RequestError::BrokenBody.into());
     }
-    let turn = hashed(source.verbs, &plan, turn).await?;
-    let share = Arc::clone(&source.verbs.share);
+    let turn = hashed(source.app, &plan, turn).await?;
+    let share = Arc::clone(&source.app.share);
     crossed(tokio::task::spawn_blocking(move || {
         let _turn = turn;
         let Plan { path, context, announced: _, expected, make_parents, dated } = plan;
         let mut checker = expected.checker();
         checker.update(&bytes);
-        let checksums = checker.finish().map_err(Wrong::Digest)?;
+        let checksums = checker.finish().map_err(RequestError::Digest)?;
         let context = context.at(now());
         let mut upload = share.begin_short_upload(&path, &context, length, make_parents)?;
         share.write(&mut upload, &bytes, now())?;
@@ -307,23 +312,23 @@ async fn put_large(
     plan: Plan,
     come: BytesMut,
     mut held: Option<OwnedSemaphorePermit>,
-) -> Result<Checked, Trouble> {
-    let verbs = source.verbs;
+) -> Result<Checked, HandlerError> {
+    let app = source.app;
     let (path, context, announced) = (plan.path.clone(), plan.context.clone(), plan.announced);
     let make_parents = plan.make_parents;
-    verbs.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
-    verbs.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await?;
+    app.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
+    app.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await?;
     let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
     if held.is_none() {
-        held = Some(turn(verbs).await?);
+        held = Some(turn(app).await?);
     }
     let (path, context) = (plan.path.clone(), plan.context.clone());
-    let begun = verbs.ask(move |share| share.begin_long_upload(&path, &context.at(now()), announced, make_parents));
-    let mut writer = Writer::new(Arc::clone(&verbs.share), begun.await?, plan.expected.clone().checker());
+    let begun = app.ask(move |share| share.begin_long_upload(&path, &context.at(now()), announced, make_parents));
+    let mut writer = Writer::new(Arc::clone(&app.share), begun.await?, plan.expected.clone().checker());
     let mut piece = Piece::default();
     while let Some(mut chunk) = next {
         if held.is_none() {
-            held = Some(again(verbs).await);
+            held = Some(again(app).await);
         }
         while !chunk.is_empty() {
             piece.collect(&mut chunk);
@@ -343,26 +348,26 @@ async fn put_large(
     }
     let turn = match held {
         Some(turn) => turn,
-        None => again(verbs).await,
+        None => again(app).await,
     };
     writer.write(piece.take()).await?;
-    let _turn = hashed(verbs, &plan, turn).await?;
+    let _turn = hashed(app, &plan, turn).await?;
     writer.commit(plan).await
 }
 
 /// Has what is there hashed if the upload names its content. Meanwhile others have the turn.
-async fn hashed(verbs: &Verbs, plan: &Plan, turn: OwnedSemaphorePermit) -> Result<OwnedSemaphorePermit, Trouble> {
-    if verbs.hashings.nothing_is_to_be_hashed(&plan.path, None, &plan.context) {
+async fn hashed(app: &AppState, plan: &Plan, turn: OwnedSemaphorePermit) -> Result<OwnedSemaphorePermit, HandlerError> {
+    if app.hashings.nothing_is_to_be_hashed(&plan.path, None, &plan.context) {
         return Ok(turn);
     }
     drop(turn);
-    verbs.hashings.have_hashed(&plan.path, None, &plan.context).await?;
-    Ok(again(verbs).await)
+    app.hashings.have_hashed(&plan.path, None, &plan.context).await?;
+    Ok(again(app).await)
 }
 
 /// Waits for another turn, however long it takes: what has come is on the disk.
-async fn again(verbs: &Verbs) -> OwnedSemaphorePermit {
-    Arc::clone(&verbs.uploads).acquire_owned().await.expect("it is never closed")
+async fn again(app: &AppState) -> OwnedSemaphorePermit {
+    Arc::clone(&app.uploads).acquire_owned().await.expect("it is never closed")
 }
 
 /// What is collected of an upload before it is written.
@@ -407,7 +412,7 @@ impl Piece {
 struct Writer {
     share: Arc<Share>,
     idle: Option<Box<Writing>>,
-    writing: Option<JoinHandle<Result<Box<Writing>, Trouble>>>,
+    writing: Option<JoinHandle<Result<Box<Writing>, HandlerError>>>,
 }
 
 /// An upload, the digests that it has come to so far, and the buffer that was written last.
@@ -423,7 +428,7 @@ impl Writer {
     }
 
     /// Begins to write a piece as soon as the one before it is written, and gives back the buffer of that one if it was large.
-    async fn write(&mut self, mut piece: BytesMut) -> Result<BytesMut, Trouble> {
+    async fn write(&mut self, mut piece: BytesMut) -> Result<BytesMut, HandlerError> {
         let mut writing = self.upload().await?;
         let share = Arc::clone(&self.share);
         let spare = std::mem::take(&mut writing.spare);
@@ -440,7 +445,7 @@ impl Writer {
     }
 
     /// Writes what there is, and keeps nothing meanwhile: no buffer, and the turn no longer than the disk takes.
-    async fn rest(&mut self, piece: BytesMut, turn: Option<OwnedSemaphorePermit>) -> Result<(), Trouble> {
+    async fn rest(&mut self, piece: BytesMut, turn: Option<OwnedSemaphorePermit>) -> Result<(), HandlerError> {
         let mut writing = self.upload().await?;
         let share = Arc::clone(&self.share);
         self.writing = Some(tokio::task::spawn_blocking(move || {
@@ -454,21 +459,21 @@ impl Writer {
     }
 
     /// Waits for the last piece, compares the digests and the length, and commits.
-    async fn commit(mut self, plan: Plan) -> Result<Checked, Trouble> {
+    async fn commit(mut self, plan: Plan) -> Result<Checked, HandlerError> {
         let upload = self.upload().await?;
         let share = Arc::clone(&self.share);
         crossed(tokio::task::spawn_blocking(move || {
             let Writing { upload, checker, spare: _ } = *upload;
             if plan.announced.is_some_and(|length| length != upload.written()) {
-                return Err(Wrong::BrokenBody.into());
+                return Err(RequestError::BrokenBody.into());
             }
-            let checksums = checker.finish().map_err(Wrong::Digest)?;
+            let checksums = checker.finish().map_err(RequestError::Digest)?;
             Ok((share.put(&plan.path, upload, plan.dated, &plan.context.at(now()))?, checksums))
         }))
         .await
     }
 
-    async fn upload(&mut self) -> Result<Box<Writing>, Trouble> {
+    async fn upload(&mut self) -> Result<Box<Writing>, HandlerError> {
         match self.idle.take() {
             Some(upload) => Ok(upload),
             None => crossed(self.writing.take().expect("what is not idle is being written")).await,
@@ -494,7 +499,7 @@ impl Drop for Writer {
     }
 }
 
-async fn crossed<T>(task: JoinHandle<Result<T, Trouble>>) -> Result<T, Trouble> {
+async fn crossed<T>(task: JoinHandle<Result<T, HandlerError>>) -> Result<T, HandlerError> {
     match task.await {
         Ok(outcome) => outcome,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

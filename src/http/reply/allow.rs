@@ -1,6 +1,6 @@
 //! The methods that `Allow` lists (RFC 9110 §10.2.1): those that could succeed at the target.
 
-use crate::http::request::method::{Allowed, Verb};
+use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::query::Taken;
 use std::borrow::Cow;
 
@@ -29,8 +29,8 @@ pub(crate) fn methods(is_collection: bool) -> &'static str {
 /// The methods that are served here and take these words of a query.
 pub(super) fn allow(there: Allowed, words: Option<Taken>) -> Cow<'static, str> {
     if let Some(words) = words {
-        let verbs = [Verb::Options].iter().chain(words.served(there)).map(|verb| verb.listed());
-        return Cow::Owned(verbs.collect::<Vec<_>>().join(", "));
+        let methods = [DavMethod::Options].iter().chain(words.served(there)).map(|method| method.listed());
+        return Cow::Owned(methods.collect::<Vec<_>>().join(", "));
     }
     Cow::Borrowed(match there {
         Allowed::OnFiles => ALLOWED_ON_FILES,

@@ -2,11 +2,11 @@
 
 use crate::http::headers::dav_headers::BadUrl;
 use crate::http::headers::range;
-use crate::http::reply::Wrong;
+use crate::http::reply::RequestError;
 use crate::http::reply::dav::dav_error;
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_header};
+use crate::http::request::site_check::SiteRefusal;
 use crate::http::request::target::BadTarget;
-use crate::http::request::welcome::Unwelcome;
 use crate::http::wire::rejection::Rejection;
 use crate::http::xml::XmlError;
 use crate::http::xml::write::Condition;
@@ -26,17 +26,17 @@ pub(super) fn makes_something(method: &Method) -> bool {
 }
 
 /// Answers a request that is wrong in itself.
-pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
+pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail).send();
     let answer = match wrong {
-        Wrong::Target(BadTarget::Path(PathError::LongName)) if makes_something(&head.method) => long_name(),
-        Wrong::Destination(BadUrl::Path(PathError::LongName)) => long_name(),
-        Wrong::Target(BadTarget::Path(PathError::Reserved | PathError::LongName)) => {
+        RequestError::Target(BadTarget::Path(PathError::LongName)) if makes_something(&head.method) => long_name(),
+        RequestError::Destination(BadUrl::Path(PathError::LongName)) => long_name(),
+        RequestError::Target(BadTarget::Path(PathError::Reserved | PathError::LongName)) => {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
-        Wrong::Target(BadTarget::Query(error)) => bad(&format!("The query cannot be understood: {error}. Nothing was changed.")),
-        Wrong::Target(error) => bad(&format!("The target of the request is not one that is served: {error}.")),
-        Wrong::Word(word, there) => with_allow(
+        RequestError::Target(BadTarget::Query(error)) => bad(&format!("The query cannot be understood: {error}. Nothing was changed.")),
+        RequestError::Target(error) => bad(&format!("The target of the request is not one that is served: {error}.")),
+        RequestError::Word(word, there) => with_allow(
             head,
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -46,20 +46,20 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             ),
             *there,
         ),
-        Wrong::Condition(header) => {
+        RequestError::Condition(header) => {
             bad(&format!("{header} is malformed, and a condition that cannot be read never lets a change through."))
         }
-        Wrong::Unwelcome(Unwelcome::NoHost) => {
+        RequestError::Site(SiteRefusal::NoHost) => {
             bad("A request names one host in its Host header, and this one names none, more than one, or what cannot be one.")
         }
-        Wrong::Unwelcome(Unwelcome::ForeignHost) => Problem::new(
+        RequestError::Site(SiteRefusal::ForeignHost) => Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "foreign-host",
             "Not a name of this server",
             "The Host header names another server. If this is a name of this one, start it with --allow-host.",
         )
         .send(),
-        Wrong::Unwelcome(Unwelcome::CrossSite) => Problem::new(
+        RequestError::Site(SiteRefusal::CrossSite) => Problem::new(
             StatusCode::FORBIDDEN,
             "cross-site",
             "Sent by another site",
@@ -67,20 +67,20 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
              started to allow with --allow-origin.",
         )
         .send(),
-        Wrong::Denied => dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you."),
-        Wrong::NoReport => dav_error(
+        RequestError::Denied => dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you."),
+        RequestError::NoReport => dav_error(
             StatusCode::FORBIDDEN,
             &[Condition::SupportedReport],
             "There are no reports about files and folders.",
         ),
-        Wrong::UnknownMethod => Problem::new(
+        RequestError::UnknownMethod => Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "unknown-method",
             "Unknown method",
             "This method is not known here.",
         )
         .send(),
-        Wrong::Method(allowed) => with_allow(
+        RequestError::Method(allowed) => with_allow(
             head,
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -90,27 +90,27 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             ),
             *allowed,
         ),
-        Wrong::Body => Problem::new(
+        RequestError::Body => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unexpected-body",
             "Unexpected body",
             "A body came with a method that has none here, and might mean something that is not known. Nothing was changed.",
         )
         .send(),
-        Wrong::PartialPut => {
+        RequestError::PartialPut => {
             bad("Content-Range, X-Update-Range or Upload-Complete: ?0 on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
         }
-        Wrong::NoLength => Problem::new(
+        RequestError::NoLength => Problem::new(
             StatusCode::LENGTH_REQUIRED,
             "no-length",
             "No length",
             "An upload has a Content-Length, also if it is empty, or is sent in chunks. Nothing was changed.",
         )
         .send(),
-        Wrong::TwoLengths => {
+        RequestError::TwoLengths => {
             bad("Content-Length is not the length that the upload is said to have in another header. Nothing was stored.")
         }
-        Wrong::CodedBody => {
+        RequestError::CodedBody => {
             let problem = Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "coded-body",
@@ -119,81 +119,81 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             );
             with_header(problem.send(), header::ACCEPT_ENCODING, "identity")
         }
-        Wrong::Digest(mismatch) => {
+        RequestError::Digest(mismatch) => {
             let problem = digest("digest-mismatched-values", "The digest does not fit", &mismatch.to_string());
             ask_for_digest(problem.with("provided_digest", mismatch.provided.clone()).send())
         }
-        Wrong::InvalidDigest(invalid) => {
+        RequestError::InvalidDigest(invalid) => {
             ask_for_digest(digest("digest-invalid-values", "The digest cannot be one", &invalid.to_string()).send())
         }
-        Wrong::Header("Depth") => bad(
+        RequestError::Header("Depth") => bad(
             "This Depth is none that the method takes: LOCK and COPY of a folder take 0 and infinity, MOVE and DELETE of a folder infinity, PROPFIND 0, 1 and infinity. Nothing was changed.",
         ),
-        Wrong::NamesACollection => Problem::new(
+        RequestError::NamesACollection => Problem::new(
             StatusCode::CONFLICT,
             "names-a-folder",
             "This names a folder",
             "The path ends in a slash, which names a folder, and no folder is here. PUT makes files: leave the slash out, or make a folder with MKCOL. Nothing was stored.",
         )
         .send(),
-        Wrong::Header(name) => bad(&format!("The header {name} is missing or cannot be read. Nothing was changed.")),
-        Wrong::Destination(BadUrl::Path(PathError::Reserved)) => Problem::new(
+        RequestError::Header(name) => bad(&format!("The header {name} is missing or cannot be read. Nothing was changed.")),
+        RequestError::Destination(BadUrl::Path(PathError::Reserved)) => Problem::new(
             StatusCode::FORBIDDEN,
             "reserved-name",
             "A reserved name",
             "This name is the server's own. Nothing was changed.",
         )
         .send(),
-        Wrong::Destination(error) => bad(&format!("The Destination leads nowhere: {error}. Nothing was changed.")),
-        Wrong::ForeignDestination => Problem::new(
+        RequestError::Destination(error) => bad(&format!("The Destination leads nowhere: {error}. Nothing was changed.")),
+        RequestError::ForeignDestination => Problem::new(
             StatusCode::BAD_GATEWAY,
             "foreign-destination",
             "Another server",
             "The Destination is not a URL of HTTP, and nothing is sent from here to anywhere else.",
         )
         .send(),
-        Wrong::Xml(error) => xml_error(*error),
-        Wrong::NotXml => Problem::new(
+        RequestError::Xml(error) => xml_error(*error),
+        RequestError::NotXml => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not-xml",
             "Not XML",
             "The body of this method is XML, as application/xml or text/xml.",
         )
         .send(),
-        Wrong::BrokenBody => {
+        RequestError::BrokenBody => {
             bad("The body ended too early, was longer than announced, or broke off. Nothing was stored.")
         }
-        Wrong::SlowBody => Problem::new(
+        RequestError::SlowBody => Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "slow-body",
             "Too slow",
             "The body came too slowly. Nothing was stored.",
         )
         .send(),
-        Wrong::LargeBody => Problem::new(
+        RequestError::LargeBody => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             "Too large",
             "This server takes no body as large as this. Nothing was stored.",
         )
         .send(),
-        Wrong::TooManyUploads => later(Problem::new(
+        RequestError::TooManyUploads => later(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too-many-uploads",
             "Too many uploads",
             "As many uploads as this server takes at once are under way. Nothing was stored. Try again.",
         )),
-        Wrong::TooManyBodies => later(Problem::new(
+        RequestError::TooManyBodies => later(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too-many-bodies",
             "Too many large requests",
             "As many large bodies as this server holds in memory are on their way.",
         )),
-        Wrong::VersionId => {
+        RequestError::VersionId => {
             Problem::new(StatusCode::NOT_FOUND, "no-version", "No such version", "No version is called like this.")
                 .send()
         }
-        Wrong::Range(size) => {
+        RequestError::Range(size) => {
             let problem = Problem::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "range",
@@ -204,7 +204,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &Wrong) -> HttpResponse {
             answer.headers_mut().insert(header::CONTENT_RANGE, range::unsatisfied_range(*size));
             answer
         }
-        Wrong::VersionIsCollection => bad("This version is a folder; it can be restored, not sent."),
+        RequestError::VersionIsCollection => bad("This version is a folder; it can be restored, not sent."),
     };
     bodiless_for_head(head, answer)
 }

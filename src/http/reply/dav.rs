@@ -1,7 +1,7 @@
 //! The answers that only WebDAV has: multistatus, its error elements, and the locks that were taken.
 
 use crate::http::xml::write;
-use crate::http::xml::write::{ActiveLock, Condition, Multistatus, Response};
+use crate::http::xml::write::{ActiveLock, Condition, Multistatus, ResponseWriter};
 use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::property::PropertyName;
@@ -55,7 +55,7 @@ pub(crate) fn multistatus() -> HttpResponseBuilder {
 }
 
 /// 403 for an extended MKCOL that asked for what cannot be had (RFC 5689 §3): which properties were the reason.
-pub(crate) fn not_made(names: &[PropertyName], tell: impl FnOnce(&mut Response<'_>)) -> HttpResponse {
+pub(crate) fn not_made(names: &[PropertyName], tell: impl FnOnce(&mut ResponseWriter<'_>)) -> HttpResponse {
     let mut answer = HttpResponse::build(StatusCode::FORBIDDEN);
     answer.content_type(write::CONTENT_TYPE).insert_header((header::CACHE_CONTROL, "no-store"));
     answer.body(write::mkcol_response(names, tell))

@@ -3,46 +3,46 @@
 use crate::http::headers::dav_headers::{BadHeader, BadUrl};
 use crate::http::headers::digest::{Invalid, Mismatch};
 use crate::http::request::method::Allowed;
+use crate::http::request::site_check::SiteRefusal;
 use crate::http::request::target::BadTarget;
-use crate::http::request::welcome::Unwelcome;
 use crate::http::xml::XmlError;
 use crate::model::precondition::Header;
 use crate::share::outcome::Stop;
 
 /// Why a request ends without having been carried out.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum HandlerError {
     /// It is wrong in itself.
-    Wrong(Wrong),
+    RequestError(RequestError),
     /// The share did not carry it out.
     Stop(Stop),
 }
 
-impl From<Wrong> for Trouble {
-    fn from(wrong: Wrong) -> Self {
-        Self::Wrong(wrong)
+impl From<RequestError> for HandlerError {
+    fn from(wrong: RequestError) -> Self {
+        Self::RequestError(wrong)
     }
 }
 
-impl From<BadTarget> for Trouble {
+impl From<BadTarget> for HandlerError {
     fn from(bad: BadTarget) -> Self {
-        Self::Wrong(Wrong::Target(bad))
+        Self::RequestError(RequestError::Target(bad))
     }
 }
 
-impl From<BadHeader> for Trouble {
+impl From<BadHeader> for HandlerError {
     fn from(bad: BadHeader) -> Self {
-        Self::Wrong(Wrong::Header(bad.0))
+        Self::RequestError(RequestError::Header(bad.0))
     }
 }
 
-impl From<XmlError> for Trouble {
+impl From<XmlError> for HandlerError {
     fn from(error: XmlError) -> Self {
-        Self::Wrong(Wrong::Xml(error))
+        Self::RequestError(RequestError::Xml(error))
     }
 }
 
-impl From<Stop> for Trouble {
+impl From<Stop> for HandlerError {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
     }
@@ -50,7 +50,7 @@ impl From<Stop> for Trouble {
 
 /// What the request itself gets wrong, whatever is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
+pub(crate) enum RequestError {
     /// The target.
     Target(BadTarget),
     /// A word in it that means nothing to the method.
@@ -58,7 +58,7 @@ pub(crate) enum Wrong {
     /// A conditional header cannot be understood.
     Condition(Header),
     /// Its head turns it away.
-    Unwelcome(Unwelcome),
+    Site(SiteRefusal),
     /// It has no permission.
     Denied,
     /// A report that there is not (RFC 3253 §3.6).

@@ -52,7 +52,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
     let method = &head.method;
     let plain = |status, kind, title, detail: &str| Problem::new(status, kind, title, detail);
     let relocates = matches!(method.as_str(), "COPY" | "MOVE");
-    let names_a_collection = SharePath::url_names_a_collection(head.uri.path());
+    let has_trailing_slash = SharePath::url_names_a_collection(head.uri.path());
     match refusal {
         Refusal::NotFound => plain(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send(),
         Refusal::NoParent => {
@@ -87,7 +87,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
                 "A file is here, and what was asked is for folders. Nothing was changed.",
             )
             .with("current_kind", "file"),
-            Allowed::on_file(names_a_collection),
+            Allowed::on_file(has_trailing_slash),
         ),
         Refusal::Exists { is_collection: true } => with_allow(
             head,
@@ -109,7 +109,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
                 "This makes a folder, and a file of this name is here already. Choose another name, or delete the file first. Nothing was changed.",
             )
             .with("current_kind", "file"),
-            Allowed::on_file(names_a_collection),
+            Allowed::on_file(has_trailing_slash),
         ),
         Refusal::NotFree => plain(
             StatusCode::CONFLICT,

@@ -3,15 +3,15 @@
 //! The bytes of one answer are of one version: the file is opened once, and the tag is that of the handle that is read.
 
 use crate::http::clock::now;
-use crate::http::context::{Verbs, conditions};
+use crate::http::context::{AppState, conditions};
 use crate::http::headers::range::Ranges;
 use crate::http::headers::{digest, field, range};
 use crate::http::media;
 use crate::http::reply;
-use crate::http::reply::{Trouble, Wrong};
+use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::origin;
 use crate::http::request::query::Query;
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::http::small_files::{FILE_BYTES_MAX, HotFile};
 use crate::http::wire::body;
 use crate::http::wire::source::FileBytes;
@@ -46,16 +46,16 @@ pub(crate) enum Remember {
 
 /// Sends a file, or what the conditional headers make of it.
 pub(crate) async fn send(
-    verbs: &Verbs,
+    app: &AppState,
     request: &HttpRequest,
-    asked: &Asked,
+    asked: &RequestTarget,
     content: Content,
     identity: Identity,
     remember: Remember,
-) -> Result<HttpResponse, Trouble> {
+) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
     let precondition = conditions(head)?;
-    let identity = hash_if_asked(verbs, asked, &precondition, &content, identity).await?;
+    let identity = hash_if_asked(app, asked, &precondition, &content, identity).await?;
     match precondition.decide(&Judged::from(&identity.validators), Intent::Read) {
         Decision::Proceed => {}
         Decision::NotModified => {
@@ -65,30 +65,30 @@ pub(crate) async fn send(
             return Ok(answer.finish());
         }
         Decision::Refuse(header) => {
-            let current = verbs.share.describe(&identity);
+            let current = app.share.describe(&identity);
             let of = Subject::file(&asked.path);
             return Err(Stop::from(Refusal::PreconditionFailed { header, of, current: Some(current) }).into());
         }
     }
     let ranges = ranges(head, &identity, content.size());
-    let mut describe = Headers::new(verbs, asked, &identity);
+    let mut describe = Headers::new(app, asked, &identity);
     if let Some(checksums) = content.checksums() {
         describe.add("oc-checksum", checksums);
     }
-    if let Some(value) = wanted_digest(verbs, head, &content, &identity).await? {
+    if let Some(value) = wanted_digest(app, head, &content, &identity).await? {
         describe.set(HeaderName::from_static("repr-digest"), value);
     }
     match ranges {
-        Ranges::Unsatisfiable => Err(Wrong::Range(content.size()).into()),
+        Ranges::Unsatisfiable => Err(RequestError::Range(content.size()).into()),
         Ranges::Whole => {
             // What a program wrote after it was identified shows in the stamp, then and only then.
             if remember == Remember::IfSmall
                 && is_plain(request, asked)
                 && content.size() <= FILE_BYTES_MAX
                 && identity.is_settled()
-                && let Some(bytes) = read_small(verbs, &content).await?
+                && let Some(bytes) = read_small(app, &content).await?
             {
-                keep(verbs, head, asked, &content, &identity, &describe, bytes.clone());
+                keep(app, head, asked, &content, &identity, &describe, bytes.clone());
                 return Ok(whole_from_memory(head, describe, bytes));
             }
             let size = content.size();
@@ -99,46 +99,46 @@ pub(crate) async fn send(
 }
 
 /// For a 412 whose client prefers so: the current file in its place (RFC 8144 §3.2).
-pub(crate) async fn instead_of_412(verbs: &Verbs, request: &HttpRequest, stop: &Stop) -> Option<HttpResponse> {
+pub(crate) async fn instead_of_412(app: &AppState, request: &HttpRequest, stop: &Stop) -> Option<HttpResponse> {
     let Stop::Refusal(Refusal::PreconditionFailed { current: Some(_), of, .. }) = stop else { return None };
     let head = request.head();
     if !field::prefers(&head.headers, "return=representation") {
         return None;
     }
-    let asked = Asked { path: of.path.clone(), ..Asked::parse(head).ok()? };
-    let Ok(Target::File(content, identity)) = open(verbs, &asked.path).await else { return None };
+    let asked = RequestTarget { path: of.path.clone(), ..RequestTarget::parse(head).ok()? };
+    let Ok(Target::File(content, identity)) = open(app, &asked.path).await else { return None };
     let size = content.size();
-    let mut describe = Headers::new(verbs, &asked, &identity);
+    let mut describe = Headers::new(app, &asked, &identity);
     describe.add("content-location", &asked.path.to_url());
     describe.add("cache-control", "no-store");
     Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(*content), 0..size))
 }
 
 /// Opens what is at a path: on this thread if nothing has to be waited for, else on the blocking pool.
-pub(crate) async fn open(verbs: &Verbs, path: &SharePath) -> Result<Target, Trouble> {
-    if let Some(target) = verbs.share.read_now(path, now()) {
+pub(crate) async fn open(app: &AppState, path: &SharePath) -> Result<Target, HandlerError> {
+    if let Some(target) = app.share.read_now(path, now()) {
         return Ok(target?);
     }
     let path = path.clone();
-    verbs.ask(move |share| share.read(&path, now())).await
+    app.ask(move |share| share.read(&path, now())).await
 }
 
 /// `If-Match` with the tag of a content has a large file hashed once, and from then on that is remembered. `If-None-Match` has not: whoever
 /// does not know that he has it already gets it once more.
 async fn hash_if_asked(
-    verbs: &Verbs,
-    asked: &Asked,
+    app: &AppState,
+    asked: &RequestTarget,
     precondition: &Precondition,
     content: &Content,
     identity: Identity,
-) -> Result<Identity, Trouble> {
+) -> Result<Identity, HandlerError> {
     let is_known = identity.hash.is_some() || identity.validators.shown.is_weak();
     let must_match = precondition.that_must_match();
     if is_known || !must_match.asks_for_content() || asked.query.version.is_some() {
         return Ok(identity);
     }
-    verbs.hashings.have_hashed(&asked.path, None, &RequestContext::new(must_match, now())).await?;
-    match open(verbs, &asked.path).await? {
+    app.hashings.have_hashed(&asked.path, None, &RequestContext::new(must_match, now())).await?;
+    match open(app, &asked.path).await? {
         Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),
     }
@@ -175,14 +175,14 @@ fn send_parts(request: &HttpRequest, mut describe: Headers, content: Content, pa
 
 /// `Repr-Digest`, if the client wants one and the file is small enough to be read for it.
 async fn wanted_digest(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
     content: &Content,
     identity: &Identity,
-) -> Result<Option<HeaderValue>, Trouble> {
+) -> Result<Option<HeaderValue>, HandlerError> {
     let Some(algorithm) = digest::wanted(&head.headers) else { return Ok(None) };
     let (content, identity) = (content.clone(), identity.clone());
-    let answer = verbs.ask(move |share| {
+    let answer = app.ask(move |share| {
         if !share.is_cheap_to_hash(&content) {
             return Ok(None);
         }
@@ -194,25 +194,24 @@ async fn wanted_digest(
 }
 
 /// Reads a small file whole; `None` if it is being changed meanwhile.
-async fn read_small(verbs: &Verbs, content: &Content) -> Result<Option<Bytes>, Trouble> {
+async fn read_small(app: &AppState, content: &Content) -> Result<Option<Bytes>, HandlerError> {
     let content = content.clone();
-    verbs
-        .ask(move |_| {
-            let mut bytes = BytesMut::with_capacity(content.size() as usize);
-            let whole = content.read_all(|piece| bytes.extend_from_slice(piece));
-            Ok((whole.is_ok() && content.is_exactly_unchanged()).then(|| bytes.freeze()))
-        })
-        .await
+    app.ask(move |_| {
+        let mut bytes = BytesMut::with_capacity(content.size() as usize);
+        let whole = content.read_all(|piece| bytes.extend_from_slice(piece));
+        Ok((whole.is_ok() && content.is_exactly_unchanged()).then(|| bytes.freeze()))
+    })
+    .await
 }
 
-fn is_plain(request: &HttpRequest, asked: &Asked) -> bool {
+fn is_plain(request: &HttpRequest, asked: &RequestTarget) -> bool {
     request.uri().query().is_none() && asked.query == Query::default()
 }
 
 fn keep(
-    verbs: &Verbs,
+    app: &AppState,
     head: &RequestHead,
-    asked: &Asked,
+    asked: &RequestTarget,
     content: &Content,
     identity: &Identity,
     describe: &Headers,
@@ -226,11 +225,11 @@ fn keep(
         return;
     }
     let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let always = origin::to_others(&verbs.settings.allowed_origins);
-    let Some(spot) = verbs.share.spot(&asked.path) else { return };
+    let always = origin::to_others(&app.settings.allowed_origins);
+    let Some(spot) = app.share.spot(&asked.path) else { return };
     let at = (spot, *content.stamp());
     let file = HotFile::new(head.uri.path(), at, bytes, describe.headers.clone(), unmodified_headers, &always, tag);
-    verbs.hot.keep(file);
+    app.hot.keep(file);
 }
 
 fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {
@@ -247,13 +246,12 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    fn new(verbs: &Verbs, asked: &Asked, identity: &Identity) -> Self {
+    fn new(app: &AppState, asked: &RequestTarget, identity: &Identity) -> Self {
         let name = asked.path.split().map(|(_, name)| name);
         let bytes = name.as_ref().map_or(&b""[..], |name| name.as_bytes());
         let media_type = media::media_type(bytes);
         // What lay there once is nobody's program any more.
-        let is_trusted =
-            asked.query.version.is_none() && verbs.settings.trusted_pages.include(&asked.path, &media_type);
+        let is_trusted = asked.query.version.is_none() && app.settings.trusted_pages.include(&asked.path, &media_type);
         let policy = if is_trusted { None } else { media::policy(&media_type) };
         let mut headers = vec![
             (header::CONTENT_TYPE, media_type),

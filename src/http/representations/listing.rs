@@ -28,7 +28,7 @@ use tokio::task::spawn_blocking;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
-use crate::share::{Kind, Listed, Share};
+use crate::share::{Kind, ListedMember, Share};
 
 use crate::http::limits::walks::Walk;
 
@@ -241,7 +241,7 @@ struct Entry<'a> {
 fn write_json(
     path: &SharePath,
     output: &mut Output,
-    walk: impl FnOnce(&mut dyn FnMut(Listed) -> ControlFlow<()>) -> Outcome<()>,
+    walk: impl FnOnce(&mut dyn FnMut(ListedMember) -> ControlFlow<()>) -> Outcome<()>,
 ) -> Outcome<()> {
     let place = path.to_collection_url();
     let shown = serde_json::to_string(&to_collection_text(path)).expect("text is JSON");
@@ -293,7 +293,7 @@ struct Total {
 fn write_html(
     path: &SharePath,
     output: &mut Output,
-    walk: impl FnOnce(&mut dyn FnMut(Listed) -> ControlFlow<()>) -> Outcome<()>,
+    walk: impl FnOnce(&mut dyn FnMut(ListedMember) -> ControlFlow<()>) -> Outcome<()>,
 ) -> Outcome<()> {
     let place = path.to_collection_url();
     let mut total = Total::default();
@@ -337,7 +337,7 @@ fn write_rows(output: &mut Output, place: &str, rows: Vec<Row>) -> ControlFlow<(
 
 fn write_top(output: &mut Output, path: &SharePath, order: Order) {
     let shown = to_collection_text(path);
-    let title = Escaped(&shown);
+    let title = HtmlText(&shown);
     output.write(format_args!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
@@ -378,14 +378,14 @@ fn write_place(output: &mut Output, path: &SharePath) {
     for name in parent.names() {
         above = above.join(&name);
         let (href, text) = (above.to_collection_url(), name.to_text());
-        output.write(format_args!("<li><a href=\"{href}\"><bdi>{}</bdi></a></li>", Escaped(&text)));
+        output.write(format_args!("<li><a href=\"{href}\"><bdi>{}</bdi></a></li>", HtmlText(&text)));
     }
-    output.write(format_args!("</ol></nav>\n<h1><bdi>{}</bdi></h1>\n", Escaped(&name.to_text())));
+    output.write(format_args!("</ol></nav>\n<h1><bdi>{}</bdi></h1>\n", HtmlText(&name.to_text())));
 }
 
 fn write_row(output: &mut Output, place: &str, row: &Row) {
     let (href, text) = (row.name.to_url(), row.name.to_text());
-    let text = Escaped(&text);
+    let text = HtmlText(&text);
     match row.kind {
         Kind::Dir => output.write(format_args!(
             "<tr class=\"folder\"><th scope=\"row\"><a href=\"{place}{href}/\">{}<bdi>{text}</bdi></a></th><td></td>",
@@ -461,9 +461,9 @@ impl fmt::Display for Total {
 }
 
 /// Text inside HTML, also between quotes. What cannot be seen is shown by its picture.
-struct Escaped<'a>(&'a str);
+struct HtmlText<'a>(&'a str);
 
-impl fmt::Display for Escaped<'_> {
+impl fmt::Display for HtmlText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut done = 0;
         for (at, c) in self.0.char_indices() {
@@ -582,12 +582,12 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::mpsc as channel;
 
-    type Each<'a> = &'a mut dyn FnMut(Listed) -> ControlFlow<()>;
+    type Each<'a> = &'a mut dyn FnMut(ListedMember) -> ControlFlow<()>;
 
-    fn member(name: &[u8], kind: Kind, size: u64) -> Listed {
+    fn member(name: &[u8], kind: Kind, size: u64) -> ListedMember {
         let modified = Timestamp::new(1_795_358_107, 123_456_789);
         let tag = (kind == Kind::File).then(|| EntityTag::received(false, b"s0"));
-        Listed {
+        ListedMember {
             name: Name::new(name).expect("a name"),
             kind,
             size,
@@ -599,7 +599,7 @@ mod tests {
         }
     }
 
-    fn file(name: &str) -> Listed {
+    fn file(name: &str) -> ListedMember {
         member(name.as_bytes(), Kind::File, 1)
     }
 
@@ -607,7 +607,7 @@ mod tests {
         SharePath::parse_disk(text.as_bytes()).expect(text)
     }
 
-    fn walk_of(members: Vec<Listed>) -> impl FnOnce(Each<'_>) -> Outcome<()> {
+    fn walk_of(members: Vec<ListedMember>) -> impl FnOnce(Each<'_>) -> Outcome<()> {
         move |each| {
             let _ = members.into_iter().try_for_each(each);
             Ok(())
@@ -628,13 +628,13 @@ mod tests {
         Ok(String::from_utf8(all).expect("UTF-8"))
     }
 
-    async fn json_of(at: &str, members: Vec<Listed>) -> serde_json::Value {
+    async fn json_of(at: &str, members: Vec<ListedMember>) -> serde_json::Value {
         let at = path(at);
         let listing = Listing::begin(move |output| write_json(&at, output, walk_of(members))).await.expect("begins");
         serde_json::from_str(&read(listing).await.expect("whole")).expect("JSON")
     }
 
-    async fn html_of(at: &str, members: Vec<Listed>) -> String {
+    async fn html_of(at: &str, members: Vec<ListedMember>) -> String {
         let at = path(at);
         let listing = Listing::begin(move |output| write_html(&at, output, walk_of(members))).await.expect("begins");
         read(listing).await.expect("whole")
@@ -831,7 +831,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_escapes_as_markup(text: String) {
-            let escaped = Escaped(&text).to_string();
+            let escaped = HtmlText(&text).to_string();
             let is_bad = |c: char| matches!(c, '<' | '>' | '"' | '\'') || c.is_control() || turns_text_around(c);
             prop_assert!(!escaped.contains(is_bad));
             let back = escaped.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'");

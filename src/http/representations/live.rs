@@ -4,10 +4,10 @@
 
 use crate::http::media;
 use crate::http::reply;
-use crate::http::xml::write::{ActiveLock, Properties};
+use crate::http::xml::write::{ActiveLock, PropWriter};
 use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
-use crate::share::{Kind, Listed};
+use crate::share::{Kind, ListedMember};
 
 /// Apache's namespace.
 const APACHE: &str = "http://apache.org/dav/props/";
@@ -77,7 +77,7 @@ const OF_ALLPROP: usize = 9;
 /// What is known of a resource, for writing its properties.
 pub(crate) struct Facts<'a> {
     /// What it is.
-    pub(crate) resource: &'a Listed,
+    pub(crate) resource: &'a ListedMember,
     /// When it was last changed, as an HTTP-date.
     pub(crate) modified: &'a str,
     /// Whether it is the share itself.
@@ -167,7 +167,7 @@ impl Live {
     }
 
     /// Writes it, of a resource that has it.
-    pub(crate) fn write(self, out: &mut Properties<'_>, facts: &Facts<'_>) {
+    pub(crate) fn write(self, out: &mut PropWriter<'_>, facts: &Facts<'_>) {
         let resource = facts.resource;
         let is_collection = resource.kind == Kind::Dir;
         let (free, used) = facts.room.unwrap_or_default();

@@ -2,20 +2,20 @@
 //! `GET folder?deleted`. Listings are streamed, and come in pages: what one takes does not depend on how much there is.
 
 use crate::http::clock::now;
-use crate::http::context::Verbs;
+use crate::http::context::AppState;
 use crate::http::media;
 use crate::http::reply;
-use crate::http::reply::{Trouble, Wrong};
+use crate::http::reply::{HandlerError, RequestError};
 use crate::http::representations::file::{CACHE, Remember};
 use crate::http::representations::listing::{Listing, Output};
 use crate::http::representations::{file, listing};
 use crate::http::request::query::Named;
-use crate::http::request::target::Asked;
+use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, Target, Walked, Wanted};
+use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, PageRequest, Target, Walked};
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderValue};
@@ -30,11 +30,11 @@ const PAGE_MAX: usize = 10_000;
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// Lists the versions of a path, the newest first, a page at a time: as JSON, whose `next` is where the following page is.
-pub(crate) async fn list(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let (share, path, before) = (Arc::clone(&verbs.share), asked.path.clone(), asked.query.before.clone());
+pub(crate) async fn list(app: &AppState, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+    let (share, path, before) = (Arc::clone(&app.share), asked.path.clone(), asked.query.before.clone());
     let limit = limit(asked);
     let listing = Listing::begin(move |output| {
-        let page = share.versions(&path, Wanted { before, count: limit }, &mut || output.go_on())?;
+        let page = share.versions(&path, PageRequest { before, count: limit }, &mut || output.go_on())?;
         let next = page.items.last().filter(|_| page.goes_on).map(|last| next_versions(&path, limit, &last.id));
         write_versions(output, &path, &page.items, next);
         Ok(())
@@ -43,8 +43,8 @@ pub(crate) async fn list(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, T
 }
 
 /// Lists what was in a folder and is no more, one object a line; a last line with `next` alone says where the following page is.
-pub(crate) async fn deleted(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse, Trouble> {
-    let (share, path, deep) = (Arc::clone(&verbs.share), asked.path.clone(), asked.query.deep);
+pub(crate) async fn deleted(app: &AppState, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+    let (share, path, deep) = (Arc::clone(&app.share), asked.path.clone(), asked.query.deep);
     let wish = DeletedWish { deep, after: asked.query.after.clone(), count: limit(asked) };
     let listing = Listing::begin(move |output| {
         let walked = share.deleted(&path, &wish, &mut |version| match version {
@@ -60,18 +60,22 @@ pub(crate) async fn deleted(verbs: &Verbs, asked: &Asked) -> Result<HttpResponse
 }
 
 /// Sends one version of a file.
-pub(crate) async fn get(verbs: &Verbs, request: &HttpRequest, asked: &Asked) -> Result<HttpResponse, Trouble> {
+pub(crate) async fn get(
+    app: &AppState,
+    request: &HttpRequest,
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
     let id = version_id(&asked.query.version)?;
     let path = asked.path.clone();
-    match verbs.ask(move |share| share.read_version(&path, &id, now())).await? {
-        Target::Collection(_) => Err(Wrong::VersionIsCollection.into()),
-        Target::File(..) if asked.names_a_collection => Err(Stop::from(Refusal::NotFound).into()),
-        Target::File(content, identity) => file::send(verbs, request, asked, *content, *identity, Remember::No).await,
+    match app.ask(move |share| share.read_version(&path, &id, now())).await? {
+        Target::Collection(_) => Err(RequestError::VersionIsCollection.into()),
+        Target::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
+        Target::File(content, identity) => file::send(app, request, asked, *content, *identity, Remember::No).await,
     }
 }
 
-pub(crate) fn version_id(named: &Option<Named>) -> Result<VersionId, Trouble> {
-    named.as_ref().and_then(|named| named.0.clone()).ok_or_else(|| Wrong::VersionId.into())
+pub(crate) fn version_id(named: &Option<Named>) -> Result<VersionId, HandlerError> {
+    named.as_ref().and_then(|named| named.0.clone()).ok_or_else(|| RequestError::VersionId.into())
 }
 
 fn answer(media_type: HeaderValue) -> HttpResponseBuilder {
@@ -81,7 +85,7 @@ fn answer(media_type: HeaderValue) -> HttpResponseBuilder {
     answer
 }
 
-fn limit(asked: &Asked) -> usize {
+fn limit(asked: &RequestTarget) -> usize {
     asked.query.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX)
 }
 

@@ -2,8 +2,8 @@
 
 use crate::http::headers::field::{lines, text};
 use crate::http::headers::{dav_headers, if_header};
-use crate::http::request::method::Verb;
-use crate::http::request::target::Asked;
+use crate::http::request::method::DavMethod;
+use crate::http::request::target::RequestTarget;
 use crate::model::lock_token::LockToken;
 use crate::model::precondition::{ConditionalFields, Header, Malformed, Precondition};
 use crate::model::principal::{Client, Principal};
@@ -23,14 +23,14 @@ pub(crate) fn conditional_headers(headers: &HeaderMap) -> Result<Precondition, M
 
 /// Everything that a request demands of the state it is to find: the conditional headers, the `If` header, and the lock tokens in it and
 /// in `Lock-Token`, where Office puts the one it writes with.
-pub(crate) fn precondition(head: &RequestHead, asked: &Asked) -> Result<(Precondition, Submitted), Malformed> {
+pub(crate) fn precondition(head: &RequestHead, asked: &RequestTarget) -> Result<(Precondition, Submitted), Malformed> {
     let headers = &head.headers;
     let conditions = conditional_headers(headers)?;
     let token = dav_headers::lock_token(headers).map_err(|_| Malformed(Header::LockToken))?;
     let ifs = lines(headers, &HeaderName::from_static("if"));
     let held = match &token {
         // Office names the lock that it writes with here and nowhere else. One that is no more would protect nothing: it has to be there.
-        Some(token) if ifs.is_empty() && matches!(Verb::of(&head.method), Verb::Put | Verb::Delete) => {
+        Some(token) if ifs.is_empty() && matches!(DavMethod::of(&head.method), DavMethod::Put | DavMethod::Delete) => {
             format!("(<{token}>)")
         }
         _ => String::new(),

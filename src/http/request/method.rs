@@ -8,7 +8,7 @@ const KNOWN_METHODS: &[&str] = &["TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
 
 /// What is asked to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
+pub(crate) enum DavMethod {
     /// GET or HEAD.
     Get,
     /// PUT.
@@ -43,7 +43,7 @@ pub(crate) enum Verb {
     Unknown,
 }
 
-impl Verb {
+impl DavMethod {
     pub(crate) fn of(method: &Method) -> Self {
         match method.as_str() {
             "GET" | "HEAD" => Self::Get,
@@ -84,9 +84,9 @@ impl Verb {
         }
     }
 
-    /// Whether it does more than read.
-    pub(crate) fn changes_something(self) -> bool {
-        !matches!(self, Self::Get | Self::Options | Self::Propfind | Self::Report)
+    /// Whether it only reads (RFC 9110 §9.2.1).
+    pub(crate) fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Options | Self::Propfind | Self::Report)
     }
 }
 
@@ -112,20 +112,20 @@ pub(crate) enum Allowed {
 
 impl Allowed {
     /// What a URL leads to; with a slash at its end it names a folder, and leads to no file.
-    pub(crate) fn at(occupant: Occupant, names_a_collection: bool) -> Self {
+    pub(crate) fn at(occupant: Occupant, has_trailing_slash: bool) -> Self {
         match occupant {
             Occupant::Collection => Self::OnCollections,
             Occupant::LinkedCollection => Self::OnLinkedCollections,
-            Occupant::File => Self::on_file(names_a_collection),
-            Occupant::LinkedFile if !names_a_collection => Self::OnLinkedFiles,
-            Occupant::Nothing if !names_a_collection => Self::OnNothing,
+            Occupant::File => Self::on_file(has_trailing_slash),
+            Occupant::LinkedFile if !has_trailing_slash => Self::OnLinkedFiles,
+            Occupant::Nothing if !has_trailing_slash => Self::OnNothing,
             Occupant::Nothing => Self::OnNoCollection,
-            Occupant::NoParent if !names_a_collection => Self::WithoutParent,
+            Occupant::NoParent if !has_trailing_slash => Self::WithoutParent,
             Occupant::LinkedFile | Occupant::NoParent | Occupant::Unserved => Self::Nowhere,
         }
     }
 
-    pub(crate) fn on_file(names_a_collection: bool) -> Self {
-        if names_a_collection { Self::Nowhere } else { Self::OnFiles }
+    pub(crate) fn on_file(has_trailing_slash: bool) -> Self {
+        if has_trailing_slash { Self::Nowhere } else { Self::OnFiles }
     }
 }

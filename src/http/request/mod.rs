@@ -5,5 +5,5 @@ pub mod host;
 pub(crate) mod method;
 pub mod origin;
 pub(crate) mod query;
+pub(crate) mod site_check;
 pub(crate) mod target;
-pub(crate) mod welcome;

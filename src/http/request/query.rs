@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::http::request::method::{Allowed, Verb};
+use crate::http::request::method::{Allowed, DavMethod};
 use crate::model::path::SharePath;
 use crate::model::version::VersionId;
 
@@ -50,7 +50,7 @@ pub(crate) struct Taken {
     /// The word that the fewest methods take.
     word: &'static str,
     /// Those methods.
-    by: &'static [Verb],
+    by: &'static [DavMethod],
     /// Where none of them is served.
     never: &'static [Allowed],
 }
@@ -83,9 +83,9 @@ pub(crate) enum BadQuery {
 struct Word {
     name: &'static str,
     /// The methods to which it means something.
-    verbs: &'static [Verb],
+    methods: &'static [DavMethod],
     /// Those to which it means something by itself.
-    alone: &'static [Verb],
+    alone: &'static [DavMethod],
     /// Where it means nothing to any of these.
     never: &'static [Allowed],
     /// The words of which it needs one beside it; none where it means something by itself.
@@ -100,8 +100,8 @@ struct Word {
 const WORDS: &[Word] = &[
     Word {
         name: "download",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[],
         belongs_to: &[],
         beside: &["version"],
@@ -109,8 +109,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "json",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[],
         belongs_to: &[],
         beside: &["versions", "limit", "before"],
@@ -118,8 +118,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "mkdirs",
-        verbs: &[Verb::Put, Verb::Post],
-        alone: &[Verb::Put],
+        methods: &[DavMethod::Put, DavMethod::Post],
+        alone: &[DavMethod::Put],
         never: &[
             Allowed::OnCollections,
             Allowed::OnLinkedFiles,
@@ -133,8 +133,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "versions",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[],
         belongs_to: &[],
         beside: &["json", "limit", "before"],
@@ -142,8 +142,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "version",
-        verbs: &[Verb::Get, Verb::Copy],
-        alone: &[Verb::Get, Verb::Copy],
+        methods: &[DavMethod::Get, DavMethod::Copy],
+        alone: &[DavMethod::Get, DavMethod::Copy],
         never: &[],
         belongs_to: &[],
         beside: &["download"],
@@ -154,8 +154,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "restore",
-        verbs: &[Verb::Post],
-        alone: &[Verb::Post],
+        methods: &[DavMethod::Post],
+        alone: &[DavMethod::Post],
         never: &[],
         belongs_to: &[],
         beside: &["mkdirs"],
@@ -166,8 +166,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "deleted",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[Allowed::OnFiles, Allowed::OnLinkedFiles],
         belongs_to: &[],
         beside: &["deep", "limit", "after"],
@@ -175,8 +175,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "deep",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[],
         belongs_to: &["deleted"],
         beside: &["deleted", "limit", "after"],
@@ -184,8 +184,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "limit",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[],
         belongs_to: &["versions", "deleted"],
         beside: &["versions", "deleted", "json", "before", "deep", "after"],
@@ -198,8 +198,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "before",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[],
         belongs_to: &["versions"],
         beside: &["versions", "json", "limit"],
@@ -210,8 +210,8 @@ const WORDS: &[Word] = &[
     },
     Word {
         name: "after",
-        verbs: &[Verb::Get],
-        alone: &[Verb::Get],
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
         never: &[],
         belongs_to: &["deleted"],
         beside: &["deleted", "deep", "limit"],
@@ -256,15 +256,15 @@ impl Query {
     }
 
     /// The word that means nothing to a method, if there is one. OPTIONS takes all of them, to tell what is served.
-    pub(crate) fn means_nothing_to(&self, verb: Verb) -> Option<&'static str> {
-        let taken = self.taken.filter(|taken| !taken.by.contains(&verb))?;
-        (!matches!(verb, Verb::Options | Verb::Unknown)).then_some(taken.word)
+    pub(crate) fn means_nothing_to(&self, method: DavMethod) -> Option<&'static str> {
+        let taken = self.taken.filter(|taken| !taken.by.contains(&method))?;
+        (!matches!(method, DavMethod::Options | DavMethod::Unknown)).then_some(taken.word)
     }
 }
 
 impl Taken {
     /// The methods that take all the words where this is.
-    pub(crate) fn served(self, there: Allowed) -> &'static [Verb] {
+    pub(crate) fn served(self, there: Allowed) -> &'static [DavMethod] {
         if self.never.contains(&there) { &[] } else { self.by }
     }
 }
@@ -292,9 +292,9 @@ fn taken(words: &[&'static Word]) -> Result<Option<Taken>, BadQuery> {
         }
     }
     let is_alone = words.len() == 1;
-    let narrowest = words.iter().min_by_key(|word| (word.verbs.len(), word.never.is_empty()));
+    let narrowest = words.iter().min_by_key(|word| (word.methods.len(), word.never.is_empty()));
     Ok(narrowest.map(|word| {
-        let by = if is_alone { word.alone } else { word.verbs };
+        let by = if is_alone { word.alone } else { word.methods };
         Taken { word: word.name, by, never: word.never }
     }))
 }
@@ -347,12 +347,17 @@ mod tests {
     #[test]
     fn words_that_go_together_are_taken_by_what_the_narrower_is_taken_by() {
         for word in WORDS {
-            assert!(!word.verbs.is_empty());
+            assert!(!word.methods.is_empty());
             assert!(word.belongs_to.iter().all(|name| word.beside.contains(name)), "{}", word.name);
             for other in word.beside.iter().map(|name| Word::named(name).expect(name)) {
                 assert!(other.goes_with(word), "{} and {} agree on it", word.name, other.name);
-                let (few, many) = if word.verbs.len() < other.verbs.len() { (word, other) } else { (other, word) };
-                assert!(few.verbs.iter().all(|verb| many.verbs.contains(verb)), "{} and {}", word.name, other.name);
+                let (few, many) = if word.methods.len() < other.methods.len() { (word, other) } else { (other, word) };
+                assert!(
+                    few.methods.iter().all(|method| many.methods.contains(method)),
+                    "{} and {}",
+                    word.name,
+                    other.name
+                );
             }
         }
     }
@@ -471,28 +476,36 @@ mod tests {
     #[test]
     fn the_table_of_words_and_methods() {
         use Allowed::{OnCollections, OnFiles, OnNothing};
-        for (text, verbs, never) in [
-            ("json", &[Verb::Get][..], None),
-            ("download", &[Verb::Get], None),
-            ("versions&limit=5&json", &[Verb::Get], None),
-            ("version=a", &[Verb::Get, Verb::Copy], None),
-            ("download&version=a", &[Verb::Get], None),
-            ("restore=a", &[Verb::Post], None),
-            ("restore=a&mkdirs", &[Verb::Post], None),
-            ("mkdirs&restore=a", &[Verb::Post], None),
-            ("mkdirs", &[Verb::Put], Some(OnCollections)),
-            ("deleted", &[Verb::Get], Some(OnFiles)),
-            ("limit=7&deep&deleted", &[Verb::Get], Some(OnFiles)),
+        for (text, methods, never) in [
+            ("json", &[DavMethod::Get][..], None),
+            ("download", &[DavMethod::Get], None),
+            ("versions&limit=5&json", &[DavMethod::Get], None),
+            ("version=a", &[DavMethod::Get, DavMethod::Copy], None),
+            ("download&version=a", &[DavMethod::Get], None),
+            ("restore=a", &[DavMethod::Post], None),
+            ("restore=a&mkdirs", &[DavMethod::Post], None),
+            ("mkdirs&restore=a", &[DavMethod::Post], None),
+            ("mkdirs", &[DavMethod::Put], Some(OnCollections)),
+            ("deleted", &[DavMethod::Get], Some(OnFiles)),
+            ("limit=7&deep&deleted", &[DavMethod::Get], Some(OnFiles)),
         ] {
             let query = Query::parse(text).expect(text);
             for there in [OnFiles, OnCollections, OnNothing] {
-                let wanted = if never == Some(there) { &[] } else { verbs };
+                let wanted = if never == Some(there) { &[] } else { methods };
                 assert_eq!(query.taken.map(|taken| taken.served(there)), Some(wanted), "{text} {there:?}");
             }
-            for verb in [Verb::Get, Verb::Put, Verb::Post, Verb::Copy, Verb::Delete, Verb::Propfind, Verb::Report] {
-                assert_eq!(query.means_nothing_to(verb).is_some(), !verbs.contains(&verb), "{text} {verb:?}");
+            for method in [
+                DavMethod::Get,
+                DavMethod::Put,
+                DavMethod::Post,
+                DavMethod::Copy,
+                DavMethod::Delete,
+                DavMethod::Propfind,
+                DavMethod::Report,
+            ] {
+                assert_eq!(query.means_nothing_to(method).is_some(), !methods.contains(&method), "{text} {method:?}");
             }
-            assert_eq!(query.means_nothing_to(Verb::Options), None, "{text}");
+            assert_eq!(query.means_nothing_to(DavMethod::Options), None, "{text}");
         }
         assert_eq!(Query::parse("x=1&y").map(|query| query.taken), Ok(None));
     }

@@ -10,11 +10,11 @@ use crate::model::path::{PathError, SharePath};
 
 /// A request's target, taken apart.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestTarget {
     /// Where.
     pub(crate) path: SharePath,
     /// Whether the URL ends in a slash.
-    pub(crate) names_a_collection: bool,
+    pub(crate) has_trailing_slash: bool,
     /// The options in the query.
     pub(crate) query: Query,
 }
@@ -39,7 +39,7 @@ pub(crate) enum BadTarget {
     Query(#[from] BadQuery),
 }
 
-impl Asked {
+impl RequestTarget {
     pub(crate) fn parse(head: &RequestHead) -> Result<Self, BadTarget> {
         let (uri, url_path) = (&head.uri, head.uri.path());
         if url_path == "*" {
@@ -56,7 +56,7 @@ impl Asked {
         let query = uri.query().unwrap_or_default();
         Ok(Self {
             path: SharePath::parse_url(url_path)?,
-            names_a_collection: SharePath::url_names_a_collection(url_path),
+            has_trailing_slash: SharePath::url_names_a_collection(url_path),
             query: Query::parse(query)?,
         })
     }

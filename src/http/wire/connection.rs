@@ -4,15 +4,15 @@
 //! can be answered at the edge (`http::edge`), actix is not told of it.
 //! It never blocks on a cold disk, never completes an answer with bytes of two versions, and never waits for ever for a reader.
 
-use crate::http::wire::crowd::Place;
+use crate::http::wire::crowd::ConnectionPermit;
 use crate::http::wire::farewell::{Farewell, THROWN_AWAY_BYTES_MAX};
 use crate::http::wire::fast_path::Edge;
 use crate::http::wire::rejection::Rejection;
-use crate::http::wire::request_gate::{Admitted, Turn, broken_off};
+use crate::http::wire::request_gate::{Admitted, RequestGate, broken_off};
 use crate::http::wire::send_file::{Job, Jobs, Step, WINDOW};
 use crate::http::wire::socket::Socket;
 use crate::http::wire::source::cut_short;
-use crate::http::wire::timers::{Dawdle, Lull, Stall};
+use crate::http::wire::timers::{HeaderTimeout, IdleTimeout, SlowReader};
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
 use std::fmt;
@@ -36,7 +36,7 @@ const GONE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What a connection bears of a client.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// How large a head may be from its request line to its empty line, in bytes.
     pub head_bytes_max: usize,
     /// How long the rest of a head that has begun may take.
@@ -62,10 +62,10 @@ pub struct Connection {
     /// Whether actix may have bytes in its buffer that have not left.
     holds_bytes: bool,
     jobs: Jobs,
-    idle: Lull,
-    stall: Stall,
-    gone: Lull,
-    turn: Turn,
+    idle: IdleTimeout,
+    stall: SlowReader,
+    gone: IdleTimeout,
+    turn: RequestGate,
     /// What has come and was not handed on.
     held: BytesMut,
     /// How much of that belongs to the present request.
@@ -77,18 +77,18 @@ pub struct Connection {
     /// Whether actix has been woken to learn that nothing more comes.
     end_announced: bool,
     taken: usize,
-    dawdle: Dawdle,
+    dawdle: HeaderTimeout,
     /// Whether what came is no request, and its refusal the last answer.
     refused: bool,
     /// Whether it ends before everything was said, if it ends now.
     is_cut_off: bool,
     farewell: Farewell,
-    _place: Option<Place>,
+    _place: Option<ConnectionPermit>,
 }
 
 impl Connection {
     /// Takes over a TCP connection, switches Nagle's delay off, and bounds what is on its way to a client on this machine.
-    pub(crate) fn tcp(socket: TcpStream, limits: Limits, edge: Rc<dyn Edge>) -> Self {
+    pub(crate) fn tcp(socket: TcpStream, limits: ConnectionLimits, edge: Rc<dyn Edge>) -> Self {
         // Without this an answer of several writes waits 40 ms for the client's acknowledgement. If it fails the client is gone.
         let _ = socket.set_nodelay(true);
         // A client that is gone already still came by TCP: only a Unix socket has no address.
@@ -101,11 +101,11 @@ impl Connection {
     }
 
     /// Takes over a connection on a Unix socket.
-    pub(crate) fn unix(socket: UnixStream, limits: Limits, edge: Rc<dyn Edge>) -> Self {
+    pub(crate) fn unix(socket: UnixStream, limits: ConnectionLimits, edge: Rc<dyn Edge>) -> Self {
         Self::new(Socket::Unix(socket), None, limits, edge)
     }
 
-    fn new(socket: Socket, peer: Option<SocketAddr>, limits: Limits, edge: Rc<dyn Edge>) -> Self {
+    fn new(socket: Socket, peer: Option<SocketAddr>, limits: ConnectionLimits, edge: Rc<dyn Edge>) -> Self {
         Self {
             socket,
             peer,
@@ -113,18 +113,18 @@ impl Connection {
             unsent: Unsent::default(),
             drained: false,
             holds_bytes: false,
-            idle: Lull::new(limits.keep_alive),
+            idle: IdleTimeout::new(limits.keep_alive),
             jobs: Jobs::default(),
-            stall: Stall::new(limits.write_stall, limits.read_rate_min),
-            gone: Lull::new(GONE_TIME_MAX),
-            turn: Turn::new(limits.head_bytes_max),
+            stall: SlowReader::new(limits.write_stall, limits.read_rate_min),
+            gone: IdleTimeout::new(GONE_TIME_MAX),
+            turn: RequestGate::new(limits.head_bytes_max),
             held: BytesMut::new(),
             admitted: 0,
             ended: false,
             waits_to_read: false,
             end_announced: false,
             taken: 0,
-            dawdle: Dawdle { heads: 0, limit: limits.header_time, timer: None },
+            dawdle: HeaderTimeout { heads: 0, limit: limits.header_time, timer: None },
             refused: false,
             is_cut_off: true,
             farewell: Farewell::new(limits.linger_time),
@@ -133,7 +133,7 @@ impl Connection {
     }
 
     /// Keeps the place of its client until it is closed.
-    pub(crate) fn takes(&mut self, place: Place) {
+    pub(crate) fn takes(&mut self, place: ConnectionPermit) {
         self._place = Some(place);
     }
 
@@ -143,7 +143,7 @@ impl Connection {
     }
 
     /// Whose turn it is on this connection.
-    pub fn turn(&self) -> Turn {
+    pub fn turn(&self) -> RequestGate {
         self.turn.clone()
     }
 

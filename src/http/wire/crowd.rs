@@ -23,7 +23,7 @@ pub(crate) enum Address {
 
 /// One connection's place, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionPermit {
     crowd: Arc<Crowd>,
     address: Option<Address>,
 }
@@ -46,7 +46,7 @@ impl Crowd {
     }
 
     /// A place for a connection; `None` if its client has as many as it may.
-    pub(crate) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<ConnectionPermit> {
         let address = Address::of(peer);
         if let Some(address) = address {
             let mut counts = self.counts.lock();
@@ -56,11 +56,11 @@ impl Crowd {
             }
             *count += 1;
         }
-        Some(Place { crowd: Arc::clone(self), address })
+        Some(ConnectionPermit { crowd: Arc::clone(self), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
         let mut counts = self.crowd.counts.lock();
@@ -76,7 +76,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn enter(crowd: &Arc<Crowd>, address: &str) -> Option<Place> {
+    fn enter(crowd: &Arc<Crowd>, address: &str) -> Option<ConnectionPermit> {
         crowd.enter(Some(SocketAddr::new(address.parse().expect("an address"), 1)))
     }
 

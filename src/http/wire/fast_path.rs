@@ -1,5 +1,5 @@
 //! The edge: a plain GET or HEAD that has come alone and whole is read here, before actix-web sees it, and answered from memory where the
-//! verbs can. It takes only what it knows to be harmless and leaves all else, untouched, to the way that every request can take; so both ways
+//! methods can. It takes only what it knows to be harmless and leaves all else, untouched, to the way that every request can take; so both ways
 //! give the same answer. What is no request at all is refused here, by the same words as everything else. It never waits, and never knows a
 //! status.
 
@@ -228,12 +228,12 @@ impl Rounds {
 
 /// The fields that end the head of an answer: `Date` and the empty line. Written anew once a second.
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(crate) struct HeadTail {
     second: Cell<i64>,
     text: RefCell<Vec<u8>>,
 }
 
-impl Ending {
+impl HeadTail {
     pub(crate) fn new() -> Self {
         Self { second: Cell::new(i64::MIN), text: RefCell::default() }
     }

@@ -1,6 +1,6 @@
 //! What the wire refuses by itself, before any method hears of it.
 
-/// Why a request is not given to a verb.
+/// Why a request is not given to a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
     /// The header fields together are larger than `header_bytes_max` of the settings, or the whole head is far too large (431).

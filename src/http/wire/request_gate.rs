@@ -25,12 +25,12 @@ const LINE_BYTES_MAX: usize = 1024;
 
 /// Whose turn it is on a connection. Shared by the connection, which reads, and the service, which knows where a request ends.
 #[derive(Clone, Debug)]
-pub struct Turn(Rc<Inner>);
+pub struct RequestGate(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     head_bytes_max: usize,
-    state: Cell<State>,
+    state: Cell<GateState>,
     rejection: Cell<Option<Rejection>>,
     line: RefCell<Vec<u8>>,
     /// Whether the present request is of HTTP/1.0, which knows no chunks.
@@ -42,7 +42,7 @@ struct Inner {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum GateState {
     /// The client's: a head is expected, or has begun.
     Head(Head),
     /// Ours: a whole head was handed on, and nobody has taken the request yet.
@@ -57,7 +57,7 @@ enum State {
     Over(u64),
 }
 
-impl Default for State {
+impl Default for GateState {
     fn default() -> Self {
         Self::Head(Head::default())
     }
@@ -74,7 +74,7 @@ pub(crate) enum Admitted {
     Refused(Rejection),
 }
 
-impl Turn {
+impl RequestGate {
     /// The client's: a head of at most so many bytes is expected.
     pub(crate) fn new(head_bytes_max: usize) -> Self {
         Self(Rc::new(Inner { head_bytes_max, ..Inner::default() }))
@@ -83,35 +83,39 @@ impl Turn {
     /// Says what is to be done with these bytes. While a head is incomplete it is told of it from its beginning again.
     pub(crate) fn admit(&self, bytes: &mut [u8]) -> Admitted {
         match self.0.state.get() {
-            State::Head(head) => self.admit_head(head, bytes),
-            State::Body(left) => {
+            GateState::Head(head) => self.admit_head(head, bytes),
+            GateState::Body(left) => {
                 let admitted = left.min(bytes.len() as u64);
-                self.0.state.set(if admitted == left { State::Answering } else { State::Body(left - admitted) });
+                self.0.state.set(if admitted == left {
+                    GateState::Answering
+                } else {
+                    GateState::Body(left - admitted)
+                });
                 Admitted::Bytes(admitted as usize)
             }
-            State::Chunks(mut chunks) => {
+            GateState::Chunks(mut chunks) => {
                 let (admitted, state) = match chunks.follow(bytes) {
-                    Followed::All => (bytes.len(), State::Chunks(chunks)),
-                    Followed::Complete(length) => (length, State::Answering),
-                    Followed::Malformed(length) => (length, State::Over(EXCESS_BYTES_MAX)),
+                    Followed::All => (bytes.len(), GateState::Chunks(chunks)),
+                    Followed::Complete(length) => (length, GateState::Answering),
+                    Followed::Malformed(length) => (length, GateState::Over(EXCESS_BYTES_MAX)),
                 };
                 self.0.state.set(state);
                 Admitted::Bytes(admitted)
             }
-            State::Given | State::Answering | State::Over(_) => Admitted::Bytes(0),
+            GateState::Given | GateState::Answering | GateState::Over(_) => Admitted::Bytes(0),
         }
     }
 
     fn admit_head(&self, mut head: Head, bytes: &mut [u8]) -> Admitted {
         let looked = head.look(bytes, self.0.head_bytes_max);
         let (state, admitted) = match looked {
-            Looked::Begun => (State::Head(head), Admitted::Begun),
+            Looked::Begun => (GateState::Head(head), Admitted::Begun),
             Looked::Complete(length, rejection) => {
                 self.keep_line(&head, bytes);
                 self.0.rejection.set(rejection);
-                (State::Given, Admitted::Bytes(length))
+                (GateState::Given, Admitted::Bytes(length))
             }
-            Looked::Refused(rejection) => (State::Head(head), Admitted::Refused(rejection)),
+            Looked::Refused(rejection) => (GateState::Head(head), Admitted::Refused(rejection)),
         };
         self.0.state.set(state);
         admitted
@@ -125,7 +129,7 @@ impl Turn {
 
     /// The request line of the present head, of which these bytes have come if it is not complete; or its beginning.
     pub(crate) fn line(&self, bytes: &[u8]) -> Vec<u8> {
-        if let State::Head(head) = self.0.state.get() {
+        if let GateState::Head(head) = self.0.state.get() {
             self.keep_line(&head, bytes);
         }
         self.0.line.borrow().clone()
@@ -134,40 +138,40 @@ impl Turn {
     /// How many bytes of an incomplete head have been looked at.
     pub(crate) fn looked_at(&self) -> usize {
         match self.0.state.get() {
-            State::Head(head) => head.looked_at(),
+            GateState::Head(head) => head.looked_at(),
             _ => 0,
         }
     }
 
     /// Whether the client's bytes are to be held back.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.0.state.get(), State::Given | State::Answering)
+        matches!(self.0.state.get(), GateState::Given | GateState::Answering)
     }
 
     /// Whether a head was handed on of which nobody has made a request.
     pub(crate) fn is_given(&self) -> bool {
-        matches!(self.0.state.get(), State::Given)
+        matches!(self.0.state.get(), GateState::Given)
     }
 
     /// Whether a head is expected, or has begun.
     pub(crate) fn is_at_a_head(&self) -> bool {
-        matches!(self.0.state.get(), State::Head(_))
+        matches!(self.0.state.get(), GateState::Head(_))
     }
 
     /// Whether a head has begun and is not complete.
     pub(crate) fn head_begun(&self) -> bool {
-        matches!(self.0.state.get(), State::Head(head) if head.has_begun())
+        matches!(self.0.state.get(), GateState::Head(head) if head.has_begun())
     }
 
     /// Whether nothing of a head has come.
     pub(crate) fn head_awaited(&self) -> bool {
-        matches!(self.0.state.get(), State::Head(head) if !head.has_begun())
+        matches!(self.0.state.get(), GateState::Head(head) if !head.has_begun())
     }
 
     /// Whether a request that comes now may be answered before the dispatcher sees it: one has been answered, after which the connection is
     /// kept, and nothing of the next has come.
     pub(crate) fn may_be_skipped(&self) -> bool {
-        self.0.goes_on.get() && matches!(self.0.state.get(), State::Head(head) if head.looked_at() == 0)
+        self.0.goes_on.get() && matches!(self.0.state.get(), GateState::Head(head) if head.looked_at() == 0)
     }
 
     /// Says whether the connection is kept after the present request.
@@ -182,33 +186,33 @@ impl Turn {
 
     /// The head has been parsed: lets its body through, if there is one. May be told twice of one request.
     pub(crate) fn begin(&self, request: &mut Request) {
-        let State::Given = self.0.state.get() else { return };
+        let GateState::Given = self.0.state.get() else { return };
         self.0.knows_no_chunks.set(request.head().version < Version::HTTP_11);
         if request.method() == Method::CONNECT {
             // What follows CONNECT is meant for somebody else (RFC 9110 §9.3.6), and comes only when that one can be had.
             return self.is_over_after(0);
         }
         if matches!(request.payload(), Payload::None) {
-            return self.0.state.set(State::Answering);
+            return self.0.state.set(GateState::Answering);
         }
         let length = request.headers().get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
         self.give(match length {
-            Some(0) => State::Answering,
-            Some(length) => State::Body(length),
-            None => State::Chunks(Chunks::default()),
+            Some(0) => GateState::Answering,
+            Some(length) => GateState::Body(length),
+            None => GateState::Chunks(Chunks::default()),
         });
     }
 
     /// How much of the present body has not come yet, as far as its head told; in bytes.
     pub(crate) fn to_come(&self) -> u64 {
         match self.0.state.get() {
-            State::Body(left) => left,
+            GateState::Body(left) => left,
             _ => 0,
         }
     }
 
-    /// Why the present request is not given to a verb, if its bytes told; forgets it.
+    /// Why the present request is not given to a method, if its bytes told; forgets it.
     pub(crate) fn rejection(&self) -> Option<Rejection> {
         self.0.rejection.take()
     }
@@ -219,14 +223,14 @@ impl Turn {
         self.goes_on(false);
         // Behind a CONNECT nothing is, whatever was made of it.
         if self.to_throw_away() != Some(0) {
-            self.give(State::Over(bytes));
+            self.give(GateState::Over(bytes));
         }
     }
 
     /// How many bytes of what still comes are to be thrown away, if nothing of it is a request any more.
     pub(crate) fn to_throw_away(&self) -> Option<u64> {
         match self.0.state.get() {
-            State::Over(bytes) => Some(bytes),
+            GateState::Over(bytes) => Some(bytes),
             _ => None,
         }
     }
@@ -244,11 +248,11 @@ impl Turn {
     /// The answer has left: the next request may come.
     fn next(&self) {
         if self.to_throw_away().is_none() {
-            self.give(State::default());
+            self.give(GateState::default());
         }
     }
 
-    fn give(&self, state: State) {
+    fn give(&self, state: GateState) {
         self.0.state.set(state);
         let Some(reader) = self.0.reader.take() else { return };
         // Not at once: the worker looks at its other sockets first.
@@ -258,7 +262,7 @@ impl Turn {
 
 /// The turn while it is ours. Dropped when the answer has left, or when there will be none: so it never stays with us.
 #[derive(Debug)]
-pub(crate) struct UntilAnswered(Option<Turn>);
+pub(crate) struct UntilAnswered(Option<RequestGate>);
 
 impl UntilAnswered {
     /// Whether nothing that follows this answer is a request.

@@ -1,6 +1,6 @@
 //! The times that a connection keeps: between two requests, for a head, and for a client that takes an answer.
 
-use crate::http::wire::request_gate::Turn;
+use crate::http::wire::request_gate::RequestGate;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Tells how long nothing has happened. Progress costs nothing: the timer is looked at only while something is waited for, and set again only
 /// when it has gone off.
 #[derive(Debug)]
-pub(super) struct Lull {
+pub(super) struct IdleTimeout {
     pub(super) limit: Duration,
     pub(super) since: Option<Instant>,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Lull {
+impl IdleTimeout {
     pub(super) fn new(limit: Duration) -> Self {
         Self { limit, since: None, timer: None }
     }
@@ -41,7 +41,7 @@ impl Lull {
 /// Tells that a reader takes too little of what it asked for. It has some patience; every wait for it takes from that, and every byte that it
 /// takes gives some back. So a reader that pauses now and then, or has a slow line, is waited for; one that takes a byte now and then is not.
 #[derive(Debug)]
-pub(super) struct Stall {
+pub(super) struct SlowReader {
     pub(super) patience: Duration,
     pub(super) rate_min: u64,
     pub(super) lost: Duration,
@@ -49,7 +49,7 @@ pub(super) struct Stall {
     pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stall {
+impl SlowReader {
     pub(super) fn new(patience: Duration, rate_min: u64) -> Self {
         Self { patience, rate_min: rate_min.max(1), lost: Duration::ZERO, since: None, timer: None }
     }
@@ -88,19 +88,19 @@ impl Stall {
 
 /// Tells that a head takes too long: the first one from the beginning of its connection, a later one from its first byte.
 #[derive(Debug)]
-pub(super) struct Dawdle {
+pub(super) struct HeaderTimeout {
     pub(super) heads: u64,
     pub(super) limit: Duration,
     pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Dawdle {
+impl HeaderTimeout {
     pub(super) fn head_complete(&mut self) {
         self.heads += 1;
         self.timer = None;
     }
 
-    pub(super) fn poll(&mut self, turn: &Turn, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, turn: &RequestGate, cx: &mut Context<'_>) -> Poll<()> {
         let is_waited_for = if self.heads == 0 { turn.is_at_a_head() } else { turn.head_begun() };
         if !is_waited_for {
             return Poll::Pending;

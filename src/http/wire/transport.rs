@@ -1,6 +1,6 @@
 //! The transport: listens, takes connections, keeps the limits of a request's head, and hands requests to a [`Handler`].
 //! It promises that refusals leave before `100 Continue`, that leftovers of a body are never taken for a request, and that stopping lets
-//! uploads in flight end. It never knows a verb, a status of a verb, or a path's meaning.
+//! uploads in flight end. It never knows a method, a status of a method, or a path's meaning.
 //!
 //! # The seam
 //!
@@ -21,11 +21,11 @@
 pub use crate::http::wire::fast_path::{Plain, Reads, Say};
 
 use crate::http::clock;
-use crate::http::wire::connection::{Connection, Limits};
+use crate::http::wire::connection::{Connection, ConnectionLimits};
 use crate::http::wire::crowd::Crowd;
-use crate::http::wire::fast_path::{Bounds, Edge, Ending, Rounds, last_on_the_wire, named_in};
+use crate::http::wire::fast_path::{Bounds, Edge, HeadTail, Rounds, last_on_the_wire, named_in};
 use crate::http::wire::rejection::Rejection;
-use crate::http::wire::request_gate::{InTurn, Turn, UntilAnswered};
+use crate::http::wire::request_gate::{InTurn, RequestGate, UntilAnswered};
 use crate::http::wire::socket::Listener;
 use crate::os::process::{self, StopSignals};
 use actix_http::error::DispatchError;
@@ -71,7 +71,7 @@ const THROWN_AWAY_BYTES_MAX: u64 = 4 << 20;
 /// hundreds.
 const BLOCKING_THREADS_MAX: usize = 64;
 
-/// The verbs, as the transport sees them.
+/// The methods, as the transport sees them.
 pub trait Handler: 'static {
     /// Says the answer to a plain GET or HEAD, from memory, or nothing. Must not wait for anything.
     fn at_the_edge(&self, plain: &Plain<'_>, say: &mut Say<'_>) -> bool {
@@ -89,13 +89,13 @@ pub trait Handler: 'static {
     /// is still there.
     fn handle(&self, request: HttpRequest, body: &mut Payload) -> impl Future<Output = HttpResponse>;
 
-    /// The answer to a request that never reaches a verb, or to what is none. The connection closes after it if a body was announced.
+    /// The answer to a request that never reaches a method, or to what is none. The connection closes after it if a body was announced.
     fn reject(&self, request: &Request, rejection: Rejection) -> Response<BoxBody>;
 }
 
 /// The numbers of the transport.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct TransportSettings {
     /// Threads that serve connections.
     pub workers: usize,
     /// Connections at once, over all workers; more wait in the kernel's queue.
@@ -114,13 +114,13 @@ pub struct Settings {
     pub linger_time: Duration,
     /// How long a reader may take nothing before it is dropped.
     pub write_stall: Duration,
-    /// How fast a reader has to take an answer, in bytes a second, over the time of [`Settings::write_stall`]; only while it is waited for.
+    /// How fast a reader has to take an answer, in bytes a second, over the time of [`TransportSettings::write_stall`]; only while it is waited for.
     pub read_rate_min: u64,
     /// How long requests in flight have to end when the server is asked to stop; counted in whole seconds.
     pub stop_time: Duration,
 }
 
-impl Default for Settings {
+impl Default for TransportSettings {
     fn default() -> Self {
         Self {
             workers: 2,
@@ -138,9 +138,9 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    fn limits(&self) -> Limits {
-        Limits {
+impl TransportSettings {
+    fn limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
             head_bytes_max: self.header_bytes_max.saturating_add(self.path_bytes_max).saturating_add(HEAD_ROOM),
             header_time: self.header_time,
             keep_alive: self.keep_alive,
@@ -160,7 +160,7 @@ impl Settings {
 /// # Errors
 /// Where the sockets cannot be used, or there are none.
 pub async fn serve<H: Handler>(
-    settings: Settings,
+    settings: TransportSettings,
     listeners: Vec<Listener>,
     make_handler: impl Fn() -> H + Clone + Send + 'static,
     mut stop: StopSignals,
@@ -239,7 +239,7 @@ fn accepted(mut connection: Connection, crowd: &Arc<Crowd>) -> Result<Accepted, 
 
 /// Builds what serves the connections of one worker.
 fn http<H: Handler>(
-    settings: &Settings,
+    settings: &TransportSettings,
     handler: Rc<H>,
     stopping: &GracefulShutdownSignal,
 ) -> impl ServiceFactory<Accepted, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<H> {
@@ -279,14 +279,14 @@ struct AtEdge<H> {
     handler: Rc<H>,
     bounds: Bounds,
     rounds: Rounds,
-    ending: Ending,
+    ending: HeadTail,
     /// The head of the answer that is being said, kept for the room that it takes.
     head: RefCell<Vec<u8>>,
 }
 
-fn at_the_edge<H: Handler>(settings: &Settings, handler: &Rc<H>) -> Rc<dyn Edge> {
+fn at_the_edge<H: Handler>(settings: &TransportSettings, handler: &Rc<H>) -> Rc<dyn Edge> {
     let (handler, bounds) = (Rc::clone(handler), settings.bounds());
-    Rc::new(AtEdge { handler, bounds, rounds: Rounds::default(), ending: Ending::new(), head: RefCell::default() })
+    Rc::new(AtEdge { handler, bounds, rounds: Rounds::default(), ending: HeadTail::new(), head: RefCell::default() })
 }
 
 impl<H: Handler> Edge for AtEdge<H> {
@@ -337,11 +337,11 @@ fn front<H: Handler>(
     })
 }
 
-/// Lets a verb answer, and leaves the connection fit for what comes next.
+/// Lets a method answer, and leaves the connection fit for what comes next.
 async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResponse {
     let (request, mut body) = request.into_parts();
     let response = handler.handle(request.clone(), &mut body).await;
-    let turn = request.conn_data::<Turn>();
+    let turn = request.conn_data::<RequestGate>();
     let far = turn.is_some_and(|turn| turn.to_come() > LEFTOVER_BYTES_MAX);
     let leftover = if far { Leftover::More } else { read_away(&mut body).await };
     if matches!(leftover, Leftover::More) {
@@ -379,7 +379,7 @@ async fn read_away(body: &mut Payload) -> Leftover {
 /// Refuses a request for good: the body that was announced is neither asked for nor read.
 fn refuse(mut request: Request, response: Response<BoxBody>) -> Response<BoxBody> {
     if !matches!(request.take_payload(), Payload::None)
-        && let Some(turn) = request.conn_data::<Turn>()
+        && let Some(turn) = request.conn_data::<RequestGate>()
     {
         turn.is_over_after(THROWN_AWAY_BYTES_MAX);
     }
@@ -415,7 +415,7 @@ impl<H> Clone for Gate<H> {
 
 impl<H: Handler> Gate<H> {
     fn rejects(&self, request: &Request) -> Option<Rejection> {
-        if let Some(rejection) = request.conn_data::<Turn>().and_then(Turn::rejection) {
+        if let Some(rejection) = request.conn_data::<RequestGate>().and_then(RequestGate::rejection) {
             return Some(rejection);
         }
         if request.path().len() > self.path_bytes_max {
@@ -443,7 +443,7 @@ impl<H: Handler> Gate<H> {
         Err(in_turn(refuse(request, refused), turn).map_into_boxed_body())
     }
 
-    /// Answers what needs no verb.
+    /// Answers what needs no method.
     fn answer_at_once(&self, mut request: Request) -> Result<Response<BoxBody>, Request> {
         if let Some(rejection) = self.rejects(&request) {
             let response = self.handler.reject(&request, rejection);
@@ -458,8 +458,8 @@ impl<H: Handler> Gate<H> {
 }
 
 /// Tells the connection what kind of request it gave, and whose turn it is now.
-fn begin(request: &mut Request) -> Option<Turn> {
-    let turn = request.conn_data::<Turn>().cloned()?;
+fn begin(request: &mut Request) -> Option<RequestGate> {
+    let turn = request.conn_data::<RequestGate>().cloned()?;
     turn.begin(request);
     Some(turn)
 }

@@ -13,7 +13,7 @@ use crate::model::property::DAV;
 
 use super::BODY_BYTES_MAX;
 use super::XmlError::{self, Malformed, TooLarge};
-use super::escape::{Place, escaped};
+use super::escape::{TextContext, escaped};
 
 /// The most elements in one another.
 pub(super) const DEPTH_MAX: usize = 64;
@@ -417,7 +417,7 @@ impl Copy {
         for part in [" ", name, prefix, "=\""] {
             self.push(part)?;
         }
-        escaped(value, Place::Attribute).try_for_each(|piece| self.push(piece))?;
+        escaped(value, TextContext::Attribute).try_for_each(|piece| self.push(piece))?;
         self.push("\"")
     }
 
@@ -426,7 +426,7 @@ impl Copy {
             return Ok(());
         }
         self.close_tag()?;
-        escaped(text, Place::Text).try_for_each(|piece| self.push(piece))
+        escaped(text, TextContext::Text).try_for_each(|piece| self.push(piece))
     }
 
     fn end(&mut self, tag: &str) -> Result<(), XmlError> {

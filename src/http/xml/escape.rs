@@ -19,7 +19,7 @@ const MAY_NEED_ESCAPE: [bool; 256] = {
 
 /// Where text is going to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TextContext {
     /// Between tags.
     Text,
     /// Between double quotes.
@@ -27,18 +27,18 @@ pub(super) enum Place {
 }
 
 /// The text in pieces, with whatever means something to XML escaped. A character that XML cannot hold at all becomes U+FFFD.
-pub(super) fn escaped(text: &str, place: Place) -> Escaped<'_> {
-    Escaped { rest: text, place }
+pub(super) fn escaped(text: &str, place: TextContext) -> EscapedXml<'_> {
+    EscapedXml { rest: text, place }
 }
 
 /// The pieces of an escaped text.
 #[derive(Debug)]
-pub(super) struct Escaped<'t> {
+pub(super) struct EscapedXml<'t> {
     rest: &'t str,
-    place: Place,
+    place: TextContext,
 }
 
-impl<'t> Iterator for Escaped<'t> {
+impl<'t> Iterator for EscapedXml<'t> {
     type Item = &'t str;
 
     fn next(&mut self) -> Option<&'t str> {
@@ -56,10 +56,10 @@ impl<'t> Iterator for Escaped<'t> {
             ('<', _) => "&lt;",
             ('>', _) => "&gt;",
             ('\r', _) => "&#13;",
-            ('"', Place::Attribute) => "&quot;",
-            ('\t', Place::Attribute) => "&#9;",
-            ('\n', Place::Attribute) => "&#10;",
-            ('\t' | '\n', Place::Text) => piece,
+            ('"', TextContext::Attribute) => "&quot;",
+            ('\t', TextContext::Attribute) => "&#9;",
+            ('\n', TextContext::Attribute) => "&#10;",
+            ('\t' | '\n', TextContext::Text) => piece,
             ('\0'..=' ' | '\u{FFFE}' | '\u{FFFF}', _) => "\u{FFFD}",
             _ => piece,
         })
@@ -73,14 +73,14 @@ mod tests {
     #[test]
     fn what_xml_cannot_hold_breaks_nothing() {
         for (place, text, expected) in [
-            (Place::Text, "a<b>&\"c'\t\n\r", "a&lt;b&gt;&amp;\"c'\t\n&#13;"),
-            (Place::Attribute, "a<b>&\"c'\t\n\r", "a&lt;b&gt;&amp;&quot;c'&#9;&#10;&#13;"),
+            (TextContext::Text, "a<b>&\"c'\t\n\r", "a&lt;b&gt;&amp;\"c'\t\n&#13;"),
+            (TextContext::Attribute, "a<b>&\"c'\t\n\r", "a&lt;b&gt;&amp;&quot;c'&#9;&#10;&#13;"),
             (
-                Place::Text,
+                TextContext::Text,
                 "\0\u{1}\u{1F}\u{7F}\u{FFFD}\u{FFFE}\u{FFFF}\u{FF00}\u{10FFFF}",
                 "\u{FFFD}\u{FFFD}\u{FFFD}\u{7F}\u{FFFD}\u{FFFD}\u{FFFD}\u{FF00}\u{10FFFF}",
             ),
-            (Place::Text, "", ""),
+            (TextContext::Text, "", ""),
         ] {
             assert_eq!(escaped(text, place).collect::<String>(), expected, "{text:?}");
         }

@@ -14,7 +14,7 @@ use crate::model::lock_token::LockToken;
 use crate::model::property::{DAV, DeadProperty, PropertyName};
 
 use super::document::XML_NAMESPACE;
-use super::escape::{Place, escaped};
+use super::escape::{TextContext, escaped};
 
 /// What all answers say they are (RFC 4918 §8.2).
 pub(crate) const CONTENT_TYPE: &str = "application/xml; charset=utf-8";
@@ -39,14 +39,14 @@ struct Namespaces {
 
 /// One `response` while it is written: what is told of one resource.
 #[derive(Debug)]
-pub(crate) struct Response<'m> {
+pub(crate) struct ResponseWriter<'m> {
     out: &'m mut Vec<u8>,
     namespaces: &'m Namespaces,
 }
 
 /// The `prop` of one `propstat` while it is written.
 #[derive(Debug)]
-pub(crate) struct Properties<'m> {
+pub(crate) struct PropWriter<'m> {
     out: &'m mut Vec<u8>,
     namespaces: &'m Namespaces,
 }
@@ -105,7 +105,7 @@ impl Multistatus {
     /// Tells of the properties of one resource. The `href` is a path that is already encoded for a URL.
     ///
     /// If nothing is told, that itself is told, as an empty list (RFC 8144 §2.1).
-    pub(crate) fn response(&mut self, href: &str, write: impl FnOnce(&mut Response<'_>)) {
+    pub(crate) fn response(&mut self, href: &str, write: impl FnOnce(&mut ResponseWriter<'_>)) {
         push(&mut self.out, "<D:response>");
         push_href(&mut self.out, href);
         write_propstats(&mut self.out, &self.namespaces, write);
@@ -145,9 +145,9 @@ impl Multistatus {
     }
 }
 
-impl Response<'_> {
+impl ResponseWriter<'_> {
     /// Tells of the properties that share a status. Those without any are left out.
-    pub(crate) fn propstat(&mut self, status: StatusCode, write: impl FnOnce(&mut Properties<'_>)) {
+    pub(crate) fn propstat(&mut self, status: StatusCode, write: impl FnOnce(&mut PropWriter<'_>)) {
         self.propstat_because(status, None, None, write);
     }
 
@@ -157,12 +157,12 @@ impl Response<'_> {
         status: StatusCode,
         condition: Option<&Condition<'_>>,
         description: Option<&str>,
-        write: impl FnOnce(&mut Properties<'_>),
+        write: impl FnOnce(&mut PropWriter<'_>),
     ) {
         let before = self.out.len();
         push(self.out, "<D:propstat><D:prop>");
         let empty = self.out.len();
-        write(&mut Properties { out: self.out, namespaces: self.namespaces });
+        write(&mut PropWriter { out: self.out, namespaces: self.namespaces });
         if self.out.len() == empty {
             self.out.truncate(before);
             return;
@@ -174,11 +174,11 @@ impl Response<'_> {
     }
 }
 
-impl Properties<'_> {
+impl PropWriter<'_> {
     /// A property of WebDAV with a text in it.
     pub(crate) fn text(&mut self, local: &str, text: &str) {
         begin_dav(self.out, local);
-        push_escaped(self.out, text, Place::Text);
+        push_escaped(self.out, text, TextContext::Text);
         end_dav(self.out, local);
     }
 
@@ -218,7 +218,7 @@ impl Properties<'_> {
         push(self.out, "<");
         if !self.namespaces.push_tag(self.out, name) {
             push(self.out, " xmlns:n=\"");
-            push_escaped(self.out, name.namespace(), Place::Attribute);
+            push_escaped(self.out, name.namespace(), TextContext::Attribute);
             push(self.out, "\"");
         }
         push(self.out, ">");
@@ -259,12 +259,12 @@ impl Properties<'_> {
         let declared = self.namespaces.push_tag(self.out, name);
         if !declared {
             push(self.out, " xmlns:n=\"");
-            push_escaped(self.out, name.namespace(), Place::Attribute);
+            push_escaped(self.out, name.namespace(), TextContext::Attribute);
             push(self.out, "\"");
         }
         let Some(text) = text else { return push(self.out, "/>") };
         push(self.out, ">");
-        push_escaped(self.out, text, Place::Text);
+        push_escaped(self.out, text, TextContext::Text);
         push(self.out, "</");
         self.namespaces.push_tag(self.out, name);
         push(self.out, ">");
@@ -344,7 +344,7 @@ pub(crate) fn error(conditions: &[Condition<'_>], description: Option<&str>) -> 
 /// The answer to an extended MKCOL that failed, or that its client wants told (RFC 5689 §3.1).
 pub(crate) fn mkcol_response<'n>(
     names: impl IntoIterator<Item = &'n PropertyName>,
-    write: impl FnOnce(&mut Response<'_>),
+    write: impl FnOnce(&mut ResponseWriter<'_>),
 ) -> Vec<u8> {
     let namespaces = Namespaces::of(names);
     let mut out = Vec::with_capacity(512);
@@ -359,7 +359,7 @@ struct EscapingWriter<'m>(&'m mut Vec<u8>);
 
 impl fmt::Write for EscapingWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        push_escaped(self.0, text, Place::Text);
+        push_escaped(self.0, text, TextContext::Text);
         Ok(())
     }
 }
@@ -368,7 +368,7 @@ fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn push_escaped(out: &mut Vec<u8>, text: &str, place: Place) {
+fn push_escaped(out: &mut Vec<u8>, text: &str, place: TextContext) {
     escaped(text, place).for_each(|piece| push(out, piece));
 }
 
@@ -392,7 +392,7 @@ fn begin_document(out: &mut Vec<u8>, root: &str, namespaces: &Namespaces) {
         push(out, " xmlns:n");
         push_number(out, number);
         push(out, "=\"");
-        push_escaped(out, namespace, Place::Attribute);
+        push_escaped(out, namespace, TextContext::Attribute);
         push(out, "\"");
     }
     push(out, ">");
@@ -412,13 +412,13 @@ fn end_dav(out: &mut Vec<u8>, local: &str) {
 
 fn push_href(out: &mut Vec<u8>, href: &str) {
     push(out, "<D:href>");
-    push_escaped(out, href, Place::Text);
+    push_escaped(out, href, TextContext::Text);
     push(out, "</D:href>");
 }
 
-fn write_propstats(out: &mut Vec<u8>, namespaces: &Namespaces, write: impl FnOnce(&mut Response<'_>)) {
+fn write_propstats(out: &mut Vec<u8>, namespaces: &Namespaces, write: impl FnOnce(&mut ResponseWriter<'_>)) {
     let before = out.len();
-    write(&mut Response { out, namespaces });
+    write(&mut ResponseWriter { out, namespaces });
     if out.len() == before {
         push(out, "<D:propstat><D:prop/>");
         // The default is the one that says that all is well.
@@ -445,7 +445,7 @@ fn push_explanation(out: &mut Vec<u8>, condition: Option<&Condition<'_>>, descri
 fn push_description(out: &mut Vec<u8>, description: Option<&str>) {
     let Some(description) = description else { return };
     begin_dav(out, "responsedescription");
-    push_escaped(out, description, Place::Text);
+    push_escaped(out, description, TextContext::Text);
     end_dav(out, "responsedescription");
 }
 

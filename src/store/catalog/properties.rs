@@ -27,7 +27,7 @@ use super::database::{self, StateDatabase};
 use crate::store::disk_error::{DiskError, Result};
 use keys::{version_of, version_part};
 use names::Names;
-use rows::{Bytes, Changed, ReadTable, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within, decode};
+use rows::{Bytes, ReadTable, RowResult, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within, decode};
 
 pub use following::{Extent, Following};
 pub use limits::{Noted, PropertyLimits};
@@ -132,7 +132,7 @@ impl Properties {
         })
     }
 
-    fn have_room_for(&self, added: impl FnOnce(&ReadTable) -> Changed<u64>) -> Result<bool> {
+    fn have_room_for(&self, added: impl FnOnce(&ReadTable) -> RowResult<u64>) -> Result<bool> {
         let counted = self.books.lock().bytes;
         let Some(table) = self.snapshot_now()?.table else { return Ok(true) };
         let is_room = || {
@@ -220,7 +220,7 @@ impl Properties {
         Ok(names)
     }
 
-    fn on_disk<T>(&self, work: impl FnOnce() -> Changed<T>) -> Changed<T> {
+    fn on_disk<T>(&self, work: impl FnOnce() -> RowResult<T>) -> RowResult<T> {
         #[cfg(test)]
         if self.fails.load(Ordering::Relaxed) {
             return Err(redb::Error::PreviousIo);
@@ -260,7 +260,7 @@ impl Properties {
 
     /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written. Others wait for the books meanwhile, so a
     /// database that is being opened again is not waited for.
-    fn change(&self, change: impl FnOnce(&mut Rows<'_>) -> Changed<Noted>) -> Result<Noted> {
+    fn change(&self, change: impl FnOnce(&mut Rows<'_>) -> RowResult<Noted>) -> Result<Noted> {
         let mut books = self.books.lock();
         let Books { bytes: counted, waiting, names, .. } = &mut *books;
         let changed = self.on_disk(|| {

@@ -41,10 +41,10 @@ pub use super::spelling::LastLink;
 pub use claim::Claim;
 pub use copy::{Copying, FileCopy, FolderCopy, Members, StagedCopy};
 pub use looking::HeldFile;
-pub use relocate::{Pair, Surprises};
+pub use relocate::{OnMismatches, Pair};
 pub use seen::{Seen, SeenFile};
 pub use site::{Inside, Site};
-pub use swap::{Changed, Surprise, Swap};
+pub use swap::{Changed, OnMismatch, Swap};
 
 /// The names that clients see, and what is needed to change them.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ use memory::Memory;
 use notices::Notices;
 
 pub use found::{Found, Version};
-pub use pages::{KeptVersion, Page, Wanted};
+pub use pages::{KeptVersion, Page, PageRequest};
 
 pub(super) use areas::relative;
 

@@ -29,7 +29,7 @@ impl Running {
 
 /// The folder that holds the versions of one path.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct VersionFolder<'a> {
     /// The folder.
     pub dir: Dir,
     /// The folders that folders were made in on the way to it.
@@ -48,7 +48,7 @@ pub struct UploadFolder {
     pub running: Running,
 }
 
-impl<'a> Place<'a> {
+impl<'a> VersionFolder<'a> {
     pub(super) fn new(dir: Dir, made_in: Vec<Dir>, running: Running, in_use: Option<RwLockReadGuard<'a, ()>>) -> Self {
         Self { dir, made_in, running, _in_use: in_use }
     }

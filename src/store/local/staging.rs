@@ -16,7 +16,7 @@ use crate::model::stamp::{FileId, Stamp, Timestamp};
 
 use super::disk::{Dir, Disk, File, Kind, Lease, Leased};
 use super::naming;
-use super::place::{Place, Running, UploadFolder};
+use super::place::{Running, UploadFolder, VersionFolder};
 use super::trees::remove_tree;
 use crate::store::disk_error::{Cause, DiskError, Result};
 
@@ -241,7 +241,7 @@ impl Staged {
     }
 
     /// Gives it a name of noclobber's own, in place of the one it may have had. Dropping it removes that name.
-    pub fn name_privately(&mut self, place: &Place<'_>, name: &Name) -> Result<()> {
+    pub fn name_privately(&mut self, place: &VersionFolder<'_>, name: &Name) -> Result<()> {
         self.give(&place.dir, name)?;
         self.own_name = Some(self.own_name_at(place, name, true));
         Ok(())
@@ -286,11 +286,11 @@ impl Staged {
     }
 
     /// Its own name leads to it again, after an exchange was undone. Somebody may have come by it meanwhile.
-    pub fn took_back_its_name(&mut self, place: &Place<'_>, name: &Name) {
+    pub fn took_back_its_name(&mut self, place: &VersionFolder<'_>, name: &Name) {
         self.own_name = Some(self.own_name_at(place, name, false));
     }
 
-    fn own_name_at(&self, place: &Place<'_>, name: &Name, sweep: bool) -> OwnName {
+    fn own_name_at(&self, place: &VersionFolder<'_>, name: &Name, sweep: bool) -> OwnName {
         let (disk, dir, running) = (Arc::clone(&self.disk), place.dir.clone(), place.running());
         OwnName { disk, dir, name: name.clone(), id: self.sealed.id, sweep, running }
     }

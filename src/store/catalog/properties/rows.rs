@@ -26,7 +26,7 @@ pub(super) type ReadTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 pub(super) type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
 
-pub(super) type Changed<T> = std::result::Result<T, redb::Error>;
+pub(super) type RowResult<T> = std::result::Result<T, redb::Error>;
 
 pub(super) type Row = (Vec<u8>, Vec<u8>);
 
@@ -46,7 +46,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    pub(super) fn update(&mut self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>)) -> Changed<Noted> {
+    pub(super) fn update(&mut self, path: &SharePath, update: impl FnOnce(&mut Vec<DeadProperty>)) -> RowResult<Noted> {
         let row = self.table.get(path.as_bytes())?.map(|row| row.value().to_vec());
         let before = row.as_ref().map_or(0, |row| bytes_of(path.as_bytes(), row));
         let mut properties = row.and_then(|row| decode(&row)).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Rows<'_> {
         Ok(Noted::Done)
     }
 
-    pub(super) fn follow(&mut self, what: &Following) -> Changed<Noted> {
+    pub(super) fn follow(&mut self, what: &Following) -> RowResult<Noted> {
         match what {
             Following::Gone { from, version } => self.displace(from, version.as_ref())?,
             Following::Moved { from, to, displaced } => {
@@ -104,7 +104,7 @@ impl Rows<'_> {
     }
 
     /// Moves the rows of a path and of everything below it to the version that it has become, if there is one.
-    pub(super) fn displace(&mut self, path: &SharePath, version: Option<&VersionId>) -> Changed<()> {
+    pub(super) fn displace(&mut self, path: &SharePath, version: Option<&VersionId>) -> RowResult<()> {
         for (row, properties) in rows(&self.table, path, Extent::Tree)? {
             self.remove(&row)?;
             if let Some(version) = version {
@@ -116,7 +116,7 @@ impl Rows<'_> {
     }
 
     /// Sets something aside, if there is room.
-    pub(super) fn keep(&mut self, key: &[u8], properties: &[u8]) -> Changed<()> {
+    pub(super) fn keep(&mut self, key: &[u8], properties: &[u8]) -> RowResult<()> {
         self.are_changed = true;
         self.bytes.kept -= self.kept.remove(key)?.map_or(0, |before| bytes_of(key, before.value()));
         let bytes = bytes_of(key, properties);
@@ -131,7 +131,7 @@ impl Rows<'_> {
     }
 
     /// Takes out what was set aside under keys that begin so, with what is behind that.
-    pub(super) fn take_kept(&mut self, begin: &[u8]) -> Changed<Vec<Row>> {
+    pub(super) fn take_kept(&mut self, begin: &[u8]) -> RowResult<Vec<Row>> {
         let mut rows = Vec::new();
         for row in self.kept.range::<&[u8]>(begin..)? {
             let (key, properties) = row?;
@@ -148,7 +148,7 @@ impl Rows<'_> {
     }
 
     /// Makes room for so much more, if there can be: then what was set aside gives way as far as it has to, the oldest first.
-    pub(super) fn make_room(&mut self, more: u64) -> Changed<bool> {
+    pub(super) fn make_room(&mut self, more: u64) -> RowResult<bool> {
         let max = self.limits.all_bytes_max;
         if self.bytes.noted + more > max {
             return Ok(false);
@@ -161,12 +161,12 @@ impl Rows<'_> {
         Ok(true)
     }
 
-    pub(super) fn insert_at(&mut self, from: &SharePath, to: &SharePath, rows: &[Row]) -> Changed<()> {
+    pub(super) fn insert_at(&mut self, from: &SharePath, to: &SharePath, rows: &[Row]) -> RowResult<()> {
         let there = |path: &[u8]| [to.as_bytes(), &path[from.as_bytes().len()..]].concat();
         rows.iter().try_for_each(|(path, properties)| self.insert(&there(path), properties))
     }
 
-    pub(super) fn insert(&mut self, path: &[u8], row: &[u8]) -> Changed<()> {
+    pub(super) fn insert(&mut self, path: &[u8], row: &[u8]) -> RowResult<()> {
         let before = self.table.insert(path, row)?.map_or(0, |before| bytes_of(path, before.value()));
         self.bytes.noted = self.bytes.noted + bytes_of(path, row) - before;
         self.are_changed = true;
@@ -176,7 +176,7 @@ impl Rows<'_> {
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, path: &[u8]) -> Changed<()> {
+    pub(super) fn remove(&mut self, path: &[u8]) -> RowResult<()> {
         if let Some(before) = self.table.remove(path)? {
             self.bytes.noted -= bytes_of(path, before.value());
             self.are_changed = true;
@@ -185,21 +185,21 @@ impl Rows<'_> {
     }
 }
 
-pub(super) fn bytes_within(table: &impl OfRows, path: &SharePath) -> Changed<u64> {
+pub(super) fn bytes_within(table: &impl OfRows, path: &SharePath) -> RowResult<u64> {
     let mut bytes = 0;
     each(table, path, Extent::Tree, |path, row| bytes += bytes_of(path, row))?;
     Ok(bytes)
 }
 
 /// How many bytes the rows of a path would have at another one.
-pub(super) fn bytes_of_copy(table: &impl OfRows, from: &SharePath, to: &SharePath, extent: Extent) -> Changed<u64> {
+pub(super) fn bytes_of_copy(table: &impl OfRows, from: &SharePath, to: &SharePath, extent: Extent) -> RowResult<u64> {
     let (shorter, longer) = (from.as_bytes().len() as u64, to.as_bytes().len() as u64);
     let mut bytes = 0;
     each(table, from, extent, |path, row| bytes += bytes_of(path, row) - shorter + longer)?;
     Ok(bytes)
 }
 
-pub(super) fn rows(table: &impl OfRows, path: &SharePath, extent: Extent) -> Changed<Vec<Row>> {
+pub(super) fn rows(table: &impl OfRows, path: &SharePath, extent: Extent) -> RowResult<Vec<Row>> {
     let mut rows = Vec::new();
     each(table, path, extent, |path, row| rows.push((path.to_vec(), row.to_vec())))?;
     Ok(rows)
@@ -211,7 +211,7 @@ pub(super) fn each(
     path: &SharePath,
     extent: Extent,
     mut each: impl FnMut(&[u8], &[u8]),
-) -> Changed<()> {
+) -> RowResult<()> {
     if let Some(own) = table.get(path.as_bytes())? {
         each(path.as_bytes(), own.value());
     }
@@ -228,7 +228,7 @@ pub(super) fn bytes_of(path: &[u8], row: &[u8]) -> u64 {
     (path.len() + row.len()) as u64
 }
 
-pub(super) fn bytes_of_all(table: &impl OfRows) -> Changed<u64> {
+pub(super) fn bytes_of_all(table: &impl OfRows) -> RowResult<u64> {
     let mut bytes = 0;
     for row in table.iter()? {
         let (path, properties) = row?;

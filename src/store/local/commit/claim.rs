@@ -11,13 +11,13 @@ use super::super::disk::{Kind, Lease, Leased, Opened, Status};
 use super::super::history::{Found, relative};
 use super::super::name_lock::{CounterSlot, PathGuard, PathKey, does_not_end};
 use super::super::naming;
-use super::super::place::Place;
+use super::super::place::VersionFolder;
 use super::super::staging::Staged;
 use super::Tree;
 use super::held::HeldWhat;
 use super::seen::{Seen, SeenFile, is_broken};
 use super::site::{Inside, Site};
-use super::swap::{Changed, HeldLease, Surprise, Swap, Why, failure, unsure};
+use super::swap::{Changed, HeldLease, OnMismatch, Swap, Why, failure, unsure};
 use crate::store::disk_error::{Cause, Result};
 
 /// How long a look waits for a program that has the file open for writing.
@@ -93,7 +93,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Takes the file or folder that was seen out of the tree.
-    pub fn remove(&self, seen: Seen, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
+    pub fn remove(&self, seen: Seen, surprise: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
         let (status, mut lease) = match seen {
             Seen::File(seen) => (seen.status, seen.lease),
             Seen::Collection(status) => (status, None),
@@ -154,7 +154,12 @@ impl<'a> Claim<'a> {
 
     /// Renames whatever is at the name to its entry in the history; `None` if there is nothing. What cannot be looked at afterwards is
     /// put back.
-    pub(super) fn take_out(&self, place: &Place<'_>, entry: &EntryName, now: Timestamp) -> Result<Option<Status>> {
+    pub(super) fn take_out(
+        &self,
+        place: &VersionFolder<'_>,
+        entry: &EntryName,
+        now: Timestamp,
+    ) -> Result<Option<Status>> {
         let disk = &self.tree.disk;
         let private = entry.to_name();
         let from = (&self.site.parent, &self.site.name);
@@ -175,7 +180,13 @@ impl<'a> Claim<'a> {
 
     /// Undoes [`Claim::take_out`], unless somebody has saved a newer file meanwhile: then what was taken out stays in the history. What cannot be
     /// put back now is put back later.
-    pub(super) fn put_back(&self, place: &Place<'_>, entry: &EntryName, why: Why, now: Timestamp) -> Result<Swap<'a>> {
+    pub(super) fn put_back(
+        &self,
+        place: &VersionFolder<'_>,
+        entry: &EntryName,
+        why: Why,
+        now: Timestamp,
+    ) -> Result<Swap<'a>> {
         let (tree, path, private) = (self.tree, &self.site.path, entry.to_name());
         let put = match naming::take(&*tree.disk, (&place.dir, &private), (&self.site.parent, &self.site.name)) {
             Err(error) if error.cause == Cause::Exists => tree.must_look(&place.dir, &private).map(|status| {
@@ -192,12 +203,12 @@ impl<'a> Claim<'a> {
     /// place of the one on what was seen.
     pub(super) fn verify(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         entry: &EntryName,
         out: &Status,
         expected: &Status,
         lease: &mut Option<Box<dyn Lease>>,
-        surprise: Surprise,
+        surprise: OnMismatch,
     ) -> Result<Option<Why>> {
         let attributes = |status: &Status| (status.kind, status.mode, status.uid, status.gid);
         let same_content = match expected.kind {
@@ -208,7 +219,7 @@ impl<'a> Claim<'a> {
             self.tree.touched.note(&expected.stamp, &out.stamp);
             return Ok(None);
         }
-        if surprise == Surprise::Undo || out.kind != Kind::File || expected.kind != Kind::File {
+        if surprise == OnMismatch::Undo || out.kind != Kind::File || expected.kind != Kind::File {
             return Ok(Some(Why::Lost));
         }
         let disk = &self.tree.disk;
@@ -222,7 +233,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Whether the files that were seen in a folder which was taken out are still in it as they were.
-    pub(super) fn holds_what_it_should(&self, place: &Place<'_>, entry: &EntryName) -> Result<bool> {
+    pub(super) fn holds_what_it_should(&self, place: &VersionFolder<'_>, entry: &EntryName) -> Result<bool> {
         if self.inside.is_empty() {
             return Ok(true);
         }
@@ -237,7 +248,7 @@ impl<'a> Claim<'a> {
         Ok(true)
     }
 
-    pub(super) fn sync(&self, place: &Place<'_>) -> Result<()> {
+    pub(super) fn sync(&self, place: &VersionFolder<'_>) -> Result<()> {
         let disk = &*self.tree.disk;
         place.sync(disk)?;
         disk.sync_dir(&self.site.parent)
@@ -246,7 +257,7 @@ impl<'a> Claim<'a> {
     /// An entry that does not exist yet: two versions of one microsecond are told apart by moving the later one on.
     pub(super) fn free_entry(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         now: Timestamp,
         entry: impl Fn(VersionId) -> EntryName,
     ) -> Result<EntryName> {

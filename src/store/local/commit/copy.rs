@@ -17,10 +17,10 @@ use super::super::trees::each_entry;
 use super::Tree;
 use super::claim::Claim;
 use super::relocate::Entered;
-use super::relocate::{Pair, Surprises};
+use super::relocate::{OnMismatches, Pair};
 use super::seen::Seen;
 use super::site::Site;
-use super::swap::{Changed, Surprise, Swap, failed, failure};
+use super::swap::{Changed, OnMismatch, Swap, failed, failure};
 use crate::store::disk_error::{Cause, DiskError, Result};
 
 /// How often a file is copied that changes meanwhile.
@@ -102,7 +102,7 @@ enum Copied {
 
 /// What became of one file in a folder.
 #[derive(Debug, PartialEq, Eq)]
-enum Member {
+enum CopiedMember {
     Copied,
     /// It has gone meanwhile, or is none that is served.
     LeftOut,
@@ -197,7 +197,7 @@ impl Tree {
                         }
                         Copied::File => {
                             let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name, is_wanted);
-                            busy = copied.map_err(|error| at(relative(&path, source), error))? == Member::Busy;
+                            busy = copied.map_err(|error| at(relative(&path, source), error))? == CopiedMember::Busy;
                         }
                     }
                     Ok(())
@@ -274,18 +274,18 @@ impl Tree {
         (from, to): (&Dir, &Dir),
         name: &Name,
         is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Member> {
+    ) -> Result<CopiedMember> {
         for _ in 0..ATTEMPTS_MAX {
             let opened = self.read_consistent(path, || self.disk.open(from, name))?;
-            let Opened::File(file, status) = opened else { return Ok(Member::LeftOut) };
+            let Opened::File(file, status) = opened else { return Ok(CopiedMember::LeftOut) };
             self.let_settle(&status.stamp, to)?;
             tree.copy_file((&file, &status), to, name, is_wanted)?;
             if self.was_steady(&file, &status.stamp)? {
-                return Ok(Member::Copied);
+                return Ok(CopiedMember::Copied);
             }
             tree.take_away(to, name)?;
         }
-        Ok(Member::Busy)
+        Ok(CopiedMember::Busy)
     }
 
     /// Waits until a change made from now on would show in the stamp, where the file system's clock is coarse.
@@ -310,7 +310,13 @@ impl Tree {
 impl<'a> Claim<'a> {
     /// Gives a copy this name, in place of what was seen. A file over a file is an upload; anything else that is to be replaced is taken out
     /// first, and put back if the copy cannot take its place.
-    pub fn put_copy(&self, seen: Seen, copy: &mut StagedCopy, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
+    pub fn put_copy(
+        &self,
+        seen: Seen,
+        copy: &mut StagedCopy,
+        surprise: OnMismatch,
+        now: Timestamp,
+    ) -> Result<Swap<'a>> {
         match (seen, &mut *copy) {
             (Seen::Nothing, StagedCopy::File(file)) => self.create(&mut file.staged),
             (Seen::File(seen), StagedCopy::File(file)) => self.replace(seen, &mut file.staged, surprise, now),
@@ -353,7 +359,7 @@ impl<'a> Claim<'a> {
             (Seen::File(seen), StagedCopy::File(file)) => seen.status.stamp.same_content_as(file.staged.sealed()),
             _ => false,
         };
-        if !is_untouched || !matches!(self.remove(copied, Surprise::Undo, now)?, Swap::Done(_)) {
+        if !is_untouched || !matches!(self.remove(copied, OnMismatch::Undo, now)?, Swap::Done(_)) {
             return Ok(false);
         }
         let displaced = match &changed.displaced {
@@ -395,7 +401,7 @@ impl<'a> Pair<'a> {
         source: Seen,
         target: Seen,
         copy: &mut StagedCopy,
-        surprises: Surprises,
+        surprises: OnMismatches,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let (Seen::File(seen), StagedCopy::File(file)) = (&source, &*copy) else { return Ok(Swap::Lost) };
@@ -409,7 +415,7 @@ impl<'a> Pair<'a> {
             Swap::Done(changed) => changed,
             swap => return Ok(swap),
         };
-        let removed = self.source().remove(source, Surprise::Undo, now);
+        let removed = self.source().remove(source, OnMismatch::Undo, now);
         // Whatever else has the source's name by now came later, and stays. The file that was copied does not: it has been written into, or
         // is about to be, and nobody may believe it moved.
         if !matches!(removed, Ok(Swap::Done(_))) && self.source().leads_to(of.id).map_err(failure)? {

@@ -11,13 +11,13 @@ use crate::model::version::{Act, EntryName};
 use super::super::disk::{Dir, File, Kind, Lease, Status};
 use super::super::name_lock::{PathKey, WriteInProgress};
 use super::super::naming;
-use super::super::place::Place;
+use super::super::place::VersionFolder;
 use super::Tree;
 use super::claim::Claim;
 use super::held::HeldWhat;
 use super::seen::{Seen, SeenFile, is_broken};
 use super::site::{Inside, Site};
-use super::swap::{Changed, HeldLease, Surprise, Swap, Why, failed, failure, unsure};
+use super::swap::{Changed, HeldLease, OnMismatch, Swap, Why, failed, failure, unsure};
 use crate::store::disk_error::{Cause, Result};
 
 /// How many folders of the history wait to be removed if they are empty.
@@ -34,11 +34,11 @@ pub struct Pair<'a> {
 
 /// What to do when something else was at one of two names than was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Surprises {
+pub struct OnMismatches {
     /// At the source.
-    pub source: Surprise,
+    pub source: OnMismatch,
     /// At the target.
-    pub target: Surprise,
+    pub target: OnMismatch,
 }
 
 /// A file or folder as a look found it.
@@ -140,7 +140,7 @@ impl<'a> Pair<'a> {
     /// A file that moves to a free name, and a folder, is one rename. A file takes the place of another as an upload does. Where a folder
     /// is to be replaced, or replaces something, the target is taken out first and put back if the source cannot take its place.
     /// [`Cause::OtherMount`] if the two names lie on different mounts; nothing has changed then.
-    pub fn relocate(&self, source: Seen, target: Seen, surprises: Surprises, now: Timestamp) -> Result<Swap<'a>> {
+    pub fn relocate(&self, source: Seen, target: Seen, surprises: OnMismatches, now: Timestamp) -> Result<Swap<'a>> {
         let source = match Ready::of(source) {
             Ok(source) => source,
             Err(unready) => return Ok(unready.into()),
@@ -167,7 +167,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Nothing is there: one rename, or, if the version was named, a second name for exactly that file and then the first one taken away.
-    fn move_to_free_name(&self, mut source: Ready, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
+    fn move_to_free_name(&self, mut source: Ready, surprise: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
         let changes = self.begin();
         let dirs = match self.enter(&mut source, surprise, None, now)? {
             Entered::Done(dirs) => dirs,
@@ -184,7 +184,7 @@ impl<'a> Pair<'a> {
         &self,
         source: Ready,
         target: SeenFile,
-        surprises: Surprises,
+        surprises: OnMismatches,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let (tree, site) = (self.tree, &self.target.site);
@@ -243,7 +243,7 @@ impl<'a> Pair<'a> {
     /// As for an upload; but what comes out is a second name of somebody's file, and is removed once it is known to be that.
     fn undo_exchange_with_link(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         entry: &EntryName,
         moved: Stamp,
         why: Why,
@@ -266,7 +266,7 @@ impl<'a> Pair<'a> {
         &self,
         mut source: Ready,
         target: Seen,
-        surprises: Surprises,
+        surprises: OnMismatches,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let at_source = self.tree.mutexes.begin_write(&self.source.site.name);
@@ -282,7 +282,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Both names lead to one file. If they are two, only the source's is taken away; if they are one in two spellings, it is spelt anew.
-    fn drop_the_source_name(&self, mut source: Ready, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
+    fn drop_the_source_name(&self, mut source: Ready, surprise: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
         let expected = source.status;
         let place = self.source_place(None, now)?;
         let entry = self
@@ -319,12 +319,12 @@ impl<'a> Pair<'a> {
     fn enter(
         &self,
         source: &mut Ready,
-        surprise: Surprise,
-        taken_out: Option<&Place<'_>>,
+        surprise: OnMismatch,
+        taken_out: Option<&VersionFolder<'_>>,
         now: Timestamp,
     ) -> Result<Entered> {
         let (from, to) = (&self.source.site, &self.target.site);
-        let moves_as_it_is = surprise == Surprise::Accept || source.status.kind != Kind::File;
+        let moves_as_it_is = surprise == OnMismatch::Accept || source.status.kind != Kind::File;
         // Its own name would be in the way.
         if self.is_one_name || moves_as_it_is && !self.disk().abilities().no_replace {
             let place = self.source_place(taken_out, now)?;
@@ -364,8 +364,8 @@ impl<'a> Pair<'a> {
     fn enter_by_private_name(
         &self,
         source: &mut Ready,
-        place: &Place<'_>,
-        surprise: Surprise,
+        place: &VersionFolder<'_>,
+        surprise: OnMismatch,
         now: Timestamp,
     ) -> Result<Entered> {
         let (to, expected) = (&self.target.site, source.status);
@@ -388,7 +388,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn source_place<'b>(&'b self, beside: Option<&'b Place<'_>>, now: Timestamp) -> Result<Place<'b>> {
+    fn source_place<'b>(&'b self, beside: Option<&'b VersionFolder<'_>>, now: Timestamp) -> Result<VersionFolder<'b>> {
         let (history, site) = (&self.tree.history, &self.source.site);
         let place = match beside {
             Some(beside) => history.place_beside(beside, &site.path, site.mount)?,
@@ -454,9 +454,9 @@ impl<'a> Claim<'a> {
         &self,
         seen: Seen,
         incoming: FileId,
-        surprise: Surprise,
+        surprise: OnMismatch,
         now: Timestamp,
-        enter: &mut dyn FnMut(&Place<'_>) -> Result<Entered>,
+        enter: &mut dyn FnMut(&VersionFolder<'_>) -> Result<Entered>,
     ) -> Result<Swap<'a>> {
         let (tree, site) = (self.tree, &self.site);
         let (expected, mut lease) = match Ready::of(seen) {
@@ -497,7 +497,7 @@ impl<'a> Claim<'a> {
 
     /// Takes this name away from a file that has another one. What has the name and is another file keeps it; a file that has come to have no
     /// other name becomes a version.
-    fn give_up_name(&self, place: &Place<'_>, file: FileId, now: Timestamp) -> Result<()> {
+    fn give_up_name(&self, place: &VersionFolder<'_>, file: FileId, now: Timestamp) -> Result<()> {
         let entry = self.free_entry(place, now, |id| EntryName::under_way(id, Act::TakeOut, file, None))?;
         let Some(out) = self.take_out(place, &entry, now)? else { return Ok(()) };
         if out.stamp.id != file {

@@ -7,17 +7,23 @@ use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, EntryName};
 
 use super::super::disk::{Lease, Leased, Opened, Status};
-use super::super::place::Place;
+use super::super::place::VersionFolder;
 use super::super::staging::{Staged, Staging};
 use super::claim::Claim;
 use super::held::HeldWhat;
 use super::seen::{SeenFile, is_broken};
-use super::swap::{Changed, HeldLease, Surprise, Swap, Why, failure, unsure};
+use super::swap::{Changed, HeldLease, OnMismatch, Swap, Why, failure, unsure};
 use crate::store::disk_error::{Cause, Result};
 
 impl<'a> Claim<'a> {
     /// Swaps the file that was seen for an upload.
-    pub fn replace(&self, seen: SeenFile, upload: &mut Staged, surprise: Surprise, now: Timestamp) -> Result<Swap<'a>> {
+    pub fn replace(
+        &self,
+        seen: SeenFile,
+        upload: &mut Staged,
+        surprise: OnMismatch,
+        now: Timestamp,
+    ) -> Result<Swap<'a>> {
         let abilities = self.tree.disk.abilities();
         let place = self.tree.history.place(&self.site.path, self.site.mount, now)?;
         if abilities.exchange && abilities.no_replace {
@@ -32,10 +38,10 @@ impl<'a> Claim<'a> {
     /// Tier A and B. The upload is linked at the name in the history that the displaced version will have, and the two are exchanged.
     pub(super) fn exchange_in(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         seen: SeenFile,
         upload: &mut Staged,
-        surprise: Surprise,
+        surprise: OnMismatch,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let tree = self.tree;
@@ -74,11 +80,11 @@ impl<'a> Claim<'a> {
     /// Steps 6 to 8: what came out is what was seen, both folders are on the disk, and after that nobody waits to write.
     pub(super) fn confirm_exchange(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         entry: &EntryName,
         expected: &Status,
         lease: &mut Option<Box<dyn Lease>>,
-        surprise: Surprise,
+        surprise: OnMismatch,
     ) -> Result<std::result::Result<Status, Why>> {
         let out = self.tree.must_look(&place.dir, &entry.to_name())?;
         if let Some(why) = self.verify(place, entry, &out, expected, lease, surprise)? {
@@ -90,7 +96,7 @@ impl<'a> Claim<'a> {
 
     pub(super) fn undo_exchange(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         entry: &EntryName,
         upload: &mut Staged,
         why: Why,
@@ -116,7 +122,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Whether an upload that was visible for an instant was not written, and nobody can be about to.
-    pub(super) fn is_untouched(&self, place: &Place<'_>, private: &Name, upload: &Staged) -> Result<bool> {
+    pub(super) fn is_untouched(&self, place: &VersionFolder<'_>, private: &Name, upload: &Staged) -> Result<bool> {
         let disk = &self.tree.disk;
         let Opened::File(file, _) = disk.open(&place.dir, private)? else { return Ok(false) };
         let leased = disk.lease(&file, Duration::ZERO)?;
@@ -128,10 +134,10 @@ impl<'a> Claim<'a> {
     /// for an instant.
     pub(super) fn take_out_put_in(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         seen: SeenFile,
         upload: &mut Staged,
-        surprise: Surprise,
+        surprise: OnMismatch,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let expected = seen.status;
@@ -167,7 +173,7 @@ impl<'a> Claim<'a> {
     /// renamed over it. What a program saves between the last look and the rename is destroyed; the documentation names this window.
     pub(super) fn rename_over(
         &self,
-        place: &Place<'_>,
+        place: &VersionFolder<'_>,
         seen: SeenFile,
         upload: &mut Staged,
         now: Timestamp,
@@ -189,7 +195,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Copies a file into the history and brings the copy to the disk, since the rename destroys the only name of the original.
-    pub(super) fn keep_copy(&self, place: &Place<'_>, seen: &SeenFile, now: Timestamp) -> Result<EntryName> {
+    pub(super) fn keep_copy(&self, place: &VersionFolder<'_>, seen: &SeenFile, now: Timestamp) -> Result<EntryName> {
         let tree = self.tree;
         let swap = || tree.history.swap(&self.site.path, self.site.mount);
         let mut copy = Staging::begin(&tree.disk, &self.site.parent, swap)?;

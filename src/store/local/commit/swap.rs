@@ -11,7 +11,7 @@ use crate::store::disk_error::{Cause, DiskError};
 
 /// What to do when something else came out of the tree than was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surprise {
+pub enum OnMismatch {
     /// Undo: the client named the version.
     Undo,
     /// Keep it in the history like what was expected, if nobody is writing it: the client named none.

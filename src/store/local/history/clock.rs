@@ -29,12 +29,12 @@ const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 pub struct Clock {
     disk: Arc<dyn Disk>,
     /// `None` until it is first asked.
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<NotedTime>>,
 }
 
 /// The time, and when it was noted.
 #[derive(Debug)]
-struct State {
+struct NotedTime {
     time: AgeClock,
     noted: Option<Duration>,
     /// When something was last displaced.
@@ -85,9 +85,9 @@ impl Clock {
         }
     }
 
-    fn begin(&self, now: Timestamp) -> State {
+    fn begin(&self, now: Timestamp) -> NotedTime {
         let time = AgeClock::begin(self.noted_time().unwrap_or(None), now, Duration::ZERO);
-        State { time, noted: None, displaced: None }
+        NotedTime { time, noted: None, displaced: None }
     }
 
     /// The time that an earlier run has noted; or else when its folder was last changed, which was by the same clock.

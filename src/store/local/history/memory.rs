@@ -19,14 +19,14 @@ pub(super) struct Memory {
     /// How much the history on a file system could give, when that was found out, and how often places had been asked for until then.
     pub(super) could_give: HashMap<(u64, Full), (Timestamp, u64, Room)>,
     /// Where versions went for room and there was none.
-    pub(super) in_vain: HashMap<(u64, Full), Rest>,
+    pub(super) in_vain: HashMap<(u64, Full), Pause>,
     /// What went for room since whoever applies the keep rule last took note of that; `None` while nobody does.
     pub(super) departed: Option<HashSet<Which>>,
 }
 
 /// A while in which the history gives nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rest {
+pub(super) struct Pause {
     pub(super) since: Timestamp,
     pub(super) lasts: Duration,
 }
@@ -55,7 +55,7 @@ impl Memory {
     }
 }
 
-impl Rest {
+impl Pause {
     pub(super) fn goes_on(&self, now: Timestamp) -> bool {
         now.since(self.since) <= self.lasts
     }

@@ -29,7 +29,7 @@ pub struct KeptVersion {
 
 /// Where a page of versions begins, and how long it is.
 #[derive(Clone, Debug)]
-pub struct Wanted<K> {
+pub struct PageRequest<K> {
     /// It holds what is older than this.
     pub before: Option<K>,
     /// So many at most.
@@ -38,7 +38,7 @@ pub struct Wanted<K> {
 
 /// The newest of what comes by in no order.
 struct Newest<K> {
-    wanted: Wanted<K>,
+    wanted: PageRequest<K>,
     found: BTreeMap<K, (Kind, Stamp)>,
     goes_on: bool,
 }
@@ -59,7 +59,7 @@ impl KeptVersion {
 }
 
 impl<K: Ord> Newest<K> {
-    fn new(wanted: Wanted<K>) -> Self {
+    fn new(wanted: PageRequest<K>) -> Self {
         Self { wanted, found: BTreeMap::new(), goes_on: false }
     }
 
@@ -86,7 +86,7 @@ impl History {
     pub fn versions(
         &self,
         path: &SharePath,
-        wanted: Wanted<VersionId>,
+        wanted: PageRequest<VersionId>,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Page<KeptVersion>> {
         let nothing = Page { items: Vec::new(), goes_on: false };
@@ -109,7 +109,7 @@ impl History {
     pub fn versions_below(
         &self,
         below: &SharePath,
-        wanted: Wanted<(VersionId, SharePath)>,
+        wanted: PageRequest<(VersionId, SharePath)>,
     ) -> Result<Page<(SharePath, KeptVersion)>> {
         let mut newest = Newest::new(wanted);
         self.each_place(HISTORY, below, &mut |path, _, place, _| {

@@ -8,7 +8,7 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 
-use super::super::place::{Place, UploadFolder};
+use super::super::place::{UploadFolder, VersionFolder};
 use super::History;
 use super::areas::{SWAP, ensure_dir, entries_of, in_the_way, names_to, relative};
 use crate::store::disk_error::{DiskError, Result};
@@ -19,7 +19,7 @@ const FOLDER_BYTES: u64 = 4096;
 impl History {
     /// The folder for the versions of `path`, whose parent lies on `mount`; made where it is not there yet. On a full disk the room for it
     /// is made, or taken from what is set aside for that.
-    pub fn place(&self, path: &SharePath, mount: u64, now: Timestamp) -> Result<Place<'_>> {
+    pub fn place(&self, path: &SharePath, mount: u64, now: Timestamp) -> Result<VersionFolder<'_>> {
         let place = || {
             let in_use = self.folders.read();
             self.make_place(path, mount, Some(in_use))
@@ -38,7 +38,12 @@ impl History {
     }
 
     /// One more place, for as long as `beside` is held. Takes no second read lock: with a writer queued between the two it would wait for itself.
-    pub fn place_beside<'a>(&'a self, _beside: &'a Place<'_>, path: &SharePath, mount: u64) -> Result<Place<'a>> {
+    pub fn place_beside<'a>(
+        &'a self,
+        _beside: &'a VersionFolder<'_>,
+        path: &SharePath,
+        mount: u64,
+    ) -> Result<VersionFolder<'a>> {
         let placed = self.make_place(path, mount, None);
         if is_full(&placed) && self.use_spare(&self.top_of(path, mount)?.1)? {
             return self.make_place(path, mount, None);
@@ -51,13 +56,13 @@ impl History {
         path: &SharePath,
         mount: u64,
         in_use: Option<RwLockReadGuard<'a, ()>>,
-    ) -> Result<Place<'a>> {
+    ) -> Result<VersionFolder<'a>> {
         self.places.fetch_add(1, Ordering::Relaxed);
         let (top_path, top) = self.top_of(path, mount)?;
         let running = self.begin(&top_path, &top)?;
         let below_top = relative(path, &top_path);
         if let Ok(dir) = self.disk.open_dir(&top, &entries_of(self.area(), below_top)) {
-            return Ok(Place::new(dir, Vec::new(), running, in_use));
+            return Ok(VersionFolder::new(dir, Vec::new(), running, in_use));
         }
         let mut made_in = Vec::new();
         let mut dir = top;
@@ -67,7 +72,7 @@ impl History {
             }
             dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
         }
-        Ok(Place::new(dir, made_in, running, in_use))
+        Ok(VersionFolder::new(dir, made_in, running, in_use))
     }
 
     /// The folder for uploads that need a name of their own, on the mount of `path`.

@@ -21,7 +21,7 @@ use super::writers::{Writers, is_in_use};
 use crate::store::disk_error::{Cause, DiskError, Result};
 
 /// Nobody else lets a version go while this is held.
-struct Turn<'a>(#[expect(dead_code, reason = "it is held")] Option<MutexGuard<'a, ()>>);
+struct ReleaseGuard<'a>(#[expect(dead_code, reason = "it is held")] Option<MutexGuard<'a, ()>>);
 
 impl History {
     /// Whether somebody may be about to write into it, which would be nowhere else then, or it cannot even be opened.
@@ -49,12 +49,12 @@ impl History {
     }
 
     /// Whoever makes room has his turn. Whoever applies the keep rule waits for it, and has none where he chose by what is no longer there.
-    fn turn(&self, going: Going) -> Option<Turn<'_>> {
+    fn turn(&self, going: Going) -> Option<ReleaseGuard<'_>> {
         if going == Going::ForRoom {
-            return Some(Turn(None));
+            return Some(ReleaseGuard(None));
         }
         let alone = self.making_room.lock();
-        self.memory.lock().none_departed().then_some(Turn(Some(alone)))
+        self.memory.lock().none_departed().then_some(ReleaseGuard(Some(alone)))
     }
 
     /// The last look is one under a lease: who opens it for writing from then on waits, and shows in the lease.
@@ -92,7 +92,7 @@ impl History {
         found: &Found,
         dir: &Dir,
         content: KeptContent,
-        turn: Turn<'_>,
+        turn: ReleaseGuard<'_>,
         now: Timestamp,
     ) -> Result<bool> {
         let Version { name, entry, .. } = &found.version;

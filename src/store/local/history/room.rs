@@ -11,7 +11,7 @@ use crate::model::stamp::Timestamp;
 use super::super::disk::Dir;
 use super::History;
 use super::census::{Census, ROOT};
-use super::memory::{Going, Rest};
+use super::memory::{Going, Pause};
 use super::mounts::FileSystem;
 use crate::store::disk_error::{DiskError, Full, Result};
 use crate::store::notice::Notice;
@@ -130,7 +130,7 @@ impl History {
         let mut memory = self.memory.lock();
         let before = memory.in_vain.get(&(system, full)).filter(|rest| now.since(rest.since) <= 2 * RESTS_MAX);
         let lasts = before.map_or(REMEMBERED, |rest| (4 * rest.lasts).min(RESTS_MAX));
-        memory.in_vain.insert((system, full), Rest { since: now, lasts });
+        memory.in_vain.insert((system, full), Pause { since: now, lasts });
     }
 
     /// How many bytes a file system would have free besides, if the history gave what it may; as of when that was last found out.

@@ -2,7 +2,7 @@
 
 use crate::http::headers::field::lines;
 use crate::http::request::host::Host;
-use crate::http::request::method::Verb;
+use crate::http::request::method::DavMethod;
 use crate::http::request::origin;
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use actix_web::http::{Version, header};
 
 /// Why a request is turned away by its head alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unwelcome {
+pub(crate) enum SiteRefusal {
     /// It has no Host, more than one, or one that cannot be one (RFC 9112 §3.2).
     NoHost,
     /// The Host is none of ours (DNS rebinding).
@@ -22,39 +22,39 @@ pub(crate) enum Unwelcome {
 
 /// Whether a request may be looked at at all: it has one host, which is one of ours, and a change does not come from a page of another
 /// site. No page can reach a Unix socket, which may be called by any name.
-pub(crate) fn welcome(head: &RequestHead, own_names: &[String], allowed_origins: &[String]) -> Result<(), Unwelcome> {
+pub(crate) fn check_site(
+    head: &RequestHead,
+    own_names: &[String],
+    allowed_origins: &[String],
+) -> Result<(), SiteRefusal> {
     let fields = lines(&head.headers, &header::HOST);
     let field = match fields[..] {
         [] if head.version < Version::HTTP_11 => None,
-        [field] => Some(str::from_utf8(field).map_err(|_| Unwelcome::NoHost)?),
-        _ => return Err(Unwelcome::NoHost),
+        [field] => Some(str::from_utf8(field).map_err(|_| SiteRefusal::NoHost)?),
+        _ => return Err(SiteRefusal::NoHost),
     };
     if field.is_some_and(|field| Host::parse(field).is_none()) {
-        return Err(Unwelcome::NoHost);
+        return Err(SiteRefusal::NoHost);
     }
     // Where the target is a whole URL, its host counts (RFC 9112 §3.2.2).
     let target = head.uri.scheme().and(head.uri.authority()).map(|authority| authority.as_str());
     let named = target.map(|target| target.rsplit_once('@').map_or(target, |(_, host)| host)).or(field);
     if let Some(named) = named
-        && !is_welcome_host(Host::parse(named).ok_or(Unwelcome::NoHost)?, head.peer_addr, own_names)?
+        && !is_own_host(Host::parse(named).ok_or(SiteRefusal::NoHost)?, head.peer_addr, own_names)?
     {
-        return Err(Unwelcome::ForeignHost);
+        return Err(SiteRefusal::ForeignHost);
     }
-    if Verb::of(&head.method).changes_something() && origin::is_foreign(head, named, allowed_origins) {
-        return Err(Unwelcome::CrossSite);
+    if !DavMethod::of(&head.method).is_safe() && origin::is_foreign(head, named, allowed_origins) {
+        return Err(SiteRefusal::CrossSite);
     }
     Ok(())
 }
 
 /// Whether a host is one by which a client may call us. A Unix socket, where clients have no address, may be called by every name, and by none.
-pub(crate) fn is_welcome_host(
-    host: Host<'_>,
-    peer: Option<SocketAddr>,
-    own_names: &[String],
-) -> Result<bool, Unwelcome> {
+pub(crate) fn is_own_host(host: Host<'_>, peer: Option<SocketAddr>, own_names: &[String]) -> Result<bool, SiteRefusal> {
     match (host.is_empty(), peer) {
         (_, None) => Ok(true),
-        (true, Some(_)) => Err(Unwelcome::NoHost),
+        (true, Some(_)) => Err(SiteRefusal::NoHost),
         (false, Some(_)) => Ok(host.is_ours(own_names)),
     }
 }
