@@ -122,10 +122,6 @@ impl FileBytes for Source {
 struct Ways(Arc<Source>);
 
 impl Handler for Ways {
-    fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
-        (request.path() == "/small").then(|| Response::with_body(StatusCode::OK, BoxBody::new("small")))
-    }
-
     async fn early(&self, _: &Request) -> Result<(), Response<BoxBody>> {
         Ok(())
     }

@@ -265,9 +265,8 @@ impl Asked {
     /// A request of any form that the server has to understand.
     fn some(dice: &mut Dice, number: usize) -> Self {
         let method = ["GET", "HEAD", "PUT", "PUT", "PUT", "DELETE"][dice.below(6) as usize];
-        let kind = ["a", "large", "later", "refuse", "hot", "edge", "unread"][dice.below(7) as usize];
-        let path =
-            if matches!(kind, "refuse" | "hot" | "edge") { format!("/{kind}") } else { format!("/{kind}{number}") };
+        let kind = ["a", "large", "later", "refuse", "edge", "unread"][dice.below(6) as usize];
+        let path = if matches!(kind, "refuse" | "edge") { format!("/{kind}") } else { format!("/{kind}{number}") };
         let is_old = dice.below(8) == 0;
         let version = if is_old { "HTTP/1.0" } else { ["HTTP/1.1", "HTTP/1.1", "HTTP/1.2"][dice.below(3) as usize] };
         let mut text = "\r\n".repeat(dice.below(2) as usize) + &format!("{method} {path} {version}\r\nHost: a\r\n");
@@ -321,7 +320,7 @@ impl Asked {
 fn answer_to(method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
     match (method, kind) {
         (_, "refuse") => (412, "refused".to_owned()),
-        ("GET" | "HEAD", "hot" | "edge") if body.is_empty() => (200, format!("{kind}\n")),
+        ("GET" | "HEAD", "edge") if body.is_empty() => (200, format!("{kind}\n")),
         (_, "unread") => (200, told(method, path, b"")),
         ("PUT", _) => (201, told(method, path, body)),
         (_, "large") => (200, told(method, path, b"").repeat(5000)),
@@ -551,15 +550,6 @@ impl Handler for Mirror {
             say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", &Bytes::from_static(body.as_bytes()));
         }
         answers
-    }
-
-    fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
-        let body = match request.path() {
-            "/hot" => "hot\n",
-            "/edge" => "edge\n",
-            _ => return None,
-        };
-        Some(Response::with_body(StatusCode::OK, BoxBody::new(body)))
     }
 
     async fn early(&self, request: &Request) -> Result<(), Response<BoxBody>> {

@@ -93,7 +93,7 @@ struct Wanted {
 
 impl Wanted {
     fn some(random: &mut Random) -> Self {
-        let way = ["send", "copy", "memory", "later", "hot", "parts", "edge"][random.below(7) as usize];
+        let way = ["send", "copy", "memory", "later", "parts", "edge"][random.below(6) as usize];
         let length = match random.below(4) {
             0 => random.below(100),
             1 => random.below(20_000),
@@ -242,7 +242,7 @@ fn a_connection_that_is_used_at_the_edge_is_kept() {
 fn head_says_the_length_and_sends_no_byte() {
     let server = Server::start();
     let mut client = server.connect();
-    for way in ["send", "copy", "parts", "memory", "hot"] {
+    for way in ["send", "copy", "parts", "memory"] {
         client.ask(&format!("HEAD /{way}/10/300000 HTTP/1.1"));
         let head = client.head_only();
         client.ask(&format!("GET /{way}/10/300000 HTTP/1.1"));
@@ -366,7 +366,7 @@ fn what_the_kernel_cannot_send_is_copied() {
 #[test]
 fn http_1_0_gets_its_file_and_the_end() {
     let server = Server::start();
-    for way in ["send", "copy", "memory", "hot"] {
+    for way in ["send", "copy", "memory"] {
         let mut client = server.connect();
         client.ask(&format!("GET /{way}/7/600000 HTTP/1.0"));
         let answer = client.answer();
@@ -870,11 +870,6 @@ impl Handler for Words {
             &Bytes::from_static(body),
         );
         true
-    }
-
-    fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
-        let ("hot", start, end) = words(request.path())? else { return None };
-        Some(Response::with_body(StatusCode::OK, BoxBody::new(Bytes::from_static(content(start, end)))))
     }
 
     async fn early(&self, request: &Request) -> Result<(), Response<BoxBody>> {

@@ -25,7 +25,7 @@ use crate::http::wire::transport::Handler;
 use std::time::Instant;
 
 use actix_http::{Payload, Request, RequestHead, Response};
-use actix_web::body::{BodySize, BoxBody, MessageBody as _};
+use actix_web::body::BoxBody;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
@@ -110,22 +110,6 @@ impl Handler for AppState {
             log(&asked, reply::hot_status(found.modified), bytes, begun);
         }
         true
-    }
-
-    fn hot(&self, request: &Request) -> Option<Response<BoxBody>> {
-        let begun = Instant::now();
-        let head = request.head();
-        self.check_in(head).ok()?;
-        let mut answer = self.hot.answer(&self.share, head)?;
-        origin::describe(head, answer.headers_mut(), &self.settings.allowed_origins);
-        if log_is_on() {
-            let bytes = match answer.body().size() {
-                BodySize::Sized(bytes) => bytes,
-                _ => 0,
-            };
-            log(&LoggedRequest::of(request.head()), answer.status(), bytes, begun);
-        }
-        Some(answer)
     }
 
     async fn early(&self, request: &Request) -> Result<(), Response<BoxBody>> {

@@ -1,20 +1,16 @@
 //! Small files that are asked for again and again: their bytes and headers in memory, confirmed by one look at the disk for every answer.
 //!
 //! The cache answers only what is plain: a GET or HEAD of a file with no range and at most an If-None-Match of one tag. Everything else goes
-//! to the methods. There are two ways to it, at the edge of the connection and through actix-web, and both give the same answer.
+//! to the methods, and gets the same answer there.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use actix_http::{RequestHead, Response};
-use actix_web::body::BoxBody;
-use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 
-use crate::http::wire::body::LengthOnly;
 use crate::model::stamp::Stamp;
 use crate::share::{FoundFolder, Share, Spot};
 
@@ -26,17 +22,6 @@ pub(crate) const FILE_BYTES_MAX: u64 = 128 * 1024;
 
 /// What an entry takes besides its bytes, roughly.
 const OVERHEAD_BYTES: u64 = 1500;
-
-/// Headers that make a request more than plain.
-const NOT_PLAIN: [HeaderName; 7] = [
-    HeaderName::from_static("if"),
-    header::RANGE,
-    header::IF_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_UNMODIFIED_SINCE,
-    header::EXPECT,
-    HeaderName::from_static("want-repr-digest"),
-];
 
 /// The cache of small files, by the target of the request as it was sent.
 #[derive(Debug)]
@@ -66,17 +51,10 @@ pub(crate) struct HotFile {
     stamp: Stamp,
     /// Its bytes.
     pub(crate) bytes: Bytes,
-    /// What a 200 says, and a 304.
-    found: Heading,
-    unmodified: Heading,
+    /// The heads of a 200 and of a 304 as they are on the wire, up to `Date`.
+    found: Box<[u8]>,
+    unmodified: Box<[u8]>,
     tag: HeaderValue,
-}
-
-/// The head of an answer, as actix-web wants it and as it is on the wire, up to `Date`.
-#[derive(Debug)]
-struct Heading {
-    headers: Vec<(HeaderName, HeaderValue)>,
-    wire: Box<[u8]>,
 }
 
 /// What is to be said of a small file.
@@ -89,27 +67,18 @@ pub(crate) struct SmallAnswer {
 }
 
 impl HotFile {
-    /// A file in this state, with the headers of its 200 and of its 304. What is said with every answer has to be told only for the edge.
+    /// A file in this state, with the headers of its 200 and of its 304.
     pub(crate) fn new(
         target: &str,
         (spot, stamp): (Spot, Stamp),
         bytes: Bytes,
-        headers: Vec<(HeaderName, HeaderValue)>,
-        unmodified_headers: Vec<(HeaderName, HeaderValue)>,
-        always: &[(HeaderName, HeaderValue)],
+        headers: &[(HeaderName, HeaderValue)],
+        unmodified_headers: &[(HeaderName, HeaderValue)],
         tag: HeaderValue,
     ) -> Self {
-        let heading = |length, headers: Vec<(HeaderName, HeaderValue)>| Heading {
-            wire: reply::hot_on_the_wire(length, headers.iter().chain(always)),
-            headers,
-        };
-        let found = heading(Some(bytes.len()), headers);
-        let unmodified = heading(None, unmodified_headers);
+        let found = reply::on_the_wire(Some(bytes.len()), headers);
+        let unmodified = reply::on_the_wire(None, unmodified_headers);
         Self { target: target.into(), spot, stamp, bytes, found, unmodified, tag }
-    }
-
-    fn heading(&self, modified: bool) -> &Heading {
-        if modified { &self.found } else { &self.unmodified }
     }
 }
 
@@ -121,7 +90,7 @@ impl SmallAnswer {
 
     /// The head of the answer as it is on the wire, up to `Date`.
     pub(crate) fn on_the_wire(&self) -> &[u8] {
-        &self.file.heading(self.modified).wire
+        if self.modified { &self.file.found } else { &self.file.unmodified }
     }
 }
 
@@ -183,33 +152,6 @@ impl HotCache {
             return None;
         }
         Some(file)
-    }
-
-    /// Answers from memory, if the request is plain and the file is still what it was.
-    pub(crate) fn answer(&self, share: &Share, head: &RequestHead) -> Option<Response<BoxBody>> {
-        let is_plain_target = head.uri.query().is_none() && head.uri.authority().is_none();
-        if !is_plain_target || NOT_PLAIN.iter().any(|name| head.headers.contains_key(name)) {
-            return None;
-        }
-        let mut if_none_match = head.headers.get_all(header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
-        let (if_none_match, None) = (if_none_match.next(), if_none_match.next()) else { return None };
-        if if_none_match.is_some_and(|line| !is_one_tag(line)) {
-            return None;
-        }
-        let SmallAnswer { file, modified } = {
-            let file = self.look(head.uri.path(), |file| share.is_still(&file.spot, &file.stamp))?;
-            SmallAnswer::new(file, if_none_match)
-        };
-        let body = match (modified, head.method == Method::HEAD) {
-            (false, _) => BoxBody::new(()),
-            (true, true) => BoxBody::new(LengthOnly(file.bytes.len() as u64)),
-            (true, false) => BoxBody::new(file.bytes.clone()),
-        };
-        let mut answer = reply::hot(modified, body);
-        for (name, value) in &file.heading(modified).headers {
-            answer.headers_mut().insert(name.clone(), value.clone());
-        }
-        Some(answer)
     }
 }
 

@@ -3,16 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
-/// 200 or 304 from the cache of small files.
-pub(crate) fn hot<B>(modified: bool, body: B) -> actix_http::Response<B> {
-    actix_http::Response::with_body(hot_status(modified), body)
-}
-
-/// The head of the same answers as it is on the wire, up to `Date`: 200 for so many bytes, or 304.
-pub(crate) fn hot_on_the_wire<'a>(
-    length: Option<usize>,
-    headers: impl Iterator<Item = &'a (HeaderName, HeaderValue)>,
-) -> Box<[u8]> {
+/// The head of an answer as it is on the wire, up to `Date`: 200 for so many bytes, or 304.
+pub(crate) fn on_the_wire(length: Option<usize>, headers: &[(HeaderName, HeaderValue)]) -> Box<[u8]> {
     let mut head = match length {
         Some(length) => format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n").into_bytes(),
         None => b"HTTP/1.1 304 Not Modified\r\n".to_vec(),

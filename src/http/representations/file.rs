@@ -224,12 +224,12 @@ fn keep(
     if describe.headers.iter().any(|(name, _)| name == "repr-digest") || is_ahead {
         return;
     }
-    let unmodified_headers = vec![(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let always = origin::to_others(&app.settings.allowed_origins);
     let Some(spot) = app.share.spot(&asked.path) else { return };
+    let always = origin::to_others(&app.settings.allowed_origins);
+    let unmodified = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
+    let (found, unmodified) = ([&describe.headers[..], &always].concat(), [&unmodified[..], &always].concat());
     let at = (spot, *content.stamp());
-    let file = HotFile::new(head.uri.path(), at, bytes, describe.headers.clone(), unmodified_headers, &always, tag);
-    app.hot.keep(file);
+    app.hot.keep(HotFile::new(head.uri.path(), at, bytes, &found, &unmodified, tag));
 }
 
 fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {

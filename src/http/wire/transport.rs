@@ -12,8 +12,7 @@
 //! 1. The head's limits (bytes of the header fields, length of the target, no fragment): [`Handler::reject`] answers, as it answers what is no
 //!    request, or does not become one in time; of that actix-web is not told.
 //! 2. [`Handler::early`], only if the client waits for `100 Continue`: an `Err` is the final answer and the body is never asked for.
-//! 3. [`Handler::hot`], for GET and HEAD without a body: may answer from memory, without actix-web's routing.
-//! 4. [`Handler::handle`]: everything else. It gets the body by reference; what it leaves unread is read away if it is short, and otherwise
+//! 3. [`Handler::handle`]: everything else. It gets the body by reference; what it leaves unread is read away if it is short, and otherwise
 //!    the connection is closed in such a way that the client can still read the answer.
 //!
 //! A file is sent with [`body::file`](crate::http::wire::body::file), pieces of one with [`body::parts`](crate::http::wire::body::parts). HEAD goes through them too.
@@ -78,9 +77,6 @@ pub trait Handler: 'static {
         let _ = (plain, say);
         false
     }
-
-    /// Answers a GET or HEAD without a body at once, from memory, or not at all. Must not wait for anything.
-    fn hot(&self, request: &Request) -> Option<Response<BoxBody>>;
 
     /// Decides, from the head alone, whether the client that waits for `100 Continue` may send its body. An `Err` is the final answer.
     fn early(&self, request: &Request) -> impl Future<Output = Result<(), Response<BoxBody>>>;
@@ -444,16 +440,10 @@ impl<H: Handler> Gate<H> {
     }
 
     /// Answers what needs no method.
-    fn answer_at_once(&self, mut request: Request) -> Result<Response<BoxBody>, Request> {
-        if let Some(rejection) = self.rejects(&request) {
-            let response = self.handler.reject(&request, rejection);
-            return Ok(refuse(request, response));
-        }
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        if !reads || !matches!(request.payload(), Payload::None) {
-            return Err(request);
-        }
-        self.handler.hot(&request).ok_or(request)
+    fn answer_at_once(&self, request: Request) -> Result<Response<BoxBody>, Request> {
+        let Some(rejection) = self.rejects(&request) else { return Err(request) };
+        let response = self.handler.reject(&request, rejection);
+        Ok(refuse(request, response))
     }
 }
 
