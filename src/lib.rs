@@ -15,7 +15,7 @@
 //!
 //! # The floors
 //!
-//! Nothing knows what lies above it; `tests/architecture.rs` holds the source to that.
+//! Nothing knows what lies above it; `tests/source/architecture.rs` holds the source to that.
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|

@@ -156,8 +156,10 @@ struct Crowd(Child);
 
 impl Crowd {
     fn start(address: SocketAddr, count: u64) -> Option<Self> {
+        let module = module_path!().trim_start_matches("behaviour::");
+        let test = format!("{module}::idle_connections_are_cheap");
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "memory::idle_connections_are_cheap", "--nocapture"])
+            .args(["--exact", &test, "--nocapture"])
             .env("NOCLOBBER_TEST_CROWD", format!("{address} {count}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -9,9 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::order::Tracer;
 use crate::harness::disk_images::{DiskImage, Kind};
 use crate::harness::{Dice, Server, eventually, full, heavy, left_out, report};
-use crate::order::Tracer;
 
 const FILES: usize = 6;
 

@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
+use crate::disk::room::age;
 use crate::harness::client::{percent_encode, tag_of};
 use crate::harness::disk_images::DiskImage;
 use crate::harness::programs::StartProgram as _;
 use crate::harness::{Answer, Dice, Server, eventually, left_out};
-use crate::room::age;
 
 /// A mounted drive names no version and saves over the text of somebody else. The text is in the history, and comes back.
 #[test]

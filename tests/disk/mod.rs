@@ -1,0 +1,7 @@
+//! The disk: what the system's calls do, on every kind of file system, and how full, coarse or poor ones are got along with.
+
+mod grains;
+mod least;
+mod os_disk;
+mod restarts;
+pub mod room;

@@ -1,0 +1,12 @@
+//! HTTP (RFC 9110, 9112): reading, ranges, what requests are made of, and what a connection bears.
+
+mod connection;
+mod cross_site;
+mod hashing;
+mod hostile_paths;
+mod limits;
+mod query_words;
+mod ranges;
+mod reading;
+mod request_targets;
+mod transport;

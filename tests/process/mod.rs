@@ -1,0 +1,9 @@
+//! The process: its command line, its log, its start and its end, its state, the watch, and how much memory it takes.
+
+mod cli;
+mod logging;
+mod memory;
+mod soak;
+mod start;
+mod state;
+mod watching;

@@ -1,0 +1,11 @@
+//! What is promised: nothing is overwritten unseen, what was displaced comes back, and every refusal says what happened.
+
+mod after_refusals;
+mod aliases;
+mod conditions;
+mod dates;
+mod history;
+mod outside_changes;
+mod race;
+mod refusals;
+mod writing;

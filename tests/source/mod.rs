@@ -1,0 +1,4 @@
+//! The source and the harness: what the tests and the drawing lean on.
+
+mod architecture;
+mod harness_itself;
