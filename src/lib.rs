@@ -31,27 +31,7 @@
 //!
 //! # The words
 //!
-//! | word | meaning |
-//! |---|---|
-//! | share | the folder that is served, and all that the server knows about it |
-//! | [`SharePath`](model::path::SharePath) | a path inside the share, proven clean as text |
-//! | [`ContentHash`](model::content_hash::ContentHash) | the BLAKE3 of a file's bytes |
-//! | [`Stamp`](model::stamp::Stamp) | the cheap identity of a file's state |
-//! | [`EntityTag`](model::tag::EntityTag) | the validator on the wire |
-//! | [`Seen`](store::local::commit::Seen) | what a look found at a name |
-//! | exact date | one that no other version of the name can have been told with ([`model::dating`]) |
-//! | settled | of a stamp: a change made from now on would show in it |
-//! | [`Precondition`](model::precondition::Precondition) | the parsed conditional headers of one request |
-//! | [`RequestContext`](share::RequestContext) | who asks, with which lock tokens and conditions, and when |
-//! | [`Decision`](model::precondition::Decision) | proceed, not modified, or refuse |
-//! | [`StateLists`](model::state_list::StateLists) | the parsed `If` header of one request |
-//! | [`Lock`](model::lock::Lock) | the promise to one [`Principal`](model::principal::Principal) that nobody else changes something; it pins a version |
-//! | refusal, fault | the client asked for what the state forbids; the disk failed us |
-//! | staging, staged | an upload being written; complete, on the disk, its hash known |
-//! | commit | the compare-and-swap of one name |
-//! | displaced | what a commit took out of the tree |
-//! | version | a displaced file or folder in the history |
-//! | hint | word from the watcher that something may have changed |
+//! One word for one thing: `docs/glossary.md` has them all, `docs/design.md` the reasons.
 
 pub mod access;
 pub mod config;
