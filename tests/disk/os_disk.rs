@@ -904,7 +904,7 @@ fn a_file_beyond_what_the_file_system_holds_is_too_large() {
 fn a_write_past_the_limit_on_file_sizes_does_not_end_the_process() {
     // In a process of its own, since the limit holds for a whole process.
     if std::env::var_os("NOCLOBBER_TEST_LIMITED").is_none() {
-        let test = "os_disk::a_write_past_the_limit_on_file_sizes_does_not_end_the_process";
+        let test = &crate::whole_name!("a_write_past_the_limit_on_file_sizes_does_not_end_the_process");
         let mut child = Command::new(std::env::current_exe().unwrap());
         let output = child.args(["--exact", test]).env("NOCLOBBER_TEST_LIMITED", "1").run().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
@@ -1095,7 +1095,7 @@ fn as_nobody(test: &str) -> Option<PathBuf> {
     let program = folder.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let mut child = Command::new(&program);
-    child.args(["--exact", &format!("os_disk::{test}")]).env("NOCLOBBER_TEST_FOLDER", folder.path());
+    child.args(["--exact", &crate::whole_name!(test)]).env("NOCLOBBER_TEST_FOLDER", folder.path());
     let output = child.current_dir("/").uid(65534).gid(65534).run().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{output:?}");

@@ -120,3 +120,11 @@ impl Dice {
         bytes
     }
 }
+
+/// The whole name of a test of this module, by which the binary runs it alone (`--exact`).
+#[macro_export]
+macro_rules! whole_name {
+    ($test:expr) => {
+        format!("{}::{}", module_path!().split_once("::").expect("a test lies in a module").1, $test)
+    };
+}

@@ -110,7 +110,7 @@ fn role() -> Option<String> {
 /// This test once more, in a process of its own, with these options of the program.
 fn command(test: &str, options: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this binary is there"));
-    command.args(["--exact", &format!("logging::{test}"), "--nocapture"]);
+    command.args(["--exact", &crate::whole_name!(test), "--nocapture"]);
     command.env(ROLE, options.join(" ")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -156,8 +156,7 @@ struct Crowd(Child);
 
 impl Crowd {
     fn start(address: SocketAddr, count: u64) -> Option<Self> {
-        let module = module_path!().trim_start_matches("behaviour::");
-        let test = format!("{module}::idle_connections_are_cheap");
+        let test = crate::whole_name!("idle_connections_are_cheap");
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &test, "--nocapture"])
             .env("NOCLOBBER_TEST_CROWD", format!("{address} {count}"))

@@ -607,7 +607,7 @@ fn confined(name: &str, limit: &str, value: u32) -> bool {
     let run = Command::new("unshare")
         .args(["-Ur", "sh", "-c", &format!("{set} && exec \"$0\" \"$@\"")])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("watching::{name}"), "--nocapture"])
+        .args(["--exact", &crate::whole_name!(name), "--nocapture"])
         .env(CONFINED, name)
         .run()
         .unwrap();

@@ -502,7 +502,7 @@ fn increment_in_processes(server: &Server, clients: u64, increments: u64) -> Tal
     let processes: Vec<_> = (0..clients)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "race::no_increment_is_lost", "--nocapture"])
+                .args(["--exact", &crate::whole_name!("no_increment_is_lost"), "--nocapture"])
                 .env("NOCLOBBER_TEST_CLIENT", format!("{} {increments}", server.address()))
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
