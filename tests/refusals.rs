@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::harness::client::tag_of;
 use crate::harness::dav::lock_info;
 use crate::harness::programs::StartProgram as _;
 use crate::harness::{Answer, Request, Server, has_program, is_root, left_out};
@@ -651,4 +652,42 @@ fn a_body_in_chunks_that_is_empty_is_none() {
         assert_eq!(request.chunks(none).send().status, status, "{what}");
     }
     assert_eq!((server.names(""), server.read("f")), (vec!["f".to_owned()], "old".to_owned()));
+}
+
+/// A large file that a program is writing has no tag that a list of states could name, wherever it lies: the list does not hold, and nobody is
+/// told to try again.
+#[test]
+fn a_file_that_is_being_written_fulfils_no_list_of_states() {
+    let server = Server::builder().option("--allow-root-lock").option("--tag-threshold=65536").start();
+    let large = vec![b'x'; 200_000];
+    server.write("large", &large);
+    server.write("f", "text");
+    server.write("g", "text");
+    let lists = format!("</large> ([{}])", tag_of(&large));
+    let noted = "<D:set><D:prop><t:color>red</t:color></D:prop></D:set>";
+    let requests = |server: &Server| {
+        [
+            server.proppatch("/", noted),
+            server.lock("/", "exclusive", "0"),
+            server.proppatch("/f", noted),
+            server.lock("/f", "exclusive", "0"),
+            server.put("/f").body("mine"),
+            server.moving("/f", "/g"),
+            server.copying("/f", "/g"),
+            server.delete("/f"),
+            server.request("MKCOL", "/new"),
+        ]
+        .map(|request| request.states(&lists))
+    };
+    {
+        let _writer = fs::File::options().write(true).open(server.local("large")).unwrap();
+        for request in requests(&server) {
+            tells(&request.expect(412), "precondition-failed", &["If"]);
+        }
+    }
+    assert_eq!((server.read("f").as_str(), server.read("g").as_str()), ("text", "text"));
+    for request in requests(&server).into_iter().take(2) {
+        let answer = request.send();
+        assert!(answer.status < 300, "{answer}");
+    }
 }

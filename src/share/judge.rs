@@ -4,6 +4,7 @@
 //! judged here before an upload is judged again under the mutex, in the instant before the swap.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::model::content_hash::ContentHash;
 use crate::model::lock::{LockToken, Touches};
@@ -12,7 +13,7 @@ use crate::model::precondition::{Decision, Header, Intent, Precondition, States,
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::{Standing, There};
 use crate::store::commit::{Changed, Claim, Inside, LastLink, Seen, Site, Swap};
-use crate::store::disk::{Cause, Opened};
+use crate::store::disk::{Cause, Leased, Opened};
 use crate::store::staging;
 
 use super::Share;
@@ -450,7 +451,8 @@ impl Share {
         self.is_large(stamp) && self.recall(path, stamp, Effort::Hash, now).is_none() && !was_hashed()
     }
 
-    /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed.
+    /// The large files that `If` asks for, at other places than those whose mutexes are held, and that still have to be hashed. What a program
+    /// is writing has no hash yet, and fulfils no condition that names one.
     fn places_to_be_hashed(
         &self,
         held: &[&SharePath],
@@ -467,8 +469,9 @@ impl Share {
             }
             let opened = self.tree.steadily_beside(&spelled, || disk.open_path(&disk.root()?, spelled.as_bytes()));
             // Whatever is wrong with it is told when it is judged.
-            if let Ok(Opened::File(_, status)) = opened
+            if let Ok(Opened::File(file, status)) = opened
                 && self.is_to_be_hashed(&spelled, &status.stamp, now)
+                && !matches!(disk.lease(&file, Duration::ZERO), Ok(Leased::Busy))
             {
                 places.push(spelled.into_owned());
             }
