@@ -50,8 +50,9 @@ pub enum Occupant {
 #[derive(Clone, Debug)]
 pub struct Spot {
     path: SharePath,
-    /// The folder that it lies in and its name there.
-    at: Option<(SharePath, Name)>,
+    /// The folder that it lies in, and its name there.
+    folder: SharePath,
+    name: Name,
     slot: Option<CounterSlot>,
     hints: HintSlot,
     hints_so_far: u64,
@@ -226,17 +227,13 @@ impl Share {
     }
 
     /// A path that is going to be looked at again and again. `None` if what it leads to has another one: that may come to be another file's.
+    /// The share itself is none.
     pub fn spot(&self, path: &SharePath) -> Option<Spot> {
+        let (folder, name) = path.split()?;
         let is_its_own = self.spelled_to_read(path).is_ok_and(|own| *own == *path);
         let hints = self.hints.slot(path);
         let hints_so_far = self.hints.so_far(hints);
-        is_its_own.then(|| Spot {
-            slot: self.tree.slot(path),
-            path: path.clone(),
-            at: path.split(),
-            hints,
-            hints_so_far,
-        })
+        is_its_own.then(|| Spot { slot: self.tree.slot(path), path: path.clone(), folder, name, hints, hints_so_far })
     }
 
     /// Whether the file at a path is still in exactly this state, no change of it is under way, and the watcher has not spoken of it since.
@@ -248,17 +245,9 @@ impl Share {
     /// As [`Share::is_still`], for one of several requests that have all been there since before `found` was asked for first: the folder is
     /// found at its path once for all of them that follow each other in it.
     pub fn is_still_among(&self, found: &mut Option<FoundFolder>, spot: &Spot, stamp: &Stamp) -> bool {
-        let Some((folder, name)) = &spot.at else { return false };
-        let at = match found.take().filter(|found| found.path == *folder) {
-            Some(at) => at,
-            None => match self.find_folder(folder) {
-                Some(at) => at,
-                None => return self.is_still(spot, stamp),
-            },
-        };
-        let is_still = self.is_still_there(spot, stamp, || self.tree.look_in(&at.dir, name));
-        *found = Some(at);
-        is_still
+        *found = found.take().filter(|found| found.path == spot.folder).or_else(|| self.find_folder(&spot.folder));
+        let Some(FoundFolder { dir, .. }) = &*found else { return self.is_still(spot, stamp) };
+        self.is_still_there(spot, stamp, || self.tree.look_in(dir, &spot.name))
     }
 
     fn is_still_there(

@@ -25,7 +25,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 pub const NOBODY: u32 = 65534;
 
 /// The grain that every server of this run has which is given none, in milliseconds (`NOCLOBBER_TEST_GRAIN`).
-fn grain_of_all() -> Option<u64> {
+pub fn grain_of_all() -> Option<u64> {
     std::env::var("NOCLOBBER_TEST_GRAIN").ok()?.parse().ok()
 }
 

@@ -690,9 +690,12 @@ fn a_file_that_is_being_written_fulfils_no_list_of_states() {
             server.proppatch("/", noted),
             server.lock("/", "exclusive", "0"),
             server.proppatch("/f", noted),
+            server.lock("/f", "exclusive", "0"),
             server.put("/f").body("mine"),
             server.moving("/f", "/g"),
+            server.copying("/f", "/g"),
             server.delete("/f"),
+            server.request("MKCOL", "/new"),
         ]
         .map(|request| request.states(&lists))
     };
