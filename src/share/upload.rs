@@ -1,5 +1,7 @@
 //! Uploads: begun, written a piece at a time, and made the file at their path.
 
+use std::borrow::Cow;
+
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
@@ -32,6 +34,8 @@ pub struct Upload {
     folders: NewFolders,
     /// How long it is to become, if the client said so.
     announced: Option<u64>,
+    /// Whether its bytes were there before it was begun, so that nobody can have come to spell its name in another way.
+    is_short: bool,
 }
 
 impl Upload {
@@ -73,7 +77,8 @@ impl Share {
         }
         let site = self.site_of_upload(path)?;
         self.has_room(&site, bytes, request.now)?;
-        self.begin_upload_at(site, None, NewFolders::default(), request.now)
+        let upload = self.begin_upload_at(site, None, NewFolders::default(), request.now)?;
+        Ok(Upload { is_short: true, ..upload })
     }
 
     fn begin_judged_upload(
@@ -110,7 +115,7 @@ impl Share {
         if let Some(bytes) = announced {
             staging.announce(&self.ahead, &site.parent, bytes);
         }
-        Ok(Upload { staging, site, replaces: None, folders, announced })
+        Ok(Upload { staging, site, replaces: None, folders, announced, is_short: false })
     }
 
     /// Writes an upload on, making room in the history when the disk is full: for what has come, and a little ahead of an upload that goes
@@ -140,8 +145,11 @@ impl Share {
         dated: Option<Timestamp>,
         request: &RequestContext,
     ) -> Outcome<Stored> {
-        let path = &*self.spelled(path).map_err(Stop::of_an_arrival)?;
-        let Upload { staging, site, replaces, folders, .. } = upload;
+        let Upload { staging, site, replaces, folders, is_short, .. } = upload;
+        let path = &*match is_short {
+            true => Cow::Borrowed(&site.path),
+            false => self.spelled(path).map_err(Stop::of_an_arrival)?,
+        };
         let replaces = match replaces {
             None => self.to_be_replaced(&site)?,
             opened => opened,

@@ -128,7 +128,7 @@ impl Tree {
 
     /// Begins a file that nobody sees yet, for a folder. [`Cause::NotFound`] if that is not there any more.
     pub fn stage(&self, site: &Site) -> Result<Staging> {
-        Staging::begin(&self.disk, &site.parent, || self.history.swap(&site.path, site.mount))
+        Staging::begin(&self.disk, (&site.parent, site.folder), || self.history.swap(&site.path, site.mount))
     }
 
     /// Whether other file systems are mounted in the folder of this name.

@@ -102,19 +102,23 @@ impl OsDisk {
         // A link on the way may lead anywhere, so that only a name in this very folder is looked at without a walk.
         let guard =
             |at| rustix::fs::statx(at, path, AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
-        if !path.contains(&b'/') && guard(fd(&from.0)?).is_ok_and(|found| kind_of(&found) == Kind::File) {
-            match self.resolver.resolve(from, path, self.reading_flags()) {
-                Ok(opened) => {
-                    let status = self.status_of(opened.as_fd()).map_err(failed)?;
-                    if status.kind == Kind::File {
-                        return Ok(Opened::File(Handle::file(opened), status));
-                    }
+        if path.contains(&b'/') {
+            return self.open_warily(from, path);
+        }
+        match guard(fd(&from.0)?) {
+            Ok(found) if kind_of(&found) == Kind::File => {}
+            Err(Errno::NOENT) => return Ok(Opened::Nothing),
+            _ => return self.open_warily(from, path),
+        }
+        match self.resolver.resolve(from, path, self.reading_flags()) {
+            Ok(opened) => {
+                let status = self.status_of(opened.as_fd()).map_err(failed)?;
+                if status.kind == Kind::File {
+                    return Ok(Opened::File(Handle::file(opened), status));
                 }
-                Err(
-                    Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::LOOP | Errno::XDEV | Errno::IO | Errno::STALE,
-                ) => {}
-                Err(errno) => return Err(failed(errno)),
             }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::LOOP | Errno::XDEV | Errno::IO | Errno::STALE) => {}
+            Err(errno) => return Err(failed(errno)),
         }
         self.open_warily(from, path)
     }
@@ -611,14 +615,14 @@ impl Disk for OsDisk {
     fn space(&self, dir: &Dir) -> Result<Space> {
         let dir = fd(&dir.0)?;
         let failed = |errno| failed("look for room in", b"", errno);
-        let found = rustix::fs::fstatvfs(dir).map_err(failed)?;
-        let stat = rustix::fs::fstat(dir).map_err(failed)?;
+        let found = rustix::fs::fstatfs(dir).map_err(failed)?;
+        let block = u64::try_from(found.f_frsize).unwrap_or_default();
         Ok(Space {
-            total: found.f_blocks.saturating_mul(found.f_frsize),
-            free: found.f_bavail.saturating_mul(found.f_frsize),
+            total: found.f_blocks.saturating_mul(block),
+            free: found.f_bavail.saturating_mul(block),
             files_total: found.f_files,
-            files_free: found.f_favail,
-            file_system: probe::file_system(dir, stat.st_dev, found.f_fsid),
+            files_free: found.f_ffree,
+            file_system: probe::file_system(dir, &found).map_err(failed)?,
         })
     }
 

@@ -82,11 +82,14 @@ struct OwnName {
 }
 
 impl Staging {
-    /// Begins an upload for the folder `parent`.
+    /// Begins an upload for the folder `parent`, which is `folder`.
     ///
     /// `swap` gives the folder for uploads that need a name, where the file system has no nameless files.
-    pub fn begin(disk: &Arc<dyn Disk>, parent: &Dir, swap: impl FnOnce() -> Result<UploadFolder>) -> Result<Self> {
-        let folder = disk.dir_status(parent)?.stamp.id;
+    pub fn begin(
+        disk: &Arc<dyn Disk>,
+        (parent, folder): (&Dir, FileId),
+        swap: impl FnOnce() -> Result<UploadFolder>,
+    ) -> Result<Self> {
         let (file, own_name) = if disk.abilities().nameless {
             (disk.create_nameless(parent)?, None)
         } else {

@@ -53,9 +53,11 @@ impl<'a> Claim<'a> {
     /// Looks: opens, then asks for a lease, then takes the state. A stamp read before the lease would prove nothing.
     pub fn look(&self) -> Result<Seen> {
         let disk = &self.tree.disk;
-        // A link at the name is never what a change means, even where links are followed for reading.
-        if disk.look(&self.site.parent, &self.site.name)?.is_some_and(|status| status.kind == Kind::Link) {
-            return Ok(Seen::Link);
+        match disk.look(&self.site.parent, &self.site.name)? {
+            None => return Ok(Seen::Nothing),
+            // Never what a change means, even where links are followed for reading.
+            Some(status) if status.kind == Kind::Link => return Ok(Seen::Link),
+            Some(_) => {}
         }
         let (file, status) = match disk.open(&self.site.parent, &self.site.name)? {
             Opened::Nothing => return Ok(Seen::Nothing),

@@ -137,7 +137,7 @@ impl Tree {
                 Opened::Dir(_) => return self.stage_folder(source, target, members, is_wanted),
                 Opened::File(file, status) => {
                     let swap = || self.history.swap(&target.path, target.mount);
-                    let mut staging = Staging::begin(&self.disk, &target.parent, swap)?;
+                    let mut staging = Staging::begin(&self.disk, (&target.parent, target.folder), swap)?;
                     self.let_settle(&status.stamp, &target.parent)?;
                     staging.copy_from(&file, is_wanted)?;
                     staging.inherits_from(&target.parent);

@@ -198,7 +198,7 @@ impl<'a> Claim<'a> {
     pub(super) fn keep_copy(&self, place: &VersionFolder<'_>, seen: &SeenFile, now: Timestamp) -> Result<EntryName> {
         let tree = self.tree;
         let swap = || tree.history.swap(&self.site.path, self.site.mount);
-        let mut copy = Staging::begin(&tree.disk, &self.site.parent, swap)?;
+        let mut copy = Staging::begin(&tree.disk, (&self.site.parent, self.site.folder), swap)?;
         copy.copy_from(&seen.file, &|| true)?;
         let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
         let entry = self.free_entry(place, now, EntryName::settled)?;

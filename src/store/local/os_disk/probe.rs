@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatFs, StatxFlags};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
@@ -73,9 +73,11 @@ pub(super) fn has_subvolumes(root: BorrowedFd<'_>) -> bool {
 
 /// A number for a file system. btrfs has a device number for each of its subvolumes, and puts the number of the subvolume into the second half of
 /// what it calls itself (`btrfs_statfs` in the kernel's fs/btrfs/super.c); others with one room have one device number.
-pub(super) fn file_system(dir: BorrowedFd<'_>, device: u64, called: u64) -> u64 {
-    let is_btrfs = rustix::fs::fstatfs(dir).is_ok_and(|found| found.f_type as u32 == BTRFS);
-    if is_btrfs { called << 32 | 1 } else { device << 1 }
+pub(super) fn file_system(dir: BorrowedFd<'_>, found: &StatFs) -> rustix::io::Result<u64> {
+    if found.f_type as u32 == BTRFS {
+        return Ok(rustix::fs::fstatvfs(dir)?.f_fsid << 32 | 1);
+    }
+    Ok(rustix::fs::fstat(dir)?.st_dev << 1)
 }
 
 /// Whether the folder takes names for one that are written in different ways, as far as its file system's type tells.
