@@ -215,5 +215,5 @@ fn methods(is_collection: bool) -> String {
 /// A date and time as RFC 3339 has it, in whole seconds.
 fn rfc_3339(time: Timestamp) -> String {
     let time = jiff::Timestamp::new(time.seconds(), 0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    time.to_string()
 }
