@@ -1,12 +1,15 @@
 //! HTTP-dates (RFC 9110 §5.6.7): read in their three forms, written in the one that is preferred. They know whole seconds alone, and any
 //! year from 0 to 9999: files may be older than the epoch.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::stamp::Timestamp;
 
 /// The form that is preferred (IMF-fixdate).
 const FIXDATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
+/// The last second that has one: of the year 9999.
+const LAST: u64 = 253_402_300_799;
 
 /// Reads a date, in seconds since the epoch; `None` if it is none, or names a day of the week that it does not fall on.
 pub fn parse(text: &[u8]) -> Option<i64> {
@@ -25,8 +28,13 @@ pub fn parse(text: &[u8]) -> Option<i64> {
 
 /// Writes a date, rounded down to the second.
 pub fn format(time: Timestamp) -> String {
-    let seconds = jiff::Timestamp::from_second(time.seconds()).unwrap_or_default();
-    seconds.strftime(FIXDATE).to_string()
+    match u64::try_from(time.seconds()) {
+        Ok(seconds) if seconds <= LAST => httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds)),
+        _ => {
+            let seconds = jiff::Timestamp::from_second(time.seconds()).unwrap_or_default();
+            seconds.strftime(FIXDATE).to_string()
+        }
+    }
 }
 
 #[cfg(test)]

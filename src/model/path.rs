@@ -77,7 +77,9 @@ impl Name {
 
     /// Whether this is the folder of noclobber's own, or some file system would take it for that.
     pub fn is_reserved(&self) -> bool {
-        self.folded(|folded| folded == RESERVED.as_bytes())
+        // Nothing takes a letter for a dot, and a listing asks for every name.
+        let begins_otherwise = self.0.first().is_some_and(|first| first.is_ascii_graphic() && *first != b'.');
+        !begins_otherwise && self.folded(|folded| folded == RESERVED.as_bytes())
     }
 
     /// Gives the name as all names are that some file system takes for this one: small letters, composed and in their plain form, without
