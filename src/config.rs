@@ -361,6 +361,9 @@ pub struct Cli {
     /// What a line of the log looks like [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = LOGS)]
     log_format: Option<LogFormat>,
+    /// The file to log to, instead of standard error; SIGHUP has it opened anew
+    #[arg(long, value_name = "FILE", help_heading = LOGS)]
+    log_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -455,6 +458,7 @@ fn to_restore(
     words.extend(which.folder.as_ref().map(OsString::from));
     let mut config = to_serve(words, variables.into_iter().collect())?;
     config.require_preconditions = false;
+    config.log.file = None;
     config.history.get_or_insert(Keep::of(None, None));
     Ok(config)
 }
@@ -771,7 +775,11 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         root_locks: cli.allow_root_lock,
         workers: cli.workers.unwrap_or(all_but_one),
         limits,
-        log: Log { level: cli.log_level.unwrap_or(LogLevel::Info), format: cli.log_format.unwrap_or(LogFormat::Text) },
+        log: Log {
+            level: cli.log_level.unwrap_or(LogLevel::Info),
+            format: cli.log_format.unwrap_or(LogFormat::Text),
+            file: cli.log_file,
+        },
         warnings,
     })
 }

@@ -1,33 +1,45 @@
-//! The log: lines to standard error, as text or JSON, written by a thread of their own so that no request waits for a slow
-//! terminal. When lines come faster than they can be written some are left out, and their number is told at the end. Where a
-//! level is off nothing is formatted for it.
+//! The log: lines to standard error or to a file, written by a thread of their own so that no request waits for a slow terminal. When lines come
+//! faster than they can be written some are left out, and their number is told. Where a level is off nothing is formatted for it.
+//!
+//! What happens is told by `tracing`. The line about a request is not: it is written by [`RequestLog`], straight into a buffer of the worker.
 
-use std::fmt::{self, Write};
-use std::io::IsTerminal;
+mod escaped;
+mod request_line;
+mod sink;
+
+use std::cell::OnceCell;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// How many lines wait for a slow reader before more are left out.
-const WAITING_LINES_MAX: usize = 16 * 1024;
+use crate::os::log_file::standard_error_takes_more;
+
+pub use escaped::escaped;
+pub use request_line::RequestLine;
+
+use request_line::LineForm;
+use sink::{Lines, Sink, Writer};
 
 /// What is logged, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The least weighty line that is still written.
     pub level: LogLevel,
     /// What a line looks like.
     pub format: LogFormat,
+    /// The file to write to, instead of standard error.
+    pub file: Option<PathBuf>,
 }
 
 /// The least weighty line that is still written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum LogLevel {
     /// Nothing at all.
     Off,
@@ -50,74 +62,96 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// Requests in the Common Log Format, all else for a person.
+    Common,
+    /// Requests in the Combined Log Format, which has the Referer and the User-Agent too, all else for a person.
+    Combined,
+}
+
+/// The log of requests.
+#[derive(Debug)]
+pub struct RequestLog {
+    sink: Arc<Sink>,
+    form: LineForm,
 }
 
 /// Keeps the log open; dropping it writes what is waiting.
 #[derive(Debug)]
 #[must_use = "the log closes when this is dropped"]
 pub struct LogGuard {
-    // Taken in `drop`, so that what is waiting is written before the count is told.
-    worker: Option<WorkerGuard>,
-    left_out: ErrorCounter,
+    writers: Vec<Writer>,
 }
 
-/// Opens the log of this process. Fails if it has one already.
-pub fn start(log: Log) -> Result<LogGuard, TryInitError> {
-    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES_MAX);
-    let (writer, worker) = builder.thread_name("log").finish(std::io::stderr());
-    let left_out = writer.error_counter();
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
-    let lines = match log.format {
-        LogFormat::Text => lines.with_ansi(wants_colour()).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-    };
-    tracing_subscriber::registry().with(lines.with_filter(levels(log.level))).try_init()?;
-    Ok(LogGuard { worker: Some(worker), left_out })
-}
+/// The log of requests of this process.
+static REQUESTS: OnceLock<RequestLog> = OnceLock::new();
 
-/// Shows a text that a stranger chose in one line, and such that it cannot move the cursor, change a colour, or turn the
-/// direction of what follows: such characters become `\u{1b}`, and a backslash is doubled.
+/// Opens the log of this process.
 ///
-/// ```
-/// assert_eq!(noclobber::log::escaped("a\x1b[2J\nb\\").to_string(), r"a\u{1b}[2J\nb\\");
-/// assert_eq!(noclobber::log::escaped("Übersicht 2026.odt").to_string(), "Übersicht 2026.odt");
-/// ```
-pub fn escaped(text: &str) -> impl fmt::Display {
-    LogText(text)
+/// # Errors
+/// Where the file cannot be opened, or the process has a log already.
+pub fn start(log: &Log) -> io::Result<LogGuard> {
+    let (requests, writer) = Sink::open(log.file.as_deref())?;
+    let mut writers = vec![writer];
+    let for_programs = matches!(log.format, LogFormat::Common | LogFormat::Combined);
+    let mut events = Arc::clone(&requests);
+    // A program that reads the file knows no other lines.
+    if for_programs && log.file.is_some() {
+        let (standard_error, writer) = Sink::open(None)?;
+        events = standard_error;
+        writers.push(writer);
+    }
+    let in_colour = log.file.is_none() && wants_colour();
+    let lines = tracing_subscriber::fmt::layer().with_writer(events).with_target(false);
+    let lines = match log.format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Text | LogFormat::Common | LogFormat::Combined => lines.with_ansi(in_colour).boxed(),
+    };
+    let set_up = tracing_subscriber::registry().with(lines.with_filter(levels(log.level))).try_init();
+    set_up.map_err(io::Error::other)?;
+    if log.level >= LogLevel::Info {
+        let form = match log.format {
+            LogFormat::Text => LineForm::Text { in_colour },
+            LogFormat::Json => LineForm::Json,
+            LogFormat::Common => LineForm::Common,
+            LogFormat::Combined => LineForm::Combined,
+        };
+        let _ = REQUESTS.set(RequestLog { sink: requests, form });
+    }
+    Ok(LogGuard { writers })
+}
+
+/// The log of requests, if they are logged.
+pub fn requests() -> Option<&'static RequestLog> {
+    REQUESTS.get()
+}
+
+impl RequestLog {
+    /// Logs a request. It is for the workers: each thread that asks has a buffer from then on.
+    pub fn write(&self, line: &RequestLine<'_>) {
+        thread_local! {
+            static LINES: OnceCell<Arc<Lines>> = const { OnceCell::new() };
+        }
+        LINES.with(|lines| {
+            let lines = lines.get_or_init(|| self.sink.lines_of_worker());
+            self.sink.put(lines, |out| line.write(self.form, out));
+        });
+    }
+}
+
+impl LogGuard {
+    /// Opens the file anew, which may have been renamed since.
+    pub fn reopen(&self) {
+        self.writers.iter().for_each(Writer::reopen);
+    }
 }
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        drop(self.worker.take());
-        let lines = self.left_out.dropped_lines();
-        if lines > 0 && takes_more() {
-            eprintln!("{lines} lines of the log were left out: they came faster than they could be read");
+        let lines: u64 = self.writers.iter().map(Writer::end).sum();
+        if lines > 0 && standard_error_takes_more() {
+            eprintln!("{lines} lines of the log were left out: they came faster than they could be written");
         }
     }
-}
-
-struct LogText<'a>(&'a str);
-
-impl fmt::Display for LogText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '\\' | '\n' | '\r' | '\t' => c.escape_default().fmt(f),
-            c if c.is_control() || turns_or_breaks_the_line(c) => c.escape_unicode().fmt(f),
-            c => f.write_char(c),
-        })
-    }
-}
-
-/// The marks that change the direction of text, and the separators of lines and paragraphs.
-fn turns_or_breaks_the_line(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Whether a line to standard error would not wait for a reader who has stopped reading.
-fn takes_more() -> bool {
-    let error = std::io::stderr();
-    let mut waiting = [PollFd::new(&error, PollFlags::OUT)];
-    poll(&mut waiting, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// What is ours at the level asked for; what the libraries say only where it warns, unless everything is wanted. The parser calls it an
@@ -137,5 +171,5 @@ fn levels(level: LogLevel) -> Targets {
 
 fn wants_colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !unwanted
+    io::stderr().is_terminal() && !unwanted
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use noclobber::config::{self, Config, ProgramTask, RestoreVersion};
+use noclobber::config::{self, ProgramTask};
 
 fn main() -> ExitCode {
     let wanted = match config::read(std::env::args_os(), std::env::vars_os()) {
@@ -12,9 +12,9 @@ fn main() -> ExitCode {
         Err(error) => return error.report(),
     };
     let outcome = match wanted {
-        ProgramTask::Serve(config) => serve(*config),
+        ProgramTask::Serve(config) => noclobber::server::serve(*config),
         ProgramTask::History(which) => noclobber::server::show_history(&which),
-        ProgramTask::Restore(which, config) => restore(&which, &config),
+        ProgramTask::Restore(which, config) => noclobber::server::restore(&which, &config),
         ProgramTask::MountHelp(address) => print(noclobber::mount_help::text(&address).as_bytes()),
         ProgramTask::Completions(shell) => print_completions(shell),
         ProgramTask::Man => print_man(),
@@ -26,16 +26,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn serve(config: Config) -> anyhow::Result<()> {
-    let _log = noclobber::log::start(config.log)?;
-    noclobber::server::serve(config)
-}
-
-fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
-    let _log = noclobber::log::start(config.log)?;
-    noclobber::server::restore(which, config)
 }
 
 fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<()> {

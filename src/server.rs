@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -23,7 +24,7 @@ use crate::http::request::host::names_of_machine;
 use crate::http::settings;
 use crate::http::wire::socket::Listener;
 use crate::http::wire::transport;
-use crate::log::escaped;
+use crate::log::{self, LogGuard, escaped};
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
@@ -54,6 +55,7 @@ const PRUNE: Duration = Duration::from_secs(600);
 
 /// Serves the folder until asked to stop.
 pub fn serve(config: Config) -> anyhow::Result<()> {
+    let log = Rc::new(open_log(&config)?);
     let share = Arc::new(open_share(&config, Purpose::Serve)?);
     let (listeners, addresses) = listen(&config.listen)?;
     for warning in &config.warnings {
@@ -69,6 +71,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let app = AppState::new(Arc::clone(&share), http_settings(&config));
     let served = actix_rt::System::new().block_on(async {
         let stop = process::stop_on_signals()?;
+        if config.log.file.is_some() {
+            let log = Rc::clone(&log);
+            process::on_hangup(move || log.reopen())?;
+        }
         let served = transport::serve(transport_settings(&config), listeners, move || app.clone(), stop).await;
         share.stop_what_takes_long();
         served
@@ -135,6 +141,7 @@ fn each_version(
 /// Brings a version back, while no server has the share; what is there now goes into the history. Locks are heeded and properties come back as
 /// by a server with these settings, where the index is that they speak of.
 pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
+    let _log = open_log(config)?;
     let path = share_path(&config.folder, Some(&which.path))?;
     let Some(id) = VersionId::parse(&which.version) else {
         bail!("{} is not the name of a version", escaped(&which.version))
@@ -158,6 +165,18 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
         None => say(&format!("{} is back.", escaped(&path.to_text()))),
     }
     Ok(())
+}
+
+fn open_log(config: &Config) -> anyhow::Result<LogGuard> {
+    let Some(file) = &config.log.file else { return Ok(log::start(&config.log)?) };
+    if state::lies_in(file, &config.folder).with_context(|| format!("cannot log to {}", file.display()))? {
+        bail!(
+            "the log would lie in the folder that is shared, where everybody could read and replace it: {}\n\
+             --log-file names a file outside of it",
+            file.display()
+        );
+    }
+    log::start(&config.log).with_context(|| format!("cannot log to {}", file.display()))
 }
 
 /// What a share is opened for.

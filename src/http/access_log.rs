@@ -1,54 +1,74 @@
 //! The request log: one line for each request that was answered.
 
-use crate::http::reply;
-use crate::log::escaped;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody as _};
+use actix_web::http::header::{REFERER, USER_AGENT};
+use actix_web::http::{Method, StatusCode, Version};
 
+use crate::http::reply;
+use crate::http::wire::fast_path::Plain;
+use crate::log::{self, RequestLine};
+
+/// Whether there is one.
 pub(super) fn log_is_on() -> bool {
-    tracing::enabled!(target: "noclobber::request", tracing::Level::INFO)
+    log::requests().is_some()
 }
 
+/// Logs the answer to a request.
 pub(super) fn log_answer(head: &RequestHead, answer: &HttpResponse, begun: Instant) {
-    if !log_is_on() {
-        return;
-    }
+    let Some(requests) = log::requests() else { return };
     let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
     let bytes = match answer.body().size() {
+        _ if head.method == Method::HEAD => 0,
         BodySize::Sized(bytes) => bytes,
         _ => announced.unwrap_or(0),
     };
-    log(&LoggedRequest::of(head), answer.status(), bytes, begun);
-}
-
-/// What the log says of a request.
-pub(super) struct LoggedRequest<'a> {
-    pub(super) method: &'a str,
-    pub(super) path: &'a str,
-    pub(super) peer: Option<SocketAddr>,
-}
-
-impl<'a> LoggedRequest<'a> {
-    pub(super) fn of(head: &'a RequestHead) -> Self {
-        Self { method: head.method.as_str(), path: head.uri.path(), peer: head.peer_addr }
-    }
-}
-
-/// One line a request: method, path, status, bytes, time, and a word for the outcome.
-pub(super) fn log(asked: &LoggedRequest<'_>, status: actix_web::http::StatusCode, bytes: u64, begun: Instant) {
-    let peer = asked.peer.map(|peer| peer.ip()).unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    tracing::info!(
-        target: "noclobber::request",
-        method = asked.method,
-        path = %escaped(asked.path),
-        status = status.as_u16(),
+    let field = |name| head.headers.get(name).map(|value| value.as_bytes());
+    requests.write(&RequestLine {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query(),
+        version: version(head.version),
+        status: answer.status().as_u16(),
+        outcome: reply::outcome_word(answer.status()),
         bytes,
-        microseconds = begun.elapsed().as_micros() as u64,
-        outcome = reply::outcome_word(status),
-        %peer,
-    );
+        took: begun.elapsed(),
+        peer: head.peer_addr.as_ref().map(SocketAddr::ip),
+        user: None,
+        referer: field(REFERER),
+        user_agent: field(USER_AGENT),
+    });
+}
+
+/// Logs the answer to a plain request.
+pub(super) fn log_plain(plain: &Plain<'_>, status: StatusCode, bytes: u64, begun: Instant) {
+    let Some(requests) = log::requests() else { return };
+    requests.write(&RequestLine {
+        method: plain.reads.as_str(),
+        path: plain.path,
+        query: None,
+        version: version(Version::HTTP_11),
+        status: status.as_u16(),
+        outcome: reply::outcome_word(status),
+        bytes,
+        took: begun.elapsed(),
+        peer: plain.peer.as_ref().map(SocketAddr::ip),
+        user: None,
+        referer: plain.referer,
+        user_agent: plain.user_agent,
+    });
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
 }

@@ -3,7 +3,7 @@
 //! Every request passes [`site_check`] and `authorize`; the methods parse, ask the share, and reply.
 
 use crate::access::Action;
-use crate::http::access_log::{LoggedRequest, log, log_answer, log_is_on};
+use crate::http::access_log::{log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
 use crate::http::context::parse;
 use crate::http::context::{AppState, allowed, permit};
@@ -105,9 +105,8 @@ impl Handler for AppState {
         let sends = found.modified && plain.reads == Reads::Get;
         say(found.on_the_wire(), if sends { &found.file.bytes } else { &nothing });
         if let Some(begun) = logged {
-            let bytes = if found.modified { found.file.bytes.len() as u64 } else { 0 };
-            let asked = LoggedRequest { method: plain.reads.as_str(), path: plain.path, peer: plain.peer };
-            log(&asked, reply::hot_status(found.modified), bytes, begun);
+            let bytes = if sends { found.file.bytes.len() as u64 } else { 0 };
+            log_plain(plain, reply::hot_status(found.modified), bytes, begun);
         }
         true
     }

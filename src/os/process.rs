@@ -22,6 +22,20 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Does something for each SIGHUP, which otherwise ends the process.
+///
+/// # Errors
+/// Where the signal cannot be caught.
+pub fn on_hangup(then: impl Fn() + 'static) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    actix_rt::spawn(async move {
+        while hangup.recv().await.is_some() {
+            then();
+        }
+    });
+    Ok(())
+}
+
 /// Asks a server to stop: the first word lets requests in flight end, the second does not.
 pub type StopSignals = mpsc::UnboundedReceiver<()>;
 

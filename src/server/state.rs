@@ -94,7 +94,7 @@ fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Whether a folder, which may not be there yet, is the other one or lies in it, by whatever path.
-fn lies_in(folder: &Path, other: &Path) -> anyhow::Result<bool> {
+pub(super) fn lies_in(folder: &Path, other: &Path) -> anyhow::Result<bool> {
     let identity = |found: &Metadata| (found.dev(), found.ino());
     let other = fs::metadata(other).map(|found| identity(&found));
     let Ok(other) = other else { return Ok(false) };

@@ -123,6 +123,8 @@ fn every_option_arrives() {
             "debug",
             "--log-format",
             "json",
+            "--log-file",
+            "l",
         ],
         &[],
     );
@@ -136,6 +138,7 @@ fn every_option_arrives() {
     assert_eq!(config.force_time_grain, Some(Duration::from_millis(4)));
     assert_eq!((config.require_preconditions, config.watch, config.follow_symlinks), (true, false, true));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));
+    assert_eq!(config.log.file.as_deref(), Some(Path::new("l")));
     assert_eq!(config.workers.get(), 3);
     let limits = config.limits;
     assert_eq!(limits.header_bytes_max.get(), 1);
@@ -288,7 +291,7 @@ fn a_mistake_in_the_file_names_the_file_and_the_line() {
         ("history-days = 1.5\n", 1, "cannot be a number with a point"),
         ("history-days = 3\nhistory-days = 4\n", 2, "duplicate key"),
         ("\nhistory-days = \"soon\"\n", 2, "'soon'"),
-        ("\n\n\nlog-format = \"xml\"\n", 4, "[possible values: text, json]"),
+        ("\n\n\nlog-format = \"xml\"\n", 4, "[possible values: text, json, common, combined]"),
         ("no-sync = \"yes\"\n", 1, "'no-sync' is either true or false"),
         ("no-sync = 1\n", 1, "'no-sync' is either true or false"),
         ("listen = [\n  \"127.0.0.1:1\",\n  \"localhost\",\n]\n", 1, "'localhost'"),

@@ -1,14 +1,20 @@
 //! The log: which lines it has, what they look like, and that nobody waits for it. A process has only one log, so each test
 //! starts this binary once more, as a child that speaks, and looks at what it said.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
+use crate::harness::eventually;
 use crate::harness::programs::StartProgram as _;
+use crate::harness::server::Server;
 use noclobber::config::{self, ProgramTask};
-use noclobber::log::{self, escaped};
+use noclobber::log::{self, RequestLine, escaped};
 
 /// Tells the child what to do; without it, a test is the parent.
 const ROLE: &str = "LOGGING_TEST_OPTIONS";
@@ -22,15 +28,15 @@ fn the_log_has_the_lines_of_its_level() {
         ("off", &[][..]),
         ("error", &["a fault"]),
         ("warn", &["a fault", "a warning", "a library warns"]),
-        ("info", &["a fault", "a warning", "a library warns", "a request"]),
-        ("debug", &["a fault", "a warning", "a library warns", "a request", "a decision", "no request at all"]),
+        ("info", &["a fault", "a warning", "a library warns", "GET"]),
+        ("debug", &["a fault", "a warning", "a library warns", "GET", "a decision", "no request at all"]),
         (
             "trace",
             &[
                 "a fault",
                 "a warning",
                 "a library warns",
-                "a request",
+                "GET",
                 "a decision",
                 "no request at all",
                 "a library tells",
@@ -59,7 +65,7 @@ fn a_json_log_is_one_object_a_line() {
     let said = child("a_json_log_is_one_object_a_line", &["--log-format", "json"]);
     let log = String::from_utf8(said.stderr).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let request = lines.iter().find(|line| line["message"] == "a request").unwrap();
+    let request = lines.iter().find(|line| line["method"] == "GET").unwrap();
     assert_eq!(request["level"], "INFO");
     assert_eq!(request["status"], 412);
     assert_eq!(request["path"], r"/a\u{1b}[2J\n\u{202e}b");
@@ -103,6 +109,91 @@ fn nobody_waits_for_a_reader_who_does_not_read() {
     assert!(log.len() > 4096, "the log holds {} bytes", log.len());
 }
 
+/// Of a reader who reads again the log tells how many lines it has left out, and it leaves out none but those.
+#[test]
+fn what_is_left_out_is_counted() {
+    if let Some(options) = role() {
+        return speak_much(&options);
+    }
+    let mut child = command("what_is_left_out_is_counted", &["--log-format", "json"]).start().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(told.any(|line| line.unwrap().contains("said all")), "the speaker ended early");
+    let (mut lines, mut left_out) = (0, 0);
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).expect("whole lines");
+        match line["lines"].as_u64() {
+            Some(count) => left_out += count,
+            None => lines += 1,
+        }
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(left_out > 0 && lines > 0, "{lines} lines, and {left_out} left out");
+    assert_eq!(lines + left_out, 3 * MUCH);
+}
+
+/// Requests as other servers log them, however they were answered, and nothing else in the file; and a file that was renamed is let go.
+#[test]
+fn a_file_has_the_requests_as_other_servers_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, renamed) = (folder.path().join("log"), folder.path().join("log.1"));
+    let started = || Server::builder().value("--log-format", "combined").value("--log-file", file.display());
+    let server = started().start();
+    server.write("f", "text");
+    let asked = |path: &str| server.get(path).header("User-Agent", "a \"b\"").header("Referer", "http://c/");
+    // The first two are answered from the disk, the others from memory.
+    for _ in 0..4 {
+        asked("/f").expect(200);
+    }
+    asked("/f?versions").expect(200);
+    server.head("/f").expect(200);
+    server.put("/new").body("new").expect(201);
+    asked("/none").expect(404);
+    let rest = |line: &str| {
+        let (time, rest) = line.strip_prefix("127.0.0.1 - - [").expect(line).split_once("] ").expect(line);
+        jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", time).expect(time);
+        rest.to_owned()
+    };
+    let lines = |file: &Path, count: usize| {
+        eventually(Duration::from_secs(10), &format!("{count} lines in {}", file.display()), || {
+            let text = std::fs::read_to_string(file).ok()?;
+            (text.lines().count() >= count).then(|| text.lines().map(rest).collect::<Vec<_>>())
+        })
+    };
+    let tail = r#" "http://c/" "a \x22b\x22""#;
+    let found = lines(&file, 8);
+    for line in &found[..4] {
+        assert_eq!(*line, format!(r#""GET /f HTTP/1.1" 200 4{tail}"#));
+    }
+    assert!(found[4].starts_with(r#""GET /f?versions HTTP/1.1" 200 "#), "{}", found[4]);
+    assert!(found[5].starts_with(r#""HEAD /f HTTP/1.1" 200 0 "-" "#), "{}", found[5]);
+    assert!(found[6].starts_with(r#""PUT /new HTTP/1.1" 201 0 "-" "#), "{}", found[6]);
+    assert!(found[7].starts_with(r#""GET /none HTTP/1.1" 404 "#) && found[7].ends_with(tail), "{}", found[7]);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o640);
+    assert!(!server.log().contains("GET"), "{}", server.log());
+
+    std::fs::rename(&file, &renamed).unwrap();
+    server.get("/f").expect(200);
+    assert_eq!(lines(&renamed, 9).len(), 9);
+    server.signal(Signal::HUP);
+    eventually(Duration::from_secs(10), "a new file", || file.exists().then_some(()));
+    server.get("/f").expect(200);
+    assert_eq!((lines(&file, 1).len(), lines(&renamed, 9).len()), (1, 9));
+    drop(server);
+    let server = started().start();
+    server.get("/f").expect(404);
+    assert_eq!(lines(&file, 2).len(), 2, "a log goes on where it was");
+
+    let share = tempfile::tempdir().unwrap();
+    for name in ["log", "none/log"] {
+        let inside = Server::builder().folder(share.path()).value("--log-file", share.path().join(name).display());
+        let (status, said) = inside.start_in_vain();
+        assert!(status.code() == Some(1) && said.contains("outside of it"), "{status}: {said}");
+        let nowhere = Server::builder().value("--log-file", folder.path().join("none/log").display());
+        let (status, said) = nowhere.start_in_vain();
+        assert!(status.code() == Some(1) && said.contains("cannot log to"), "{status}: {said}");
+    }
+}
+
 fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
@@ -130,7 +221,7 @@ fn child(test: &str, options: &[&str]) -> Output {
 fn open(options: &str) -> log::LogGuard {
     let words = std::iter::once("noclobber").chain(options.split_whitespace());
     let Ok(ProgramTask::Serve(config)) = config::read(words, Vec::new()) else { panic!("{options} is wrong") };
-    log::start(config.log).unwrap()
+    log::start(&config.log).unwrap()
 }
 
 fn speak(options: &str) {
@@ -140,7 +231,9 @@ fn speak(options: &str) {
     tracing::warn!(target: "noclobber::watch", "a warning");
     tracing::warn!(target: "mio::poll", "a library warns");
     tracing::info!(target: "mio::poll", "a library tells a story");
-    tracing::info!(target: "noclobber::http", status = 412, path = %escaped("/a\x1b[2J\n\u{202e}b"), "a request");
+    if let Some(requests) = log::requests() {
+        requests.write(&request("/a\x1b[2J\n\u{202e}b"));
+    }
     tracing::debug!(target: "noclobber::share", times = WORKED_OUT.fetch_add(1, Ordering::Relaxed), "a decision");
     tracing::error!(target: "actix_http::h1::dispatcher", "no request at all");
     tracing::trace!(target: "mio::poll", "a library chatters");
@@ -148,10 +241,37 @@ fn speak(options: &str) {
     println!("worked out: {}", WORKED_OUT.load(Ordering::Relaxed));
 }
 
+fn request(path: &str) -> RequestLine<'_> {
+    RequestLine {
+        method: "GET",
+        path,
+        query: None,
+        version: "HTTP/1.1",
+        status: 412,
+        outcome: "refused",
+        bytes: 0,
+        took: Duration::from_micros(1),
+        peer: None,
+        user: None,
+        referer: None,
+        user_agent: None,
+    }
+}
+
+/// How many lines each of two workers writes, and somebody who is none.
+const MUCH: u64 = 40_000;
+
+/// Says when it has said everything, and goes on for a moment.
 fn speak_much(options: &str) {
     let guard = open(options);
-    for number in 0..100_000 {
-        tracing::info!(target: "noclobber::http", number, "a request");
-    }
+    let requests = log::requests().expect("requests are logged");
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..MUCH).for_each(|_| requests.write(&request("/a"))));
+        }
+        (0..MUCH).for_each(|number| tracing::info!(target: "noclobber::http", number, "an event"));
+    });
+    println!("said all");
+    std::thread::sleep(Duration::from_millis(500));
     drop(guard);
 }

@@ -30,7 +30,7 @@ const FIELDS_MAX: usize = 24;
 
 /// Fields that change nothing about the answer to a plain request, besides the three that are understood here. Who somebody is (`Cookie`,
 /// `Authorization`) is not among them.
-const HARMLESS: [&str; 17] = [
+const HARMLESS: [&str; 15] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -38,7 +38,6 @@ const HARMLESS: [&str; 17] = [
     "dnt",
     "pragma",
     "priority",
-    "referer",
     "sec-ch-ua",
     "sec-ch-ua-mobile",
     "sec-ch-ua-platform",
@@ -47,7 +46,6 @@ const HARMLESS: [&str; 17] = [
     "sec-fetch-site",
     "sec-fetch-user",
     "upgrade-insecure-requests",
-    "user-agent",
 ];
 
 /// A request that asks for a file and nothing else.
@@ -61,6 +59,10 @@ pub struct Plain<'a> {
     pub host: &'a str,
     /// The only line of `If-None-Match`.
     pub if_none_match: Option<&'a [u8]>,
+    /// `Referer`, for the log.
+    pub referer: Option<&'a [u8]>,
+    /// `User-Agent`, for the log.
+    pub user_agent: Option<&'a [u8]>,
     /// The client's address; a Unix socket has none.
     pub peer: Option<SocketAddr>,
     /// The round of the worker for which it was there already, if that is known: whatever is looked at in the same round is looked at
@@ -155,14 +157,13 @@ impl Bounds {
             _ => return None,
         };
         let path = request.path.filter(|path| path.len() <= self.path_bytes_max && !path.contains(['?', '#']))?;
-        let (host, if_none_match) = understood(request.headers)?;
-        Some(Plain { reads, path, host, if_none_match, peer: None, round: None })
+        understood(reads, path, request.headers)
     }
 }
 
-/// The one `Host` and the `If-None-Match` that there may be; `None` if there is more than can be understood here.
-fn understood<'a>(fields: &[Header<'a>]) -> Option<(&'a str, Option<&'a [u8]>)> {
-    let (mut host, mut if_none_match) = (None, None);
+/// A request with these fields: one `Host` and at most one `If-None-Match`; `None` if there is more than can be understood here.
+fn understood<'a>(reads: Reads, path: &'a str, fields: &[Header<'a>]) -> Option<Plain<'a>> {
+    let (mut host, mut if_none_match, mut referer, mut user_agent) = (None, None, None, None);
     for field in fields {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is("host") {
@@ -170,13 +171,17 @@ fn understood<'a>(fields: &[Header<'a>]) -> Option<(&'a str, Option<&'a [u8]>)> 
             before.is_none().then_some(())?;
         } else if is("if-none-match") {
             if_none_match.replace(field.value).is_none().then_some(())?;
+        } else if is("user-agent") {
+            user_agent = Some(field.value);
+        } else if is("referer") {
+            referer = Some(field.value);
         } else if is("connection") {
             field.value.eq_ignore_ascii_case(b"keep-alive").then_some(())?;
         } else {
             HARMLESS.iter().any(|harmless| is(harmless)).then_some(())?;
         }
     }
-    Some((host?, if_none_match))
+    Some(Plain { reads, path, host: host?, if_none_match, referer, user_agent, peer: None, round: None })
 }
 
 /// Counts the rounds of a worker: from one look at its sockets to the next.
