@@ -22,7 +22,7 @@ use crate::http::media::trusted_pages;
 use crate::http::request::origin;
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::mount_help::Address;
-use crate::store::local::disk::Tier;
+use crate::store::abilities::Tier;
 
 /// What every variable begins with; the rest is the option's name in capitals, with `_` for `-`.
 const VARIABLE: &str = "NOCLOBBER_";

@@ -31,12 +31,14 @@ use crate::model::version::VersionId;
 use crate::os::process;
 use crate::share::outcome::Stop;
 use crate::share::{Cause, CopyLimit, KeptAt, KeptVersion, PageRequest, RequestContext, Share, ShareSettings};
+use crate::store::abilities::Tier;
 use crate::store::catalog::index::Index;
 use crate::store::catalog::properties::PropertyLimits;
-use crate::store::local::disk::{Kind, Tier};
+use crate::store::local::commit::Tree;
 use crate::store::local::history::KeepLimits;
 use crate::store::local::os_disk::{FolderLock, FollowLinks, Options, OsDisk};
 use crate::store::notice::Notice;
+use crate::store::status::Kind;
 
 /// How many members PROPFIND tells of everything below a folder, unless it may tell all.
 const PROPFIND_MEMBERS_MAX: usize = 10_000;
@@ -216,9 +218,9 @@ fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Share> {
     let index = match purpose {
         Purpose::Serve => state::open_index(config, &disk.share_identity()?, now())?,
         Purpose::Restore => state::open_index_that_is_there(config, &disk.share_identity()?)?,
-        Purpose::Look => return Ok(Share::open_read_only(Arc::new(disk), Index::in_memory(), settings)),
+        Purpose::Look => return Ok(Share::open_read_only(Tree::on(Arc::new(disk)), Index::in_memory(), settings)),
     };
-    let share = Share::open(Arc::new(disk), index, settings, now()).map_err(explain)?;
+    let share = Share::open(Tree::on(Arc::new(disk)), index, settings, now()).map_err(explain)?;
     tell(share.tick(now()));
     Ok(share)
 }

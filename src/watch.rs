@@ -349,6 +349,7 @@ mod tests {
     use super::*;
     use crate::share::ShareSettings;
     use crate::store::catalog::index::Index;
+    use crate::store::local::commit::Tree;
     use crate::store::local::os_disk::{Options, OsDisk};
     use notify::event::{DataChange, Flag, MetadataKind, RenameMode};
 
@@ -366,7 +367,7 @@ mod tests {
             ..ShareSettings::default()
         };
         let now = Timestamp::from_system(SystemTime::now());
-        let share = Share::open(Arc::new(disk), Index::in_memory(), settings, now).expect("it can be shared");
+        let share = Share::open(Tree::on(Arc::new(disk)), Index::in_memory(), settings, now).expect("it can be shared");
         start(Arc::new(share), folder)
     }
 

@@ -10,8 +10,8 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
 use crate::store::disk_error::Cause;
+use crate::store::handle::Opened;
 use crate::store::local::commit::LastLink;
-use crate::store::local::disk::Opened;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Outcome, Refusal, Stop, Subject};

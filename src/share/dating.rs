@@ -7,8 +7,8 @@ use crate::model::dating::{AHEAD_MAX, Dated, VersionDate, next_date};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::catalog::remembered::DateKnown;
-use crate::store::local::disk::Kind;
 use crate::store::local::staging::Staged;
+use crate::store::status::Kind;
 
 use super::dates::{key, margin};
 use super::outcome::Outcome;

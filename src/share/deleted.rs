@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use crate::model::path::{Name, SharePath};
 use crate::store::disk_error::Cause;
 use crate::store::local::commit::LastLink;
-use crate::store::local::disk::Kind;
 use crate::store::local::history::PageRequest;
+use crate::store::status::Kind;
 
 use super::outcome::{Outcome, Refusal, Stop};
 use super::shared_folder::Share;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::model::path::SharePath;
 use crate::model::verdict::{Change, Deed, Found};
+use crate::store::handle::Opened;
 use crate::store::local::commit::Site;
-use crate::store::local::disk::Opened;
 
 use super::evidence::{AtName, Moment};
 use super::identity::Effort;

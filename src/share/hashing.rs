@@ -10,7 +10,9 @@ use crate::model::path::SharePath;
 use crate::model::precondition::States;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::store::disk_error::Result;
-use crate::store::local::disk::{File, Kind, Leased, Opened, Status};
+use crate::store::handle::{File, Opened};
+use crate::store::lease::Leased;
+use crate::store::status::{Kind, Status};
 
 use super::identity::Effort;
 use super::outcome::{Outcome, Refusal, Stop};

@@ -11,7 +11,7 @@ use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
-use crate::store::local::disk::Kind;
+use crate::store::status::Kind;
 
 use super::outcome::{LockRoot, Outcome, Refusal};
 use super::request_context::RequestContext;

@@ -1,14 +1,13 @@
 //! Opening a share, looking after it while it is served, telling of what happens in it, and closing it in good order.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::store::catalog::index::Index;
 use crate::store::catalog::index_error::IndexError;
-use crate::store::local::disk::Disk;
+use crate::store::local::commit::Tree;
 use crate::store::notice::Notice;
 use crate::store::share_identity::ShareIdentity;
 
@@ -22,9 +21,9 @@ use super::shared_folder::{Share, ShareSettings};
 pub const INDEX: &str = "index.redb";
 
 impl Share {
-    /// A share on this disk. What an earlier process left unfinished is settled before anything is served.
-    pub fn open(disk: Arc<dyn Disk>, index: Index, settings: ShareSettings, now: Timestamp) -> Outcome<Self> {
-        let mut share = Self::open_read_only(disk, index, settings);
+    /// A share of this tree. What an earlier process left unfinished is settled before anything is served.
+    pub fn open(tree: Tree, index: Index, settings: ShareSettings, now: Timestamp) -> Outcome<Self> {
+        let mut share = Self::open_read_only(tree, index, settings);
         share.dates = Dates::after(share.index.told_before(), now);
         share.tree.history().check_own_folders()?;
         share.load_locks(now)?;

@@ -13,9 +13,11 @@ use crate::model::tag::EntityTag;
 use crate::model::validators::Validators;
 use crate::store::catalog::remembered::{DateKnown, Remembered, ShownForm};
 use crate::store::disk_error::Result;
+use crate::store::handle::File;
+use crate::store::lease::Leased;
 use crate::store::local::commit::{Changed, SeenFile};
-use crate::store::local::disk::{File, Leased, Status};
 use crate::store::local::staging::Staged;
+use crate::store::status::Status;
 
 use super::outcome::Current;
 use super::shared_folder::Share;

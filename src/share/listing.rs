@@ -7,7 +7,8 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::store::disk_error::{Cause, Result};
-use crate::store::local::disk::{Dir, Entry, Kind, Opened, Status};
+use crate::store::handle::{Dir, Opened};
+use crate::store::status::{Entry, Kind, Status};
 
 use super::dates::TOLD_LATELY;
 use super::identity::Effort;

@@ -221,6 +221,7 @@ mod tests {
     use crate::model::stamp::Timestamp;
     use crate::share::ShareSettings;
     use crate::store::catalog::index::Index;
+    use crate::store::local::commit::Tree;
     use crate::store::local::os_disk::{Options, OsDisk};
 
     fn now() -> Timestamp {
@@ -240,7 +241,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         ["a", "b"].iter().for_each(|name| std::fs::write(folder.path().join(name), "text").expect("written"));
         let disk = OsDisk::open(folder.path(), Options::default()).expect("a disk");
-        let share = Share::open(Arc::new(disk), Index::in_memory(), ShareSettings::default(), now()).expect("a share");
+        let share = Share::open(Tree::on(Arc::new(disk)), Index::in_memory(), ShareSettings::default(), now())
+            .expect("a share");
         let (token, scope, reach) = (LockToken::from_random([1; 16]), Scope::Exclusive, Reach::Itself);
         let wish = LockRequest { token, scope, reach, owner: None, timeout: None };
         let taken = thread::scope(|scope| {

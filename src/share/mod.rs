@@ -40,9 +40,9 @@ mod walk;
 
 pub use crate::store::catalog::index_error::IndexError;
 pub use crate::store::disk_error::{Cause, Full};
-pub use crate::store::local::disk::Kind;
 pub use crate::store::local::history::{KeptVersion, Page, PageRequest};
 pub use crate::store::share_identity::ShareIdentity;
+pub use crate::store::status::Kind;
 pub use deleted::{DeletedWish, Walked};
 pub use hashing::Unhashed;
 pub use hints::Hint;

@@ -5,8 +5,8 @@ use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
 use crate::store::disk_error::Cause;
+use crate::store::handle::Opened;
 use crate::store::local::commit::Inside;
-use crate::store::local::disk::Opened;
 
 use super::identity::{Effort, Identity};
 use super::outcome::{Outcome, Refusal, Subject};

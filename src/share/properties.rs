@@ -13,9 +13,10 @@ use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::store::catalog::properties::{Following, Noted, Snapshot};
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::Opened;
 use crate::store::local::commit::{Seen, SeenFile};
-use crate::store::local::disk::{Opened, Space};
 use crate::store::notice::Notice;
+use crate::store::space::Space;
 
 use super::identity::Effort;
 use super::judge::Looked;

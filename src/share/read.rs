@@ -8,10 +8,11 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_file::OpenFile;
 use crate::store::disk_error::{Cause, DiskError};
+use crate::store::handle::{Dir, File, Opened};
 use crate::store::local::commit::HeldFile;
-use crate::store::local::disk::{Dir, File, Kind, Opened, Status};
 use crate::store::local::name_lock::CounterSlot;
 use crate::store::local::touched::Touched;
+use crate::store::status::{Kind, Status};
 
 use super::hints::HintSlot;
 use super::identity::{Effort, Identity};

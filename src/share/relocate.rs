@@ -15,7 +15,7 @@ use crate::model::version::VersionId;
 use crate::store::catalog::properties::{Extent, Following};
 use crate::store::disk_error::{Cause, DiskError};
 use crate::store::local::commit::{Changed, Copying, Members, OnMismatches, Seen, StagedCopy, Swap};
-use crate::store::local::disk::Kind;
+use crate::store::status::Kind;
 
 use super::dating::Dating;
 use super::evidence::{AtName, Halt, Moment};

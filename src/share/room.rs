@@ -3,8 +3,8 @@
 use crate::model::keep_rule::Room;
 use crate::model::stamp::Timestamp;
 use crate::store::disk_error::{DiskError, Full, Result as DiskResult};
+use crate::store::handle::Dir;
 use crate::store::local::commit::Site;
-use crate::store::local::disk::Dir;
 
 use super::outcome::{Outcome, Refusal};
 use super::shared_folder::Share;

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_folder::{FolderIdentity, OpenFolder};
+use crate::store::abilities::Abilities;
 use crate::store::catalog::checksums::Checksums;
 use crate::store::catalog::index::Index;
 use crate::store::catalog::properties::{Properties, PropertyLimits};
 use crate::store::disk_error::{Cause, DiskError};
 use crate::store::local::commit::{LastLink, Site, Tree};
-use crate::store::local::disk::{Abilities, Disk, Kind};
-use crate::store::local::history::{History, KeepLimits};
+use crate::store::local::history::KeepLimits;
 use crate::store::local::staging::RoomAhead;
+use crate::store::status::Kind;
 
 use super::dates::Dates;
 use super::feed::Feed;
@@ -83,11 +84,10 @@ impl Default for ShareSettings {
 }
 
 impl Share {
-    /// A share on a disk that another process may be serving: to look at, not to change.
-    pub fn open_read_only(disk: Arc<dyn Disk>, index: Index, settings: ShareSettings) -> Self {
-        let history = History::new(Arc::clone(&disk), settings.keep);
+    /// A share of a tree that another process may be serving: to look at, not to change.
+    pub fn open_read_only(tree: Tree, index: Index, settings: ShareSettings) -> Self {
         Self {
-            tree: Tree::new(disk, history),
+            tree: tree.keeping(settings.keep),
             properties: index.properties(settings.syncs, settings.properties),
             checksums: index.checksums(),
             notes_stay_behind: AtomicBool::new(false),
@@ -172,7 +172,7 @@ impl Share {
         if is_served { Refusal::NotAllowed(Forbidden::Link) } else { Refusal::NotFound }
     }
 
-    pub(super) fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::local::disk::Status>, DiskError> {
+    pub(super) fn status_of(&self, path: &SharePath) -> Result<Option<crate::store::status::Status>, DiskError> {
         self.tree.look(path)
     }
 

@@ -8,8 +8,8 @@ use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
 use crate::store::disk_error::Cause;
+use crate::store::handle::{File, Opened};
 use crate::store::local::commit::{Changed, OnMismatch, Seen, Site, Swap};
-use crate::store::local::disk::{File, Opened};
 use crate::store::local::staging::{Staged, Staging};
 
 use super::dating::Dating;

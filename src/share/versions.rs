@@ -8,10 +8,11 @@ use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
+use crate::store::handle::{File, Opened};
 use crate::store::local::commit::{FileCopy, Site, StagedCopy, Swap};
-use crate::store::local::disk::{File, Kind, Opened};
 use crate::store::local::history::{Found, KeptVersion, Page, PageRequest};
 use crate::store::local::staging::{NewFolders, Staging};
+use crate::store::status::Kind;
 
 use super::dating::Dating;
 use super::judge::Task;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::model::path::SharePath;
 
-use crate::store::local::disk::Kind;
+use crate::store::status::Kind;
 
 use super::listing::{ListedMember, Tags};
 use super::outcome::{Outcome, Refusal, Stop};

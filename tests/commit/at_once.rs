@@ -11,7 +11,7 @@ use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{CopyLimit, LockRequest, PropertyUpdate, RequestContext, Share, Target, Upload};
-use noclobber::store::local::disk::Tier;
+use noclobber::store::abilities::Tier;
 
 use crate::harness::explore::Story as _;
 use crate::harness::full;

@@ -1,8 +1,8 @@
 //! Every step of every copy fails once, crashes once, and is followed by a stranger's act at either end: the source is as it was, and the
 //! target is as it was or a whole copy.
 
+use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::Tier;
 
 use crate::harness::copies::{Duplicating, Kind};
 use crate::harness::explore::{Story as _, crash_at_every_step, fail_every_step, finish, strangers_at_every_step};

@@ -15,9 +15,10 @@ use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{
     CopyLimit, LockRequest, PageRequest, PropertyUpdate, Relocation, RequestContext, Share, ShareSettings,
 };
+use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::Tier;
+use noclobber::store::local::commit::Tree;
 use noclobber::store::local::history::KeepLimits;
 
 use crate::harness::sim_disk::{Event, Features, SimDisk};
@@ -152,7 +153,8 @@ fn served_on(features: Features) -> (SimDisk, Share) {
         syncs: true,
         ..ShareSettings::default()
     };
-    let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
+    let share =
+        Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), settings, disk.now()).expect("opened");
     for path in ["was/kept", "gone/far/kept", "gone/near", "gone"] {
         share.delete(&share_path(path), &RequestContext::unconditional(disk.now())).expect("deleted");
     }

@@ -10,8 +10,9 @@ use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{CopyLimit, KeptVersion, PageRequest, RequestContext, Share, ShareSettings, Target};
+use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
-use noclobber::store::local::disk::Tier;
+use noclobber::store::local::commit::Tree;
 use noclobber::store::local::history::KeepLimits;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -281,7 +282,7 @@ fn open(disk: &SimDisk) -> Share {
         syncs: true,
         ..ShareSettings::default()
     };
-    Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened")
+    Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), settings, disk.now()).expect("opened")
 }
 
 fn run(tier: Tier, time_grain: Duration, story: &[Doing]) {

@@ -1,8 +1,8 @@
 //! Every step of every move fails once, crashes once, and is followed by a stranger's act at either name, on every tier: both ends are as
 //! they were or as was asked, and nothing that anybody had is lost.
 
+use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::Tier;
 
 use crate::harness::explore::{
     Tally, crash_among_strangers, crash_at_every_step, fail_among_strangers, fail_every_step, finish,

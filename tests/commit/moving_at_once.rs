@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use noclobber::model::precondition::Precondition;
 use noclobber::share::{CopyLimit, Relocation, RequestContext, Share, Target, Upload};
+use noclobber::store::abilities::Tier;
 use noclobber::store::local::commit::{OnMismatch, Swap, Tree};
-use noclobber::store::local::disk::Tier;
 
 use crate::harness::moves::{Move, Moving, relocate};
 use crate::harness::sim_disk::{Pace, SimDisk};

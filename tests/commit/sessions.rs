@@ -16,9 +16,9 @@ use noclobber::model::stamp::Timestamp;
 use noclobber::model::submitted::Submitted;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
 use noclobber::share::{CopyLimit, LockRequest, PageRequest, Relocation, RequestContext, Share, ShareSettings, Target};
+use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::Tier;
 use noclobber::store::local::history::KeepLimits;
 
 use crate::harness::sim_disk::{Crash, Crashed, Event, Features, SimDisk, When};
@@ -147,7 +147,12 @@ impl Session {
             ..ShareSettings::default()
         };
         self.disk.resume(vec![]);
-        let opened = Share::open(Arc::new(self.disk.clone()), Index::in_memory(), settings, self.disk.now());
+        let opened = Share::open(
+            noclobber::store::local::commit::Tree::on(Arc::new(self.disk.clone())),
+            Index::in_memory(),
+            settings,
+            self.disk.now(),
+        );
         self.share = Some(opened.unwrap_or_else(|error| self.broken(&format!("it does not start: {error:?}"))));
     }
 

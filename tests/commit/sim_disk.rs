@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::Name;
+use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::{Dir, Disk, File, Kind, Lease, Leased, Opened, Tier};
+use noclobber::store::handle::{Dir, File, Opened};
+use noclobber::store::lease::{Lease, Leased};
+use noclobber::store::local::disk::Disk;
+use noclobber::store::status::Kind;
 
 use crate::harness::sim_disk::{Crash, Crashed, Event, Features, SimDisk, TORN, When};
 use crate::harness::stranger::{Act, write_in_place};

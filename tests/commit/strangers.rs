@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::Tier;
 
 use crate::harness::explore::{
     Story as _, Tally, crash_among_strangers, fail_among_strangers, finish, strangers_at_every_step,

@@ -18,9 +18,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use noclobber::model::path::Name;
 use noclobber::model::stamp::Timestamp;
+use noclobber::store::abilities::{Abilities, Tier};
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::{Abilities, Dir, Disk, File, Kind, Leased, Opened, Tier};
+use noclobber::store::handle::{Dir, File, Opened};
+use noclobber::store::lease::Leased;
+use noclobber::store::local::disk::Disk;
 use noclobber::store::local::os_disk::{FolderLock, FollowLinks, Options, OsDisk};
+use noclobber::store::status::Kind;
 use rustix::fs::{CWD, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags};
 use tempfile::TempDir;
 
@@ -705,7 +709,7 @@ fn links_that_stay_inside_are_followed_when_asked() {
     assert_eq!(cause(share.disk.open_dir(&root, b"dangling")), Cause::NotFound);
 
     let mut kinds = Vec::new();
-    let mut note = |entry: noclobber::store::local::disk::Entry| {
+    let mut note = |entry: noclobber::store::status::Entry| {
         kinds.push((entry.name.to_text().into_owned(), entry.status.kind));
         ControlFlow::Continue(())
     };

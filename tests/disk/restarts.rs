@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::Cause;
-use noclobber::store::local::disk::Tier;
 
 use crate::harness::explore::Story as _;
 use crate::harness::invariants::Answer;

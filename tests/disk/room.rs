@@ -10,7 +10,8 @@ use std::time::Duration;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::Outcome;
 use noclobber::share::{CopyLimit, PageRequest, Relocation, RequestContext, Share, ShareSettings, Stored};
-use noclobber::store::local::disk::{Disk as _, Tier};
+use noclobber::store::abilities::Tier;
+use noclobber::store::local::disk::Disk as _;
 use noclobber::store::local::history::KeepLimits;
 
 use crate::harness::disk_images::{Bound, DiskImage, Kind};
@@ -377,7 +378,7 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     use noclobber::model::path::SharePath;
     use noclobber::share::outcome::{Outcome, Refusal, Stop};
     use noclobber::share::{Full, Relocation, RequestContext, Share, ShareSettings, Stored};
-    use noclobber::store::local::disk::Tier;
+    use noclobber::store::abilities::Tier;
     use noclobber::store::local::history::KeepLimits;
 
     use crate::harness::sim_disk::{Features, SimDisk};
@@ -393,7 +394,13 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
         let keep = Some(KeepLimits { age_max: 100 * DAY, percent_max: 100 });
         let settings = ShareSettings { keep, tag_threshold: 1 << 20, ..ShareSettings::default() };
         let index = noclobber::store::catalog::index::Index::in_memory();
-        let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
+        let share = Share::open(
+            noclobber::store::local::commit::Tree::on(std::sync::Arc::new(disk.clone())),
+            index,
+            settings,
+            disk.now(),
+        )
+        .unwrap();
         (disk, share)
     };
     let served = || served_as(false);
@@ -482,7 +489,7 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     use crate::harness::sim_disk::{Features, SimDisk};
 
     const DAY: u64 = 86_400;
-    let disk = SimDisk::new(Features::of(noclobber::store::local::disk::Tier::A));
+    let disk = SimDisk::new(Features::of(noclobber::store::abilities::Tier::A));
     let path = noclobber::model::path::SharePath::parse_url("/a.txt").unwrap();
     let settings = noclobber::share::ShareSettings {
         keep: Some(noclobber::store::local::history::KeepLimits {
@@ -498,8 +505,13 @@ fn a_start_with_a_wrong_clock_takes_nothing() {
     let right = |seconds: u64| Timestamp::new(1_795_358_100, 0).plus(Duration::from_secs(seconds));
     let start = |now| {
         let index = noclobber::store::catalog::index::Index::in_memory();
-        let share =
-            noclobber::share::Share::open(std::sync::Arc::new(disk.clone()), index, settings.clone(), now).unwrap();
+        let share = noclobber::share::Share::open(
+            noclobber::store::local::commit::Tree::on(std::sync::Arc::new(disk.clone())),
+            index,
+            settings.clone(),
+            now,
+        )
+        .unwrap();
         share.keep_time(now, Duration::ZERO);
         share
     };
@@ -565,7 +577,13 @@ impl Kept {
         let settings = ShareSettings { keep, tag_threshold: 1 << 20, ..ShareSettings::default() };
         let index = noclobber::store::catalog::index::Index::in_memory();
         let began = disk.now();
-        let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
+        let share = Share::open(
+            noclobber::store::local::commit::Tree::on(std::sync::Arc::new(disk.clone())),
+            index,
+            settings,
+            began,
+        )
+        .unwrap();
         share.keep_time(began, Duration::ZERO);
         Self { disk, share, began }
     }

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::{Cause, DiskError};
 use noclobber::store::local::commit::{Copying, Members, OnMismatch, Seen, Swap, Tree};
-use noclobber::store::local::disk::Tier;
 
 use super::explore::Story;
 use super::invariants::{Answer, Broken, End, judge};
@@ -154,8 +154,8 @@ impl Story for Duplicating {
             disk.place(path, bytes);
         }
         if self.what.copies_folder() {
-            disk.place_other("s/b/link", noclobber::store::local::disk::Kind::Link);
-            disk.place_other("s/b/pipe", noclobber::store::local::disk::Kind::Special);
+            disk.place_other("s/b/link", noclobber::store::status::Kind::Link);
+            disk.place_other("s/b/pipe", noclobber::store::status::Kind::Special);
             disk.place("s/b/.noclobber/history/x", "not to be copied");
         }
         let tree = self.like.tree(&disk);

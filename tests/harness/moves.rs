@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::SharePath;
+use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::{Cause, DiskError};
+use noclobber::store::handle::File;
 use noclobber::store::local::commit::{Copying, Members, OnMismatch, OnMismatches, Pair, Seen, StagedCopy, Swap, Tree};
-use noclobber::store::local::disk::{Disk, File, Tier};
+use noclobber::store::local::disk::Disk;
 use noclobber::store::local::history::{History, KeepLimits};
 
 use super::explore::Story;
@@ -171,9 +173,7 @@ impl Moving {
     /// A tree on this disk, after whatever recovery it needs.
     pub fn tree(&self, disk: &SimDisk) -> Tree {
         let limits = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 90 };
-        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        let history = History::new(Arc::clone(&disk), self.keeps.then_some(limits));
-        Tree::new(disk, history)
+        Tree::on(Arc::new(disk.clone())).keeping(self.keeps.then_some(limits))
     }
 
     /// What moved stands at the target, although nobody may have been told: without a history nobody is owed what it replaced.

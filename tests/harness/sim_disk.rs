@@ -15,10 +15,13 @@ use std::time::Duration;
 
 use noclobber::model::path::{Name, SharePath};
 use noclobber::model::stamp::{FileId, Stamp, Timestamp};
+use noclobber::store::abilities::{Abilities, Tier};
 use noclobber::store::disk_error::{Cause, DiskError, Result};
-use noclobber::store::local::disk::{
-    Abilities, Dir, Disk, Entry, File, Folding, Kind, Lease, Leased, Opened, RawHandle, Space, Status, Tier,
-};
+use noclobber::store::handle::{Dir, File, Opened, RawHandle};
+use noclobber::store::lease::{Lease, Leased};
+use noclobber::store::local::disk::{Disk, Folding};
+use noclobber::store::space::Space;
+use noclobber::store::status::{Entry, Kind, Status};
 
 use super::stranger::{Act, Hand};
 

@@ -12,8 +12,9 @@ use noclobber::model::tag::EntityTag;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
 use noclobber::share::{CopyLimit, RequestContext, Share, ShareSettings, Upload};
+use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
-use noclobber::store::local::disk::Tier;
+use noclobber::store::local::commit::Tree;
 use noclobber::store::local::history::KeepLimits;
 
 use super::explore::Story;
@@ -215,7 +216,7 @@ impl Asking {
             syncs: true,
             ..ShareSettings::default()
         };
-        let opened = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now());
+        let opened = Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), settings, disk.now());
         Server {
             share: opened.expect("nothing fails at the start"),
             upload: Mutex::default(),

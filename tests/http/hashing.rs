@@ -149,8 +149,9 @@ fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
     use std::sync::Arc;
 
     use noclobber::share::{Share, ShareSettings, Target};
+    use noclobber::store::abilities::{Abilities, Tier};
     use noclobber::store::catalog::index::Index;
-    use noclobber::store::local::disk::{Abilities, Tier};
+    use noclobber::store::local::commit::Tree;
 
     use crate::harness::sim_disk::{Features, SimDisk};
     use crate::harness::stories::share_path;
@@ -162,7 +163,8 @@ fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
         let disk = SimDisk::new(Features { abilities, ..features });
         disk.place("a", "first");
         let share =
-            Share::open(Arc::new(disk.clone()), Index::in_memory(), ShareSettings::default(), disk.now()).unwrap();
+            Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), ShareSettings::default(), disk.now())
+                .unwrap();
         let read = || match share.read(&share_path("a"), disk.now()).unwrap() {
             Target::File(content, identity) => (content, identity),
             Target::Collection(_) => unreachable!(),

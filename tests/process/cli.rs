@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use noclobber::config::{self, Config, Keep, Listen, ProgramTask, ShowHistory, StateFolder, UsageError};
 use noclobber::log::{LogFormat, LogLevel};
-use noclobber::store::local::disk::Tier;
+use noclobber::store::abilities::Tier;
 
 use crate::harness::programs::StartProgram as _;
 use crate::harness::{has_program, left_out};

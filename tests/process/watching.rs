@@ -18,6 +18,7 @@ use noclobber::model::tag::EntityTag;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{RequestContext, Share, ShareSettings, Target, UploadWatch};
 use noclobber::store::catalog::index::Index;
+use noclobber::store::local::commit::Tree;
 use noclobber::store::local::os_disk::{FolderLock, Options};
 use noclobber::watch::{self, Reason, Watch, WatchState};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -262,7 +263,8 @@ fn only_what_is_served_is_watched() {
     if [&disk, &theirs].map(|disk| disk.lock_share().unwrap()) != [FolderLock::Held; 2] {
         return left_out("only_what_is_served_is_watched", "the file system has no locks");
     }
-    let share = Arc::new(Share::open(Arc::new(disk), Index::in_memory(), ShareSettings::default(), now()).unwrap());
+    let share =
+        Arc::new(Share::open(Tree::on(Arc::new(disk)), Index::in_memory(), ShareSettings::default(), now()).unwrap());
     let watch = watch::start(share, &shared.at("served"));
     let is_watching = || (watch.state() == WatchState::Watching).then_some(());
     eventually(SOON, "all folders to be watched", is_watching);
@@ -573,7 +575,7 @@ fn open(folder: &Path) -> Arc<Share> {
         syncs: true,
         ..ShareSettings::default()
     };
-    Arc::new(Share::open(Arc::new(disk), Index::in_memory(), settings, now()).unwrap())
+    Arc::new(Share::open(Tree::on(Arc::new(disk)), Index::in_memory(), settings, now()).unwrap())
 }
 
 fn share_path(path: &str) -> SharePath {

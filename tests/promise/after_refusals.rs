@@ -10,8 +10,9 @@ use noclobber::model::principal::{Client, Principal};
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{RequestContext, Share, ShareSettings};
+use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
-use noclobber::store::local::disk::Tier;
+use noclobber::store::local::commit::Tree;
 
 use crate::harness::client::tag_of;
 use crate::harness::sim_disk::{Features, SimDisk};
@@ -192,7 +193,8 @@ fn a_refusal_is_held_against_one_client() {
         syncs: true,
         ..ShareSettings::default()
     };
-    let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
+    let share =
+        Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), settings, disk.now()).expect("opened");
     let address = |last| Some(IpAddr::from([192, 0, 2, last]));
     let one = Client::new(Principal::Anonymous, address(1), Some("a"));
     let others = [

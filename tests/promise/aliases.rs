@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noclobber::model::path::SharePath;
+use noclobber::store::abilities::Tier;
 use noclobber::store::local::commit::{LastLink, OnMismatch, OnMismatches, Seen, Swap, Tree};
-use noclobber::store::local::disk::{Disk, Tier};
-use noclobber::store::local::history::{History, KeepLimits};
+use noclobber::store::local::history::KeepLimits;
 
 use crate::harness::client::{Connection, percent_encode, tag_of};
 use crate::harness::dav::lock_info;
@@ -693,9 +693,8 @@ fn a_name_is_found_as_it_stands_in_its_folder() {
     for tier in [Tier::A, Tier::B, Tier::C, Tier::D] {
         let sim = SimDisk::new(Features { folds: true, ..Features::of(tier) });
         sim.place("Docs/Report.txt", "one");
-        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
         let limits = KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 100 };
-        let tree = Tree::new(Arc::clone(&disk), History::new(disk, Some(limits)));
+        let tree = Tree::on(Arc::new(sim.clone())).keeping(Some(limits));
         for (asked, there) in [
             ("DOCS/REPORT.TXT", "Docs/Report.txt"),
             ("docs", "Docs"),

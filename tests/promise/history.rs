@@ -1051,7 +1051,7 @@ fn the_versions_of_all_paths_come_in_pages() {
     use std::time::Duration;
 
     use noclobber::share::{PageRequest, RequestContext, Share, ShareSettings};
-    use noclobber::store::local::disk::Tier;
+    use noclobber::store::abilities::Tier;
     use noclobber::store::local::history::KeepLimits;
 
     use crate::harness::sim_disk::{Features, SimDisk};
@@ -1061,7 +1061,13 @@ fn the_versions_of_all_paths_come_in_pages() {
     let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 50 });
     let index = noclobber::store::catalog::index::Index::in_memory();
     let settings = ShareSettings { keep, ..ShareSettings::default() };
-    let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, disk.now()).unwrap();
+    let share = Share::open(
+        noclobber::store::local::commit::Tree::on(std::sync::Arc::new(disk.clone())),
+        index,
+        settings,
+        disk.now(),
+    )
+    .unwrap();
     // Two paths at each time.
     for number in 0..10 {
         let now = disk.now().plus(Duration::from_secs(number));
@@ -1128,7 +1134,7 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
     use std::time::Duration;
 
     use noclobber::share::{RequestContext, Share, ShareSettings};
-    use noclobber::store::local::disk::Tier;
+    use noclobber::store::abilities::Tier;
     use noclobber::store::local::history::KeepLimits;
 
     use crate::harness::sim_disk::{Features, SimDisk};
@@ -1142,7 +1148,13 @@ fn with_a_folder_that_was_deleted() -> (crate::harness::sim_disk::SimDisk, noclo
     let index = noclobber::store::catalog::index::Index::in_memory();
     let settings = ShareSettings { keep, ..ShareSettings::default() };
     let began = disk.now();
-    let share = Share::open(std::sync::Arc::new(disk.clone()), index, settings, began).unwrap();
+    let share = Share::open(
+        noclobber::store::local::commit::Tree::on(std::sync::Arc::new(disk.clone())),
+        index,
+        settings,
+        began,
+    )
+    .unwrap();
     share.keep_time(began, Duration::ZERO);
     disk.act(&crate::harness::stranger::Act::find(0, "folder/e/c"));
     share.delete(&share_path("folder"), &RequestContext::unconditional(disk.now())).unwrap();

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use noclobber::store::local::disk::{Disk as _, Leased, Opened};
+use noclobber::store::handle::Opened;
+use noclobber::store::lease::Leased;
+use noclobber::store::local::disk::Disk as _;
 use noclobber::store::local::os_disk::Options;
 
 use crate::harness::client::{is_content_tag, percent_encode, tag_of};

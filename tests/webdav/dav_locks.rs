@@ -9,8 +9,9 @@ use noclobber::model::lock_token::LockToken;
 use noclobber::model::path::SharePath;
 use noclobber::share::outcome::{Refusal, Stop};
 use noclobber::share::{CopyLimit, LockRequest, RequestContext, Share, ShareSettings};
+use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
-use noclobber::store::local::disk::Tier;
+use noclobber::store::local::commit::Tree;
 
 use crate::harness::client::tag_of;
 use crate::harness::dav::{Element, NAMESPACES, lock_info};
@@ -682,7 +683,8 @@ fn locks_run_out() {
         syncs: true,
         ..ShareSettings::default()
     };
-    let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
+    let share =
+        Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), settings, disk.now()).expect("opened");
     let path = SharePath::parse_disk(b"a").expect("a path");
     let wish = |number: u8| LockRequest {
         token: LockToken::from_random([number; 16]),
@@ -731,7 +733,8 @@ fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
         }
         let keep = Some(KeepLimits { age_max: Duration::from_secs(1 << 20), percent_max: 90 });
         let settings = ShareSettings { keep, ..ShareSettings::default() };
-        let share = Share::open(Arc::new(disk.clone()), Index::in_memory(), settings, disk.now()).expect("opened");
+        let share =
+            Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), settings, disk.now()).expect("opened");
         let (scope, reach, timeout) = (Scope::Exclusive, Reach::Itself, Some(Duration::from_secs(600)));
         let wish = LockRequest { token: token.clone(), scope, reach, owner: None, timeout };
         share.lock(&share_path("d/e/a"), wish, &RequestContext::unconditional(disk.now())).expect("locked");

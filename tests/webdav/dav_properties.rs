@@ -966,8 +966,9 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
     use noclobber::share::{CopyLimit, PropertyUpdate, Relocation, RequestContext, Share, ShareSettings};
+    use noclobber::store::abilities::Tier;
     use noclobber::store::catalog::index::Index;
-    use noclobber::store::local::disk::Tier;
+    use noclobber::store::local::commit::Tree;
 
     use crate::harness::sim_disk::{Features, SimDisk};
     use crate::harness::stories::share_path;
@@ -981,7 +982,8 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
         let disk = SimDisk::new(Features::of(Tier::A));
         disk.place("a", "a");
         let share =
-            Share::open(Arc::new(disk.clone()), Index::in_memory(), ShareSettings::default(), disk.now()).unwrap();
+            Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), ShareSettings::default(), disk.now())
+                .unwrap();
         share
             .amend(&share_path("a"), &[note("first")], &RequestContext::new(nothing.clone(), disk.now()), false)
             .unwrap();
@@ -1042,7 +1044,8 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
     let os_disk = Arc::new(open_disk(folder.path(), Options::default()).unwrap());
     let now = Timestamp::from_system(std::time::SystemTime::now());
     let settings = ShareSettings { keep, ..ShareSettings::default() };
-    let share = Share::open(os_disk, Index::in_memory(), settings, now).unwrap();
+    let share =
+        Share::open(noclobber::store::local::commit::Tree::on(os_disk), Index::in_memory(), settings, now).unwrap();
     let nothing = Precondition::default();
     let name = PropertyName::new("urn:t", "note");
     let note = PropertyUpdate::Note(DeadProperty::new(name.clone(), "<note xmlns=\"urn:t\">x</note>".to_owned()));

@@ -27,13 +27,14 @@ use parking_lot::Mutex;
 
 use crate::model::path::{Name, SharePath};
 
-use super::disk::{Dir, Disk};
-use super::history::History;
+use super::disk::Disk;
+use super::history::{History, KeepLimits};
 use super::name_lock::PathMutexes;
 use super::spelling::spelled;
 use super::staging::Staging;
 use super::touched::Touched;
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::Dir;
 use crate::store::notice::Notice;
 use held::Held;
 
@@ -60,17 +61,22 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree of a share on this disk.
-    pub fn new(disk: Arc<dyn Disk>, history: History) -> Self {
+    /// The tree of a share on this disk, without a history.
+    pub fn on(disk: Arc<dyn Disk>) -> Self {
         Self {
+            history: History::new(Arc::clone(&disk), None),
             disk,
-            history,
             mutexes: PathMutexes::default(),
             touched: Arc::default(),
             held: Mutex::default(),
             notices: Mutex::default(),
             untidy: Mutex::default(),
         }
+    }
+
+    /// The same, with a history that keeps versions within these limits, if there are any.
+    pub fn keeping(self, limits: Option<KeepLimits>) -> Self {
+        Self { history: History::new(Arc::clone(&self.disk), limits), ..self }
     }
 
     /// The history.

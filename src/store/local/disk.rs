@@ -4,124 +4,19 @@
 //! stranger's write. So whatever the commit does to the disk, it does through here, one call a step. A call takes a directory
 //! handle and one name, never a path string (but for [`Disk::open_dir`], which resolves beneath its starting point).
 
-use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
-use crate::model::stamp::{Stamp, Timestamp};
+use crate::model::stamp::Timestamp;
+use crate::store::abilities::Abilities;
+use crate::store::handle::{Dir, File, Opened};
+use crate::store::lease::Leased;
+use crate::store::space::Space;
+use crate::store::status::{Entry, Status};
 
 use crate::store::disk_error::Result;
-
-/// What a disk keeps behind a handle; closed when the last clone is dropped.
-pub trait RawHandle: Any + Send + Sync + fmt::Debug {
-    /// The file descriptor, where there is one.
-    fn fd(&self) -> Option<BorrowedFd<'_>>;
-}
-
-/// An open directory.
-#[derive(Clone, Debug)]
-pub struct Dir(pub Arc<dyn RawHandle>);
-
-/// An open regular file.
-#[derive(Clone, Debug)]
-pub struct File(pub Arc<dyn RawHandle>);
-
-/// What a name or a handle turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Dir,
-    /// A symbolic link, itself.
-    Link,
-    /// A pipe, a socket or a device.
-    Special,
-}
-
-/// What one `statx` tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// What it is.
-    pub kind: Kind,
-    /// Which file, and in which state.
-    pub stamp: Stamp,
-    /// The mode bits (permissions, set-user-ID and the like), the owner and the group.
-    pub mode: u32,
-    /// The owner.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
-    /// How many names it has.
-    pub links: u32,
-    /// How much of the disk its blocks take, in bytes.
-    pub allocated: u64,
-    /// Which mount it lies on: a rename works within one only.
-    pub mount: u64,
-    /// Which device it lies on, of which there may be several mounts: with the inode number, what it is whatever leads to it.
-    pub device: u64,
-    /// Whether something is mounted right here, so that the name can be neither renamed nor removed.
-    pub is_mount_point: bool,
-    /// When it was made, where the file system knows.
-    pub born: Option<Timestamp>,
-}
-
-/// What [`Disk::open`] found at a name.
-#[derive(Clone, Debug)]
-pub enum Opened {
-    /// Nothing has this name.
-    Nothing,
-    /// A directory.
-    Dir(Status),
-    /// A regular file, open for reading.
-    File(File, Status),
-    /// A symbolic link that is not to be followed, or leads out of the share or nowhere.
-    Link,
-    /// A pipe, a socket or a device, which is never opened.
-    Special,
-}
-
-/// What became of asking for a read lease.
-pub enum Leased {
-    /// Nobody has the file open for writing or mapped writable, and whoever wants to will wait for [`Lease`] to be dropped.
-    Held(Box<dyn Lease>),
-    /// Somebody has it open for writing, and still did when patience ran out.
-    Busy,
-    /// This file can have no lease: the file system gives none, or the file is somebody else's.
-    Unavailable,
-}
-
-/// A read lease (`F_SETLEASE`, fcntl(2)); dropping it lets the waiting writers go on.
-pub trait Lease: Send {
-    /// Whether nobody waits to write. Once false it stays false.
-    fn is_unbroken(&self) -> bool;
-}
-
-impl fmt::Debug for Leased {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Held(_) => "Held",
-            Self::Busy => "Busy",
-            Self::Unavailable => "Unavailable",
-        })
-    }
-}
-
-/// One entry of a directory.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its name.
-    pub name: Name,
-    /// What it is; of a link, the link itself unless links are followed.
-    pub status: Status,
-    /// Whether a link was followed to it.
-    pub is_linked: bool,
-}
 
 /// Whether a folder takes names for one that are written in different ways: capitals for small letters, composed characters for
 /// decomposed ones, short names for long ones.
@@ -133,100 +28,6 @@ pub enum Folding {
     Perhaps,
     /// Its file system does, and may know more spellings than one can think of.
     Always,
-}
-
-/// How much room a file system has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
-    /// Altogether, in bytes.
-    pub total: u64,
-    /// Free for this user, in bytes.
-    pub free: u64,
-    /// How many inodes there are; 0 where the file system makes them as they are needed.
-    pub files_total: u64,
-    /// How many of them are free for this user.
-    pub files_free: u64,
-    /// Which file system it is: a number that all its folders share and no other's, whatever mounts and subvolumes there are.
-    pub file_system: u64,
-}
-
-impl Space {
-    /// What is free.
-    pub fn free_room(&self) -> Room {
-        Room { bytes: self.free, files: if self.files_total == 0 { u64::MAX } else { self.files_free } }
-    }
-
-    /// So many hundredths of the whole.
-    pub fn percent(&self, percent: u8) -> Room {
-        let part = |total: u64| total / 100 * u64::from(percent) + total % 100 * u64::from(percent) / 100;
-        Room { bytes: part(self.total), files: if self.files_total == 0 { u64::MAX } else { part(self.files_total) } }
-    }
-}
-
-/// What the share's file system was found to be able to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abilities {
-    /// Read leases can be had (on files of the server's own user).
-    pub lease: bool,
-    /// Two names can be exchanged in one step.
-    pub exchange: bool,
-    /// A rename can be told to take a name only if it is free.
-    pub no_replace: bool,
-    /// A file can be given one more name, if that is free.
-    pub link: bool,
-    /// A file can be written before it has a name, and be given one.
-    pub nameless: bool,
-    /// How coarse the file system's clock is: zero if two states that were looked at never share a timestamp.
-    pub time_grain: Duration,
-}
-
-/// How much a share on this file system can promise; docs/commit.md tells what each tier can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tier {
-    /// Not even a way to take a name only if it is free: replacing looks, and renames over.
-    D,
-    /// No exchange: replacing takes the old file out, verifies it, and puts the new one in.
-    C,
-    /// Exchange, but no lease.
-    B,
-    /// Exchange and lease.
-    A,
-}
-
-impl Abilities {
-    /// The tier they amount to.
-    pub fn tier(&self) -> Tier {
-        match (self.exchange && self.no_replace, self.lease) {
-            (true, true) => Tier::A,
-            (true, false) => Tier::B,
-            (false, _) if self.takes_free_names() => Tier::C,
-            (false, _) => Tier::D,
-        }
-    }
-
-    /// Whether a file can be given a name only if that is free.
-    pub fn takes_free_names(&self) -> bool {
-        self.no_replace || self.link
-    }
-
-    /// The same with no more than `tier` needs.
-    pub fn at_most(self, tier: Tier) -> Self {
-        Self {
-            lease: self.lease && tier >= Tier::A,
-            exchange: self.exchange && tier >= Tier::B,
-            no_replace: self.no_replace && tier >= Tier::C,
-            link: self.link && tier >= Tier::C,
-            // What has no name gets one by a link.
-            nameless: self.nameless && tier >= Tier::C,
-            ..self
-        }
-    }
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
 }
 
 /// The primitives. Every one is a single step as far as other programs and crashes are concerned, except where it says otherwise.

@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::disk::{File, Lease, Leased};
+use crate::store::handle::File;
+use crate::store::lease::{Lease, Leased};
 
 /// How long the first wait for a writer to close is; each next one is twice as long.
 const WAIT_MIN: Duration = Duration::from_millis(2);

@@ -6,8 +6,9 @@
 
 use crate::model::path::Name;
 
-use super::disk::{Dir, Disk, Opened};
+use super::disk::Disk;
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::{Dir, Opened};
 
 /// Renames something out of noclobber's own folder to a name that other programs may take too; [`Cause::Exists`] if it is taken.
 pub(super) fn take(disk: &dyn Disk, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {

@@ -26,12 +26,17 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, Statx, Stat
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
 
-use super::disk::{Abilities, Dir, Disk, Entry, File, Folding, Kind, Leased, Opened, Space, Status, Tier};
+use super::disk::{Disk, Folding};
 use super::lease;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
+use crate::store::abilities::{Abilities, Tier};
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::{Dir, File, Opened};
+use crate::store::lease::Leased;
 use crate::store::share_identity::ShareIdentity;
+use crate::store::space::Space;
+use crate::store::status::{Entry, Kind, Status};
 use errno::{failed, failed_to_resolve, no_name, reached, refused};
 use handle::{Handle, create, fd, handle_of, openat_again, set_mtime_of, sync};
 use resolver::Resolver;

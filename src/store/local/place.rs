@@ -8,8 +8,9 @@ use parking_lot::RwLockReadGuard;
 
 use crate::model::path::Name;
 
-use super::disk::{Dir, Disk};
+use super::disk::Disk;
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
 
 /// What keeps the file `running` on the disk. While a clone of this is held a commit is under way or something is left of one: the next start is to look for it.
 #[derive(Clone, Debug, Default)]

@@ -14,8 +14,10 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::FileId;
 
-use super::disk::{Dir, Disk, Folding, Kind, Status};
+use super::disk::{Disk, Folding};
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::Dir;
+use crate::store::status::{Kind, Status};
 
 /// How many links one path may lead over (the kernel has the same bound, path_resolution(7)).
 const LINKS_MAX: usize = 40;

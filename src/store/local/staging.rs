@@ -14,11 +14,14 @@ use crate::model::content_hash::ContentHash;
 use crate::model::path::Name;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::disk::{Dir, Disk, File, Kind, Lease, Leased};
+use super::disk::Disk;
 use super::naming;
 use super::place::{Running, UploadFolder, VersionFolder};
 use super::trees::remove_tree;
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::{Dir, File};
+use crate::store::lease::{Lease, Leased};
+use crate::store::status::Kind;
 
 pub use ahead::RoomAhead;
 pub use tree::StagedTree;

@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 
 use crate::model::path::Name;
 
-use super::disk::{Dir, Disk, Entry, Kind};
+use super::disk::Disk;
 use super::naming;
 use super::place::own_name;
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::Dir;
+use crate::store::status::{Entry, Kind};
 
 pub(super) fn list(disk: &dyn Disk, dir: &Dir) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();

@@ -7,7 +7,6 @@ use crate::model::stamp::Stamp;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, EntryName, VersionId};
 
-use super::super::disk::{Kind, Lease, Leased, Opened, Status};
 use super::super::history::{Found, relative};
 use super::super::name_lock::{CounterSlot, PathGuard, PathKey, does_not_end};
 use super::super::naming;
@@ -19,6 +18,9 @@ use super::seen::{Seen, SeenFile, is_broken};
 use super::site::{Inside, Site};
 use super::swap::{Changed, HeldLease, OnMismatch, Swap, Why, failure, unsure};
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::Opened;
+use crate::store::lease::{Lease, Leased};
+use crate::store::status::{Kind, Status};
 
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);

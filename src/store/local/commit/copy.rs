@@ -9,7 +9,6 @@ use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 
-use super::super::disk::{Dir, Entry, File, Kind, Opened, Status};
 use super::super::history::relative;
 use super::super::spelling::LastLink;
 use super::super::staging::{Staged, StagedTree, Staging, must_be_wanted};
@@ -22,6 +21,8 @@ use super::seen::Seen;
 use super::site::Site;
 use super::swap::{Changed, OnMismatch, Swap, failed, failure};
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::{Dir, File, Opened};
+use crate::store::status::{Entry, Kind, Status};
 
 /// How often a file is copied that changes meanwhile.
 const ATTEMPTS_MAX: usize = 3;

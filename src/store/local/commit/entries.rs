@@ -4,7 +4,6 @@ use crate::model::path::{NAME_BYTES_MAX, Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Ending, EntryName, conflict_name};
 
-use super::super::disk::{Dir, Kind, Status};
 use super::super::history::{Found, Version};
 use super::super::naming;
 use super::Tree;
@@ -12,7 +11,9 @@ use super::held::{Held, HeldWhat, SECOND_LOOK, Sight, Verdict};
 use super::site::Site;
 use super::swap::{failed, failure, leads_nowhere, unsure};
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::Dir;
 use crate::store::notice::Notice;
+use crate::store::status::{Kind, Status};
 
 /// How often an exchange is undone before what is held is put beside the name.
 const UNDO_MAX: usize = 4;

@@ -9,11 +9,16 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::store::disk_error::{Cause, Result};
 
-use super::super::disk::{Abilities, Dir, Disk, Entry, File, Kind, Leased, Opened, Space, Status};
+use super::super::disk::Disk;
 use super::super::history::Found;
 use super::super::spelling::LastLink;
 use super::super::staging::{NewFolders, try_name};
 use super::{SeenFile, Site, Tree};
+use crate::store::abilities::Abilities;
+use crate::store::handle::{Dir, File, Opened};
+use crate::store::lease::Leased;
+use crate::store::space::Space;
+use crate::store::status::{Entry, Kind, Status};
 
 /// An open file, for as long as somebody reads it.
 #[derive(Clone, Debug)]

@@ -6,14 +6,15 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, Ending};
 
-use super::super::disk::{Dir, Kind};
 use super::super::history::{Found, Version};
 use super::super::naming;
 use super::Tree;
 use super::held::{Held, HeldWhat, MTIME_AHEAD, Sight, Verdict};
 use super::swap::leads_nowhere;
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
 use crate::store::notice::Notice;
+use crate::store::status::Kind;
 
 /// Two changes that lie no further apart may have one date: the clock of most file systems ticks.
 const CLOCK_TICK: Duration = Duration::from_millis(10);

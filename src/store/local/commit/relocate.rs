@@ -8,7 +8,6 @@ use crate::model::path::SharePath;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, EntryName};
 
-use super::super::disk::{Dir, File, Kind, Lease, Status};
 use super::super::name_lock::{PathKey, WriteInProgress};
 use super::super::naming;
 use super::super::place::VersionFolder;
@@ -19,6 +18,9 @@ use super::seen::{Seen, SeenFile, is_broken};
 use super::site::{Inside, Site};
 use super::swap::{Changed, HeldLease, OnMismatch, Swap, Why, failed, failure, unsure};
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::{Dir, File};
+use crate::store::lease::Lease;
+use crate::store::status::{Kind, Status};
 
 /// How many folders of the history wait to be removed if they are empty.
 const UNTIDY_MAX: usize = 4096;

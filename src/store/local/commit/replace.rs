@@ -6,7 +6,6 @@ use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, EntryName};
 
-use super::super::disk::{Lease, Leased, Opened, Status};
 use super::super::place::VersionFolder;
 use super::super::staging::{Staged, Staging};
 use super::claim::Claim;
@@ -14,6 +13,9 @@ use super::held::HeldWhat;
 use super::seen::{SeenFile, is_broken};
 use super::swap::{Changed, HeldLease, OnMismatch, Swap, Why, failure, unsure};
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::Opened;
+use crate::store::lease::{Lease, Leased};
+use crate::store::status::Status;
 
 impl<'a> Claim<'a> {
     /// Swaps the file that was seen for an upload.

@@ -6,12 +6,14 @@ use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::Ending;
 
-use super::super::disk::{Dir, File, Kind, Lease, Leased, Opened};
 use super::super::trees::each_file;
 use super::Tree;
 use super::held::{Held, HeldWhat, MTIME_AHEAD, SECOND_LOOK, Sight};
 use crate::store::disk_error::Result;
+use crate::store::handle::{Dir, File, Opened};
+use crate::store::lease::{Lease, Leased};
 use crate::store::notice::Notice;
+use crate::store::status::Kind;
 
 /// What became of a displaced file or folder since it was first seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use crate::model::stamp::FileId;
 
-use super::super::disk::{File, Lease, Status};
+use crate::store::handle::File;
+use crate::store::lease::Lease;
+use crate::store::status::Status;
 
 /// What a look found at a name.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Stamp};
 
-use super::super::disk::Dir;
+use crate::store::handle::Dir;
 
 /// Where a name is: its folder, resolved once, and what it is called in there.
 #[derive(Clone, Debug)]

@@ -4,10 +4,10 @@ use crate::model::path::Name;
 use crate::model::stamp::Stamp;
 use crate::model::version::VersionId;
 
-use super::super::disk::Lease;
 use super::super::name_lock::WriteInProgress;
 use super::seen::is_broken;
 use crate::store::disk_error::{Cause, DiskError};
+use crate::store::lease::Lease;
 
 /// What to do when something else came out of the tree than was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

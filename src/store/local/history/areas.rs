@@ -6,9 +6,10 @@
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
-use super::super::disk::{Dir, Disk};
+use super::super::disk::Disk;
 use super::super::place::own_name;
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::Dir;
 
 /// The file that stands in noclobber's own folder while a process may have commits under way.
 pub(super) const RUNNING: &str = "running";

@@ -7,7 +7,6 @@ use crate::model::keep_rule::{Kept, KeptContent, Room, YOUNG, YOUNG_UNSEEN};
 use crate::model::path::RESERVED;
 use crate::model::version::Ending;
 
-use super::super::disk::{Kind, Status};
 use super::super::place::own_name;
 use super::History;
 use super::found::{Found, Which, which};
@@ -15,6 +14,7 @@ use super::measure::{Measured, measure_tree};
 use super::mounts::{FileSystem, Top};
 use super::spellings::composed;
 use crate::store::disk_error::{Full, Result};
+use crate::store::status::{Kind, Status};
 
 /// For how many trees it is remembered what they take.
 const TREES_MAX: usize = 100_000;

@@ -10,10 +10,11 @@ use crate::model::age_clock::AgeClock;
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::{Disk, Opened};
+use super::super::disk::Disk;
 use super::super::place::own_name;
 use super::areas::found;
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::Opened;
 
 /// The file whose date is the note.
 const CLOCK: &str = "clock";

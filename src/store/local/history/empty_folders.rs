@@ -2,9 +2,10 @@
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
-use super::super::disk::{Dir, Disk};
+use super::super::disk::Disk;
 use super::super::trees::is_empty_dir;
 use super::History;
+use crate::store::handle::Dir;
 
 /// How many empty folders are removed in one go, while commits wait.
 const REMOVED_AT_ONCE_MAX: usize = 256;

@@ -4,12 +4,13 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::version::{Ending, EntryName, VersionId};
 
-use super::super::disk::{Kind, Opened};
 use super::History;
 use super::areas::{HISTORY, found};
 use super::found::{Found, Version};
 use super::mounts::EntryFolder;
 use crate::store::disk_error::Result;
+use crate::store::handle::Opened;
+use crate::store::status::Kind;
 
 /// How many versions are remembered whose name could not be settled. Of more the oldest are found again after a restart.
 const UNSETTLED_MAX: usize = 10_000;

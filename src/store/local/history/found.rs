@@ -5,9 +5,11 @@ use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::FileId;
 use crate::model::version::{EntryName, VersionId};
 
-use super::super::disk::{Dir, Disk, Status};
+use super::super::disk::Disk;
 use super::areas::SWAP;
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
+use crate::store::status::Status;
 
 /// A version of a path, or an entry that recovery has to settle.
 #[derive(Clone, Debug)]

@@ -2,9 +2,11 @@
 
 use crate::model::keep_rule::{KeptContent, Room};
 
-use super::super::disk::{Dir, Disk, Entry, Kind, Status};
+use super::super::disk::Disk;
 use super::super::trees::{Pending, list};
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
+use crate::store::status::{Entry, Kind, Status};
 
 /// What a version takes, and what is in it.
 #[derive(Clone, Copy, Debug)]

@@ -3,13 +3,14 @@
 
 use crate::model::path::{RESERVED, SharePath};
 
-use super::super::disk::{Dir, Kind, Status};
 use super::super::place::own_name;
 use super::super::spelling::FolderId;
 use super::super::trees::{is_empty_dir, list};
 use super::History;
 use super::areas::{HISTORY, MOUNTS, SWAP, ensure_dir, entries_of, found, relative};
 use crate::store::disk_error::{DiskError, Result};
+use crate::store::handle::Dir;
+use crate::store::status::{Kind, Status};
 
 /// A mount in the share: where its topmost folder is.
 #[derive(Clone, Debug)]

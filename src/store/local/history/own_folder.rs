@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 
 use crate::model::path::{RESERVED, SharePath};
 
-use super::super::disk::{Dir, Kind, Status};
 use super::super::place::{Running, own_name};
 use super::super::spelling::FolderId;
 use super::History;
 use super::areas::{HISTORY, MOUNTS, RUNNING, SPARE, SWAP, ensure_dir};
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::Dir;
 use crate::store::notice::Notice;
+use crate::store::status::{Kind, Status};
 
 impl History {
     /// Notes on the disk that commits may be under way from now on: once a process, in each folder of noclobber's own. Another file system may

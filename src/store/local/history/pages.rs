@@ -8,11 +8,12 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::version::{EntryName, VersionId};
 
-use super::super::disk::{Dir, Kind, Status};
 use super::History;
 use super::areas::{HISTORY, folder_of, found, relative};
 use super::mounts::EntryFolder;
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
+use crate::store::status::{Kind, Status};
 
 /// A version that is kept, in short.
 #[derive(Clone, Debug)]

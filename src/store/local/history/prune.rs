@@ -8,7 +8,6 @@ use crate::model::keep_rule::{self, KeepRule, KeptContent};
 use crate::model::stamp::Timestamp;
 use crate::model::version::Ending;
 
-use super::super::disk::{File, Kind, Opened, Status};
 use super::super::spelling::{LastLink, spelled};
 use super::census::Census;
 use super::found::{Found, which};
@@ -16,6 +15,8 @@ use super::memory::Going;
 use super::mounts::FileSystem;
 use super::{History, KeepLimits};
 use crate::store::disk_error::{DiskError, Full, Result};
+use crate::store::handle::{File, Opened};
+use crate::store::status::{Kind, Status};
 
 /// How long a refused upload is kept where there is no history.
 const UPLOADS_KEPT: Duration = Duration::from_secs(30 * 86_400);

@@ -9,7 +9,6 @@ use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Ending, EntryName};
 
-use super::super::disk::{Dir, Kind, Leased, Opened};
 use super::super::naming;
 use super::super::trees::{remove_folders, remove_tree};
 use super::History;
@@ -19,6 +18,9 @@ use super::measure::measure_tree;
 use super::memory::Going;
 use super::writers::{Writers, is_in_use};
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::{Dir, Opened};
+use crate::store::lease::Leased;
+use crate::store::status::Kind;
 
 /// Nobody else lets a version go while this is held.
 struct ReleaseGuard<'a>(#[expect(dead_code, reason = "it is held")] Option<MutexGuard<'a, ()>>);

@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::model::keep_rule::{self, Room};
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::Dir;
 use super::History;
 use super::census::{Census, ROOT};
 use super::memory::{Going, Pause};
 use super::mounts::FileSystem;
 use crate::store::disk_error::{DiskError, Full, Result};
+use crate::store::handle::Dir;
 use crate::store::notice::Notice;
 
 /// How often it is looked for other versions when some that were to make room cannot go.

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use crate::model::keep_rule::Room;
 use crate::model::path::RESERVED;
 
-use super::super::disk::Dir;
 use super::super::place::own_name;
 use super::super::trees::list;
 use super::History;
 use super::areas::{SPARE, ensure_dir, found};
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
 
 /// How many there are at most, and how large each is in bytes.
 const FILES_MAX: u64 = 64;

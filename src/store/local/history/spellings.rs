@@ -9,11 +9,12 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::model::path::{Name, SharePath};
 
-use super::super::disk::{Dir, Kind, Status};
 use super::super::spelling::{look, normal_forms};
 use super::History;
 use super::areas::{folder_of, names, relative};
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
+use crate::store::status::{Kind, Status};
 
 impl History {
     /// The spellings of a path that there is a folder for in an area of the history of one file system; that of the path itself comes first.

@@ -6,7 +6,7 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::version::EntryName;
 
-use super::super::disk::{Dir, Disk, Entry, Kind};
+use super::super::disk::Disk;
 use super::super::trees::{Pending, list};
 use super::History;
 use super::areas::{entries_of, folder_of, found, relative};
@@ -14,6 +14,8 @@ use super::found::{Found, Version};
 use super::measure::room_of;
 use super::mounts::Top;
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
+use crate::store::status::{Entry, Kind};
 
 impl History {
     /// All entries of an area of the history below a path, on every file system.

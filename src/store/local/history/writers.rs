@@ -6,11 +6,13 @@ use crate::model::keep_rule::YOUNG_UNSEEN;
 use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 
-use super::super::disk::{Dir, Kind, Leased, Opened};
 use super::super::trees::each_file;
 use super::History;
 use super::found::Found;
 use crate::store::disk_error::Result;
+use crate::store::handle::{Dir, Opened};
+use crate::store::lease::Leased;
+use crate::store::status::Kind;
 
 /// Whether somebody has a file open for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

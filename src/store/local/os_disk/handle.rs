@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicBool;
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::super::disk::{Dir, File, RawHandle};
 use super::errno::{failed, refused};
 use crate::model::stamp::Timestamp;
 use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::{Dir, File, RawHandle};
 
 /// An open file or directory.
 #[derive(Debug)]

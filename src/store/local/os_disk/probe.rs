@@ -8,9 +8,10 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatFs, 
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
-use super::super::disk::{Abilities, Folding};
+use super::super::disk::Folding;
 use super::super::lease;
 use crate::model::path::RESERVED;
+use crate::store::abilities::Abilities;
 
 /// How often a file is written and looked at to learn how coarse the clock is.
 const GRAIN_ROUNDS: usize = 64;

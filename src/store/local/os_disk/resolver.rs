@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::super::disk::Dir;
 use super::errno::{failed, failed_to_resolve};
 use super::handle::{Handle, handle_of};
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
 
 /// How often a resolution that raced with a rename is tried (`EAGAIN`, openat2(2)).
 const RESOLVE_TRIES_MAX: usize = 128;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::super::disk::Dir;
 use super::errno::{failed, refused};
 use super::handle::{fd, openat_again};
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::Dir;
 
 /// How often a folder above the share is tried to be locked, and how long between two tries.
 const LOCK_TRIES_MAX: usize = 10;

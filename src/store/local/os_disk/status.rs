@@ -2,8 +2,8 @@
 
 use rustix::fs::{FileType, Statx, StatxFlags, StatxTimestamp};
 
-use super::super::disk::Kind;
 use crate::model::stamp::Timestamp;
+use crate::store::status::Kind;
 
 /// What is asked of every file: the mount tells a rename that cannot work, the birth tells an inode's reuse.
 pub(super) const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);

@@ -9,14 +9,17 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::super::disk::{Abilities, Dir, Folding, Status};
+use super::super::disk::Folding;
 use super::errno::{failed, of_root, refused};
 use super::handle::{Handle, fd, open_handles};
 use super::probe;
 use super::share_lock::{FolderLock, ShareLock};
 use super::status::{ASKED, device_of};
+use crate::store::abilities::Abilities;
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::Dir;
 use crate::store::share_identity::ShareIdentity;
+use crate::store::status::Status;
 
 /// How long `Disk::root` goes on without looking whether the folder is still there.
 const ROOT_LOOK_EVERY: Duration = Duration::from_secs(1);

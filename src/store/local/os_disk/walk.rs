@@ -18,7 +18,8 @@ use super::errno::failed;
 use super::handle::{fd, openat_again};
 use crate::model::path::Name;
 use crate::store::disk_error::Result;
-use crate::store::local::disk::{Dir, Entry};
+use crate::store::handle::Dir;
+use crate::store::status::Entry;
 
 /// The buffer that names are read into, in bytes.
 const NAME_BYTES: usize = 64 * 1024;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::super::disk::{Dir, Disk, File};
+use super::super::disk::Disk;
+use crate::store::handle::{Dir, File};
 
 /// How much is set aside at once, in bytes.
 const STEP: u64 = 64 << 20;

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use crate::model::path::Name;
 use crate::model::stamp::FileId;
 
-use super::super::disk::{Dir, Disk, File, Status};
+use super::super::disk::Disk;
 use super::super::naming;
 use super::super::place::{Running, UploadFolder};
 use super::super::trees::remove_tree;
 use super::{must_be_wanted, unfinished_name};
 use crate::store::disk_error::{Cause, Result};
+use crate::store::handle::{Dir, File};
+use crate::store::status::Status;
 
 /// How many bytes of a file are copied at once, where blocks cannot be shared.
 const BUFFER_BYTES: usize = 256 << 10;
