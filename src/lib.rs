@@ -27,18 +27,18 @@
 //! | 0 | [`model`] | values: [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::dating`], [`model::validators`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::property`], [`model::version`], [`model::verdict`], [`model::keep_rule`], [`model::age_clock`] |
 //! | 0 | [`os`] | open files and folders of the operating system, for rooms that know no file descriptor |
 //!
-//! [`config`] reads what the user wants, [`log`] writes what happens, [`server`] puts all of it together, [`mount_help`] says how to connect.
+//! [`cli`] reads what the user wants, as a [`config`], [`log`] writes what happens, and [`server`] puts all of it together.
 //!
 //! # The words
 //!
 //! One word for one thing: `docs/glossary.md` has them all, `docs/design.md` the reasons.
 
 pub mod access;
+pub mod cli;
 pub mod config;
 pub mod http;
 pub mod log;
 pub mod model;
-pub mod mount_help;
 pub mod os;
 pub mod server;
 pub mod share;

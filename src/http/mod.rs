@@ -16,7 +16,7 @@
 mod access_log;
 mod ask;
 mod bodies;
-mod clock;
+pub(crate) mod clock;
 pub mod context;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use noclobber::config::{self, Config, Keep, Listen, ProgramTask, ShowHistory, StateFolder, UsageError};
+use noclobber::cli::args::ShowHistory;
+use noclobber::cli::{self, ProgramTask, UsageError};
+use noclobber::config::{Config, Keep, Listen, StateFolder};
 use noclobber::log::{LogFormat, LogLevel};
 use noclobber::store::abilities::Tier;
 
@@ -35,7 +37,7 @@ fn the_version_is_the_packages() {
 fn every_default_in_the_help_is_the_real_one() {
     let plain = serve(&["noclobber"], &[]);
     let mut looked_at = 0;
-    for option in config::command().get_arguments() {
+    for option in cli::command().get_arguments() {
         let help = option.get_help().map(ToString::to_string).unwrap_or_default();
         let Some((_, end)) = help.split_once("[default: ") else { continue };
         let default = end.trim_end_matches(']');
@@ -168,7 +170,7 @@ fn the_readme_lists_the_same_options_under_the_same_headings() {
     let listed: Vec<String> = readme.lines().filter(in_table).map(first_cells).collect();
     let mut wanted = Vec::new();
     let mut heading = String::new();
-    for option in config::command().get_arguments().filter(|option| !option.is_hide_set()) {
+    for option in cli::command().get_arguments().filter(|option| !option.is_hide_set()) {
         let Some(name) = option.get_long().filter(|name| !["help", "version"].contains(name)) else { continue };
         let group = format!("**{}**|", option.get_help_heading().unwrap_or_default());
         if group != heading {
@@ -212,7 +214,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
         _ => "5",
     };
     let mut looked_at = 0;
-    for option in config::command().get_arguments() {
+    for option in cli::command().get_arguments() {
         let Some(name) = option.get_long().filter(|name| !["help", "version", "config"].contains(name)) else {
             continue;
         };
@@ -384,7 +386,7 @@ fn bad_usage_ends_with_2() {
 
 #[test]
 fn the_other_commands_take_their_words() {
-    let wanted = |words: &[&str]| config::read(words, no_variables()).unwrap();
+    let wanted = |words: &[&str]| cli::read(words, no_variables()).unwrap();
     let ProgramTask::History(which) = wanted(&["noclobber", "history"]) else { panic!("the history was asked for") };
     assert_eq!(which, ShowHistory { path: None, folder: ".".into(), json: false });
     let ProgramTask::History(which) = wanted(&["noclobber", "history", "a/b", "--json", "--folder", "/s"]) else {
@@ -515,7 +517,7 @@ fn the_completions_know_the_options_and_the_shells_accept_them() {
 fn the_manual_page_names_every_option() {
     let page = text_of(&run(&["man"]), 0);
     assert!(page.contains(".TH noclobber 1"), "{}", &page[..200.min(page.len())]);
-    for option in config::command().get_arguments().filter(|option| !option.is_hide_set()) {
+    for option in cli::command().get_arguments().filter(|option| !option.is_hide_set()) {
         let Some(name) = option.get_long() else { continue };
         let written = name.replace('-', r"\-");
         assert!(page.contains(&format!(r"\-\-{written}")), "the page lacks --{name}");
@@ -575,7 +577,7 @@ fn no_variables() -> Vec<(OsString, OsString)> {
 }
 
 fn read(words: &[&str], variables: &[(&str, &str)]) -> Result<ProgramTask, UsageError> {
-    config::read(words, variables.iter().map(|(name, value)| (name.into(), value.into())))
+    cli::read(words, variables.iter().map(|(name, value)| (name.into(), value.into())))
 }
 
 #[track_caller]

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::harness::eventually;
 use crate::harness::programs::StartProgram as _;
 use crate::harness::server::Server;
-use noclobber::config::{self, ProgramTask};
+use noclobber::cli::{self, ProgramTask};
 use noclobber::log::{self, RequestLine, escaped};
 
 /// Tells the child what to do; without it, a test is the parent.
@@ -220,7 +220,7 @@ fn child(test: &str, options: &[&str]) -> Output {
 
 fn open(options: &str) -> log::LogGuard {
     let words = std::iter::once("noclobber").chain(options.split_whitespace());
-    let Ok(ProgramTask::Serve(config)) = config::read(words, Vec::new()) else { panic!("{options} is wrong") };
+    let Ok(ProgramTask::Serve(config)) = cli::read(words, Vec::new()) else { panic!("{options} is wrong") };
     log::start(&config.log).unwrap()
 }
 

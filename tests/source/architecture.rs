@@ -343,6 +343,8 @@ const RULES: &[Rule] = &[
         room: "src/access/",
         forbidden: &["crate::store", "crate::share", "crate::http", "crate::server", "notify"],
     },
+    Rule { room: "src/server", forbidden: &["crate::cli"] },
+    Rule { room: "src/config.rs", forbidden: &["crate::cli", "crate::server", "crate::share"] },
     Rule {
         room: "src/http/",
         forbidden: &["crate::store", "std::fs", "notify", "redb", "crate::watch", "crate::server"],
@@ -452,12 +454,13 @@ const MAY_CALL_THE_SYSTEM: &[&str] = &[
     "src/store/catalog/database.rs",
     "src/store/catalog/journal.rs",
     "src/os/",
-    "src/server.rs",
+    "src/server/listening.rs",
 ];
 
 /// Where system calls and file descriptors of Unix are known: the socket, the operating system, and the disk. Who starts the server knows
 /// what belongs to a user.
-const MAY_BE_UNIX: &[&str] = &["src/http/wire/socket.rs", "src/os/", "src/store/", "src/server.rs", "src/server/"];
+const MAY_BE_UNIX: &[&str] =
+    &["src/http/wire/socket.rs", "src/os/", "src/store/", "src/server/", "src/cli/share_path.rs"];
 
 /// The room that alone knows status codes.
 const REPLY: &str = "src/http/reply/";

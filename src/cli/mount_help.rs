@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// The text, with names in braces where the address goes.
-const TEXT: &str = include_str!("../static/connecting.txt");
+const TEXT: &str = include_str!("../../static/connecting.txt");
 
 /// Where a server is reached: what is left of a URL that is safe to be put into commands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,256 @@
+//! The words of the command line, as clap reads them.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use glob::Pattern;
+
+use super::mount_help::Address;
+use crate::config::Listen;
+use crate::http::media::trusted_pages;
+use crate::http::request::origin;
+use crate::log::{LogFormat, LogLevel};
+
+/// Which history to list.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct ShowHistory {
+    /// A file or folder inside the share; without it, all of the share
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+    /// The folder that is shared [default: the current one]
+    #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub folder: PathBuf,
+    /// Print JSON, one array of versions
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which version to bring back.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct RestoreVersion {
+    /// The file or folder inside the share that is to be as it was
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// The version, as `noclobber history` shows it
+    #[arg(value_name = "VERSION")]
+    pub version: String,
+    /// The folder that is shared [default: the one in the settings of the server, else the current one]
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// The file of settings, if the server was started with --config; the variables of the server count, too
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the server keeps the index, if it was started with --state
+    #[arg(long, value_name = "DIR", conflicts_with = "no_state")]
+    pub state: Option<PathBuf>,
+    /// Do without the index: properties do not come back, and locks are not heeded
+    #[arg(long)]
+    pub no_state: bool,
+}
+
+const SERVED: &str = "What is served";
+
+const LISTENING: &str = "Where it listens";
+
+const SAFETY: &str = "Safety";
+
+const HISTORY: &str = "History";
+
+const LIMITS: &str = "Limits";
+
+const LOGS: &str = "Logs";
+
+/// The words of the command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "noclobber",
+    version,
+    about = "Shares a folder over HTTP, and nobody's work is overwritten unseen",
+    after_help = "Every option can also be set by a variable (NOCLOBBER_HISTORY_DAYS=7) and by a key in the file of --config \
+                  (history-days = 7). An option beats a variable, and a variable beats the file.\n\
+                  \n\
+                  A folder that is called like a command is reached as ./history.\n\
+                  Exit codes: 0 stopped on request, 1 fault, 2 bad usage.",
+    args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
+    /// The folder to share [default: the current one]
+    #[arg(value_name = "FOLDER", help_heading = SERVED)]
+    pub(super) folder: Option<PathBuf>,
+    /// Follow symbolic links, as long as they stay inside the folder
+    #[arg(long, help_heading = SERVED)]
+    pub(super) follow_symlinks: bool,
+    /// Tell PROPFIND everything below a folder at once (Depth: infinity), and not only 10,000 members
+    #[arg(long, help_heading = SERVED)]
+    pub(super) propfind_infinity: bool,
+    /// Let the scripts of these pages run, like wiki/*.html or **/*.html: they may read and change everything in the folder; may be given
+    /// more than once
+    #[arg(long, value_name = "GLOB", value_parser = trusted_pages, help_heading = SERVED)]
+    pub(super) trust_html: Vec<Pattern>,
+    /// Read settings from this TOML file; its keys are the options without the dashes in front
+    #[arg(long, value_name = "FILE", help_heading = SERVED)]
+    pub(super) config: Option<PathBuf>,
+    /// Keep the index, which remembers the files' tags, in this folder; it must be this share's alone
+    /// [default: one for each share in the user's state folder]
+    #[arg(long, value_name = "DIR", overrides_with = "no_state", help_heading = SERVED)]
+    pub(super) state: Option<PathBuf>,
+    /// Keep the index in memory; what it remembers is worked out again after the next start
+    #[arg(long, overrides_with = "state", help_heading = SERVED)]
+    pub(super) no_state: bool,
+    /// Do not watch the folder for changes by other programs; they are then noticed at the next request
+    #[arg(long, help_heading = SERVED)]
+    pub(super) no_watch: bool,
+
+    #[allow(rustdoc::broken_intra_doc_links, reason = "[::1] is an address")]
+    /// Listen on this address: 127.0.0.1:4918, [::1]:80, or unix:/path for a Unix socket; may be given more than once. Port
+    /// 0 takes a free one [default: 127.0.0.1:4918]
+    #[arg(long, value_name = "ADDR", help_heading = LISTENING)]
+    pub(super) listen: Vec<Listen>,
+    /// Let everybody who can reach the server read and write; needed to listen beyond this machine
+    #[arg(long, help_heading = LISTENING)]
+    pub(super) anonymous: bool,
+    /// Answer to this host name besides localhost, IP addresses and the machine's own name; may be given more than once
+    #[arg(long, value_name = "NAME", value_parser = host_name, help_heading = LISTENING)]
+    pub(super) allow_host: Vec<String>,
+    /// Let pages of this origin, its scheme, host and port, read and write here; may be given more than once
+    #[arg(long, value_name = "ORIGIN", value_parser = origin::parse, help_heading = LISTENING)]
+    pub(super) allow_origin: Vec<String>,
+    /// How many threads answer requests [default: one for each core but one, which is left to the disk]
+    #[arg(long, value_name = "N", help_heading = LISTENING)]
+    pub(super) workers: Option<NonZeroUsize>,
+
+    /// Refuse (428) every write that does not name the version it replaces
+    #[arg(long, help_heading = SAFETY)]
+    pub(super) require_preconditions: bool,
+    /// Let clients lock the folder that is shared itself, and so keep everybody else from writing at all
+    #[arg(long, help_heading = SAFETY)]
+    pub(super) allow_root_lock: bool,
+    /// Do not start where less can be promised: A can hold off programs that have a file open, B and C cannot
+    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["A", "B", "C"], help_heading = SAFETY)]
+    pub(super) require_tier: Option<String>,
+    /// Promise no more than this tier, whatever the disk can do; for tests
+    #[arg(long, value_name = "TIER", ignore_case = true, value_parser = ["B", "C", "D"], help_heading = SAFETY, hide = true)]
+    pub(super) force_tier: Option<String>,
+    /// Keep times no finer than this many milliseconds, whatever the disk can do; for tests
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000), help_heading = SAFETY, hide = true)]
+    pub(super) force_time_grain: Option<u64>,
+    /// Answer before the bytes are on the disk: a power cut then loses what was confirmed. For measuring only
+    #[arg(long, help_heading = SAFETY)]
+    pub(super) no_sync: bool,
+
+    /// Let a kept version go after this many days; until then they get fewer with age [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500), help_heading = HISTORY)]
+    pub(super) history_days: Option<u32>,
+    /// Let versions go when all of them take more than this share of the file system's blocks or inodes, in percent [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100), help_heading = HISTORY)]
+    pub(super) history_percent: Option<u8>,
+    /// Keep nothing: what a write without a condition replaces, and what is deleted, is gone
+    #[arg(long, help_heading = HISTORY)]
+    pub(super) no_history: bool,
+
+    /// The longest request head, in bytes [default: 32768]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) header_bytes_max: Option<NonZeroUsize>,
+    /// How long a request head may take to arrive, in seconds [default: 10]
+    #[arg(long, value_name = "N", value_parser = seconds(1), help_heading = LIMITS)]
+    pub(super) header_seconds: Option<u64>,
+    /// How long a body may pause, in seconds [default: 30]
+    #[arg(long, value_name = "N", value_parser = seconds(1), help_heading = LIMITS)]
+    pub(super) body_idle_seconds: Option<u64>,
+    /// How fast a body must arrive, in bytes a second, judged over 60 seconds; 0: no matter [default: 1024]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) body_rate_min: Option<u64>,
+    /// How long an idle connection is kept open, in seconds; 0: not at all [default: 75]
+    #[arg(long, value_name = "N", value_parser = seconds(0), help_heading = LIMITS)]
+    pub(super) keep_alive_seconds: Option<u64>,
+    /// How many connections there may be at once [default: 4096]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) connections_max: Option<NonZeroUsize>,
+    /// How many of them one client address may have; this machine, where a proxy may be, has them all [default: 1024]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) connections_per_address: Option<NonZeroUsize>,
+    /// How many uploads may be written to the disk at once; the others wait their turn [default: 64]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) uploads_max: Option<NonZeroUsize>,
+    /// How many long copies may be made at once, half of them for one client address; the others wait their turn; 1 to 32 [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32), help_heading = LIMITS)]
+    pub(super) copies_max: Option<u16>,
+    /// How many files may be hashed at once [default: one for each core]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) hashing_max: Option<NonZeroUsize>,
+    /// The longest path in a request, in bytes [default: 4096]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) path_bytes_max: Option<NonZeroUsize>,
+    /// The largest upload, in bytes [default: whatever fits on the disk]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) upload_bytes_max: Option<NonZeroU64>,
+    /// How much memory small files may take to be served from, in bytes; 0: none [default: 67108864]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) cache_bytes: Option<u64>,
+    /// How much the properties that clients set on files and folders may take together, in bytes [default: 67108864]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) properties_bytes_max: Option<u64>,
+    /// Do not hash a file larger than this before answering, in bytes; its tag then stands for its size and times
+    /// [default: 8388608]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) tag_threshold: Option<u64>,
+
+    /// How much to log; info is one line a request [default: info]
+    #[arg(long, value_name = "LEVEL", help_heading = LOGS)]
+    pub(super) log_level: Option<LogLevel>,
+    /// What a line of the log looks like [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = LOGS)]
+    pub(super) log_format: Option<LogFormat>,
+    /// The file to log to, instead of standard error; SIGHUP has it opened anew
+    #[arg(long, value_name = "FILE", help_heading = LOGS)]
+    pub(super) log_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the versions that are kept of a file, a folder or the whole share
+    History(ShowHistory),
+    /// Bring a kept version back; what it replaces is kept in its turn
+    Restore(RestoreVersion),
+    /// Print how to connect from Windows, macOS, GNOME, KDE, davfs2, rclone, LibreOffice and phones
+    MountHelp {
+        /// Where the server is reached [default: http://127.0.0.1:4918/]
+        #[arg(value_name = "URL")]
+        address: Option<Address>,
+    },
+    /// Print the completion script of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Everything clap knows about the command line: for the completions, the manual page, and tests.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// A day is longer than any client waits, and short enough for every clock to reckon with.
+fn seconds(least: u64) -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(least..=86_400)
+}
+
+/// A host name as it stands in a `Host` header, without the port: letters, digits, hyphens and dots (RFC 1123 §2.1).
+fn host_name(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if text.len() <= 253 && text.split('.').all(label) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("a host name is wanted, like files.example.org, without a scheme, a port or a path".to_owned())
+}

@@ -1,0 +1,203 @@
+//! What the user asked for: the words of the command line, the variables and the file, made into checked values.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use super::args::{Cli, Command, RestoreVersion, ShowHistory};
+use super::mount_help::Address;
+use super::settings::{FOLDER, Setting, id_of, settings_of_file, settings_of_variables, variable};
+use super::usage_error::UsageError;
+use crate::config::{Config, Keep, Limits, Listen, StateFolder};
+use crate::log::{Log, LogFormat, LogLevel};
+use crate::store::abilities::Tier;
+
+/// What the program is to do.
+#[derive(Debug)]
+pub enum ProgramTask {
+    /// Serve a folder.
+    Serve(Box<Config>),
+    /// List what is kept in a share's history.
+    History(ShowHistory),
+    /// Bring a kept version back, in a folder that is served with these settings.
+    Restore(RestoreVersion, Box<Config>),
+    /// Print how to connect to a server at this address.
+    MountHelp(Address),
+    /// Print a completion script.
+    Completions(clap_complete::Shell),
+    /// Print the manual page.
+    Man,
+}
+
+/// Reads the words of the command line and the variables, and the file that either of them names.
+///
+/// The words begin with the program's name. Only serving, and a restore in its stead, look at the variables and the file.
+pub fn read(
+    words: impl IntoIterator<Item = impl Into<OsString>>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<ProgramTask, UsageError> {
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let matches = Cli::command().try_get_matches_from(&words)?;
+    let given = Cli::from_arg_matches(&matches)?;
+    match given.command {
+        Some(Command::History(which)) => return Ok(ProgramTask::History(which)),
+        Some(Command::Restore(which)) => {
+            let config = to_restore(&which, variables)?;
+            return Ok(ProgramTask::Restore(which, Box::new(config)));
+        }
+        Some(Command::MountHelp { address }) => return Ok(ProgramTask::MountHelp(address.unwrap_or_default())),
+        Some(Command::Completions { shell }) => return Ok(ProgramTask::Completions(shell)),
+        Some(Command::Man) => return Ok(ProgramTask::Man),
+        None => {}
+    }
+    if let Some(name) = given.folder.as_deref().and_then(Path::to_str)
+        && Cli::command().find_subcommand(name).is_some()
+    {
+        let text = format!("'{name}' is a command and takes none of these options; a folder of that name is ./{name}");
+        return Err(UsageError::Setting(text));
+    }
+    let variables: BTreeMap<OsString, OsString> = variables.into_iter().collect();
+    let (from_variables, mut warnings) = settings_of_variables(&variables)?;
+    let named = given.config.or_else(|| variable(&variables, "NOCLOBBER_CONFIG").map(PathBuf::from));
+    let from_file = named.as_deref().map_or_else(|| Ok(Vec::new()), settings_of_file)?;
+
+    // The file first, then the variables, then the command line: of two options that rule each other out, the later wins.
+    let on_command_line = |name: &str| matches.value_source(&id_of(name)) == Some(ValueSource::CommandLine);
+    let mut settings = from_file;
+    settings.retain(|setting| !from_variables.iter().any(|above| above.name == setting.name));
+    settings.extend(from_variables);
+    settings.retain(|setting| !on_command_line(&setting.name));
+
+    let folder = settings.iter().find(|setting| setting.name == FOLDER).and_then(|setting| setting.values.first());
+    let folder = given.folder.or_else(|| folder.map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("."));
+    let mut all_words = vec![words.first().cloned().unwrap_or_else(|| "noclobber".into())];
+    all_words.extend(settings.iter().flat_map(Setting::words));
+    all_words.extend(words.into_iter().skip(1));
+    let cli = Cli::try_parse_from(all_words)?;
+    if cli.no_sync {
+        warnings.push("--no-sync: writes are confirmed before they are on the disk; a power cut loses them".to_owned());
+    }
+    Ok(ProgramTask::Serve(Box::new(check(cli, folder, home_of_state(&variables), warnings)?)))
+}
+
+/// The settings that hold for this folder when nothing else is said, with nothing kept outside of it.
+pub(super) fn plain(folder: &Path) -> Result<Config, UsageError> {
+    to_serve(vec!["--no-state".into(), "--".into(), folder.into()], Vec::new())
+}
+
+/// As a server has them, but for what is about clients: none is listened for, a person at the machine names no version and is told what there is
+/// to tell, and what a restore replaces is kept.
+fn to_restore(
+    which: &RestoreVersion,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, UsageError> {
+    let option = |name: &str, value: &PathBuf| [OsStr::new(name), value.as_os_str()].into_iter().collect::<OsString>();
+    let mut words = vec!["--listen=127.0.0.1:0".into(), "--log-level=info".into(), "--log-format=text".into()];
+    words.extend(which.config.as_ref().map(|file| option("--config=", file)));
+    words.extend(which.state.as_ref().map(|folder| option("--state=", folder)));
+    words.extend(which.no_state.then(|| "--no-state".into()));
+    words.push("--".into());
+    words.extend(which.folder.as_ref().map(OsString::from));
+    let mut config = to_serve(words, variables.into_iter().collect())?;
+    config.require_preconditions = false;
+    config.log.file = None;
+    config.history.get_or_insert(Keep::of(None, None));
+    Ok(config)
+}
+
+fn to_serve(words: Vec<OsString>, variables: Vec<(OsString, OsString)>) -> Result<Config, UsageError> {
+    match read(std::iter::once("noclobber".into()).chain(words), variables)? {
+        ProgramTask::Serve(config) => Ok(*config),
+        _ => unreachable!("no command was given"),
+    }
+}
+
+/// The folder in which each share has its own state (XDG Base Directory Specification); `None` if the user has no home.
+fn home_of_state(variables: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
+    let absolute = |name: &str| variable(variables, name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("noclobber"))
+}
+
+/// Makes checked values of words that were parsed one by one.
+fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<String>) -> Result<Config, UsageError> {
+    let listen = match cli.listen {
+        given if given.is_empty() => vec![Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
+        given => given,
+    };
+    if let Some(open) = listen.iter().find(|address| !address.is_local() && !cli.anonymous) {
+        return Err(UsageError::Setting(format!(
+            "--listen {open} can be reached from other machines, and noclobber does not ask for passwords yet\n\n\
+             Listen on 127.0.0.1 and let a proxy with passwords or a tunnel (ssh -L) in front of it,\n\
+             or add --anonymous if everybody on that network may read and change what is in the folder."
+        )));
+    }
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let all_but_one = NonZeroUsize::new(cores.get() - 1).unwrap_or(cores);
+    let state = match (cli.no_state, cli.state, state_home) {
+        (true, _, _) | (false, None, None) => StateFolder::Memory,
+        (false, Some(folder), _) => StateFolder::In(folder),
+        (false, None, Some(home)) => StateFolder::Beneath(home),
+    };
+    let keep = Keep::of(cli.history_days, cli.history_percent);
+    let limits = Limits {
+        header_bytes_max: cli.header_bytes_max.unwrap_or(const { NonZeroUsize::new(32 * 1024).unwrap() }),
+        header_time_max: Duration::from_secs(cli.header_seconds.unwrap_or(10)),
+        body_idle_max: Duration::from_secs(cli.body_idle_seconds.unwrap_or(30)),
+        body_rate_min: cli.body_rate_min.unwrap_or(1024),
+        connections_max: cli.connections_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
+        connections_per_address: cli.connections_per_address.unwrap_or(const { NonZeroUsize::new(1024).unwrap() }),
+        uploads_max: cli.uploads_max.unwrap_or(const { NonZeroUsize::new(64).unwrap() }),
+        copies_max: cli.copies_max.unwrap_or(16).into(),
+        hashing_max: cli.hashing_max.unwrap_or(cores),
+        path_bytes_max: cli.path_bytes_max.unwrap_or(const { NonZeroUsize::new(4096).unwrap() }),
+        upload_bytes_max: cli.upload_bytes_max,
+        cache_bytes: cli.cache_bytes.unwrap_or(64 * 1024 * 1024),
+        properties_bytes_max: cli.properties_bytes_max.unwrap_or(64 * 1024 * 1024),
+        keep_alive: Duration::from_secs(cli.keep_alive_seconds.unwrap_or(75)),
+        tag_threshold: cli.tag_threshold.unwrap_or(8 * 1024 * 1024),
+    };
+    Ok(Config {
+        folder,
+        listen,
+        anonymous: cli.anonymous,
+        allowed_hosts: cli.allow_host,
+        allowed_origins: cli.allow_origin,
+        state,
+        history: (!cli.no_history).then_some(keep),
+        require_preconditions: cli.require_preconditions,
+        require_tier: cli.require_tier.as_deref().map(tier),
+        force_tier: cli.force_tier.as_deref().map(tier),
+        force_time_grain: cli.force_time_grain.map(Duration::from_millis),
+        sync: !cli.no_sync,
+        watch: !cli.no_watch,
+        follow_symlinks: cli.follow_symlinks,
+        propfind_infinity: cli.propfind_infinity,
+        trusted_html: cli.trust_html,
+        root_locks: cli.allow_root_lock,
+        workers: cli.workers.unwrap_or(all_but_one),
+        limits,
+        log: Log {
+            level: cli.log_level.unwrap_or(LogLevel::Info),
+            format: cli.log_format.unwrap_or(LogFormat::Text),
+            file: cli.log_file,
+        },
+        warnings,
+    })
+}
+
+/// The parser has let one of four letters through, in either case.
+fn tier(letter: &str) -> Tier {
+    match letter {
+        "A" | "a" => Tier::A,
+        "B" | "b" => Tier::B,
+        "C" | "c" => Tier::C,
+        _ => Tier::D,
+    }
+}
