@@ -124,7 +124,7 @@ fn a_replaced_file_is_kept_before_the_new_one_is_shown() {
     let answered = calls.find("the answer", |call| call.contains("HTTP/1.1 204"));
     in_this_order(&[bytes, synced, linked, exchanged, held, shown, lease, answered]);
     // Folders of the history that were made for this are on the disk too before anybody is told.
-    for above in [".noclobber", ".noclobber/history", ".noclobber/history/docs", ".noclobber/history/docs/a.txt"] {
+    for above in [".noclobber", ".noclobber/history", ".noclobber/history/docs", ".noclobber/history/docs/.noclobber"] {
         let above = format!("<{}>", server.local(above).display());
         let made = calls.find(&format!("the sync of {above}"), |call| is(call, &SYNCS) && call.contains(&above));
         in_this_order(&[made, answered]);

@@ -211,7 +211,7 @@ fn a_file_moves_to_another_file_system_and_a_folder_is_copied_there() {
         fs::remove_dir_all(inner.join("x")).unwrap();
         if !keeps {
             crate::harness::eventually(std::time::Duration::from_secs(40), "what was displaced to be let go", || {
-                let left = fs::read_dir(inner.join(".noclobber/swap/x/a.txt/.noclobber"));
+                let left = fs::read_dir(inner.join(".noclobber/swap/x/.noclobber/a.txt"));
                 left.map_or(true, |mut left| left.next().is_none()).then_some(())
             });
         }
@@ -250,7 +250,7 @@ fn the_history_of_a_mount_in_the_share_is_pruned_too() {
         server.put("/docs/inner/a.txt").body(text).expect_any(&[201, 204]);
     }
     server.versions("/docs/inner/a.txt").expect(["two", "one"]);
-    let folder = inner.join(".noclobber/history/a.txt/.noclobber");
+    let folder = inner.join(".noclobber/history/.noclobber/a.txt");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
     // What a killed process leaves there is settled at the next start, and an old version goes.
     server.kill();
@@ -258,7 +258,7 @@ fn the_history_of_a_mount_in_the_share_is_pruned_too() {
     fs::write(&aged, "very old").unwrap();
     let tail = folder.join("2026-11-22T10-00-00.000000Z~00-00");
     fs::write(&tail, "left").unwrap();
-    let unfinished = inner.join(".noclobber/swap/.noclobber");
+    let unfinished = inner.join(".noclobber/uploads");
     fs::create_dir_all(&unfinished).unwrap();
     fs::write(unfinished.join("unfinished-7"), "half").unwrap();
     server.start_again();
@@ -271,7 +271,7 @@ fn the_history_of_a_mount_in_the_share_is_pruned_too() {
     for _ in 0..4 {
         server.put("/docs/inner/b.bin").body(dice.bytes(3 << 20)).expect_any(&[201, 204]);
     }
-    for entry in fs::read_dir(inner.join(".noclobber/history/b.bin/.noclobber")).unwrap().flatten() {
+    for entry in fs::read_dir(inner.join(".noclobber/history/.noclobber/b.bin")).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();
         fs::rename(entry.path(), entry.path().with_file_name(format!("2026-10-01{}", &name[10..]))).unwrap();
     }

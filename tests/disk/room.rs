@@ -769,7 +769,7 @@ fn all_histories_on_a_file_system_make_room_for_an_upload() {
             }
         }
         age(&server, "a.bin", 9);
-        age_in(&share.join("inner/.noclobber/history/b.bin/.noclobber"), 9);
+        age_in(&share.join("inner/.noclobber/history/.noclobber/b.bin"), 9);
         let kept = || contents(&server, "/a.bin").len() + contents(&server, "/inner/b.bin").len();
         assert_eq!(kept(), 8);
         take_all_but(&server.local("local.bin"), MEBIBYTE as u64);

@@ -209,7 +209,7 @@ impl Server {
     /// Every file that the history holds on the disk, or the swap folder: its path under `.noclobber` and its content.
     pub fn kept_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut found = Vec::new();
-        for area in ["history", "swap"] {
+        for area in ["history", "swap", "uploads"] {
             collect_files(&self.local(".noclobber").join(area), &mut found);
         }
         found
@@ -217,7 +217,8 @@ impl Server {
 
     /// The folder in which the versions of a path are kept.
     pub fn versions_of(&self, path: &str) -> PathBuf {
-        self.local(".noclobber/history").join(path).join(".noclobber")
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.local(".noclobber/history").join(folder).join(".noclobber").join(name)
     }
 
     /// What it has printed to the terminal so far.

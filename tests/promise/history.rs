@@ -445,7 +445,7 @@ fn the_command_line_tells_of_very_many_versions_in_little_memory() {
 
 /// Puts so many empty versions of a file beside what is kept already, the newest a day old, and says what they are called, newest first.
 fn make_versions(server: &Server, path: &str, count: u32) -> Vec<String> {
-    let folder = server.local(".noclobber/history").join(path).join(".noclobber");
+    let folder = server.versions_of(path);
     fs::create_dir_all(&folder).unwrap();
     let make = |number: u32| {
         let (minute, second) = (number / 60, number % 60);
@@ -531,7 +531,7 @@ fn a_search_among_very_many_names_ends_and_goes_on() {
     server.put("/z.txt").body("text").expect(201);
     server.delete("/z.txt").expect(204);
     for number in 0..5100 {
-        fs::create_dir(server.local(format!(".noclobber/history/{number:05}"))).unwrap();
+        fs::create_dir(server.local(format!(".noclobber/history/.noclobber/{number:05}"))).unwrap();
     }
     let first = server.get("/?deleted&deep").expect(200).text();
     let next: serde_json::Value = serde_json::from_str(&first).expect("one line");
@@ -592,7 +592,7 @@ fn the_history_is_not_part_of_the_share() {
     let server = Server::start();
     server.put("/a.txt").body("one").expect(201);
     server.put("/a.txt").body("two").expect(204);
-    let inside = format!("/.noclobber/history/a.txt/.noclobber/{}", server.versions("/a.txt").0[0].id);
+    let inside = format!("/.noclobber/history/.noclobber/a.txt/{}", server.versions("/a.txt").0[0].id);
     for target in
         ["/.noclobber", "/.noclobber/", "/.noclobber/history/", "/x/.noclobber/y", "/%2enoclobber/", inside.as_str()]
     {

@@ -32,7 +32,7 @@ fn unfinished(server: &Server) -> usize {
     let open = named(format!("/proc/{}/fd", server.process_id()).into());
     let nameless = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
     let nameless = nameless.filter(|path| path.to_string_lossy().contains("/#")).count();
-    let swap = server.local(".noclobber/swap/.noclobber");
+    let swap = server.local(".noclobber/uploads");
     nameless + if swap.exists() { named(swap).count() } else { 0 }
 }
 
@@ -106,7 +106,7 @@ fn long_copies_are_made_in_turn() {
     waiting.into_iter().for_each(Connection::break_off);
     eventually(Duration::from_secs(20), "the next two to begin", || {
         (unfinished(&server) == 2
-            && server.local(".noclobber/swap/.noclobber").read_dir().is_ok_and(|mut it| it.next().is_some()))
+            && server.local(".noclobber/uploads").read_dir().is_ok_and(|mut it| it.next().is_some()))
         .then_some(())
     });
     next.into_iter().for_each(Connection::break_off);

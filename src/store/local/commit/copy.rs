@@ -34,7 +34,7 @@ const PENDING_BYTES_MAX: usize = 16 << 20;
 const BLOCK: u64 = 4096;
 
 /// What the folders of noclobber's own take that may have to be made for a copy, and the name of it.
-const OWN_FOLDERS: Room = Room { bytes: 4 * BLOCK, files: 4 };
+const OWN_FOLDERS: Room = Room { bytes: 3 * BLOCK, files: 3 };
 
 /// How many folders that were left out are told of.
 const LEFT_OUT_MAX: usize = 1000;

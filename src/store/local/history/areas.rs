@@ -1,8 +1,9 @@
 //! How the folder of noclobber's own is laid out.
 //!
-//! The entries of a path lie in a folder of the reserved name, below the folder that stands for the path:
-//! `.noclobber/history/docs/report.odt/.noclobber/ENTRY`. No member of a folder can have that name, so nothing that a client calls a file is
-//! ever taken for an entry, nor an entry for a folder of the share.
+//! The entries of a path lie in a folder of its name. The folders of the names in one folder lie in one of the reserved name, which is in the folder
+//! that stands for that one: `.noclobber/history/docs/.noclobber/report.odt/ENTRY`. No member of a folder can have the reserved name, so nothing
+//! that a client calls a file is ever taken for an entry, nor an entry for a folder of the share; and a file whose neighbours have entries takes
+//! one folder more.
 
 use crate::model::path::{Name, RESERVED, SharePath};
 
@@ -17,8 +18,11 @@ pub(super) const RUNNING: &str = "running";
 /// The folder in there for what is kept.
 pub(super) const HISTORY: &str = "history";
 
-/// The folder in there for what was displaced and is not kept, and, where entries of the share itself would lie, for unfinished uploads.
+/// The folder in there for what was displaced and is not kept.
 pub(super) const SWAP: &str = "swap";
+
+/// The folder in there for uploads that need a name.
+pub(super) const UPLOADS: &str = "uploads";
 
 /// The folder in there that notes, as folders of the same names, where other file systems in the share have a history.
 pub(super) const MOUNTS: &str = "mounts";
@@ -62,15 +66,24 @@ pub(super) fn folder_of(area: &str, below_top: &[u8]) -> Vec<u8> {
     path
 }
 
-/// The folder for the entries of a path, from the top of its file system.
+/// The folder for the entries of a path, from the top of its file system. That of the top itself, which nothing displaces, is never there.
 pub(super) fn entries_of(area: &str, below_top: &[u8]) -> Box<[u8]> {
-    [&*folder_of(area, below_top), b"/", RESERVED.as_bytes()].concat().into()
+    let (folder, name) = split(below_top);
+    [&*folder_of(area, folder), b"/", RESERVED.as_bytes(), b"/", name].concat().into()
 }
 
 /// The names of the folders on the way to the entries of a path, from the top of its file system.
 pub(super) fn names_to(area: &str, below_top: &[u8]) -> impl Iterator<Item = Name> {
-    let ends = [RESERVED, area].map(own_name);
-    ends.into_iter().chain(names(below_top)).chain([own_name(RESERVED)])
+    let (folder, name) = split(below_top);
+    [RESERVED, area].map(own_name).into_iter().chain(names(folder)).chain([own_name(RESERVED)]).chain(names(name))
+}
+
+fn split(below_top: &[u8]) -> (&[u8], &[u8]) {
+    match below_top.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&below_top[..slash], &below_top[slash + 1..]),
+        None if below_top.is_empty() => (b"", RESERVED.as_bytes()),
+        None => (b"", below_top),
+    }
 }
 
 /// Makes a folder if it is not there; says whether it was made.

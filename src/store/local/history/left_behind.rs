@@ -7,7 +7,7 @@ use crate::model::version::Ending;
 
 use super::super::staging;
 use super::History;
-use super::areas::{HISTORY, SWAP, entries_of, found};
+use super::areas::{HISTORY, SWAP, UPLOADS, folder_of, found};
 use super::found::Found;
 use crate::store::disk_error::Result;
 
@@ -18,8 +18,8 @@ impl History {
     /// Removes what unfinished uploads left. What cannot be removed is told of, and stays.
     pub fn sweep_uploads(&self) -> Result<()> {
         for top in self.tops()? {
-            if let Some(swap) = found(self.disk.open_dir(&top.dir, &entries_of(SWAP, b"")))?
-                && let Err(error) = staging::sweep(&*self.disk, &swap)
+            if let Some(uploads) = found(self.disk.open_dir(&top.dir, &folder_of(UPLOADS, b"")))?
+                && let Err(error) = staging::sweep(&*self.disk, &uploads)
             {
                 self.notices.add_stuck_folder(&top.path, &error);
             }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use crate::model::path::{Name, SharePath};
+use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::version::{EntryName, VersionId};
 
@@ -166,14 +166,16 @@ impl History {
         if let Some(top) = holds {
             for spelled in self.spellings(HISTORY, (&top.path, &top.dir), folder)? {
                 let place = folder_of(HISTORY, relative(&spelled, &top.path));
-                dirs.extend(found(self.disk.open_dir(&top.dir, &place))?);
+                let Some(dir) = found(self.disk.open_dir(&top.dir, &place))? else { continue };
+                dirs.extend(found(self.disk.open_dir(&dir, RESERVED.as_bytes()))?);
+                dirs.push(dir);
             }
         }
         let mut looked = Ok(());
         for dir in &dirs {
             self.disk.list(dir, &mut |entry| {
                 if entry.status.kind == Kind::Dir {
-                    match self.is_first_spelling(&dirs, &entry.name, &entry.status) {
+                    match self.is_first_spelling(&dirs, &entry.name) {
                         Ok(true) => take(entry.name),
                         Ok(false) => {}
                         Err(error) => looked = Err(error),

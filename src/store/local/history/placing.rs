@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockReadGuard;
 
 use crate::model::keep_rule::Room;
-use crate::model::path::SharePath;
+use crate::model::path::{RESERVED, SharePath};
 use crate::model::stamp::Timestamp;
 
-use super::super::place::{UploadFolder, VersionFolder};
+use super::super::place::{UploadFolder, VersionFolder, own_name};
 use super::History;
-use super::areas::{SWAP, ensure_dir, entries_of, in_the_way, names_to, relative};
+use super::areas::{UPLOADS, ensure_dir, entries_of, in_the_way, names_to, relative};
 use crate::store::disk_error::{DiskError, Result};
 
 /// What a folder takes at most while it is small, in bytes.
@@ -80,7 +80,7 @@ impl History {
         let (top_path, top) = self.top_of(path, mount)?;
         let running = self.begin(&top_path, &top)?;
         let mut dir = top;
-        for name in names_to(SWAP, b"") {
+        for name in [RESERVED, UPLOADS].map(own_name) {
             ensure_dir(&*self.disk, &dir, &name)?;
             dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
         }

@@ -11,10 +11,10 @@ use crate::model::path::{Name, SharePath};
 
 use super::super::spelling::{look, normal_forms};
 use super::History;
-use super::areas::{folder_of, names, relative};
-use crate::store::disk_error::Result;
+use super::areas::{entries_of, folder_of, names, relative};
+use crate::store::disk_error::{DiskError, Result};
 use crate::store::handle::Dir;
-use crate::store::status::{Kind, Status};
+use crate::store::status::Kind;
 
 impl History {
     /// The spellings of a path that there is a folder for in an area of the history of one file system; that of the path itself comes first.
@@ -36,10 +36,15 @@ impl History {
             let mut seen = HashSet::new();
             for (above, form) in spelled.iter().flat_map(|above| forms.iter().map(move |form| (above, form))) {
                 let path = above.join(form);
-                let folder = folder_of(area, relative(&path, top_path));
-                let there = look(self.disk.look_path(top, &folder))?.filter(|status| status.kind == Kind::Dir);
-                if there.is_some_and(|status| seen.insert((status.device, status.stamp.id))) {
-                    longer.push(path);
+                let below_top = relative(&path, top_path);
+                for folder in [&*folder_of(area, below_top), &*entries_of(area, below_top)] {
+                    let there = look(self.disk.look_path(top, folder))?.filter(|status| status.kind == Kind::Dir);
+                    if let Some(status) = there {
+                        if seen.insert((status.device, status.stamp.id)) {
+                            longer.push(path.clone());
+                        }
+                        break;
+                    }
                 }
             }
             spelled = longer;
@@ -48,10 +53,12 @@ impl History {
     }
 
     /// Whether a name in a folder of the history is the one by which all its spellings there are told: the first of them.
-    pub(super) fn is_first_spelling(&self, dirs: &[Dir], name: &Name, there: &Status) -> Result<bool> {
+    pub(super) fn is_first_spelling(&self, dirs: &[Dir], name: &Name) -> Result<bool> {
+        let is = |dir: &Dir, name: &Name| Ok::<_, DiskError>(look(self.disk.look(dir, name))?.map(|it| it.stamp.id));
         for other in normal_forms(name).filter(|other| other < name) {
             for dir in dirs {
-                if look(self.disk.look(dir, &other))?.is_some_and(|status| status.stamp.id != there.stamp.id) {
+                let there = is(dir, &other)?;
+                if there.is_some() && there != is(dir, name)? {
                     return Ok(false);
                 }
             }

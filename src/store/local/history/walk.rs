@@ -17,6 +17,17 @@ use crate::store::disk_error::Result;
 use crate::store::handle::Dir;
 use crate::store::status::{Entry, Kind};
 
+/// What a folder that is still to be walked is.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// It stands for a folder of the share.
+    Folder,
+    /// The folders of the entries of that one's members are in it.
+    Members,
+    /// The entries of a path are in it; it takes this room itself.
+    Entries(Room),
+}
+
 impl History {
     /// All entries of an area of the history below a path, on every file system.
     pub(super) fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
@@ -63,13 +74,20 @@ impl History {
         below: &SharePath,
         each: &mut dyn FnMut(&SharePath, &Top, &Dir, Room) -> Result<()>,
     ) -> Result<()> {
-        let folder = folder_of(area, relative(below, &top.path));
-        let Some(first) = found(self.disk.open_dir(&top.dir, &folder))? else { return Ok(()) };
-        let mut todo = vec![(below.clone(), Pending::Open(first), Room::default())];
-        while let Some((path, pending, own_room)) = todo.pop() {
-            let walked = self.walk_folder(&path, pending, &mut todo).and_then(|place| match place {
-                Some((place, room)) => each(&path, top, &place, own_room + room),
-                None => Ok(()),
+        let below_top = relative(below, &top.path);
+        let mut todo = Vec::new();
+        if let Some(entries) = found(self.disk.open_dir(&top.dir, &entries_of(area, below_top)))? {
+            let room = room_of(&self.disk.dir_status(&entries)?);
+            todo.push((below.clone(), Pending::Open(entries), Step::Entries(room)));
+        }
+        if let Some(folder) = found(self.disk.open_dir(&top.dir, &folder_of(area, below_top)))? {
+            todo.push((below.clone(), Pending::Open(folder), Step::Folder));
+        }
+        while let Some((path, pending, step)) = todo.pop() {
+            let walked = found(pending.open(&*self.disk)).and_then(|dir| match (dir, step) {
+                (None, _) => Ok(()),
+                (Some(dir), Step::Entries(room)) => each(&path, top, &dir, room),
+                (Some(dir), step) => self.walk_folder(&path, &dir, step, &mut todo),
             });
             if let Err(error) = walked {
                 self.notices.add_stuck_folder(&path, &error);
@@ -78,26 +96,25 @@ impl History {
         Ok(())
     }
 
-    /// The folder of the entries of one path, with the room it takes; the folders of its members are still to be walked.
+    /// What is still to be walked in a folder that stands for one of the share, or in that of the entries of its members.
     fn walk_folder(
         &self,
         path: &SharePath,
-        folder: Pending,
-        todo: &mut Vec<(SharePath, Pending, Room)>,
-    ) -> Result<Option<(Dir, Room)>> {
-        let Some(dir) = found(folder.open(&*self.disk))? else { return Ok(None) };
-        let mut of_entries = None;
-        self.disk.list(&dir, &mut |entry| {
-            let (is_folder, room) = (entry.status.kind == Kind::Dir, room_of(&entry.status));
-            if is_folder && entry.name.is_reserved() {
-                of_entries = Some((entry.name, room));
-            } else if is_folder {
-                todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name), room));
+        dir: &Dir,
+        step: Step,
+        todo: &mut Vec<(SharePath, Pending, Step)>,
+    ) -> Result<()> {
+        self.disk.list(dir, &mut |entry| {
+            if entry.status.kind == Kind::Dir {
+                let (path, next) = match step {
+                    Step::Folder if entry.name.is_reserved() => (path.clone(), Step::Members),
+                    Step::Folder => (path.join(&entry.name), Step::Folder),
+                    _ => (path.join(&entry.name), Step::Entries(room_of(&entry.status))),
+                };
+                todo.push((path, Pending::In(dir.clone(), entry.name), next));
             }
             ControlFlow::Continue(())
-        })?;
-        let Some((name, room)) = of_entries else { return Ok(None) };
-        Ok(found(self.disk.open_dir(&dir, name.as_bytes()))?.map(|place| (place, room)))
+        })
     }
 
     /// The entries of one path, the oldest first.
