@@ -55,13 +55,18 @@ impl<'a> Claim<'a> {
     /// Looks: opens, then asks for a lease, then takes the state. A stamp read before the lease would prove nothing.
     pub fn look(&self) -> Result<Seen> {
         let disk = &self.tree.disk;
-        match disk.look(&self.site.parent, &self.site.name)? {
-            None => return Ok(Seen::Nothing),
-            // Never what a change means, even where links are followed for reading.
-            Some(status) if status.kind == Kind::Link => return Ok(Seen::Link),
-            Some(_) => {}
+        let opened = disk.open(&self.site.parent, &self.site.name)?;
+        // A link at the name is never what a change means, even where links are followed for reading.
+        let may_be_linked = match &opened {
+            Opened::File(_, at) | Opened::Dir(at) => !disk.has_one_path(at),
+            Opened::Special => true,
+            Opened::Nothing | Opened::Link => false,
+        };
+        let is_link = |at: Status| at.kind == Kind::Link;
+        if may_be_linked && disk.look(&self.site.parent, &self.site.name)?.is_some_and(is_link) {
+            return Ok(Seen::Link);
         }
-        let (file, status) = match disk.open(&self.site.parent, &self.site.name)? {
+        let (file, status) = match opened {
             Opened::Nothing => return Ok(Seen::Nothing),
             Opened::Dir(status) => return Ok(Seen::Collection(status)),
             Opened::Link => return Ok(Seen::Link),
