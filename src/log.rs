@@ -8,7 +8,7 @@ mod request_line;
 mod sink;
 
 use std::cell::OnceCell;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -149,7 +149,8 @@ impl Drop for LogGuard {
     fn drop(&mut self) {
         let lines: u64 = self.writers.iter().map(Writer::end).sum();
         if lines > 0 && standard_error_takes_more() {
-            eprintln!("{lines} lines of the log were left out: they came faster than they could be written");
+            // The reader may be gone.
+            let _ = writeln!(io::stderr(), "{lines} lines of the log were left out: they could not be written");
         }
     }
 }

@@ -33,6 +33,12 @@ const PROPFIND_MEMBERS_MAX: usize = 10_000;
 /// Serves the folder until asked to stop.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     let log = Rc::new(open_log(&config)?);
+    let system = actix_rt::System::new();
+    if config.log.file.is_some() {
+        // From now on the signal does not end the process, which may be at it for long before it serves.
+        let log = Rc::clone(&log);
+        system.block_on(async { process::on_hangup(move || log.reopen()) })?;
+    }
     let share = Arc::new(open_share(&config, Purpose::Serve)?);
     let (listeners, addresses) = listen(&config.listen)?;
     for warning in &config.warnings {
@@ -46,12 +52,8 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     }
     say("Stop with Ctrl-C.");
     let app = AppState::new(Arc::clone(&share), http_settings(&config));
-    let served = actix_rt::System::new().block_on(async {
+    let served = system.block_on(async {
         let stop = process::stop_on_signals()?;
-        if config.log.file.is_some() {
-            let log = Rc::clone(&log);
-            process::on_hangup(move || log.reopen())?;
-        }
         let served = transport::serve(transport_settings(&config), listeners, move || app.clone(), stop).await;
         share.stop_what_takes_long();
         served

@@ -35,6 +35,8 @@ pub(super) struct Sink {
     others: Lines,
     workers: Mutex<Vec<Arc<Lines>>>,
     left_out: AtomicU64,
+    /// How many lines the writer has taken, and is writing.
+    being_written: AtomicU64,
     /// Whether the writer sleeps until it is woken, or is about to.
     sleeps: AtomicBool,
     ends: AtomicBool,
@@ -73,6 +75,7 @@ impl Sink {
             others: Lines::default(),
             workers: Mutex::default(),
             left_out: AtomicU64::new(0),
+            being_written: AtomicU64::new(0),
             sleeps: AtomicBool::new(false),
             ends: AtomicBool::new(false),
             is_to_reopen: AtomicBool::new(false),
@@ -125,22 +128,26 @@ impl Sink {
             if self.is_to_reopen.swap(false, Ordering::Acquire) {
                 outlet.reopen();
             }
-            if self.write_what_waits(outlet, &mut taken) {
-                self.tell_what_was_left_out();
-                if !ends {
-                    park_timeout(GATHERING);
-                }
-                continue;
-            }
-            if ends {
+            let written = self.write_what_waits(outlet, &mut taken);
+            if ends && written != Written::All {
                 return;
             }
-            // Whoever puts something in after this look finds it asleep, and wakes it.
-            self.sleeps.store(true, Ordering::Relaxed);
-            if self.waiting_lines() == 0 {
-                park();
+            match written {
+                Written::All => self.tell_what_was_left_out(outlet),
+                Written::NotAll => {}
+                Written::Nothing => {
+                    // Whoever puts something in after this look finds it asleep, and wakes it.
+                    self.sleeps.store(true, Ordering::Relaxed);
+                    if self.waiting_lines() == 0 {
+                        park();
+                    }
+                    self.sleeps.store(false, Ordering::Relaxed);
+                    continue;
+                }
             }
-            self.sleeps.store(false, Ordering::Relaxed);
+            if !ends {
+                park_timeout(GATHERING);
+            }
         }
     }
 
@@ -150,30 +157,54 @@ impl Sink {
         all.map(|lines| count_lines(&lines.0.lock())).sum()
     }
 
-    /// Says whether there was anything.
-    fn write_what_waits(&self, outlet: &mut Outlet, taken: &mut Vec<u8>) -> bool {
+    fn write_what_waits(&self, outlet: &mut Outlet, taken: &mut Vec<u8>) -> Written {
         let workers = self.workers.lock().clone();
-        let mut has_written = false;
+        let mut written = Written::Nothing;
         for lines in workers.iter().map(Arc::as_ref).chain([&self.others]) {
             std::mem::swap(&mut *lines.0.lock(), taken);
             if !taken.is_empty() {
-                has_written = true;
-                self.left_out.fetch_add(outlet.write(taken), Ordering::Relaxed);
+                self.being_written.store(count_lines(taken), Ordering::Relaxed);
+                let lost = outlet.write(taken);
+                self.left_out.fetch_add(lost, Ordering::Relaxed);
+                self.being_written.store(0, Ordering::Relaxed);
                 taken.clear();
+                written = if lost > 0 || written == Written::NotAll { Written::NotAll } else { Written::All };
             }
         }
         drop(workers);
         // A worker that has ended has left its buffer behind.
         self.workers.lock().retain(|lines| Arc::strong_count(lines) > 1 || !lines.0.lock().is_empty());
-        has_written
+        written
     }
 
-    fn tell_what_was_left_out(&self) {
-        let lines = self.left_out.swap(0, Ordering::Relaxed);
-        if lines > 0 {
-            tracing::error!(lines, "lines of the log were left out: they came faster than they could be written");
+    /// The line about it is written at once: if it is not, the count stays.
+    fn tell_what_was_left_out(&self, outlet: &mut Outlet) {
+        let lines = self.left_out.load(Ordering::Relaxed);
+        if lines == 0 {
+            return;
+        }
+        tracing::error!(
+            lines,
+            "lines of the log were left out: they came faster than they could be written, or could not be"
+        );
+        let told = std::mem::take(&mut *self.others.0.lock());
+        let lost = outlet.write(&told);
+        if lost == 0 {
+            self.left_out.fetch_sub(lines, Ordering::Relaxed);
+        } else {
+            // It is none of those that somebody had to say.
+            self.left_out.fetch_add(lost - 1, Ordering::Relaxed);
         }
     }
+}
+
+/// What became of the lines that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// There were none.
+    Nothing,
+    All,
+    NotAll,
 }
 
 impl io::Write for &Sink {
@@ -200,19 +231,24 @@ impl Writer {
         self.sink.ends.store(true, Ordering::Release);
         self.sink.wake();
         let waited = self.ended.recv_timeout(END_TIME_MAX);
-        let unwritten = if waited == Err(RecvTimeoutError::Timeout) { self.sink.waiting_lines() } else { 0 };
-        self.sink.left_out.load(Ordering::Relaxed) + unwritten
+        let being_written = match waited {
+            Err(RecvTimeoutError::Timeout) => self.sink.being_written.load(Ordering::Relaxed),
+            _ => 0,
+        };
+        self.sink.left_out.load(Ordering::Relaxed) + being_written + self.sink.waiting_lines()
     }
 }
 
 impl Outlet {
     /// Gives how many lines could not be written. Nobody else can be told of the error: this is where it would be told.
     fn write(&mut self, lines: &[u8]) -> u64 {
-        if std::mem::take(&mut self.is_cut) {
-            self.write_all(b"\n");
+        if self.is_cut {
+            self.is_cut = !self.write_all(b"\n").is_empty();
         }
-        let rest = self.write_all(lines);
-        self.is_cut = rest.len() < lines.len() && !lines[..lines.len() - rest.len()].ends_with(b"\n");
+        let rest = if self.is_cut { lines } else { self.write_all(lines) };
+        if let Some(last) = lines[..lines.len() - rest.len()].last() {
+            self.is_cut = *last != b'\n';
+        }
         count_lines(rest)
     }
 

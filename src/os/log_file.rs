@@ -30,5 +30,7 @@ pub fn wait_for_standard_error() {
 
 fn wait(at_most: Option<&Timespec>) -> bool {
     let error = io::stderr();
-    poll(&mut [PollFd::new(&error, PollFlags::OUT)], at_most).is_ok_and(|ready| ready > 0)
+    let mut standard_error = [PollFd::new(&error, PollFlags::OUT)];
+    // One that nobody reads any more (POLLERR) takes nothing, and is not waited for.
+    poll(&mut standard_error, at_most).is_ok() && standard_error[0].revents() == PollFlags::OUT
 }

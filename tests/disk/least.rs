@@ -138,6 +138,33 @@ fn a_file_system_that_can_do_nothing_is_tier_d() {
     goes_through_its_life(server, true);
 }
 
+/// Of a name that was written in two ways, for a file and later for a folder, the history tells once where both are one name.
+#[test]
+fn a_name_in_two_cases_is_told_once() {
+    let mounted = match FuseDisk::exfat() {
+        Ok(mounted) => mounted,
+        Err(why) => return left_out("a_name_in_two_cases_is_told_once", &why),
+    };
+    let server = Server::on(mounted.path());
+    for (file, folder) in [("/Report", "/report"), ("/papers", "/PAPERS")] {
+        server.put(file).body("file").expect(201);
+        server.delete(file).expect(204);
+        server.mkcol(folder).expect(201);
+        server.put(format!("{folder}/x")).body("x").expect(201);
+        server.delete(format!("{folder}/x")).expect(204);
+        server.delete(folder).expect(204);
+    }
+    // For so long a name that was looked for in vain is not there.
+    std::thread::sleep(Duration::from_millis(1100));
+    for (target, expected) in [("/?deleted", 2), ("/?deleted&deep", 4)] {
+        let told = server.get(target).expect(200).text();
+        let mut names: Vec<_> = told.lines().map(str::to_lowercase).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!((names.len(), told.lines().count()), (expected, expected), "{told}");
+    }
+}
+
 /// The same code where it can be forced, with the history on and off.
 #[test]
 fn tier_d_can_be_forced() {

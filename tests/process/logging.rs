@@ -109,6 +109,24 @@ fn nobody_waits_for_a_reader_who_does_not_read() {
     assert!(log.len() > 4096, "the log holds {} bytes", log.len());
 }
 
+/// A log that cannot be written is no reason not to go on, or to end as if something were wrong; it is told how much is missing, where it can be.
+#[test]
+fn what_cannot_be_written_ends_nothing() {
+    if let Some(options) = role() {
+        return speak_much(&options);
+    }
+    let test = "what_cannot_be_written_ends_nothing";
+    let mut unheard = command(test, &[]).start().unwrap();
+    drop(unheard.stderr.take());
+    let status = eventually(Duration::from_secs(60), "the end of the speaker", || unheard.try_wait().unwrap());
+    assert!(status.success(), "a reader who has gone: {status}");
+
+    // Everything is lost there, and a word about it is none of what was said.
+    let said = child(test, &["--log-file", "/dev/full"]);
+    let told = String::from_utf8(said.stderr).unwrap();
+    assert!(told.contains(&format!("{} lines of the log were left out", 3 * MUCH)), "{told}");
+}
+
 /// Of a reader who reads again the log tells how many lines it has left out, and it leaves out none but those.
 #[test]
 fn what_is_left_out_is_counted() {

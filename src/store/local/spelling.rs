@@ -174,7 +174,7 @@ fn spelling_in(disk: &dyn Disk, dir: &Dir, name: Name) -> Result<(Name, Option<S
 }
 
 /// The name that something stands by in its folder, if that is another than the one it was found by.
-fn other_name(disk: &dyn Disk, dir: &Dir, name: &Name, there: &Status) -> Result<Option<Name>> {
+pub(super) fn other_name(disk: &dyn Disk, dir: &Dir, name: &Name, there: &Status) -> Result<Option<Name>> {
     let may_be_another = match disk.folding(dir) {
         Folding::Never => false,
         Folding::Always => true,

@@ -55,18 +55,18 @@ impl<'a> Claim<'a> {
     /// Looks: opens, then asks for a lease, then takes the state. A stamp read before the lease would prove nothing.
     pub fn look(&self) -> Result<Seen> {
         let disk = &self.tree.disk;
-        let opened = disk.open(&self.site.parent, &self.site.name)?;
+        let opened = disk.open(&self.site.parent, &self.site.name);
         // A link at the name is never what a change means, even where links are followed for reading.
         let may_be_linked = match &opened {
-            Opened::File(_, at) | Opened::Dir(at) => !disk.has_one_path(at),
-            Opened::Special => true,
-            Opened::Nothing | Opened::Link => false,
+            Ok(Opened::File(_, at) | Opened::Dir(at)) => !disk.has_one_path(at),
+            Ok(Opened::Special) | Err(_) => true,
+            Ok(Opened::Nothing | Opened::Link) => false,
         };
         let is_link = |at: Status| at.kind == Kind::Link;
         if may_be_linked && disk.look(&self.site.parent, &self.site.name)?.is_some_and(is_link) {
             return Ok(Seen::Link);
         }
-        let (file, status) = match opened {
+        let (file, status) = match opened? {
             Opened::Nothing => return Ok(Seen::Nothing),
             Opened::Dir(status) => return Ok(Seen::Collection(status)),
             Opened::Link => return Ok(Seen::Link),

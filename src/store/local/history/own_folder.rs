@@ -7,7 +7,7 @@ use crate::model::path::{RESERVED, SharePath};
 use super::super::place::{Running, own_name};
 use super::super::spelling::FolderId;
 use super::History;
-use super::areas::{HISTORY, MOUNTS, RUNNING, SPARE, SWAP, ensure_dir};
+use super::areas::{HISTORY, MOUNTS, RUNNING, SPARE, SWAP, UPLOADS, ensure_dir};
 use crate::store::disk_error::{Cause, DiskError, Result};
 use crate::store::handle::Dir;
 use crate::store::notice::Notice;
@@ -119,7 +119,7 @@ impl History {
         for own in self.own_folders()? {
             let status = self.disk.dir_status(&own)?;
             ids.push((status.device, status.stamp.id));
-            for inside in [HISTORY, SWAP, MOUNTS, SPARE] {
+            for inside in [HISTORY, SWAP, UPLOADS, MOUNTS, SPARE] {
                 let status = self.disk.look(&own, &own_name(inside))?;
                 ids.extend(status.map(|status| (status.device, status.stamp.id)));
             }

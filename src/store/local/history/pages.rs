@@ -11,7 +11,7 @@ use crate::model::version::{EntryName, VersionId};
 use super::History;
 use super::areas::{HISTORY, folder_of, found, relative};
 use super::mounts::EntryFolder;
-use crate::store::disk_error::Result;
+use crate::store::disk_error::{DiskError, Result};
 use crate::store::handle::Dir;
 use crate::store::status::{Kind, Status};
 
@@ -162,20 +162,29 @@ impl History {
             below.ok().and_then(|below| below.names().next()).into_iter().for_each(&mut take);
         }
         let holds = tops.iter().filter(|top| folder.is_within(&top.path)).max_by_key(|top| top.path.as_bytes().len());
-        let mut dirs = Vec::new();
+        let (mut folders, mut all) = (Vec::new(), Vec::new());
         if let Some(top) = holds {
             for spelled in self.spellings(HISTORY, (&top.path, &top.dir), folder)? {
                 let place = folder_of(HISTORY, relative(&spelled, &top.path));
                 let Some(dir) = found(self.disk.open_dir(&top.dir, &place))? else { continue };
-                dirs.extend(found(self.disk.open_dir(&dir, RESERVED.as_bytes()))?);
-                dirs.push(dir);
+                let members = found(self.disk.open_dir(&dir, RESERVED.as_bytes()))?;
+                all.extend(members.clone());
+                folders.push((dir.clone(), members));
+                all.push(dir);
             }
         }
         let mut looked = Ok(());
-        for dir in &dirs {
+        let of_members = folders.iter().filter_map(|(_, members)| Some((members.as_ref()?, None)));
+        let of_folders = folders.iter().map(|(folder, members)| (folder, members.as_ref()));
+        for (dir, members) in of_members.chain(of_folders) {
             self.disk.list(dir, &mut |entry| {
                 if entry.status.kind == Kind::Dir {
-                    match self.is_first_spelling(&dirs, &entry.name) {
+                    let is_told = || {
+                        let told =
+                            members.map_or(Ok(false), |members| self.is_there_as_another(members, &entry.name))?;
+                        Ok::<_, DiskError>(!told && self.is_first_spelling(&all, &entry.name)?)
+                    };
+                    match is_told() {
                         Ok(true) => take(entry.name),
                         Ok(false) => {}
                         Err(error) => looked = Err(error),

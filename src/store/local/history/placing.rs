@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockReadGuard;
 
 use crate::model::keep_rule::Room;
-use crate::model::path::{RESERVED, SharePath};
+use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::Timestamp;
 
 use super::super::place::{UploadFolder, VersionFolder, own_name};
 use super::History;
 use super::areas::{UPLOADS, ensure_dir, entries_of, in_the_way, names_to, relative};
-use crate::store::disk_error::{DiskError, Result};
+use crate::store::disk_error::{Cause, DiskError, Result};
+use crate::store::handle::Dir;
 
 /// What a folder takes at most while it is small, in bytes.
 const FOLDER_BYTES: u64 = 4096;
@@ -65,14 +66,26 @@ impl History {
             return Ok(VersionFolder::new(dir, Vec::new(), running, in_use));
         }
         let mut made_in = Vec::new();
+        let has_aliases = !self.disk.has_one_path(&self.disk.dir_status(&top)?);
         let mut dir = top;
         for name in names_to(self.area(), below_top) {
             if ensure_dir(&*self.disk, &dir, &name)? {
                 made_in.push(dir.clone());
             }
-            dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
+            let next = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
+            if has_aliases && !name.is_reserved() && self.is_that_of_members(&dir, &next)? {
+                return Err(is_an_alias(&name));
+            }
+            dir = next;
         }
         Ok(VersionFolder::new(dir, made_in, running, in_use))
+    }
+
+    /// Whether a folder in there is that of the entries of its members, by a short name that its file system has made for it.
+    fn is_that_of_members(&self, at: &Dir, folder: &Dir) -> Result<bool> {
+        let members = self.disk.look(at, &own_name(RESERVED))?;
+        let folder = self.disk.dir_status(folder)?;
+        Ok(members.is_some_and(|members| members.stamp.id == folder.stamp.id))
     }
 
     /// The folder for uploads that need a name of their own, on the mount of `path`.
@@ -86,6 +99,11 @@ impl History {
         }
         Ok(UploadFolder { dir, running })
     }
+}
+
+fn is_an_alias(name: &Name) -> DiskError {
+    let message = format!("its file system takes {RESERVED} for the same name in the history");
+    DiskError { operation: "make", name: name.to_text().into_owned(), cause: Cause::Failed, message }
 }
 
 fn is_full<T>(result: &Result<T>) -> bool {

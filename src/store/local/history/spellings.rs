@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::model::path::{Name, SharePath};
 
-use super::super::spelling::{look, normal_forms};
+use super::super::spelling::{look, normal_forms, other_name};
 use super::History;
 use super::areas::{entries_of, folder_of, names, relative};
 use crate::store::disk_error::{DiskError, Result};
@@ -50,6 +50,12 @@ impl History {
             spelled = longer;
         }
         Ok(spelled)
+    }
+
+    /// Whether a name is in a folder of the history, written in another way that its file system takes for the same.
+    pub(super) fn is_there_as_another(&self, dir: &Dir, name: &Name) -> Result<bool> {
+        let Some(there) = look(self.disk.look(dir, name))? else { return Ok(false) };
+        Ok(other_name(&*self.disk, dir, name, &there)?.is_some())
     }
 
     /// Whether a name in a folder of the history is the one by which all its spellings there are told: the first of them.

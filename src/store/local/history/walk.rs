@@ -20,11 +20,11 @@ use crate::store::status::{Entry, Kind};
 /// What a folder that is still to be walked is.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// It stands for a folder of the share.
-    Folder,
-    /// The folders of the entries of that one's members are in it.
-    Members,
-    /// The entries of a path are in it; it takes this room itself.
+    /// It stands for a folder of the share, and takes this room itself.
+    Folder(Room),
+    /// The folders of the entries of that one's members are in it. So much is free when the last of them goes.
+    Members(Room),
+    /// The entries of a path are in it. So much is free when the last of them goes.
     Entries(Room),
 }
 
@@ -81,13 +81,16 @@ impl History {
             todo.push((below.clone(), Pending::Open(entries), Step::Entries(room)));
         }
         if let Some(folder) = found(self.disk.open_dir(&top.dir, &folder_of(area, below_top)))? {
-            todo.push((below.clone(), Pending::Open(folder), Step::Folder));
+            // That of the whole area stays.
+            let own = if *below == top.path { Room::default() } else { room_of(&self.disk.dir_status(&folder)?) };
+            todo.push((below.clone(), Pending::Open(folder), Step::Folder(own)));
         }
         while let Some((path, pending, step)) = todo.pop() {
             let walked = found(pending.open(&*self.disk)).and_then(|dir| match (dir, step) {
                 (None, _) => Ok(()),
                 (Some(dir), Step::Entries(room)) => each(&path, top, &dir, room),
-                (Some(dir), step) => self.walk_folder(&path, &dir, step, &mut todo),
+                (Some(dir), Step::Members(room)) => self.walk_members(&path, &dir, room, &mut todo),
+                (Some(dir), Step::Folder(room)) => self.walk_folder(&path, &dir, room, &mut todo),
             });
             if let Err(error) = walked {
                 self.notices.add_stuck_folder(&path, &error);
@@ -96,25 +99,55 @@ impl History {
         Ok(())
     }
 
-    /// What is still to be walked in a folder that stands for one of the share, or in that of the entries of its members.
+    /// What is still to be walked in a folder that stands for one of the share. It goes with the entries of its members if nothing else is in it.
     fn walk_folder(
         &self,
         path: &SharePath,
         dir: &Dir,
-        step: Step,
+        own: Room,
         todo: &mut Vec<(SharePath, Pending, Step)>,
     ) -> Result<()> {
+        let before = todo.len();
+        let mut of_members = None;
         self.disk.list(dir, &mut |entry| {
             if entry.status.kind == Kind::Dir {
-                let (path, next) = match step {
-                    Step::Folder if entry.name.is_reserved() => (path.clone(), Step::Members),
-                    Step::Folder => (path.join(&entry.name), Step::Folder),
-                    _ => (path.join(&entry.name), Step::Entries(room_of(&entry.status))),
-                };
-                todo.push((path, Pending::In(dir.clone(), entry.name), next));
+                let room = room_of(&entry.status);
+                if entry.name.is_reserved() {
+                    of_members = Some((entry.name, room));
+                } else {
+                    let folder = Pending::In(dir.clone(), entry.name.clone());
+                    todo.push((path.join(&entry.name), folder, Step::Folder(room)));
+                }
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        if let Some((name, room)) = of_members {
+            let room = if todo.len() == before { room + own } else { room };
+            todo.push((path.clone(), Pending::In(dir.clone(), name), Step::Members(room)));
+        }
+        Ok(())
+    }
+
+    /// The folders of the entries of a folder's members, which are still to be walked. Theirs goes with the only one.
+    fn walk_members(
+        &self,
+        path: &SharePath,
+        dir: &Dir,
+        own: Room,
+        todo: &mut Vec<(SharePath, Pending, Step)>,
+    ) -> Result<()> {
+        let before = todo.len();
+        self.disk.list(dir, &mut |entry| {
+            if entry.status.kind == Kind::Dir {
+                let step = Step::Entries(room_of(&entry.status));
+                todo.push((path.join(&entry.name), Pending::In(dir.clone(), entry.name), step));
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let [(.., Step::Entries(room))] = &mut todo[before..] {
+            *room += own;
+        }
+        Ok(())
     }
 
     /// The entries of one path, the oldest first.
