@@ -34,7 +34,8 @@ pub struct Upload {
     folders: NewFolders,
     /// How long it is to become, if the client said so.
     announced: Option<u64>,
-    /// Whether its bytes were there before it was begun, so that nobody can have come to spell its name in another way.
+    /// Whether its bytes were there before it was begun: its path was spelled a moment ago, and is not spelled again. The commit finds the name
+    /// under its mutex in any case.
     is_short: bool,
 }
 
