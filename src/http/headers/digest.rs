@@ -11,7 +11,8 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use md5::Md5;
 use sfv::BareItem;
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::digest::DynDigest;
+use sha2::{Sha256, Sha512};
 
 use crate::http::headers::structured;
 
@@ -104,7 +105,7 @@ impl Expected {
         let mut running: Vec<Running> = Vec::new();
         let compared = COMPARED.iter().filter(|_| has_checksums);
         for algorithm in self.claims.iter().map(|claim| &claim.algorithm).chain(compared) {
-            if !running.iter().any(|running| running.algorithm() == *algorithm) {
+            if !running.iter().any(|running| running.algorithm == *algorithm) {
                 running.push(Running::new(*algorithm));
             }
         }
@@ -128,14 +129,14 @@ impl Checker {
 
     /// Takes the next bytes.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.running.iter_mut().for_each(|running| running.update(bytes));
+        self.running.iter_mut().for_each(|running| running.state.update(bytes));
     }
 
     /// Whether all digests are right, now that all bytes have come; and the checksums as ownCloud's clients are told them, if there were any.
     pub(crate) fn finish(self) -> Result<Option<String>, Mismatch> {
-        let found: Vec<_> = self.running.into_iter().map(|running| (running.algorithm(), running.finish())).collect();
+        let found: Vec<_> = self.running.into_iter().map(|running| (running.algorithm, running.state.finalize())).collect();
         for claim in self.claims {
-            if !found.iter().any(|(algorithm, digest)| *algorithm == claim.algorithm && *digest == claim.digest) {
+            if !found.iter().any(|(algorithm, digest)| *algorithm == claim.algorithm && **digest == *claim.digest) {
                 return Err(claim.into());
             }
         }
@@ -173,13 +174,13 @@ impl ReprDigest {
 
     /// Takes the next bytes.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0.state.update(bytes);
     }
 
     /// The value of the header.
     pub(crate) fn finish(self) -> HeaderValue {
-        let algorithm = self.0.algorithm();
-        let text = format!("{algorithm}=:{}:", STANDARD.encode(self.0.finish()));
+        let Running { algorithm, state } = self.0;
+        let text = format!("{algorithm}=:{}:", STANDARD.encode(state.finalize()));
         HeaderValue::try_from(text).expect("letters, digits and punctuation")
     }
 }
@@ -298,54 +299,26 @@ impl From<SentDigest> for Mismatch {
 }
 
 /// A digest that is being computed.
-enum Running {
-    Sha256(Sha256),
-    Sha512(Sha512),
-    Sha1(Sha1),
-    Md5(Md5),
+struct Running {
+    algorithm: Algorithm,
+    state: Box<dyn DynDigest + Send>,
 }
 
 impl Running {
     fn new(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
-            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
-            Algorithm::Sha1 => Self::Sha1(Sha1::new()),
-            Algorithm::Md5 => Self::Md5(Md5::new()),
-        }
-    }
-
-    fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Sha256(_) => Algorithm::Sha256,
-            Self::Sha512(_) => Algorithm::Sha512,
-            Self::Sha1(_) => Algorithm::Sha1,
-            Self::Md5(_) => Algorithm::Md5,
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha256(running) => running.update(bytes),
-            Self::Sha512(running) => running.update(bytes),
-            Self::Sha1(running) => running.update(bytes),
-            Self::Md5(running) => running.update(bytes),
-        }
-    }
-
-    fn finish(self) -> Vec<u8> {
-        match self {
-            Self::Sha256(running) => running.finalize().to_vec(),
-            Self::Sha512(running) => running.finalize().to_vec(),
-            Self::Sha1(running) => running.finalize().to_vec(),
-            Self::Md5(running) => running.finalize().to_vec(),
-        }
+        let state: Box<dyn DynDigest + Send> = match algorithm {
+            Algorithm::Sha256 => Box::new(Sha256::default()),
+            Algorithm::Sha512 => Box::new(Sha512::default()),
+            Algorithm::Sha1 => Box::new(Sha1::default()),
+            Algorithm::Md5 => Box::new(Md5::default()),
+        };
+        Self { algorithm, state }
     }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Running({})", self.algorithm())
+        write!(f, "Running({})", self.algorithm)
     }
 }
 
