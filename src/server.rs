@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::http::context::AppState;
 use crate::http::media::TrustedPages;
 use crate::http::request::host::names_of_machine;
+use crate::http::router::Router;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::transport::{self, TransportSettings};
 use crate::os::process;
@@ -54,7 +55,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let app = AppState::new(Arc::clone(&share), http_settings(&config));
     let served = system.block_on(async {
         let stop = process::stop_on_signals()?;
-        let served = transport::serve(transport_settings(&config), listeners, move || app.clone(), stop).await;
+        let served = transport::serve(transport_settings(&config), listeners, move || Router::new(app.clone()), stop).await;
         share.stop_what_takes_long();
         served
     });

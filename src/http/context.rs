@@ -6,12 +6,13 @@ use crate::http::clock::now;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::hashing::Hashings;
 use crate::http::reply::{HandlerError, RequestError};
+use crate::http::request::client::{client, principal};
 use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::query::BadQuery;
 use crate::http::request::target::RequestTarget;
 use crate::http::request::{conditions, query};
 use crate::http::settings::HttpSettings;
-use crate::http::small_files::{HotCache, LastLook};
+use crate::http::small_files::HotCache;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::share::outcome::Outcome;
@@ -22,7 +23,7 @@ use actix_http::RequestHead;
 use tokio::sync::Semaphore;
 
 /// What all workers share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AppState {
     pub(crate) share: Arc<Share>,
     pub(crate) settings: Arc<HttpSettings>,
@@ -30,23 +31,6 @@ pub struct AppState {
     pub(crate) hot: Arc<HotCache>,
     pub(crate) hashings: Arc<Hashings>,
     pub(crate) copies: Arc<Copies>,
-    pub(crate) last_look: LastLook,
-}
-
-impl Clone for AppState {
-    /// The same for another worker, but for what it has looked at in its present round.
-    fn clone(&self) -> Self {
-        let Self { share, settings, uploads, hot, hashings, copies, last_look: _ } = self;
-        Self {
-            share: Arc::clone(share),
-            settings: Arc::clone(settings),
-            uploads: Arc::clone(uploads),
-            hot: Arc::clone(hot),
-            hashings: Arc::clone(hashings),
-            copies: Arc::clone(copies),
-            last_look: LastLook::default(),
-        }
-    }
 }
 
 impl AppState {
@@ -57,7 +41,7 @@ impl AppState {
         let hashings = Arc::new(Hashings::new(Arc::clone(&share), settings.hashing_max));
         let copies = Arc::new(Copies::new(Arc::clone(&share), settings.copies_max));
         let settings = Arc::new(settings);
-        Self { share, settings, uploads, hot, hashings, copies, last_look: LastLook::default() }
+        Self { share, settings, uploads, hot, hashings, copies }
     }
 
     /// Asks the share on the blocking pool. Once begun it runs to its end, whether or not the client is still there.
@@ -72,7 +56,7 @@ impl AppState {
 /// The path, with the permission to use it, and a query that means something to the method.
 pub(crate) async fn parse(app: &AppState, head: &RequestHead) -> Result<RequestTarget, HandlerError> {
     let (asked, method) = (RequestTarget::parse(head)?, DavMethod::of(&head.method));
-    permit(action_of(method), &asked.path)?;
+    permit(&principal(head), action_of(method), &asked.path)?;
     if !method.is_safe()
         && method != DavMethod::Unknown
         && let Some(word) = head.uri.query().and_then(query::misspelt)
@@ -103,8 +87,9 @@ fn action_of(method: DavMethod) -> Action {
     }
 }
 
-pub(crate) fn permit(action: Action, path: &SharePath) -> Result<(), HandlerError> {
-    authorize(&Principal::Anonymous, action, path).map_err(|_| RequestError::Denied.into())
+/// Refuses what this principal may not do to what is at a path. Every way in asks it, for each place that a request names.
+pub(crate) fn permit(principal: &Principal, action: Action, path: &SharePath) -> Result<(), HandlerError> {
+    authorize(principal, action, path).map_err(|_| RequestError::Denied.into())
 }
 
 /// The conditional headers of a request that changes nothing.
@@ -116,10 +101,12 @@ pub(crate) fn conditions(head: &RequestHead) -> Result<Precondition, HandlerErro
 pub(crate) fn request_context(head: &RequestHead, asked: &RequestTarget) -> Result<RequestContext, HandlerError> {
     let (precondition, tokens) =
         conditions::precondition(head, asked).map_err(|malformed| RequestError::Condition(malformed.0))?;
+    let client = client(head);
     if let Some(states) = precondition.states() {
-        states.lists.paths(&states.asked).into_iter().try_for_each(|path| permit(Action::Read, path))?;
+        let paths = states.lists.paths(&states.asked);
+        paths.into_iter().try_for_each(|path| permit(&client.principal, Action::Read, path))?;
     }
-    Ok(RequestContext { client: conditions::client(head), tokens, precondition, now: now() })
+    Ok(RequestContext { client, tokens, precondition, now: now() })
 }
 
 /// Whether a folder is there where the request went, and not a file.
@@ -139,5 +126,5 @@ pub(crate) async fn allowed(app: &AppState, asked: &RequestTarget) -> Allowed {
 
 /// Who reads, and when, where nothing is demanded of what is there.
 pub(crate) fn reader(head: &RequestHead) -> RequestContext {
-    RequestContext { client: conditions::client(head), ..RequestContext::unconditional(now()) }
+    RequestContext { client: client(head), ..RequestContext::unconditional(now()) }
 }

@@ -28,7 +28,7 @@ mod quirks;
 pub(crate) mod reply;
 pub mod representations;
 pub mod request;
-mod router;
+pub mod router;
 pub mod settings;
 mod small_files;
 pub mod wire;

@@ -12,7 +12,7 @@ use crate::http::clock::now;
 use crate::http::context::AppState;
 use crate::http::quirks::Quirks;
 use crate::http::reply::HandlerError;
-use crate::http::request::conditions::client;
+use crate::http::request::client::client;
 use crate::http::request::method::DavMethod;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;

@@ -9,6 +9,7 @@ use crate::http::methods::attempt::Attempt;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::representations::versions::version_id;
+use crate::http::request::client::principal;
 use crate::http::request::target::RequestTarget;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{Relocation, RequestContext};
@@ -64,7 +65,7 @@ async fn carry_out(
 pub(crate) fn wanted(head: &RequestHead, asked: &RequestTarget) -> Result<Relocation, HandlerError> {
     let place = dav_headers::destination(&head.headers).map_err(RequestError::Destination)?;
     let UrlTarget::Here { path: to, .. } = place else { return Err(RequestError::ForeignDestination.into()) };
-    permit(Action::Write, &to)?;
+    permit(&principal(head), Action::Write, &to)?;
     Ok(Relocation {
         from: asked.path.clone(),
         to,

@@ -1,12 +1,11 @@
 //! What a request demands of the state it is to find, out of its conditional headers, its `If` header and its lock tokens.
 
-use crate::http::headers::field::{lines, text};
+use crate::http::headers::field::lines;
 use crate::http::headers::{dav_headers, if_header};
 use crate::http::request::method::DavMethod;
 use crate::http::request::target::RequestTarget;
 use crate::model::lock_token::LockToken;
 use crate::model::precondition::{ConditionalFields, Header, Malformed, Precondition};
-use crate::model::principal::{Client, Principal};
 use crate::model::submitted::Submitted;
 use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
@@ -46,8 +45,3 @@ pub(crate) fn precondition(head: &RequestHead, asked: &RequestTarget) -> Result<
     Ok((conditions, submitted))
 }
 
-/// Where a request comes from.
-pub(crate) fn client(head: &RequestHead) -> Client {
-    let address = head.peer_addr.map(|peer| peer.ip());
-    Client::new(Principal::Anonymous, address, text(&head.headers, header::USER_AGENT))
-}
