@@ -55,7 +55,8 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let app = AppState::new(Arc::clone(&share), http_settings(&config));
     let served = system.block_on(async {
         let stop = process::stop_on_signals()?;
-        let served = transport::serve(transport_settings(&config), listeners, move || Router::new(app.clone()), stop).await;
+        let served =
+            transport::serve(transport_settings(&config), listeners, move || Router::new(app.clone()), stop).await;
         share.stop_what_takes_long();
         served
     });

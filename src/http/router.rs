@@ -108,7 +108,8 @@ impl Handler for Router {
     fn at_the_edge(&self, plain: &Plain<'_>, say: &mut Say<'_>) -> bool {
         let logged = log_is_on().then(Instant::now);
         let host = Host::parse(plain.host);
-        if !host.is_some_and(|host| site_check::is_own_host(host, plain.peer, &self.app.settings.own_names) == Ok(true)) {
+        if !host.is_some_and(|host| site_check::is_own_host(host, plain.peer, &self.app.settings.own_names) == Ok(true))
+        {
             return false;
         }
         let Some(found) = self.app.hot.find(&self.app.share, plain, &self.last_look) else { return false };

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
 
 /// The BLAKE3 hash of a file's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {

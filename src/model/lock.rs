@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::lock_token::LockToken;
 use super::path::SharePath;
 use super::principal::Principal;
@@ -16,7 +18,7 @@ const WEIGHT_OF_ONE: usize = 512;
 const WEIGHT_OF_PIN: usize = 64;
 
 /// Whether others may lock the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// Nobody else may.
     Exclusive,
@@ -25,7 +27,7 @@ pub enum Scope {
 }
 
 /// How far down a lock reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reach {
     /// Its root alone (`Depth: 0`). Of a collection: its properties, and which members it has.
     Itself,
@@ -34,7 +36,7 @@ pub enum Reach {
 }
 
 /// A write lock.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Lock {
     /// Its name.
     pub token: LockToken,
@@ -61,7 +63,7 @@ pub struct Lock {
 }
 
 /// Versions of files by their paths, the one that was pinned last at the end. When there is no room for more, the first go.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pins(pub(super) Vec<(SharePath, EntityTag)>);
 
 impl Lock {
@@ -134,7 +136,7 @@ impl Pins {
     }
 
     /// Pins a path, or takes its pin off. The oldest pins go while all of them weigh more than `most` bytes.
-    pub(super) fn set(&mut self, path: &SharePath, tag: Option<EntityTag>, most: usize) {
+    pub(crate) fn set(&mut self, path: &SharePath, tag: Option<EntityTag>, most: usize) {
         self.0.retain(|(pinned, _)| pinned != path);
         self.0.extend(tag.map(|tag| (path.clone(), tag)));
         while self.weight() > most {

@@ -3,12 +3,34 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest lock token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 1024;
 
 /// The name of a lock: a URI, unique for ever (RFC 4918 §6.5).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>", into = "Box<str>")]
 pub struct LockToken(Arc<str>);
+
+/// A text is not the name of a lock.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a lock token is a URI")]
+pub struct NotAToken;
+
+impl TryFrom<Box<str>> for LockToken {
+    type Error = NotAToken;
+
+    fn try_from(text: Box<str>) -> Result<Self, NotAToken> {
+        Self::parse(&text).ok_or(NotAToken)
+    }
+}
+
+impl From<LockToken> for Box<str> {
+    fn from(token: LockToken) -> Self {
+        token.as_str().into()
+    }
+}
 
 impl LockToken {
     /// The token that is made of 16 random bytes: a version 4 UUID (RFC 9562 §5.4).

@@ -6,7 +6,6 @@ pub mod dating;
 pub mod http_date;
 pub mod keep_rule;
 pub mod lock;
-mod lock_bytes;
 pub mod lock_table;
 pub mod lock_token;
 pub mod path;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_encode};
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// The folder at the top of the share that is noclobber's own. Reserved at every depth, in every spelling that some file system takes for it.
@@ -26,7 +27,8 @@ const KEPT_IN_PATH: &AsciiSet = &KEPT_IN_URL.remove(b'/');
 pub struct Name(Box<[u8]>);
 
 /// A path inside the share, as the bytes of its components; the share itself is the empty path.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Box<[u8]>", into = "Box<[u8]>")]
 pub struct SharePath {
     joined: Box<[u8]>,
 }
@@ -129,6 +131,20 @@ impl Name {
     /// The name as one segment of a URL, in pieces.
     pub fn to_url(&self) -> PercentEncode<'_> {
         percent_encode(&self.0, KEPT_IN_URL)
+    }
+}
+
+impl TryFrom<Box<[u8]>> for SharePath {
+    type Error = PathError;
+
+    fn try_from(bytes: Box<[u8]>) -> Result<Self, PathError> {
+        Self::parse_disk(&bytes)
+    }
+}
+
+impl From<SharePath> for Box<[u8]> {
+    fn from(path: SharePath) -> Self {
+        path.joined
     }
 }
 

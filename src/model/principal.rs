@@ -5,11 +5,13 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// How much of what a program calls itself tells it from others, in bytes.
 const PROGRAM_BYTES_MAX: usize = 128;
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Principal {
     /// Somebody who has not said who they are. All of them are one.
     Anonymous,

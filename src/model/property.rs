@@ -7,13 +7,15 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use serde::{Deserialize, Serialize};
+
 /// The namespace of the properties that WebDAV itself defines.
 pub const DAV: &str = "DAV:";
 
 static SHARED_DAV: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(DAV));
 
 /// The name of a property: a namespace and a name in it (RFC 4918 §4.5). Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PropertyName {
     namespace: Arc<str>,
     local: Arc<str>,
@@ -64,7 +66,7 @@ impl fmt::Debug for PropertyName {
 ///
 /// The element holds neither comments, processing instructions nor `CDATA`; in its text `<`, `>` and `&` are escaped, and in its
 /// attributes the quotes too. All prefixes that were in scope where it was set are declared on its root.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadProperty {
     name: PropertyName,
     xml: Box<str>,

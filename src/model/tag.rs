@@ -9,12 +9,13 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
 
 use super::content_hash::ContentHash;
 use super::stamp::Stamp;
 
 /// An entity tag: opaque bytes, strong or weak.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct EntityTag {
     weak: bool,
     opaque: Box<[u8]>,

@@ -25,7 +25,7 @@ impl Share {
     pub(super) fn load_locks(&self, now: Timestamp) -> Outcome<()> {
         let remembered = self.index.load_locks()?;
         let mut table = self.locks.table();
-        for mut lock in remembered.iter().filter_map(|bytes| Lock::from_bytes(bytes)) {
+        for mut lock in remembered {
             let token = lock.token.clone();
             // The clock may have been set back since.
             lock.expires = lock.expires.min(expiry(lock.timeout, now));
@@ -156,10 +156,10 @@ impl Share {
 
     /// Notes a lock as it is. The table is held meanwhile.
     pub(super) fn note(&self, lock: &Lock) {
-        self.index.note_lock(lock.token.as_str(), Some(lock.to_bytes().into()));
+        self.index.note_lock(&lock.token, Some(lock));
     }
 
     fn note_gone(&self, token: &LockToken) {
-        self.index.note_lock(token.as_str(), None);
+        self.index.note_lock(token, None);
     }
 }

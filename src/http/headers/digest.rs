@@ -134,7 +134,8 @@ impl Checker {
 
     /// Whether all digests are right, now that all bytes have come; and the checksums as ownCloud's clients are told them, if there were any.
     pub(crate) fn finish(self) -> Result<Option<String>, Mismatch> {
-        let found: Vec<_> = self.running.into_iter().map(|running| (running.algorithm, running.state.finalize())).collect();
+        let found: Vec<_> =
+            self.running.into_iter().map(|running| (running.algorithm, running.state.finalize())).collect();
         for claim in self.claims {
             if !found.iter().any(|(algorithm, digest)| *algorithm == claim.algorithm && **digest == *claim.digest) {
                 return Err(claim.into());

@@ -44,4 +44,3 @@ pub(crate) fn precondition(head: &RequestHead, asked: &RequestTarget) -> Result<
     };
     Ok((conditions, submitted))
 }
-

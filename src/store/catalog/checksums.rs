@@ -15,11 +15,11 @@ use crate::model::tag::EntityTag;
 
 use super::database::StateDatabase;
 
-/// The tag of a version, without its quotes, to its checksums. The name carries the version of the format.
-const CHECKSUMS: TableDefinition<'_, &[u8], &str> = TableDefinition::new("checksums-1");
+/// The tag of a version, without its quotes, to its checksums.
+const CHECKSUMS: TableDefinition<'_, &[u8], &str> = TableDefinition::new("checksums");
 
 /// Numbers in the order in which checksums came, to their tags.
-const ORDER: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("checksums-order-1");
+const ORDER: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("checksums-order");
 
 /// Of how many versions checksums are kept.
 const KEPT_MAX: u64 = 500_000;

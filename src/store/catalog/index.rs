@@ -2,7 +2,7 @@
 //!
 //! What is remembered of files is a cache. An entry speaks of one stamp and of nothing else, so a file that has changed has none; and losing
 //! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
-//! then. Locks are bytes here: what they mean is for the share to know. [`Properties`] and [`Checksums`] lie in the same database.
+//! then. [`Properties`] and [`Checksums`] lie in the same database.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,15 +13,18 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use redb::{ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDefinition};
 
+use crate::model::lock::Lock;
+use crate::model::lock_token::LockToken;
 use crate::model::stamp::Stamp;
 
 use super::checksums::Checksums;
+use super::codec::{decode, encode};
 use super::database::{StateDatabase, failed};
 use super::index_error::IndexError;
-use super::journal::Journal;
+use super::journal::{Journal, Record};
 use super::properties::{Properties, PropertyLimits};
-use super::remembered::{BYTES, DateKnown, Remembered, ToldBefore};
-use super::unsaved::{Changes, OF_FILES, OF_LOCKS, Unsaved};
+use super::remembered::{DateKnown, Remembered, ToldBefore};
+use super::unsaved::{Changes, Unsaved};
 use crate::store::share_identity::ShareIdentity;
 
 /// How many entries are kept in memory.
@@ -30,14 +33,14 @@ const IN_MEMORY: usize = 200_000;
 /// How many entries are kept in the database before it is begun anew.
 const IN_DATABASE: u64 = 4_000_000;
 
-/// The inode number to the entry. The name carries the version of the format.
-const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files-3");
+/// The inode number to what is remembered of the file.
+const FILES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("files");
 
 /// The token of a lock to the lock.
-const LOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("locks-1");
+const LOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("locks");
 
 /// What is to be known of the index itself.
-const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about-1");
+const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 
 /// The key of the share that the index belongs to, in [`ABOUT`].
 const SHARE: &str = "share";
@@ -91,12 +94,12 @@ impl Index {
         self.database.with(|database| {
             let transaction = database.begin_write()?;
             let mut about = transaction.open_table(ABOUT)?;
-            let noted = about.get(SHARE)?.and_then(|noted| ShareIdentity::from_bytes(noted.value()));
+            let noted = about.get(SHARE)?.and_then(|noted| decode::<ShareIdentity>(noted.value()));
             match noted {
                 Some(other) if !other.is_same_as(share) => return Ok(Some(other.path)),
                 Some(other) if other == *share => return Ok(None),
                 _ => {
-                    about.insert(SHARE, share.to_bytes().as_slice())?;
+                    about.insert(SHARE, encode(share).as_slice())?;
                 }
             }
             drop(about);
@@ -177,16 +180,13 @@ impl Index {
     }
 
     /// Remembers a lock from now on, or forgets it.
-    pub fn note_lock(&self, token: &str, lock: Option<Box<[u8]>>) {
+    pub fn note_lock(&self, token: &LockToken, lock: Option<&Lock>) {
         if self.database.is_kept() {
             let mut unsaved = self.unsaved.lock();
-            unsaved.journal(OF_LOCKS, token.as_bytes(), lock.as_deref());
-            let may_be_saved = self.saved_locks.lock().contains(token);
-            if lock.is_some() || may_be_saved {
-                unsaved.changes.locks.insert(token.into(), lock);
-            } else {
+            unsaved.note(Record::Lock(token.as_str().into(), lock.map(|lock| encode(lock).into())));
+            if lock.is_none() && !self.saved_locks.lock().contains(token.as_str()) {
                 // The database has never heard of it: there is nothing to forget there.
-                unsaved.changes.locks.remove(token);
+                unsaved.changes.locks.remove(token.as_str());
             }
         }
     }
@@ -205,15 +205,15 @@ impl Index {
         }
         let told = self.database.with(|database| {
             let about = database.begin_read()?.open_table(ABOUT)?;
-            Ok(about.get(TOLD)?.and_then(|told| ToldBefore::from_bytes(told.value())))
+            Ok(about.get(TOLD)?.and_then(|told| decode(told.value())))
         });
         told.ok().flatten()
     }
 
     /// The locks that were remembered. What is unsaved is saved before, so that those of the journal are among them.
-    pub fn load_locks(&self) -> crate::store::disk_error::Result<Vec<Box<[u8]>>> {
+    pub fn load_locks(&self) -> crate::store::disk_error::Result<Vec<Lock>> {
         let rows = self.save().and_then(|()| self.lock_rows()).map_err(|error| failed("read the locks", error))?;
-        Ok(rows.into_iter().map(|(_, lock)| lock).collect())
+        Ok(rows.into_iter().filter_map(|(_, lock)| decode(&lock)).collect())
     }
 
     fn lock_rows(&self) -> Result<Vec<LockRow>, redb::Error> {
@@ -279,7 +279,7 @@ impl Index {
                 }
                 for (inode, remembered) in &changes.files {
                     match remembered {
-                        Some(remembered) => files.insert(inode, remembered.to_bytes().as_slice())?,
+                        Some(remembered) => files.insert(inode, encode(remembered).as_slice())?,
                         None => files.remove(inode)?,
                     };
                 }
@@ -294,7 +294,7 @@ impl Index {
                 }
             }
             if let Some(told) = changes.told {
-                transaction.open_table(ABOUT)?.insert(TOLD, told.to_bytes().as_slice())?;
+                transaction.open_table(ABOUT)?.insert(TOLD, encode(&told).as_slice())?;
             }
             transaction.commit()?;
             Ok(())
@@ -322,16 +322,14 @@ impl Index {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
                 files => files?,
             };
-            Ok(files.get(inode)?.and_then(|bytes| Remembered::from_bytes(bytes.value())))
+            Ok(files.get(inode)?.and_then(|bytes| decode(bytes.value())))
         })
     }
 
     fn note(&self, inode: u64, remembered: Option<Remembered>) {
         if self.database.is_kept() {
             let mut unsaved = self.unsaved.lock();
-            let bytes = remembered.map(Remembered::to_bytes);
-            unsaved.journal(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
-            unsaved.changes.files.insert(inode, remembered);
+            unsaved.note(Record::File(inode, remembered));
             unsaved.changes.keep_files_within_bounds();
         }
     }
@@ -350,6 +348,11 @@ mod tests {
 
     use super::*;
     use crate::model::content_hash::ContentHash;
+    use crate::model::lock::{Pins, Reach, Scope};
+    use crate::model::path::SharePath;
+    use crate::model::principal::Principal;
+    use crate::model::stamp::{FileId, Timestamp};
+    use crate::store::catalog::remembered::ShownForm;
 
     fn opened(folder: &Path) -> Index {
         let share = ShareIdentity { path: folder.to_owned(), folder: [1; 16] };
@@ -392,8 +395,8 @@ mod tests {
     fn a_lock_given_back_during_a_save_does_not_return() {
         let folder = tempfile::tempdir().expect("a folder");
         let index = opened(folder.path());
-        index.note_lock("a", Some(Box::from(*b"lock")));
-        during_a_save(&index, |_| (), || index.note_lock("a", None)).expect("saved");
+        index.note_lock(&token(1), Some(&lock(1)));
+        during_a_save(&index, |_| (), || index.note_lock(&token(1), None)).expect("saved");
         assert!(index.load_locks().expect("read").is_empty());
         drop(index);
         assert!(opened(folder.path()).load_locks().expect("read").is_empty());
@@ -402,22 +405,22 @@ mod tests {
     /// The same where the save fails, and the next one does not.
     #[test]
     fn a_lock_given_back_during_a_save_that_fails_does_not_return() {
-        const OTHER: TableDefinition<'_, u64, u64> = TableDefinition::new("locks-1");
+        const OTHER: TableDefinition<'_, u64, u64> = TableDefinition::new("locks");
         let folder = tempfile::tempdir().expect("a folder");
         let index = opened(folder.path());
-        index.note_lock("a", Some(Box::from(*b"lock")));
+        index.note_lock(&token(1), Some(&lock(1)));
         let fails = |held: &redb::WriteTransaction| drop(held.open_table(OTHER).expect("a table"));
-        during_a_save(&index, fails, || index.note_lock("a", None)).expect_err("another table is in its place");
-        index.note_lock("b", Some(Box::from(*b"other")));
+        during_a_save(&index, fails, || index.note_lock(&token(1), None)).expect_err("another table is in its place");
+        index.note_lock(&token(2), Some(&lock(2)));
         let mended = index.database.with(|database| {
             let writing = database.begin_write()?;
             writing.delete_table(OTHER)?;
             Ok(writing.commit()?)
         });
         mended.expect("mended");
-        assert_eq!(index.load_locks().expect("read"), [Box::from(*b"other")]);
+        assert_eq!(tokens(&index), [token(2)]);
         drop(index);
-        assert_eq!(opened(folder.path()).load_locks().expect("read"), [Box::from(*b"other")]);
+        assert_eq!(tokens(&opened(folder.path())), [token(2)]);
     }
 
     /// A save that failed may have come to the disk all the same: a lock of it that is given back afterwards is forgotten there, too.
@@ -425,20 +428,48 @@ mod tests {
     fn a_lock_of_a_save_that_failed_is_forgotten_in_the_database() {
         let folder = tempfile::tempdir().expect("a folder");
         let index = opened(folder.path());
-        index.note_lock("a", Some(Box::from(*b"lock")));
+        index.note_lock(&token(1), Some(&lock(1)));
         let fails = |held: &redb::WriteTransaction| {
-            drop(held.open_table(TableDefinition::<u64, u64>::new("locks-1")).expect("a table"));
+            drop(held.open_table(TableDefinition::<u64, u64>::new("locks")).expect("a table"));
         };
         during_a_save(&index, fails, || ()).expect_err("another table is in its place");
-        index.note_lock("a", None);
-        assert_eq!(index.unsaved.lock().changes.locks.get("a"), Some(&None));
+        index.note_lock(&token(1), None);
+        assert_eq!(index.unsaved.lock().changes.locks.get(token(1).as_str()), Some(&None));
     }
 
     fn known(hash: u8) -> Remembered {
-        let mut bytes = [0; BYTES];
-        bytes[..40].copy_from_slice(&[1; 40]);
-        let remembered = Remembered::from_bytes(&bytes).expect("an entry");
-        Remembered { hash: Some(ContentHash::from_bytes([hash; 32])), is_settled: true, ..remembered }
+        let stamp = Stamp {
+            id: FileId { inode: 1, generation: 1 },
+            size: 1,
+            mtime: Timestamp::new(1, 0),
+            ctime: Timestamp::new(1, 0),
+        };
+        let hash = Some(ContentHash::from_bytes([hash; 32]));
+        Remembered { stamp, hash, shown: ShownForm::Content, date: DateKnown::Unknown, is_settled: true }
+    }
+
+    fn token(number: u8) -> LockToken {
+        LockToken::from_random([number; 16])
+    }
+
+    fn tokens(index: &Index) -> Vec<LockToken> {
+        index.load_locks().expect("read").into_iter().map(|lock| lock.token).collect()
+    }
+
+    fn lock(number: u8) -> Lock {
+        Lock {
+            token: token(number),
+            root: SharePath::root(),
+            scope: Scope::Exclusive,
+            reach: Reach::Itself,
+            owner: None,
+            holder: Principal::Anonymous,
+            taken_from: None,
+            timeout: None,
+            expires: Timestamp::new(1, 0),
+            pin: None,
+            pins_below: Pins::default(),
+        }
     }
 
     /// What was loaded of a file does not take the place of what became known of it meanwhile.

@@ -9,7 +9,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use super::codec;
 use super::database::open_private;
+use super::remembered::Remembered;
 
 /// How many bytes of a record's hash stand behind it: a power cut may leave anything.
 const CHECK_BYTES: usize = 8;
@@ -28,15 +32,13 @@ pub(super) struct Journal {
     is_broken_off: bool,
 }
 
-/// One change: what became known of a key, or that it is to be forgotten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    /// Which table it belongs to.
-    pub(super) table: u8,
-    /// The key.
-    pub(super) key: Box<[u8]>,
-    /// The value, or nothing.
-    pub(super) value: Option<Box<[u8]>>,
+/// One change: what became known, or that it is to be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Record {
+    /// Of the file with this inode number.
+    File(u64, Option<Remembered>),
+    /// Of the lock with this token: the lock as it is written down.
+    Lock(Box<str>, Option<Box<[u8]>>),
 }
 
 impl Journal {
@@ -49,8 +51,8 @@ impl Journal {
             let bytes = fs::read(journal.path(number))?;
             journal.before += bytes.len() as u64;
             let mut rest = &*bytes;
-            while let Some((record, behind)) = Record::first_of(rest) {
-                records.push(record);
+            while let Some((record, behind)) = first_of(rest) {
+                records.extend(codec::decode::<Record>(record));
                 rest = behind;
             }
             journal.number = number + 1;
@@ -59,14 +61,14 @@ impl Journal {
     }
 
     /// Appends a change.
-    pub(super) fn append(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+    pub(super) fn append(&mut self, record: &Record) {
         if self.is_broken_off {
             return;
         }
         if self.file.is_none() {
             self.file = open_private(OpenOptions::new().append(true), &self.path(self.number)).ok();
         }
-        let record = encode(table, key, value);
+        let record = record.on_disk();
         if self.file.as_mut().is_some_and(|file| file.write_all(&record).is_ok()) {
             self.written += record.len() as u64;
             return;
@@ -127,40 +129,30 @@ impl Journal {
 }
 
 impl Record {
-    /// The record at the beginning, and what is behind it; `None` if there is none that is whole.
-    fn first_of(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (head, rest) = bytes.split_first_chunk::<6>()?;
-        let [table, has_value, key_low, key_high, value_low, value_high] = *head;
-        let (key_length, value_length) =
-            (u16::from_le_bytes([key_low, key_high]), u16::from_le_bytes([value_low, value_high]));
-        let (key, rest) = rest.split_at_checked(key_length.into())?;
-        let (value, rest) = rest.split_at_checked(value_length.into())?;
-        let (check, rest) = rest.split_at_checked(CHECK_BYTES)?;
-        let record = &bytes[..6 + key.len() + value.len()];
-        (blake3::hash(record).as_bytes()[..CHECK_BYTES] == *check).then_some(())?;
-        Some((Self { table, key: key.into(), value: (has_value != 0).then(|| value.into()) }, rest))
+    /// The record behind its length, and a part of its hash behind it.
+    fn on_disk(&self) -> Vec<u8> {
+        let record = codec::encode(self);
+        let length = u32::try_from(record.len()).expect("a lock is bounded");
+        let check = blake3::hash(&record);
+        [&length.to_le_bytes()[..], &record, &check.as_bytes()[..CHECK_BYTES]].concat()
     }
 }
 
-/// A change as bytes. What is too long for its length to be written is not remembered; it never is.
-fn encode(table: u8, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
-    let of = value.unwrap_or_default();
-    let (Ok(key_length), Ok(value_length)) = (u16::try_from(key.len()), u16::try_from(of.len())) else {
-        return Vec::new();
-    };
-    let mut record = vec![table, u8::from(value.is_some())];
-    record.extend_from_slice(&key_length.to_le_bytes());
-    record.extend_from_slice(&value_length.to_le_bytes());
-    record.extend_from_slice(key);
-    record.extend_from_slice(of);
-    let check = blake3::hash(&record);
-    record.extend_from_slice(&check.as_bytes()[..CHECK_BYTES]);
-    record
+/// The record at the beginning, and what is behind it; `None` if there is none that is whole.
+fn first_of(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (record, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (check, rest) = rest.split_at_checked(CHECK_BYTES)?;
+    (blake3::hash(record).as_bytes()[..CHECK_BYTES] == *check).then_some((record, rest))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lock(token: &str, lock: Option<&[u8]>) -> Record {
+        Record::Lock(token.into(), lock.map(Into::into))
+    }
 
     #[test]
     fn what_was_not_saved_is_read_again_and_what_was_is_not() {
@@ -168,15 +160,13 @@ mod tests {
         let database = folder.path().join("index.redb");
         let (mut journal, records) = Journal::open(&database).expect("opened");
         assert!(records.is_empty());
-        journal.append(0, b"one", Some(b"1"));
+        journal.append(&lock("one", Some(b"1")));
         let saved = journal.end_file();
-        journal.append(1, b"two", None);
-        journal.append(0, b"three", Some(b""));
+        journal.append(&Record::File(2, None));
+        journal.append(&lock("three", Some(b"")));
         journal.remove_before(saved);
         let (mut journal, records) = Journal::open(&database).expect("opened");
-        let record =
-            |table, key: &[u8], value: Option<&[u8]>| Record { table, key: key.into(), value: value.map(Into::into) };
-        assert_eq!(records, [record(1, b"two", None), record(0, b"three", Some(b""))]);
+        assert_eq!(records, [Record::File(2, None), lock("three", Some(b""))]);
         let all = journal.end_file();
         journal.remove_before(all);
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
@@ -187,8 +177,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("index.redb");
         let (mut journal, _) = Journal::open(&database).expect("opened");
-        journal.append(0, b"whole", Some(b"1"));
-        journal.append(0, b"torn", Some(b"2"));
+        journal.append(&lock("whole", Some(b"1")));
+        journal.append(&lock("torn", Some(b"2")));
         let whole = fs::read(journal.path(0)).expect("the journal");
         for length in 0..whole.len() {
             fs::write(journal.path(0), &whole[..length]).expect("a write");

@@ -1,6 +1,7 @@
 //! What is remembered beside the files, in one database: tags, locks, dead properties, checksums.
 
 pub mod checksums;
+mod codec;
 mod database;
 pub mod index;
 pub mod index_error;

@@ -23,22 +23,23 @@ use crate::model::path::SharePath;
 use crate::model::property::DeadProperty;
 use crate::model::version::VersionId;
 
+use super::codec::decode;
 use super::database::{self, StateDatabase};
 use crate::store::disk_error::{DiskError, Result};
 use keys::{version_of, version_part};
 use names::Names;
-use rows::{Bytes, ReadTable, RowResult, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within, decode};
+use rows::{Bytes, ReadTable, RowResult, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within};
 
 pub use following::{Extent, Following};
 pub use limits::{Noted, PropertyLimits};
 
-/// The path of a resource to its properties. The name carries the version of the format.
-const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties-1");
+/// The path of a resource to its properties.
+const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties");
 
 /// What was noted on a resource before it was displaced, for when it comes back: the version that was displaced, its path, and the path of
 /// the resource from there, with a NUL between them, which no path holds. So the oldest stand first. It counts as what is noted does, and
 /// gives way to that, the oldest first.
-const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties-2");
+const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties");
 
 /// How many changes of the tree may wait until the properties can follow them.
 const WAITING_MAX: usize = 1024;

@@ -4,18 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::journal::{Journal, Record};
-use super::remembered::{BYTES, Remembered, ToldBefore};
+use super::remembered::{Remembered, ToldBefore};
 
 /// How many entries may wait to be written to the database. While it cannot be written, what is beyond is forgotten.
 const UNSAVED_MAX: usize = 100_000;
 
 /// How many bytes the journal may take before it is written anew, with what is still unsaved alone.
 const JOURNAL_BYTES_MAX: u64 = 16 << 20;
-
-/// Which table a record of the journal belongs to.
-pub(super) const OF_FILES: u8 = 0;
-
-pub(super) const OF_LOCKS: u8 = 1;
 
 /// What the database does not know yet.
 #[derive(Debug, Default)]
@@ -77,11 +72,10 @@ impl Unsaved {
         let Some(mut journal) = self.journal.take() else { return };
         let number = journal.end_file();
         for (inode, remembered) in &self.changes.files {
-            let bytes = remembered.map(Remembered::to_bytes);
-            journal.append(OF_FILES, &inode.to_le_bytes(), bytes.as_ref().map(<[u8; BYTES]>::as_slice));
+            journal.append(&Record::File(*inode, *remembered));
         }
         for (token, lock) in &self.changes.locks {
-            journal.append(OF_LOCKS, token.as_bytes(), lock.as_deref());
+            journal.append(&Record::Lock(token.clone(), lock.clone()));
         }
         // Where the new one could not be written whole, the old ones say more than it does; but they do not grow.
         if journal.is_whole() {
@@ -90,23 +84,22 @@ impl Unsaved {
         self.journal = Some(journal);
     }
 
-    pub(super) fn journal(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+    /// Takes in a change, and writes it into the journal.
+    pub(super) fn note(&mut self, record: Record) {
         if let Some(journal) = &mut self.journal {
-            journal.append(table, key, value);
+            journal.append(&record);
         }
+        self.take_in(record);
     }
 
-    /// Takes in what an earlier process did not come to save. What is of another format is left out.
+    /// Takes in a change that is in the journal.
     pub(super) fn take_in(&mut self, record: Record) {
-        let Record { table, key, value } = record;
-        if table == OF_LOCKS {
-            if let Ok(token) = str::from_utf8(&key) {
-                self.changes.locks.insert(token.into(), value);
+        match record {
+            Record::File(inode, remembered) => {
+                self.changes.files.insert(inode, remembered);
             }
-        } else if let (OF_FILES, Ok(inode)) = (table, <[u8; 8]>::try_from(&*key)) {
-            let remembered = value.map(|bytes| Remembered::from_bytes(&bytes));
-            if remembered != Some(None) {
-                self.changes.files.insert(u64::from_le_bytes(inode), remembered.flatten());
+            Record::Lock(token, lock) => {
+                self.changes.locks.insert(token, lock);
             }
         }
     }

@@ -5,9 +5,10 @@ use std::ops::Bound;
 use redb::ReadableTable;
 
 use crate::model::path::SharePath;
-use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::property::DeadProperty;
 use crate::model::version::VersionId;
 
+use super::super::codec::{decode, encode};
 use super::following::{Extent, Following};
 use super::keys::kept_key;
 use super::limits::{Noted, PropertyLimits};
@@ -248,32 +249,4 @@ pub(super) fn below(path: &SharePath) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
 
 pub(super) fn as_slices(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> (Bound<&[u8]>, Bound<&[u8]>) {
     (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice))
-}
-
-/// Each property as three texts, each behind its length: namespace, local name, element.
-pub(super) fn encode(properties: &[DeadProperty]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for property in properties {
-        for text in [property.name().namespace(), property.name().local(), property.xml()] {
-            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-    }
-    bytes
-}
-
-pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<DeadProperty>> {
-    let mut properties = Vec::new();
-    while !bytes.is_empty() {
-        let (namespace, local, xml) = (text(&mut bytes)?, text(&mut bytes)?, text(&mut bytes)?);
-        properties.push(DeadProperty::new(PropertyName::new(namespace, local), xml));
-    }
-    Some(properties)
-}
-
-pub(super) fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    *bytes = rest;
-    str::from_utf8(text).ok()
 }
