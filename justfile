@@ -12,6 +12,10 @@ check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
 
+# What the dependencies bring in: licences, sources, crates that are refused, known holes.
+deny:
+    cargo deny check
+
 # The tests whose names hold these words; without any, all of them. What they need is installed.
 test *words:
     tests/run.sh {{words}}
