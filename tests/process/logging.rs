@@ -58,6 +58,22 @@ fn the_log_has_the_lines_of_its_level() {
 }
 
 #[test]
+fn a_fault_of_the_disk_is_logged_with_the_request_and_its_cause() {
+    let server = Server::with("--no-sync").start();
+    server.put("/sub/f%20%C3%A9.txt?mkdirs").body("zero").expect(201);
+    server.put("/sub/f%20%C3%A9.txt").body("one").expect(204);
+    let history = server.local(".noclobber/history");
+    std::fs::remove_dir_all(&history).unwrap();
+    std::fs::write(&history, "no folder").unwrap();
+    server.put("/sub/f%20%C3%A9.txt").body("two").expect(500);
+    server.wait_for_log("PUT /sub/f%20%C3%A9.txt: ");
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("PUT /sub/f%20%C3%A9.txt: ")).unwrap();
+    assert!(line.contains("ERROR") && line.contains("history"), "{line}");
+    assert_eq!(server.read("sub/f é.txt"), "one");
+}
+
+#[test]
 fn a_json_log_is_one_object_a_line() {
     if let Some(options) = role() {
         return speak(&options);

@@ -5,6 +5,7 @@ use crate::http::reply::dav::{dav_error, locked_inside};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_current};
 use crate::http::request::method::Allowed;
 use crate::http::xml::write::Condition;
+use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::share::Cause;
@@ -28,7 +29,7 @@ pub(crate) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
         }
         Stop::Refusal(refusal) => refuse(head, refusal),
         Stop::Fault(fault) => {
-            tracing::error!("{fault}");
+            tracing::error!("{} {}: {fault}", head.method, escaped(head.uri.path()));
             let detail = match fault.cause {
                 Cause::Unsure => {
                     "It was done, but could not be brought to the disk: a power cut may undo it. The server's log says why. Look what is here."
