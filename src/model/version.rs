@@ -93,11 +93,6 @@ impl EntryName {
         Self { id, ending: Ending::Tail(Tail { act, expected: expected.digest().into(), upload }) }
     }
 
-    /// The name of a refused upload.
-    pub fn refused_upload(id: VersionId) -> Self {
-        Self { id, ending: Ending::Upload }
-    }
-
     /// Takes a name in the history apart, in whichever case it is; `None` if it is no entry but a stranger's file.
     pub fn parse(name: &Name) -> Option<Self> {
         let text = &*str::from_utf8(name.as_bytes()).ok()?.to_ascii_lowercase();
@@ -203,7 +198,7 @@ mod tests {
         let (one, other) = (FileId { inode: 1, generation: 2 }, FileId { inode: 3, generation: 4 });
         for entry in [
             EntryName::settled(id()),
-            EntryName::refused_upload(id()),
+            EntryName { id: id(), ending: Ending::Upload },
             EntryName::under_way(id(), Act::Exchange, one, Some(other)),
             EntryName::under_way(id(), Act::TakeOut, one, Some(other)),
             EntryName::under_way(id(), Act::Remove, one, None),
