@@ -58,6 +58,18 @@ impl Timestamp {
         }
     }
 
+    /// This moment in UTC, in a format of `strftime`.
+    pub fn format(self, format: &str) -> String {
+        let time =
+            jiff::Timestamp::from_nanosecond(self.0.into()).expect("jiff knows more years than 64 bits of nanoseconds");
+        time.strftime(format).to_string()
+    }
+
+    /// This moment as RFC 3339 has it, to the microsecond.
+    pub fn rfc_3339(self) -> String {
+        self.format("%Y-%m-%dT%H:%M:%S%.6fZ")
+    }
+
     /// Nanoseconds since the epoch.
     pub fn nanoseconds(self) -> i64 {
         self.0
@@ -119,6 +131,17 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_moment_can_be_written() {
+        for (time, expected) in [
+            (Timestamp::new(0, 1_000), "1970-01-01T00:00:00.000001Z"),
+            (Timestamp(i64::MIN), "1677-09-21T00:12:43.145224Z"),
+            (Timestamp(i64::MAX), "2262-04-11T23:47:16.854775Z"),
+        ] {
+            assert_eq!(time.rfc_3339(), expected);
+        }
+    }
 
     #[test]
     fn seconds_are_rounded_down_on_both_sides_of_the_epoch() {

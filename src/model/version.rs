@@ -55,7 +55,7 @@ pub enum Act {
 impl VersionId {
     /// The identifier of what is displaced now.
     pub fn at(now: Timestamp) -> Self {
-        Self(format_time(now, "%Y-%m-%dT%H-%M-%S%.6fZ").into())
+        Self(now.format("%Y-%m-%dT%H-%M-%S%.6fZ").into())
     }
 
     /// Checks a text, in whichever case it is: some file systems write every name in small letters.
@@ -151,18 +151,13 @@ pub fn conflict_name(name: &Name, now: Timestamp, attempt: u32, bytes_max: usize
     let dot = bytes.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0 && bytes.len() - at <= 32);
     let (stem, extension) = bytes.split_at(dot.unwrap_or(bytes.len()));
     let count = if attempt > 1 { format!(" {attempt}") } else { String::new() };
-    let middle = format!(" (conflict {}{count})", format_time(now, "%Y-%m-%d %H.%M.%S"));
+    let middle = format!(" (conflict {}{count})", now.format("%Y-%m-%d %H.%M.%S"));
     let mut room = stem.len().min(bytes_max.saturating_sub(middle.len() + extension.len()));
     while room > 0 && room < stem.len() && stem[room] & 0b1100_0000 == 0b1000_0000 {
         room -= 1;
     }
     Name::new([&stem[..room], middle.as_bytes(), extension].concat())
         .expect("made of a name's own bytes, and short enough")
-}
-
-fn format_time(time: Timestamp, format: &str) -> String {
-    let zoned = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
-    zoned.strftime(format).to_string()
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {

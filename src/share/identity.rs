@@ -133,8 +133,8 @@ impl Share {
             Leased::Unavailable => None,
         };
         let status = self.tree.status(file)?;
-        let is_quiet = || lease.as_ref().is_none_or(|lease| lease.is_unbroken());
-        self.find_out(path, file, &status.stamp, (effort, hasher), now, is_quiet)
+        let is_unbroken = || lease.as_ref().is_none_or(|lease| lease.is_unbroken());
+        self.find_out(path, file, &status.stamp, (effort, hasher), now, is_unbroken)
     }
 
     /// Identifies a file on which the commit holds a lease.
@@ -234,7 +234,7 @@ impl Share {
         stamp: &Stamp,
         (effort, hasher): (Effort, Hasher<'_>),
         now: Timestamp,
-        is_quiet: impl Fn() -> bool,
+        is_unbroken: impl Fn() -> bool,
     ) -> Result<Identity> {
         // Another request may have found it out meanwhile: the tag that it was shown with is the one that stays.
         if let Some(known) = self.recall(path, stamp, effort, now) {
@@ -254,8 +254,8 @@ impl Share {
             Effort::HashSmall => is_to_be_confirmed || !is_large,
             Effort::Hash => true,
         };
-        let hash = if hashes { Some(self.hash_bytes(file, stamp, hasher, &is_quiet)?) } else { None };
-        let unchanged = self.tree.status(file)?.stamp == *stamp && is_quiet();
+        let hash = if hashes { Some(self.hash_bytes(file, stamp, hasher, &is_unbroken)?) } else { None };
+        let unchanged = self.tree.status(file)?.stamp == *stamp && is_unbroken();
         let hash = match hash {
             Some(None) => return Ok(self.being_written(path, stamp, now)),
             Some(Some(hash)) if unchanged => Some(hash),
@@ -322,7 +322,7 @@ impl Share {
         file: &File,
         stamp: &Stamp,
         hasher: Hasher<'_>,
-        is_quiet: &impl Fn() -> bool,
+        is_unbroken: &impl Fn() -> bool,
     ) -> Result<Option<ContentHash>> {
         let (_slot, is_wanted): (_, &dyn Fn() -> bool) = match hasher {
             Hasher::TheRequest if self.is_large(stamp) => (Some(self.hashing.take()?), &|| true),
@@ -339,7 +339,7 @@ impl Share {
             }
             hasher.update(&buffer[..count]);
             offset += count as u64;
-            if offset.is_multiple_of(1 << 20) && !(is_quiet() && is_wanted() && !self.is_stopping()) {
+            if offset.is_multiple_of(1 << 20) && !(is_unbroken() && is_wanted() && !self.is_stopping()) {
                 return Ok(None);
             }
         }

@@ -255,7 +255,7 @@ fn write_json(
             name: &listed.name.to_text(),
             kind: kind_of(listed.kind),
             size: (listed.kind == Kind::File).then_some(listed.size),
-            modified: time(listed.modified, "%Y-%m-%dT%H:%M:%S%.6fZ"),
+            modified: listed.modified.rfc_3339(),
             etag: listed.tag.map(|tag| tag.to_string()),
             href: format!("{place}{}{}", listed.name.to_url(), if is_folder { "/" } else { "" }),
         };
@@ -405,9 +405,9 @@ fn write_row(output: &mut Output, place: &str, row: &Row) {
     }
     output.write(format_args!(
         "<td><time datetime=\"{}\">{}<span> {}</span></time></td></tr>\n",
-        time(row.modified, "%Y-%m-%dT%H:%M:%SZ"),
-        time(row.modified, "%Y-%m-%d"),
-        time(row.modified, "%H:%M")
+        row.modified.format("%Y-%m-%dT%H:%M:%SZ"),
+        row.modified.format("%Y-%m-%d"),
+        row.modified.format("%H:%M")
     ));
 }
 
@@ -519,11 +519,6 @@ fn kind_of(kind: Kind) -> &'static str {
 
 fn to_collection_text(path: &SharePath) -> String {
     if path.is_root() { path.to_text() } else { path.to_text() + "/" }
-}
-
-fn time(time: Timestamp, format: &str) -> String {
-    let time = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
-    time.strftime(format).to_string()
 }
 
 /// A size that a person can read.

@@ -6,7 +6,6 @@ use crate::http::media;
 use crate::http::reply;
 use crate::http::xml::write::{ActiveLock, PropWriter};
 use crate::model::property::PropertyName;
-use crate::model::stamp::Timestamp;
 use crate::share::{Kind, ListedMember};
 
 /// Apache's namespace.
@@ -172,7 +171,9 @@ impl Live {
         let is_collection = resource.kind == Kind::Dir;
         let (free, used) = facts.room.unwrap_or_default();
         match self {
-            Self::CreationDate => out.text("creationdate", &rfc_3339(resource.born.unwrap_or_default())),
+            Self::CreationDate => {
+                out.text("creationdate", &resource.born.unwrap_or_default().format("%Y-%m-%dT%H:%M:%SZ"))
+            }
             Self::DisplayName => out.text("displayname", &resource.name.to_text()),
             Self::ContentLength => out.number("getcontentlength", resource.size),
             Self::ContentType if is_collection => out.text("getcontenttype", "httpd/unix-directory"),
@@ -210,10 +211,4 @@ const PRIVILEGES: &str = "<D:privilege><D:read/></D:privilege><D:privilege><D:wr
 fn methods(is_collection: bool) -> String {
     let names = reply::methods(is_collection).split(", ");
     names.map(|name| format!("<D:supported-method name=\"{name}\"/>")).collect()
-}
-
-/// A date and time as RFC 3339 has it, in whole seconds.
-fn rfc_3339(time: Timestamp) -> String {
-    let time = jiff::Timestamp::new(time.seconds(), 0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    time.to_string()
 }

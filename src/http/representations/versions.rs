@@ -12,7 +12,6 @@ use crate::http::representations::{file, listing};
 use crate::http::request::query::Named;
 use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
-use crate::model::stamp::Timestamp;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, PageRequest, Target, Walked};
@@ -167,8 +166,8 @@ impl Described {
             id: id.to_owned(),
             kind: if is_file { "file" } else { "folder" },
             size: is_file.then_some(version.size),
-            modified: time(version.modified),
-            kept: time(version.id.time()),
+            modified: version.modified.rfc_3339(),
+            kept: version.id.time().rfc_3339(),
             href: format!("{}?version={id}", path.to_url()),
         }
     }
@@ -177,10 +176,4 @@ impl Described {
     pub(crate) fn with_path(kept: &KeptAt) -> Self {
         Self { path: Some(kept.path.to_text()), ..Self::new(&kept.path, &kept.version) }
     }
-}
-
-/// In RFC 3339, to the microsecond.
-fn time(time: Timestamp) -> String {
-    let time = jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
