@@ -40,16 +40,13 @@ struct Looks {
     folder: Option<FoundFolder>,
 }
 
-/// A small file.
 #[derive(Debug)]
 pub(crate) struct HotFile {
     /// The path that it was asked for by.
     target: Box<str>,
-    /// Where it is.
     pub(crate) spot: Spot,
     /// The state in which its bytes were read.
     stamp: Stamp,
-    /// Its bytes.
     pub(crate) bytes: Bytes,
     /// The heads of a 200 and of a 304 as they are on the wire, up to `Date`.
     found: Box<[u8]>,
@@ -60,7 +57,6 @@ pub(crate) struct HotFile {
 /// What is to be said of a small file.
 #[derive(Debug)]
 pub(crate) struct SmallAnswer {
-    /// The file.
     pub(crate) file: Arc<HotFile>,
     /// Whether the client has not got it yet.
     pub(crate) modified: bool,
@@ -115,7 +111,6 @@ impl HotCache {
         Self { files }
     }
 
-    /// Keeps a file.
     pub(crate) fn keep(&self, file: HotFile) {
         self.files.insert(file.target.clone(), Arc::new(file));
     }

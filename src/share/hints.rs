@@ -38,7 +38,6 @@ impl Default for Hints {
 }
 
 impl Hints {
-    /// Counts a hint.
     pub(super) fn count(&self, hint: &Hint) {
         let counter = match hint {
             Hint::Path(path) | Hint::Subtree(path) => &self.slots[self.slot(path).0],

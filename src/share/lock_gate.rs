@@ -29,7 +29,6 @@ pub(super) struct ChangeUnderWay<'a> {
 }
 
 impl LockGate {
-    /// Begins a change.
     pub(super) fn begin(&self) -> ChangeUnderWay<'_> {
         let mut numbers = self.numbers.lock();
         let number = numbers.next;

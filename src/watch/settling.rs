@@ -60,7 +60,6 @@ impl Settling {
         waiting.reach = waiting.reach.max(reach);
     }
 
-    /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.places.is_empty() && self.anywhere.is_none()
     }

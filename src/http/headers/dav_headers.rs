@@ -44,7 +44,6 @@ pub(crate) enum Depth {
 /// The `Depth` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DepthHeader {
-    /// How far down.
     pub(crate) depth: Depth,
     /// Whether the resource itself is left out (`1,noroot`, the older spelling of `Prefer: depth-noroot`).
     pub(crate) without_root: bool,
@@ -64,7 +63,6 @@ pub(crate) enum Overwrite {
 pub(crate) enum UrlTarget {
     /// Into this share.
     Here {
-        /// Where.
         path: SharePath,
         /// Whether the URL ends in a slash.
         has_trailing_slash: bool,
@@ -120,7 +118,6 @@ pub(crate) fn depth_of_change(headers: &HeaderMap) -> Result<Option<Depth>, BadH
     }
 }
 
-/// `Overwrite`.
 pub(crate) fn overwrite(headers: &HeaderMap) -> Result<Overwrite, BadHeader> {
     match only_text(headers, "Overwrite")? {
         None | Some("T" | "t") => Ok(Overwrite::Allow),

@@ -29,7 +29,6 @@ pub(crate) struct Expected {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {wrong}")]
 pub(crate) struct Invalid {
-    /// The header.
     pub(crate) field: Field,
     /// What is wrong with it.
     pub(crate) wrong: DigestError,
@@ -50,9 +49,7 @@ pub(crate) enum DigestError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes that came do not have the {algorithm} digest that {field} names")]
 pub(crate) struct Mismatch {
-    /// The header.
     pub(crate) field: Field,
-    /// The algorithm.
     pub(crate) algorithm: Algorithm,
     /// The digest that the client sent, as it is written in that header.
     pub(crate) provided: String,
@@ -61,9 +58,7 @@ pub(crate) struct Mismatch {
 /// A header that carries digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
-    /// `Content-Digest`.
     ContentDigest,
-    /// `Repr-Digest`.
     ReprDigest,
     /// `OC-Checksum`, of the ownCloud clients.
     OcChecksum,
@@ -72,9 +67,7 @@ pub(crate) enum Field {
 /// An algorithm that is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
-    /// SHA-256.
     Sha256,
-    /// SHA-512.
     Sha512,
     /// SHA-1, in `OC-Checksum` alone.
     Sha1,

@@ -52,7 +52,6 @@ struct Waiting {
     told: Notify,
 }
 
-/// A walk.
 #[derive(Debug)]
 pub(crate) struct Walk {
     walks: &'static Walks,

@@ -70,7 +70,6 @@ pub(crate) async fn lock(
     Ok(reply::locked(Some(&taken.lock.token), taken.created, &[describe(&taken.lock, &root, Quirks::of(head), now())]))
 }
 
-/// Answers UNLOCK.
 pub(crate) async fn unlock(
     app: &AppState,
     head: &RequestHead,

@@ -22,7 +22,6 @@ pub(crate) async fn report(app: &AppState, asked: &RequestTarget) -> HandlerErro
     }
 }
 
-/// Answers OPTIONS.
 pub(crate) async fn options(app: &AppState, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
     Ok(reply::options(allowed(app, asked).await, asked.query.taken))
 }

@@ -39,7 +39,6 @@ use crate::share::{Kind, ListedMember, Notes, Share, Target};
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
 
-/// Answers PROPFIND.
 pub(crate) async fn propfind(
     app: &AppState,
     request: &HttpRequest,

@@ -33,7 +33,6 @@ pub(crate) enum Fault {
     BadValue,
 }
 
-/// Answers PROPPATCH.
 pub(crate) async fn proppatch(
     app: &AppState,
     head: &RequestHead,

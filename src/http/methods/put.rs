@@ -75,7 +75,6 @@ pub(crate) async fn early(app: &AppState, head: &RequestHead) -> Result<(), Hand
     attempt.ends(judge_early(app, head, &asked).await).await
 }
 
-/// Answers PUT.
 pub(crate) async fn put(
     app: &AppState,
     head: &RequestHead,

@@ -51,7 +51,6 @@ impl From<Stop> for HandlerError {
 /// What the request itself gets wrong, whatever is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestError {
-    /// The target.
     Target(BadTarget),
     /// A word in it that means nothing to the method.
     Word(&'static str, Allowed),

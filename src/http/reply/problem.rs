@@ -21,7 +21,7 @@ pub(super) const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-prob
 /// When to try again, in seconds, where that may help.
 pub(super) const RETRY_AFTER: &str = "2";
 
-/// What a 412 or 428 says besides its words.
+/// A problem document (RFC 9457): the body of an answer that says no, for people (title, detail) and for programs (type, members).
 pub(super) struct Problem {
     status: StatusCode,
     kind: &'static str,

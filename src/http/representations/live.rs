@@ -8,13 +8,10 @@ use crate::http::xml::write::{ActiveLock, PropWriter};
 use crate::model::property::PropertyName;
 use crate::share::{Kind, ListedMember};
 
-/// Apache's namespace.
 const APACHE: &str = "http://apache.org/dav/props/";
 
-/// Windows' namespace.
 pub(crate) const MICROSOFT: &str = "urn:schemas-microsoft-com:";
 
-/// ownCloud's namespace.
 const OWNCLOUD: &str = "http://owncloud.org/ns";
 
 /// A live property.
@@ -34,13 +31,11 @@ pub(crate) enum Live {
     SupportedMethods,
     PrivilegeSet,
     CurrentPrincipal,
-    /// Apache's `executable`.
     Executable,
     /// Windows' date of last change.
     WindowsModified,
     /// ownCloud's date of last change, in seconds.
     SecondsModified,
-    /// ownCloud's checksums.
     Checksums,
 }
 
@@ -75,7 +70,6 @@ const OF_ALLPROP: usize = 9;
 
 /// What is known of a resource, for writing its properties.
 pub(crate) struct Facts<'a> {
-    /// What it is.
     pub(crate) resource: &'a ListedMember,
     /// When it was last changed, as an HTTP-date.
     pub(crate) modified: &'a str,
@@ -92,7 +86,6 @@ pub(crate) struct Facts<'a> {
 }
 
 impl Live {
-    /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         ALL.iter().copied()
     }
@@ -110,7 +103,6 @@ impl Live {
         })
     }
 
-    /// Its name.
     pub(crate) fn name(self) -> PropertyName {
         let (namespace, local) = self.parts();
         PropertyName::new(namespace, local)

@@ -11,29 +11,18 @@ const KNOWN_METHODS: &[&str] = &["TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
 pub(crate) enum DavMethod {
     /// GET or HEAD.
     Get,
-    /// PUT.
     Put,
-    /// DELETE.
     Delete,
-    /// MKCOL.
     MakeCollection,
-    /// PROPFIND.
     Propfind,
-    /// PROPPATCH.
     Proppatch,
-    /// COPY.
     Copy,
-    /// MOVE.
     Move,
-    /// LOCK.
     Lock,
-    /// UNLOCK.
     Unlock,
     /// REPORT, of which there is none.
     Report,
-    /// POST.
     Post,
-    /// OPTIONS.
     Options,
     /// CONNECT, whose target is no path.
     Connect,

@@ -49,7 +49,6 @@ pub(crate) struct Query {
 pub(crate) struct Taken {
     /// The word that the fewest methods take.
     word: &'static str,
-    /// Those methods.
     by: &'static [DavMethod],
     /// Where none of them is served.
     never: &'static [Allowed],
@@ -229,7 +228,6 @@ fn stands_alone(value: &str, set: &mut bool) -> bool {
 }
 
 impl Query {
-    /// Reads a query.
     pub(crate) fn parse(text: &str) -> Result<Self, BadQuery> {
         let mut query = Self::default();
         // Each word with what it says by itself: what the others say is not looked at again for each.

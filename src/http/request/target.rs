@@ -11,7 +11,6 @@ use crate::model::path::{PathError, SharePath};
 /// A request's target, taken apart.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestTarget {
-    /// Where.
     pub(crate) path: SharePath,
     /// Whether the URL ends in a slash.
     pub(crate) has_trailing_slash: bool,

@@ -231,7 +231,8 @@ impl Connection {
 }
 
 impl Connection {
-    /// While the turn is ours: takes in a little of what comes, to learn whether the connection still stands.
+    /// While an answer is on its way: buffers what the client sends meanwhile, up to [`HELD_BYTES_MAX`], and so notices when it closes the
+    /// connection.
     fn hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.ended && self.held.len() < HELD_BYTES_MAX {
             match self.socket.poll_read_ready(cx) {

@@ -65,8 +65,8 @@ pub struct Plain<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// The client's address; a Unix socket has none.
     pub peer: Option<SocketAddr>,
-    /// The round of the worker for which it was there already, if that is known: whatever is looked at in the same round is looked at
-    /// after it was asked.
+    /// The round of the worker (from one look at its sockets to the next) that found the request there, if that is known. A `statx` that is
+    /// made in the same round comes after the request, and may serve others of that round.
     pub round: Option<u64>,
 }
 

@@ -110,8 +110,9 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum Fetched {
     /// The page cache holds the file up to here.
-    Window { until: u64 },
-    /// The bytes themselves.
+    Window {
+        until: u64,
+    },
     Piece(Bytes),
 }
 

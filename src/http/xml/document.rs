@@ -121,7 +121,6 @@ impl<'x> Decoded<'x> {
 }
 
 impl<'x> Document<'x> {
-    /// Begins to read.
     pub(super) fn new(decoded: &'x Decoded<'_>) -> Self {
         let mut reader = Reader::from_str(&decoded.text);
         let config = reader.config_mut();
@@ -140,7 +139,6 @@ impl<'x> Document<'x> {
         }
     }
 
-    /// The outermost element.
     pub(super) fn root(&mut self) -> Result<Element<'x>, XmlError> {
         loop {
             match self.next()? {

@@ -87,7 +87,6 @@ pub(crate) struct ActiveLock {
     pub(crate) owner: Option<Box<str>>,
     /// The seconds that are left; `None` is for ever.
     pub(crate) timeout: Option<u64>,
-    /// The token.
     pub(crate) token: LockToken,
     /// The path of the resource that was locked, encoded for a URL. Some old clients stumble over it, so it can be left out.
     pub(crate) root: Option<String>,
@@ -421,7 +420,7 @@ fn write_propstats(out: &mut Vec<u8>, namespaces: &Namespaces, write: impl FnOnc
     write(&mut ResponseWriter { out, namespaces });
     if out.len() == before {
         push(out, "<D:propstat><D:prop/>");
-        // The default is the one that says that all is well.
+        // The default is 200; a status of its own has no place in this room.
         push_status(out, StatusCode::default());
         push(out, "</D:propstat>");
     }

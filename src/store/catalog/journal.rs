@@ -60,7 +60,6 @@ impl Journal {
         Ok((journal, records))
     }
 
-    /// Appends a change.
     pub(super) fn append(&mut self, record: &Record) {
         if self.is_broken_off {
             return;

@@ -175,7 +175,6 @@ struct Giving<'a> {
     full: Full,
     /// How many went.
     versions: usize,
-    /// What they took.
     given: Room,
     /// How often that was in vain.
     misses: usize,
