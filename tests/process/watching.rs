@@ -33,6 +33,9 @@ const SOON: Duration = Duration::from_secs(10);
 /// Files larger than this many bytes are not hashed before they are answered.
 const THRESHOLD: u64 = 1 << 20;
 
+/// How often the watch looks whether its folder is still the one that is served.
+const LOOKS_EVERY: Duration = Duration::from_secs(2);
+
 /// Set in the process in which a test that needs limits of its own runs once more.
 const CONFINED: &str = "NOCLOBBER_TEST_CONFINED";
 
@@ -64,6 +67,28 @@ fn an_upload_whose_file_is_changed_is_told() {
     shared.change_is_told("renamed");
     shared.change_is_told("renamed");
     assert!(touched.told().is_none(), "{:?}", touched.told());
+}
+
+/// The watch looks now and then whether its folder is still the one that is served. That takes no descriptor, so it goes on while none is left.
+#[test]
+fn a_process_without_descriptors_goes_on_watching() {
+    const NAME: &str = "a_process_without_descriptors_goes_on_watching";
+    if std::env::var_os(CONFINED).is_none_or(|confined| confined != NAME) {
+        return run_alone(Command::new(std::env::current_exe().unwrap()), NAME);
+    }
+    let shared = Shared::with(&[("a", "1")]);
+    let watch = shared.watch();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let few = rustix::process::Rlimit { current: Some(64), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
+    let taken: Vec<fs::File> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    let until = Instant::now() + 3 * LOOKS_EVERY;
+    while Instant::now() < until {
+        assert_eq!(watch.state(), WatchState::Watching);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(taken);
+    shared.change_is_told("a");
 }
 
 /// While a program has the file open nobody can say what it will be, and the upload goes on. That it is closed brings a look.
@@ -355,11 +380,11 @@ fn without_a_watcher_every_edit_is_seen() {
 #[test]
 fn a_watch_that_is_dropped_gives_no_more_hints() {
     let shared = Shared::with(&[("file", "1")]);
-    let watch = shared.watch();
-    let held = Arc::strong_count(&shared.share);
     let upload = shared.upload_of("file");
-    drop(watch);
-    assert!(Arc::strong_count(&shared.share) < held, "the share is let go");
+    let held = Arc::strong_count(&shared.share);
+    drop(shared.watch());
+    // The thread that sets the watches may be looking at it for the last time.
+    eventually(SOON, "the share to be let go", || (Arc::strong_count(&shared.share) == held).then_some(()));
     shared.write("file", "2");
     eventually(SOON, "the watches to be given back", || (shared.watches() == 0).then_some(()));
     assert!(upload.told().is_none());
@@ -606,16 +631,18 @@ fn confined(name: &str, limit: &str, value: u32) -> bool {
         left_out(name, "no user namespace with limits of its own is to be had (unshare -Ur)");
         return false;
     }
-    let run = Command::new("unshare")
-        .args(["-Ur", "sh", "-c", &format!("{set} && exec \"$0\" \"$@\"")])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &crate::whole_name!(name), "--nocapture"])
-        .env(CONFINED, name)
-        .run()
-        .unwrap();
+    let mut run = Command::new("unshare");
+    run.args(["-Ur", "sh", "-c", &format!("{set} && exec \"$0\" \"$@\"")]).arg(std::env::current_exe().unwrap());
+    run_alone(run, name);
+    false
+}
+
+/// Runs one test of this file in a process of its own, which this command starts.
+fn run_alone(mut command: Command, name: &str) {
+    command.args(["--exact", &crate::whole_name!(name), "--nocapture"]).env(CONFINED, name);
+    let run = command.run().unwrap();
     let printed = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
     assert!(run.status.success() && printed.contains("1 passed"), "{printed}");
-    false
 }
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
