@@ -8,6 +8,7 @@
 //! the share later; and what is reached by a link it sees at its own path only.
 
 mod folders;
+mod gathering;
 mod settling;
 mod state;
 
@@ -29,6 +30,7 @@ use crate::os::open_folder::FolderIdentity;
 use crate::share::{Hint, Share};
 
 use folders::Folders;
+use gathering::Gathering;
 use settling::Settling;
 
 pub use state::{Reason, WatchState};
@@ -260,7 +262,15 @@ fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
     let taking_in = Arc::clone(inbox);
     let opened = share.upgrade().map_or(Ok(None), |share| share.open_folder());
     let folder = opened.map_err(|error| Reason::Unavailable(error.to_string()))?.ok_or(Reason::FolderGone)?;
-    let mut folders = Folders::begin(folder, move |top, event| taking_in.take_in(top, event))?;
+    let mut gathering = Gathering::new(Instant::now());
+    let mut folders = Folders::begin(folder, move |top, event| {
+        if let Some(pause) = gathering.pause(Instant::now()) {
+            std::thread::sleep(pause);
+            gathering.have_gathered(Instant::now());
+        }
+        taking_in.take_in(top, event);
+        gathering.took_in(Instant::now());
+    })?;
     inbox.contents.lock().events_lost = false;
     match folders.watch_below(vec![SharePath::root()], || inbox.goes_on()) {
         // Better some hints than none.
