@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub(super) struct FoundEarly {
     pub(super) site: Site,
     pub(super) replaces: Option<Replaced>,
+    /// Whether it is left to the commit to judge, since the content of a large file is asked for and was not hashed yet.
+    pub(super) is_to_be_hashed: bool,
 }
 
 impl Share {
@@ -73,7 +75,7 @@ impl Share {
         } else {
             self.tree.read_consistent(path, look)
         }?;
-        let (mut is_mount_point, mut identity, mut replaces) = (false, None, None);
+        let (mut is_mount_point, mut identity, mut replaces, mut is_to_be_hashed) = (false, None, None, false);
         let found = match opened {
             Opened::Nothing => Found::Nothing,
             Opened::Dir(_) => Found::Collection,
@@ -87,6 +89,7 @@ impl Share {
                 let asks = request.precondition.asks_for_content() || self.pins_ask_for_content(&site.path, request);
                 let effort = if asks { Effort::HashSmall } else { Effort::Recall };
                 let known = self.identify_patiently(&site.path, &file, &status, effort, patience, request.now)?;
+                is_to_be_hashed = asks && known.hash.is_none() && !known.is_busy && self.is_large(&status.stamp);
                 let found = if known.is_busy { Found::BusyFile } else { Found::File };
                 identity = Some(known);
                 replaces = Some(Replaced { file, modified: status.stamp.mtime });
@@ -96,7 +99,7 @@ impl Share {
         let change = Change { deed: Deed::Put, found, is_mount_point, is_fit_name: site.name.may_be_made() };
         let name = AtName { change, path: &site.path, site: Some(&site), seen: None, request, identity };
         self.judge(vec![name], Moment::Early)?;
-        Ok(FoundEarly { site, replaces })
+        Ok(FoundEarly { site, replaces, is_to_be_hashed })
     }
 
     /// Judges every name that would be new on the way to a path, and gives the site of the first of them.

@@ -11,6 +11,7 @@ use crate::store::local::commit::Site;
 use crate::store::local::staging::{NewFolders, Staging};
 
 use super::dating::Dating;
+use super::early::FoundEarly;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
@@ -61,44 +62,54 @@ impl Share {
         make_parents: bool,
     ) -> Outcome<Upload> {
         // While it comes, what is there may go, and is not held open until then.
-        Ok(Upload { replaces: None, ..self.begin_judged_upload(path, request, announced, make_parents)? })
+        let (found, folders) = self.judge_upload_making(path, request, announced, make_parents)?;
+        self.begin_upload_at(found.site, announced, folders, request.now)
     }
 
     /// As [`Share::begin_long_upload`], for an upload whose body is there already. To judge early saves nothing any more, so one that has no
-    /// condition is judged by the commit alone.
+    /// condition is judged by the commit alone. `None` if the request asks for the content of a large file that has to be hashed first, and
+    /// `can_wait` for that.
     pub fn begin_short_upload(
         &self,
         path: &SharePath,
         request: &RequestContext,
         bytes: u64,
         make_parents: bool,
-    ) -> Outcome<Upload> {
+        can_wait: bool,
+    ) -> Outcome<Option<Upload>> {
+        let begin = |site, folders, replaces| {
+            let upload = self.begin_upload_at(site, None, folders, request.now)?;
+            Ok(Some(Upload { is_short: true, replaces, ..upload }))
+        };
         if make_parents || !request.is_unconditional() {
-            return self.begin_judged_upload(path, request, Some(bytes), make_parents);
+            let (found, folders) = self.judge_upload_making(path, request, Some(bytes), make_parents)?;
+            return if found.is_to_be_hashed && can_wait {
+                Ok(None)
+            } else {
+                begin(found.site, folders, found.replaces)
+            };
         }
         let site = self.site_of_upload(path)?;
         self.has_room(&site, bytes, request.now)?;
-        let upload = self.begin_upload_at(site, None, NewFolders::default(), request.now)?;
-        Ok(Upload { is_short: true, ..upload })
+        begin(site, NewFolders::default(), None)
     }
 
-    fn begin_judged_upload(
+    /// Judges an upload by what is there, and makes the folders above where they are missing and that is asked for.
+    fn judge_upload_making(
         &self,
         path: &SharePath,
         request: &RequestContext,
         announced: Option<u64>,
         make_parents: bool,
-    ) -> Outcome<Upload> {
-        let (early, folders) = match self.judge_upload(path, request, announced) {
+    ) -> Outcome<(FoundEarly, NewFolders)> {
+        match self.judge_upload(path, request, announced) {
             Err(Stop::Refusal(Refusal::NoParent)) if make_parents => {
                 self.may_put_with_parents(path, request, announced)?;
                 let folders = self.make_parents(path, request)?;
-                (self.judge_upload(path, request, announced)?, folders)
+                Ok((self.judge_upload(path, request, announced)?, folders))
             }
-            judged => (judged?, NewFolders::default()),
-        };
-        let upload = self.begin_upload_at(early.site, announced, folders, request.now)?;
-        Ok(Upload { replaces: early.replaces, ..upload })
+            judged => Ok((judged?, NewFolders::default())),
+        }
     }
 
     pub(super) fn site_of_upload(&self, path: &SharePath) -> Outcome<Site> {

@@ -62,7 +62,11 @@ mod tests {
         gathering.have_gathered(after(110_100));
         for micros in [110_101, 110_500, 112_000] {
             gathering.took_in(after(micros));
-            assert_eq!(gathering.pause(after(micros + 50)), None, "after {micros}: what has gathered is taken in first");
+            assert_eq!(
+                gathering.pause(after(micros + 50)),
+                None,
+                "after {micros}: what has gathered is taken in first"
+            );
         }
         gathering.took_in(after(112_090));
         assert_eq!(gathering.pause(after(112_120)), Some(GATHERS_FOR));

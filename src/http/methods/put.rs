@@ -61,6 +61,12 @@ struct Plan {
     dated: Option<Timestamp>,
 }
 
+/// A short upload that has come whole.
+struct Whole {
+    plan: Plan,
+    bytes: Bytes,
+}
+
 /// What was stored, and its checksums if the client sent some.
 type Checked = (Stored, Option<String>);
 
@@ -288,18 +294,37 @@ async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Ch
     if bytes.len() as u64 != length {
         return Err(RequestError::BrokenBody.into());
     }
-    let turn = hashed(source.app, &plan, turn).await?;
-    let share = Arc::clone(&source.app.share);
+    let app = source.app;
+    let whole = Arc::new(Whole { plan, bytes: bytes.freeze() });
+    // What is asked of the target is seen when it is looked at; what `If` asks of other places takes a look of its own.
+    let looks_first = whole.plan.context.precondition.states().is_some();
+    let turn = if looks_first { hashed(app, &whole.plan, turn).await? } else { turn };
+    if let Some(stored) = store_whole(app, &whole, turn, !looks_first).await? {
+        return Ok(stored);
+    }
+    let turn = hashed(app, &whole.plan, turn_again(app).await).await?;
+    Ok(store_whole(app, &whole, turn, false).await?.expect("it waits for nothing"))
+}
+
+/// Stores a body on the blocking pool; `None` if something has to be hashed first, and it `can_wait` for that.
+async fn store_whole(
+    app: &AppState,
+    whole: &Arc<Whole>,
+    turn: OwnedSemaphorePermit,
+    can_wait: bool,
+) -> Result<Option<Checked>, HandlerError> {
+    let (share, whole) = (Arc::clone(&app.share), Arc::clone(whole));
     crossed(tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let Plan { path, context, announced: _, expected, make_parents, dated } = plan;
-        let mut checker = expected.checker();
-        checker.update(&bytes);
+        let Whole { plan: Plan { path, context, announced: _, expected, make_parents, dated }, bytes } = &*whole;
+        let mut checker = expected.clone().checker();
+        checker.update(bytes);
         let checksums = checker.finish().map_err(RequestError::Digest)?;
-        let context = context.at(now());
-        let mut upload = share.begin_short_upload(&path, &context, length, make_parents)?;
-        share.write(&mut upload, &bytes, now())?;
-        Ok((share.put(&path, upload, dated, &context.at(now()))?, checksums))
+        let context = context.clone().at(now());
+        let begun = share.begin_short_upload(path, &context, bytes.len() as u64, *make_parents, can_wait)?;
+        let Some(mut upload) = begun else { return Ok(None) };
+        share.write(&mut upload, bytes, now())?;
+        Ok(Some((share.put(path, upload, *dated, &context.at(now()))?, checksums)))
     }))
     .await
 }
@@ -327,7 +352,7 @@ async fn put_large(
     let mut piece = Piece::default();
     while let Some(mut chunk) = next {
         if held.is_none() {
-            held = Some(again(app).await);
+            held = Some(turn_again(app).await);
         }
         while !chunk.is_empty() {
             piece.collect(&mut chunk);
@@ -347,7 +372,7 @@ async fn put_large(
     }
     let turn = match held {
         Some(turn) => turn,
-        None => again(app).await,
+        None => turn_again(app).await,
     };
     writer.write(piece.take()).await?;
     let _turn = hashed(app, &plan, turn).await?;
@@ -361,11 +386,11 @@ async fn hashed(app: &AppState, plan: &Plan, turn: OwnedSemaphorePermit) -> Resu
     }
     drop(turn);
     app.hashings.have_hashed(&plan.path, None, &plan.context).await?;
-    Ok(again(app).await)
+    Ok(turn_again(app).await)
 }
 
 /// Waits for another turn, however long it takes: what has come is on the disk.
-async fn again(app: &AppState) -> OwnedSemaphorePermit {
+async fn turn_again(app: &AppState) -> OwnedSemaphorePermit {
     Arc::clone(&app.uploads).acquire_owned().await.expect("it is never closed")
 }
 
