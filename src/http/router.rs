@@ -118,7 +118,7 @@ impl Handler for Router {
         }
         let nothing = Bytes::new();
         let sends = found.modified && plain.reads == Reads::Get;
-        say(found.on_the_wire(), if sends { &found.file.bytes } else { &nothing });
+        say(&found.head(), if sends { &found.file.bytes } else { &nothing });
         if let Some(begun) = logged {
             let bytes = if sends { found.file.bytes.len() as u64 } else { 0 };
             log_plain(plain, reply::hot_status(found.modified), bytes, begun);

@@ -4,13 +4,17 @@
 //! to the methods, and gets the same answer there.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 
+use crate::model::content_hash::ContentHash;
 use crate::model::stamp::Stamp;
 use crate::share::{FoundFolder, Share, Spot};
 
@@ -21,12 +25,25 @@ use crate::http::wire::fast_path::Plain;
 pub(crate) const FILE_BYTES_MAX: u64 = 128 * 1024;
 
 /// What an entry takes besides its bytes, roughly.
-const OVERHEAD_BYTES: u64 = 1500;
+const OVERHEAD_BYTES: u64 = 1000;
+
+/// How many bytes of contents are looked at to find an equal one.
+const CONTENTS_BYTES_MAX: usize = 1 << 20;
+
+/// How many different heads are remembered, so that files share them.
+const SHARED_LINES_MAX: usize = 1000;
+
+/// How the line of `ETag` begins and how every line ends.
+const TAG: &[u8] = b"etag: ";
+const LINE_END: &[u8] = b"\r\n";
 
 /// The cache of small files, by the target of the request as it was sent.
 #[derive(Debug)]
 pub(crate) struct HotCache {
     files: Cache<Box<str>, Arc<HotFile>, ByBytes>,
+    shared: Mutex<HashSet<Arc<SharedLines>>>,
+    /// The contents that were kept last. Files with equal bytes, of which a tree may have many, have them in memory once.
+    contents: Cache<ContentHash, Bytes, ByLength>,
 }
 
 /// What a worker has looked at last, and in which of its rounds.
@@ -48,10 +65,30 @@ pub(crate) struct HotFile {
     /// The state in which its bytes were read.
     stamp: Stamp,
     pub(crate) bytes: Bytes,
-    /// The heads of a 200 and of a 304 as they are on the wire, up to `Date`.
+    /// What its heads have in common with those of other files.
+    shared: Arc<SharedLines>,
+    /// The lines of a 200 that are its own, as they are on the wire; the last of them is `ETag`, and the only one of a 304.
+    own: Box<[u8]>,
+    /// Where that begins.
+    tag_line: usize,
+}
+
+/// How the heads of many files begin on the wire, from the status line on: of a 200, and of a 304.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SharedLines {
     found: Box<[u8]>,
     unmodified: Box<[u8]>,
-    tag: HeaderValue,
+}
+
+/// The fields of the answers about a small file.
+#[derive(Debug)]
+pub(crate) struct SmallFields {
+    /// Those of a 200 and of a 304 that other files may have as well.
+    pub(crate) found: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) unmodified: Vec<(HeaderName, HeaderValue)>,
+    /// Those of a 200 that are its own, besides the tag.
+    pub(crate) own: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) tag: HeaderValue,
 }
 
 /// What is to be said of a small file.
@@ -63,30 +100,22 @@ pub(crate) struct SmallAnswer {
 }
 
 impl HotFile {
-    /// A file in this state, with the headers of its 200 and of its 304.
-    pub(crate) fn new(
-        target: &str,
-        (spot, stamp): (Spot, Stamp),
-        bytes: Bytes,
-        headers: &[(HeaderName, HeaderValue)],
-        unmodified_headers: &[(HeaderName, HeaderValue)],
-        tag: HeaderValue,
-    ) -> Self {
-        let found = reply::on_the_wire(Some(bytes.len()), headers);
-        let unmodified = reply::on_the_wire(None, unmodified_headers);
-        Self { target: target.into(), spot, stamp, bytes, found, unmodified, tag }
+    fn tag(&self) -> &[u8] {
+        let line = &self.own[self.tag_line..];
+        &line[TAG.len()..line.len() - LINE_END.len()]
     }
 }
 
 impl SmallAnswer {
     fn new(file: Arc<HotFile>, if_none_match: Option<&[u8]>) -> Self {
-        let modified = if_none_match.is_none_or(|tag| tag != file.tag.as_bytes());
+        let modified = if_none_match.is_none_or(|tag| tag != file.tag());
         Self { file, modified }
     }
 
     /// The head of the answer as it is on the wire, up to `Date`.
-    pub(crate) fn on_the_wire(&self) -> &[u8] {
-        if self.modified { &self.file.found } else { &self.file.unmodified }
+    pub(crate) fn head(&self) -> [&[u8]; 2] {
+        let HotFile { shared, own, tag_line, .. } = &*self.file;
+        if self.modified { [&shared.found, own] } else { [&shared.unmodified, &own[*tag_line..]] }
     }
 }
 
@@ -99,6 +128,15 @@ impl Weighter<Box<str>, Arc<HotFile>> for ByBytes {
     }
 }
 
+#[derive(Clone, Debug)]
+struct ByLength;
+
+impl Weighter<ContentHash, Bytes> for ByLength {
+    fn weight(&self, _hash: &ContentHash, bytes: &Bytes) -> u64 {
+        bytes.len().max(1) as u64
+    }
+}
+
 impl HotCache {
     /// A cache of at most so many bytes.
     pub(crate) fn new(bytes_max: u64) -> Self {
@@ -108,11 +146,43 @@ impl HotCache {
             .build()
             .expect("all that is needed is set");
         let files = Cache::with_options(options, ByBytes, Default::default(), Default::default());
-        Self { files }
+        let contents = Cache::with_weighter(CONTENTS_BYTES_MAX / 4096, CONTENTS_BYTES_MAX as u64, ByLength);
+        Self { files, shared: Mutex::default(), contents }
     }
 
-    pub(crate) fn keep(&self, file: HotFile) {
-        self.files.insert(file.target.clone(), Arc::new(file));
+    /// Keeps a file that was read in this state, by the target of the request.
+    pub(crate) fn keep(
+        &self,
+        target: &str,
+        (spot, stamp): (Spot, Stamp),
+        (hash, bytes): (Option<ContentHash>, Bytes),
+        fields: &SmallFields,
+    ) {
+        let equal = |hash| self.contents.get_or_insert_with(&hash, || Ok::<_, Infallible>(bytes.clone())).ok();
+        let bytes = hash.and_then(equal).unwrap_or(bytes);
+        let shared = self.share(SharedLines {
+            found: reply::hot_head(true, &fields.found),
+            unmodified: reply::hot_head(false, &fields.unmodified),
+        });
+        let mut own = reply::on_the_wire(&fields.own);
+        let tag_line = own.len();
+        own.extend_from_slice(&[TAG, fields.tag.as_bytes(), LINE_END].concat());
+        let (target, own) = (Box::<str>::from(target), own.into());
+        let file = HotFile { target: target.clone(), spot, stamp, bytes, shared, own, tag_line };
+        self.files.insert(target, Arc::new(file));
+    }
+
+    /// The same lines, once for all files that have them. There are as many as there are media types.
+    fn share(&self, lines: SharedLines) -> Arc<SharedLines> {
+        let mut shared = self.shared.lock();
+        if let Some(lines) = shared.get(&lines) {
+            return Arc::clone(lines);
+        }
+        let lines = Arc::new(lines);
+        if shared.len() < SHARED_LINES_MAX {
+            shared.insert(Arc::clone(&lines));
+        }
+        lines
     }
 
     /// Finds what to say to a plain request. A look at the file in the same round, for another request, is as good as one of its own.

@@ -547,7 +547,7 @@ impl Handler for Mirror {
         let body = if plain.reads == Reads::Get { "edge\n" } else { "" };
         let answers = plain.path == "/edge";
         if answers {
-            say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", &Bytes::from_static(body.as_bytes()));
+            say(&[b"HTTP/1.1 200 OK\r\n", b"content-length: 5\r\n"], &Bytes::from_static(body.as_bytes()));
         }
         answers
     }

@@ -866,7 +866,7 @@ impl Handler for Words {
         let Some(("edge", start, end)) = words(plain.path) else { return false };
         let body = if plain.reads == Reads::Get { content(start, end) } else { b"" };
         say(
-            format!("HTTP/1.1 200 OK\r\nx-way: edge\r\ncontent-length: {}\r\n", end - start).as_bytes(),
+            &[format!("HTTP/1.1 200 OK\r\nx-way: edge\r\ncontent-length: {}\r\n", end - start).as_bytes()],
             &Bytes::from_static(body),
         );
         true

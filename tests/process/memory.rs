@@ -55,6 +55,35 @@ fn stalled_downloads_are_cheap() {
     assert!(each <= 32 * KIBIBYTE, "{each} bytes each");
 }
 
+/// Small files are served from memory, each at about its size, and those with equal bytes once.
+#[test]
+fn small_files_in_memory_take_little_more_than_their_bytes() {
+    let _turn = heavy();
+    const FILES: u64 = 5000;
+    for (are_equal, each_max) in [(true, 2 * KIBIBYTE), (false, 6 * KIBIBYTE)] {
+        let server = Server::with("--no-watch").start();
+        for number in 0..FILES {
+            let content = format!("{:04096}", if are_equal { 0 } else { number });
+            server.write(format!("{number}.bin"), content);
+        }
+        warm_up(&server);
+        let before = settled_memory(&server);
+        let mut connection = server.connect();
+        for round in 0..2 {
+            for number in 0..FILES {
+                let answer = connection.send(&server.get(format!("/{number}.bin")));
+                assert_eq!(answer.body.len(), 4096, "{round} {number}");
+            }
+        }
+        let each = settled_memory(&server).saturating_sub(before) / FILES;
+        report(&format!(
+            "{FILES} {} files of 4 KiB in memory: {each} bytes each",
+            if are_equal { "equal" } else { "different" }
+        ));
+        assert!(each <= each_max, "{each} bytes each");
+    }
+}
+
 /// A thousand clients upload slowly.
 #[test]
 fn slow_uploads_are_cheap() {

@@ -16,7 +16,7 @@ pub(crate) use allow::methods;
 pub(crate) use bad_request::{rejected, wrong};
 pub(crate) use dav::{CUT_SHORT, done_minimally, locked, multistatus, not_made, of_property};
 pub(crate) use error::{HandlerError, RequestError};
-pub(crate) use from_memory::{hot_status, on_the_wire};
+pub(crate) use from_memory::{hot_head, hot_status, on_the_wire};
 pub(crate) use log_word::outcome_word;
 pub(crate) use refusal::stop;
 pub(crate) use success::{

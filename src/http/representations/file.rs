@@ -12,7 +12,7 @@ use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::origin;
 use crate::http::request::query::Query;
 use crate::http::request::target::RequestTarget;
-use crate::http::small_files::{FILE_BYTES_MAX, HotFile};
+use crate::http::small_files::{FILE_BYTES_MAX, SmallFields};
 use crate::http::wire::body;
 use crate::http::wire::source::FileBytes;
 use crate::model::dating::told;
@@ -226,10 +226,16 @@ fn keep(
     }
     let Some(spot) = app.share.spot(&asked.path) else { return };
     let always = origin::to_others(&app.settings.allowed_origins);
-    let unmodified = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, CACHE)];
-    let (found, unmodified) = ([&describe.headers[..], &always].concat(), [&unmodified[..], &always].concat());
-    let at = (spot, *content.stamp());
-    app.hot.keep(HotFile::new(head.uri.path(), at, bytes, &found, &unmodified, tag));
+    let is_its_own = |(name, _): &(HeaderName, HeaderValue)| *name == header::LAST_MODIFIED;
+    let (mut own, found): (Vec<_>, Vec<_>) = describe.headers.iter().cloned().partition(is_its_own);
+    own.push((header::CONTENT_LENGTH, bytes.len().into()));
+    let fields = SmallFields {
+        found: found.into_iter().filter(|(name, _)| *name != header::ETAG).chain(always.clone()).collect(),
+        unmodified: [(header::CACHE_CONTROL, CACHE)].into_iter().chain(always).collect(),
+        own,
+        tag,
+    };
+    app.hot.keep(head.uri.path(), (spot, *content.stamp()), (identity.hash, bytes), &fields);
 }
 
 fn whole_from_memory(head: &RequestHead, describe: Headers, bytes: Bytes) -> HttpResponse {

@@ -290,8 +290,8 @@ impl Connection {
     fn answer_at_the_edge(&mut self, request: &[u8], was_drained: bool) -> io::Result<bool> {
         let Self { edge, socket, unsent, peer, .. } = self;
         let mut sent = Ok(());
-        let mut say = |head: &[u8], body: &Bytes| sent = unsent.send(socket, head, body);
-        let answered = edge.answer(request, *peer, was_drained, &mut say);
+        let mut send = |head: &[u8], body: &Bytes| sent = unsent.send(socket, head, body);
+        let answered = edge.answer(request, *peer, was_drained, &mut send);
         sent?;
         if answered {
             self.dawdle.head_complete();

@@ -89,16 +89,19 @@ impl Reads {
     }
 }
 
-/// Takes an answer: its head up to `Date`, and its body. A body that is to be sent later is kept by its handle.
-pub type Say<'a> = dyn FnMut(&[u8], &Bytes) + 'a;
+/// Takes an answer: its head up to `Date`, in pieces, and its body. A body that is to be sent later is kept by its handle.
+pub type Say<'a> = dyn FnMut(&[&[u8]], &Bytes) + 'a;
+
+/// Takes an answer: its whole head, and its body.
+pub(crate) type SendAnswer<'a> = dyn FnMut(&[u8], &Bytes) + 'a;
 
 /// What answers at the edge of a connection.
 pub(crate) trait Edge {
-    /// Says the answer to the request that these bytes are, if they are exactly one plain request that can be answered from memory.
+    /// Sends the answer to the request that these bytes are, if they are exactly one plain request that can be answered from memory.
     ///
     /// `was_drained` tells that the socket had been found empty before: then the worker has been told of these bytes by its look at all
     /// sockets, and they had come when it looked.
-    fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, say: &mut Say<'_>) -> bool;
+    fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, send: &mut SendAnswer<'_>) -> bool;
 
     /// The answer to what is no request, of whose first line this has come; the last on its connection.
     fn refuse(&self, line: &[u8], rejection: Rejection, peer: Option<SocketAddr>) -> Bytes;

@@ -22,7 +22,7 @@ pub use crate::http::wire::fast_path::{Plain, Reads, Say};
 use crate::http::clock;
 use crate::http::wire::connection::{Connection, ConnectionLimits};
 use crate::http::wire::crowd::Crowd;
-use crate::http::wire::fast_path::{Bounds, Edge, HeadTail, Rounds, last_on_the_wire, named_in};
+use crate::http::wire::fast_path::{Bounds, Edge, HeadTail, Rounds, SendAnswer, last_on_the_wire, named_in};
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::request_gate::{InTurn, RequestGate, UntilAnswered};
 use crate::http::wire::socket::Listener;
@@ -286,15 +286,15 @@ fn at_the_edge<H: Handler>(settings: &TransportSettings, handler: &Rc<H>) -> Rc<
 }
 
 impl<H: Handler> Edge for AtEdge<H> {
-    fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, say: &mut Say<'_>) -> bool {
+    fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, send: &mut SendAnswer<'_>) -> bool {
         let Some(plain) = self.bounds.read(bytes) else { return false };
         let plain = Plain { peer, round: was_drained.then(|| self.rounds.present()).flatten(), ..plain };
         self.handler.at_the_edge(&plain, &mut |head, body| {
             let mut whole = self.head.borrow_mut();
             whole.clear();
-            whole.extend_from_slice(head);
+            head.iter().for_each(|piece| whole.extend_from_slice(piece));
             self.ending.put(&mut whole);
-            say(&whole, body);
+            send(&whole, body);
         })
     }
 
