@@ -57,6 +57,27 @@ fn a_created_file_is_on_the_disk_before_the_answer() {
     in_this_order(&[bytes, synced, named, shown, answered]);
 }
 
+/// A short upload that names a version finds its folder once, and what it replaces twice: to judge it before anything is written, and to commit.
+#[test]
+fn a_short_conditional_put_opens_its_folder_once_and_its_file_twice() {
+    let name = "a_short_conditional_put_opens_its_folder_once_and_its_file_twice";
+    if !Tracer::can_trace() {
+        return left_out(name, "strace cannot be had");
+    }
+    let server = Server::with("--no-watch").start();
+    server.put("/docs/a.txt?mkdirs").body("one").expect(201);
+    let tag = server.put("/docs/a.txt").body("two").expect(204).tag();
+    let tracer = Tracer::attach(&server, &["-e", "trace=open,openat,openat2"]);
+    server.put("/docs/a.txt").if_match(tag).body("three").expect(204);
+    let calls = tracer.stop();
+    let opened = |names: [&str; 2]| {
+        let is_of = |text: &str| names.iter().any(|name| text.contains(&format!("\"{name}\"")));
+        calls.0.iter().filter(|call| is_of(&call.text)).count()
+    };
+    assert_eq!(opened(["docs", "docs/"]), 1, "{:#?}", calls.0);
+    assert_eq!(opened(["a.txt", "docs/a.txt"]), 2, "{:#?}", calls.0);
+}
+
 /// A long upload is on its way to the disk before it is whole, so that the sync at its end has little left to do.
 #[test]
 fn a_long_upload_is_brought_to_the_disk_while_it_comes() {
