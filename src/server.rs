@@ -20,7 +20,7 @@ use crate::http::request::host::names_of_machine;
 use crate::http::router::Router;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::transport::{self, TransportSettings};
-use crate::os::process;
+use crate::os::{allocator, process};
 
 use housekeeping::{Housekeeping, close};
 use listening::{listen, remove_sockets};
@@ -33,6 +33,7 @@ const PROPFIND_MEMBERS_MAX: usize = 10_000;
 
 /// Serves the folder until asked to stop.
 pub fn serve(config: Config) -> anyhow::Result<()> {
+    allocator::keep_some_free_memory();
     let log = Rc::new(open_log(&config)?);
     let system = actix_rt::System::new();
     if config.log.file.is_some() {

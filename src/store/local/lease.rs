@@ -1,4 +1,4 @@
-//! Read leases (`F_SETLEASE`, fcntl(2)), and the two signals that must not end the process. One of the two files with `unsafe` in
+//! Read leases (`F_SETLEASE`, fcntl(2)), and the two signals that must not end the process. One of the three files with `unsafe` in
 //! them, since rustix wraps neither. A lease is taken once on a handle, held as long as its [`Lease`] lives, and never armed again.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
