@@ -115,16 +115,16 @@ impl Inbox {
         if event.need_rescan() {
             self.lose_events();
         }
-        let Some(kind) = Happened::of(&event.kind) else { return };
+        let Some(kind) = FileEvent::of(&event.kind) else { return };
         for path in &event.paths {
-            if kind == Happened::Written && is_nameless(path) {
+            if kind == FileEvent::Written && is_nameless(path) {
                 continue;
             }
             // What is noclobber's own does not parse.
             let Some(path) = share_path(top, path) else { continue };
             match kind {
-                Happened::Written | Happened::CameOrWent => self.hint(Hint::Path(path)),
-                Happened::MaybeFolder => {
+                FileEvent::Written | FileEvent::CameOrWent => self.hint(Hint::Path(path)),
+                FileEvent::MaybeFolder => {
                     self.follow(path.clone());
                     self.hint(Hint::Subtree(path));
                 }
@@ -312,7 +312,7 @@ fn follow_changes(share: &Weak<Share>, inbox: &Inbox, mut folders: Folders, agai
 
 /// What an event tells, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Happened {
+enum FileEvent {
     /// The bytes of something, or what is known about it, have changed; or whoever wrote it has closed it.
     Written,
     /// A name that is no folder's was made or removed.
@@ -321,7 +321,7 @@ enum Happened {
     MaybeFolder,
 }
 
-impl Happened {
+impl FileEvent {
     /// `None` if nothing has changed.
     fn of(kind: &EventKind) -> Option<Self> {
         Some(match kind {

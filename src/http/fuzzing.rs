@@ -15,7 +15,7 @@ use crate::http::headers::digest::{self, Expected};
 use crate::http::headers::if_header;
 use crate::http::headers::range::{self, Ranges};
 use crate::http::wire::chunks::{Chunks, Followed};
-use crate::http::wire::heads::{Head, Looked};
+use crate::http::wire::heads::{Head, HeadSeen};
 use crate::http::wire::request_gate::{Admitted, RequestGate};
 use crate::http::xml::XmlError;
 use crate::http::xml::read::{self, Instruction, LockInfo, MakeCollection, Propfind, Proppatch};
@@ -60,12 +60,12 @@ pub fn framing(bytes: &[u8]) {
     assert_eq!(followed, chunks.follow(bytes));
     let (mut text, mut head) = (bytes.to_vec(), Head::default());
     let looked = match head.look(&mut text[..cut], 1000) {
-        Looked::Begun => head.look(&mut text, 1000),
+        HeadSeen::Begun => head.look(&mut text, 1000),
         looked => looked,
     };
     match (looked, Head::default().look(&mut bytes.to_vec(), 1000)) {
         // What the parser would refuse is known earlier where it comes in pieces.
-        (Looked::Refused(_), Looked::Complete(..) | Looked::Refused(_)) => {}
+        (HeadSeen::Refused(_), HeadSeen::Complete(..) | HeadSeen::Refused(_)) => {}
         (in_two, in_one) => assert_eq!(in_two, in_one),
     }
 }

@@ -47,7 +47,7 @@ struct Told {
 /// The latest second of each name, the earliest of which are forgotten first.
 #[derive(Debug, Default)]
 struct Latest {
-    of: HashMap<u64, Entry>,
+    of: HashMap<u64, ToldDate>,
     in_order: BTreeSet<(i64, u64)>,
     /// The latest of those that are forgotten.
     floor: Option<i64>,
@@ -55,7 +55,7 @@ struct Latest {
 
 /// A second, and the state of the file that it was told of; `None` if of several.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct ToldDate {
     second: i64,
     state: Option<u64>,
 }
@@ -194,8 +194,8 @@ impl Latest {
     fn note(&mut self, key: u64, second: i64, state: Option<u64>, most: usize) {
         let entry = match self.of.get(&key) {
             Some(older) if older.second > second => return,
-            Some(same) if same.second == second && same.state != state => Entry { second, state: None },
-            _ => Entry { second, state },
+            Some(same) if same.second == second && same.state != state => ToldDate { second, state: None },
+            _ => ToldDate { second, state },
         };
         if let Some(older) = self.of.insert(key, entry) {
             self.in_order.remove(&(older.second, key));

@@ -22,7 +22,7 @@ pub(super) enum Happened {
 }
 
 /// Whoever is told of what happens at a path. `S` is the share, by which a listener can look at what is there now.
-pub(super) trait Listener<S>: Send + Sync {
+pub(super) trait FeedListener<S>: Send + Sync {
     /// Something has happened there, or above it. Nothing is held meanwhile that a commit would wait for; the next listener waits.
     fn hear(&self, share: &S, now: Timestamp);
 }
@@ -32,7 +32,7 @@ pub(super) struct Feed<S> {
     by_path: Mutex<ByPath<S>>,
 }
 
-type ByPath<S> = HashMap<Folded, Vec<Arc<dyn Listener<S>>>>;
+type ByPath<S> = HashMap<Folded, Vec<Arc<dyn FeedListener<S>>>>;
 
 /// The names of a path, folded.
 type Folded = Vec<Box<[u8]>>;
@@ -41,12 +41,12 @@ type Folded = Vec<Box<[u8]>>;
 pub(super) struct Listening<S> {
     feed: Arc<Feed<S>>,
     at: Folded,
-    listener: Arc<dyn Listener<S>>,
+    listener: Arc<dyn FeedListener<S>>,
 }
 
 impl<S> Feed<S> {
     /// Tells `listener` from now on of whatever concerns a path.
-    pub(super) fn listen(self: &Arc<Self>, path: &SharePath, listener: Arc<dyn Listener<S>>) -> Listening<S> {
+    pub(super) fn listen(self: &Arc<Self>, path: &SharePath, listener: Arc<dyn FeedListener<S>>) -> Listening<S> {
         let at = folded(path);
         self.by_path.lock().entry(at.clone()).or_default().push(Arc::clone(&listener));
         Listening { feed: Arc::clone(self), at, listener }
@@ -123,7 +123,7 @@ mod tests {
     #[derive(Default)]
     struct Count(Mutex<u32>);
 
-    impl Listener<()> for Count {
+    impl FeedListener<()> for Count {
         fn hear(&self, (): &(), _: Timestamp) {
             *self.0.lock() += 1;
         }
@@ -151,7 +151,7 @@ mod tests {
             (Happened::Hinted(Hint::Anywhere), true),
         ] {
             let (feed, count) = (Arc::new(Feed::default()), Arc::new(Count::default()));
-            let _listening = feed.listen(&path("d/a"), Arc::clone(&count) as Arc<dyn Listener<()>>);
+            let _listening = feed.listen(&path("d/a"), Arc::clone(&count) as Arc<dyn FeedListener<()>>);
             feed.tell(&(), &what, Timestamp::default());
             assert_eq!(*count.0.lock(), u32::from(hears), "{what:?}");
         }
@@ -162,8 +162,8 @@ mod tests {
     fn who_listens_no_more_hears_nothing() {
         let feed = Arc::new(Feed::default());
         let (one, other) = (Arc::new(Count::default()), Arc::new(Count::default()));
-        let first = feed.listen(&path("a"), Arc::clone(&one) as Arc<dyn Listener<()>>);
-        let second = feed.listen(&path("a"), Arc::clone(&other) as Arc<dyn Listener<()>>);
+        let first = feed.listen(&path("a"), Arc::clone(&one) as Arc<dyn FeedListener<()>>);
+        let second = feed.listen(&path("a"), Arc::clone(&other) as Arc<dyn FeedListener<()>>);
         drop(first);
         feed.tell(&(), &Happened::Changed(path("a")), Timestamp::default());
         let heard = |count: &Count| *count.0.lock();

@@ -11,7 +11,7 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::validators::Target;
 
-use super::feed::{Listener, Listening};
+use super::feed::{FeedListener, Listening};
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
@@ -71,7 +71,7 @@ impl UploadWatch {
     }
 }
 
-impl Listener<Share> for InFlight {
+impl FeedListener<Share> for InFlight {
     /// Judges the upload again, unless it was told already that it can no longer succeed.
     fn hear(&self, share: &Share, now: Timestamp) {
         if matches!(*self.news.lock(), News::Stale(_)) {
@@ -99,7 +99,7 @@ impl Share {
     ) -> UploadWatch {
         let path = self.spelled(path).map_or_else(|_| path.clone(), Cow::into_owned);
         let upload = Arc::new(InFlight { path, request: request.clone(), news: Mutex::default(), wake });
-        let _listening = self.feed.listen(&upload.path, Arc::clone(&upload) as Arc<dyn Listener<Self>>);
+        let _listening = self.feed.listen(&upload.path, Arc::clone(&upload) as Arc<dyn FeedListener<Self>>);
         UploadWatch { upload, _listening }
     }
 

@@ -17,7 +17,7 @@ const REMEMBERED_MAX: usize = 10_000;
 
 /// One thing that was refused, or several.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Remembered {
+pub(super) struct RefusedPath {
     until: Timestamp,
     /// Whether any of the requests came with `If`, in which a lock's holder submits its token.
     pub(super) by_a_holder: bool,
@@ -26,15 +26,15 @@ pub(super) struct Remembered {
 /// What was refused lately, to whom, and until when that is remembered.
 #[derive(Debug, Default)]
 pub(super) struct RecentlyRefused {
-    until: Mutex<HashMap<(Client, SharePath), Remembered>>,
+    until: Mutex<HashMap<(Client, SharePath), RefusedPath>>,
 }
 
 impl RecentlyRefused {
     /// What this client was refused, for which its removals wait, or name what they remove.
-    pub(super) fn find(&self, client: &Client, path: &SharePath, now: Timestamp) -> Option<Remembered> {
+    pub(super) fn find(&self, client: &Client, path: &SharePath, now: Timestamp) -> Option<RefusedPath> {
         let key = (client.clone(), path.clone());
         // What is remembered until later than anything would be now was so before the clock was set back.
-        let lasts = |it: &Remembered| it.until > now && it.until <= now.plus(REMEMBERED * 2);
+        let lasts = |it: &RefusedPath| it.until > now && it.until <= now.plus(REMEMBERED * 2);
         self.until.lock().get(&key).copied().filter(lasts)
     }
 
@@ -49,7 +49,7 @@ impl RecentlyRefused {
         {
             until.remove(&oldest);
         }
-        until.insert((client, path), Remembered { until: now.plus(REMEMBERED), by_a_holder });
+        until.insert((client, path), RefusedPath { until: now.plus(REMEMBERED), by_a_holder });
     }
 
     pub(super) fn forget(&self, client: Client, path: &SharePath) {

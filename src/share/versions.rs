@@ -10,7 +10,7 @@ use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
 use crate::store::handle::{File, Opened};
 use crate::store::local::commit::{FileCopy, Site, StagedCopy, Swap};
-use crate::store::local::history::{Found, KeptVersion, Page, PageRequest};
+use crate::store::local::history::{FoundVersion, KeptVersion, Page, PageRequest};
 use crate::store::local::staging::{NewFolders, Staging};
 use crate::store::status::Kind;
 
@@ -149,7 +149,7 @@ impl Share {
     fn restore_file(
         &self,
         path: &SharePath,
-        found: &Found,
+        found: &FoundVersion,
         request: &RequestContext,
         limit: CopyLimit<'_>,
     ) -> Outcome<Stored> {
@@ -195,7 +195,7 @@ impl Share {
         Ok(staging)
     }
 
-    fn restore_collection(&self, path: &SharePath, found: &Found, request: &RequestContext) -> Outcome<()> {
+    fn restore_collection(&self, path: &SharePath, found: &FoundVersion, request: &RequestContext) -> Outcome<()> {
         self.look_until_done(path, request, Deed::BringBack, |claim, _| {
             let swap = claim.bring_back(found)?;
             if matches!(swap, Swap::Done(_)) {

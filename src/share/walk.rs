@@ -60,12 +60,12 @@ pub enum WalkEnd {
 }
 
 /// The folders that wait to be read.
-struct Waiting {
+struct ToVisit {
     folders: Vec<SharePath>,
     bytes: usize,
 }
 
-impl Waiting {
+impl ToVisit {
     fn push(&mut self, folder: SharePath) -> Outcome<()> {
         self.bytes += weight(&folder);
         if self.bytes > WAITING_BYTES_MAX {
@@ -96,7 +96,7 @@ impl Share {
         request: &RequestContext,
         each: &mut dyn FnMut(&WalkedFolder, ListedMember) -> Outcome<ControlFlow<()>>,
     ) -> Outcome<WalkEnd> {
-        let mut waiting = Waiting { folders: vec![walk.top.clone()], bytes: 0 };
+        let mut waiting = ToVisit { folders: vec![walk.top.clone()], bytes: 0 };
         let (mut entered, mut met) = (HashSet::new(), 0);
         while let Some(path) = waiting.pop() {
             let folder = WalkedFolder { place: self.place_of(&path), path };

@@ -95,11 +95,11 @@ impl Expected {
     /// that clients compare run where `OC-Checksum` was sent.
     pub(crate) fn checker(self) -> Checker {
         let has_checksums = self.claims.iter().any(|claim| claim.field == Field::OcChecksum);
-        let mut running: Vec<Running> = Vec::new();
+        let mut running: Vec<RunningDigest> = Vec::new();
         let compared = COMPARED.iter().filter(|_| has_checksums);
         for algorithm in self.claims.iter().map(|claim| &claim.algorithm).chain(compared) {
             if !running.iter().any(|running| running.algorithm == *algorithm) {
-                running.push(Running::new(*algorithm));
+                running.push(RunningDigest::new(*algorithm));
             }
         }
         Checker { claims: self.claims, running, has_checksums }
@@ -110,14 +110,18 @@ impl Expected {
 #[derive(Debug)]
 pub(crate) struct Checker {
     claims: Vec<SentDigest>,
-    running: Vec<Running>,
+    running: Vec<RunningDigest>,
     has_checksums: bool,
 }
 
 impl Checker {
     /// Works out the checksums of bytes of which nobody has said anything.
     pub(crate) fn of_checksums() -> Self {
-        Self { claims: Vec::new(), running: COMPARED.iter().copied().map(Running::new).collect(), has_checksums: true }
+        Self {
+            claims: Vec::new(),
+            running: COMPARED.iter().copied().map(RunningDigest::new).collect(),
+            has_checksums: true,
+        }
     }
 
     /// Takes the next bytes.
@@ -158,12 +162,12 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Option<Algorithm> {
 
 /// Computes a `Repr-Digest` for an answer.
 #[derive(Debug)]
-pub(crate) struct ReprDigest(Running);
+pub(crate) struct ReprDigest(RunningDigest);
 
 impl ReprDigest {
     /// Begins with no bytes.
     pub(crate) fn new(algorithm: Algorithm) -> Self {
-        Self(Running::new(algorithm))
+        Self(RunningDigest::new(algorithm))
     }
 
     /// Takes the next bytes.
@@ -173,7 +177,7 @@ impl ReprDigest {
 
     /// The value of the header.
     pub(crate) fn finish(self) -> HeaderValue {
-        let Running { algorithm, state } = self.0;
+        let RunningDigest { algorithm, state } = self.0;
         let text = format!("{algorithm}=:{}:", STANDARD.encode(state.finalize()));
         HeaderValue::try_from(text).expect("letters, digits and punctuation")
     }
@@ -293,12 +297,12 @@ impl From<SentDigest> for Mismatch {
 }
 
 /// A digest that is being computed.
-struct Running {
+struct RunningDigest {
     algorithm: Algorithm,
     state: Box<dyn DynDigest + Send>,
 }
 
-impl Running {
+impl RunningDigest {
     fn new(algorithm: Algorithm) -> Self {
         let state: Box<dyn DynDigest + Send> = match algorithm {
             Algorithm::Sha256 => Box::new(Sha256::default()),
@@ -310,9 +314,9 @@ impl Running {
     }
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for RunningDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Running({})", self.algorithm)
+        write!(f, "RunningDigest({})", self.algorithm)
     }
 }
 

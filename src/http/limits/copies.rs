@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::http::ask::ask;
-use crate::http::wire::crowd::Address;
+use crate::http::wire::crowd::NetworkAddress;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{CopyLimit, Share};
 
@@ -31,7 +31,7 @@ pub(crate) struct Copies {
 struct Turns {
     all: Arc<Semaphore>,
     per_address_max: usize,
-    by_address: Mutex<HashMap<Address, Weak<Semaphore>>>,
+    by_address: Mutex<HashMap<NetworkAddress, Weak<Semaphore>>>,
 }
 
 /// A turn; dropping it gives it back.
@@ -88,7 +88,7 @@ impl Turns {
     }
 
     async fn turn(&self, peer: Option<SocketAddr>) -> CopyTurn {
-        let of_address = match Address::of(peer) {
+        let of_address = match NetworkAddress::of(peer) {
             Some(address) => Some(acquire(self.of(address)).await),
             None => None,
         };
@@ -96,7 +96,7 @@ impl Turns {
     }
 
     /// The turns of an address, which are kept for as long as it has or wants one.
-    fn of(&self, address: Address) -> Arc<Semaphore> {
+    fn of(&self, address: NetworkAddress) -> Arc<Semaphore> {
         let mut by_address = self.by_address.lock();
         if let Some(turns) = by_address.get(&address).and_then(Weak::upgrade) {
             return turns;

@@ -41,25 +41,25 @@ static THREADS: LazyLock<Runtime> = LazyLock::new(|| {
 #[derive(Debug)]
 struct Walks {
     places: Arc<Semaphore>,
-    waiting: Mutex<Vec<Arc<Waiting>>>,
+    waiting: Mutex<Vec<Arc<QueuedWalk>>>,
 }
 
 /// A walk that waits for its client.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedWalk {
     since: Instant,
     gives_way: AtomicBool,
     told: Notify,
 }
 
 #[derive(Debug)]
-pub(crate) struct Walk {
+pub(crate) struct RunningWalk {
     walks: &'static Walks,
     _place: tokio::sync::OwnedSemaphorePermit,
     reading: Option<SemaphorePermit<'static>>,
 }
 
-impl Walk {
+impl RunningWalk {
     /// Begins a walk, if need be in the place of another; `None` if that takes too long.
     pub(crate) async fn begin() -> Option<Self> {
         let walks = LazyLock::force(&WALKS);
@@ -116,14 +116,14 @@ impl Walks {
         }
     }
 
-    fn begin_to_wait(&self) -> Arc<Waiting> {
+    fn begin_to_wait(&self) -> Arc<QueuedWalk> {
         let waiting =
-            Arc::new(Waiting { since: Instant::now(), gives_way: AtomicBool::default(), told: Notify::default() });
+            Arc::new(QueuedWalk { since: Instant::now(), gives_way: AtomicBool::default(), told: Notify::default() });
         self.waiting.lock().push(Arc::clone(&waiting));
         waiting
     }
 
-    fn wait_no_more(&self, waiting: &Arc<Waiting>) {
+    fn wait_no_more(&self, waiting: &Arc<QueuedWalk>) {
         self.waiting.lock().retain(|other| !Arc::ptr_eq(other, waiting));
     }
 }
@@ -136,7 +136,7 @@ mod tests {
     #[actix_rt::test]
     async fn the_slowest_walk_gives_way() {
         let walks: &'static Walks = Box::leak(Box::new(Walks::new(2)));
-        let walk = |place| Walk { walks, _place: place, reading: None };
+        let walk = |place| RunningWalk { walks, _place: place, reading: None };
         let (mut first, mut second) = (walk(walks.place().await), walk(walks.place().await));
         let hour = Duration::from_secs(3600);
         let first = actix_rt::spawn(async move { first.wait(hour, std::future::pending::<()>()).await });

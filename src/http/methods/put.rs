@@ -104,7 +104,7 @@ async fn store(
     let replaces = (plan.path.clone(), plan.context.clone());
     let pace = Pace::of_upload(&app.settings);
     let announced = plan.announced;
-    let source = Source { app, body, announced, pace, watch, changed, replaces, doubt: None };
+    let source = UploadBody { app, body, announced, pace, watch, changed, replaces, doubt: None };
     let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
@@ -219,7 +219,7 @@ async fn turn(app: &AppState) -> Result<OwnedSemaphorePermit, HandlerError> {
 }
 
 /// The body of an upload while it comes, and what makes it worthless meanwhile.
-struct Source<'a> {
+struct UploadBody<'a> {
     app: &'a AppState,
     body: &'a mut Payload,
     /// How long the client says that it is, in bytes.
@@ -233,7 +233,7 @@ struct Source<'a> {
     doubt: Option<LocalBoxFuture<'a, Result<(), HandlerError>>>,
 }
 
-impl Source<'_> {
+impl UploadBody<'_> {
     /// The next piece of the body; `None` only at its proper end. What is longer than was said is broken as soon as that is seen.
     async fn next(&mut self) -> Result<Option<Bytes>, HandlerError> {
         loop {
@@ -280,7 +280,7 @@ impl Source<'_> {
 
 /// A short body: it is collected, and everything else is one crossing to the blocking pool. One that does not come at once is an upload like
 /// any other.
-async fn put_small(mut source: Source<'_>, plan: Plan, length: u64) -> Result<Checked, HandlerError> {
+async fn put_small(mut source: UploadBody<'_>, plan: Plan, length: u64) -> Result<Checked, HandlerError> {
     let mut next = source.next().await?;
     let turn = turn(source.app).await?;
     let mut bytes = BytesMut::with_capacity(length as usize);
@@ -332,7 +332,7 @@ async fn store_whole(
 /// A body of any length, of which some may have come: while one piece is being written, the next is collected. A turn is held only while bytes
 /// come, and never while the client is waited for.
 async fn put_large(
-    mut source: Source<'_>,
+    mut source: UploadBody<'_>,
     plan: Plan,
     come: BytesMut,
     mut held: Option<OwnedSemaphorePermit>,
@@ -348,7 +348,7 @@ async fn put_large(
     }
     let (path, context) = (plan.path.clone(), plan.context.clone());
     let begun = app.ask(move |share| share.begin_long_upload(&path, &context.at(now()), announced, make_parents));
-    let mut writer = Writer::new(Arc::clone(&app.share), begun.await?, plan.expected.clone().checker());
+    let mut writer = UploadWriter::new(Arc::clone(&app.share), begun.await?, plan.expected.clone().checker());
     let mut piece = Piece::default();
     while let Some(mut chunk) = next {
         if held.is_none() {
@@ -433,7 +433,7 @@ impl Piece {
 }
 
 /// Writes pieces one after the other on the blocking pool.
-struct Writer {
+struct UploadWriter {
     share: Arc<Share>,
     idle: Option<Box<Writing>>,
     writing: Option<JoinHandle<Result<Box<Writing>, HandlerError>>>,
@@ -446,7 +446,7 @@ struct Writing {
     spare: BytesMut,
 }
 
-impl Writer {
+impl UploadWriter {
     fn new(share: Arc<Share>, upload: Upload, checker: Checker) -> Self {
         Self { share, idle: Some(Box::new(Writing { upload, checker, spare: BytesMut::new() })), writing: None }
     }
@@ -506,7 +506,7 @@ impl Writer {
 }
 
 /// What becomes of nothing is let go on the blocking pool: the file may be large, and folders may have been made for it.
-impl Drop for Writer {
+impl Drop for UploadWriter {
     fn drop(&mut self) {
         let (idle, writing) = (self.idle.take(), self.writing.take());
         let Ok(runtime) = Handle::try_current() else { return };

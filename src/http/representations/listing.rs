@@ -30,7 +30,7 @@ use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Kind, ListedMember, Share};
 
-use crate::http::limits::walks::Walk;
+use crate::http::limits::walks::RunningWalk;
 
 /// For `Content-Type` of [`html`].
 pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -100,7 +100,7 @@ impl Listing {
         stall_time_max: Duration,
         write: impl FnOnce(&mut Output) -> Outcome<()> + Send + 'static,
     ) -> Outcome<Self> {
-        let Some(walk) = Walk::begin().await else { return Err(Refusal::Overloaded.into()) };
+        let Some(walk) = RunningWalk::begin().await else { return Err(Refusal::Overloaded.into()) };
         let (sender, mut rest) = mpsc::channel(1);
         let runtime = Handle::current();
         walk.carry_out(move |walk| {
@@ -177,7 +177,7 @@ pub(crate) struct Output {
     sender: mpsc::Sender<Message>,
     runtime: Handle,
     /// `None`: the listing is held as a whole.
-    walk: Option<Walk>,
+    walk: Option<RunningWalk>,
     stall_time_max: Duration,
     is_open: bool,
 }

@@ -11,13 +11,13 @@ const DIGITS_MAX: u8 = 16;
 /// How far a body in chunks has come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chunks {
-    place: Expected,
+    place: ChunkPart,
     around: usize,
 }
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug)]
-enum Expected {
+enum ChunkPart {
     /// A digit of a size, of which there are some; or what follows the size.
     Size {
         digits: u8,
@@ -81,7 +81,7 @@ enum Expected {
     Complete,
 }
 
-impl Default for Expected {
+impl Default for ChunkPart {
     fn default() -> Self {
         Self::Size { digits: 0, size: 0 }
     }
@@ -103,24 +103,25 @@ impl Chunks {
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Followed {
         let mut at = 0;
         while at < bytes.len() {
-            if let Expected::Data { left } = self.place {
+            if let ChunkPart::Data { left } = self.place {
                 let passed = left.min((bytes.len() - at) as u64);
                 at += passed as usize;
-                self.place = if passed == left { Expected::DataReturn } else { Expected::Data { left: left - passed } };
+                self.place =
+                    if passed == left { ChunkPart::DataReturn } else { ChunkPart::Data { left: left - passed } };
                 continue;
             }
             let Some(next) = self.step(bytes[at]) else { return Followed::Malformed(at) };
             self.place = next;
             at += 1;
-            if matches!(next, Expected::Complete) {
+            if matches!(next, ChunkPart::Complete) {
                 return Followed::Complete(at);
             }
         }
         Followed::All
     }
 
-    fn step(&mut self, byte: u8) -> Option<Expected> {
-        use Expected::*;
+    fn step(&mut self, byte: u8) -> Option<ChunkPart> {
+        use ChunkPart::*;
         if matches!(self.place, Size { .. } | SizeLineFeed { .. } | DataReturn | DataLineFeed) {
             return self.step_between(byte);
         }
@@ -163,8 +164,8 @@ impl Chunks {
     }
 
     /// A step through what every chunk has.
-    fn step_between(&self, byte: u8) -> Option<Expected> {
-        use Expected::*;
+    fn step_between(&self, byte: u8) -> Option<ChunkPart> {
+        use ChunkPart::*;
         Some(match (self.place, byte) {
             (Size { digits, size }, byte) if byte.is_ascii_hexdigit() && digits < DIGITS_MAX => {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
@@ -176,7 +177,7 @@ impl Chunks {
             (SizeLineFeed { size: 0 }, b'\n') => Trailer,
             (SizeLineFeed { size }, b'\n') => Data { left: size },
             (DataReturn, b'\r') => DataLineFeed,
-            (DataLineFeed, b'\n') => Expected::default(),
+            (DataLineFeed, b'\n') => ChunkPart::default(),
             _ => return None,
         })
     }

@@ -9,7 +9,7 @@ use crate::http::wire::farewell::{Farewell, THROWN_AWAY_BYTES_MAX};
 use crate::http::wire::fast_path::Edge;
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::request_gate::{Admitted, RequestGate, broken_off};
-use crate::http::wire::send_file::{Job, Jobs, Step, WINDOW};
+use crate::http::wire::send_file::{Job, Jobs, SendStep, WINDOW};
 use crate::http::wire::socket::Socket;
 use crate::http::wire::source::cut_short;
 use crate::http::wire::timers::{HeaderTimeout, IdleTimeout, SlowReader};
@@ -157,19 +157,19 @@ impl Connection {
         let mut sent_max = WINDOW;
         loop {
             match &mut job.step {
-                Step::Done => return Poll::Ready(Ok(())),
-                Step::Choose => job.choose().inspect_err(broken_off)?,
-                Step::Fetch(reading) => {
+                SendStep::Done => return Poll::Ready(Ok(())),
+                SendStep::Choose => job.choose().inspect_err(broken_off)?,
+                SendStep::Fetch(reading) => {
                     let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten();
                     fetched.and_then(|fetched| job.fetched(fetched)).inspect_err(broken_off)?;
                 }
-                Step::Send { .. } | Step::Copy { .. } if sent_max == 0 => {
+                SendStep::Send { .. } | SendStep::Copy { .. } if sent_max == 0 => {
                     // The deferred waker lets the worker look at its other sockets first; waking ourselves would not (a 40 times
                     // longer wait for everybody else, measured).
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
                     return Poll::Pending;
                 }
-                Step::Send { until } => {
+                SendStep::Send { until } => {
                     let wanted = (*until - job.position).min(sent_max);
                     let Some(file) = job.source.open_file() else {
                         job.copy_instead();
@@ -187,7 +187,7 @@ impl Connection {
                         Err(error) => ready!(self.wait_or_fail(error, cx))?,
                     }
                 }
-                Step::Copy { piece } => match self.socket.try_send(piece, false) {
+                SendStep::Copy { piece } => match self.socket.try_send(piece, false) {
                     Ok(sent) => {
                         piece.advance(sent);
                         job.sent(sent as u64);

@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 #[derive(Debug)]
 pub(crate) struct Crowd {
     each_max: usize,
-    counts: Mutex<HashMap<Address, usize>>,
+    counts: Mutex<HashMap<NetworkAddress, usize>>,
 }
 
 /// What counts as one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Address {
+pub(crate) enum NetworkAddress {
     V4([u8; 4]),
     V6(u64),
 }
@@ -25,10 +25,10 @@ pub(crate) enum Address {
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     crowd: Arc<Crowd>,
-    address: Option<Address>,
+    address: Option<NetworkAddress>,
 }
 
-impl Address {
+impl NetworkAddress {
     /// The address of a client; `None` if it is on this machine.
     pub(crate) fn of(peer: Option<SocketAddr>) -> Option<Self> {
         match peer?.ip().to_canonical() {
@@ -47,7 +47,7 @@ impl Crowd {
 
     /// A place for a connection; `None` if its client has as many as it may.
     pub(crate) fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<ConnectionPermit> {
-        let address = Address::of(peer);
+        let address = NetworkAddress::of(peer);
         if let Some(address) = address {
             let mut counts = self.counts.lock();
             let count = counts.entry(address).or_default();

@@ -40,7 +40,7 @@ pub(crate) struct Head {
 
 /// What is known of a head after some more of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Looked {
+pub(crate) enum HeadSeen {
     /// It goes on.
     Begun,
     /// It ends after so many bytes. It may have to be refused all the same, in its turn.
@@ -61,7 +61,7 @@ impl Head {
     }
 
     /// Looks at the bytes of a head from its beginning, of which some may have been looked at before.
-    pub(crate) fn look(&mut self, bytes: &mut [u8], bytes_max: usize) -> Looked {
+    pub(crate) fn look(&mut self, bytes: &mut [u8], bytes_max: usize) -> HeadSeen {
         let bytes_max = bytes_max.min(BYTES_MAX);
         loop {
             let mut after = &bytes[self.bytes..];
@@ -75,26 +75,26 @@ impl Head {
                 None if is_empty => {
                     self.empty_lines += 1;
                     if self.empty_lines > EMPTY_LINES_MAX {
-                        return Looked::Refused(Rejection::Malformed);
+                        return HeadSeen::Refused(Rejection::Malformed);
                     }
                 }
                 None => {
                     if line.len() > bytes_max.min(LINE_BYTES_MAX) {
-                        return Looked::Refused(Rejection::TargetTooLong);
+                        return HeadSeen::Refused(Rejection::TargetTooLong);
                     }
                     self.has_fragment = line.contains(&b'#');
                     speak_our_version(line);
                     self.request_line = Some((self.line_begins_at, self.bytes));
                 }
-                Some(_) if self.bytes > bytes_max => return Looked::Refused(Rejection::HeadersTooLarge),
+                Some(_) if self.bytes > bytes_max => return HeadSeen::Refused(Rejection::HeadersTooLarge),
                 Some(_) if is_empty => {
                     let rejection = self.has_fragment.then_some(Rejection::FragmentInTarget);
-                    return Looked::Complete(self.bytes, rejection);
+                    return HeadSeen::Complete(self.bytes, rejection);
                 }
                 Some(_) => {
                     self.fields += 1;
                     if self.fields > FIELDS_MAX {
-                        return Looked::Refused(Rejection::HeadersTooLarge);
+                        return HeadSeen::Refused(Rejection::HeadersTooLarge);
                     }
                     ignore_upgrade(line);
                 }
@@ -104,29 +104,29 @@ impl Head {
     }
 
     /// A head that is not complete. What cannot become one is not waited for.
-    fn begun(&mut self, bytes: &[u8], bytes_max: usize) -> Looked {
+    fn begun(&mut self, bytes: &[u8], bytes_max: usize) -> HeadSeen {
         match self.request_line {
             None if self.bytes - self.line_begins_at > bytes_max.min(LINE_BYTES_MAX) => {
-                return Looked::Refused(Rejection::TargetTooLong);
+                return HeadSeen::Refused(Rejection::TargetTooLong);
             }
-            Some(_) if self.bytes > bytes_max => return Looked::Refused(Rejection::HeadersTooLarge),
+            Some(_) if self.bytes > bytes_max => return HeadSeen::Refused(Rejection::HeadersTooLarge),
             _ => {}
         }
         let (lines, line) = bytes.split_at(self.line_begins_at);
         if self.request_line.is_none() {
             let method = line.split(|byte| *byte == b' ').next().unwrap_or_default();
             let is_method = matches!(method, b"\r") || method.iter().all(|byte| is_of_token(*byte));
-            return if is_method { Looked::Begun } else { Looked::Refused(Rejection::Malformed) };
+            return if is_method { HeadSeen::Begun } else { HeadSeen::Refused(Rejection::Malformed) };
         }
         // Looked at again only where a line more is there: a head may come byte by byte.
         if self.parsed == lines.len() {
-            return Looked::Begun;
+            return HeadSeen::Begun;
         }
         self.parsed = lines.len();
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         match Request::new(&mut []).parse_with_uninit_headers(lines, &mut fields) {
-            Err(_) => Looked::Refused(Rejection::Malformed),
-            Ok(_) => Looked::Begun,
+            Err(_) => HeadSeen::Refused(Rejection::Malformed),
+            Ok(_) => HeadSeen::Begun,
         }
     }
 
@@ -171,10 +171,10 @@ mod tests {
     use super::*;
 
     /// Looks at a head that comes in two pieces.
-    fn look(bytes: &mut [u8], cut: usize, bytes_max: usize) -> (Looked, Head) {
+    fn look(bytes: &mut [u8], cut: usize, bytes_max: usize) -> (HeadSeen, Head) {
         let mut head = Head::default();
         let looked = match head.look(&mut bytes[..cut], bytes_max) {
-            Looked::Begun => head.look(bytes, bytes_max),
+            HeadSeen::Begun => head.look(bytes, bytes_max),
             looked => looked,
         };
         (looked, head)
@@ -196,10 +196,10 @@ mod tests {
                 let mut bytes = text.to_vec();
                 let (looked, _) = look(&mut bytes, cut, 100);
                 let rejection = fragment.then_some(Rejection::FragmentInTarget);
-                assert_eq!(looked, Looked::Complete(length, rejection), "{cut}: {}", text.escape_ascii());
+                assert_eq!(looked, HeadSeen::Complete(length, rejection), "{cut}: {}", text.escape_ascii());
                 assert_eq!(bytes, text);
                 let (looked, head) = look(&mut bytes[..cut.min(length - 1)], cut / 2, 100);
-                assert_eq!(looked, Looked::Begun, "{cut}: {}", text.escape_ascii());
+                assert_eq!(looked, HeadSeen::Begun, "{cut}: {}", text.escape_ascii());
                 assert_eq!(head.looked_at(), cut.min(length - 1));
             }
         }
@@ -234,7 +234,7 @@ mod tests {
             let cuts = if text == shown && !text.contains("HTTP/1.1\r\n") { 0..=0 } else { 0..=text.len() };
             for cut in cuts {
                 let mut bytes = text.as_bytes().to_vec();
-                assert_eq!(look(&mut bytes, cut, 1000).0, Looked::Complete(text.len(), None), "{cut}: {text:?}");
+                assert_eq!(look(&mut bytes, cut, 1000).0, HeadSeen::Complete(text.len(), None), "{cut}: {text:?}");
                 assert_eq!(String::from_utf8(bytes).expect("only ASCII"), shown, "{cut}");
             }
         }
@@ -249,12 +249,12 @@ mod tests {
                 let mut bytes = text.to_vec();
                 let too_large = if max < 23 { Rejection::TargetTooLong } else { Rejection::HeadersTooLarge };
                 let (looked, head) = look(&mut bytes, cut, max);
-                assert_eq!(looked, Looked::Refused(too_large), "{max}, {cut}");
+                assert_eq!(looked, HeadSeen::Refused(too_large), "{max}, {cut}");
                 assert!(head.line(&bytes).starts_with(b"GET /1234567 HTTP/1.1\r\n"));
             }
         }
         let mut bytes = text.to_vec();
-        assert_eq!(look(&mut bytes, 0, text.len()).0, Looked::Complete(text.len(), None));
+        assert_eq!(look(&mut bytes, 0, text.len()).0, HeadSeen::Complete(text.len(), None));
     }
 
     /// Nor byte by byte: what is no head is refused as soon as it shows.
@@ -263,18 +263,18 @@ mod tests {
         for text in ["\x16\x03\x01\x02", "\0\r\n", "(GET", "GET / HTTP/2.0\r\nHost", "GET / HTTP/1.1\r\nHost : a\r\nX"]
         {
             let (looked, _) = look(&mut text.as_bytes().to_vec(), 0, 1000);
-            assert_eq!(looked, Looked::Refused(Rejection::Malformed), "{text:?}");
+            assert_eq!(looked, HeadSeen::Refused(Rejection::Malformed), "{text:?}");
         }
         for (count, is_fine) in [(96, true), (97, false), (500, false)] {
             for cut in [0, 30, 500] {
                 let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(count));
-                let too_large = Looked::Refused(Rejection::HeadersTooLarge);
-                let wanted = if is_fine { Looked::Complete(many.len(), None) } else { too_large };
+                let too_large = HeadSeen::Refused(Rejection::HeadersTooLarge);
+                let wanted = if is_fine { HeadSeen::Complete(many.len(), None) } else { too_large };
                 assert_eq!(look(&mut many.into_bytes(), cut, 10_000).0, wanted, "{count}, {cut}");
             }
         }
         let large = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(BYTES_MAX));
-        assert_eq!(look(&mut large.into_bytes(), 0, usize::MAX).0, Looked::Refused(Rejection::HeadersTooLarge));
+        assert_eq!(look(&mut large.into_bytes(), 0, usize::MAX).0, HeadSeen::Refused(Rejection::HeadersTooLarge));
     }
 
     /// No client sends many empty lines, and none may keep a connection by them.
@@ -284,7 +284,7 @@ mod tests {
             for line in ["\r\n", "\n"] {
                 let mut bytes = line.repeat(lines).into_bytes();
                 let (looked, head) = look(&mut bytes, lines / 2, 1000);
-                let wanted = if is_fine { Looked::Begun } else { Looked::Refused(Rejection::Malformed) };
+                let wanted = if is_fine { HeadSeen::Begun } else { HeadSeen::Refused(Rejection::Malformed) };
                 assert_eq!(looked, wanted, "{lines}");
                 assert!(!is_fine || !head.has_begun());
             }

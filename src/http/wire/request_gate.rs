@@ -4,7 +4,7 @@
 //! handed on.
 
 use crate::http::wire::chunks::{Chunks, Followed};
-use crate::http::wire::heads::{Head, Looked};
+use crate::http::wire::heads::{Head, HeadSeen};
 use crate::http::wire::rejection::Rejection;
 use actix_http::{Payload, Request};
 use actix_web::HttpMessage as _;
@@ -109,13 +109,13 @@ impl RequestGate {
     fn admit_head(&self, mut head: Head, bytes: &mut [u8]) -> Admitted {
         let looked = head.look(bytes, self.0.head_bytes_max);
         let (state, admitted) = match looked {
-            Looked::Begun => (GateState::Head(head), Admitted::Begun),
-            Looked::Complete(length, rejection) => {
+            HeadSeen::Begun => (GateState::Head(head), Admitted::Begun),
+            HeadSeen::Complete(length, rejection) => {
                 self.keep_line(&head, bytes);
                 self.0.rejection.set(rejection);
                 (GateState::Given, Admitted::Bytes(length))
             }
-            Looked::Refused(rejection) => (GateState::Head(head), Admitted::Refused(rejection)),
+            HeadSeen::Refused(rejection) => (GateState::Head(head), Admitted::Refused(rejection)),
         };
         self.0.state.set(state);
         admitted

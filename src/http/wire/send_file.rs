@@ -88,12 +88,12 @@ pub(crate) struct Job {
     pub(super) position: u64,
     pub(super) end: u64,
     pub(super) copies: bool,
-    pub(super) step: Step,
+    pub(super) step: SendStep,
     pub(super) waker: Option<Waker>,
 }
 
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum SendStep {
     /// Look what comes next.
     Choose,
     /// The blocking pool reads what is not in memory.
@@ -118,14 +118,14 @@ pub(super) enum Fetched {
 
 impl Job {
     pub(crate) fn new(source: Arc<dyn FileBytes>, range: std::ops::Range<u64>) -> Self {
-        Self { source, position: range.start, end: range.end, copies: false, step: Step::Choose, waker: None }
+        Self { source, position: range.start, end: range.end, copies: false, step: SendStep::Choose, waker: None }
     }
 
     /// Decides what is sent next, and how.
     pub(super) fn choose(&mut self) -> io::Result<()> {
         let left = self.end - self.position;
         self.step = if left == 0 {
-            Step::Done
+            SendStep::Done
         } else if left <= TAIL || self.copies {
             self.choose_piece(left.min(PIECE))?
         } else {
@@ -134,53 +134,53 @@ impl Job {
         Ok(())
     }
 
-    pub(super) fn choose_piece(&self, wanted: u64) -> io::Result<Step> {
+    pub(super) fn choose_piece(&self, wanted: u64) -> io::Result<SendStep> {
         if let Some(piece) = read_at_once(&*self.source, self.position, wanted)? {
             return self.check(piece);
         }
         let (source, position) = (Arc::clone(&self.source), self.position);
-        Ok(Step::Fetch(spawn_blocking(move || read_fully(&*source, position, wanted).map(Fetched::Piece))))
+        Ok(SendStep::Fetch(spawn_blocking(move || read_fully(&*source, position, wanted).map(Fetched::Piece))))
     }
 
-    pub(super) fn choose_window(&self, until: u64) -> io::Result<Step> {
+    pub(super) fn choose_window(&self, until: u64) -> io::Result<SendStep> {
         if in_memory(&*self.source, self.position)? && in_memory(&*self.source, until - 1)? {
-            return Ok(Step::Send { until });
+            return Ok(SendStep::Send { until });
         }
         let (source, position) = (Arc::clone(&self.source), self.position);
-        Ok(Step::Fetch(spawn_blocking(move || warm(&*source, position, until).map(|()| Fetched::Window { until }))))
+        Ok(SendStep::Fetch(spawn_blocking(move || warm(&*source, position, until).map(|()| Fetched::Window { until }))))
     }
 
     pub(super) fn fetched(&mut self, fetched: Fetched) -> io::Result<()> {
         self.step = match fetched {
-            Fetched::Window { until } => Step::Send { until },
+            Fetched::Window { until } => SendStep::Send { until },
             Fetched::Piece(piece) => self.check(piece)?,
         };
         Ok(())
     }
 
     /// Lets the end of the file go only if the file is still what was promised: every byte has been read by now.
-    pub(super) fn check(&self, piece: Bytes) -> io::Result<Step> {
+    pub(super) fn check(&self, piece: Bytes) -> io::Result<SendStep> {
         let last = self.position + piece.len() as u64 >= self.end;
         if last && !self.source.still_the_same() {
             return Err(changed());
         }
-        Ok(Step::Copy { piece })
+        Ok(SendStep::Copy { piece })
     }
 
     pub(super) fn copy_instead(&mut self) {
         self.copies = true;
-        self.step = Step::Choose;
+        self.step = SendStep::Choose;
     }
 
     pub(super) fn sent(&mut self, bytes: u64) {
         self.position += bytes;
         let finished = match &self.step {
-            Step::Send { until } => self.position >= *until,
-            Step::Copy { piece } => piece.is_empty(),
-            Step::Choose | Step::Fetch(_) | Step::Done => false,
+            SendStep::Send { until } => self.position >= *until,
+            SendStep::Copy { piece } => piece.is_empty(),
+            SendStep::Choose | SendStep::Fetch(_) | SendStep::Done => false,
         };
         if finished {
-            self.step = Step::Choose;
+            self.step = SendStep::Choose;
         }
     }
 }

@@ -27,7 +27,7 @@ use super::codec::decode;
 use super::database::{self, StateDatabase};
 use crate::store::disk_error::{DiskError, Result};
 use keys::{version_of, version_part};
-use names::Names;
+use names::NotedNames;
 use rows::{Bytes, ReadTable, RowResult, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within};
 
 pub use following::{Extent, Following};
@@ -68,7 +68,7 @@ struct Books {
     /// Whether anything that was waiting is lost, and whether that was told.
     loss: Loss,
     /// What is known of where something is noted; `None` until the tables were read.
-    names: Option<Names>,
+    names: Option<NotedNames>,
 }
 
 /// Whether what was waiting is lost.
@@ -201,12 +201,14 @@ impl Properties {
             || books.names.as_ref().is_none_or(|names| names.are_of_any(what))
     }
 
-    fn names(&self) -> Result<Names> {
-        let mut names = Names::default();
+    fn names(&self) -> Result<NotedNames> {
+        let mut names = NotedNames::default();
         let read = self.on_disk(|| {
             self.database.with_what_there_is(|database| {
                 let reading = database.begin_read()?;
-                for (table, take_in) in [(PROPERTIES, Names::note as fn(&mut Names, &[u8])), (KEPT, Names::keep)] {
+                for (table, take_in) in
+                    [(PROPERTIES, NotedNames::note as fn(&mut NotedNames, &[u8])), (KEPT, NotedNames::keep)]
+                {
                     match reading.open_table(table) {
                         Err(redb::TableError::TableDoesNotExist(_)) => {}
                         table => {

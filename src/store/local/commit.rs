@@ -36,7 +36,7 @@ use super::touched::Touched;
 use crate::store::disk_error::{Cause, Result};
 use crate::store::handle::Dir;
 use crate::store::notice::Notice;
-use held::Held;
+use held::HeldEntry;
 
 pub use super::spelling::LastLink;
 pub use claim::Claim;
@@ -54,7 +54,7 @@ pub struct Tree {
     history: History,
     mutexes: PathMutexes,
     touched: Arc<Touched>,
-    held: Mutex<Vec<Held>>,
+    held: Mutex<Vec<HeldEntry>>,
     notices: Mutex<Vec<Notice>>,
     /// Paths whose folder in the history may be empty.
     untidy: Mutex<Vec<SharePath>>,

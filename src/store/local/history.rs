@@ -47,7 +47,7 @@ use clock::Clock;
 use memory::Memory;
 use notices::Notices;
 
-pub use found::{Found, Version};
+pub use found::{FoundVersion, Version};
 pub use pages::{KeptVersion, Page, PageRequest};
 
 pub(super) use areas::relative;

@@ -47,14 +47,14 @@ pub(super) fn spelled<'p>(
         return Ok(Cow::Borrowed(path));
     }
     let top = disk.dir_status(root)?;
-    let (dir, found, todo) = (root.clone(), SharePath::root(), path.names().map(Step::Into).collect());
-    let walk = Walk { disk, root, dir, mount: top.mount, found, todo, links: 0 };
+    let (dir, found, todo) = (root.clone(), SharePath::root(), path.names().map(SpellingStep::Into).collect());
+    let walk = SpellingWalk { disk, root, dir, mount: top.mount, found, todo, links: 0 };
     // What leads out of the share is not there, whatever it is called.
     Ok(walk.end(last, own)?.map_or(Cow::Borrowed(path), Cow::Owned))
 }
 
 /// A path that is followed a step at a time.
-struct Walk<'d> {
+struct SpellingWalk<'d> {
     disk: &'d dyn Disk,
     root: &'d Dir,
     /// Where it has come to.
@@ -63,22 +63,22 @@ struct Walk<'d> {
     mount: u64,
     /// The path of that.
     found: SharePath,
-    todo: VecDeque<Step>,
+    todo: VecDeque<SpellingStep>,
     links: usize,
 }
 
 /// One step of a path.
-enum Step {
+enum SpellingStep {
     Into(Name),
     /// To the folder above, which only a link can ask for.
     Up,
 }
 
-impl Walk<'_> {
+impl SpellingWalk<'_> {
     /// Where it comes to; `None` if it leads out of the share.
     fn end(mut self, last: LastLink, own: impl Fn() -> Result<Vec<FolderId>>) -> Result<Option<SharePath>> {
         while let Some(step) = self.todo.pop_front() {
-            let Step::Into(name) = step else {
+            let SpellingStep::Into(name) = step else {
                 let Some((above, _)) = self.found.split() else { return Ok(None) };
                 self.go_to(above)?;
                 continue;
@@ -117,9 +117,9 @@ impl Walk<'_> {
         let mut path = self.found.join(name);
         for step in self.todo.drain(..) {
             path = match step {
-                Step::Into(name) if name.is_reserved() => return Err(reserved(&name)),
-                Step::Into(name) => path.join(&name),
-                Step::Up => path.split().map_or_else(SharePath::root, |(above, _)| above),
+                SpellingStep::Into(name) if name.is_reserved() => return Err(reserved(&name)),
+                SpellingStep::Into(name) => path.join(&name),
+                SpellingStep::Up => path.split().map_or_else(SharePath::root, |(above, _)| above),
             };
         }
         Ok(path)
@@ -131,7 +131,9 @@ impl Walk<'_> {
         let steps: Option<Vec<_>> = target
             .split(|byte| *byte == b'/')
             .filter(|segment| !matches!(*segment, b"" | b"."))
-            .map(|segment| if segment == b".." { Some(Step::Up) } else { Name::new(segment).ok().map(Step::Into) })
+            .map(|segment| {
+                if segment == b".." { Some(SpellingStep::Up) } else { Name::new(segment).ok().map(SpellingStep::Into) }
+            })
             .collect();
         let Some(steps) = steps.filter(|_| !target.starts_with(b"/") && self.links <= LINKS_MAX) else { return false };
         steps.into_iter().rev().for_each(|step| self.todo.push_front(step));

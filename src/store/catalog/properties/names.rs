@@ -9,9 +9,9 @@ use super::keys::{kept_key, version_part};
 /// Where something is noted, as hashes: each path of a row with all paths above it, and each version that something was set aside for. What is
 /// no more may still be among them. It is known without the disk.
 #[derive(Debug, Default)]
-pub(super) struct Names(pub(super) HashSet<u64>);
+pub(super) struct NotedNames(pub(super) HashSet<u64>);
 
-impl Names {
+impl NotedNames {
     /// Something is noted at a path: so it is at that, and below each above it.
     pub(super) fn note(&mut self, path: &[u8]) {
         self.0.insert(hash_of(path));

@@ -12,7 +12,7 @@ use super::super::codec::{decode, encode};
 use super::following::{Extent, Following};
 use super::keys::kept_key;
 use super::limits::{Noted, PropertyLimits};
-use super::names::Names;
+use super::names::NotedNames;
 
 /// How many bytes the rows have.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +42,7 @@ pub(super) struct Rows<'a> {
     pub(super) kept: Table<'a>,
     pub(super) bytes: Bytes,
     pub(super) limits: PropertyLimits,
-    pub(super) names: Option<&'a mut Names>,
+    pub(super) names: Option<&'a mut NotedNames>,
     pub(super) are_changed: bool,
 }
 

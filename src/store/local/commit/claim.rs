@@ -7,7 +7,7 @@ use crate::model::stamp::Stamp;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, EntryName, VersionId};
 
-use super::super::history::{Found, relative};
+use super::super::history::{FoundVersion, relative};
 use super::super::name_lock::{CounterSlot, PathGuard, PathKey, does_not_end};
 use super::super::naming;
 use super::super::place::VersionFolder;
@@ -149,7 +149,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Brings a folder back from the history, if the name is free.
-    pub fn bring_back(&self, version: &Found) -> Result<Swap<'a>> {
+    pub fn bring_back(&self, version: &FoundVersion) -> Result<Swap<'a>> {
         let (dir, from) = (version.dir(&*self.tree.disk)?, version.version.entry.clone());
         // It ends when what was noted on the version has followed: whoever looks for the version meanwhile waits.
         let change = self.tree.mutexes.begin_write(&self.site.name);

@@ -4,10 +4,10 @@ use crate::model::path::{NAME_BYTES_MAX, Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Ending, EntryName, conflict_name};
 
-use super::super::history::{Found, Version};
+use super::super::history::{FoundVersion, Version};
 use super::super::naming;
 use super::Tree;
-use super::held::{Held, HeldWhat, SECOND_LOOK, Sight, Verdict};
+use super::held::{HeldEntry, HeldWhat, SECOND_LOOK, Sight, Verdict};
 use super::site::Site;
 use super::swap::{failed, failure, leads_nowhere, unsure};
 use crate::store::disk_error::{Cause, DiskError, Result};
@@ -144,11 +144,19 @@ impl Tree {
         what: HeldWhat,
     ) {
         let _running = self.history.running();
-        self.held.lock().push(Held { entry, path: path.clone(), first_sight, what, due, is_told: false, _running });
+        self.held.lock().push(HeldEntry {
+            entry,
+            path: path.clone(),
+            first_sight,
+            what,
+            due,
+            is_told: false,
+            _running,
+        });
     }
 
     /// What cannot be put beside its name, since the folder of that is gone, is a version; or waits, where nothing is kept.
-    pub(super) fn strand(&self, found: &Found, now: Timestamp) -> Result<Sight> {
+    pub(super) fn strand(&self, found: &FoundVersion, now: Timestamp) -> Result<Sight> {
         let Version { name, status, .. } = &found.version;
         if found.is_in_swap() {
             self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Stranded, now);

@@ -16,7 +16,7 @@ pub(super) const SECOND_LOOK: Duration = Duration::from_secs(10);
 
 /// A displaced file that is looked at once more, later.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldEntry {
     pub(super) entry: EntryName,
     pub(super) path: SharePath,
     /// Its state then, where that is known.

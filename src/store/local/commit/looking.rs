@@ -10,7 +10,7 @@ use crate::model::stamp::Timestamp;
 use crate::store::disk_error::{Cause, Result};
 
 use super::super::disk::Disk;
-use super::super::history::Found;
+use super::super::history::FoundVersion;
 use super::super::spelling::LastLink;
 use super::super::staging::{NewFolders, try_name};
 use super::{SeenFile, Site, Tree};
@@ -101,7 +101,7 @@ impl Tree {
     }
 
     /// Opens a version of the history.
-    pub fn open_version(&self, found: &Found) -> Result<Opened> {
+    pub fn open_version(&self, found: &FoundVersion) -> Result<Opened> {
         self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)
     }
 

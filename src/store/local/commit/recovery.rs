@@ -6,10 +6,10 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::version::{Act, Ending};
 
-use super::super::history::{Found, Version};
+use super::super::history::{FoundVersion, Version};
 use super::super::naming;
 use super::Tree;
-use super::held::{Held, HeldWhat, MTIME_AHEAD, Sight, Verdict};
+use super::held::{HeldEntry, HeldWhat, MTIME_AHEAD, Sight, Verdict};
 use super::swap::leads_nowhere;
 use crate::store::disk_error::Result;
 use crate::store::handle::Dir;
@@ -48,7 +48,7 @@ impl Tree {
     }
 
     /// Step R once more, for what it could not do before. No change of the name is under way meanwhile.
-    pub(super) fn settle_again(&self, held: &Held, verdict: Verdict, now: Timestamp) -> Result<Sight> {
+    pub(super) fn settle_again(&self, held: &HeldEntry, verdict: Verdict, now: Timestamp) -> Result<Sight> {
         let Some(found) = self.history.find_entry(&held.path, &held.entry)? else { return Ok(Sight::Gone) };
         let claim = match self.claim(&held.path) {
             Err(error) if leads_nowhere(&error) => None,
@@ -61,14 +61,19 @@ impl Tree {
     }
 
     /// Step R of the protocol, for one entry. Says what a person should hear.
-    pub(super) fn settle(&self, found: &Found, verdict: Verdict, now: Timestamp) -> Result<Option<&'static str>> {
+    pub(super) fn settle(
+        &self,
+        found: &FoundVersion,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<Option<&'static str>> {
         if found.version.name.ending == Ending::Settled && !found.is_in_swap() {
             return self.look_at_version(found, now);
         }
         self.settle_entry(found, verdict, now).map(Some)
     }
 
-    pub(super) fn settle_entry(&self, found: &Found, verdict: Verdict, now: Timestamp) -> Result<&'static str> {
+    pub(super) fn settle_entry(&self, found: &FoundVersion, verdict: Verdict, now: Timestamp) -> Result<&'static str> {
         let dir = found.dir(&*self.disk)?;
         let Ending::Tail(tail) = &found.version.name.ending else { return self.let_go_later(found, &dir, now) };
         let entry = &found.version.name;
@@ -132,7 +137,7 @@ impl Tree {
     }
 
     /// What was displaced while there was no history is let go after a second look, as it would have been.
-    pub(super) fn let_go_later(&self, found: &Found, dir: &Dir, now: Timestamp) -> Result<&'static str> {
+    pub(super) fn let_go_later(&self, found: &FoundVersion, dir: &Dir, now: Timestamp) -> Result<&'static str> {
         if self.was_written_late(found)? {
             if !self.put_beside(dir, &found.version.entry, &found.path, now)? {
                 self.strand(found, now)?;
@@ -145,7 +150,7 @@ impl Tree {
     }
 
     /// What an earlier process displaced in its last moments is a version, and its second look is still to come.
-    pub(super) fn look_at_version(&self, found: &Found, now: Timestamp) -> Result<Option<&'static str>> {
+    pub(super) fn look_at_version(&self, found: &FoundVersion, now: Timestamp) -> Result<Option<&'static str>> {
         let Version { name, entry, status } = &found.version;
         if status.kind != Kind::File {
             return Ok(None);
@@ -169,7 +174,7 @@ impl Tree {
         ends_with_words || stamp.mtime > displaced.plus(MTIME_AHEAD) && stamp.mtime <= stamp.ctime
     }
 
-    pub(super) fn was_written_late(&self, found: &Found) -> Result<bool> {
+    pub(super) fn was_written_late(&self, found: &FoundVersion) -> Result<bool> {
         if found.version.status.kind != Kind::File {
             return Ok(false);
         }

@@ -8,7 +8,7 @@ use crate::model::version::Ending;
 
 use super::super::trees::each_file;
 use super::Tree;
-use super::held::{Held, HeldWhat, MTIME_AHEAD, SECOND_LOOK, Sight};
+use super::held::{HeldEntry, HeldWhat, MTIME_AHEAD, SECOND_LOOK, Sight};
 use crate::store::disk_error::Result;
 use crate::store::handle::{Dir, File, Opened};
 use crate::store::lease::{Lease, Leased};
@@ -33,7 +33,7 @@ impl Tree {
         let due: Vec<_> = {
             let mut held = self.held.lock();
             // What is due later than anything that is held now would be was held before the clock was set back.
-            let is_due = |held: &Held| held.due <= now || held.due > now.plus(SECOND_LOOK * 2);
+            let is_due = |held: &HeldEntry| held.due <= now || held.due > now.plus(SECOND_LOOK * 2);
             let (due, later) = std::mem::take(&mut *held).into_iter().partition(is_due);
             *held = later;
             due
@@ -43,12 +43,12 @@ impl Tree {
             match self.look_again(&held, now) {
                 Ok(Sight::Settled) => {}
                 Ok(Sight::Gone) => untidy.push(held.path),
-                Ok(Sight::Busy) => self.held.lock().push(Held { due: now.plus(SECOND_LOOK), ..held }),
+                Ok(Sight::Busy) => self.held.lock().push(HeldEntry { due: now.plus(SECOND_LOOK), ..held }),
                 Err(error) => {
                     if !held.is_told {
                         self.notice(Notice::Postponed { path: held.path.clone(), why: error.to_string() });
                     }
-                    self.held.lock().push(Held { due: now.plus(SECOND_LOOK), is_told: true, ..held });
+                    self.held.lock().push(HeldEntry { due: now.plus(SECOND_LOOK), is_told: true, ..held });
                 }
             }
         }
@@ -57,7 +57,7 @@ impl Tree {
         self.history.remove_empty_folders(&untidy);
     }
 
-    pub(super) fn look_again(&self, held: &Held, now: Timestamp) -> Result<Sight> {
+    pub(super) fn look_again(&self, held: &HeldEntry, now: Timestamp) -> Result<Sight> {
         if let HeldWhat::Unsettled(verdict) = held.what {
             return self.settle_again(held, verdict, now);
         }
@@ -111,7 +111,7 @@ impl Tree {
         Ok(())
     }
 
-    fn since_first_sight(&self, held: &Held, file: &File) -> Result<(Since, Option<Box<dyn Lease>>)> {
+    fn since_first_sight(&self, held: &HeldEntry, file: &File) -> Result<(Since, Option<Box<dyn Lease>>)> {
         let lease = match self.disk.lease(file, Duration::ZERO)? {
             Leased::Busy => return Ok((Since::Busy, None)),
             Leased::Held(lease) => Some(lease),
@@ -123,7 +123,7 @@ impl Tree {
     }
 
     /// As [`Tree::since_first_sight`], for all that is in a folder. It is asked only of folders that are to go.
-    fn since_taken_out(&self, folder: &Dir, held: &Held) -> Result<Since> {
+    fn since_taken_out(&self, folder: &Dir, held: &HeldEntry) -> Result<Since> {
         let taken_out = held.entry.id.time().plus(MTIME_AHEAD);
         let mut since = Since::Quiet { leased: false };
         each_file(&*self.disk, folder.clone(), &mut |dir, entry| {

@@ -9,9 +9,9 @@ use crate::model::version::Ending;
 
 use super::super::place::own_name;
 use super::History;
-use super::found::{Found, Which, which};
+use super::found::{FoundVersion, Which, which};
 use super::measure::{Measured, measure_tree};
-use super::mounts::{FileSystem, Top};
+use super::mounts::{FileSystem, MountTop};
 use super::spellings::composed;
 use crate::store::disk_error::{Full, Result};
 use crate::store::status::{Kind, Status};
@@ -24,7 +24,7 @@ pub(super) const ROOT: u32 = 0;
 
 /// All versions on one file system that may go at all, the oldest first.
 pub(super) struct Census {
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<FoundVersion>,
     pub(super) kept: Vec<Kept>,
 }
 
@@ -46,16 +46,16 @@ impl History {
         }
         memory.trees.extend(trees);
         drop(memory);
-        census.sort_by(|(one, _): &(Found, Kept), (other, _)| one.version.name.id.cmp(&other.version.name.id));
+        census.sort_by(|(one, _): &(FoundVersion, Kept), (other, _)| one.version.name.id.cmp(&other.version.name.id));
         let (found, kept) = census.into_iter().unzip();
         Census { found, kept }
     }
 
     fn count_top(
         &self,
-        top: &Top,
+        top: &MountTop,
         full: Full,
-        census: &mut Vec<(Found, Kept)>,
+        census: &mut Vec<(FoundVersion, Kept)>,
         trees: &mut HashMap<Which, Measured>,
         paths: &mut HashMap<Vec<u8>, usize>,
     ) -> Result<()> {
@@ -89,7 +89,7 @@ impl History {
         Ok(())
     }
 
-    fn measure(&self, found: &Found, trees: &mut HashMap<Which, Measured>) -> Result<Measured> {
+    fn measure(&self, found: &FoundVersion, trees: &mut HashMap<Which, Measured>) -> Result<Measured> {
         let status = &found.version.status;
         if status.kind != Kind::Dir {
             // What has another name gives nothing back.

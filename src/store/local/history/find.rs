@@ -6,7 +6,7 @@ use crate::model::version::{Ending, EntryName, VersionId};
 
 use super::History;
 use super::areas::{HISTORY, found};
-use super::found::{Found, Version};
+use super::found::{FoundVersion, Version};
 use super::mounts::EntryFolder;
 use crate::store::disk_error::Result;
 use crate::store::handle::Opened;
@@ -23,16 +23,16 @@ impl History {
     }
 
     /// One version of `path`. It is opened by its name, however many there are.
-    pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+    pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<FoundVersion>> {
         self.find_in(HISTORY, path, id)
     }
 
     /// What a change of `path` displaced just now, whether it is kept or not.
-    pub fn find_displaced(&self, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+    pub fn find_displaced(&self, path: &SharePath, id: &VersionId) -> Result<Option<FoundVersion>> {
         self.find_in(self.area(), path, id)
     }
 
-    fn find_in(&self, area: &str, path: &SharePath, id: &VersionId) -> Result<Option<Found>> {
+    fn find_in(&self, area: &str, path: &SharePath, id: &VersionId) -> Result<Option<FoundVersion>> {
         let (top, folders) = self.where_all_entries_lie(area, path)?;
         let name = EntryName::settled(id.clone());
         let unsettled = self.unsettled.lock().get(id).map(EntryName::to_name);
@@ -44,7 +44,7 @@ impl History {
                     && matches!(status.kind, Kind::File | Kind::Dir)
                 {
                     let version = Version { name, entry: entry.clone(), status };
-                    return Ok(Some(Found { top, folder, path, version, folders: Room::default() }));
+                    return Ok(Some(FoundVersion { top, folder, path, version, folders: Room::default() }));
                 }
             }
         }
@@ -52,7 +52,7 @@ impl History {
     }
 
     /// An entry of a path, if it is there still.
-    pub fn find_entry(&self, path: &SharePath, name: &EntryName) -> Result<Option<Found>> {
+    pub fn find_entry(&self, path: &SharePath, name: &EntryName) -> Result<Option<FoundVersion>> {
         let entry = name.to_name();
         let mut places: Vec<_> = self.places_in(&self.tops()?, path).collect();
         // Not every file system is noted, where the top of the share cannot be written.
@@ -62,7 +62,7 @@ impl History {
                 && let Some(status) = self.disk.look(&dir, &entry)?
             {
                 let version = Version { name: name.clone(), entry, status };
-                return Ok(Some(Found { top, folder, path: path.clone(), version, folders: Room::default() }));
+                return Ok(Some(FoundVersion { top, folder, path: path.clone(), version, folders: Room::default() }));
             }
         }
         Ok(None)

@@ -24,7 +24,7 @@ pub struct Version {
 
 /// An entry somewhere in the history.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundVersion {
     /// The top of the mount whose history it is in.
     pub(super) top: Dir,
     /// The folder it lies in, from there.
@@ -37,7 +37,7 @@ pub struct Found {
     pub(super) folders: Room,
 }
 
-impl Found {
+impl FoundVersion {
     /// Opens the folder it lies in. Many entries may be found at once, so none keeps its folder open.
     pub fn dir(&self, disk: &dyn Disk) -> Result<Dir> {
         disk.open_dir(&self.top, &self.folder)
@@ -52,6 +52,6 @@ impl Found {
 /// Which version it is: the number of a file is used again once that is gone.
 pub(super) type Which = (FileId, VersionId);
 
-pub(super) fn which(found: &Found) -> Which {
+pub(super) fn which(found: &FoundVersion) -> Which {
     (found.version.status.stamp.id, found.version.name.id.clone())
 }

@@ -8,7 +8,7 @@ use crate::model::version::Ending;
 use super::super::staging;
 use super::History;
 use super::areas::{HISTORY, SWAP, UPLOADS, folder_of, found};
-use super::found::Found;
+use super::found::FoundVersion;
 use crate::store::disk_error::Result;
 
 /// For how long before the last version was displaced a start looks at versions once more: longer than they wait for their second look.
@@ -29,9 +29,9 @@ impl History {
 
     /// What is to be settled: the entries that a commit left with a tail, all that was displaced while there was no history, and the versions of
     /// the last moments, whose second look is still to come.
-    pub fn left_behind(&self) -> Result<Vec<Found>> {
+    pub fn left_behind(&self) -> Result<Vec<FoundVersion>> {
         let mut left = self.walk(HISTORY, &SharePath::root())?;
-        let displaced = |found: &Found| found.version.name.id.time();
+        let displaced = |found: &FoundVersion| found.version.name.id.time();
         let last = left.iter().map(displaced).max().unwrap_or_default();
         left.retain(|found| match found.version.name.ending {
             Ending::Tail(_) => true,

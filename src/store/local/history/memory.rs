@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::model::keep_rule::Room;
 use crate::model::stamp::Timestamp;
 
-use super::found::{Found, Which, which};
+use super::found::{FoundVersion, Which, which};
 use super::measure::Measured;
 use crate::store::disk_error::Full;
 
@@ -42,7 +42,7 @@ pub(super) enum Going {
 
 impl Memory {
     /// It is gone.
-    pub(super) fn forget(&mut self, found: &Found, going: Going) {
+    pub(super) fn forget(&mut self, found: &FoundVersion, going: Going) {
         self.trees.remove(&which(found));
         if let (Going::ForRoom, Some(departed)) = (going, &mut self.departed) {
             departed.insert(which(found));

@@ -14,7 +14,7 @@ use crate::store::status::{Kind, Status};
 
 /// A mount in the share: where its topmost folder is.
 #[derive(Clone, Debug)]
-pub(super) struct Top {
+pub(super) struct MountTop {
     pub(super) path: SharePath,
     pub(super) dir: Dir,
     pub(super) mount: u64,
@@ -32,7 +32,7 @@ pub(super) struct EntryFolder {
 pub(super) struct FileSystem {
     pub(super) number: u64,
     /// Each has a history of its own.
-    pub(super) tops: Vec<Top>,
+    pub(super) tops: Vec<MountTop>,
 }
 
 impl History {
@@ -47,11 +47,11 @@ impl History {
 
     /// The top of the share, and the top of every other file system in it on which anything was ever displaced. What is not mounted now is
     /// left out, and so is what is the same file system again.
-    pub(super) fn tops(&self) -> Result<Vec<Top>> {
+    pub(super) fn tops(&self) -> Result<Vec<MountTop>> {
         let root = self.disk.root()?;
         let top = |path: SharePath, dir: Dir| {
             let Status { mount, device, stamp, .. } = self.disk.dir_status(&dir)?;
-            Ok::<_, DiskError>(Top { path, dir, mount, folder: (device, stamp.id) })
+            Ok::<_, DiskError>(MountTop { path, dir, mount, folder: (device, stamp.id) })
         };
         let mut tops = vec![top(SharePath::root(), root.clone())?];
         let mount = tops[0].mount;
@@ -184,7 +184,7 @@ impl History {
     /// they are.
     pub(super) fn places_in<'a>(
         &'a self,
-        tops: &'a [Top],
+        tops: &'a [MountTop],
         path: &'a SharePath,
     ) -> impl Iterator<Item = (Dir, Box<[u8]>)> + 'a {
         tops.iter().filter(|top| path.is_within(&top.path)).flat_map(|top| {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::model::path::SharePath;
 
-use super::found::{Found, Which, which};
+use super::found::{FoundVersion, Which, which};
 use crate::store::disk_error::{Cause, DiskError};
 use crate::store::notice::Notice;
 
@@ -35,7 +35,7 @@ impl Notices {
 
     /// An entry that cannot be handled stays from now on, until the server is started again. One that is gone is none, and a lack of handles
     /// passes.
-    pub(super) fn add_stuck(&self, found: &Found, error: &DiskError) {
+    pub(super) fn add_stuck(&self, found: &FoundVersion, error: &DiskError) {
         if matches!(error.cause, Cause::NotFound | Cause::TooManyOpen) {
             return;
         }
@@ -56,12 +56,12 @@ impl Notices {
         }
     }
 
-    pub(super) fn is_stuck(&self, found: &Found) -> bool {
+    pub(super) fn is_stuck(&self, found: &FoundVersion) -> bool {
         self.stuck.lock().contains(&which(found))
     }
 
     /// The entry is gone.
-    pub(super) fn forget(&self, found: &Found) {
+    pub(super) fn forget(&self, found: &FoundVersion) {
         self.stuck.lock().remove(&which(found));
     }
 }

@@ -10,7 +10,7 @@ use crate::model::version::Ending;
 
 use super::super::spelling::{LastLink, spelled};
 use super::census::Census;
-use super::found::{Found, which};
+use super::found::{FoundVersion, which};
 use super::memory::Going;
 use super::mounts::FileSystem;
 use super::{History, KeepLimits};
@@ -73,7 +73,7 @@ impl History {
         (0..census.kept.len()).filter(goes).collect()
     }
 
-    fn was_only_begun(&self, found: &Found) -> bool {
+    fn was_only_begun(&self, found: &FoundVersion) -> bool {
         let status = &found.version.status;
         status.kind == Kind::File && status.stamp.size == 0 && {
             let there = self.disk.root().and_then(|root| {
@@ -102,8 +102,8 @@ impl History {
         }
     }
 
-    fn has_same_content(&self, one: &Found, other: &Found, left: &mut u64) -> Result<bool> {
-        let open = |found: &Found| match self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)? {
+    fn has_same_content(&self, one: &FoundVersion, other: &FoundVersion, left: &mut u64) -> Result<bool> {
+        let open = |found: &FoundVersion| match self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)? {
             Opened::File(file, _) => Ok(Some(file)),
             _ => Ok::<_, DiskError>(None),
         };

@@ -13,7 +13,7 @@ use super::super::naming;
 use super::super::trees::{remove_folders, remove_tree};
 use super::History;
 use super::empty_folders::remove_empty;
-use super::found::{Found, Version};
+use super::found::{FoundVersion, Version};
 use super::measure::measure_tree;
 use super::memory::Going;
 use super::writers::{Writers, is_in_use};
@@ -27,7 +27,7 @@ struct ReleaseGuard<'a>(#[expect(dead_code, reason = "it is held")] Option<Mutex
 
 impl History {
     /// Whether somebody may be about to write into it, which would be nowhere else then, or it cannot even be opened.
-    pub(super) fn is_held_fast(&self, found: &Found, now: Timestamp) -> bool {
+    pub(super) fn is_held_fast(&self, found: &FoundVersion, now: Timestamp) -> bool {
         let writers = found.dir(&*self.disk).and_then(|dir| self.writers(&dir, &found.version.entry));
         writers.map(|writers| is_in_use(writers, found, now)).unwrap_or_else(|error| {
             self.notices.add_stuck(found, &error);
@@ -36,7 +36,13 @@ impl History {
     }
 
     /// Lets a version go if it is what was found, and nobody is about to write into it; says whether it went.
-    pub(super) fn let_found_go(&self, found: &Found, content: KeptContent, going: Going, now: Timestamp) -> bool {
+    pub(super) fn let_found_go(
+        &self,
+        found: &FoundVersion,
+        content: KeptContent,
+        going: Going,
+        now: Timestamp,
+    ) -> bool {
         let went = self.let_version_go(found, content, going, now).unwrap_or_else(|error| {
             self.notices.add_stuck(found, &error);
             false
@@ -60,7 +66,7 @@ impl History {
     }
 
     /// The last look is one under a lease: who opens it for writing from then on waits, and shows in the lease.
-    fn let_version_go(&self, found: &Found, content: KeptContent, going: Going, now: Timestamp) -> Result<bool> {
+    fn let_version_go(&self, found: &FoundVersion, content: KeptContent, going: Going, now: Timestamp) -> Result<bool> {
         let (dir, Version { entry, status: seen, .. }) = (found.dir(&*self.disk)?, &found.version);
         match self.disk.open(&dir, entry)? {
             Opened::Nothing => Ok(false),
@@ -91,7 +97,7 @@ impl History {
     /// removed from what has come back. With the first step the turn is over. A program that is in it may make a file there at any time.
     fn let_folder_go(
         &self,
-        found: &Found,
+        found: &FoundVersion,
         dir: &Dir,
         content: KeptContent,
         turn: ReleaseGuard<'_>,

@@ -10,9 +10,9 @@ use super::super::disk::Disk;
 use super::super::trees::{Pending, list};
 use super::History;
 use super::areas::{entries_of, folder_of, found, relative};
-use super::found::{Found, Version};
+use super::found::{FoundVersion, Version};
 use super::measure::room_of;
-use super::mounts::Top;
+use super::mounts::MountTop;
 use crate::store::disk_error::Result;
 use crate::store::handle::Dir;
 use crate::store::status::{Entry, Kind};
@@ -30,7 +30,7 @@ enum Step {
 
 impl History {
     /// All entries of an area of the history below a path, on every file system.
-    pub(super) fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<Found>> {
+    pub(super) fn walk(&self, area: &str, below: &SharePath) -> Result<Vec<FoundVersion>> {
         let mut all = Vec::new();
         self.each_place(area, below, &mut |path, top, place, room| {
             self.find_entries(area, top, path, place, room, &mut all)
@@ -44,7 +44,7 @@ impl History {
         &self,
         area: &str,
         below: &SharePath,
-        each: &mut dyn FnMut(&SharePath, &Top, &Dir, Room) -> Result<()>,
+        each: &mut dyn FnMut(&SharePath, &MountTop, &Dir, Room) -> Result<()>,
     ) -> Result<()> {
         for top in self.tops()? {
             if below.is_within(&top.path) {
@@ -59,7 +59,7 @@ impl History {
     }
 
     /// All entries of an area of the history of one file system.
-    pub(super) fn walk_top(&self, area: &str, top: &Top) -> Result<Vec<Found>> {
+    pub(super) fn walk_top(&self, area: &str, top: &MountTop) -> Result<Vec<FoundVersion>> {
         let mut all = Vec::new();
         self.each_place_of(area, top, &top.path, &mut |path, top, place, room| {
             self.find_entries(area, top, path, place, room, &mut all)
@@ -70,9 +70,9 @@ impl History {
     fn each_place_of(
         &self,
         area: &str,
-        top: &Top,
+        top: &MountTop,
         below: &SharePath,
-        each: &mut dyn FnMut(&SharePath, &Top, &Dir, Room) -> Result<()>,
+        each: &mut dyn FnMut(&SharePath, &MountTop, &Dir, Room) -> Result<()>,
     ) -> Result<()> {
         let below_top = relative(below, &top.path);
         let mut todo = Vec::new();
@@ -154,17 +154,17 @@ impl History {
     fn find_entries(
         &self,
         area: &str,
-        top: &Top,
+        top: &MountTop,
         path: &SharePath,
         place: &Dir,
         folders: Room,
-        all: &mut Vec<Found>,
+        all: &mut Vec<FoundVersion>,
     ) -> Result<()> {
         let folder = entries_of(area, relative(path, &top.path));
         let mut versions = entries(&*self.disk, place)?;
         versions.sort_by(|one, other| one.name.id.cmp(&other.name.id));
         let last = versions.len().saturating_sub(1);
-        all.extend(versions.into_iter().enumerate().map(|(number, version)| Found {
+        all.extend(versions.into_iter().enumerate().map(|(number, version)| FoundVersion {
             top: top.dir.clone(),
             folder: folder.clone(),
             path: path.clone(),

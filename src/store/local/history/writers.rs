@@ -8,7 +8,7 @@ use crate::model::stamp::Timestamp;
 
 use super::super::trees::each_file;
 use super::History;
-use super::found::Found;
+use super::found::FoundVersion;
 use crate::store::disk_error::Result;
 use crate::store::handle::{Dir, Opened};
 use crate::store::lease::Leased;
@@ -61,7 +61,7 @@ impl History {
 }
 
 /// Whether somebody may be about to write into a version. Where nobody can say who has it open, that is so while it is young.
-pub(super) fn is_in_use(writers: Writers, found: &Found, now: Timestamp) -> bool {
+pub(super) fn is_in_use(writers: Writers, found: &FoundVersion, now: Timestamp) -> bool {
     match writers {
         Writers::None => false,
         Writers::Unseen => now.since(found.version.name.id.time()) <= YOUNG_UNSEEN,

@@ -51,13 +51,13 @@ pub(super) fn probe(root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abilities 
     if matches!(nameless, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOSPC | Errno::DQUOT)) {
         return guess(family, root, handles);
     }
-    let mut names = if family.does_everything() { Names::known(handles) } else { Names::tried(root, family) };
+    let mut names = if family.does_everything() { ProbeNames::known(handles) } else { ProbeNames::tried(root, family) };
     let has_nameless = nameless.is_ok();
     let (time_grain, lease) = match nameless.ok().or(names.sample.take()) {
         Some(sample) => (family.grain(&sample), family.leases() && gives_lease(sample, handles)),
         None => (family.grain_untried(root), false),
     };
-    let Names { exchange, no_replace, link, .. } = names;
+    let ProbeNames { exchange, no_replace, link, .. } = names;
     // What has no name gets one by a link.
     Abilities { lease, exchange, no_replace, link, nameless: has_nameless && link, time_grain }
 }
@@ -179,7 +179,7 @@ fn guess(family: Family, root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abili
 }
 
 /// What can be done with names.
-struct Names {
+struct ProbeNames {
     exchange: bool,
     no_replace: bool,
     link: bool,
@@ -187,7 +187,7 @@ struct Names {
     sample: Option<OwnedFd>,
 }
 
-impl Names {
+impl ProbeNames {
     fn known(handles: BorrowedFd<'_>) -> Self {
         Self { exchange: knows_exchange(handles), no_replace: true, link: true, sample: None }
     }
