@@ -23,7 +23,7 @@ const ROOTS_TOLD_MAX: usize = 100;
 impl Share {
     /// Takes up the locks that an earlier process remembered.
     pub(super) fn load_locks(&self, now: Timestamp) -> Outcome<()> {
-        let remembered = self.index.load_locks()?;
+        let remembered: Vec<Lock> = self.index.load_locks()?;
         let mut table = self.locks.table();
         for mut lock in remembered {
             let token = lock.token.clone();
@@ -156,10 +156,10 @@ impl Share {
 
     /// Notes a lock as it is. The table is held meanwhile.
     pub(super) fn note(&self, lock: &Lock) {
-        self.index.note_lock(&lock.token, Some(lock));
+        self.index.note_lock(lock.token.as_str(), Some(lock));
     }
 
     fn note_gone(&self, token: &LockToken) {
-        self.index.note_lock(token, None);
+        self.index.note_lock(token.as_str(), None::<&Lock>);
     }
 }

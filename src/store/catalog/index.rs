@@ -2,7 +2,7 @@
 //!
 //! What is remembered of files is a cache. An entry speaks of one stamp and of nothing else, so a file that has changed has none; and losing
 //! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
-//! then. [`Properties`] and [`Checksums`] lie in the same database.
+//! then. What a lock is, is for the share to know. [`Properties`] and [`Checksums`] lie in the same database.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,9 +12,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use redb::{ReadableDatabase, ReadableTable as _, ReadableTableMetadata, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::model::lock::Lock;
-use crate::model::lock_token::LockToken;
 use crate::model::stamp::Stamp;
 
 use super::checksums::Checksums;
@@ -180,13 +180,13 @@ impl Index {
     }
 
     /// Remembers a lock from now on, or forgets it.
-    pub fn note_lock(&self, token: &LockToken, lock: Option<&Lock>) {
+    pub fn note_lock(&self, token: &str, lock: Option<&impl Serialize>) {
         if self.database.is_kept() {
             let mut unsaved = self.unsaved.lock();
-            unsaved.note(Record::Lock(token.as_str().into(), lock.map(|lock| encode(lock).into())));
-            if lock.is_none() && !self.saved_locks.lock().contains(token.as_str()) {
+            unsaved.note(Record::Lock(token.into(), lock.map(|lock| encode(lock).into())));
+            if lock.is_none() && !self.saved_locks.lock().contains(token) {
                 // The database has never heard of it: there is nothing to forget there.
-                unsaved.changes.locks.remove(token.as_str());
+                unsaved.changes.locks.remove(token);
             }
         }
     }
@@ -211,7 +211,7 @@ impl Index {
     }
 
     /// The locks that were remembered. What is unsaved is saved before, so that those of the journal are among them.
-    pub fn load_locks(&self) -> crate::store::disk_error::Result<Vec<Lock>> {
+    pub fn load_locks<L: DeserializeOwned>(&self) -> crate::store::disk_error::Result<Vec<L>> {
         let rows = self.save().and_then(|()| self.lock_rows()).map_err(|error| failed("read the locks", error))?;
         Ok(rows.into_iter().filter_map(|(_, lock)| decode(&lock)).collect())
     }
@@ -348,7 +348,8 @@ mod tests {
 
     use super::*;
     use crate::model::content_hash::ContentHash;
-    use crate::model::lock::{Pins, Reach, Scope};
+    use crate::model::lock::{Lock, Pins, Reach, Scope};
+    use crate::model::lock_token::LockToken;
     use crate::model::path::SharePath;
     use crate::model::principal::Principal;
     use crate::model::stamp::{FileId, Timestamp};
@@ -395,11 +396,11 @@ mod tests {
     fn a_lock_given_back_during_a_save_does_not_return() {
         let folder = tempfile::tempdir().expect("a folder");
         let index = opened(folder.path());
-        index.note_lock(&token(1), Some(&lock(1)));
-        during_a_save(&index, |_| (), || index.note_lock(&token(1), None)).expect("saved");
-        assert!(index.load_locks().expect("read").is_empty());
+        index.note_lock(token(1).as_str(), Some(&lock(1)));
+        during_a_save(&index, |_| (), || index.note_lock(token(1).as_str(), None::<&Lock>)).expect("saved");
+        assert!(index.load_locks::<Lock>().expect("read").is_empty());
         drop(index);
-        assert!(opened(folder.path()).load_locks().expect("read").is_empty());
+        assert!(opened(folder.path()).load_locks::<Lock>().expect("read").is_empty());
     }
 
     /// The same where the save fails, and the next one does not.
@@ -408,10 +409,11 @@ mod tests {
         const OTHER: TableDefinition<'_, u64, u64> = TableDefinition::new("locks");
         let folder = tempfile::tempdir().expect("a folder");
         let index = opened(folder.path());
-        index.note_lock(&token(1), Some(&lock(1)));
+        index.note_lock(token(1).as_str(), Some(&lock(1)));
         let fails = |held: &redb::WriteTransaction| drop(held.open_table(OTHER).expect("a table"));
-        during_a_save(&index, fails, || index.note_lock(&token(1), None)).expect_err("another table is in its place");
-        index.note_lock(&token(2), Some(&lock(2)));
+        during_a_save(&index, fails, || index.note_lock(token(1).as_str(), None::<&Lock>))
+            .expect_err("another table is in its place");
+        index.note_lock(token(2).as_str(), Some(&lock(2)));
         let mended = index.database.with(|database| {
             let writing = database.begin_write()?;
             writing.delete_table(OTHER)?;
@@ -428,12 +430,12 @@ mod tests {
     fn a_lock_of_a_save_that_failed_is_forgotten_in_the_database() {
         let folder = tempfile::tempdir().expect("a folder");
         let index = opened(folder.path());
-        index.note_lock(&token(1), Some(&lock(1)));
+        index.note_lock(token(1).as_str(), Some(&lock(1)));
         let fails = |held: &redb::WriteTransaction| {
             drop(held.open_table(TableDefinition::<u64, u64>::new("locks")).expect("a table"));
         };
         during_a_save(&index, fails, || ()).expect_err("another table is in its place");
-        index.note_lock(&token(1), None);
+        index.note_lock(token(1).as_str(), None::<&Lock>);
         assert_eq!(index.unsaved.lock().changes.locks.get(token(1).as_str()), Some(&None));
     }
 
@@ -453,7 +455,7 @@ mod tests {
     }
 
     fn tokens(index: &Index) -> Vec<LockToken> {
-        index.load_locks().expect("read").into_iter().map(|lock| lock.token).collect()
+        index.load_locks().expect("read").into_iter().map(|lock: Lock| lock.token).collect()
     }
 
     fn lock(number: u8) -> Lock {
