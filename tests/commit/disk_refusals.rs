@@ -191,6 +191,29 @@ fn every_call_fails_once(tier: Tier) {
     }
 }
 
+/// A folder of the history that one change made, and did not bring to the disk, is brought there by the next that puts a version below it.
+#[test]
+fn folders_that_others_made_for_the_history_are_synced() {
+    let disk = SimDisk::with_file(Tier::A, "d/a", "one");
+    let tree = Tree::on(Arc::new(disk.clone()))
+        .keeping(Some(KeepLimits { age_max: Duration::from_secs(86_400), percent_max: 50 }));
+    let site = tree.site(&share_path("d/a")).unwrap().expect("it lies in a folder");
+    let synced_for = |path: &str| {
+        let place = tree.history().place(&share_path(path), site.mount, disk.now()).unwrap();
+        let before = disk.trace().len();
+        place.sync(&disk).unwrap();
+        let synced: Vec<String> =
+            disk.trace().into_iter().skip(before).filter(|line| line.contains("sync_dir")).collect();
+        synced.len()
+    };
+    // .noclobber, history, d, .noclobber and a: each in the one before.
+    drop(tree.history().place(&share_path("d/a"), site.mount, disk.now()).unwrap());
+    assert_eq!(synced_for("d/b"), 3 + 1 + 1, "in .noclobber, in history and in d, and for b");
+    assert_eq!(synced_for("d/b"), 1);
+    assert_eq!(synced_for("d/a"), 2, "a itself was not synced yet");
+    assert_eq!(synced_for("d/a"), 1);
+}
+
 #[test]
 fn every_call_fails_once_on_tier_a() {
     every_call_fails_once(Tier::A);

@@ -40,6 +40,7 @@ use crate::model::version::{EntryName, VersionId};
 use super::disk::Disk;
 use super::place::Running;
 use super::spelling::FolderId;
+use super::unsynced::Unsynced;
 use crate::store::notice::Notice;
 
 use areas::{HISTORY, SWAP};
@@ -82,6 +83,8 @@ pub struct History {
     places: AtomicU64,
     /// Whether the spare room is to be set aside, because it never was, or was used.
     spare_is_due: AtomicBool,
+    /// Folders that were made and may not be on the disk yet.
+    unsynced: Unsynced,
     clock: Clock,
     notices: Notices,
 }
@@ -102,6 +105,7 @@ impl History {
             memory: Mutex::default(),
             places: AtomicU64::new(0),
             spare_is_due: AtomicBool::new(true),
+            unsynced: Unsynced::default(),
             clock,
             notices: Notices::default(),
         }

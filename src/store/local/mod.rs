@@ -12,3 +12,4 @@ mod spelling;
 pub mod staging;
 pub mod touched;
 mod trees;
+mod unsynced;

@@ -9,6 +9,7 @@ use parking_lot::RwLockReadGuard;
 use crate::model::path::Name;
 
 use super::disk::Disk;
+use super::unsynced::Unsynced;
 use crate::store::disk_error::Result;
 use crate::store::handle::Dir;
 
@@ -33,8 +34,10 @@ impl Running {
 pub struct VersionFolder<'a> {
     /// The folder.
     pub dir: Dir,
-    /// The folders that folders were made in on the way to it.
+    /// The folders on the way to it that folders were made in which may not be on the disk yet, and the paths of those.
     made_in: Vec<Dir>,
+    made: Vec<Box<[u8]>>,
+    unsynced: &'a Unsynced,
     running: Running,
     /// `None` where another place is held for longer.
     _in_use: Option<RwLockReadGuard<'a, ()>>,
@@ -50,8 +53,14 @@ pub struct UploadFolder {
 }
 
 impl<'a> VersionFolder<'a> {
-    pub(super) fn new(dir: Dir, made_in: Vec<Dir>, running: Running, in_use: Option<RwLockReadGuard<'a, ()>>) -> Self {
-        Self { dir, made_in, running, _in_use: in_use }
+    pub(super) fn new(
+        dir: Dir,
+        (made_in, made): (Vec<Dir>, Vec<Box<[u8]>>),
+        unsynced: &'a Unsynced,
+        running: Running,
+        in_use: Option<RwLockReadGuard<'a, ()>>,
+    ) -> Self {
+        Self { dir, made_in, made, unsynced, running, _in_use: in_use }
     }
 
     /// What to hold for as long as something in it has not been settled.
@@ -59,10 +68,12 @@ impl<'a> VersionFolder<'a> {
         self.running.clone()
     }
 
-    /// Brings the folder to the disk, and before it every one above that was made for it.
+    /// Brings the folder to the disk, and before it every one above in which a folder on the way to it was made.
     pub fn sync(&self, disk: &dyn Disk) -> Result<()> {
         self.made_in.iter().try_for_each(|dir| disk.sync_dir(dir))?;
-        disk.sync_dir(&self.dir)
+        disk.sync_dir(&self.dir)?;
+        self.unsynced.forget(&self.made);
+        Ok(())
     }
 }
 

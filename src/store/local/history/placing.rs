@@ -62,27 +62,35 @@ impl History {
         let (top_path, top) = self.top_of(path, mount)?;
         let running = self.begin(&top_path, &top)?;
         let below_top = relative(path, &top_path);
-        if let Ok(dir) = self.disk.open_dir(&top, &entries_of(self.area(), below_top)) {
-            return Ok(VersionFolder::new(dir, Vec::new(), running, in_use));
+        let entries = entries_of(self.area(), below_top);
+        let opened = self.disk.open_dir(&top, &entries);
+        let is_on_the_disk = || !self.unsynced.has_any_on_the_way_to(|| [top_path.as_bytes(), b"/", &entries].concat());
+        if let Ok(dir) = opened
+            && is_on_the_disk()
+        {
+            return Ok(VersionFolder::new(dir, Default::default(), &self.unsynced, running, in_use));
         }
-        let mut made_in = Vec::new();
+        let (mut made_in, mut made, mut path) = (Vec::new(), Vec::new(), top_path.as_bytes().to_vec());
         let has_aliases = !self.disk.has_one_path(&self.disk.dir_status(&top)?);
         let mut dir = top;
         for name in names_to(self.area(), below_top) {
-            if ensure_dir(&*self.disk, &dir, &name)? {
+            path.extend([b"/", name.as_bytes()].concat());
+            if self.unsynced.make(&path, || ensure_dir(&*self.disk, &dir, &name))? {
                 made_in.push(dir.clone());
+                made.push(path.as_slice().into());
             }
             let next = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
-            if has_aliases && !name.is_reserved() && self.is_that_of_members(&dir, &next)? {
-                return Err(is_an_alias(&name));
+            if has_aliases && !name.is_reserved() && self.is_reserved_folder(&dir, &next)? {
+                return Err(alias_error(&name));
             }
             dir = next;
         }
-        Ok(VersionFolder::new(dir, made_in, running, in_use))
+        Ok(VersionFolder::new(dir, (made_in, made), &self.unsynced, running, in_use))
     }
 
-    /// Whether a folder in there is that of the entries of its members, by a short name that its file system has made for it.
-    fn is_that_of_members(&self, at: &Dir, folder: &Dir) -> Result<bool> {
+    /// Whether `folder`, opened in `at` by an ordinary name, is really the `.noclobber` in it: FAT and NTFS make a short alias for a long name,
+    /// by which a client's name could lead there.
+    fn is_reserved_folder(&self, at: &Dir, folder: &Dir) -> Result<bool> {
         let members = self.disk.look(at, &own_name(RESERVED))?;
         let folder = self.disk.dir_status(folder)?;
         Ok(members.is_some_and(|members| members.stamp.id == folder.stamp.id))
@@ -101,7 +109,7 @@ impl History {
     }
 }
 
-fn is_an_alias(name: &Name) -> DiskError {
+fn alias_error(name: &Name) -> DiskError {
     let message = format!("its file system takes {RESERVED} for the same name in the history");
     DiskError { operation: "make", name: name.to_text().into_owned(), cause: Cause::Failed, message }
 }
