@@ -36,15 +36,15 @@ pub use limits::{Noted, PropertyLimits};
 /// The path of a resource to its properties.
 const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("properties");
 
-/// What was noted on a resource before it was displaced, for when it comes back: the version that was displaced, its path, and the path of
-/// the resource from there, with a NUL between them, which no path holds. So the oldest stand first. It counts as what is noted does, and
-/// gives way to that, the oldest first.
+/// The properties of displaced resources, for when the version comes back. The key is the version's identifier, its path, and the path of the
+/// resource from there, with a NUL between them, which no path holds. An identifier begins with its time, so the oldest stand first. They
+/// count as what is noted does, and give way to that, the oldest first.
 const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties");
 
 /// How many changes of the tree may wait until the properties can follow them.
 const WAITING_MAX: usize = 1024;
 
-/// How many names of what is noted are known in memory. What is beyond is read again from the tables.
+/// Names are only ever added to those in memory. When there are more than this they are read anew from the tables, without those of what is gone.
 const NAMES_MAX: usize = 4_000_000;
 
 /// The dead properties of a share.
@@ -98,7 +98,7 @@ impl Properties {
         }
     }
 
-    /// What is noted now.
+    /// What the tables hold now. What waits to be followed is not in it.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.database.wait_until_open();
         self.snapshot_now()
@@ -150,12 +150,13 @@ impl Properties {
     /// Lets the properties follow what has happened in the tree. If they cannot now, the error is for a person to hear of, and they follow
     /// with the next change that can be made; what has happened has happened. A copy that would be too much has none.
     pub fn follow(&self, what: Following) -> Result<Noted> {
-        if !self.concerns_any(&what) {
+        // Under one lock: a later change of the same paths has to find this one waiting.
+        let mut books = self.books.lock();
+        if !self.concerns_any(&mut books, &what) {
             return Ok(Noted::Done);
         }
-        let followed = self.change(|rows| rows.follow(&what));
+        let followed = self.change_in(&mut books, |rows| rows.follow(&what));
         if followed.is_err() {
-            let mut books = self.books.lock();
             if books.waiting.len() == WAITING_MAX {
                 books.waiting.pop_front();
                 if books.loss == Loss::Nothing {
@@ -192,8 +193,7 @@ impl Properties {
     }
 
     /// Whether something is noted on what that is about, or may be once what is waiting is followed. What cannot be known may be.
-    fn concerns_any(&self, what: &Following) -> bool {
-        let mut books = self.books.lock();
+    fn concerns_any(&self, books: &mut Books, what: &Following) -> bool {
         if books.names.as_ref().is_none_or(|names| names.0.len() > NAMES_MAX) {
             books.names = self.names().ok();
         }
@@ -264,8 +264,11 @@ impl Properties {
     /// Makes one change, after those that are waiting. Where nothing is changed, nothing is written. Others wait for the books meanwhile, so a
     /// database that is being opened again is not waited for.
     fn change(&self, change: impl FnOnce(&mut Rows<'_>) -> RowResult<Noted>) -> Result<Noted> {
-        let mut books = self.books.lock();
-        let Books { bytes: counted, waiting, names, .. } = &mut *books;
+        self.change_in(&mut self.books.lock(), change)
+    }
+
+    fn change_in(&self, books: &mut Books, change: impl FnOnce(&mut Rows<'_>) -> RowResult<Noted>) -> Result<Noted> {
+        let Books { bytes: counted, waiting, names, .. } = books;
         let changed = self.on_disk(|| {
             self.database.with_now(|database| {
                 let mut writing = database.begin_write()?;
@@ -337,7 +340,7 @@ impl fmt::Debug for Properties {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("is_empty", &self.table.is_none()).finish()
+        f.debug_struct("Snapshot").field("has_table", &self.table.is_some()).finish()
     }
 }
 
