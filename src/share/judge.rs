@@ -141,7 +141,7 @@ impl Share {
             let name = AtName { change, path, site, seen: seen_there, request, identity: None };
             match self.judge(vec![name], Moment::Commit) {
                 Ok(inside) => {
-                    inside.into_iter().for_each(|inside| claim.goes_only_with(inside));
+                    inside.into_iter().for_each(|inside| claim.require_inside(inside));
                     return Ok(Looked { claim, seen, _under_way: under_way });
                 }
                 Err(Halt::HashFirst(files)) => {

@@ -114,7 +114,8 @@ impl Share {
             let Some(mut pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
             let source = pair.source().look()?;
             let target = if pair.is_one_name() { Seen::Nothing } else { pair.target().look()? };
-            let _under_way = self.locks.begin_change();
+            // Held until the outcome is noted: a LOCK waits for it.
+            let change_under_way = self.locks.begin_change();
             let names = [
                 (Task::from(Deed::MoveAway), &from, pair.source().site(), &source, request),
                 (Task::move_of(&from), &to, pair.target().site(), &target, &of_target),
@@ -129,26 +130,26 @@ impl Share {
             });
             let mut inside = match self.judge(names.into(), Moment::Commit) {
                 Err(Halt::HashFirst(files)) if hashings < HASHINGS_MAX => {
-                    drop((_under_way, source, target, pair));
+                    drop((change_under_way, source, target, pair));
                     hashings += 1;
                     self.hash_first(&files, request.now)?;
                     continue;
                 }
                 judged => judged?,
             };
-            pair.target_goes_only_with(inside.pop().unwrap_or_default());
+            pair.require_inside_target(inside.pop().unwrap_or_default());
             // Where that cannot be known now, the notes follow later, however many they are.
             if !self.properties.have_room_for_move(&from, &to).unwrap_or(true) {
                 return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
             }
             let is_file = matches!(source, Seen::File(_));
             let created = matches!(target, Seen::Nothing);
-            // A rename would find that out only after the target was taken out.
+            // A rename would tell (EXDEV) only after the target was taken out, so the mounts are compared first.
             if copy.is_none() && !pair.is_one_mount() {
                 if !is_file {
                     return Err(Refusal::OtherMount.into());
                 }
-                drop((_under_way, pair));
+                drop((change_under_way, pair));
                 copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
                 continue;
             }
@@ -167,7 +168,7 @@ impl Share {
                     }
                     self.has_moved(&from, &to, &changed, replaced, request);
                     let displaced = self.kept(&changed).cloned();
-                    drop((changed, _under_way, pair));
+                    drop((changed, change_under_way, pair));
                     self.was_stored(&to, request);
                     self.changed(&from, request.now);
                     self.changed(&to, request.now);
@@ -180,20 +181,21 @@ impl Share {
                     });
                 }
                 Ok(Swap::Lost) if copy.is_some() => {
-                    drop((_under_way, pair));
+                    drop((change_under_way, pair));
                     copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
                 }
                 Ok(Swap::Lost) => {}
                 Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
                 Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
                 Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
-                    drop((_under_way, pair));
+                    drop((change_under_way, pair));
                     copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
                 }
                 Err(error) if error.full().is_some() && !made_room => {
                     let at = pair.target().site().parent.clone();
-                    drop((_under_way, pair));
-                    made_room = true;
+                    drop((change_under_way, pair));
+                    // A copy that was put in its place and taken back is a version now, and cannot be used again.
+                    (made_room, copy) = (true, None);
                     if !self.makes_room_after(&error, &at, A_NAME, request.now) {
                         return Err(error.into());
                     }

@@ -1,7 +1,8 @@
 //! PROPFIND (RFC 4918 §9.1): what resources are, streamed while the folder is read.
 //!
-//! No file is opened that is known already, memory does not grow with the folder, and a listing that breaks off never looks whole. The
-//! request itself comes first, then what lies below it.
+//! A file is opened only if its tag is not known, or its checksums are asked for and are not. Memory does not grow with the number of members, and
+//! a listing that fails half-way is broken off, so that no client takes it for a whole one. The requested resource is answered first, then
+//! its members.
 
 use crate::http::context::reader;
 use crate::share::{RequestContext, Tags, Walk, WalkEnd, WalkReach};
@@ -229,7 +230,7 @@ impl<'a> Answer<'a> {
         Ok(Self { question, share, asking, xml, notes, has_locks, room, left_to_read, date, now })
     }
 
-    /// Tells of one resource. Its path is asked for only if there are notes or locks to be looked for.
+    /// Tells of one resource. `path` is asked for only where properties, locks or checksums are looked for, since links may have to be resolved for it.
     fn tell(&mut self, href: &str, resource: &ListedMember, path: impl Fn() -> SharePath) -> Outcome<()> {
         let notes = match &self.notes {
             Some(notes) => notes.of(&path())?,

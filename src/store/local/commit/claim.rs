@@ -25,17 +25,18 @@ use crate::store::status::{Kind, Status};
 /// How long a look waits for a program that has the file open for writing.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How often somebody who holds a mutex looks for a moment in which another name is not being changed, and how long between two looks.
-const TRIES_BESIDE_MAX: u32 = 5000;
+/// How often a reader that holds another mutex tries again, at most: for five seconds in all.
+const RETRIES_MAX: u32 = 5000;
 
-const PAUSE_BESIDE: Duration = Duration::from_millis(1);
+/// The pause between two tries.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// A site whose mutex is held.
 #[derive(Debug)]
 pub struct Claim<'a> {
     pub(super) tree: &'a Tree,
     pub(super) site: Site,
-    /// What is to be in a folder that is taken out.
+    /// Files that have to be in the folder at this name, in these states, when it is taken out; without any nothing is asked of it.
     pub(super) inside: Vec<Inside>,
     /// `None` where the other name of a pair of names has the same mutex.
     pub(super) _guard: Option<PathGuard<'a>>,
@@ -48,7 +49,7 @@ impl<'a> Claim<'a> {
     }
 
     /// A folder at this name is not taken out unless these files in it are what they were.
-    pub fn goes_only_with(&mut self, inside: Vec<Inside>) {
+    pub fn require_inside(&mut self, inside: Vec<Inside>) {
         self.inside = inside;
     }
 
@@ -208,8 +209,8 @@ impl<'a> Claim<'a> {
         Ok(if why == Why::Busy { Swap::Busy } else { Swap::Lost })
     }
 
-    /// Whether what came out is what was seen; if not, and if that is accepted, whether nobody is writing it. A lease on it then takes the
-    /// place of the one on what was seen.
+    /// Why the swap is to be undone now that `out` has come out; `None` if it stands. It does if that is what was `expected`, which is then noted
+    /// as touched by us, or if any file is accepted and nobody has this one open for writing. A lease on it then takes the place of `lease`.
     pub(super) fn verify(
         &self,
         place: &VersionFolder<'_>,
@@ -234,6 +235,7 @@ impl<'a> Claim<'a> {
         let disk = &self.tree.disk;
         let Opened::File(file, _) = disk.open(&place.dir, &entry.to_name())? else { return Ok(Some(Why::Lost)) };
         *lease = match disk.lease(&file, Duration::ZERO)? {
+            // It is not the file that was seen; the next look waits for who writes it.
             Leased::Busy => return Ok(Some(Why::Lost)),
             Leased::Held(other) => Some(other),
             Leased::Unavailable => None,
@@ -263,7 +265,8 @@ impl<'a> Claim<'a> {
         disk.sync_dir(&self.site.parent)
     }
 
-    /// An entry that does not exist yet: two versions of one microsecond are told apart by moving the later one on.
+    /// Finds a name for an entry that is free in `place`, with its tail and without; nothing is made. An identifier has microseconds, and where
+    /// it is taken the next microsecond is tried.
     pub(super) fn free_entry(
         &self,
         place: &VersionFolder<'_>,
@@ -317,8 +320,9 @@ impl Tree {
         self.claim(&site.path)
     }
 
-    /// Whether the path of a site leads to its folder, for certain. That the folder is held open keeps its number from being given to another,
-    /// where numbers mean something: where the time of birth is known, too.
+    /// Whether the path of a site certainly still leads to the folder that it was resolved to; false where that cannot be told. While the folder
+    /// is held open its inode number is not given to another, but numbers are trusted only where the file system keeps a birth time, too
+    /// (`generation`). A path that is not ASCII may have several spellings, so it is resolved again.
     fn leads_there_still(&self, site: &Site) -> Result<bool> {
         let root = self.disk.root_afresh()?;
         let Some((parent, _)) = site.path.split().filter(|_| site.path.as_bytes().is_ascii()) else { return Ok(false) };
@@ -327,7 +331,8 @@ impl Tree {
         Ok(is_it && site.folder.generation != 0 && self.disk.has_one_path(&now))
     }
 
-    /// Reads something of a path while no change of it is under way, so that no upload is shown that may still be undone.
+    /// Runs `read` while no change of the path is under way, so that no upload is shown that may still be undone. If one comes between, what was
+    /// read is dropped, and `read` runs again under the mutex.
     pub fn read_consistent<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         if let Some(got) = self.try_read_consistent(self.slot(path), &mut read) {
             return got;
@@ -350,16 +355,17 @@ impl Tree {
 
     /// As [`Tree::read_consistent`], for whoever holds a mutex already and must not wait for another.
     pub fn read_consistent_without_lock<T>(&self, path: &SharePath, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-        for _ in 0..TRIES_BESIDE_MAX {
+        for _ in 0..RETRIES_MAX {
             if let Some(got) = self.try_read_consistent(self.slot(path), &mut read) {
                 return got;
             }
-            std::thread::sleep(PAUSE_BESIDE);
+            std::thread::sleep(RETRY_PAUSE);
         }
         Err(does_not_end(path.as_bytes()))
     }
 
-    /// The counter of a path; `None` for the share itself, which nothing changes.
+    /// The counter of a path: that of its last name, shared with every path that ends in it and with some others. `None` for the share itself,
+    /// which nothing changes.
     pub fn slot(&self, path: &SharePath) -> Option<CounterSlot> {
         path.split().map(|(_, name)| self.mutexes.slot(&name))
     }

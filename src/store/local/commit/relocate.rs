@@ -121,9 +121,9 @@ impl<'a> Pair<'a> {
         &self.target
     }
 
-    /// As [`Claim::goes_only_with`], of a folder at the target.
-    pub fn target_goes_only_with(&mut self, inside: Vec<Inside>) {
-        self.target.goes_only_with(inside);
+    /// As [`Claim::require_inside`], of a folder at the target.
+    pub fn require_inside_target(&mut self, inside: Vec<Inside>) {
+        self.target.require_inside(inside);
     }
 
     /// Whether both are one name, in two spellings.
