@@ -66,7 +66,7 @@ struct Shard {
 }
 
 /// Somebody who waits for a mutex; dropping it ends that.
-struct Waiter<'a> {
+struct WaitingTaker<'a> {
     count: &'a AtomicUsize,
     since: Instant,
 }
@@ -127,7 +127,7 @@ impl PathMutexes {
         let mut held = shard.held.lock();
         let mut waiting = None;
         while let Some(since) = held.get(&key) {
-            let waiting = waiting.get_or_insert_with(|| Waiter::begin(&self.waiting));
+            let waiting = waiting.get_or_insert_with(|| WaitingTaker::begin(&self.waiting));
             let left = self.patience_left(waiting, *since);
             if left.is_zero() {
                 return Err(does_not_end(&key.folded));
@@ -140,7 +140,7 @@ impl PathMutexes {
     }
 
     /// How long to wait on for a mutex that is held since then.
-    fn patience_left(&self, waiting: &Waiter<'_>, held_since: Instant) -> Duration {
+    fn patience_left(&self, waiting: &WaitingTaker<'_>, held_since: Instant) -> Duration {
         let Patience { longest, slow_after, waiting_max } = self.patience;
         let at_most = longest.saturating_sub(waiting.since.elapsed());
         if waiting.count.load(Ordering::Acquire) > waiting_max {
@@ -197,14 +197,14 @@ impl PathMutexes {
     }
 }
 
-impl<'a> Waiter<'a> {
+impl<'a> WaitingTaker<'a> {
     fn begin(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::AcqRel);
         Self { count, since: Instant::now() }
     }
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for WaitingTaker<'_> {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::AcqRel);
     }
