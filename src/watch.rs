@@ -87,7 +87,7 @@ impl Drop for Watch {
     }
 }
 
-/// Where the thread of the watcher, which must never wait, puts what the two of ours take out.
+/// Where the thread of the watcher, which must not wait for what is done about events, puts what the two of ours take out.
 #[derive(Debug)]
 struct Inbox {
     /// The folder's path, to tell of it.

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -158,8 +157,10 @@ impl HotCache {
         (hash, bytes): (Option<ContentHash>, Bytes),
         fields: &SmallFields,
     ) {
-        let equal = |hash| self.contents.get_or_insert_with(&hash, || Ok::<_, Infallible>(bytes.clone())).ok();
-        let bytes = hash.and_then(equal).unwrap_or(bytes);
+        let bytes = match hash {
+            Some(hash) => self.once(hash, bytes),
+            None => bytes,
+        };
         let shared = self.share(SharedLines {
             found: reply::hot_head(true, &fields.found),
             unmodified: reply::hot_head(false, &fields.unmodified),
@@ -170,6 +171,16 @@ impl HotCache {
         let (target, own) = (Box::<str>::from(target), own.into());
         let file = HotFile { target: target.clone(), spot, stamp, bytes, shared, own, tag_line };
         self.files.insert(target, Arc::new(file));
+    }
+
+    /// The same bytes, once for all files that have them. The hash only finds them: a file may have been written since it was hashed, and what
+    /// was read of it must never be told of another.
+    fn once(&self, hash: ContentHash, bytes: Bytes) -> Bytes {
+        if let Some(equal) = self.contents.get(&hash).filter(|known| *known == bytes) {
+            return equal;
+        }
+        self.contents.insert(hash, bytes.clone());
+        bytes
     }
 
     /// The same lines, once for all files that have them. There are as many as there are media types.
@@ -223,4 +234,21 @@ impl HotCache {
 /// Only a strong tag, alone, is plain; lists, weak tags and `*` are for the methods.
 fn is_one_tag(line: &[u8]) -> bool {
     matches!(line, [b'"', inner @ .., b'"'] if !inner.contains(&b'"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shared_by_what_is_equal_and_by_nothing_else() {
+        let cache = HotCache::new(1 << 20);
+        let hash = ContentHash::of(b"one");
+        let first = cache.once(hash, Bytes::from(b"one".to_vec()));
+        let second = cache.once(hash, Bytes::from(b"one".to_vec()));
+        assert_eq!(first.as_ptr(), second.as_ptr());
+        // A file that was written after it was hashed.
+        assert_eq!(cache.once(hash, Bytes::from(b"two".to_vec())), "two");
+        assert_eq!(cache.once(hash, Bytes::from(b"one".to_vec())), "one");
+    }
 }

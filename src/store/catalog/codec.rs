@@ -5,7 +5,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The version of the format: another one for every change of a type that is written down.
+/// The version of the format: another one for every change of a type that is written down. Properties are no cache, so whoever changes it reads
+/// those of the version before, too.
 const FORMAT: u8 = 1;
 
 /// A value as bytes.
