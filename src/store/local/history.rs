@@ -48,6 +48,7 @@ use clock::Clock;
 use memory::Memory;
 use notices::Notices;
 
+pub use find::EntryFinder;
 pub use found::{FoundVersion, Version};
 pub use pages::{KeptVersion, Page, PageRequest};
 

@@ -9,7 +9,7 @@ use crate::model::version::{Act, Ending};
 use super::super::history::{FoundVersion, Version};
 use super::super::naming;
 use super::Tree;
-use super::held::{HeldEntry, HeldWhat, MTIME_AHEAD, Sight, Verdict};
+use super::held::{HeldWhat, MTIME_AHEAD, Sight, Verdict};
 use super::swap::leads_nowhere;
 use crate::store::disk_error::Result;
 use crate::store::handle::Dir;
@@ -48,15 +48,14 @@ impl Tree {
     }
 
     /// Step R once more, for what it could not do before. No change of the name is under way meanwhile.
-    pub(super) fn settle_again(&self, held: &HeldEntry, verdict: Verdict, now: Timestamp) -> Result<Sight> {
-        let Some(found) = self.history.find_entry(&held.path, &held.entry)? else { return Ok(Sight::Gone) };
-        let claim = match self.claim(&held.path) {
+    pub(super) fn settle_again(&self, found: &FoundVersion, verdict: Verdict, now: Timestamp) -> Result<Sight> {
+        let claim = match self.claim(&found.path) {
             Err(error) if leads_nowhere(&error) => None,
             claimed => claimed?,
         };
         let _change = claim.as_ref().map(|claim| self.mutexes.begin_write(&claim.site.name));
-        let how = self.settle(&found, verdict, now)?;
-        self.tell_recovered(held.path.clone(), how);
+        let how = self.settle(found, verdict, now)?;
+        self.tell_recovered(found.path.clone(), how);
         Ok(Sight::Gone)
     }
 

@@ -6,6 +6,7 @@ use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
 use crate::model::version::Ending;
 
+use super::super::history::EntryFinder;
 use super::super::trees::each_file;
 use super::Tree;
 use super::held::{HeldEntry, HeldWhat, MTIME_AHEAD, SECOND_LOOK, Sight};
@@ -39,8 +40,12 @@ impl Tree {
             due
         };
         let mut untidy = std::mem::take(&mut *self.untidy.lock());
+        if due.is_empty() && untidy.is_empty() {
+            return;
+        }
+        let finder = self.history.entry_finder();
         for held in due {
-            match self.look_again(&held, now) {
+            match finder.as_ref().map_err(Clone::clone).and_then(|finder| self.look_again(&held, finder, now)) {
                 Ok(Sight::Settled) => {}
                 Ok(Sight::Gone) => untidy.push(held.path),
                 Ok(Sight::Busy) => self.held.lock().push(HeldEntry { due: now.plus(SECOND_LOOK), ..held }),
@@ -57,14 +62,13 @@ impl Tree {
         self.history.remove_empty_folders(&untidy);
     }
 
-    pub(super) fn look_again(&self, held: &HeldEntry, now: Timestamp) -> Result<Sight> {
-        if let HeldWhat::Unsettled(verdict) = held.what {
-            return self.settle_again(held, verdict, now);
-        }
-        let name = held.entry.to_name();
+    fn look_again(&self, held: &HeldEntry, finder: &EntryFinder<'_>, now: Timestamp) -> Result<Sight> {
         // Thousands may be held at once, so none keeps its folder open.
-        let Some(found) = self.history.find_entry(&held.path, &held.entry)? else { return Ok(Sight::Gone) };
-        let dir = &found.dir(&*self.disk)?;
+        let Some((found, dir)) = finder.find(&held.path, &held.entry)? else { return Ok(Sight::Gone) };
+        if let HeldWhat::Unsettled(verdict) = held.what {
+            return self.settle_again(&found, verdict, now);
+        }
+        let (dir, name) = (&dir, found.version.entry.clone());
         let mut opened = None;
         let (since, lease) = match self.disk.open(dir, &name)? {
             Opened::File(..) if held.what == HeldWhat::Link => {

@@ -7,9 +7,9 @@ use crate::model::version::{Ending, EntryName, VersionId};
 use super::History;
 use super::areas::{HISTORY, found};
 use super::found::{FoundVersion, Version};
-use super::mounts::EntryFolder;
+use super::mounts::{EntryFolder, MountTop};
 use crate::store::disk_error::Result;
-use crate::store::handle::Opened;
+use crate::store::handle::{Dir, Opened};
 use crate::store::status::Kind;
 
 /// How many versions are remembered whose name could not be settled. Of more the oldest are found again after a restart.
@@ -51,21 +51,9 @@ impl History {
         Ok(None)
     }
 
-    /// An entry of a path, if it is there still.
-    pub fn find_entry(&self, path: &SharePath, name: &EntryName) -> Result<Option<FoundVersion>> {
-        let entry = name.to_name();
-        let mut places: Vec<_> = self.places_in(&self.tops()?, path).collect();
-        // Not every file system is noted, where the top of the share cannot be written.
-        places.push(self.where_entries_lie(self.area(), path)?);
-        for (top, folder) in places {
-            if let Some(dir) = found(self.disk.open_dir(&top, &folder))?
-                && let Some(status) = self.disk.look(&dir, &entry)?
-            {
-                let version = Version { name: name.clone(), entry, status };
-                return Ok(Some(FoundVersion { top, folder, path: path.clone(), version, folders: Room::default() }));
-            }
-        }
-        Ok(None)
+    /// Looks for entries on the file systems that the share has now.
+    pub fn entry_finder(&self) -> Result<EntryFinder<'_>> {
+        Ok(EntryFinder { history: self, tops: self.tops()? })
     }
 
     /// Takes note that an entry is a version although its name could not be settled. Recovery settles it.
@@ -80,5 +68,42 @@ impl History {
     /// Whether an entry is a version, and not something that a commit is still about.
     pub(super) fn is_version(&self, entry: &EntryName) -> bool {
         entry.ending == Ending::Settled || self.unsettled.lock().get(&entry.id) == Some(entry)
+    }
+}
+
+/// Finds many entries, one after the other.
+#[derive(Debug)]
+pub struct EntryFinder<'a> {
+    history: &'a History,
+    tops: Vec<MountTop>,
+}
+
+impl EntryFinder<'_> {
+    /// An entry of a path with the folder that it lies in, if it is there still.
+    pub fn find(&self, path: &SharePath, name: &EntryName) -> Result<Option<(FoundVersion, Dir)>> {
+        for (top, folder) in self.history.places_in(&self.tops, path) {
+            let found = self.find_at(top, folder, path, name)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        // Not every file system is noted, where the top of the share cannot be written.
+        let (top, folder) = self.history.where_entries_lie(self.history.area(), path)?;
+        self.find_at(top, folder, path, name)
+    }
+
+    fn find_at(
+        &self,
+        top: Dir,
+        folder: Box<[u8]>,
+        path: &SharePath,
+        name: &EntryName,
+    ) -> Result<Option<(FoundVersion, Dir)>> {
+        let disk = &self.history.disk;
+        let Some(dir) = found(disk.open_dir(&top, &folder))? else { return Ok(None) };
+        let entry = name.to_name();
+        let Some(status) = disk.look(&dir, &entry)? else { return Ok(None) };
+        let version = Version { name: name.clone(), entry, status };
+        Ok(Some((FoundVersion { top, folder, path: path.clone(), version, folders: Room::default() }, dir)))
     }
 }
