@@ -33,7 +33,7 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
         );
     }
     let share = open_share(config, Purpose::Restore)?;
-    let restored = share.restore(&path, &id, true, &RequestContext::unconditional(now()), CopyLimit::NONE);
+    let restored = share.restore(&path, &id, true, &RequestContext::unconditional(now()), CopyLimit::UNLIMITED);
     close(&share);
     match restored.map_err(explain)?.and_then(|stored| stored.displaced) {
         Some(displaced) => {

@@ -3,6 +3,7 @@
 pub mod age_clock;
 pub mod content_hash;
 pub mod dating;
+pub mod extent;
 pub mod http_date;
 pub mod keep_rule;
 pub mod lock;

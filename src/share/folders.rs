@@ -54,7 +54,7 @@ impl Share {
             Ok((swap?, ()))
         })
         .map_err(Stop::of_an_arrival)?;
-        self.changed(path, request.now);
+        self.tell_of_change(path, request.now);
         Ok(())
     }
 

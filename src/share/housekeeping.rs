@@ -94,7 +94,7 @@ impl Share {
     }
 
     /// Tells whoever listens that a request has changed something here.
-    pub(super) fn changed(&self, path: &SharePath, now: Timestamp) {
+    pub(super) fn tell_of_change(&self, path: &SharePath, now: Timestamp) {
         self.feed.tell(self, &Happened::Changed(path.clone()), now);
     }
 }

@@ -199,7 +199,7 @@ impl Share {
         let storing = Storing { deed: Deed::Put, dating: Dating::Ours, notes: &self.notes_of_a_file(path) };
         let stored = self.put_staged(&site, path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
-        self.changed(path, request.now);
+        self.tell_of_change(path, request.now);
         Ok(stored.tag)
     }
 

@@ -170,7 +170,7 @@ impl Share {
             }
             Err(error) => format!("properties do not follow changes now: {}", error.message),
         };
-        if self.properties.has_begun_to_lose() {
+        if self.properties.take_new_loss() {
             let why = "properties have not followed so many changes that some of these are forgotten".to_owned();
             self.tree.notice(Notice::NotNoted { path: path.clone(), why });
         }

@@ -7,14 +7,16 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::model::dating::ASKED_AHEAD_MAX;
+use crate::model::extent::Extent;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
-use crate::store::catalog::properties::{Extent, Following};
+use crate::store::catalog::properties::Following;
 use crate::store::disk_error::{Cause, DiskError};
-use crate::store::local::commit::{Changed, Copying, Members, OnMismatches, Seen, StagedCopy, Swap};
+use crate::store::handle::Dir;
+use crate::store::local::commit::{Changed, Copying, OnMismatches, Seen, StagedCopy, Swap};
 use crate::store::status::Kind;
 
 use super::dating::Dating;
@@ -25,7 +27,7 @@ use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
-use super::storing::surprise;
+use super::storing::on_mismatch;
 
 /// What is to be moved or copied, and where to.
 #[derive(Clone, Debug)]
@@ -73,7 +75,7 @@ impl fmt::Debug for CopyLimit<'_> {
 
 impl CopyLimit<'_> {
     /// No limit.
-    pub const NONE: Self = Self::WhileWanted(&|| true);
+    pub const UNLIMITED: Self = Self::WhileWanted(&|| true);
 
     /// Whether so many bytes may be copied.
     pub(super) fn admits(self, bytes: u64) -> Outcome<()> {
@@ -99,6 +101,26 @@ pub struct Relocated {
     pub left_out: Vec<SharePath>,
 }
 
+/// What has come of a copy that was put in its place.
+struct Arrived<'a> {
+    changed: Changed<'a>,
+    /// Whether nothing was there before.
+    created: bool,
+}
+
+/// How one try of a move ended.
+enum MoveTry {
+    Done(Relocated),
+    /// Something else was there than had been seen.
+    Overtaken,
+    /// The file can only be copied there.
+    OtherMount,
+    /// These large files have to be hashed first, outside the mutexes.
+    HashFirst(Vec<SharePath>),
+    /// The file system of this folder has no room for one more name. Room in the history of the source is made where it is needed.
+    Full(DiskError, Dir),
+}
+
 impl Share {
     /// Moves a file, or a folder with all that is in it: one rename, whatever its size. A file that is to come to another file system is copied.
     pub fn relocate(&self, wanted: &Relocation, request: &RequestContext, limit: CopyLimit<'_>) -> Outcome<Relocated> {
@@ -106,113 +128,111 @@ impl Share {
         let of_target = request.for_the_target(wanted.may_replace);
         self.hash_beforehand(&from, request);
         self.hash_beforehand(&to, &of_target);
+        let copy_it = || self.stage_copy(&from, &to, Extent::Tree, limit, request.now);
         // Made only where a rename cannot do it: from one file system to another.
         let mut copy = None;
         let (mut made_room, mut hashings) = (false, 0);
         for _ in 0..LOOKS_MAX {
-            let pair = self.tree.claim_two(&from, &to).map_err(|error| self.stop(error, Refusal::NotFound))?;
-            let Some(mut pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
-            let source = pair.source().look()?;
-            let target = if pair.is_one_name() { Seen::Nothing } else { pair.target().look()? };
-            // Held until the outcome is noted: a LOCK waits for it.
-            let change_under_way = self.locks.begin_change();
-            let names = [
-                (Task::from(Deed::MoveAway), &from, pair.source().site(), &source, request),
-                (Task::move_of(&from), &to, pair.target().site(), &target, &of_target),
-            ];
-            let names = names.map(|(task, path, site, seen, request)| AtName {
-                change: task.at(site, seen),
-                path,
-                site: Some(site),
-                seen: Some(seen),
-                request,
-                identity: None,
-            });
-            let mut inside = match self.judge(names.into(), Moment::Commit) {
-                Err(Halt::HashFirst(files)) if hashings < HASHINGS_MAX => {
-                    drop((change_under_way, source, target, pair));
+            match self.try_to_move((&from, request), (&to, &of_target), copy.as_mut())? {
+                MoveTry::Done(moved) => return Ok(moved),
+                MoveTry::Overtaken if copy.is_none() => {}
+                MoveTry::Overtaken | MoveTry::OtherMount => copy = Some(copy_it()?),
+                MoveTry::HashFirst(files) if hashings < HASHINGS_MAX => {
                     hashings += 1;
                     self.hash_first(&files, request.now)?;
-                    continue;
                 }
-                judged => judged?,
-            };
-            pair.require_inside_target(inside.pop().unwrap_or_default());
-            // Where that cannot be known now, the notes follow later, however many they are.
-            if !self.properties.have_room_for_move(&from, &to).unwrap_or(true) {
-                return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
-            }
-            let is_file = matches!(source, Seen::File(_));
-            let created = matches!(target, Seen::Nothing);
-            // A rename would tell (EXDEV) only after the target was taken out, so the mounts are compared first.
-            if copy.is_none() && !pair.is_one_mount() {
-                if !is_file {
-                    return Err(Refusal::OtherMount.into());
-                }
-                drop((change_under_way, pair));
-                copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
-                continue;
-            }
-            let replaced = state_of(&target);
-            let surprise = surprise(request);
-            let surprises = OnMismatches { source: surprise, target: surprise };
-            let moved = match &mut copy {
-                Some(copy) => pair.relocate_copy(source, target, copy, surprises, request.now),
-                None => pair.relocate(source, target, surprises, request.now),
-            };
-            match moved {
-                Ok(Swap::Done(changed)) => {
-                    if !is_file {
-                        // It comes with all that is in it, whose arrival does not show.
-                        self.dates.folder_came(&to, request.now);
-                    }
-                    self.has_moved(&from, &to, &changed, replaced, request);
-                    let displaced = self.kept(&changed).cloned();
-                    drop((changed, change_under_way, pair));
-                    self.was_stored(&to, request);
-                    self.changed(&from, request.now);
-                    self.changed(&to, request.now);
-                    return Ok(Relocated {
-                        created,
-                        displaced,
-                        tag: None,
-                        is_dated_as_asked: false,
-                        left_out: Vec::new(),
-                    });
-                }
-                Ok(Swap::Lost) if copy.is_some() => {
-                    drop((change_under_way, pair));
-                    copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
-                }
-                Ok(Swap::Lost) => {}
-                Ok(Swap::Busy) => return Err(Refusal::OpenForWriting.into()),
-                Ok(Swap::Spoilt) => return Err(Refusal::ChangedMeanwhile.into()),
-                Err(error) if error.cause == Cause::OtherMount && is_file && copy.is_none() => {
-                    drop((change_under_way, pair));
-                    copy = Some(self.stage_copy(&from, &to, true, limit, request.now)?);
-                }
-                Err(error) if error.full().is_some() && !made_room => {
-                    let at = pair.target().site().parent.clone();
-                    drop((change_under_way, pair));
+                MoveTry::HashFirst(files) => return Err(Halt::HashFirst(files).into()),
+                MoveTry::Full(error, _) if made_room => return Err(error.into()),
+                MoveTry::Full(error, at) => {
                     // A copy that was put in its place and taken back is a version now, and cannot be used again.
                     (made_room, copy) = (true, None);
                     if !self.makes_room_after(&error, &at, A_NAME, request.now) {
                         return Err(error.into());
                     }
                 }
-                Err(error) if error.cause == Cause::OtherMount => return Err(Refusal::OtherMount.into()),
-                Err(error) => return Err(error.into()),
             }
         }
         Err(Refusal::ChangedMeanwhile.into())
     }
 
-    /// Copies a file, or a folder with all that is in it; the folder without its members if not `deep`. It appears whole, or not at all if it
-    /// is not wanted any more before it is complete.
+    /// Looks at both ends, judges, and moves: with `copy` by putting that at the destination and taking the source out.
+    fn try_to_move(
+        &self,
+        (from, request): (&SharePath, &RequestContext),
+        (to, of_target): (&SharePath, &RequestContext),
+        copy: Option<&mut StagedCopy>,
+    ) -> Outcome<MoveTry> {
+        let pair = self.tree.claim_two(from, to).map_err(|error| self.stop(error, Refusal::NotFound))?;
+        let Some(mut pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+        let source = pair.source().look()?;
+        let target = if pair.is_one_name() { Seen::Nothing } else { pair.target().look()? };
+        // Held until the outcome is noted: a LOCK waits for it.
+        let change_under_way = self.locks.begin_change();
+        let names = [
+            (Task::from(Deed::MoveAway), from, pair.source().site(), &source, request),
+            (Task::move_of(from), to, pair.target().site(), &target, of_target),
+        ];
+        let names = names.map(|(task, path, site, seen, request)| AtName {
+            change: task.at(site, seen),
+            path,
+            site: Some(site),
+            seen: Some(seen),
+            request,
+            identity: None,
+        });
+        let mut inside = match self.judge(names.into(), Moment::Commit) {
+            Err(Halt::HashFirst(files)) => return Ok(MoveTry::HashFirst(files)),
+            judged => judged?,
+        };
+        pair.require_inside_target(inside.pop().unwrap_or_default());
+        // Where that cannot be known now, the notes follow later, however many they are.
+        if !self.properties.have_room_for_move(from, to).unwrap_or(true) {
+            return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
+        }
+        let is_file = matches!(source, Seen::File(_));
+        let created = matches!(target, Seen::Nothing);
+        let is_copied = copy.is_some();
+        // A rename would tell (EXDEV) only after the target was taken out, so the mounts are compared first.
+        if !is_copied && !pair.is_one_mount() {
+            return if is_file { Ok(MoveTry::OtherMount) } else { Err(Refusal::OtherMount.into()) };
+        }
+        let replaced = state_of(&target);
+        let on_mismatch = on_mismatch(request);
+        let on_mismatches = OnMismatches { source: on_mismatch, target: on_mismatch };
+        let moved = match copy {
+            Some(copy) => pair.relocate_copy(source, target, copy, on_mismatches, request.now),
+            None => pair.relocate(source, target, on_mismatches, request.now),
+        };
+        match moved {
+            Ok(Swap::Done(changed)) => {
+                if !is_file {
+                    // It comes with all that is in it, whose arrival does not show.
+                    self.dates.folder_came(to, request.now);
+                }
+                self.note_moved(from, to, &changed, replaced, request);
+                let displaced = self.kept(&changed).cloned();
+                drop((changed, change_under_way, pair));
+                self.forget_refusal(to, request);
+                self.tell_of_change(from, request.now);
+                self.tell_of_change(to, request.now);
+                let left_out = Vec::new();
+                Ok(MoveTry::Done(Relocated { created, displaced, tag: None, is_dated_as_asked: false, left_out }))
+            }
+            Ok(Swap::Lost) => Ok(MoveTry::Overtaken),
+            Ok(Swap::Busy) => Err(Refusal::OpenForWriting.into()),
+            Ok(Swap::Spoilt) => Err(Refusal::ChangedMeanwhile.into()),
+            Err(error) if error.cause == Cause::OtherMount && is_file && !is_copied => Ok(MoveTry::OtherMount),
+            Err(error) if error.cause == Cause::OtherMount => Err(Refusal::OtherMount.into()),
+            Err(error) if error.full().is_some() => Ok(MoveTry::Full(error, pair.target().site().parent.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Copies a file or a folder. The copy appears whole, or not at all if it is not wanted any more before it is complete.
     pub fn copy(
         &self,
         wanted: &Relocation,
-        deep: bool,
+        extent: Extent,
         request: &RequestContext,
         limit: CopyLimit<'_>,
     ) -> Outcome<Relocated> {
@@ -220,11 +240,10 @@ impl Share {
         self.judge_headers(&from, request)?;
         let of_target = request.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from))?);
-        let extent = if deep { Extent::Tree } else { Extent::Itself };
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
         }
-        let copy = self.stage_copy(&from, &to, deep, limit, request.now)?;
+        let copy = self.stage_copy(&from, &to, extent, limit, request.now)?;
         let notes = |displaced: Option<VersionId>| {
             let (from, to) = (from.clone(), self.as_made(&to).into_owned());
             self.let_notes_follow(Following::Copied { from, to, extent, displaced });
@@ -252,15 +271,15 @@ impl Share {
                 Dating::Asked(dated).is_met(file.staged.sealed().mtime, self.abilities().time_grain)
             });
         }
-        let ((changed, created), tag) = self.put_copy((from, to), &mut copy, of_target, notes)?;
+        let Arrived { changed, created } = self.put_copy((from, to), &mut copy, of_target, notes)?;
         let displaced = self.kept(&changed).cloned();
         drop(changed);
-        let left_out = match copy {
-            StagedCopy::Folder(folder) => folder.left_out,
-            StagedCopy::File(_) => Vec::new(),
+        let (tag, left_out) = match copy {
+            StagedCopy::File(file) => (Some(EntityTag::of_content(file.staged.hash())), Vec::new()),
+            StagedCopy::Folder(folder) => (None, folder.left_out),
         };
-        self.was_stored(to, of_source);
-        self.changed(to, of_target.now);
+        self.forget_refusal(to, of_source);
+        self.tell_of_change(to, of_target.now);
         Ok(Relocated { created, displaced, tag, is_dated_as_asked, left_out })
     }
 
@@ -270,8 +289,8 @@ impl Share {
         copy: &mut StagedCopy,
         of_target: &RequestContext,
         notes: &dyn Fn(Option<VersionId>),
-    ) -> Outcome<((Changed<'a>, bool), Option<EntityTag>)> {
-        let done = self.look_until_done(to, of_target, Task::copy_of(from), |claim, seen| {
+    ) -> Outcome<Arrived<'a>> {
+        let arrived = self.look_until_done(to, of_target, Task::copy_of(from), |claim, seen| {
             if let StagedCopy::File(file) = &*copy
                 && claim.site().folder != file.staged.folder()
             {
@@ -279,12 +298,12 @@ impl Share {
             }
             let created = matches!(seen, Seen::Nothing);
             let replaced = state_of(&seen);
-            let swap = claim.put_copy(seen, copy, surprise(of_target), of_target.now)?;
+            let swap = claim.put_copy(seen, copy, on_mismatch(of_target), of_target.now)?;
             if let Swap::Done(changed) = &swap {
                 self.drop_locks_below(to, of_target.now);
                 match &*copy {
                     StagedCopy::File(file) => {
-                        self.has_stored(to, &swap, &file.staged, replaced.as_ref(), of_target);
+                        self.note_stored(to, &swap, &file.staged, replaced.as_ref(), of_target);
                     }
                     StagedCopy::Folder(_) => {
                         self.dates.folder_came(to, of_target.now);
@@ -295,35 +314,30 @@ impl Share {
             }
             Ok((swap, created))
         });
-        let done = done.map_err(Stop::of_an_arrival)?;
-        let tag = match copy {
-            StagedCopy::File(file) => Some(EntityTag::of_content(file.staged.hash())),
-            StagedCopy::Folder(_) => None,
-        };
-        Ok((done, tag))
+        let (changed, created) = arrived.map_err(Stop::of_an_arrival)?;
+        Ok(Arrived { changed, created })
     }
 
     fn stage_copy(
         &self,
         from: &SharePath,
         to: &SharePath,
-        deep: bool,
+        extent: Extent,
         limit: CopyLimit<'_>,
         now: Timestamp,
     ) -> Outcome<StagedCopy> {
         let is_wanted = &self.go_on(limit);
         let site = self.site(to, Refusal::NotAllowed(Forbidden::Root))?;
-        let members = if deep { Members::Copied } else { Members::LeftOut };
         match self.tree.read_consistent(from, || self.status_of(from))? {
             Some(status) if status.kind != Kind::Dir => limit.admits(status.stamp.size)?,
             // How much there is in a folder takes a walk to say.
-            Some(_) if deep => limit.admits(u64::MAX)?,
+            Some(_) if extent == Extent::Tree => limit.admits(u64::MAX)?,
             _ => {}
         }
-        let staged = match self.tree.stage_copy(from, &site, members, is_wanted) {
-            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, members, is_wanted) {
+        let staged = match self.tree.stage_copy(from, &site, extent, is_wanted) {
+            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, extent, is_wanted) {
                 Ok(room) if self.makes_room_after(&error, &site.parent, room, now) => {
-                    let staged = self.tree.stage_copy(from, &site, members, is_wanted);
+                    let staged = self.tree.stage_copy(from, &site, extent, is_wanted);
                     self.with_room_made(staged, &site.parent, now)
                 }
                 _ => Err(error),
@@ -387,7 +401,7 @@ impl Share {
     }
 
     /// What is remembered and noted of what moved moves with it, before anybody else can ask.
-    fn has_moved(
+    fn note_moved(
         &self,
         from: &SharePath,
         to: &SharePath,

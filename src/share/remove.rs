@@ -15,7 +15,7 @@ use super::identity::Identity;
 use super::outcome::{Outcome, Refusal, Stop, Subject};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
-use super::storing::surprise;
+use super::storing::on_mismatch;
 
 /// What a removal has done.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl Share {
     pub fn delete(&self, path: &SharePath, request: &RequestContext) -> Outcome<Removed> {
         let path = &*self.spelled(path)?;
         let removed = self.look_until_done(path, request, Deed::Remove, |claim, seen| {
-            let swap = claim.remove(seen, surprise(request), request.now)?;
+            let swap = claim.remove(seen, on_mismatch(request), request.now)?;
             if let Swap::Done(changed) = &swap {
                 self.drop_locks_in(path, request.now);
                 let version = self.kept(changed).cloned();
@@ -42,7 +42,7 @@ impl Share {
             stop => stop,
         });
         let displaced = removed?.0.displaced;
-        self.changed(path, request.now);
+        self.tell_of_change(path, request.now);
         Ok(Removed { displaced: displaced.filter(|_| self.keeps_history()) })
     }
 
@@ -58,7 +58,7 @@ impl Share {
     }
 
     /// Takes note that something was stored: what was refused before is over.
-    pub(super) fn was_stored(&self, path: &SharePath, request: &RequestContext) {
+    pub(super) fn forget_refusal(&self, path: &SharePath, request: &RequestContext) {
         self.refused.forget(request.client.clone(), path);
     }
 

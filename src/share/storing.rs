@@ -102,18 +102,18 @@ impl Share {
                         if matches!(swap, Swap::Done(_)) {
                             notes(Came::ToAFreeName);
                         }
-                        self.has_stored(path, &swap, staged, None, request);
+                        self.note_stored(path, &swap, staged, None, request);
                         Ok((swap, true))
                     }
                     Seen::File(seen) => {
                         let replaced = seen.status.stamp;
                         staged.look_like(&seen.file, &replaced)?;
                         self.date(path, staged, dating, Some(replaced.mtime), request.now)?;
-                        let swap = claim.replace(seen, staged, surprise(request), request.now)?;
+                        let swap = claim.replace(seen, staged, on_mismatch(request), request.now)?;
                         if let Swap::Done(changed) = &swap {
                             notes(Came::InPlaceOf(self.kept(changed).cloned()));
                         }
-                        self.has_stored(path, &swap, staged, Some(&replaced), request);
+                        self.note_stored(path, &swap, staged, Some(&replaced), request);
                         Ok((swap, false))
                     }
                     Seen::Busy(_) | Seen::Collection(_) | Seen::Link | Seen::Special => {
@@ -141,7 +141,7 @@ impl Share {
     }
 
     /// What is to be known of a new version before anybody else can ask for it.
-    pub(super) fn has_stored(
+    pub(super) fn note_stored(
         &self,
         path: &SharePath,
         swap: &Swap<'_>,
@@ -167,6 +167,6 @@ impl Share {
 }
 
 /// Only a client that names no version may find that it displaced another one than was seen.
-pub(super) fn surprise(request: &RequestContext) -> OnMismatch {
+pub(super) fn on_mismatch(request: &RequestContext) -> OnMismatch {
     if request.is_unconditional() { OnMismatch::Accept } else { OnMismatch::Undo }
 }

@@ -176,8 +176,8 @@ impl Share {
         let stored = self.put_staged(&site, path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         folders.keep();
-        self.was_stored(path, request);
-        self.changed(path, request.now);
+        self.forget_refusal(path, request);
+        self.tell_of_change(path, request.now);
         Ok(stored)
     }
 }

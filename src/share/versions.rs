@@ -110,7 +110,7 @@ impl Share {
             }
         };
         folders.keep();
-        self.changed(path, request.now);
+        self.tell_of_change(path, request.now);
         Ok(stored)
     }
 

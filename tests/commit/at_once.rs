@@ -297,7 +297,7 @@ fn what_was_noted_on_a_folder_outlives_that_versions_go_while_it_comes_back() {
                         version,
                         false,
                         &RequestContext::unconditional(disk.now()),
-                        CopyLimit::NONE,
+                        CopyLimit::UNLIMITED,
                     )
                     .map(drop),
                 _ => share.prune(disk.now()).map(drop),

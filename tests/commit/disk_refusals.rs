@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use noclobber::model::extent::Extent;
 use noclobber::model::lock::{Reach, Scope};
 use noclobber::model::lock_token::LockToken;
 use noclobber::model::property::{DeadProperty, PropertyName};
@@ -87,11 +88,13 @@ fn between(from: &str, to: &str) -> Relocation {
 }
 
 fn relocate(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.relocate(&between(from, to), &RequestContext::unconditional(disk.now()), CopyLimit::NONE).map(drop)
+    share.relocate(&between(from, to), &RequestContext::unconditional(disk.now()), CopyLimit::UNLIMITED).map(drop)
 }
 
 fn copy(share: &Share, disk: &SimDisk, from: &str, to: &str) -> Outcome<()> {
-    share.copy(&between(from, to), true, &RequestContext::unconditional(disk.now()), CopyLimit::NONE).map(drop)
+    share
+        .copy(&between(from, to), Extent::Tree, &RequestContext::unconditional(disk.now()), CopyLimit::UNLIMITED)
+        .map(drop)
 }
 
 fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
@@ -101,7 +104,7 @@ fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
             &newest(share, path)?,
             true,
             &RequestContext::unconditional(disk.now()),
-            CopyLimit::NONE,
+            CopyLimit::UNLIMITED,
         )
         .map(drop)
 }
@@ -242,7 +245,7 @@ const COPIES: [(&str, Copying); 4] = [
         share
             .copy(
                 &between("a", "b"),
-                true,
+                Extent::Tree,
                 &RequestContext::unconditional(disk.now()),
                 CopyLimit::WhileWanted(is_wanted),
             )
@@ -252,7 +255,7 @@ const COPIES: [(&str, Copying); 4] = [
         share
             .copy(
                 &between("d", "b"),
-                true,
+                Extent::Tree,
                 &RequestContext::unconditional(disk.now()),
                 CopyLimit::WhileWanted(is_wanted),
             )

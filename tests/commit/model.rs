@@ -196,7 +196,7 @@ impl World {
                 &newest.id,
                 false,
                 &RequestContext::unconditional(self.disk.now()),
-                CopyLimit::NONE,
+                CopyLimit::UNLIMITED,
             )
             .expect("restored");
         // The same content, and another version: a stamp tag of the first does not name it.

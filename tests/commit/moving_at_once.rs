@@ -60,7 +60,7 @@ impl Scene {
             Ask::Move(from, to) => {
                 let (from, to) = (share_path(from), share_path(to));
                 let wanted = Relocation { from, to, may_replace: true, dated: None };
-                self.share.relocate(&wanted, &RequestContext::new(any.clone(), now), CopyLimit::NONE).is_ok()
+                self.share.relocate(&wanted, &RequestContext::new(any.clone(), now), CopyLimit::UNLIMITED).is_ok()
             }
             Ask::Put(path) => {
                 let upload = self.uploads[who].lock().expect("whole").take().expect("an upload is ready");

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use noclobber::model::extent::Extent;
 use noclobber::model::lock::{Reach, Scope};
 use noclobber::model::lock_token::LockToken;
 use noclobber::model::precondition::Precondition;
@@ -380,7 +381,9 @@ impl Session {
             if moves {
                 share.relocate(&wanted, &request.clone().at(now), CopyLimit::WhileWanted(&is_wanted)).map(drop)
             } else {
-                share.copy(&wanted, true, &request.clone().at(now), CopyLimit::WhileWanted(&is_wanted)).map(drop)
+                share
+                    .copy(&wanted, Extent::Tree, &request.clone().at(now), CopyLimit::WhileWanted(&is_wanted))
+                    .map(drop)
             }
         });
         self.says_no_more_than_it_must(outcome);

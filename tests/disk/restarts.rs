@@ -27,7 +27,7 @@ fn a_server_that_ends_in_the_middle_of_a_commit_says_so() {
     let (disk, tree) = Moving::of(Move::FileOverFile, Tier::C).set_up();
     let site = tree.site(&share_path("d/a")).unwrap().expect("not the share itself");
     let place = tree.history().place(&site.path, site.mount, disk.now()).unwrap();
-    let uploads = tree.history().swap(&site.path, site.mount).unwrap();
+    let uploads = tree.history().upload_folder(&site.path, site.mount).unwrap();
     tree.close().unwrap();
     assert!(disk.exists(RUNNING), "a commit is under way");
     drop(place);

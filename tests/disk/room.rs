@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use noclobber::model::extent::Extent;
 use noclobber::model::stamp::Timestamp;
 use noclobber::share::outcome::Outcome;
 use noclobber::share::{CopyLimit, PageRequest, Relocation, RequestContext, Share, ShareSettings, Stored};
@@ -475,7 +476,9 @@ fn a_full_quota_takes_from_the_history_what_a_full_disk_would() {
     let wanted = |from: &str, to: &str| Relocation { from: path(from), to: path(to), may_replace: true, dated: None };
     for (from, to) in [("a", "copy"), ("d", "copies")] {
         let before = kept(&share, "a");
-        share.copy(&wanted(from, to), true, &RequestContext::unconditional(disk.now()), CopyLimit::NONE).unwrap();
+        share
+            .copy(&wanted(from, to), Extent::Tree, &RequestContext::unconditional(disk.now()), CopyLimit::UNLIMITED)
+            .unwrap();
         assert_eq!(kept(&share, "a") < before, to == "copies", "COPY to {to}");
     }
 }
@@ -689,7 +692,9 @@ fn versions_that_give_no_quota_are_not_used_up() {
         for _ in 0..60 {
             let copy = Relocation { from: share_path("from"), to: share_path("new"), may_replace: true, dated: None };
             let tried = if copies {
-                kept.share.copy(&copy, true, &RequestContext::unconditional(kept.disk.now()), CopyLimit::NONE).map(drop)
+                kept.share
+                    .copy(&copy, Extent::Tree, &RequestContext::unconditional(kept.disk.now()), CopyLimit::UNLIMITED)
+                    .map(drop)
             } else {
                 kept.put("new", &[b'n'; 60_000]).map(drop)
             };

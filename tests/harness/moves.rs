@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use noclobber::model::extent::Extent;
 use noclobber::model::path::SharePath;
 use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::{Cause, DiskError};
 use noclobber::store::handle::File;
-use noclobber::store::local::commit::{Copying, Members, OnMismatch, OnMismatches, Pair, Seen, StagedCopy, Swap, Tree};
+use noclobber::store::local::commit::{Copying, OnMismatch, OnMismatches, Pair, Seen, StagedCopy, Swap, Tree};
 use noclobber::store::local::disk::Disk;
 use noclobber::store::local::history::{History, KeepLimits};
 
@@ -106,9 +107,9 @@ impl Move {
         matches!(self, Self::NamedFileToFree | Self::NamedFileOverNamedFile)
     }
 
-    fn surprises(self) -> OnMismatches {
-        let surprise = if self.names() { OnMismatch::Undo } else { OnMismatch::Accept };
-        OnMismatches { source: surprise, target: surprise }
+    fn on_mismatches(self) -> OnMismatches {
+        let on_mismatch = if self.names() { OnMismatch::Undo } else { OnMismatch::Accept };
+        OnMismatches { source: on_mismatch, target: on_mismatch }
     }
 
     /// The file by which the source is judged.
@@ -278,8 +279,8 @@ pub fn relocate(
     (source, target): (Option<&str>, Option<&str>),
     by_copy: bool,
 ) -> std::result::Result<(), Answer> {
-    let surprise = |named: Option<&str>| if named.is_some() { OnMismatch::Undo } else { OnMismatch::Accept };
-    let surprises = OnMismatches { source: surprise(source), target: surprise(target) };
+    let on_mismatch = |named: Option<&str>| if named.is_some() { OnMismatch::Undo } else { OnMismatch::Accept };
+    let on_mismatches = OnMismatches { source: on_mismatch(source), target: on_mismatch(target) };
     for _ in 0..LOOKS_MAX {
         let mut copy = if by_copy { Some(stage_copy(tree, from, to)?) } else { None };
         let pair = tree.claim_two(from, to).map_err(fault)?.expect("not the share itself");
@@ -299,8 +300,8 @@ pub fn relocate(
             }
         }
         let moved = match &mut copy {
-            Some(copy) => pair.relocate_copy(at, there, copy, surprises, disk.now()),
-            None => pair.relocate(at, there, surprises, disk.now()),
+            Some(copy) => pair.relocate_copy(at, there, copy, on_mismatches, disk.now()),
+            None => pair.relocate(at, there, on_mismatches, disk.now()),
         };
         match moved.map_err(fault)? {
             Swap::Done(_) => return Ok(()),
@@ -314,7 +315,7 @@ pub fn relocate(
 
 fn stage_copy(tree: &Tree, from: &SharePath, to: &SharePath) -> std::result::Result<StagedCopy, Answer> {
     let site = tree.site(to).map_err(fault)?.expect("not the share itself");
-    match tree.stage_copy(from, &site, Members::Copied, &|| true).map_err(fault)? {
+    match tree.stage_copy(from, &site, Extent::Tree, &|| true).map_err(fault)? {
         Copying::Ready(copy) => Ok(*copy),
         Copying::Busy => Err(Answer::Refused("423".to_owned())),
         Copying::Nothing | Copying::Link | Copying::Special => Err(Answer::Refused("404".to_owned())),

@@ -255,7 +255,13 @@ impl Asking {
             Request::Restore | Request::RestoreFolder => {
                 let version = server.version.lock().expect("whole").clone().expect("a version was kept");
                 share
-                    .restore(&path, &version, false, &RequestContext::new(precondition.clone(), now), CopyLimit::NONE)
+                    .restore(
+                        &path,
+                        &version,
+                        false,
+                        &RequestContext::new(precondition.clone(), now),
+                        CopyLimit::UNLIMITED,
+                    )
                     .map(drop)
             }
             _ => {

@@ -708,8 +708,8 @@ fn a_name_is_found_as_it_stands_in_its_folder() {
         let pair = tree.claim_two(&path("docs/report.txt"), &path("docs/REPORT.txt")).unwrap().unwrap();
         assert!(pair.is_one_name());
         let source = pair.source().look().unwrap();
-        let surprises = OnMismatches { source: OnMismatch::Undo, target: OnMismatch::Undo };
-        let done = pair.relocate(source, Seen::Nothing, surprises, sim.now()).unwrap();
+        let on_mismatches = OnMismatches { source: OnMismatch::Undo, target: OnMismatch::Undo };
+        let done = pair.relocate(source, Seen::Nothing, on_mismatches, sim.now()).unwrap();
         assert!(matches!(done, Swap::Done(_)), "on tier {tier}: {done:?}");
         drop((done, pair));
         let everywhere = sim.contents_everywhere().into_iter().filter(|(path, _)| path != ".noclobber/running");

@@ -1187,7 +1187,7 @@ fn a_folder_that_is_being_let_go_comes_back_whole_or_not_at_all() {
             &id,
             false,
             &RequestContext::unconditional(disk.now()),
-            noclobber::share::CopyLimit::NONE,
+            noclobber::share::CopyLimit::UNLIMITED,
         );
         let there = disk.visible_contents().len();
         assert_eq!(there, if restored.is_ok() { 4 } else { 0 }, "step {at}: {gone:?}, {restored:?}: {trace:#?}");

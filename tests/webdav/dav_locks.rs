@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use noclobber::model::extent::Extent;
 use noclobber::model::lock::{Reach, Scope};
 use noclobber::model::lock_token::LockToken;
 use noclobber::model::path::SharePath;
@@ -744,8 +745,10 @@ fn a_folder_is_judged_by_its_locked_files_at_the_instant_when_it_goes() {
     type Deed<'a> = &'a dyn Fn(&Share, &SimDisk) -> Outcome<()>;
     let deeds: [(&str, Deed<'_>); 3] = [
         ("DELETE", &|share, disk| share.delete(&share_path("d"), &holding(disk.now())).map(drop)),
-        ("COPY over", &|share, disk| share.copy(&over, true, &holding(disk.now()), CopyLimit::NONE).map(drop)),
-        ("MOVE over", &|share, disk| share.relocate(&over, &holding(disk.now()), CopyLimit::NONE).map(drop)),
+        ("COPY over", &|share, disk| {
+            share.copy(&over, Extent::Tree, &holding(disk.now()), CopyLimit::UNLIMITED).map(drop)
+        }),
+        ("MOVE over", &|share, disk| share.relocate(&over, &holding(disk.now()), CopyLimit::UNLIMITED).map(drop)),
     ];
     for tier in [Tier::A, Tier::C, Tier::D] {
         for (what, deed) in &deeds {

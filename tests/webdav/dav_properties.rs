@@ -963,6 +963,7 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use noclobber::model::extent::Extent;
     use noclobber::model::precondition::Precondition;
     use noclobber::model::property::{DeadProperty, PropertyName};
     use noclobber::share::{CopyLimit, PropertyUpdate, Relocation, RequestContext, Share, ShareSettings};
@@ -1002,7 +1003,9 @@ fn what_is_noted_as_soon_as_a_copy_is_there_stays() {
                 noted.store(done.is_ok(), Ordering::SeqCst);
             });
             let wanted = Relocation { from: share_path("a"), to: share_path("b"), may_replace: true, dated: None };
-            share.copy(&wanted, true, &RequestContext::new(nothing.clone(), disk.now()), CopyLimit::NONE).unwrap();
+            share
+                .copy(&wanted, Extent::Tree, &RequestContext::new(nothing.clone(), disk.now()), CopyLimit::UNLIMITED)
+                .unwrap();
         });
         let names: Vec<_> = share.notes().unwrap().of(&share_path("b")).unwrap();
         let has = |name: &str| names.iter().any(|note| *note.name() == PropertyName::new("urn:t", name));
@@ -1064,7 +1067,7 @@ fn what_is_noted_on_a_version_outlives_that_its_file_system_is_not_mounted() {
                 &page.items[0].version.id,
                 false,
                 &RequestContext::new(nothing.clone(), now),
-                CopyLimit::NONE,
+                CopyLimit::UNLIMITED,
             )
             .unwrap();
         let notes = share.notes().unwrap().of(&path).unwrap();

@@ -11,6 +11,7 @@ use crate::http::reply::{HandlerError, RequestError};
 use crate::http::representations::versions::version_id;
 use crate::http::request::client::principal;
 use crate::http::request::target::RequestTarget;
+use crate::model::extent::Extent;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{Relocation, RequestContext};
 use actix_http::RequestHead;
@@ -53,10 +54,11 @@ async fn carry_out(
         return Err(BadHeader("Depth").into());
     }
     app.hashings.have_hashed(&wanted.from, Some(&wanted.to), &context).await?;
+    let extent = if depth == Depth::Infinity { Extent::Tree } else { Extent::Itself };
     let to = wanted.to.clone();
     let done = app.copies.ask(head.peer_addr, move |share, limit| match act {
         CopyOrMove::Move => share.relocate(&wanted, &context.clone().at(now()), limit),
-        CopyOrMove::Copy => share.copy(&wanted, depth == Depth::Infinity, &context.clone().at(now()), limit),
+        CopyOrMove::Copy => share.copy(&wanted, extent, &context.clone().at(now()), limit),
     });
     Ok(reply::relocated(&to, is_collection, &done.await?))
 }

@@ -49,12 +49,12 @@ pub(crate) async fn propfind(
     let head = request.head();
     let depth = dav_headers::depth(&head.headers)?;
     let context = request_context(head, asked)?;
-    let what = parse_xml(xml_body(app, head, body).await?, Propfind::parse).await?;
+    let asked_for = parse_xml(xml_body(app, head, body).await?, Propfind::parse).await?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
     let has_trailing_slash = asked.has_trailing_slash;
-    let question = PropfindRequest {
-        wants: Needs::new(&what),
-        what,
+    let request = PropfindRequest {
+        needs: Needs::new(&asked_for),
+        asked_for,
         path: asked.path.clone(),
         reach,
         members_max: if reach == Depth::Infinity { app.settings.propfind_members_max } else { usize::MAX },
@@ -63,7 +63,7 @@ pub(crate) async fn propfind(
         quirks: Quirks::of(head),
         reader: reader(head),
     };
-    let (path, with_tag) = (asked.path.clone(), question.wants.tags);
+    let (path, with_tag) = (asked.path.clone(), request.needs.tags);
     let context = context.that_must_match();
     app.hashings.have_hashed(&path, None, &context).await?;
     let target = app.ask(move |share| {
@@ -77,9 +77,9 @@ pub(crate) async fn propfind(
     let target = target.await?;
     let is_collection = target.kind == Kind::Dir;
     let share = Arc::clone(&app.share);
-    let minimal = question.is_minimal;
+    let minimal = request.is_minimal;
     let is_one = !is_collection || reach == Depth::Zero;
-    let write = move |output: &mut Output| question.answer(&share, target, output);
+    let write = move |output: &mut Output| request.answer(&share, target, output);
     let listing = if is_one { Listing::of_one(write).await } else { Listing::begin(write).await }?;
     let mut answer = reply::multistatus();
     if minimal {
@@ -94,8 +94,9 @@ pub(crate) async fn propfind(
 /// A PROPFIND, parsed.
 struct PropfindRequest {
     path: SharePath,
-    what: Propfind,
-    wants: Needs,
+    /// Which properties.
+    asked_for: Propfind,
+    needs: Needs,
     reach: Depth,
     members_max: usize,
     without_root: bool,
@@ -113,24 +114,24 @@ struct Needs {
     checksums: bool,
 }
 
-/// The properties of one resource that are the same for all of them.
-struct CommonProperties {
-    /// The live ones among those that were named, and the others.
-    live: Vec<(PropertyName, Option<Live>)>,
+/// Which properties are told of every resource.
+struct Selection {
+    /// Those that were named, with the live one that each of them is, if it is one.
+    named: Vec<(PropertyName, Option<Live>)>,
     /// The live ones that are told where all are asked for.
     of_all: &'static [Live],
 }
 
 impl Needs {
-    fn new(what: &Propfind) -> Self {
-        let names = match what {
+    fn new(asked_for: &Propfind) -> Self {
+        let names = match asked_for {
             Propfind::AllProp { include } => include,
             Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: true },
             Propfind::Prop(names) => names,
         };
         let lives: Vec<_> = names.iter().map(Live::of).collect();
         let has = |wanted: &[Live]| lives.iter().flatten().any(|live| wanted.contains(live));
-        let is_all = matches!(what, Propfind::AllProp { .. });
+        let is_all = matches!(asked_for, Propfind::AllProp { .. });
         Self {
             tags: is_all || has(&[Live::Etag, Live::Checksums]),
             room: has(&[Live::QuotaAvailable, Live::QuotaUsed]),
@@ -155,7 +156,7 @@ impl PropfindRequest {
             return Ok(());
         }
         let reach = if self.reach == Depth::Infinity { WalkReach::Everything } else { WalkReach::Members };
-        let tags = if self.wants.tags { Tags::Show } else { Tags::Omit };
+        let tags = if self.needs.tags { Tags::Show } else { Tags::Omit };
         let walk = Walk { top: self.path.clone(), reach, tags, members_max: self.members_max };
         let (mut href, mut told) = (Href::default(), 0);
         let end = share.walk(&walk, &reader, &mut |folder, member| {
@@ -196,9 +197,9 @@ impl Href {
 
 /// An answer while it is written.
 struct Answer<'a> {
-    question: &'a PropfindRequest,
+    request: &'a PropfindRequest,
     share: &'a Share,
-    asking: CommonProperties,
+    selection: Selection,
     xml: Multistatus,
     notes: Option<Notes>,
     has_locks: bool,
@@ -211,23 +212,22 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn new(question: &'a PropfindRequest, share: &'a Share, now: Timestamp) -> Outcome<Self> {
-        let room = match question.wants.room {
-            true => Some(share.space(&question.path)?).map(|space| (space.free, space.total - space.free)),
+    fn new(request: &'a PropfindRequest, share: &'a Share, now: Timestamp) -> Outcome<Self> {
+        let room = match request.needs.room {
+            true => Some(share.space(&request.path)?).map(|space| (space.free, space.total - space.free)),
             false => None,
         };
-        let notes = if question.wants.notes { Some(share.notes()?).filter(|notes| !notes.is_empty()) } else { None };
-        let names = match &question.what {
+        let notes = if request.needs.notes { Some(share.notes()?).filter(|notes| !notes.is_empty()) } else { None };
+        let names = match &request.asked_for {
             Propfind::Prop(names) | Propfind::AllProp { include: names } => names.as_slice(),
             Propfind::PropName => &[],
         };
-        let of_all: &[Live] = if question.quirks.are_of_windows { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
-        let asking =
-            CommonProperties { live: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
-        let has_locks = share.has_locks_about(&share.place_of(&question.path));
+        let of_all: &[Live] = if request.quirks.are_of_windows { &OF_ALLPROP_ON_WINDOWS } else { Live::of_allprop() };
+        let selection = Selection { named: names.iter().map(|name| (name.clone(), Live::of(name))).collect(), of_all };
+        let has_locks = share.has_locks_about(&share.place_of(&request.path));
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
-        let left_to_read = if question.wants.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
-        Ok(Self { question, share, asking, xml, notes, has_locks, room, left_to_read, date, now })
+        let left_to_read = if request.needs.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
+        Ok(Self { request, share, selection, xml, notes, has_locks, room, left_to_read, date, now })
     }
 
     /// Tells of one resource. `path` is asked for only where properties, locks or checksums are looked for, since links may have to be resolved for it.
@@ -237,7 +237,7 @@ impl<'a> Answer<'a> {
             None => Vec::new(),
         };
         let locks = if self.has_locks { self.locks_on(&path()) } else { Vec::new() };
-        let asked_of = resource.tag.as_ref().filter(|_| self.question.wants.checksums && resource.kind == Kind::File);
+        let asked_of = resource.tag.as_ref().filter(|_| self.request.needs.checksums && resource.kind == Kind::File);
         let checksums = asked_of
             .and_then(|tag| self.share.checksums(tag).or_else(|| self.work_out_checksums(resource, tag, &path)));
         if self.date.0 != resource.modified.seconds() {
@@ -252,10 +252,10 @@ impl<'a> Answer<'a> {
             has_noted_name: notes.iter().any(|note| Live::of(note.name()) == Some(Live::DisplayName)),
             checksums: checksums.as_deref(),
         };
-        let (what, asking, minimal) = (&self.question.what, &self.asking, self.question.is_minimal);
-        self.xml.response(href, |response| match what {
-            Propfind::Prop(_) => asking.write_named(response, &facts, &notes, minimal),
-            Propfind::AllProp { .. } => asking.write_all(response, &facts, &notes, minimal),
+        let (asked_for, selection, minimal) = (&self.request.asked_for, &self.selection, self.request.is_minimal);
+        self.xml.response(href, |response| match asked_for {
+            Propfind::Prop(_) => selection.write_named(response, &facts, &notes, minimal),
+            Propfind::AllProp { .. } => selection.write_all(response, &facts, &notes, minimal),
             Propfind::PropName => write_names(response, &facts, &notes),
         });
         Ok(())
@@ -269,7 +269,7 @@ impl<'a> Answer<'a> {
         tag: &EntityTag,
         path: impl Fn() -> SharePath,
     ) -> Option<Arc<str>> {
-        if matches!(self.question.what, Propfind::PropName) {
+        if matches!(self.request.asked_for, Propfind::PropName) {
             return None;
         }
         let left = self.left_to_read.checked_sub(resource.size)?;
@@ -288,7 +288,7 @@ impl<'a> Answer<'a> {
 
     fn locks_on(&self, path: &SharePath) -> Vec<ActiveLock> {
         let locks = self.share.locks_on(path, self.now);
-        locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), self.question.quirks, self.now)).collect()
+        locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), self.request.quirks, self.now)).collect()
     }
 
     /// Says that there is more below a folder than was told, and how to get at it.
@@ -310,12 +310,12 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl CommonProperties {
+impl Selection {
     /// Those that were named: what there is, and what there is not (RFC 4918 §9.1).
     fn write_named(&self, response: &mut ResponseWriter<'_>, facts: &Facts<'_>, notes: &[DeadProperty], minimal: bool) {
         let noted = by_name(notes);
         response.propstat(of_property::DONE, |out| {
-            for (name, live) in &self.live {
+            for (name, live) in &self.named {
                 match live.filter(|live| live.is_of(facts)) {
                     Some(live) => live.write(out, facts),
                     None => noted.get(name).into_iter().for_each(|note| out.dead(note)),
@@ -326,7 +326,7 @@ impl CommonProperties {
             return;
         }
         response.propstat(of_property::MISSING, |out| {
-            for (name, live) in &self.live {
+            for (name, live) in &self.named {
                 if !live.is_some_and(|live| live.is_of(facts)) && !noted.contains_key(name) {
                     out.name(name);
                 }
@@ -342,7 +342,7 @@ impl CommonProperties {
         response.propstat(of_property::DONE, |out| {
             self.of_all.iter().filter(|live| live.is_of(facts)).for_each(|live| live.write(out, facts));
             notes.iter().for_each(|note| out.dead(note));
-            for (name, live) in &self.live {
+            for (name, live) in &self.named {
                 match live {
                     Some(live) if brought(*live) => {}
                     Some(live) if live.is_of(facts) => live.write(out, facts),

@@ -13,7 +13,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _
 
 use crate::model::tag::EntityTag;
 
-use super::database::StateDatabase;
+use super::database::{StateDatabase, table_if_any};
 
 /// The tag of a version, without its quotes, to its checksums.
 const CHECKSUMS: TableDefinition<'_, &[u8], &str> = TableDefinition::new("checksums");
@@ -112,10 +112,7 @@ impl Checksums {
             return Some(Some(Arc::clone(checksums)));
         }
         let loaded = self.database.with_what_there_is(|database| {
-            let table = match database.begin_read()?.open_table(CHECKSUMS) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                table => table?,
-            };
+            let Some(table) = table_if_any(&database.begin_read()?, CHECKSUMS)? else { return Ok(None) };
             Ok(table.get(tag)?.map(|checksums| Arc::from(checksums.value())))
         });
         loaded.ok().map(Option::flatten)

@@ -187,6 +187,17 @@ pub(super) fn open_private(options: &mut OpenOptions, file: &Path) -> io::Result
     Ok(opened)
 }
 
+/// A table, if anything was ever written into it.
+pub(super) fn table_if_any<K: redb::Key, V: redb::Value>(
+    reading: &redb::ReadTransaction,
+    table: redb::TableDefinition<'_, K, V>,
+) -> Result<Option<redb::ReadOnlyTable<K, V>>, Error> {
+    match reading.open_table(table) {
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
+}
+
 fn is_of_the_disk(error: &Error) -> bool {
     matches!(error, Error::Io(_) | Error::PreviousIo | Error::DatabaseClosed)
 }

@@ -19,7 +19,7 @@ use crate::model::stamp::Stamp;
 
 use super::checksums::Checksums;
 use super::codec::{decode, encode};
-use super::database::{StateDatabase, failed};
+use super::database::{StateDatabase, failed, table_if_any};
 use super::index_error::IndexError;
 use super::journal::{Journal, Record};
 use super::properties::{Properties, PropertyLimits};
@@ -219,11 +219,7 @@ impl Index {
     fn lock_rows(&self) -> Result<Vec<LockRow>, redb::Error> {
         self.database.wait_until_open();
         let rows = self.database.with_what_there_is(|database| {
-            let reading = database.begin_read()?;
-            let table = match reading.open_table(LOCKS) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+            let Some(table) = table_if_any(&database.begin_read()?, LOCKS)? else { return Ok(Vec::new()) };
             let mut rows = Vec::new();
             for row in table.iter()? {
                 let (token, lock) = row?;
@@ -318,10 +314,7 @@ impl Index {
             }
         }
         self.database.with_now(|database| {
-            let files = match database.begin_read()?.open_table(FILES) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                files => files?,
-            };
+            let Some(files) = table_if_any(&database.begin_read()?, FILES)? else { return Ok(None) };
             Ok(files.get(inode)?.and_then(|bytes| decode(bytes.value())))
         })
     }

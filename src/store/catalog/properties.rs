@@ -19,18 +19,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use redb::{Durability, ReadableDatabase, ReadableTable as _, TableDefinition};
 
+use crate::model::extent::Extent;
 use crate::model::path::SharePath;
 use crate::model::property::DeadProperty;
 use crate::model::version::VersionId;
 
 use super::codec::decode;
-use super::database::{self, StateDatabase};
+use super::database::{self, StateDatabase, table_if_any};
 use crate::store::disk_error::{DiskError, Result};
 use keys::{version_of, version_part};
 use names::NotedNames;
 use rows::{Bytes, ReadTable, RowResult, Rows, as_slices, below, bytes_of_all, bytes_of_copy, bytes_within};
 
-pub use following::{Extent, Following};
+pub use following::Following;
 pub use limits::{Noted, PropertyLimits};
 
 /// The path of a resource to its properties.
@@ -39,7 +40,7 @@ const PROPERTIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("prop
 /// The properties of displaced resources, for when the version comes back. The key is the version's identifier, its path, and the path of the
 /// resource from there, with a NUL between them, which no path holds. An identifier begins with its time, so the oldest stand first. They
 /// count as what is noted does, and give way to that, the oldest first.
-const KEPT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("kept-properties");
+const OF_VERSIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("version-properties");
 
 /// How many changes of the tree may wait until the properties can follow them.
 const WAITING_MAX: usize = 1024;
@@ -105,10 +106,7 @@ impl Properties {
     }
 
     fn snapshot_now(&self) -> Result<Snapshot> {
-        let opened = self.database.with_what_there_is(|database| match database.begin_read()?.open_table(PROPERTIES) {
-            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-            table => Ok(Some(table?)),
-        });
+        let opened = self.database.with_what_there_is(|database| table_if_any(&database.begin_read()?, PROPERTIES));
         Ok(Snapshot { table: opened.map_err(failed)?.flatten() })
     }
 
@@ -183,7 +181,7 @@ impl Properties {
     }
 
     /// Whether something that waited has been lost, for the first time since the properties were up to date. Says so once.
-    pub fn has_begun_to_lose(&self) -> bool {
+    pub fn take_new_loss(&self) -> bool {
         let mut books = self.books.lock();
         let is_new = books.loss == Loss::ToBeTold;
         if is_new {
@@ -206,14 +204,12 @@ impl Properties {
         let read = self.on_disk(|| {
             self.database.with_what_there_is(|database| {
                 let reading = database.begin_read()?;
-                for (table, take_in) in
-                    [(PROPERTIES, NotedNames::note as fn(&mut NotedNames, &[u8])), (KEPT, NotedNames::keep)]
-                {
-                    match reading.open_table(table) {
-                        Err(redb::TableError::TableDoesNotExist(_)) => {}
-                        table => {
-                            table?.iter()?.try_for_each(|row| row.map(|(key, _)| take_in(&mut names, key.value())))?
-                        }
+                for (table, take_in) in [
+                    (PROPERTIES, NotedNames::note as fn(&mut NotedNames, &[u8])),
+                    (OF_VERSIONS, NotedNames::note_version),
+                ] {
+                    if let Some(table) = table_if_any(&reading, table)? {
+                        table.iter()?.try_for_each(|row| row.map(|(key, _)| take_in(&mut names, key.value())))?;
                     }
                 }
                 Ok(())
@@ -234,10 +230,7 @@ impl Properties {
     /// Forgets what was noted on versions that are no more.
     pub fn forget_versions(&self, mut is_kept: impl FnMut(&SharePath, &VersionId) -> bool) -> Result<()> {
         let versions = self.database.with_what_there_is(|database| {
-            let table = match database.begin_read()?.open_table(KEPT) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+            let Some(table) = table_if_any(&database.begin_read()?, OF_VERSIONS)? else { return Ok(Vec::new()) };
             let mut versions: Vec<Vec<u8>> = Vec::new();
             for row in table.iter()? {
                 let (key, _) = row?;
@@ -255,7 +248,7 @@ impl Properties {
             return Ok(());
         }
         let forgotten = self.change(|rows| {
-            gone.iter().try_for_each(|of| rows.take_kept(of).map(drop))?;
+            gone.iter().try_for_each(|of| rows.take_of_version(of).map(drop))?;
             Ok(Noted::Done)
         });
         forgotten.map(drop)
@@ -273,13 +266,13 @@ impl Properties {
             self.database.with_now(|database| {
                 let mut writing = database.begin_write()?;
                 writing.set_durability(if self.syncs { Durability::Immediate } else { Durability::None })?;
-                let (table, kept) = (writing.open_table(PROPERTIES)?, writing.open_table(KEPT)?);
+                let (table, of_versions) = (writing.open_table(PROPERTIES)?, writing.open_table(OF_VERSIONS)?);
                 let bytes = match *counted {
                     Some(bytes) => bytes,
-                    None => Bytes { noted: bytes_of_all(&table)?, kept: bytes_of_all(&kept)? },
+                    None => Bytes { noted: bytes_of_all(&table)?, of_versions: bytes_of_all(&of_versions)? },
                 };
                 let mut rows =
-                    Rows { table, kept, bytes, limits: self.limits, names: names.as_mut(), are_changed: false };
+                    Rows { table, of_versions, bytes, limits: self.limits, names: names.as_mut(), are_changed: false };
                 for earlier in &*waiting {
                     // Its answer was given long ago.
                     let _ = rows.follow(earlier)?;
@@ -349,7 +342,7 @@ mod tests {
     use crate::model::property::PropertyName;
     use crate::model::stamp::Timestamp;
     use crate::store::catalog::index::Index;
-    use keys::kept_key;
+    use keys::version_key;
 
     use super::*;
 
@@ -390,7 +383,7 @@ mod tests {
         assert_eq!(noted[..5], [Noted::Done; 5]);
         assert_eq!(noted[5], Noted::TooMuchOnAll);
         let bytes = properties.books.lock().bytes.expect("they were counted");
-        assert!(bytes.noted + bytes.kept <= 5000, "{bytes:?}");
+        assert!(bytes.noted + bytes.of_versions <= 5000, "{bytes:?}");
     }
 
     /// What was noted on a version waits for it, and for no other; and it goes when the version does.
@@ -441,9 +434,9 @@ mod tests {
 
     /// Whether what was set aside of a path comes back with its version.
     fn comes_back(properties: &Properties, of: &str, second: i64) -> bool {
-        let begin = kept_key(&path(of), &version(second));
+        let begin = version_key(&path(of), &version(second));
         let kept = properties.database.with(|database| {
-            let table = database.begin_read()?.open_table(KEPT)?;
+            let table = database.begin_read()?.open_table(OF_VERSIONS)?;
             let first = table.range::<&[u8]>(begin.as_slice()..)?.next().transpose()?;
             Ok(first.is_some_and(|(key, _)| key.value().starts_with(&begin)))
         });
@@ -522,7 +515,7 @@ mod tests {
         }
         assert_eq!(properties.books.lock().waiting.len(), 1);
         moved("e/a", "e/b").expect_err("it is about what has not followed yet");
-        assert!(!properties.has_begun_to_lose());
+        assert!(!properties.take_new_loss());
         properties.fails.store(false, Ordering::Relaxed);
         properties.catch_up().expect("followed");
         assert_eq!(noted(&properties, "e/b"), ["<a>d/a</a>"]);
@@ -537,7 +530,7 @@ mod tests {
         properties.fails.store(true, Ordering::Relaxed);
         let told = (0..WAITING_MAX + 10).filter(|_| {
             properties.follow(Following::Gone { from: path("a"), version: None }).expect_err("it fails");
-            properties.has_begun_to_lose()
+            properties.take_new_loss()
         });
         assert_eq!(told.count(), 1);
     }

@@ -40,7 +40,7 @@ use held::HeldEntry;
 
 pub use super::spelling::LastLink;
 pub use claim::Claim;
-pub use copy::{Copying, FileCopy, FolderCopy, Members, StagedCopy};
+pub use copy::{Copying, FileCopy, FolderCopy, StagedCopy};
 pub use looking::HeldFile;
 pub use relocate::{OnMismatches, Pair};
 pub use seen::{Seen, SeenFile};
@@ -134,7 +134,7 @@ impl Tree {
 
     /// Begins a file that nobody sees yet, for a folder. [`Cause::NotFound`] if that is not there any more.
     pub fn stage(&self, site: &Site) -> Result<Staging> {
-        Staging::begin(&self.disk, (&site.parent, site.folder), || self.history.swap(&site.path, site.mount))
+        Staging::begin(&self.disk, (&site.parent, site.folder), || self.history.upload_folder(&site.path, site.mount))
     }
 
     /// Whether other file systems are mounted in the folder of this name.

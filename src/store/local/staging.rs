@@ -87,16 +87,16 @@ struct OwnName {
 impl Staging {
     /// Begins an upload for the folder `parent`, which is `folder`.
     ///
-    /// `swap` gives the folder for uploads that need a name, where the file system has no nameless files.
+    /// `uploads` gives the folder for uploads that need a name, where the file system has no nameless files.
     pub fn begin(
         disk: &Arc<dyn Disk>,
         (parent, folder): (&Dir, FileId),
-        swap: impl FnOnce() -> Result<UploadFolder>,
+        uploads: impl FnOnce() -> Result<UploadFolder>,
     ) -> Result<Self> {
         let (file, own_name) = if disk.abilities().nameless {
             (disk.create_nameless(parent)?, None)
         } else {
-            let (UploadFolder { dir, running }, name) = (swap()?, unfinished_name());
+            let (UploadFolder { dir, running }, name) = (uploads()?, unfinished_name());
             let file = disk.create_named(&dir, &name)?;
             let id = match disk.status(&file) {
                 Ok(status) => status.stamp.id,

@@ -1,5 +1,6 @@
 //! What happens to resources, and so to what is noted on them.
 
+use crate::model::extent::Extent;
 use crate::model::path::SharePath;
 use crate::model::version::VersionId;
 
@@ -73,13 +74,4 @@ impl Following {
         let (ours, others) = (self.paths(), other.paths());
         ours.iter().any(|our| others.iter().any(|other| our.is_within(other) || other.is_within(our)))
     }
-}
-
-/// Which rows a change of a path is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// The resource alone.
-    Itself,
-    /// Everything below it, too.
-    Tree,
 }

@@ -10,7 +10,7 @@ pub(super) fn version_part(key: &[u8]) -> &[u8] {
 }
 
 /// What the keys of all that was noted on a version begin with.
-pub(super) fn kept_key(path: &SharePath, version: &VersionId) -> Vec<u8> {
+pub(super) fn version_key(path: &SharePath, version: &VersionId) -> Vec<u8> {
     [version.as_str().as_bytes(), b"\0", path.as_bytes(), b"\0"].concat()
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::following::Following;
-use super::keys::{kept_key, version_part};
+use super::keys::{version_key, version_part};
 
 /// Where something is noted, as hashes: each path of a row with all paths above it, and each version that something was set aside for. What is
 /// no more may still be among them. It is known without the disk.
@@ -21,13 +21,13 @@ impl NotedNames {
     }
 
     /// Something was set aside under a key.
-    pub(super) fn keep(&mut self, key: &[u8]) {
+    pub(super) fn note_version(&mut self, key: &[u8]) {
         self.0.insert(hash_of(version_part(key)));
     }
 
     pub(super) fn are_of_any(&self, what: &Following) -> bool {
         match what {
-            Following::Back { of, version, .. } => self.0.contains(&hash_of(&kept_key(of, version))),
+            Following::Back { of, version, .. } => self.0.contains(&hash_of(&version_key(of, version))),
             _ => what.paths().iter().any(|path| self.0.contains(&hash_of(path.as_bytes()))),
         }
     }

@@ -4,13 +4,14 @@ use std::ops::Bound;
 
 use redb::ReadableTable;
 
+use crate::model::extent::Extent;
 use crate::model::path::SharePath;
 use crate::model::property::DeadProperty;
 use crate::model::version::VersionId;
 
 use super::super::codec::{decode, encode};
-use super::following::{Extent, Following};
-use super::keys::kept_key;
+use super::following::Following;
+use super::keys::version_key;
 use super::limits::{Noted, PropertyLimits};
 use super::names::NotedNames;
 
@@ -19,8 +20,8 @@ use super::names::NotedNames;
 pub(super) struct Bytes {
     /// Those of what is noted.
     pub(super) noted: u64,
-    /// Those of what was set aside.
-    pub(super) kept: u64,
+    /// Those of what was noted on versions.
+    pub(super) of_versions: u64,
 }
 
 pub(super) type ReadTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -39,7 +40,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> OfRows for T {}
 /// The tables while they are changed.
 pub(super) struct Rows<'a> {
     pub(super) table: Table<'a>,
-    pub(super) kept: Table<'a>,
+    pub(super) of_versions: Table<'a>,
     pub(super) bytes: Bytes,
     pub(super) limits: PropertyLimits,
     pub(super) names: Option<&'a mut NotedNames>,
@@ -88,7 +89,7 @@ impl Rows<'_> {
                 self.insert_at(from, to, &rows)?;
             }
             Following::Back { of, version, to, displaced, stays } => {
-                let rows = self.take_kept(&kept_key(of, version))?;
+                let rows = self.take_of_version(&version_key(of, version))?;
                 if rows.is_empty() {
                     return Ok(Noted::Done);
                 }
@@ -96,7 +97,7 @@ impl Rows<'_> {
                 for (below, properties) in &rows {
                     self.insert(&[to.as_bytes(), below].concat(), properties)?;
                     if *stays {
-                        self.keep(&[kept_key(of, version).as_slice(), below].concat(), properties)?;
+                        self.note_on_version(&[version_key(of, version).as_slice(), below].concat(), properties)?;
                     }
                 }
             }
@@ -109,40 +110,40 @@ impl Rows<'_> {
         for (row, properties) in rows(&self.table, path, Extent::Tree)? {
             self.remove(&row)?;
             if let Some(version) = version {
-                let key = [kept_key(path, version).as_slice(), &row[path.as_bytes().len()..]].concat();
-                self.keep(&key, &properties)?;
+                let key = [version_key(path, version).as_slice(), &row[path.as_bytes().len()..]].concat();
+                self.note_on_version(&key, &properties)?;
             }
         }
         Ok(())
     }
 
     /// Sets something aside, if there is room.
-    pub(super) fn keep(&mut self, key: &[u8], properties: &[u8]) -> RowResult<()> {
+    pub(super) fn note_on_version(&mut self, key: &[u8], properties: &[u8]) -> RowResult<()> {
         self.are_changed = true;
-        self.bytes.kept -= self.kept.remove(key)?.map_or(0, |before| bytes_of(key, before.value()));
+        self.bytes.of_versions -= self.of_versions.remove(key)?.map_or(0, |before| bytes_of(key, before.value()));
         let bytes = bytes_of(key, properties);
         if self.make_room(bytes)? {
-            self.kept.insert(key, properties)?;
-            self.bytes.kept += bytes;
+            self.of_versions.insert(key, properties)?;
+            self.bytes.of_versions += bytes;
             if let Some(names) = &mut self.names {
-                names.keep(key);
+                names.note_version(key);
             }
         }
         Ok(())
     }
 
     /// Takes out what was set aside under keys that begin so, with what is behind that.
-    pub(super) fn take_kept(&mut self, begin: &[u8]) -> RowResult<Vec<Row>> {
+    pub(super) fn take_of_version(&mut self, begin: &[u8]) -> RowResult<Vec<Row>> {
         let mut rows = Vec::new();
-        for row in self.kept.range::<&[u8]>(begin..)? {
+        for row in self.of_versions.range::<&[u8]>(begin..)? {
             let (key, properties) = row?;
             let Some(below) = key.value().strip_prefix(begin) else { break };
             rows.push((below.to_vec(), properties.value().to_vec()));
         }
         for (below, properties) in &rows {
             let key = [begin, below].concat();
-            self.kept.remove(key.as_slice())?;
-            self.bytes.kept -= bytes_of(&key, properties);
+            self.of_versions.remove(key.as_slice())?;
+            self.bytes.of_versions -= bytes_of(&key, properties);
             self.are_changed = true;
         }
         Ok(rows)
@@ -154,9 +155,9 @@ impl Rows<'_> {
         if self.bytes.noted + more > max {
             return Ok(false);
         }
-        while self.bytes.noted + self.bytes.kept + more > max {
-            let Some((key, properties)) = self.kept.pop_first()? else { return Ok(false) };
-            self.bytes.kept -= bytes_of(key.value(), properties.value());
+        while self.bytes.noted + self.bytes.of_versions + more > max {
+            let Some((key, properties)) = self.of_versions.pop_first()? else { return Ok(false) };
+            self.bytes.of_versions -= bytes_of(key.value(), properties.value());
             self.are_changed = true;
         }
         Ok(true)

@@ -103,7 +103,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Takes the file or folder that was seen out of the tree.
-    pub fn remove(&self, seen: Seen, surprise: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
+    pub fn remove(&self, seen: Seen, on_mismatch: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
         let (status, mut lease) = match seen {
             Seen::File(seen) => (seen.status, seen.lease),
             Seen::Collection(status) => (status, None),
@@ -115,7 +115,7 @@ impl<'a> Claim<'a> {
         let change = self.tree.mutexes.begin_write(&self.site.name);
         let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
-        let verdict = self.verify(&place, &entry, &out, &status, &mut lease, surprise);
+        let verdict = self.reason_to_undo(&place, &entry, &out, &status, &mut lease, on_mismatch);
         match verdict.map(|why| why.or_else(|| is_broken(&lease).then_some(Why::Busy))) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
@@ -211,14 +211,14 @@ impl<'a> Claim<'a> {
 
     /// Why the swap is to be undone now that `out` has come out; `None` if it stands. It does if that is what was `expected`, which is then noted
     /// as touched by us, or if any file is accepted and nobody has this one open for writing. A lease on it then takes the place of `lease`.
-    pub(super) fn verify(
+    pub(super) fn reason_to_undo(
         &self,
         place: &VersionFolder<'_>,
         entry: &EntryName,
         out: &Status,
         expected: &Status,
         lease: &mut Option<Box<dyn Lease>>,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
     ) -> Result<Option<Why>> {
         let attributes = |status: &Status| (status.kind, status.mode, status.uid, status.gid);
         let same_content = match expected.kind {
@@ -229,7 +229,7 @@ impl<'a> Claim<'a> {
             self.tree.touched.note(&expected.stamp, &out.stamp);
             return Ok(None);
         }
-        if surprise == OnMismatch::Undo || out.kind != Kind::File || expected.kind != Kind::File {
+        if on_mismatch == OnMismatch::Undo || out.kind != Kind::File || expected.kind != Kind::File {
             return Ok(Some(Why::Lost));
         }
         let disk = &self.tree.disk;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::model::extent::Extent;
 use crate::model::keep_rule::Room;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
@@ -38,15 +39,6 @@ const OWN_FOLDERS: Room = Room { bytes: 3 * BLOCK, files: 3 };
 
 /// How many folders that were left out are told of.
 const LEFT_OUT_MAX: usize = 1000;
-
-/// Which part of a folder is copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Members {
-    /// The folder with all that is in it (`Depth: infinity`).
-    Copied,
-    /// The folder alone (`Depth: 0`).
-    LeftOut,
-}
 
 /// A copy that nobody sees yet.
 #[derive(Debug)]
@@ -122,7 +114,7 @@ impl Tree {
         &self,
         source: &SharePath,
         target: &Site,
-        members: Members,
+        extent: Extent,
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<Copying> {
         let root = self.disk.root()?;
@@ -135,10 +127,10 @@ impl Tree {
                 Opened::Nothing => return Ok(Copying::Nothing),
                 Opened::Link => return Ok(Copying::Link),
                 Opened::Special => return Ok(Copying::Special),
-                Opened::Dir(_) => return self.stage_folder(source, target, members, is_wanted),
+                Opened::Dir(_) => return self.stage_folder(source, target, extent, is_wanted),
                 Opened::File(file, status) => {
-                    let swap = || self.history.swap(&target.path, target.mount);
-                    let mut staging = Staging::begin(&self.disk, (&target.parent, target.folder), swap)?;
+                    let uploads = || self.history.upload_folder(&target.path, target.mount);
+                    let mut staging = Staging::begin(&self.disk, (&target.parent, target.folder), uploads)?;
                     self.let_settle(&status.stamp, &target.parent)?;
                     staging.copy_from(&file, is_wanted)?;
                     staging.inherits_from(&target.parent);
@@ -157,12 +149,12 @@ impl Tree {
         &self,
         source: &SharePath,
         target: &Site,
-        members: Members,
+        extent: Extent,
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<Copying> {
         let disk = &self.disk;
         let top = disk.open_dir(&disk.root()?, source.as_bytes())?;
-        let tree = StagedTree::begin(disk, self.history.swap(&target.path, target.mount)?, &target.parent)?;
+        let tree = StagedTree::begin(disk, self.history.upload_folder(&target.path, target.mount)?, &target.parent)?;
         let mut todo = vec![source.clone()];
         let (mut todo_bytes, mut left_out) = (0, Vec::new());
         while let Some(folder) = todo.pop() {
@@ -179,7 +171,7 @@ impl Tree {
             let to = tree.folder(inside, false)?;
             let mount = disk.dir_status(&from)?.mount;
             let mut busy = false;
-            if members == Members::Copied {
+            if extent == Extent::Tree {
                 each_entry(&**disk, &from, &mut |entry| {
                     must_be_wanted(is_wanted)?;
                     let path = folder.join(&entry.name);
@@ -214,7 +206,7 @@ impl Tree {
 
     /// How much room a copy of what is at `source` takes, where no blocks are shared. It takes as much memory as the copy does, and ends as it
     /// does when nobody wants it any more.
-    pub fn room_for_copy(&self, source: &SharePath, members: Members, is_wanted: &dyn Fn() -> bool) -> Result<Room> {
+    pub fn room_for_copy(&self, source: &SharePath, extent: Extent, is_wanted: &dyn Fn() -> bool) -> Result<Room> {
         let disk = &self.disk;
         let root = disk.root()?;
         let mut room = OWN_FOLDERS;
@@ -223,7 +215,7 @@ impl Tree {
             Some(status) => return Ok(room + room_of_a_file(&status)),
             None => return Ok(room),
         };
-        let mut todo = if members == Members::Copied { vec![source.clone()] } else { Vec::new() };
+        let mut todo = if extent == Extent::Tree { vec![source.clone()] } else { Vec::new() };
         room += Room { bytes: BLOCK, files: 1 };
         let mut todo_bytes = 0;
         while let Some(folder) = todo.pop() {
@@ -315,12 +307,12 @@ impl<'a> Claim<'a> {
         &self,
         seen: Seen,
         copy: &mut StagedCopy,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         match (seen, &mut *copy) {
             (Seen::Nothing, StagedCopy::File(file)) => self.create(&mut file.staged),
-            (Seen::File(seen), StagedCopy::File(file)) => self.replace(seen, &mut file.staged, surprise, now),
+            (Seen::File(seen), StagedCopy::File(file)) => self.replace(seen, &mut file.staged, on_mismatch, now),
             (Seen::Nothing, StagedCopy::Folder(_)) => {
                 let change = self.tree.mutexes.begin_write(&self.site.name);
                 match self.enter_copy(copy)? {
@@ -331,7 +323,7 @@ impl<'a> Claim<'a> {
             }
             (seen, _) => {
                 let incoming = copy.id();
-                self.take_out_then(seen, incoming, surprise, now, &mut |_| self.enter_copy(copy))
+                self.take_out_then(seen, incoming, on_mismatch, now, &mut |_| self.enter_copy(copy))
             }
         }
     }
@@ -402,7 +394,7 @@ impl<'a> Pair<'a> {
         source: Seen,
         target: Seen,
         copy: &mut StagedCopy,
-        surprises: OnMismatches,
+        on_mismatches: OnMismatches,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let (Seen::File(seen), StagedCopy::File(file)) = (&source, &*copy) else { return Ok(Swap::Lost) };
@@ -412,7 +404,7 @@ impl<'a> Pair<'a> {
         self.source().must_be_removable(now)?;
         let (of, replaces) = (file.of, !matches!(target, Seen::Nothing));
         let at_source = self.source().tree.mutexes.begin_write(&self.source().site.name);
-        let mut changed = match self.target().put_copy(target, copy, surprises.target, now)? {
+        let mut changed = match self.target().put_copy(target, copy, on_mismatches.target, now)? {
             Swap::Done(changed) => changed,
             swap => return Ok(swap),
         };

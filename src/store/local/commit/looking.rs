@@ -155,7 +155,7 @@ impl Tree {
         if site.name.is_portable() || holds_all()? {
             return Ok(());
         }
-        try_name(&self.disk, self.history.swap(&site.path, site.mount)?, &site.name)
+        try_name(&self.disk, self.history.upload_folder(&site.path, site.mount)?, &site.name)
     }
 
     /// Takes note of a folder that was just made for an upload.

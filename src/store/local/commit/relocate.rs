@@ -142,19 +142,25 @@ impl<'a> Pair<'a> {
     /// A file that moves to a free name, and a folder, is one rename. A file takes the place of another as an upload does. Where a folder
     /// is to be replaced, or replaces something, the target is taken out first and put back if the source cannot take its place.
     /// [`Cause::OtherMount`] if the two names lie on different mounts; nothing has changed then.
-    pub fn relocate(&self, source: Seen, target: Seen, surprises: OnMismatches, now: Timestamp) -> Result<Swap<'a>> {
+    pub fn relocate(
+        &self,
+        source: Seen,
+        target: Seen,
+        on_mismatches: OnMismatches,
+        now: Timestamp,
+    ) -> Result<Swap<'a>> {
         let source = match Ready::of(source) {
             Ok(source) => source,
             Err(unready) => return Ok(unready.into()),
         };
         if matches!(target, Seen::Nothing) {
-            return self.move_to_free_name(source, surprises.source, now);
+            return self.move_to_free_name(source, on_mismatches.source, now);
         }
         if target.id() == Some(source.status.stamp.id) {
             // What cannot be told to be one file is left alone: some file systems in user space give one number to two.
             return match target {
                 Seen::File(target) if are_one_file(&source.status, &target.status) => {
-                    self.drop_the_source_name(source, surprises.source, now)
+                    self.drop_the_source_name(source, on_mismatches.source, now)
                 }
                 _ => Ok(Swap::Lost),
             };
@@ -162,16 +168,16 @@ impl<'a> Pair<'a> {
         let abilities = self.tree.disk.abilities();
         match target {
             Seen::File(target) if source.status.kind == Kind::File && abilities.exchange && abilities.no_replace => {
-                self.exchange_with_link(source, target, surprises, now)
+                self.exchange_with_link(source, target, on_mismatches, now)
             }
-            target => self.take_out_move_in(source, target, surprises, now),
+            target => self.take_out_move_in(source, target, on_mismatches, now),
         }
     }
 
     /// Nothing is there: one rename, or, if the version was named, a second name for exactly that file and then the first one taken away.
-    fn move_to_free_name(&self, mut source: Ready, surprise: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
+    fn move_to_free_name(&self, mut source: Ready, on_mismatch: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
         let changes = self.begin();
-        let dirs = match self.enter(&mut source, surprise, None, now)? {
+        let dirs = match self.enter(&mut source, on_mismatch, None, now)? {
             Entered::Done(dirs) => dirs,
             Entered::Lost => return Ok(Swap::Lost),
             Entered::Busy => return Ok(Swap::Busy),
@@ -186,7 +192,7 @@ impl<'a> Pair<'a> {
         &self,
         source: Ready,
         target: SeenFile,
-        surprises: OnMismatches,
+        on_mismatches: OnMismatches,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let (tree, site) = (self.tree, &self.target.site);
@@ -204,7 +210,7 @@ impl<'a> Pair<'a> {
             Err(error) if matches!(error.cause, Cause::NotPermitted | Cause::Unsupported | Cause::TooManyLinks) => {
                 drop(source_place);
                 drop(place);
-                return self.take_out_move_in(source, Seen::File(target), surprises, now);
+                return self.take_out_move_in(source, Seen::File(target), on_mismatches, now);
             }
             linked => linked?,
         }
@@ -228,7 +234,7 @@ impl<'a> Pair<'a> {
         }
         let mut lease = target.lease;
         let undone = |why| self.undo_exchange_with_link(&place, &entry, source.status.stamp, why, now);
-        let out = match self.target.confirm_exchange(&place, &entry, &expected, &mut lease, surprises.target) {
+        let out = match self.target.confirm_exchange(&place, &entry, &expected, &mut lease, on_mismatches.target) {
             Ok(Ok(out)) => out,
             Ok(Err(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
@@ -268,13 +274,13 @@ impl<'a> Pair<'a> {
         &self,
         mut source: Ready,
         target: Seen,
-        surprises: OnMismatches,
+        on_mismatches: OnMismatches,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let at_source = self.tree.mutexes.begin_write(&self.source.site.name);
         let moved = source.status.stamp.id;
-        let swap = self.target.take_out_then(target, moved, surprises.target, now, &mut |place| {
-            self.enter(&mut source, surprises.source, Some(place), now)
+        let swap = self.target.take_out_then(target, moved, on_mismatches.target, now, &mut |place| {
+            self.enter(&mut source, on_mismatches.source, Some(place), now)
         })?;
         let Swap::Done(mut changed) = swap else { return Ok(swap) };
         (changed.was, changed.stamp) = self.carried(&source);
@@ -284,7 +290,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Both names lead to one file. If they are two, only the source's is taken away; if they are one in two spellings, it is spelt anew.
-    fn drop_the_source_name(&self, mut source: Ready, surprise: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
+    fn drop_the_source_name(&self, mut source: Ready, on_mismatch: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
         let expected = source.status;
         let place = self.source_place(None, now)?;
         let entry = self
@@ -293,7 +299,7 @@ impl<'a> Pair<'a> {
         let changes = self.begin();
         let Some(out) = self.source.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.source.put_back(&place, &entry, why, now);
-        match self.source.verify(&place, &entry, &out, &expected, &mut source.lease, surprise) {
+        match self.source.reason_to_undo(&place, &entry, &out, &expected, &mut source.lease, on_mismatch) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
@@ -321,16 +327,16 @@ impl<'a> Pair<'a> {
     fn enter(
         &self,
         source: &mut Ready,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
         taken_out: Option<&VersionFolder<'_>>,
         now: Timestamp,
     ) -> Result<Entered> {
         let (from, to) = (&self.source.site, &self.target.site);
-        let moves_as_it_is = surprise == OnMismatch::Accept || source.status.kind != Kind::File;
+        let moves_as_it_is = on_mismatch == OnMismatch::Accept || source.status.kind != Kind::File;
         // Its own name would be in the way.
         if self.is_one_name || moves_as_it_is && !self.disk().abilities().no_replace {
             let place = self.source_place(taken_out, now)?;
-            return self.enter_by_private_name(source, &place, surprise, now);
+            return self.enter_by_private_name(source, &place, on_mismatch, now);
         }
         if moves_as_it_is {
             return match self.disk().rename_new((&from.parent, &from.name), (&to.parent, &to.name)) {
@@ -347,7 +353,7 @@ impl<'a> Pair<'a> {
             Ok(()) => {}
             Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => return Ok(Entered::Lost),
             Err(error) if matches!(error.cause, Cause::Unsupported | Cause::NotPermitted | Cause::TooManyLinks) => {
-                return self.enter_by_private_name(source, &place, surprise, now);
+                return self.enter_by_private_name(source, &place, on_mismatch, now);
             }
             Err(error) => return Err(error),
         }
@@ -367,7 +373,7 @@ impl<'a> Pair<'a> {
         &self,
         source: &mut Ready,
         place: &VersionFolder<'_>,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
         now: Timestamp,
     ) -> Result<Entered> {
         let (to, expected) = (&self.target.site, source.status);
@@ -378,7 +384,7 @@ impl<'a> Pair<'a> {
             Swap::Busy => Ok(Entered::Busy),
             _ => Ok(Entered::Lost),
         };
-        match self.source.verify(place, &entry, &out, &expected, &mut source.lease, surprise) {
+        match self.source.reason_to_undo(place, &entry, &out, &expected, &mut source.lease, on_mismatch) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
@@ -456,7 +462,7 @@ impl<'a> Claim<'a> {
         &self,
         seen: Seen,
         incoming: FileId,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
         now: Timestamp,
         enter: &mut dyn FnMut(&VersionFolder<'_>) -> Result<Entered>,
     ) -> Result<Swap<'a>> {
@@ -471,7 +477,7 @@ impl<'a> Claim<'a> {
         let change = tree.mutexes.begin_write(&site.name);
         let Some(out) = self.take_out(&place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(&place, &entry, why, now);
-        match self.verify(&place, &entry, &out, &expected, &mut lease, surprise) {
+        match self.reason_to_undo(&place, &entry, &out, &expected, &mut lease, on_mismatch) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),

@@ -23,15 +23,15 @@ impl<'a> Claim<'a> {
         &self,
         seen: SeenFile,
         upload: &mut Staged,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let abilities = self.tree.disk.abilities();
         let place = self.tree.history.place(&self.site.path, self.site.mount, now)?;
         if abilities.exchange && abilities.no_replace {
-            self.exchange_in(&place, seen, upload, surprise, now)
+            self.exchange_in(&place, seen, upload, on_mismatch, now)
         } else if abilities.takes_free_names() {
-            self.take_out_put_in(&place, seen, upload, surprise, now)
+            self.take_out_put_in(&place, seen, upload, on_mismatch, now)
         } else {
             self.rename_over(&place, seen, upload, now)
         }
@@ -43,7 +43,7 @@ impl<'a> Claim<'a> {
         place: &VersionFolder<'_>,
         seen: SeenFile,
         upload: &mut Staged,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let tree = self.tree;
@@ -67,7 +67,7 @@ impl<'a> Claim<'a> {
             return if error.cause == Cause::NotFound { Ok(Swap::Lost) } else { Err(error) };
         }
         upload.gave_up_its_name();
-        let out = match self.confirm_exchange(place, &entry, &expected, &mut lease, surprise) {
+        let out = match self.confirm_exchange(place, &entry, &expected, &mut lease, on_mismatch) {
             Ok(Ok(out)) => out,
             Ok(Err(why)) => return self.undo_exchange(place, &entry, upload, why, now),
             Err(error) => return self.undo_exchange(place, &entry, upload, Why::Lost, now).and(Err(error)),
@@ -86,10 +86,10 @@ impl<'a> Claim<'a> {
         entry: &EntryName,
         expected: &Status,
         lease: &mut Option<Box<dyn Lease>>,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
     ) -> Result<std::result::Result<Status, Why>> {
         let out = self.tree.must_look(&place.dir, &entry.to_name())?;
-        if let Some(why) = self.verify(place, entry, &out, expected, lease, surprise)? {
+        if let Some(why) = self.reason_to_undo(place, entry, &out, expected, lease, on_mismatch)? {
             return Ok(Err(why));
         }
         self.sync(place)?;
@@ -139,7 +139,7 @@ impl<'a> Claim<'a> {
         place: &VersionFolder<'_>,
         seen: SeenFile,
         upload: &mut Staged,
-        surprise: OnMismatch,
+        on_mismatch: OnMismatch,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
         let expected = seen.status;
@@ -150,7 +150,7 @@ impl<'a> Claim<'a> {
         let change = self.tree.mutexes.begin_write(&self.site.name);
         let Some(out) = self.take_out(place, &entry, now)? else { return Ok(Swap::Lost) };
         let undone = |why| self.put_back(place, &entry, why, now);
-        match self.verify(place, &entry, &out, &expected, &mut lease, surprise) {
+        match self.reason_to_undo(place, &entry, &out, &expected, &mut lease, on_mismatch) {
             Ok(None) => {}
             Ok(Some(why)) => return undone(why),
             Err(error) => return undone(Why::Lost).and(Err(error)),
@@ -199,8 +199,8 @@ impl<'a> Claim<'a> {
     /// Copies a file into the history and brings the copy to the disk, since the rename destroys the only name of the original.
     pub(super) fn keep_copy(&self, place: &VersionFolder<'_>, seen: &SeenFile, now: Timestamp) -> Result<EntryName> {
         let tree = self.tree;
-        let swap = || tree.history.swap(&self.site.path, self.site.mount);
-        let mut copy = Staging::begin(&tree.disk, (&self.site.parent, self.site.folder), swap)?;
+        let uploads = || tree.history.upload_folder(&self.site.path, self.site.mount);
+        let mut copy = Staging::begin(&tree.disk, (&self.site.parent, self.site.folder), uploads)?;
         copy.copy_from(&seen.file, &|| true)?;
         let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
         let entry = self.free_entry(place, now, EntryName::settled)?;

@@ -97,7 +97,7 @@ impl History {
     }
 
     /// The folder for uploads that need a name of their own, on the mount of `path`.
-    pub fn swap(&self, path: &SharePath, mount: u64) -> Result<UploadFolder> {
+    pub fn upload_folder(&self, path: &SharePath, mount: u64) -> Result<UploadFolder> {
         let (top_path, top) = self.top_of(path, mount)?;
         let running = self.begin(&top_path, &top)?;
         let mut dir = top;
