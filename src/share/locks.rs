@@ -51,7 +51,7 @@ pub struct LockRequest {
 
 /// A lock that was taken.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct TakenLock {
     /// The lock.
     pub lock: Arc<Lock>,
     /// Whether an empty file was made for it.
@@ -60,7 +60,7 @@ pub struct Taken {
 
 impl Share {
     /// Locks what is at a path. Where nothing is, an empty file is made (RFC 4918 §7.3).
-    pub fn lock(&self, path: &SharePath, wish: LockRequest, request: &RequestContext) -> Outcome<Taken> {
+    pub fn lock(&self, path: &SharePath, wish: LockRequest, request: &RequestContext) -> Outcome<TakenLock> {
         let path = &*self.spelled(path)?;
         if path.is_root() && !self.settings.root_locks && *request.principal() == Principal::Anonymous {
             return Err(Refusal::NotAllowed(Forbidden::RootLock).into());
@@ -78,7 +78,7 @@ impl Share {
             let pinned = table.pin(&lock.token, path, pin, request.now)?;
             if *root == *path { Some(pinned) } else { table.respell(&lock.token, &root) }
         });
-        Ok(Taken { lock: pinned.unwrap_or(lock), created })
+        Ok(TakenLock { lock: pinned.unwrap_or(lock), created })
     }
 
     /// Grants a lock that covers a path more time.
@@ -237,7 +237,7 @@ mod tests {
     }
 
     /// Locks `a` while a change is under way that was judged before, and calls `meanwhile` when the lock waits for that to end.
-    fn lock_beside_a_change(meanwhile: impl FnOnce(&Share)) -> (Outcome<Taken>, Vec<Arc<Lock>>) {
+    fn lock_beside_a_change(meanwhile: impl FnOnce(&Share)) -> (Outcome<TakenLock>, Vec<Arc<Lock>>) {
         let folder = tempfile::tempdir().expect("a folder");
         ["a", "b"].iter().for_each(|name| std::fs::write(folder.path().join(name), "text").expect("written"));
         let disk = OsDisk::open(folder.path(), Options::default()).expect("a disk");

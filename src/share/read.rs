@@ -19,9 +19,9 @@ use super::identity::{Effort, Identity};
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
 use super::shared_folder::Share;
 
-/// What is at a path.
+/// What is at a path, opened.
 #[derive(Debug)]
-pub enum Target {
+pub enum OpenResource {
     /// A folder, last changed then.
     Collection(Timestamp),
     /// A file: its bytes, and which version they are.
@@ -159,17 +159,17 @@ impl Content {
 
 impl Share {
     /// Opens what is at a path, for an answer to a reader. Hashes a small file that is not known yet.
-    pub fn read(&self, path: &SharePath, now: Timestamp) -> Outcome<Target> {
+    pub fn read(&self, path: &SharePath, now: Timestamp) -> Outcome<OpenResource> {
         self.read_with(path, Effort::HashSmall, now)
     }
 
     /// As [`Share::read`], but the content of a file is hashed whatever its size.
-    pub fn read_hashed(&self, path: &SharePath, now: Timestamp) -> Outcome<Target> {
+    pub fn read_hashed(&self, path: &SharePath, now: Timestamp) -> Outcome<OpenResource> {
         self.read_with(path, Effort::Hash, now)
     }
 
     /// As [`Share::read`], if that needs no waiting, no hashing and nothing of the database; `None` otherwise.
-    pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<Target>> {
+    pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<OpenResource>> {
         // Where one file may have several paths, finding the right one takes its time.
         if !self.tree.has_one_path_each(&self.tree.top().ok()?).ok()? {
             return None;
@@ -293,7 +293,7 @@ impl Share {
         content.size() <= self.settings.tag_threshold
     }
 
-    fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<Target> {
+    fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<OpenResource> {
         let path = &*self.spelled_to_read(path)?;
         let opened = self.tree.read_consistent(path, || self.tree.open(path));
         self.answer(path, opened, effort, now)
@@ -305,12 +305,12 @@ impl Share {
         opened: Result<Opened, DiskError>,
         effort: Effort,
         now: Timestamp,
-    ) -> Outcome<Target> {
+    ) -> Outcome<OpenResource> {
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::Nothing if self.tree.top().is_err() => Err(Refusal::ShareGone.into()),
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
-            Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
+            Opened::Dir(status) => Ok(OpenResource::Collection(status.stamp.mtime)),
             Opened::File(file, status) => {
                 let identity = self.identify(path, &file, &status, effort, now)?;
                 let checksums = self.checksums(&identity.validators.shown);
@@ -320,9 +320,9 @@ impl Share {
     }
 
     /// The state is the one that was identified, not the one that was opened: a program may have saved in between.
-    fn content(&self, file: File, identity: Identity, checksums: Option<Arc<str>>) -> Target {
+    fn content(&self, file: File, identity: Identity, checksums: Option<Arc<str>>) -> OpenResource {
         let content = Content { checksums, ..self.content_of(file, &identity) };
-        Target::File(Box::new(content), Box::new(identity))
+        OpenResource::File(Box::new(content), Box::new(identity))
     }
 
     pub(super) fn content_of(&self, file: File, identity: &Identity) -> Content {

@@ -17,7 +17,7 @@ use crate::store::status::Kind;
 use super::dating::Dating;
 use super::judge::Task;
 use super::outcome::{Outcome, Refusal, Stop};
-use super::read::Target;
+use super::read::OpenResource;
 use super::relocate::{CopyLimit, Relocated, Relocation};
 use super::request_context::RequestContext;
 use super::room::A_NAME;
@@ -64,14 +64,14 @@ impl Share {
     }
 
     /// Opens a version.
-    pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<Target> {
+    pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<OpenResource> {
         let path = &*self.spelled(path)?;
         match self.tree.history().open(path, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::File(file, status) => {
                 let identity = self.identify_version(path, &file, &status, now)?;
-                Ok(Target::File(Box::new(self.content_of(file, &identity)), Box::new(identity)))
+                Ok(OpenResource::File(Box::new(self.content_of(file, &identity)), Box::new(identity)))
             }
-            Opened::Dir(status) => Ok(Target::Collection(status.stamp.mtime)),
+            Opened::Dir(status) => Ok(OpenResource::Collection(status.stamp.mtime)),
             Opened::Nothing | Opened::Link | Opened::Special => Err(Refusal::NotFound.into()),
         }
     }

@@ -10,7 +10,7 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, LockRequest, PropertyUpdate, RequestContext, Share, Target, Upload};
+use noclobber::share::{CopyLimit, LockRequest, OpenResource, PropertyUpdate, RequestContext, Share, Upload};
 use noclobber::store::abilities::Tier;
 
 use crate::harness::explore::Story as _;
@@ -317,8 +317,8 @@ fn what_was_noted_on_a_folder_outlives_that_versions_go_while_it_comes_back() {
 }
 
 /// What a client would get: the bytes and the tag.
-fn read(target: Target) -> (Vec<u8>, String) {
-    let Target::File(content, identity) = target else { return (b"a folder".to_vec(), String::new()) };
+fn read(target: OpenResource) -> (Vec<u8>, String) {
+    let OpenResource::File(content, identity) = target else { return (b"a folder".to_vec(), String::new()) };
     let mut bytes = vec![0; content.size() as usize];
     let count = content.read_at(0, &mut bytes).expect("readable");
     bytes.truncate(count);

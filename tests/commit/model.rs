@@ -9,7 +9,7 @@ use std::time::Duration;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::Precondition;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, KeptVersion, PageRequest, RequestContext, Share, ShareSettings, Target};
+use noclobber::share::{CopyLimit, KeptVersion, OpenResource, PageRequest, RequestContext, Share, ShareSettings};
 use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::commit::Tree;
@@ -173,7 +173,7 @@ impl World {
             self.seen.remove(path);
             return;
         };
-        let Ok(Target::File(content, identity)) = target else { panic!("{target:?}") };
+        let Ok(OpenResource::File(content, identity)) = target else { panic!("{target:?}") };
         let mut bytes = vec![0; content.size() as usize];
         assert_eq!(content.read_at(0, &mut bytes).expect("readable"), bytes.len());
         assert_eq!(bytes, expected.as_bytes());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use noclobber::model::precondition::Precondition;
-use noclobber::share::{CopyLimit, Relocation, RequestContext, Share, Target, Upload};
+use noclobber::share::{CopyLimit, OpenResource, Relocation, RequestContext, Share, Upload};
 use noclobber::store::abilities::Tier;
 use noclobber::store::local::commit::{OnMismatch, Swap, Tree};
 
@@ -239,7 +239,7 @@ fn a_reader_sees_a_move_whole_or_not_at_all() {
         |disk, scene, who| match who {
             0 => scene.ask(disk, asks, 0).then(Vec::new),
             _ => match scene.share.read(&share_path("d/b"), disk.now()) {
-                Ok(Target::File(content, _)) => {
+                Ok(OpenResource::File(content, _)) => {
                     let mut bytes = vec![0; content.size() as usize];
                     content.read_at(0, &mut bytes).expect("readable");
                     Some(bytes)

@@ -16,7 +16,9 @@ use noclobber::model::precondition::Precondition;
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::submitted::Submitted;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, LockRequest, PageRequest, Relocation, RequestContext, Share, ShareSettings, Target};
+use noclobber::share::{
+    CopyLimit, LockRequest, OpenResource, PageRequest, Relocation, RequestContext, Share, ShareSettings,
+};
 use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
 use noclobber::store::disk_error::Cause;
@@ -403,14 +405,14 @@ impl Session {
         self.disk.note(format!("     -- GET {path}"));
         self.plan();
         let outcome = self.with_share(|share, now, _| match share.read(&at, now)? {
-            Target::File(content, identity) => {
+            OpenResource::File(content, identity) => {
                 let mut bytes = vec![0; content.size() as usize];
                 let count = content.read_at(0, &mut bytes).unwrap_or_default();
                 // The bodies of answers withhold the end of a file that is not what it was any more: nobody has that for the version.
                 let is_whole = count == bytes.len() && content.is_unchanged();
                 Ok(is_whole.then(|| (identity.validators.shown.clone(), bytes)))
             }
-            Target::Collection(_) => Ok(None),
+            OpenResource::Collection(_) => Ok(None),
         });
         if let Some(Ok(Some((tag, bytes)))) = outcome
             && !tag.is_weak()
@@ -487,11 +489,11 @@ impl Session {
         let (at, id) = (share_path(path), id.clone());
         self.disk.resume(vec![]);
         let kept = self.with_share(|share, now, _| match share.read_version(&at, &id, now)? {
-            Target::File(content, _) => {
+            OpenResource::File(content, _) => {
                 let mut bytes = vec![0; content.size() as usize];
                 content.read_at(0, &mut bytes).map(|_| bytes).map_err(|_| Stop::from(Refusal::NotFound))
             }
-            Target::Collection(_) => Err(Refusal::IsCollection.into()),
+            OpenResource::Collection(_) => Err(Refusal::IsCollection.into()),
         });
         // A program that had it open may have written into it since: then its own words are there.
         let written = self.disk.account().written;

@@ -148,7 +148,7 @@ fn the_queue_of_hashings_has_an_end() {
 fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
     use std::sync::Arc;
 
-    use noclobber::share::{Share, ShareSettings, Target};
+    use noclobber::share::{OpenResource, Share, ShareSettings};
     use noclobber::store::abilities::{Abilities, Tier};
     use noclobber::store::catalog::index::Index;
     use noclobber::store::local::commit::Tree;
@@ -166,8 +166,8 @@ fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
             Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), ShareSettings::default(), disk.now())
                 .unwrap();
         let read = || match share.read(&share_path("a"), disk.now()).unwrap() {
-            Target::File(content, identity) => (content, identity),
-            Target::Collection(_) => unreachable!(),
+            OpenResource::File(content, identity) => (content, identity),
+            OpenResource::Collection(_) => unreachable!(),
         };
         let (content, identity) = read();
         write_in_place(0, "a", "other").iter().for_each(|act| disk.act(act));

@@ -16,7 +16,7 @@ use noclobber::model::precondition::{ConditionalFields, Header, Precondition};
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::tag::EntityTag;
 use noclobber::share::outcome::{Refusal, Stop};
-use noclobber::share::{RequestContext, Share, ShareSettings, Target, UploadWatch};
+use noclobber::share::{OpenResource, RequestContext, Share, ShareSettings, UploadWatch};
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::commit::Tree;
 use noclobber::store::local::os_disk::{FolderLock, Options};
@@ -114,7 +114,9 @@ fn an_upload_that_replaces_a_large_file_is_told() {
     let large = "x".repeat(2 * THRESHOLD as usize);
     let shared = Shared::with(&[("large", &large), ("small", "1")]);
     let _watch = shared.watch();
-    let Target::File(_, identity) = shared.share.read_hashed(&share_path("large"), now()).unwrap() else { panic!() };
+    let OpenResource::File(_, identity) = shared.share.read_hashed(&share_path("large"), now()).unwrap() else {
+        panic!()
+    };
     let tag = EntityTag::of_content(&identity.hash.unwrap()).to_string();
     let fields = ConditionalFields { if_match: vec![tag.as_bytes()], ..Default::default() };
     let upload = shared.upload("large", &fields);
@@ -167,7 +169,7 @@ fn hashing_ends_when_the_server_stops() {
     std::thread::scope(|scope| {
         let hashing = scope.spawn(|| shared.share.read_hashed(&share_path("huge"), now()));
         shared.share.stop_what_takes_long();
-        let Ok(Target::File(_, identity)) = hashing.join().unwrap() else { panic!("it can be read") };
+        let Ok(OpenResource::File(_, identity)) = hashing.join().unwrap() else { panic!("it can be read") };
         assert_eq!(identity.hash, None);
     });
 }
@@ -488,13 +490,15 @@ impl Shared {
     fn tag(&self, path: &str) -> Vec<u8> {
         programs::have_started();
         match self.share.read(&share_path(path), now()).unwrap() {
-            Target::File(_, identity) => format!("{}", identity.validators.shown).into_bytes(),
+            OpenResource::File(_, identity) => format!("{}", identity.validators.shown).into_bytes(),
             other => panic!("{path} is {other:?}"),
         }
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
-        let Target::File(content, _) = self.share.read(&share_path(path), now()).unwrap() else { panic!("{path}") };
+        let OpenResource::File(content, _) = self.share.read(&share_path(path), now()).unwrap() else {
+            panic!("{path}")
+        };
         let mut bytes = vec![0; content.size() as usize];
         let count = content.read_at(0, &mut bytes).unwrap();
         bytes.truncate(count);

@@ -20,8 +20,8 @@ use crate::http::representations::listing;
 use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition};
-use crate::model::validators::Target as Judged;
-use crate::share::Target;
+use crate::model::validators::Target;
+use crate::share::OpenResource;
 use crate::share::outcome::{Refusal, Stop, Subject};
 
 /// Answers GET and HEAD.
@@ -32,12 +32,14 @@ pub(crate) async fn get(
 ) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
     match open(app, &asked.path).await? {
-        Target::Collection(_) => {
+        OpenResource::Collection(_) => {
             judge_collection(&asked.path, &conditions(head)?)?;
             list(app, head, asked).await
         }
-        Target::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
-        Target::File(content, identity) => send(app, request, asked, *content, *identity, Remember::IfSmall).await,
+        OpenResource::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
+        OpenResource::File(content, identity) => {
+            send(app, request, asked, *content, *identity, Remember::IfSmall).await
+        }
     }
 }
 
@@ -56,7 +58,7 @@ pub(crate) async fn judge_states(
 }
 
 fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(), HandlerError> {
-    match precondition.decide(&Judged::Collection, Intent::Change) {
+    match precondition.decide(&Target::Collection, Intent::Change) {
         Decision::Refuse(header) if header == crate::model::precondition::Header::IfMatch => {
             let of = Subject { path: path.clone(), is_collection: true };
             Err(Stop::from(Refusal::PreconditionFailed { header, of, current: None }).into())

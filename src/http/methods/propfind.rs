@@ -35,7 +35,7 @@ use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::share::outcome::{Outcome, Refusal};
-use crate::share::{Kind, ListedMember, Notes, Share, Target};
+use crate::share::{Kind, ListedMember, Notes, OpenResource, Share};
 
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
@@ -274,7 +274,7 @@ impl<'a> Answer<'a> {
         }
         let left = self.left_to_read.checked_sub(resource.size)?;
         let path = path();
-        let Ok(Target::File(content, identity)) = self.share.read(&path, self.now) else { return None };
+        let Ok(OpenResource::File(content, identity)) = self.share.read(&path, self.now) else { return None };
         if !identity.validators.shown.strong_eq(tag) || !self.share.is_cheap_to_hash(&content) {
             return None;
         }

@@ -1,7 +1,7 @@
 //! The methods that `Allow` lists (RFC 9110 §10.2.1): those that could succeed at the target.
 
 use crate::http::request::method::{Allowed, DavMethod};
-use crate::http::request::query::Taken;
+use crate::http::request::query::TakenWord;
 use std::borrow::Cow;
 
 pub(super) const ALLOWED_ON_FILES: &str =
@@ -27,7 +27,7 @@ pub(crate) fn methods(is_collection: bool) -> &'static str {
 }
 
 /// The methods that are served here and take these words of a query.
-pub(super) fn allow(there: Allowed, words: Option<Taken>) -> Cow<'static, str> {
+pub(super) fn allow(there: Allowed, words: Option<TakenWord>) -> Cow<'static, str> {
     if let Some(words) = words {
         let methods = [DavMethod::Options].iter().chain(words.served(there)).map(|method| method.listed());
         return Cow::Owned(methods.collect::<Vec<_>>().join(", "));

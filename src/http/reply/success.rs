@@ -3,7 +3,7 @@
 use crate::http::reply::allow::allow;
 use crate::http::reply::dav::left_out;
 use crate::http::request::method::Allowed;
-use crate::http::request::query::Taken;
+use crate::http::request::query::TakenWord;
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
@@ -84,7 +84,7 @@ pub(super) fn name_displaced(answer: &mut HttpResponseBuilder, displaced: Option
 }
 
 /// 200 with what is served here: old clients take no 204 for it.
-pub(crate) fn options(there: Allowed, words: Option<Taken>) -> HttpResponse {
+pub(crate) fn options(there: Allowed, words: Option<TakenWord>) -> HttpResponse {
     let mut answer = HttpResponse::build(StatusCode::OK);
     answer.insert_header(("dav", CLASSES)).insert_header(("ms-author-via", "DAV"));
     answer.insert_header((header::ALLOW, &*allow(there, words))).insert_header((header::CACHE_CONTROL, "no-store"));

@@ -20,10 +20,10 @@ use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition};
 use crate::model::stamp::Timestamp;
-use crate::model::validators::Target as Judged;
+use crate::model::validators::Target;
 use crate::os::open_file::OpenFile;
 use crate::share::outcome::{Refusal, Stop, Subject};
-use crate::share::{Content, Identity, RequestContext, Target};
+use crate::share::{Content, Identity, OpenResource, RequestContext};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(crate) async fn send(
     let head = request.head();
     let precondition = conditions(head)?;
     let identity = hash_if_asked(app, asked, &precondition, &content, identity).await?;
-    match precondition.decide(&Judged::from(&identity.validators), Intent::Read) {
+    match precondition.decide(&Target::from(&identity.validators), Intent::Read) {
         Decision::Proceed => {}
         Decision::NotModified => {
             let mut answer = reply::not_modified();
@@ -106,7 +106,7 @@ pub(crate) async fn instead_of_412(app: &AppState, request: &HttpRequest, stop: 
         return None;
     }
     let asked = RequestTarget { path: of.path.clone(), ..RequestTarget::parse(head).ok()? };
-    let Ok(Target::File(content, identity)) = open(app, &asked.path).await else { return None };
+    let Ok(OpenResource::File(content, identity)) = open(app, &asked.path).await else { return None };
     let size = content.size();
     let mut describe = Headers::new(app, &asked, &identity);
     describe.add("content-location", &asked.path.to_url());
@@ -115,7 +115,7 @@ pub(crate) async fn instead_of_412(app: &AppState, request: &HttpRequest, stop: 
 }
 
 /// Opens what is at a path: on this thread if nothing has to be waited for, else on the blocking pool.
-pub(crate) async fn open(app: &AppState, path: &SharePath) -> Result<Target, HandlerError> {
+pub(crate) async fn open(app: &AppState, path: &SharePath) -> Result<OpenResource, HandlerError> {
     if let Some(target) = app.share.read_now(path, now()) {
         return Ok(target?);
     }
@@ -139,7 +139,7 @@ async fn hash_if_asked(
     }
     app.hashings.have_hashed(&asked.path, None, &RequestContext::new(must_match, now())).await?;
     match open(app, &asked.path).await? {
-        Target::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
+        OpenResource::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),
     }
 }

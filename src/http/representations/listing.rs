@@ -229,7 +229,7 @@ impl Output {
 
 /// A member, as JSON tells it. Every member has every field.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct JsonMember<'a> {
     name: &'a str,
     kind: &'static str,
     size: Option<u64>,
@@ -251,7 +251,7 @@ fn write_json(
         output.write(format_args!("{separator}"));
         separator = ",\n";
         let is_folder = listed.kind == Kind::Dir;
-        let entry = Entry {
+        let entry = JsonMember {
             name: &listed.name.to_text(),
             kind: kind_of(listed.kind),
             size: (listed.kind == Kind::File).then_some(listed.size),
@@ -267,7 +267,7 @@ fn write_json(
 }
 
 /// A member, held for as long as it takes to put it in its place.
-struct Row {
+struct SortedMember {
     name: Name,
     kind: Kind,
     size: u64,
@@ -297,11 +297,11 @@ fn write_html(
 ) -> Outcome<()> {
     let place = path.to_collection_url();
     let mut total = Total::default();
-    let mut held: Vec<Row> = Vec::new();
+    let mut held: Vec<SortedMember> = Vec::new();
     let mut name_bytes = 0;
     let mut order = Order::Sorted;
     walk(&mut |listed| {
-        let row = Row { name: listed.name, kind: listed.kind, size: listed.size, modified: listed.modified };
+        let row = SortedMember { name: listed.name, kind: listed.kind, size: listed.size, modified: listed.modified };
         total.count(&row);
         if order == Order::AsFound {
             write_row(output, &place, &row);
@@ -317,7 +317,7 @@ fn write_html(
         write_rows(output, &place, std::mem::take(&mut held))
     })?;
     if order == Order::Sorted {
-        held.sort_unstable_by(Row::compare);
+        held.sort_unstable_by(SortedMember::compare);
         write_top(output, path, order);
         if write_rows(output, &place, held).is_break() {
             return Ok(());
@@ -327,7 +327,7 @@ fn write_html(
     Ok(())
 }
 
-fn write_rows(output: &mut Output, place: &str, rows: Vec<Row>) -> ControlFlow<()> {
+fn write_rows(output: &mut Output, place: &str, rows: Vec<SortedMember>) -> ControlFlow<()> {
     for row in rows {
         write_row(output, place, &row);
         output.pass_on()?;
@@ -383,7 +383,7 @@ fn write_place(output: &mut Output, path: &SharePath) {
     output.write(format_args!("</ol></nav>\n<h1><bdi>{}</bdi></h1>\n", HtmlText(&name.to_text())));
 }
 
-fn write_row(output: &mut Output, place: &str, row: &Row) {
+fn write_row(output: &mut Output, place: &str, row: &SortedMember) {
     let (href, text) = (row.name.to_url(), row.name.to_text());
     let text = HtmlText(&text);
     match row.kind {
@@ -421,7 +421,7 @@ fn write_end(output: &mut Output, total: &Total) {
     ));
 }
 
-impl Row {
+impl SortedMember {
     /// Folders first, then by name as a person counts: `part 9` before `Part 10`.
     fn compare(&self, other: &Self) -> Ordering {
         let is_no_folder = |row: &Self| row.kind != Kind::Dir;
@@ -433,7 +433,7 @@ impl Row {
 }
 
 impl Total {
-    fn count(&mut self, row: &Row) {
+    fn count(&mut self, row: &SortedMember) {
         match row.kind {
             Kind::Dir => self.folders += 1,
             Kind::File => self.files += 1,

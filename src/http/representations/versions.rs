@@ -14,7 +14,7 @@ use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, PageRequest, Target, Walked};
+use crate::share::{DeletedWish, KeptAt, KeptVersion, Kind, OpenResource, PageRequest, Walked};
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderValue};
@@ -67,9 +67,11 @@ pub(crate) async fn get(
     let id = version_id(&asked.query.version)?;
     let path = asked.path.clone();
     match app.ask(move |share| share.read_version(&path, &id, now())).await? {
-        Target::Collection(_) => Err(RequestError::VersionIsCollection.into()),
-        Target::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
-        Target::File(content, identity) => file::send(app, request, asked, *content, *identity, Remember::No).await,
+        OpenResource::Collection(_) => Err(RequestError::VersionIsCollection.into()),
+        OpenResource::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
+        OpenResource::File(content, identity) => {
+            file::send(app, request, asked, *content, *identity, Remember::No).await
+        }
     }
 }
 

@@ -41,12 +41,12 @@ pub(crate) struct Query {
     /// `?after=PATH`: only what comes behind it in the order of the names.
     pub(crate) after: Option<SharePath>,
     /// What takes all of these; `None` where there is no such word, so that it is the path alone that tells.
-    pub(crate) taken: Option<Taken>,
+    pub(crate) taken: Option<TakenWord>,
 }
 
 /// What takes the words of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct TakenWord {
     /// The word that the fewest methods take.
     word: &'static str,
     by: &'static [DavMethod],
@@ -260,7 +260,7 @@ impl Query {
     }
 }
 
-impl Taken {
+impl TakenWord {
     /// The methods that take all the words where this is.
     pub(crate) fn served(self, there: Allowed) -> &'static [DavMethod] {
         if self.never.contains(&there) { &[] } else { self.by }
@@ -278,7 +278,7 @@ impl Word {
 }
 
 /// What takes all of these words: what takes the one that the fewest take.
-fn taken(words: &[&'static Word]) -> Result<Option<Taken>, BadQuery> {
+fn taken(words: &[&'static Word]) -> Result<Option<TakenWord>, BadQuery> {
     for word in words {
         if let Some(other) = words.iter().find(|other| !word.goes_with(other)) {
             return Err(BadQuery::Contradiction(word.name, other.name));
@@ -293,7 +293,7 @@ fn taken(words: &[&'static Word]) -> Result<Option<Taken>, BadQuery> {
     let narrowest = words.iter().min_by_key(|word| (word.methods.len(), word.never.is_empty()));
     Ok(narrowest.map(|word| {
         let by = if is_alone { word.alone } else { word.methods };
-        Taken { word: word.name, by, never: word.never }
+        TakenWord { word: word.name, by, never: word.never }
     }))
 }
 
