@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use glob::Pattern;
 
 use crate::log::Log;
+use crate::model::rights::Rights;
 use crate::store::abilities::Tier;
 
 /// A Unix socket's path must fit into the kernel's `sun_path`, with a NUL behind it (unix(7)).
@@ -22,8 +24,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where to listen; never empty.
     pub listen: Vec<Listen>,
-    /// Anybody who reaches an address beyond this machine may read and write.
-    pub anonymous: bool,
+    /// What may be done by whoever has not said who they are.
+    pub anonymous: Anonymous,
     /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost`, IP addresses and the machine's own.
     pub allowed_hosts: Vec<String>,
     /// The origins of other sites' pages that may read and write, as browsers write them.
@@ -60,6 +62,28 @@ pub struct Config {
     pub log: Log,
     /// What the user should hear about the settings themselves; said once, when the server starts.
     pub warnings: Vec<String>,
+}
+
+/// What may be done by whoever has not said who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Anonymous {
+    /// Look around and read.
+    Read,
+    /// Add to what is there, besides: nothing is replaced, changed or removed.
+    Create,
+    /// Everything.
+    Write,
+}
+
+impl Anonymous {
+    /// The rights that it comes to, everywhere in the share.
+    pub fn rights(self) -> Rights {
+        match self {
+            Self::Read => Rights::LOOK,
+            Self::Create => Rights::ADD,
+            Self::Write => Rights::all(),
+        }
+    }
 }
 
 /// An address to listen on.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::http::context::AppState;
 use crate::http::media::TrustedPages;
@@ -73,6 +74,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 fn http_settings(config: &Config) -> HttpSettings {
     let limits = &config.limits;
     HttpSettings {
+        access: Access::for_anonymous(config.anonymous.rights()),
         own_names: config.allowed_hosts.iter().cloned().chain(names_of_machine(&process::host_name())).collect(),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use glob::Pattern;
 
 use super::mount_help::Address;
-use crate::config::Listen;
+use crate::config::{Anonymous, Listen};
 use crate::http::media::trusted_pages;
 use crate::http::request::origin;
 use crate::log::{LogFormat, LogLevel};
@@ -113,9 +113,17 @@ pub(super) struct Cli {
     /// 0 takes a free one [default: 127.0.0.1:4918]
     #[arg(long, value_name = "ADDR", help_heading = LISTENING)]
     pub(super) listen: Vec<Listen>,
-    /// Let everybody who can reach the server read and write; needed to listen beyond this machine
-    #[arg(long, help_heading = LISTENING)]
-    pub(super) anonymous: bool,
+    /// What everybody who can reach the server may do: read alone; create, too, but replace and remove nothing; or write. Needed
+    /// to listen beyond this machine [default without a word: write]
+    #[arg(
+        long,
+        value_name = "MAY",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "write",
+        help_heading = LISTENING
+    )]
+    pub(super) anonymous: Option<Anonymous>,
     /// Answer to this host name besides localhost, IP addresses and the machine's own name; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = host_name, help_heading = LISTENING)]
     pub(super) allow_host: Vec<String>,

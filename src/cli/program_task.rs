@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 
 use super::args::{Cli, Command, RestoreVersion, ShowHistory};
 use super::mount_help::Address;
 use super::settings::{FOLDER, Setting, id_of, settings_of_file, settings_of_variables, variable};
 use super::usage_error::UsageError;
-use crate::config::{Config, Keep, Limits, Listen, StateFolder};
+use crate::config::{Anonymous, Config, Keep, Limits, Listen, StateFolder};
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::store::abilities::Tier;
 
@@ -42,7 +42,7 @@ pub fn read(
     words: impl IntoIterator<Item = impl Into<OsString>>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<ProgramTask, UsageError> {
-    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let words = with_words_of_anonymous_joined(words.into_iter().map(Into::into));
     let matches = Cli::command().try_get_matches_from(&words)?;
     let given = Cli::from_arg_matches(&matches)?;
     match given.command {
@@ -84,6 +84,26 @@ pub fn read(
         warnings.push("--no-sync: writes are confirmed before they are on the disk; a power cut loses them".to_owned());
     }
     Ok(ProgramTask::Serve(Box::new(check(cli, folder, home_of_state(&variables), warnings)?)))
+}
+
+/// `--anonymous` may stand alone, so that only a word that it knows belongs to it, and any other is the folder.
+fn with_words_of_anonymous_joined(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined = Vec::<OsString>::new();
+    let mut are_options = true;
+    for word in words {
+        let may = word.to_str().filter(|word| are_options && Anonymous::from_str(word, false).is_ok());
+        match joined.last_mut() {
+            Some(last) if last == "--anonymous" && may.is_some() => {
+                last.push("=");
+                last.push(word);
+            }
+            _ => {
+                are_options &= word != "--";
+                joined.push(word);
+            }
+        }
+    }
+    joined
 }
 
 /// The settings that hold for this folder when nothing else is said, with nothing kept outside of it.
@@ -131,11 +151,12 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         given if given.is_empty() => vec![Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
         given => given,
     };
-    if let Some(open) = listen.iter().find(|address| !address.is_local() && !cli.anonymous) {
+    if let Some(open) = listen.iter().find(|address| !address.is_local() && cli.anonymous.is_none()) {
         return Err(UsageError::Setting(format!(
             "--listen {open} can be reached from other machines, and noclobber does not ask for passwords yet\n\n\
              Listen on 127.0.0.1 and let a proxy with passwords or a tunnel (ssh -L) in front of it,\n\
-             or add --anonymous if everybody on that network may read and change what is in the folder."
+             or add --anonymous read if everybody on that network may read what is in the folder,\n\
+             create if they may add to it, too, or write if they may do everything."
         )));
     }
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -166,7 +187,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     Ok(Config {
         folder,
         listen,
-        anonymous: cli.anonymous,
+        anonymous: cli.anonymous.unwrap_or(Anonymous::Write),
         allowed_hosts: cli.allow_host,
         allowed_origins: cli.allow_origin,
         state,

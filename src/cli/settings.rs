@@ -35,10 +35,10 @@ impl Setting {
             word.push(value);
             word
         };
-        match is_flag(&self.name) {
-            false => self.values.iter().map(option).collect(),
+        match may_stand_alone(&self.name) {
             true if self.values == ["true"] => vec![format!("--{}", self.name).into()],
-            true => Vec::new(),
+            true if self.values == ["false"] => Vec::new(),
+            _ => self.values.iter().map(option).collect(),
         }
     }
 
@@ -71,6 +71,12 @@ fn option_of(name: &str) -> Option<clap::Arg> {
 
 fn is_flag(name: &str) -> bool {
     option_of(name).is_some_and(|option| matches!(option.get_action(), ArgAction::SetTrue))
+}
+
+/// Whether the option may be given without a value.
+fn may_stand_alone(name: &str) -> bool {
+    let takes_none = |option: &clap::Arg| option.get_num_args().is_some_and(|count| count.min_values() == 0);
+    is_flag(name) || option_of(name).is_some_and(|option| takes_none(&option))
 }
 
 fn is_list(name: &str) -> bool {
@@ -117,6 +123,8 @@ fn values_of_variable(name: &str, value: &OsStr) -> Result<Vec<OsString>, String
         };
     }
     match value.to_str() {
+        Some("true" | "1") if may_stand_alone(name) => Ok(vec!["true".into()]),
+        Some("false" | "0") if may_stand_alone(name) => Ok(vec!["false".into()]),
         Some(list) if is_list(name) => {
             Ok(list.split([',', ' ']).filter(|item| !item.is_empty()).map(OsString::from).collect())
         }
@@ -150,7 +158,7 @@ fn setting_of_key(key: &Spanned<String>, value: &Spanned<toml::Value>, place: St
         return Err(wrong(why));
     }
     let values = match value.get_ref() {
-        toml::Value::Boolean(on) if is_flag(name) => vec![on.to_string().into()],
+        toml::Value::Boolean(on) if may_stand_alone(name) => vec![on.to_string().into()],
         _ if is_flag(name) => return Err(wrong(format!("'{name}' is either true or false, without quotes"))),
         toml::Value::Array(items) if is_list(name) => {
             let texts = items.iter().map(|item| item.as_str().map(OsString::from));

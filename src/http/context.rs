@@ -1,6 +1,6 @@
 //! What the functions for all methods share, and what they ask of a request first.
 
-use crate::access::{Action, Principal, authorize};
+use crate::access::Principal;
 use crate::http::ask::ask;
 use crate::http::clock::now;
 use crate::http::limits::copies::Copies;
@@ -8,13 +8,14 @@ use crate::http::limits::hashing::Hashings;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::client::{client, principal};
 use crate::http::request::method::{Allowed, DavMethod};
-use crate::http::request::query::BadQuery;
+use crate::http::request::query::{BadQuery, Query};
 use crate::http::request::target::RequestTarget;
 use crate::http::request::{conditions, query};
 use crate::http::settings::HttpSettings;
 use crate::http::small_files::HotCache;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
+use crate::model::rights::Rights;
 use crate::share::outcome::Outcome;
 use crate::share::{RequestContext, Share};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl AppState {
 /// The path, with the permission to use it, and a query that means something to the method.
 pub(crate) async fn parse(app: &AppState, head: &RequestHead) -> Result<RequestTarget, HandlerError> {
     let (asked, method) = (RequestTarget::parse(head)?, DavMethod::of(&head.method));
-    permit(&principal(head), action_of(method), &asked.path)?;
+    permit(app, &principal(head), rights_for(method, &asked.query), &asked.path)?;
     if !method.is_safe()
         && method != DavMethod::Unknown
         && let Some(word) = head.uri.query().and_then(query::misspelt)
@@ -69,27 +70,37 @@ pub(crate) async fn parse(app: &AppState, head: &RequestHead) -> Result<RequestT
     }
 }
 
-/// What a method does to its target. A COPY reads it, and writes its destination, which is asked for by itself.
-fn action_of(method: DavMethod) -> Action {
+/// The rights of which a method takes one at its target, whatever is there; for what it takes besides, the share is told what may be done. A COPY
+/// takes its rights at the destination by itself.
+fn rights_for(method: DavMethod, query: &Query) -> Rights {
+    if query.versions || query.deleted || query.version.is_some() || query.restore.is_some() {
+        return Rights::HISTORY;
+    }
     match method {
-        DavMethod::Get | DavMethod::Options | DavMethod::Propfind | DavMethod::Report | DavMethod::Copy => Action::Read,
-        DavMethod::Put
-        | DavMethod::Delete
-        | DavMethod::MakeCollection
-        | DavMethod::Proppatch
-        | DavMethod::Move
-        | DavMethod::Lock
-        | DavMethod::Unlock
+        DavMethod::Get => Rights::LOOK,
+        DavMethod::Propfind => Rights::LIST,
+        DavMethod::Copy => Rights::READ,
+        DavMethod::Put | DavMethod::Lock | DavMethod::Unlock => Rights::CREATE | Rights::OVERWRITE,
+        DavMethod::MakeCollection => Rights::CREATE,
+        DavMethod::Proppatch => Rights::OVERWRITE,
+        DavMethod::Delete | DavMethod::Move => Rights::DELETE,
+        DavMethod::Options
+        | DavMethod::Report
         | DavMethod::Post
         | DavMethod::Connect
         | DavMethod::Unserved
-        | DavMethod::Unknown => Action::Write,
+        | DavMethod::Unknown => Rights::empty(),
     }
 }
 
-/// Refuses what this principal may not do to what is at a path. Every way in asks it, for each place that a request names.
-pub(crate) fn permit(principal: &Principal, action: Action, path: &SharePath) -> Result<(), HandlerError> {
-    authorize(principal, action, path).map_err(|_| RequestError::Denied.into())
+/// Refuses a principal that has none of these rights at a path. Every way in asks it, for each place that a request names.
+pub(crate) fn permit(
+    app: &AppState,
+    principal: &Principal,
+    one_of: Rights,
+    path: &SharePath,
+) -> Result<(), HandlerError> {
+    app.settings.access.authorize(principal, one_of, path).map_err(|_| RequestError::Denied.into())
 }
 
 /// The conditional headers of a request that changes nothing.
@@ -98,15 +109,20 @@ pub(crate) fn conditions(head: &RequestHead) -> Result<Precondition, HandlerErro
 }
 
 /// Who makes a request, and what it demands of the state that it is to find. Every place that it names has to be permitted.
-pub(crate) fn request_context(head: &RequestHead, asked: &RequestTarget) -> Result<RequestContext, HandlerError> {
+pub(crate) fn request_context(
+    app: &AppState,
+    head: &RequestHead,
+    asked: &RequestTarget,
+) -> Result<RequestContext, HandlerError> {
     let (precondition, tokens) =
         conditions::precondition(head, asked).map_err(|malformed| RequestError::Condition(malformed.0))?;
     let client = client(head);
     if let Some(states) = precondition.states() {
         let paths = states.lists.paths(&states.asked);
-        paths.into_iter().try_for_each(|path| permit(&client.principal, Action::Read, path))?;
+        paths.into_iter().try_for_each(|path| permit(app, &client.principal, Rights::LOOK, path))?;
     }
-    Ok(RequestContext { client, tokens, precondition, now: now() })
+    let permissions = app.settings.access.permissions(&client.principal);
+    Ok(RequestContext { client, permissions, tokens, precondition, now: now() })
 }
 
 /// Whether a folder is there where the request went, and not a file.
@@ -125,6 +141,8 @@ pub(crate) async fn allowed(app: &AppState, asked: &RequestTarget) -> Allowed {
 }
 
 /// Who reads, and when, where nothing is demanded of what is there.
-pub(crate) fn reader(head: &RequestHead) -> RequestContext {
-    RequestContext { client: client(head), ..RequestContext::unconditional(now()) }
+pub(crate) fn reader(app: &AppState, head: &RequestHead) -> RequestContext {
+    let client = client(head);
+    let permissions = app.settings.access.permissions(&client.principal);
+    RequestContext { client, permissions, ..RequestContext::unconditional(now()) }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every request passes [`site_check`] and `authorize`; the methods parse, ask the share, and reply.
 
-use crate::access::{Action, Principal};
+use crate::access::Principal;
 use crate::http::access_log::{log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
 use crate::http::context::parse;
@@ -24,6 +24,7 @@ use crate::http::small_files::LastLook;
 use crate::http::wire::fast_path::{Plain, Reads, Say};
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::transport::Handler;
+use crate::model::rights::Rights;
 use std::time::Instant;
 
 use actix_http::{Payload, Request, RequestHead, Response};
@@ -113,7 +114,7 @@ impl Handler for Router {
             return false;
         }
         let Some(found) = self.app.hot.find(&self.app.share, plain, &self.last_look) else { return false };
-        if permit(&Principal::Anonymous, Action::Read, found.file.spot.path()).is_err() {
+        if permit(&self.app, &Principal::Anonymous, Rights::READ, found.file.spot.path()).is_err() {
             return false;
         }
         let nothing = Bytes::new();
@@ -171,7 +172,7 @@ pub(super) async fn explain(
         HandlerError::RequestError(wrong) => reply::wrong(head, &wrong),
         HandlerError::Stop(stop) => {
             let principal = principal(head);
-            let stop = stop.as_far_as(|path| permit(&principal, Action::Read, path).is_ok());
+            let stop = stop.as_far_as(|path| permit(app, &principal, Rights::READ, path).is_ok());
             if let Some(request) = request
                 && let Some(answer) = file::instead_of_412(app, request, &stop).await
             {

@@ -1,11 +1,14 @@
 //! What the server is told to do.
 
+use crate::access::Access;
 use crate::http::media::TrustedPages;
 use std::time::Duration;
 
 /// What the server is told to do.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
+    /// Who may do what.
+    pub access: Access,
     /// The names of this server besides addresses and `localhost`, in small letters.
     pub own_names: Vec<String>,
     /// The origins of other pages that may read and write here, as browsers write them.

@@ -5,6 +5,7 @@
 //! what is dear to find out (the hash of a large file, the locks of a tree) is found out only when it decides.
 
 use super::lock_table::Touches;
+use super::rights::Rights;
 
 /// What kind of change is to be made at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,9 @@ pub trait Evidence {
     /// The refusal for an obstacle.
     fn refusal_of(&self, at: usize, obstacle: Obstacle) -> Self::Refusal;
 
+    /// Whether whoever asks has these rights there.
+    fn is_permitted(&mut self, at: usize, rights: Rights) -> Result<(), Self::Refusal>;
+
     /// Whether the headers demand that nothing is there.
     fn demands_nothing_there(&self, at: usize) -> bool;
 
@@ -121,19 +125,23 @@ pub trait Evidence {
 
 /// Judges the changes that one request makes: the first reason against any of them, in this order.
 ///
-/// 1. Obstacles, since no other headers would help (RFC 9110 §13.2.1); what the disk cannot do; and a program that is writing, unless nothing
-///    may be there anyway.
-/// 2. The conditional headers, then `If`. A header that is false is told before one that is missing.
-/// 3. The policy that a version has to be named.
-/// 4. Locks whose tokens are missing.
-/// 5. The versions that submitted locks were taken on.
-/// 6. What the client was refused here a moment ago.
+/// 1. Obstacles, since no other headers would help (RFC 9110 §13.2.1).
+/// 2. Rights that whoever asks does not have.
+/// 3. What the disk cannot do; and a program that is writing, unless nothing may be there anyway.
+/// 4. The conditional headers, then `If`. A header that is false is told before one that is missing.
+/// 5. The policy that a version has to be named.
+/// 6. Locks whose tokens are missing.
+/// 7. The versions that submitted locks were taken on.
+/// 8. What the client was refused here a moment ago.
 pub fn judge<E: Evidence>(changes: &[Change], evidence: &mut E) -> Result<(), E::Refusal> {
     let all = || changes.iter().enumerate();
     for (at, change) in all() {
         if let Some(obstacle) = change.obstacle() {
             return Err(evidence.refusal_of(at, obstacle));
         }
+    }
+    for (at, change) in all() {
+        evidence.is_permitted(at, change.needs())?;
     }
     for (at, _) in all() {
         evidence.disk_allows(at)?;
@@ -218,6 +226,16 @@ impl Change {
         }
     }
 
+    /// The rights that it takes. What replaces a folder takes away what is in that.
+    pub fn needs(&self) -> Rights {
+        match (self.deed, self.found) {
+            (Deed::Remove | Deed::MoveAway, _) => Rights::DELETE,
+            (deed, Found::Nothing) if deed.makes_something() => Rights::CREATE,
+            (Deed::Copy | Deed::MoveOnto, Found::Collection) => Rights::OVERWRITE | Rights::DELETE,
+            _ => Rights::OVERWRITE,
+        }
+    }
+
     fn waits_for_writers(&self) -> bool {
         self.found == Found::BusyFile && !self.deed.amends()
     }
@@ -269,6 +287,8 @@ mod tests {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Reason {
         Obstacle(Obstacle),
+        /// It is not permitted.
+        Right,
         /// The disk cannot do it.
         Disk,
         /// A conditional header is false.
@@ -305,6 +325,10 @@ mod tests {
 
         fn refusal_of(&self, _: usize, obstacle: Obstacle) -> Reason {
             Reason::Obstacle(obstacle)
+        }
+
+        fn is_permitted(&mut self, at: usize, _: Rights) -> Result<(), Reason> {
+            self.ask(at, Reason::Right)
         }
 
         fn demands_nothing_there(&self, _: usize) -> bool {
@@ -358,8 +382,8 @@ mod tests {
     /// Of two reasons against a change the same one is told, whatever kind of change it is; and the later question is not even asked.
     #[test]
     fn of_two_reasons_the_first_in_one_order_is_told() {
-        use Reason::{Disk, Header, If, Lately, Lock, Pin, Policy};
-        let order = [Disk, Header, If, Policy, Lock, Pin, Lately];
+        use Reason::{Disk, Header, If, Lately, Lock, Pin, Policy, Right};
+        let order = [Right, Disk, Header, If, Policy, Lock, Pin, Lately];
         for (first, one) in order.iter().enumerate() {
             for other in &order[first + 1..] {
                 let mut evidence = against(&[*other, *one], 0);
@@ -373,8 +397,8 @@ mod tests {
     /// A MOVE is refused for one reason at either end before it is for a later one at the other.
     #[test]
     fn both_ends_of_a_move_are_judged_in_one_order() {
-        use Reason::{Disk, Header, If, Lock, Pin, Policy};
-        let order = [Disk, Header, If, Policy, Lock, Pin];
+        use Reason::{Disk, Header, If, Lock, Pin, Policy, Right};
+        let order = [Right, Disk, Header, If, Policy, Lock, Pin];
         let ends = [change(Deed::MoveAway, Found::File), change(Deed::MoveOnto, Found::File)];
         for at in [0, 1] {
             for (first, one) in order.iter().enumerate() {
@@ -414,8 +438,37 @@ mod tests {
             (Deed::Lock, Found::File, &[]),
         ] {
             let asked = asked_about(change(deed, found));
-            assert_eq!(asked[..3], [Reason::Disk, Reason::Header, Reason::If], "{deed:?} of {found:?}");
-            assert_eq!(asked[3..], *expected, "{deed:?} of {found:?}");
+            let of_all = [Reason::Right, Reason::Disk, Reason::Header, Reason::If];
+            assert_eq!(asked[..4], of_all, "{deed:?} of {found:?}");
+            assert_eq!(asked[4..], *expected, "{deed:?} of {found:?}");
+        }
+    }
+
+    /// What whoever makes each kind of change has to be permitted, where nothing else stands against it.
+    #[test]
+    fn each_change_takes_its_rights() {
+        const CREATE: Rights = Rights::CREATE;
+        const OVERWRITE: Rights = Rights::OVERWRITE;
+        const DELETE: Rights = Rights::DELETE;
+        let kinds = [Found::Nothing, Found::File, Found::BusyFile, Found::Collection];
+        for (deed, expected) in [
+            (Deed::Put, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), None]),
+            (Deed::Restore, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), None]),
+            (Deed::Copy, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE | DELETE)]),
+            (Deed::Remove, [None, Some(DELETE), Some(DELETE), Some(DELETE)]),
+            (Deed::MoveAway, [None, Some(DELETE), Some(DELETE), Some(DELETE)]),
+            (Deed::MoveOnto, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE | DELETE)]),
+            (Deed::MakeCollection, [Some(CREATE), None, None, None]),
+            (Deed::BringBack, [Some(CREATE), None, None, None]),
+            (Deed::Amend, [None, Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
+            (Deed::AmendDespiteLocks, [None, Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
+            (Deed::Lock, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
+        ] {
+            for (found, expected) in kinds.into_iter().zip(expected) {
+                let change = change(deed, found);
+                let needs = change.obstacle().is_none().then(|| change.needs());
+                assert_eq!(needs, expected, "{deed:?} of {found:?}");
+            }
         }
     }
 

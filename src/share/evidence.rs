@@ -4,6 +4,7 @@
 use crate::model::lock_table::Touches;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent};
+use crate::model::rights::Rights;
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
 use crate::model::verdict::{self, Change, Deed, Evidence, Found, Obstacle};
@@ -136,6 +137,15 @@ impl Gathered<'_> {
         Ok(())
     }
 
+    /// Whether it is an upload to the empty file that a LOCK of the same principal has made: many clients lock a name before they store
+    /// something there. That the file is still the one on which the lock was taken is judged with the pins.
+    fn fills_what_its_lock_made(&self, at: usize) -> bool {
+        let AtName { path, request, change, .. } = &self.names[at];
+        change.deed == Deed::Put
+            && request.permissions.at(path).contains(Rights::CREATE)
+            && self.share.is_pinned_to_nothing(path, request)
+    }
+
     /// Whether something is left to the commit, since it takes the hash of a large file.
     fn is_left(&self, at: usize, asks_for_content: impl FnOnce() -> bool) -> bool {
         let is_unhashed = self.names[at].identity.as_ref().is_some_and(|known| known.hash.is_none());
@@ -161,6 +171,15 @@ impl Evidence for Gathered<'_> {
             Obstacle::OpenForWriting => Refusal::OpenForWriting,
         };
         refusal.into()
+    }
+
+    fn is_permitted(&mut self, at: usize, rights: Rights) -> Result<(), Halt> {
+        let AtName { path, request, .. } = &self.names[at];
+        let lacking = rights.difference(request.permissions.at(path));
+        if lacking.is_empty() || (lacking == Rights::OVERWRITE && self.fills_what_its_lock_made(at)) {
+            return Ok(());
+        }
+        Err(Refusal::NotPermitted.into())
     }
 
     fn demands_nothing_there(&self, at: usize) -> bool {

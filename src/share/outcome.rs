@@ -117,6 +117,9 @@ pub enum Refusal {
     /// The folder was moved or replaced while the upload was on its way.
     #[error("the folder was moved meanwhile")]
     FolderChanged,
+    /// Whoever asks may not do that here.
+    #[error("this is not permitted")]
+    NotPermitted,
     /// Noclobber does not do that to this.
     #[error("it is not allowed here ({0:?})")]
     NotAllowed(Forbidden),

@@ -2,16 +2,19 @@
 
 use crate::model::lock::Lock;
 use crate::model::lock_token::LockToken;
+use crate::model::permissions::Permissions;
 use crate::model::precondition::Precondition;
 use crate::model::principal::{Client, Principal};
 use crate::model::stamp::Timestamp;
 use crate::model::submitted::Submitted;
 
-/// Who asks, what they demand of the state that is to be found, and when.
+/// Who asks, what they may do, what they demand of the state that is to be found, and when.
 #[derive(Clone, Debug, Default)]
 pub struct RequestContext {
     /// Who asks.
     pub client: Client,
+    /// What they may do.
+    pub permissions: Permissions,
     /// The lock tokens that came along.
     pub tokens: Submitted,
     /// The conditional headers.
@@ -22,7 +25,7 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// A request of somebody who has not said who they are, and who submits no tokens.
+    /// A request of somebody who has not said who they are, may do everything, and submits no tokens.
     pub fn new(precondition: Precondition, now: Timestamp) -> Self {
         Self { precondition, now, ..Self::default() }
     }
@@ -39,7 +42,7 @@ impl RequestContext {
 
     /// The same request, which demands this instead.
     pub fn demanding(&self, precondition: Precondition) -> Self {
-        Self { client: self.client.clone(), tokens: self.tokens.clone(), precondition, now: self.now }
+        Self { client: self.client.clone(), tokens: self.tokens.clone(), precondition, ..*self }
     }
 
     /// The same request, with this token too.

@@ -1,5 +1,6 @@
 //! HTTP (RFC 9110, 9112): reading, ranges, what requests are made of, and what a connection bears.
 
+mod anonymous;
 mod connection;
 mod cross_site;
 mod hashing;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use noclobber::cli::args::ShowHistory;
 use noclobber::cli::{self, ProgramTask, UsageError};
-use noclobber::config::{Config, Keep, Listen, StateFolder};
+use noclobber::config::{Anonymous, Config, Keep, Listen, StateFolder};
 use noclobber::log::{LogFormat, LogLevel};
 use noclobber::store::abilities::Tier;
 
@@ -58,7 +58,7 @@ fn a_plain_start_serves_the_current_folder_to_this_machine() {
     assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(30 * 86_400), percent_max: 10 }));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
     assert_eq!((config.sync, config.watch, config.follow_symlinks), (true, true, false));
-    assert_eq!((config.require_preconditions, config.anonymous), (false, false));
+    assert_eq!((config.require_preconditions, config.anonymous), (false, Anonymous::Write));
     assert_eq!((config.require_tier, config.force_tier), (None, None));
     assert_eq!(config.warnings, Vec::<String>::new());
 }
@@ -210,6 +210,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
         "require-tier" | "force-tier" => "B",
         "log-level" => "trace",
         "log-format" => "json",
+        "anonymous" => "create",
         "state" => "/s",
         _ => "5",
     };
@@ -350,9 +351,55 @@ fn an_address_beyond_this_machine_needs_a_word_for_it() {
     for open in ["0.0.0.0:1", "[::]:1", "192.168.1.2:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"] {
         let told = refused(&["noclobber", "--listen", "127.0.0.1:1", "--listen", open], &[]);
         assert!(told.contains("--anonymous") && told.contains(open), "{told}");
-        assert!(serve(&["noclobber", "--anonymous", "--listen", open], &[]).anonymous);
+        serve(&["noclobber", "--anonymous", "--listen", open], &[]);
+        serve(&["noclobber", "--anonymous", "read", "--listen", open], &[]);
     }
     assert_told(&run(&["--listen", "0.0.0.0:0"]), "--anonymous");
+}
+
+/// The word may be left out, so that a folder may stand behind the option; a folder that is called as one of the words is written `./read`.
+#[test]
+fn what_anybody_may_do_is_said_in_a_word_or_with_none() {
+    use Anonymous::{Create, Read, Write};
+    for (words, anonymous, folder) in [
+        (&["--anonymous"][..], Write, "."),
+        (&["--anonymous", "folder"], Write, "folder"),
+        (&["--anonymous", "read"], Read, "."),
+        (&["--anonymous", "read", "folder"], Read, "folder"),
+        (&["--anonymous", "create", "read"], Create, "read"),
+        (&["--anonymous", "write", "--no-watch", "folder"], Write, "folder"),
+        (&["--anonymous=create", "folder"], Create, "folder"),
+        (&["folder", "--anonymous", "create"], Create, "folder"),
+        (&["--anonymous", "./read"], Write, "./read"),
+        (&["--anonymous", "--", "read"], Write, "read"),
+        (&["--", "--anonymous"], Write, "--anonymous"),
+    ] {
+        let all: Vec<&str> = ["noclobber"].into_iter().chain(words.iter().copied()).collect();
+        let config = serve(&all, &[]);
+        assert_eq!((config.anonymous, config.folder.to_str()), (anonymous, Some(folder)), "{words:?}");
+    }
+    for words in [&["noclobber", "--anonymous=all"][..], &["noclobber", "--anonymous="]] {
+        assert!(refused(words, &[]).contains("--anonymous"), "{words:?}");
+    }
+    for (value, anonymous) in [("read", Read), ("create", Create), ("true", Write), ("1", Write)] {
+        let config = serve(&["noclobber", "--listen", "0.0.0.0:1"], &[("NOCLOBBER_ANONYMOUS", value)]);
+        assert_eq!(config.anonymous, anonymous, "{value}");
+    }
+    for variable in ["false", "0"] {
+        refused(&["noclobber", "--listen", "0.0.0.0:1"], &[("NOCLOBBER_ANONYMOUS", variable)]);
+    }
+    assert!(refused(&["noclobber"], &[("NOCLOBBER_ANONYMOUS", "all")]).contains("NOCLOBBER_ANONYMOUS"));
+    let made = tempfile::tempdir().unwrap();
+    let file = made.path().join("settings.toml");
+    let with = format!("--config={}", file.display());
+    for (key, anonymous) in [("\"read\"", Read), ("\"create\"", Create), ("true", Write)] {
+        fs::write(&file, format!("anonymous = {key}\nlisten = [\"0.0.0.0:1\"]\n")).unwrap();
+        assert_eq!(serve(&["noclobber", &with], &[]).anonymous, anonymous, "{key}");
+    }
+    for key in ["false", "\"all\"", "7"] {
+        fs::write(&file, format!("anonymous = {key}\nlisten = [\"0.0.0.0:1\"]\n")).unwrap();
+        refused(&["noclobber", &with], &[]);
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! COPY and MOVE (RFC 4918 §9.8, §9.9): parse, ask the share, reply.
 
-use crate::access::Action;
 use crate::http::clock::now;
 use crate::http::context::{AppState, is_collection, permit, request_context};
 use crate::http::headers::dav_headers;
@@ -12,6 +11,7 @@ use crate::http::representations::versions::version_id;
 use crate::http::request::client::principal;
 use crate::http::request::target::RequestTarget;
 use crate::model::extent::Extent;
+use crate::model::rights::Rights;
 use crate::share::outcome::{Refusal, Stop};
 use crate::share::{Relocation, RequestContext};
 use actix_http::RequestHead;
@@ -31,8 +31,8 @@ pub(crate) async fn relocate(
     asked: &RequestTarget,
     act: CopyOrMove,
 ) -> Result<HttpResponse, HandlerError> {
-    let context = request_context(head, asked)?;
-    let wanted = wanted(head, asked)?;
+    let context = request_context(app, head, asked)?;
+    let wanted = wanted(app, head, asked)?;
     let attempt = Attempt::new(app, head, &wanted.to).coming_from(&wanted.from);
     attempt.ends(carry_out(app, head, asked, act, context, wanted).await).await
 }
@@ -64,10 +64,10 @@ async fn carry_out(
 }
 
 /// What is to be moved or copied, and where to, as the head says.
-pub(crate) fn wanted(head: &RequestHead, asked: &RequestTarget) -> Result<Relocation, HandlerError> {
+pub(crate) fn wanted(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<Relocation, HandlerError> {
     let place = dav_headers::destination(&head.headers).map_err(RequestError::Destination)?;
     let UrlTarget::Here { path: to, .. } = place else { return Err(RequestError::ForeignDestination.into()) };
-    permit(&principal(head), Action::Write, &to)?;
+    permit(app, &principal(head), Rights::CREATE | Rights::OVERWRITE, &to)?;
     Ok(Relocation {
         from: asked.path.clone(),
         to,
@@ -83,8 +83,8 @@ pub(crate) async fn copy_version(
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
     let id = version_id(&asked.query.version)?;
-    let context = request_context(head, asked)?;
-    let wanted = wanted(head, asked)?;
+    let context = request_context(app, head, asked)?;
+    let wanted = wanted(app, head, asked)?;
     let to = wanted.to.clone();
     let attempt = Attempt::new(app, head, &to).coming_from(&wanted.from);
     app.hashings.have_hashed(&to, None, &context.for_the_target(wanted.may_replace)).await?;

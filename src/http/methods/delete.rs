@@ -18,7 +18,7 @@ pub(crate) async fn delete(
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
     let depth = dav_headers::depth_of_change(&head.headers);
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let path = asked.path.clone();
     // A folder goes with all that is in it. Of a file nothing lies below.
     if !matches!(depth, Ok(None | Some(Depth::Infinity))) && matches!(is_collection(app, asked).await, Ok(true)) {

@@ -2,7 +2,6 @@
 //!
 //! The bytes of one answer are of one version: the file is opened once, and the tag is that of the handle that is read.
 
-use crate::http::context::reader;
 use std::sync::Arc;
 
 use actix_http::RequestHead;
@@ -11,15 +10,17 @@ use actix_web::{HttpRequest, HttpResponse};
 use mime_guess::Mime;
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, conditions, request_context};
+use crate::http::context::{AppState, conditions, permit, reader, request_context};
 use crate::http::media;
 use crate::http::reply;
 use crate::http::reply::HandlerError;
 use crate::http::representations::file::{CACHE, Remember, open, send};
 use crate::http::representations::listing;
+use crate::http::request::client::principal;
 use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition};
+use crate::model::rights::Rights;
 use crate::model::validators::Target;
 use crate::share::OpenResource;
 use crate::share::outcome::{Refusal, Stop, Subject};
@@ -33,11 +34,13 @@ pub(crate) async fn get(
     let head = request.head();
     match open(app, &asked.path).await? {
         OpenResource::Collection(_) => {
+            permit(app, &principal(head), Rights::LIST, &asked.path)?;
             judge_collection(&asked.path, &conditions(head)?)?;
             list(app, head, asked).await
         }
         OpenResource::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
         OpenResource::File(content, identity) => {
+            permit(app, &principal(head), Rights::READ, &asked.path)?;
             send(app, request, asked, *content, *identity, Remember::IfSmall).await
         }
     }
@@ -52,7 +55,7 @@ pub(crate) async fn judge_states(
     if !head.headers.contains_key("if") {
         return Ok(());
     }
-    let (path, context) = (asked.path.clone(), request_context(head, asked)?.of_states_alone());
+    let (path, context) = (asked.path.clone(), request_context(app, head, asked)?.of_states_alone());
     app.hashings.have_hashed(&path, None, &context).await?;
     app.ask(move |share| share.judge_states(&path, &context.at(now()))).await
 }
@@ -79,9 +82,9 @@ async fn list(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Resu
     }
     let (share, path) = (Arc::clone(&app.share), asked.path.clone());
     let listing = if wants_json {
-        listing::json(share, path, reader(head)).await
+        listing::json(share, path, reader(app, head)).await
     } else {
-        listing::html(share, path, reader(head)).await
+        listing::html(share, path, reader(app, head)).await
     };
     Ok(answer.body(listing?))
 }

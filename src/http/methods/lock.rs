@@ -26,7 +26,7 @@ pub(crate) async fn lock(
     body: &mut Payload,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let timeout = Some(dav_headers::timeout(&head.headers));
     let body = xml_body(app, head, body).await?;
     let path = asked.path.clone();
@@ -76,7 +76,7 @@ pub(crate) async fn unlock(
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
     let token = dav_headers::lock_token(&head.headers)?.ok_or(BadHeader("Lock-Token"))?;
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let path = asked.path.clone();
     app.hashings.have_hashed(&path, None, &context).await?;
     match app.ask(move |share| share.unlock(&path, &token, &context.at(now()))).await {

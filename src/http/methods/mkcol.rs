@@ -22,7 +22,7 @@ pub(crate) async fn make_collection(
     body: &mut Payload,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let wanted = match xml_body(app, head, body).await? {
         empty if empty.is_empty() => None,
         // A body that is XML and no `mkcol` is one of another type (RFC 4918 §9.3).

@@ -32,6 +32,7 @@ use crate::http::xml::write::{ActiveLock, Condition, Multistatus, ResponseWriter
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::rights::Rights;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::share::outcome::{Outcome, Refusal};
@@ -48,7 +49,7 @@ pub(crate) async fn propfind(
 ) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
     let depth = dav_headers::depth(&head.headers)?;
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let asked_for = parse_xml(xml_body(app, head, body).await?, Propfind::parse).await?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
     let has_trailing_slash = asked.has_trailing_slash;
@@ -61,7 +62,7 @@ pub(crate) async fn propfind(
         without_root: dav_headers::prefers_no_root(&head.headers, depth),
         is_minimal: dav_headers::prefers_minimal(&head.headers),
         quirks: Quirks::of(head),
-        reader: reader(head),
+        reader: reader(app, head),
     };
     let (path, with_tag) = (asked.path.clone(), request.needs.tags);
     let context = context.that_must_match();
@@ -112,6 +113,7 @@ struct Needs {
     room: bool,
     notes: bool,
     checksums: bool,
+    rights: bool,
 }
 
 /// Which properties are told of every resource.
@@ -126,7 +128,7 @@ impl Needs {
     fn new(asked_for: &Propfind) -> Self {
         let names = match asked_for {
             Propfind::AllProp { include } => include,
-            Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: true },
+            Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: true, rights: true },
             Propfind::Prop(names) => names,
         };
         let lives: Vec<_> = names.iter().map(Live::of).collect();
@@ -136,6 +138,7 @@ impl Needs {
             tags: is_all || has(&[Live::Etag, Live::Checksums]),
             room: has(&[Live::QuotaAvailable, Live::QuotaUsed]),
             checksums: has(&[Live::Checksums]),
+            rights: has(&[Live::PrivilegeSet]),
             notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName]),
         }
     }
@@ -243,6 +246,8 @@ impl<'a> Answer<'a> {
         if self.date.0 != resource.modified.seconds() {
             self.date = (resource.modified.seconds(), http_date::format(resource.modified));
         }
+        let permissions = &self.request.reader.permissions;
+        let rights = if self.request.needs.rights { permissions.at(&path()) } else { Rights::empty() };
         let facts = Facts {
             resource,
             modified: &self.date.1,
@@ -250,6 +255,7 @@ impl<'a> Answer<'a> {
             room: self.room,
             locks: &locks,
             has_noted_name: notes.iter().any(|note| Live::of(note.name()) == Some(Live::DisplayName)),
+            rights,
             checksums: checksums.as_deref(),
         };
         let (asked_for, selection, minimal) = (&self.request.asked_for, &self.selection, self.request.is_minimal);

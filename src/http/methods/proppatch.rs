@@ -39,7 +39,7 @@ pub(crate) async fn proppatch(
     body: &mut Payload,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let Proppatch(instructions) = parse_xml(xml_body(app, head, body).await?, Proppatch::parse).await?;
     let (path, has_trailing_slash) = (asked.path.clone(), asked.has_trailing_slash);
     app.hashings.have_hashed(&path, None, &context).await?;

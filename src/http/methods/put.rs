@@ -150,7 +150,7 @@ fn plan(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<Pla
     {
         return Err(RequestError::LargeBody.into());
     }
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
     Ok(Plan {
         path: asked.path.clone(),

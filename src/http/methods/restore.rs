@@ -19,7 +19,7 @@ pub(crate) async fn restore(
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
     let id = version_id(&asked.query.restore)?;
-    let context = request_context(head, asked)?;
+    let context = request_context(app, head, asked)?;
     let creates = dav_headers::overwrite(&head.headers)? == Overwrite::Forbid;
     let context = if creates { context.that_only_creates() } else { context };
     let path = asked.path.clone();

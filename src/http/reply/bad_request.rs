@@ -3,7 +3,7 @@
 use crate::http::headers::dav_headers::BadUrl;
 use crate::http::headers::range;
 use crate::http::reply::RequestError;
-use crate::http::reply::dav::dav_error;
+use crate::http::reply::dav::{dav_error, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_header};
 use crate::http::request::site_check::SiteRefusal;
 use crate::http::request::target::BadTarget;
@@ -67,7 +67,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
              started to allow with --allow-origin.",
         )
         .send(),
-        RequestError::Denied => dav_error(StatusCode::FORBIDDEN, &[Condition::NeedPrivileges], "This is not allowed to you."),
+        RequestError::Denied => not_permitted(),
         RequestError::NoReport => dav_error(
             StatusCode::FORBIDDEN,
             &[Condition::SupportedReport],

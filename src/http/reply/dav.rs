@@ -46,6 +46,15 @@ pub(super) fn dav_error(status: StatusCode, conditions: &[Condition<'_>], descri
     answer.body(write::error(conditions, Some(description)))
 }
 
+/// 403 for whoever may not do that here.
+pub(super) fn not_permitted() -> HttpResponse {
+    dav_error(
+        StatusCode::FORBIDDEN,
+        &[Condition::NeedPrivileges],
+        "You may not do that here: whoever runs this server has not permitted it. Nothing was changed.",
+    )
+}
+
 /// 207, and the answer that is sent with it. It has no validator: what it tells of has many (RFC 4918 §8.8).
 pub(crate) fn multistatus() -> HttpResponseBuilder {
     let mut answer = HttpResponse::build(StatusCode::MULTI_STATUS);

@@ -113,6 +113,7 @@ mod tests {
             ("PUT", Refusal::FolderChanged, 409, None, false),
             ("COPY", Refusal::FolderChanged, 503, None, true),
             ("MOVE", Refusal::FolderChanged, 503, None, true),
+            ("PUT", Refusal::NotPermitted, 403, None, false),
             ("PUT", Refusal::NotAllowed(Forbidden::ReadOnly), 403, None, false),
             ("PUT", Refusal::NotAllowed(Forbidden::NotWritable), 403, None, false),
             ("DELETE", Refusal::NotAllowed(Forbidden::MountPoint), 403, None, false),

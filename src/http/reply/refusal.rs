@@ -1,7 +1,7 @@
 //! What the share refused, or could not do. The matches have no arm for the rest, so a new refusal does not compile until somebody decides
 //! its status.
 
-use crate::http::reply::dav::{dav_error, locked_inside};
+use crate::http::reply::dav::{dav_error, locked_inside, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_current};
 use crate::http::request::method::Allowed;
 use crate::http::xml::write::Condition;
@@ -195,6 +195,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
             "The folder was moved, replaced or removed while the request was under way. Nothing was stored.",
         )
         .send(),
+        Refusal::NotPermitted => not_permitted(),
         Refusal::NotAllowed(why) => plain(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", forbidden(*why)).send(),
         Refusal::NotReadable { name } => {
             let what = if name.is_empty() { "this".to_owned() } else { format!("{name:?}") };

@@ -6,6 +6,7 @@ use crate::http::media;
 use crate::http::reply;
 use crate::http::xml::write::{ActiveLock, PropWriter};
 use crate::model::property::PropertyName;
+use crate::model::rights::Rights;
 use crate::share::{Kind, ListedMember};
 
 const APACHE: &str = "http://apache.org/dav/props/";
@@ -81,6 +82,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) locks: &'a [ActiveLock],
     /// The name that somebody gave it to be shown, if one did.
     pub(crate) has_noted_name: bool,
+    /// What the reader may do with it, if that was asked.
+    pub(crate) rights: Rights,
     /// What was noted of its checksums.
     pub(crate) checksums: Option<&'a str>,
 }
@@ -181,7 +184,7 @@ impl Live {
             Self::QuotaAvailable => out.number("quota-available-bytes", free),
             Self::QuotaUsed => out.number("quota-used-bytes", used),
             Self::SupportedMethods => out.elements("supported-method-set", &methods(is_collection)),
-            Self::PrivilegeSet => out.elements("current-user-privilege-set", PRIVILEGES),
+            Self::PrivilegeSet => out.elements("current-user-privilege-set", &privileges(facts.rights)),
             Self::CurrentPrincipal => out.elements("current-user-principal", "<D:unauthenticated/>"),
             Self::Executable => out.named_text(&self.name(), if resource.is_executable { "T" } else { "F" }),
             Self::WindowsModified => out.named_text(&self.name(), facts.modified),
@@ -194,11 +197,21 @@ impl Live {
     }
 }
 
-/// What everybody may do, since there are no users yet: every privilege that RFC 3744 §3 knows for files and folders.
-const PRIVILEGES: &str = "<D:privilege><D:read/></D:privilege><D:privilege><D:write/></D:privilege>\
-     <D:privilege><D:write-properties/></D:privilege><D:privilege><D:write-content/></D:privilege>\
-     <D:privilege><D:bind/></D:privilege><D:privilege><D:unbind/></D:privilege><D:privilege><D:unlock/></D:privilege>\
-     <D:privilege><D:read-current-user-privilege-set/></D:privilege>";
+/// The privileges of RFC 3744 §3 that these rights come to.
+fn privileges(rights: Rights) -> String {
+    let told = [
+        ("read", Rights::LOOK),
+        ("write", Rights::CREATE | Rights::OVERWRITE | Rights::DELETE),
+        ("write-properties", Rights::OVERWRITE),
+        ("write-content", Rights::OVERWRITE),
+        ("bind", Rights::CREATE),
+        ("unbind", Rights::DELETE),
+        ("unlock", Rights::CREATE),
+        ("read-current-user-privilege-set", Rights::LIST),
+    ];
+    let told = told.iter().filter(|(_, needed)| rights.contains(*needed));
+    told.map(|(name, _)| format!("<D:privilege><D:{name}/></D:privilege>")).collect()
+}
 
 fn methods(is_collection: bool) -> String {
     let names = reply::methods(is_collection).split(", ");
