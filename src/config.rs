@@ -42,6 +42,12 @@ pub struct Config {
     pub force_tier: Option<Tier>,
     /// The grain that the disk's clock is taken to have; for tests.
     pub force_time_grain: Option<Duration>,
+    /// Which permissions new files and folders do not get; `None`: as the process was started.
+    pub umask: Option<u32>,
+    /// The permissions of new files, whatever the umask.
+    pub file_mode: Option<u32>,
+    /// The permissions of new folders, whatever the umask.
+    pub dir_mode: Option<u32>,
     /// A write is on the disk before it is answered. Only a measurement turns this off.
     pub sync: bool,
     /// The folder is watched for changes by other programs.

@@ -94,6 +94,16 @@ pub(super) struct Cli {
     /// more than once
     #[arg(long, value_name = "GLOB", value_parser = trusted_pages, help_heading = SERVED)]
     pub(super) trust_html: Vec<Pattern>,
+    /// Take these permissions, in octal, from new files and folders, like 027 [default: as noclobber is started]
+    #[arg(long, value_name = "MASK", value_parser = umask, help_heading = SERVED)]
+    pub(super) umask: Option<u32>,
+    /// Give new files these permissions, in octal, like 0640, whatever the umask is; a file that is replaced keeps its own
+    /// [default: what the umask leaves of 0666]
+    #[arg(long, value_name = "MODE", value_parser = file_mode, help_heading = SERVED)]
+    pub(super) file_mode: Option<u32>,
+    /// Give new folders these permissions, in octal, like 2770, whatever the umask is [default: what the umask leaves of 0777]
+    #[arg(long, value_name = "MODE", value_parser = dir_mode, help_heading = SERVED)]
+    pub(super) dir_mode: Option<u32>,
     /// Read settings from this TOML file; its keys are the options without the dashes in front
     #[arg(long, value_name = "FILE", help_heading = SERVED)]
     pub(super) config: Option<PathBuf>,
@@ -253,6 +263,35 @@ fn seconds(least: u64) -> clap::builder::RangedU64ValueParser {
 }
 
 /// A host name as it stands in a `Host` header, without the port: letters, digits, hyphens and dots (RFC 1123 §2.1).
+fn umask(text: &str) -> Result<u32, String> {
+    let mask = octal(text, 0o777)?;
+    if mask & 0o700 == 0 { Ok(mask) } else { Err("it must leave the owner all permissions, as 077 does".to_owned()) }
+}
+
+fn file_mode(text: &str) -> Result<u32, String> {
+    mode_with(octal(text, 0o777)?, 0o600)
+}
+
+/// The group that is handed on, and the bit that keeps others from removing what is not theirs, are a folder's to have.
+fn dir_mode(text: &str) -> Result<u32, String> {
+    mode_with(octal(text, 0o3777)?, 0o700)
+}
+
+fn mode_with(mode: u32, owners: u32) -> Result<u32, String> {
+    if mode & owners == owners {
+        return Ok(mode);
+    }
+    Err(format!("the server itself needs the owner's permissions, {owners:04o}"))
+}
+
+fn octal(text: &str, max: u32) -> Result<u32, String> {
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let number = if is_octal { u32::from_str_radix(text, 8).ok() } else { None };
+    number
+        .filter(|number| *number <= max)
+        .ok_or_else(|| format!("three or four octal digits are wanted, at most {max:04o}"))
+}
+
 fn host_name(text: &str) -> Result<String, String> {
     let label = |label: &str| {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -17,6 +17,9 @@ const VARIABLE: &str = "NOCLOBBER_";
 /// The one setting that is not an option: on the command line it is the word without a name.
 pub(super) const FOLDER: &str = "folder";
 
+/// The settings whose numbers are octal.
+const OCTAL: [&str; 3] = ["umask", "file-mode", "dir-mode"];
+
 /// A setting from the file or from a variable, not yet looked into.
 pub(super) struct Setting {
     /// The option without its dashes.
@@ -165,6 +168,10 @@ fn setting_of_key(key: &Spanned<String>, value: &Spanned<toml::Value>, place: St
             texts.collect::<Option<_>>().ok_or_else(|| wrong(format!("'{name}' is a list of texts in quotes")))?
         }
         toml::Value::String(text) => vec![text.into()],
+        // What TOML writes as a number in octal would arrive in decimal.
+        toml::Value::Integer(_) if OCTAL.contains(&&**name) => {
+            return Err(wrong(format!("'{name}' is a text in quotes, like \"0640\"")));
+        }
         toml::Value::Integer(number) => vec![number.to_string().into()],
         other => return Err(wrong(format!("'{name}' cannot be {}", indefinite(other)))),
     };

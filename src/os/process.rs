@@ -2,7 +2,8 @@
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -15,6 +16,11 @@ pub fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::warn!("cannot raise the limit of open files from {:?} to {:?}: {error}", limit.current, limit.maximum);
     }
+}
+
+/// Says which permissions new files and folders do not get (umask(2)).
+pub fn set_umask(mask: u32) {
+    umask(Mode::from_raw_mode(mask));
 }
 
 /// What the machine is called on its network (uname(2)).

@@ -10,6 +10,7 @@ use super::housekeeping::tell;
 use super::state;
 use crate::config::{Config, Keep};
 use crate::http::clock::now;
+use crate::os::process;
 use crate::share::{Cause, Share, ShareSettings};
 use crate::store::catalog::index::Index;
 use crate::store::catalog::properties::PropertyLimits;
@@ -28,10 +29,20 @@ pub(crate) enum Purpose {
 }
 
 pub(crate) fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Share> {
+    if let Some(mask) = config.umask {
+        process::set_umask(mask);
+    }
     let folder = &config.folder;
     let links = if config.follow_symlinks { FollowLinks::Inside } else { FollowLinks::Never };
     let (at_most, time_grain) = (config.force_tier, config.force_time_grain);
-    let options = Options { links, at_most, time_grain, syncs: config.sync };
+    let options = Options {
+        links,
+        at_most,
+        time_grain,
+        syncs: config.sync,
+        file_mode: config.file_mode,
+        dir_mode: config.dir_mode,
+    };
     let disk = OsDisk::open(folder, options).with_context(|| format!("cannot share {}", folder.display()))?;
     if purpose != Purpose::Look {
         lock_share(&disk, folder, purpose)?;

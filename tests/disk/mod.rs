@@ -3,5 +3,6 @@
 mod grains;
 mod least;
 mod os_disk;
+mod permissions;
 mod restarts;
 pub mod room;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd};
@@ -936,6 +936,28 @@ fn a_new_file_is_shut_by_the_umask() {
     share.disk.make_dir(&root, &name("private"), true).unwrap();
     assert_eq!(share.disk.look(&root, &name("open")).unwrap().unwrap().mode, left);
     assert_eq!(share.disk.look(&root, &name("private")).unwrap().unwrap().mode, 0o700 & left);
+}
+
+/// Permissions that were asked for hold whatever the umask takes and the folder's default list says.
+#[test]
+fn a_new_file_or_folder_has_the_permissions_that_were_asked_for() {
+    let made = tempfile::tempdir().unwrap();
+    let options = Options { file_mode: Some(0o666), dir_mode: Some(0o1777), ..Options::default() };
+    let disk = OsDisk::open(made.path(), options).unwrap();
+    let root = disk.root().unwrap();
+    let dir_of = |text: &str| disk.look(&root, &name(text)).unwrap().unwrap().mode;
+    let nameless = disk.create_nameless(&root).unwrap();
+    let named = disk.create_named(&root, &name("f")).unwrap();
+    assert_eq!(disk.status(&nameless).unwrap().mode, 0o666);
+    assert_eq!(disk.status(&named).unwrap().mode, 0o666);
+    disk.make_dir(&root, &name("open"), false).unwrap();
+    disk.make_dir(&root, &name("private"), true).unwrap();
+    assert_eq!(dir_of("open"), 0o1777);
+    assert_eq!(dir_of("private"), 0o700, "noclobber's own");
+    fs::set_permissions(made.path(), Permissions::from_mode(0o2755)).unwrap();
+    disk.make_dir(&root, &name("hands on"), false).unwrap();
+    assert_eq!(dir_of("hands on"), 0o3777, "a folder that hands its group on has folders that do");
+    assert_eq!(disk.make_dir(&root, &name("open"), false).unwrap_err().cause, Cause::Exists);
 }
 
 #[test]

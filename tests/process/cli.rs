@@ -211,6 +211,9 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
         "log-level" => "trace",
         "log-format" => "json",
         "anonymous" => "create",
+        "umask" => "027",
+        "file-mode" => "0640",
+        "dir-mode" => "2770",
         "state" => "/s",
         _ => "5",
     };
@@ -230,6 +233,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
 
         let quoted = match value.parse::<u64>() {
             _ if is_flag => "true".to_owned(),
+            Ok(_) if ["umask", "file-mode", "dir-mode"].contains(&name) => format!("\"{value}\""),
             Ok(number) => number.to_string(),
             Err(_) if ["listen", "allow-host"].contains(&name) => format!("[\"{value}\"]"),
             Err(_) => format!("\"{value}\""),
@@ -295,6 +299,9 @@ fn a_mistake_in_the_file_names_the_file_and_the_line() {
         ("history-days = 3\nhistory-days = 4\n", 2, "duplicate key"),
         ("\nhistory-days = \"soon\"\n", 2, "'soon'"),
         ("\n\n\nlog-format = \"xml\"\n", 4, "[possible values: text, json, common, combined]"),
+        ("file-mode = 0o640\n", 1, "'file-mode' is a text in quotes"),
+        ("\numask = 27\n", 2, "'umask' is a text in quotes"),
+        ("dir-mode = \"0999\"\n", 1, "octal"),
         ("no-sync = \"yes\"\n", 1, "'no-sync' is either true or false"),
         ("no-sync = 1\n", 1, "'no-sync' is either true or false"),
         ("listen = [\n  \"127.0.0.1:1\",\n  \"localhost\",\n]\n", 1, "'localhost'"),

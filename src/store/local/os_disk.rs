@@ -38,7 +38,7 @@ use crate::store::share_identity::ShareIdentity;
 use crate::store::space::Space;
 use crate::store::status::{Entry, Kind, Status};
 use errno::{failed, failed_to_resolve, no_name, reached, refused};
-use handle::{Handle, create, fd, handle_of, openat_again, set_mtime_of, sync};
+use handle::{Handle, create, fd, handle_of, openat_again, set_mode_of_new_dir, set_mtime_of, sync};
 use resolver::Resolver;
 use status::{ASKED, device_of, kind_of, timestamp};
 use top::Top;
@@ -57,11 +57,22 @@ pub struct Options {
     pub time_grain: Option<Duration>,
     /// Whether syncing really syncs. Without it a power cut loses what was answered; it is for measuring.
     pub syncs: bool,
+    /// The permissions of new files; `None`: 0666 without what the umask takes, or what the folder's default list says.
+    pub file_mode: Option<u32>,
+    /// The permissions of new folders that clients see; `None`: 0777 in the same way.
+    pub dir_mode: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { links: FollowLinks::Never, at_most: None, time_grain: None, syncs: true }
+        Self {
+            links: FollowLinks::Never,
+            at_most: None,
+            time_grain: None,
+            syncs: true,
+            file_mode: None,
+            dir_mode: None,
+        }
     }
 }
 
@@ -414,7 +425,7 @@ impl Disk for OsDisk {
     }
 
     fn create_nameless(&self, at: &Dir) -> Result<File> {
-        match create(fd(&at.0)?, b".", OFlags::TMPFILE) {
+        match create(fd(&at.0)?, b".", OFlags::TMPFILE, self.options.file_mode) {
             Ok(fd) => Ok(Handle::file(fd)),
             // What ext4 says of a folder that was removed.
             Err(Errno::PERM) if self.dir_status(at).is_ok_and(|status| status.links == 0) => {
@@ -429,7 +440,8 @@ impl Disk for OsDisk {
     }
 
     fn create_named(&self, at: &Dir, name: &Name) -> Result<File> {
-        let created = create(fd(&at.0)?, name.as_bytes(), OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let created = create(fd(&at.0)?, name.as_bytes(), flags, self.options.file_mode);
         created.map(Handle::file).map_err(|errno| failed("create", name.as_bytes(), errno))
     }
 
@@ -566,9 +578,15 @@ impl Disk for OsDisk {
     }
 
     fn make_dir(&self, at: &Dir, name: &Name, private: bool) -> Result<()> {
-        let mode = Mode::from_raw_mode(if private { 0o700 } else { 0o777 });
-        rustix::fs::mkdirat(fd(&at.0)?, name.as_bytes(), mode)
-            .map_err(|errno| failed("make the folder", name.as_bytes(), errno))
+        let (at, name) = (fd(&at.0)?, name.as_bytes());
+        let wanted = self.options.dir_mode.filter(|_| !private);
+        let mode = wanted.unwrap_or(if private { 0o700 } else { 0o777 });
+        let made = rustix::fs::mkdirat(at, name, Mode::from_raw_mode(mode));
+        let made = made.and_then(|()| match wanted.map(|mode| set_mode_of_new_dir(at, name, mode)) {
+            Some(Err(errno)) => rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR).and(Err(errno)),
+            _ => Ok(()),
+        });
+        made.map_err(|errno| failed("make the folder", name, errno))
     }
 
     fn make_private(&self, dir: &Dir) -> Result<()> {

@@ -85,7 +85,8 @@ fn own(file: BorrowedFd<'_>, wanted: (u32, u32), is: (u32, u32)) -> Result<bool>
     Ok(wanted.1 == is.1 || lenient(rustix::fs::fchown(file, None, group))?)
 }
 
-fn set_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
+/// Sets the permissions, as far as may be.
+pub(super) fn set_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
     lenient(rustix::fs::fchmod(file, Mode::from_raw_mode(mode))).map(|_| ())
 }
 

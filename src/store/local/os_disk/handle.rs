@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::attributes::set_mode;
 use super::errno::{failed, refused};
 use crate::model::stamp::Timestamp;
 use crate::store::disk_error::{Cause, DiskError, Result};
@@ -46,10 +47,25 @@ pub(super) fn open_handles() -> Result<OwnedFd> {
         .map_err(|errno| DiskError { cause: Cause::Unsupported, ..failed("open", path.as_bytes(), errno) })
 }
 
-/// Creates a file, open for writing. What is left of mode 0666 is the umask's to say, or the folder's default list's.
-pub(super) fn create(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+/// Creates a file, open for writing. Without a mode, what is left of 0666 is the umask's to say, or the folder's default list's.
+pub(super) fn create(
+    at: BorrowedFd<'_>,
+    name: &[u8],
+    flags: OFlags,
+    mode: Option<u32>,
+) -> std::result::Result<OwnedFd, Errno> {
     let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
-    retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o666)))
+    let file = retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::from_raw_mode(mode.unwrap_or(0o666))))?;
+    mode.map_or(Ok(()), |mode| set_mode(file.as_fd(), mode))?;
+    Ok(file)
+}
+
+/// Sets the mode of a folder that was made just now; it hands its group on if the folder that it is in does (inode(7)).
+pub(super) fn set_mode_of_new_dir(at: BorrowedFd<'_>, name: &[u8], mode: u32) -> std::result::Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::empty()))?;
+    let hands_on = rustix::fs::fstat(&made)?.st_mode & 0o2000;
+    set_mode(made.as_fd(), mode | hands_on)
 }
 
 /// Brings a file or a folder to the disk. XFS that was shut down meanwhile has thrown away what was to be synced, and says that nothing was left
