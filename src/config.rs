@@ -24,8 +24,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where to listen; never empty.
     pub listen: Vec<Listen>,
-    /// What may be done by whoever has not said who they are.
-    pub anonymous: Anonymous,
+    /// What may be done by whoever has not said who they are; `None`: everything, and nobody from another machine is let in.
+    pub anonymous: Option<Anonymous>,
     /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost`, IP addresses and the machine's own.
     pub allowed_hosts: Vec<String>,
     /// The origins of other sites' pages that may read and write, as browsers write them.
@@ -99,6 +99,8 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
+    /// The sockets that whoever starts the program has opened for it (sd_listen_fds(3)).
+    Inherited,
 }
 
 /// Where the index is kept.
@@ -165,10 +167,10 @@ impl Keep {
 }
 
 impl Listen {
-    /// Whether only this machine can reach it.
+    /// Whether only this machine can reach it, as far as that is known: of sockets that are handed over it is when they are there.
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Unix(_) => true,
+            Self::Unix(_) | Self::Inherited => true,
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
         }
     }
@@ -180,6 +182,7 @@ impl fmt::Display for Listen {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Inherited => f.write_str("systemd"),
         }
     }
 }
@@ -188,6 +191,9 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "systemd" {
+            return Ok(Self::Inherited);
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.len() {
                 0 => Err("a path must follow 'unix:'".to_owned()),

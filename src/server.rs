@@ -14,13 +14,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::access::Access;
-use crate::config::Config;
+use crate::config::{Anonymous, Config};
 use crate::http::context::AppState;
 use crate::http::media::TrustedPages;
 use crate::http::request::host::names_of_machine;
 use crate::http::router::Router;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::transport::{self, TransportSettings};
+use crate::model::rights::Rights;
 use crate::os::{allocator, process};
 
 use housekeeping::{Housekeeping, close};
@@ -43,7 +44,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
     let share = Arc::new(open_share(&config, Purpose::Serve)?);
-    let (listeners, addresses) = listen(&config.listen)?;
+    let (listeners, addresses) = listen(&config)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -74,7 +75,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 fn http_settings(config: &Config) -> HttpSettings {
     let limits = &config.limits;
     HttpSettings {
-        access: Access::for_anonymous(config.anonymous.rights()),
+        access: Access::for_anonymous(config.anonymous.map_or(Rights::all(), Anonymous::rights)),
         own_names: config.allowed_hosts.iter().cloned().chain(names_of_machine(&process::host_name())).collect(),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,

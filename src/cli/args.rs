@@ -119,8 +119,8 @@ pub(super) struct Cli {
     pub(super) no_watch: bool,
 
     #[allow(rustdoc::broken_intra_doc_links, reason = "[::1] is an address")]
-    /// Listen on this address: 127.0.0.1:4918, [::1]:80, or unix:/path for a Unix socket; may be given more than once. Port
-    /// 0 takes a free one [default: 127.0.0.1:4918]
+    /// Listen on this address: 127.0.0.1:4918, [::1]:80, unix:/path for a Unix socket, or systemd for the sockets
+    /// that it hands over; may be given more than once. Port 0 takes a free one [default: 127.0.0.1:4918]
     #[arg(long, value_name = "ADDR", help_heading = LISTENING)]
     pub(super) listen: Vec<Listen>,
     /// What everybody who can reach the server may do: read alone; create, too, but replace and remove nothing; or write. Needed

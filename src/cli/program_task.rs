@@ -187,7 +187,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     Ok(Config {
         folder,
         listen,
-        anonymous: cli.anonymous.unwrap_or(Anonymous::Write),
+        anonymous: cli.anonymous,
         allowed_hosts: cli.allow_host,
         allowed_origins: cli.allow_origin,
         state,

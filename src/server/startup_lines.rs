@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use crate::config::{Anonymous, Config, Listen};
+use crate::config::{Anonymous, Config};
 use crate::log::escaped;
 use crate::share::Share;
 use crate::store::abilities::Tier;
@@ -29,12 +29,12 @@ pub(super) fn say_what_is_served(config: &Config, share: &Share) {
         None => say("History: off; what is replaced without a condition is gone"),
     }
     match config.anonymous {
-        Anonymous::Read => say("Everybody who reaches it may read; nobody may change anything"),
-        Anonymous::Create => {
+        None => {}
+        Some(Anonymous::Read) => say("Everybody who reaches it may read; nobody may change anything"),
+        Some(Anonymous::Create) => {
             say("Everybody who reaches it may read and add; nobody may replace, change or remove anything")
         }
-        Anonymous::Write if config.listen.iter().all(Listen::is_local) => {}
-        Anonymous::Write => say("Everybody who reaches it may read and change everything"),
+        Some(Anonymous::Write) => say("Everybody who reaches it may read and change everything"),
     }
     if config.require_preconditions {
         say("Preconditions: required; a change must name the version it replaces");

@@ -58,7 +58,7 @@ fn a_plain_start_serves_the_current_folder_to_this_machine() {
     assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(30 * 86_400), percent_max: 10 }));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
     assert_eq!((config.sync, config.watch, config.follow_symlinks), (true, true, false));
-    assert_eq!((config.require_preconditions, config.anonymous), (false, Anonymous::Write));
+    assert_eq!((config.require_preconditions, config.anonymous), (false, None));
     assert_eq!((config.require_tier, config.force_tier), (None, None));
     assert_eq!(config.warnings, Vec::<String>::new());
 }
@@ -379,18 +379,18 @@ fn what_anybody_may_do_is_said_in_a_word_or_with_none() {
         (&["folder", "--anonymous", "create"], Create, "folder"),
         (&["--anonymous", "./read"], Write, "./read"),
         (&["--anonymous", "--", "read"], Write, "read"),
-        (&["--", "--anonymous"], Write, "--anonymous"),
     ] {
         let all: Vec<&str> = ["noclobber"].into_iter().chain(words.iter().copied()).collect();
         let config = serve(&all, &[]);
-        assert_eq!((config.anonymous, config.folder.to_str()), (anonymous, Some(folder)), "{words:?}");
+        assert_eq!((config.anonymous, config.folder.to_str()), (Some(anonymous), Some(folder)), "{words:?}");
     }
+    assert_eq!(serve(&["noclobber", "--", "--anonymous"], &[]).anonymous, None);
     for words in [&["noclobber", "--anonymous=all"][..], &["noclobber", "--anonymous="]] {
         assert!(refused(words, &[]).contains("--anonymous"), "{words:?}");
     }
     for (value, anonymous) in [("read", Read), ("create", Create), ("true", Write), ("1", Write)] {
         let config = serve(&["noclobber", "--listen", "0.0.0.0:1"], &[("NOCLOBBER_ANONYMOUS", value)]);
-        assert_eq!(config.anonymous, anonymous, "{value}");
+        assert_eq!(config.anonymous, Some(anonymous), "{value}");
     }
     for variable in ["false", "0"] {
         refused(&["noclobber", "--listen", "0.0.0.0:1"], &[("NOCLOBBER_ANONYMOUS", variable)]);
@@ -401,7 +401,7 @@ fn what_anybody_may_do_is_said_in_a_word_or_with_none() {
     let with = format!("--config={}", file.display());
     for (key, anonymous) in [("\"read\"", Read), ("\"create\"", Create), ("true", Write)] {
         fs::write(&file, format!("anonymous = {key}\nlisten = [\"0.0.0.0:1\"]\n")).unwrap();
-        assert_eq!(serve(&["noclobber", &with], &[]).anonymous, anonymous, "{key}");
+        assert_eq!(serve(&["noclobber", &with], &[]).anonymous, Some(anonymous), "{key}");
     }
     for key in ["false", "\"all\"", "7"] {
         fs::write(&file, format!("anonymous = {key}\nlisten = [\"0.0.0.0:1\"]\n")).unwrap();

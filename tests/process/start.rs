@@ -3,14 +3,16 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::harness::client::tag_of;
-use crate::harness::{Server, eventually, heavy, report};
+use crate::harness::{Request, Server, eventually, heavy, report};
 
 /// A tree of a hundred thousand files is served at once; the watches are set up behind it.
 #[test]
@@ -97,6 +99,48 @@ fn beyond_loopback_takes_a_word() {
     let (status, printed) = Server::builder().value("--listen", "0.0.0.0:0").start_in_vain();
     assert!(status.code().is_some_and(|code| code > 0), "{printed}");
     assert!(printed.contains("--anonymous"), "{printed}");
+}
+
+/// Sockets that are open before the program starts, as systemd has them: whoever connects meanwhile waits, and is answered.
+#[test]
+fn sockets_that_are_handed_over_are_served() {
+    let made = tempfile::tempdir().unwrap();
+    let path = made.path().join("socket");
+    let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&path).unwrap());
+    let mut early = TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
+    early.write_all(b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    for socket in [tcp.as_fd(), unix.as_fd()] {
+        rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
+    }
+    let script = format!(
+        "exec 3<&{} 4<&{}; export LISTEN_FDS=2 LISTEN_PID=$$; exec \"$0\" \"$@\"",
+        tcp.as_raw_fd(),
+        unix.as_raw_fd()
+    );
+    let mut server = Server::with("--listen=systemd").under(["bash", "-c", &script]).start();
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    Request::new(tcp.local_addr().unwrap(), "PUT", "/a.txt").body("x").expect(201);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"GET /a.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nx"), "{answer}");
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(path.exists(), "a socket that was handed over is not the server's to remove");
+}
+
+/// Whoever waits for sockets that nobody hands over would wait for ever.
+#[test]
+fn sockets_that_are_not_handed_over_are_missed() {
+    let (status, printed) = Server::with("--listen=systemd").start_in_vain();
+    assert_eq!(status.code(), Some(1), "{printed}");
+    assert!(printed.contains("LISTEN_FDS"), "{printed}");
+    let script = "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
+    let (status, printed) = Server::with("--listen=systemd").under(["bash", "-c", script]).start_in_vain();
+    assert_eq!(status.code(), Some(1), "{printed}");
+    assert!(printed.contains("no socket"), "{printed}");
 }
 
 /// A tier that cannot be had is refused at the start, where it was required.
