@@ -12,6 +12,7 @@ use glob::Pattern;
 
 use crate::log::Log;
 use crate::model::rights::Rights;
+use crate::os::account::Account;
 use crate::store::abilities::Tier;
 
 /// A Unix socket's path must fit into the kernel's `sun_path`, with a NUL behind it (unix(7)).
@@ -26,6 +27,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// What may be done by whoever has not said who they are; `None`: everything, and nobody from another machine is let in.
     pub anonymous: Option<Anonymous>,
+    /// Who serves once the sockets are open; `None`: whoever has started the program.
+    pub user: Option<Account>,
     /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost`, IP addresses and the machine's own.
     pub allowed_hosts: Vec<String>,
     /// The origins of other sites' pages that may read and write, as browsers write them.

@@ -20,6 +20,7 @@ use crate::http::media::TrustedPages;
 use crate::http::request::host::names_of_machine;
 use crate::http::router::Router;
 use crate::http::settings::HttpSettings;
+use crate::http::wire::socket::Listener;
 use crate::http::wire::transport::{self, TransportSettings};
 use crate::model::rights::Rights;
 use crate::os::{allocator, process};
@@ -36,40 +37,54 @@ const PROPFIND_MEMBERS_MAX: usize = 10_000;
 /// Serves the folder until asked to stop.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     allocator::keep_some_free_memory();
-    let log = Rc::new(open_log(&config)?);
+    // Ports below 1024 are root's to listen on, and nothing that follows is root's to do.
+    let (listeners, addresses) = listen(&config)?;
+    let served = serve_on(listeners, &addresses, &config);
+    remove_sockets(&config.listen);
+    served
+}
+
+fn serve_on(listeners: Vec<Listener>, addresses: &[String], config: &Config) -> anyhow::Result<()> {
+    // No other thread is there yet.
+    become_user(config)?;
+    let log = Rc::new(open_log(config)?);
     let system = actix_rt::System::new();
     if config.log.file.is_some() {
         // From now on the signal does not end the process, which may be at it for long before it serves.
         let log = Rc::clone(&log);
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
-    let share = Arc::new(open_share(&config, Purpose::Serve)?);
-    let (listeners, addresses) = listen(&config)?;
+    let share = Arc::new(open_share(config, Purpose::Serve)?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    say_what_is_served(&config, &share);
+    say_what_is_served(config, &share);
     let housekeeping = Housekeeping::start(Arc::clone(&share));
     let watch = config.watch.then(|| crate::watch::start(Arc::clone(&share), &config.folder));
-    for address in &addresses {
+    for address in addresses {
         say(&format!("Listening on {address}"));
     }
     say("Stop with Ctrl-C.");
-    let app = AppState::new(Arc::clone(&share), http_settings(&config));
+    let app = AppState::new(Arc::clone(&share), http_settings(config));
     let served = system.block_on(async {
         let stop = process::stop_on_signals()?;
         let served =
-            transport::serve(transport_settings(&config), listeners, move || Router::new(app.clone()), stop).await;
+            transport::serve(transport_settings(config), listeners, move || Router::new(app.clone()), stop).await;
         share.stop_what_takes_long();
         served
     });
     drop(watch);
     housekeeping.stop();
     close(&share);
-    remove_sockets(&config.listen);
     served.context("the server cannot go on")?;
     say("Stopped.");
     Ok(())
+}
+
+/// Becomes the user who serves, if one was named.
+pub(crate) fn become_user(config: &Config) -> anyhow::Result<()> {
+    let Some(user) = &config.user else { return Ok(()) };
+    user.become_it().with_context(|| format!("cannot serve as {user}"))
 }
 
 fn http_settings(config: &Config) -> HttpSettings {

@@ -11,6 +11,7 @@ use crate::config::{Anonymous, Listen};
 use crate::http::media::trusted_pages;
 use crate::http::request::origin;
 use crate::log::{LogFormat, LogLevel};
+use crate::os::account::Account;
 
 /// Which history to list.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -134,6 +135,10 @@ pub(super) struct Cli {
         help_heading = LISTENING
     )]
     pub(super) anonymous: Option<Anonymous>,
+    /// Serve as this user of the machine, once the addresses are listened on as root; the folder and the state are opened as that user
+    /// [default: whoever starts noclobber]
+    #[arg(long, value_name = "NAME", help_heading = LISTENING)]
+    pub(super) user: Option<Account>,
     /// Answer to this host name besides localhost, IP addresses and the machine's own name; may be given more than once
     #[arg(long, value_name = "NAME", value_parser = host_name, help_heading = LISTENING)]
     pub(super) allow_host: Vec<String>,

@@ -141,8 +141,12 @@ fn to_serve(words: Vec<OsString>, variables: Vec<(OsString, OsString)>) -> Resul
 /// The folder in which each share has its own state (XDG Base Directory Specification); `None` if the user has no home.
 fn home_of_state(variables: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
     let absolute = |name: &str| variable(variables, name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-    Some(state.join("noclobber"))
+    let state = absolute("XDG_STATE_HOME").map(|state| state.join("noclobber"));
+    state.or_else(|| Some(beneath_home(&absolute("HOME")?)))
+}
+
+fn beneath_home(home: &Path) -> PathBuf {
+    home.join(".local/state/noclobber")
 }
 
 /// Makes checked values of words that were parsed one by one.
@@ -161,6 +165,11 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     }
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let all_but_one = NonZeroUsize::new(cores.get() - 1).unwrap_or(cores);
+    // What the variables say is of whoever starts the program.
+    let state_home = match &cli.user {
+        Some(user) => Some(beneath_home(&user.home)),
+        None => state_home,
+    };
     let state = match (cli.no_state, cli.state, state_home) {
         (true, _, _) | (false, None, None) => StateFolder::Memory,
         (false, Some(folder), _) => StateFolder::In(folder),
@@ -188,6 +197,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         folder,
         listen,
         anonymous: cli.anonymous,
+        user: cli.user,
         allowed_hosts: cli.allow_host,
         allowed_origins: cli.allow_origin,
         state,

@@ -8,6 +8,7 @@ use crate::config::{Config, StateFolder};
 use crate::http::clock::now;
 use crate::log::escaped;
 use crate::model::version::VersionId;
+use crate::server::become_user;
 use crate::server::explain::explain;
 use crate::server::housekeeping::close;
 use crate::server::open_log::open_log;
@@ -18,6 +19,7 @@ use crate::share::{CopyLimit, RequestContext};
 /// Brings a version back, while no server has the share; what is there now goes into the history. Locks are heeded and properties come back as
 /// by a server with these settings, where the index is that they speak of.
 pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
+    become_user(config)?;
     let _log = open_log(config)?;
     let path = share_path(&config.folder, Some(&which.path))?;
     let Some(id) = VersionId::parse(&which.version) else {

@@ -2,6 +2,7 @@
 //! model and knows nothing of the share. Sockets are the wire's ([`crate::http::wire`]), and all that concerns names and contents on the
 //! disk is the store's; another system is another set of these files.
 
+pub mod account;
 pub mod allocator;
 pub mod log_file;
 pub mod open_file;

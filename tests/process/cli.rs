@@ -212,6 +212,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
         "log-format" => "json",
         "anonymous" => "create",
         "umask" => "027",
+        "user" => "nobody",
         "file-mode" => "0640",
         "dir-mode" => "2770",
         "state" => "/s",

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::harness::client::tag_of;
-use crate::harness::{Request, Server, eventually, heavy, report};
+use crate::harness::{Request, Server, eventually, heavy, is_root, left_out, report};
+
+/// The user of that name, and its group.
+const NOBODY: u32 = 65534;
 
 /// A tree of a hundred thousand files is served at once; the watches are set up behind it.
 #[test]
@@ -99,6 +103,48 @@ fn beyond_loopback_takes_a_word() {
     let (status, printed) = Server::builder().value("--listen", "0.0.0.0:0").start_in_vain();
     assert!(status.code().is_some_and(|code| code > 0), "{printed}");
     assert!(printed.contains("--anonymous"), "{printed}");
+}
+
+/// Root opens the ports, and somebody else serves: every thread, with no way back and nothing of root's.
+#[test]
+fn another_user_serves_once_the_ports_are_open() {
+    const TEST: &str = "another_user_serves_once_the_ports_are_open";
+    if !is_root() {
+        return left_out(TEST, "becoming another user takes root");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let secret = folder.path().join("of-root");
+    fs::write(&secret, "secret").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let server = Server::with("--user=nobody").option("--no-state").without_state().folder(folder.path()).start();
+    server.put("/a.txt").body("x").expect(201);
+    server.put("/a.txt").body("y").expect(204);
+    server.versions("/a.txt").expect(["x"]);
+    server.get("/of-root").expect(403);
+    assert_eq!(fs::metadata(folder.path().join("a.txt")).unwrap().uid(), NOBODY);
+    for thread in fs::read_dir(format!("/proc/{}/task", server.process_id())).unwrap() {
+        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        let numbers = |name: &str| field(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert!(numbers("Uid:").iter().chain(&numbers("Gid:")).all(|id| *id == NOBODY.to_string()), "{status}");
+        assert!(!numbers("Groups:").contains(&"0".to_owned()), "{status}");
+        assert_eq!(u64::from_str_radix(&field("CapEff:"), 16), Ok(0), "{status}");
+    }
+}
+
+#[test]
+fn who_is_not_root_serves_as_nobody_else() {
+    const TEST: &str = "who_is_not_root_serves_as_nobody_else";
+    if !is_root() {
+        return left_out(TEST, "running as nobody takes root");
+    }
+    let (status, printed) = Server::with("--user=root").unprivileged().start_in_vain();
+    assert_eq!(status.code(), Some(1), "{printed}");
+    assert!(printed.contains("cannot serve as root"), "{printed}");
+    let (status, printed) = Server::with("--user=no-such-user").start_in_vain();
+    assert_eq!(status.code(), Some(2), "{printed}");
+    assert!(printed.contains("no user of this name"), "{printed}");
 }
 
 /// Sockets that are open before the program starts, as systemd has them: whoever connects meanwhile waits, and is answered.

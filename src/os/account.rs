@@ -1,0 +1,61 @@
+//! A user of this machine, and becoming it.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setresgid, setresuid};
+
+/// A user of this machine (passwd(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    name: String,
+    uid: u32,
+    gid: u32,
+    /// Where what is the user's alone lies.
+    pub home: PathBuf,
+}
+
+impl Account {
+    /// Becomes this user, with the user's groups and no others, for good. Does nothing where that user is the one already.
+    ///
+    /// # Errors
+    /// Where this is not root, who alone may do so.
+    pub fn become_it(&self) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        if geteuid() == uid {
+            return Ok(());
+        }
+        let name = CString::new(self.name.as_str())?;
+        initgroups(&name, gid)?;
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+        if !uid.is_root() && setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() {
+            return Err(io::Error::other("the way back to root is still open"));
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Account {
+    type Err = String;
+
+    /// Looks a user up by name.
+    fn from_str(name: &str) -> Result<Self, String> {
+        match User::from_name(name) {
+            Ok(Some(user)) => {
+                Ok(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir })
+            }
+            Ok(None) => Err("there is no user of this name on this machine".to_owned()),
+            Err(error) => Err(format!("the users of this machine cannot be looked up: {error}")),
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
