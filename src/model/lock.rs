@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::lock_token::LockToken;
 use super::path::SharePath;
 use super::principal::Principal;
-use super::stamp::Timestamp;
+use super::rights::Rights;
+use super::stamp::{Stamp, Timestamp};
 use super::tag::EntityTag;
 
 /// What one lock weighs on top of its texts, in bytes: the nodes and entries that hold it.
@@ -60,6 +61,8 @@ pub struct Lock {
     pub pin: Option<EntityTag>,
     /// The versions that were last written with it below its root.
     pub pins_below: Pins,
+    /// The state of the empty file that was made for it, if nothing was at its root.
+    pub made: Option<Stamp>,
 }
 
 /// Versions of files by their paths, the one that was pinned last at the end. When there is no room for more, the first go.
@@ -83,6 +86,16 @@ impl Lock {
     /// How long it has still to go.
     pub fn remaining(&self, now: Timestamp) -> Duration {
         self.expires.since(now)
+    }
+
+    /// What it takes to take it anew, and so to keep it or to give it back.
+    pub fn needs(&self) -> Rights {
+        if self.made.is_some() { Rights::CREATE } else { Rights::OVERWRITE }
+    }
+
+    /// Whether a file is the empty one that was made for it, in the state in which it was made.
+    pub fn has_made(&self, path: &SharePath, stamp: &Stamp) -> bool {
+        *path == self.root && self.made.is_some_and(|made| made.same_content_as(stamp))
     }
 
     /// Whether both cannot hold over one thing.

@@ -13,7 +13,7 @@ use super::lock::{Lock, Reach, Scope, expiry, folded};
 use super::lock_token::LockToken;
 use super::path::SharePath;
 use super::principal::Principal;
-use super::stamp::Timestamp;
+use super::stamp::{Stamp, Timestamp};
 use super::submitted::Submitted;
 use super::tag::EntityTag;
 
@@ -196,6 +196,11 @@ impl Locks {
                 if *path == lock.root { lock.pin = pin } else { lock.pins_below.set(path, pin, most) }
             },
         )
+    }
+
+    /// Takes note of the empty file that was made for a lock.
+    pub fn note_made(&mut self, token: &LockToken, made: Option<Stamp>, now: Timestamp) -> Option<Arc<Lock>> {
+        self.change(token, now, |lock| lock.made = made)
     }
 
     /// How much the pins of a lock may weigh, in bytes: what the locks of its address, and all locks, leave of their bounds.
@@ -523,6 +528,7 @@ mod tests {
             expires: expiry(Some(AN_HOUR), start()),
             pin: None,
             pins_below: Pins::default(),
+            made: None,
         }
     }
 

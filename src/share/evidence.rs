@@ -137,13 +137,17 @@ impl Gathered<'_> {
         Ok(())
     }
 
-    /// Whether it is an upload to the empty file that a LOCK of the same principal has made: many clients lock a name before they store
-    /// something there. That the file is still the one on which the lock was taken is judged with the pins.
+    /// Whether it is an upload to the very file that a LOCK of the same principal has made, and to which nothing has happened since: many
+    /// clients lock a name before they store something there.
     fn fills_what_its_lock_made(&self, at: usize) -> bool {
-        let AtName { path, request, change, .. } = &self.names[at];
-        change.deed == Deed::Put
-            && request.permissions.at(path).contains(Rights::CREATE)
-            && self.share.is_pinned_to_nothing(path, request)
+        let AtName { path, request, change, seen, identity, .. } = &self.names[at];
+        let stamp = match seen {
+            Some(Seen::File(file)) => Some(file.status.stamp),
+            _ => identity.as_ref().map(|known| known.stamp),
+        };
+        let Some(stamp) = stamp.filter(|_| change.deed == Deed::Put) else { return false };
+        request.permissions.at(path).contains(Rights::CREATE)
+            && self.share.submitted_on(path, request).iter().any(|lock| lock.has_made(path, &stamp))
     }
 
     /// Whether something is left to the commit, since it takes the hash of a large file.

@@ -12,6 +12,7 @@ use crate::model::lock_table::{Conflict, NotAdded};
 use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::principal::Principal;
+use crate::model::stamp::Stamp;
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::store::local::commit::Seen;
@@ -71,10 +72,12 @@ impl Share {
             drop(self.look_and_judge(path, request, Deed::Lock)?);
         }
         let lock = self.add_lock(path, wish, request)?;
-        let pinned = if path.is_root() { Ok((None, false)) } else { self.make_and_identify(path, &lock, request) };
-        let (pin, created) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
+        let pinned = if path.is_root() { Ok((None, None)) } else { self.make_and_identify(path, &lock, request) };
+        let (pin, made) = pinned.inspect_err(|_| self.drop_lock(&lock.token))?;
+        let created = made.is_some();
         let root = if created { self.as_made(path) } else { Cow::Borrowed(path) };
         let pinned = self.change_lock(|table| {
+            table.note_made(&lock.token, made, request.now)?;
             let pinned = table.pin(&lock.token, path, pin, request.now)?;
             if *root == *path { Some(pinned) } else { table.respell(&lock.token, &root) }
         });
@@ -92,6 +95,7 @@ impl Share {
         let covering = self.locks_covering(path, request.now);
         let mut submitted = covering.iter().filter(|lock| request.holds(lock));
         let (Some(lock), None) = (submitted.next(), submitted.next()) else { return Err(Refusal::UnknownToken.into()) };
+        judge_keeping(lock, request)?;
         self.judge_headers(path, request)?;
         self.judge_states_alone(path, request)?;
         let longest = lock.timeout.map_or(FIRST_GRANT_MAX, |before| before.saturating_mul(2));
@@ -110,6 +114,7 @@ impl Share {
         if lock.holder != *request.principal() {
             return Err(Refusal::NotYours.into());
         }
+        judge_keeping(&lock, request)?;
         self.drop_lock(token);
         Ok(())
     }
@@ -131,6 +136,7 @@ impl Share {
             expires: expiry(timeout, request.now),
             pin: None,
             pins_below: Pins::default(),
+            made: None,
         };
         for _ in 0..TRIES_MAX {
             let added = self.table_about(path).add(lock.clone(), request.now);
@@ -153,25 +159,28 @@ impl Share {
         Err(Refusal::ChangedMeanwhile.into())
     }
 
-    /// What the lock is pinned to, and whether it was made for it. The conditions of the request hold for that very version, which may have come
+    /// What the lock is pinned to, and the state of the file that was made for it, if one was. The conditions of the request hold for that very version, which may have come
     /// since they were judged first.
     fn make_and_identify(
         &self,
         path: &SharePath,
         lock: &Lock,
         request: &RequestContext,
-    ) -> Outcome<(Option<EntityTag>, bool)> {
+    ) -> Outcome<(Option<EntityTag>, Option<Stamp>)> {
         let mine = request.clone().with_token(&lock.token);
         let creates = mine.clone().that_only_creates();
         for _ in 0..TRIES_MAX {
             let Looked { claim, seen, .. } = self.look_and_judge(path, &mine, Deed::Lock)?;
             match seen {
-                Seen::Collection(_) => return Ok((None, false)),
+                Seen::Collection(_) => return Ok((None, None)),
                 Seen::Nothing => {
                     drop(claim);
                     match self.put_nothing(path, &creates) {
                         Err(stop) if stop.is_failed_precondition() => continue,
-                        stored => return Ok((Some(stored?), true)),
+                        stored => {
+                            let (tag, made) = stored?;
+                            return Ok((Some(tag), Some(made)));
+                        }
                     }
                 }
                 Seen::File(file) => {
@@ -182,7 +191,7 @@ impl Share {
                     return if known.validators.shown.is_weak() {
                         Err(Refusal::OpenForWriting.into())
                     } else {
-                        Ok((Some(known.validators.shown), false))
+                        Ok((Some(known.validators.shown), None))
                     };
                 }
                 Seen::Busy(_) | Seen::Link | Seen::Special => unreachable!("the verdict has refused it"),
@@ -191,8 +200,8 @@ impl Share {
         Err(Refusal::ChangedMeanwhile.into())
     }
 
-    /// Makes an empty file.
-    fn put_nothing(&self, path: &SharePath, request: &RequestContext) -> Outcome<EntityTag> {
+    /// Makes an empty file; gives its tag and its state.
+    fn put_nothing(&self, path: &SharePath, request: &RequestContext) -> Outcome<(EntityTag, Stamp)> {
         let site = self.site_of_upload(path)?;
         let staged = self.stage(&site, request.now)?;
         let mut staged = staged.seal(None, self.next_date(path, None, request.now))?;
@@ -200,7 +209,7 @@ impl Share {
         let stored = self.put_staged(&site, path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         self.tell_of_change(path, request.now);
-        Ok(stored.tag)
+        Ok((stored.tag, *staged.sealed()))
     }
 
     fn conflict(&self, conflict: &Conflict) -> Refusal {
@@ -210,6 +219,14 @@ impl Share {
             Conflict::Inside(_) => Refusal::LockConflict { with: root, inside: true },
         }
     }
+}
+
+/// Whoever may not take a lock may not keep it either, nor give it back: rights change, and whoever asks without a name is one with all others.
+fn judge_keeping(lock: &Lock, request: &RequestContext) -> Outcome<()> {
+    if request.permissions.at(&lock.root).contains(lock.needs()) {
+        return Ok(());
+    }
+    Err(Refusal::NotPermitted.into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Pins: the versions on which locks were taken. Whoever changes something with the token of a lock changes the version that it pins and no other.
 
-use crate::model::content_hash::ContentHash;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
@@ -98,11 +97,6 @@ impl Share {
     /// Whether a lock that was submitted was taken on a version of what is at a path.
     pub(super) fn is_pinned(&self, path: &SharePath, request: &RequestContext) -> bool {
         !self.pins(path, request).is_empty()
-    }
-
-    /// Whether a lock that was submitted was taken on an empty file here.
-    pub(super) fn is_pinned_to_nothing(&self, path: &SharePath, request: &RequestContext) -> bool {
-        self.pins(path, request).iter().any(|pin| pin.strong_eq(&EntityTag::of_content(&ContentHash::of(b""))))
     }
 
     fn pins(&self, path: &SharePath, request: &RequestContext) -> Vec<EntityTag> {

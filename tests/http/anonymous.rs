@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::thread;
+use std::time::SystemTime;
 
 use crate::harness::{Answer, Request, Server};
 
@@ -109,6 +111,12 @@ impl Stage {
     }
 }
 
+/// Locks a path, and gives the token as `Lock-Token` has it.
+fn lock(server: &Server, target: &str, depth: &str) -> String {
+    let request = server.request("LOCK", target).header("depth", depth).header("content-type", "application/xml");
+    request.body(LOCK).expect_any(&[200, 201]).field("lock-token").to_owned()
+}
+
 /// Every file and folder, noclobber's own left out.
 fn tree(folder: &Path) -> BTreeMap<String, Option<String>> {
     let mut found = BTreeMap::new();
@@ -192,8 +200,7 @@ fn of_a_crowd_that_may_create_one_has_the_name() {
 fn who_locks_a_free_name_may_fill_it_once() {
     let stage = Stage::set("create");
     let server = &stage.server;
-    let locked = server.request("LOCK", "/new").header("content-type", "application/xml").body(LOCK).expect(201);
-    let token = locked.field("lock-token").to_owned();
+    let token = lock(server, "/new", "infinity");
     let holding = |request: Request| request.header("if", format!("({token})"));
     assert_eq!(server.put("/new").body("of another").send().status, 403, "the token is missing");
     assert_eq!(holding(server.delete("/new")).send().status, 403);
@@ -204,17 +211,107 @@ fn who_locks_a_free_name_may_fill_it_once() {
     server.get("/new").expect_body("filled");
 }
 
-/// What another program saves into the file that a LOCK has made is nobody's to replace.
+/// A body of no bytes fills it, too.
 #[test]
-fn what_a_program_saved_into_a_locked_name_is_not_replaced() {
+fn filling_it_with_nothing_is_filling_it() {
     let stage = Stage::set("create");
     let server = &stage.server;
-    let locked = server.request("LOCK", "/new").header("content-type", "application/xml").body(LOCK).expect(201);
-    let token = locked.field("lock-token").to_owned();
-    fs::write(server.folder().join("new"), "saved").unwrap();
-    let refused = server.put("/new").header("if", format!("({token})")).body("filled").send();
-    assert!([403, 412].contains(&refused.status), "{refused}");
-    server.get("/new").expect_body("saved");
+    let token = lock(server, "/new", "infinity");
+    let fill = |body: &str| server.put("/new").header("if", format!("({token})")).body(body).send().status;
+    assert_eq!((fill(""), fill(""), fill("filled")), (204, 403, 403));
+    server.get("/new").expect_body("");
+}
+
+/// The lock is on the file that was made for it: whatever another program has put there or done to it is nobody's to replace.
+#[test]
+fn only_the_file_that_the_lock_made_is_filled() {
+    type Act = fn(&Path);
+    let acts: [(&str, Act); 6] = [
+        ("written", |file| fs::write(file, "saved").unwrap()),
+        ("written and emptied", |file| {
+            fs::write(file, "saved").unwrap();
+            fs::write(file, "").unwrap();
+        }),
+        ("another empty file in its place", |file| {
+            let other = file.with_extension("other");
+            fs::write(&other, "").unwrap();
+            fs::rename(other, file).unwrap();
+        }),
+        ("removed and made anew", |file| {
+            fs::remove_file(file).unwrap();
+            fs::write(file, "").unwrap();
+        }),
+        ("linked to another", |file| {
+            let other = file.with_extension("other");
+            fs::write(&other, "").unwrap();
+            fs::remove_file(file).unwrap();
+            fs::hard_link(other, file).unwrap();
+        }),
+        ("given another date", |file| {
+            let file = fs::File::options().write(true).open(file).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }),
+    ];
+    for (what, act) in acts {
+        let stage = Stage::set("create");
+        let server = &stage.server;
+        let token = lock(server, "/new", "infinity");
+        let file = server.folder().join("new");
+        act(&file);
+        let before = (fs::read(&file).unwrap(), fs::metadata(&file).unwrap().ino());
+        for body in ["filled", ""] {
+            let refused = server.put("/new").header("if", format!("({token})")).body(body).send();
+            assert!([403, 412].contains(&refused.status), "{what}: {refused}");
+        }
+        assert_eq!((fs::read(&file).unwrap(), fs::metadata(&file).unwrap().ino()), before, "{what}");
+    }
+}
+
+/// Nor does a lock on a folder that has come where it was taken reach what is in that.
+#[test]
+fn a_lock_fills_nothing_below_its_root() {
+    let stage = Stage::set("create");
+    let server = &stage.server;
+    let token = lock(server, "/new", "infinity");
+    fs::remove_file(server.folder().join("new")).unwrap();
+    fs::create_dir(server.folder().join("new")).unwrap();
+    let put = |body: &str| {
+        let holding = format!("<http://{}/new> ({token})", server.address());
+        server.put("/new/in").header("if", holding).body(body).send().status
+    };
+    assert_eq!((put(""), put(""), put("filled")), (201, 403, 403));
+}
+
+/// Rights may be fewer than when a lock was taken: it is then of no use, and nobody's to keep or to give back.
+#[test]
+fn a_lock_from_before_gives_no_right() {
+    for now in ["read", "create"] {
+        let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let may = |may: &str| Server::with(format!("--anonymous={may}")).state(state.path());
+        let mut server = may("write").folder(folder.path()).start();
+        server.put("/empty").body("").expect(201);
+        server.request("MKCOL", "/d").expect(201);
+        let (file, below) = (lock(&server, "/empty", "0"), lock(&server, "/d", "infinity"));
+        let in_folder = format!("<http://{}/d/> ({below})", server.address());
+        server.put("/d/empty").header("if", in_folder).body("").expect(201);
+        server.stop();
+        server.start_again_with(may(now).folder(folder.path()));
+        let in_folder = format!("<http://{}/d/> ({below})", server.address());
+        for (method, target, name, value) in [
+            ("PUT", "/empty", "if", format!("({file})")),
+            ("PUT", "/d/empty", "if", in_folder),
+            ("LOCK", "/empty", "if", format!("({file})")),
+            ("UNLOCK", "/empty", "lock-token", file.clone()),
+            ("UNLOCK", "/d", "lock-token", below.clone()),
+        ] {
+            let request = server.request(method, target).header(name, value);
+            let answer = if method == "PUT" { request.body("filled") } else { request }.send();
+            assert_eq!(answer.status, 403, "{now}: {answer}");
+        }
+        server.get("/empty").expect_body("");
+        server.get("/d/empty").expect_body("");
+        server.stop();
+    }
 }
 
 /// An empty file that was there before is no free name.

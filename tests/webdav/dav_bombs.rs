@@ -358,6 +358,7 @@ fn a_million_locks_stay_within_the_bounds() {
             expires: now.plus(Duration::from_secs(600)),
             pin: None,
             pins_below: Pins::default(),
+            made: None,
         };
         match locks.add(lock, now) {
             Ok(_) => added += 1,

@@ -35,7 +35,7 @@ mod tests {
     use crate::model::lock_token::LockToken;
     use crate::model::path::SharePath;
     use crate::model::principal::Principal;
-    use crate::model::stamp::Timestamp;
+    use crate::model::stamp::{FileId, Stamp, Timestamp};
     use crate::model::tag::EntityTag;
 
     fn path(text: &str) -> SharePath {
@@ -55,6 +55,7 @@ mod tests {
             expires: Timestamp::new(3600, 0),
             pin: None,
             pins_below: Pins::default(),
+            made: None,
         }
     }
 
@@ -105,6 +106,11 @@ mod tests {
                 expires: Timestamp::new(seconds, nanoseconds),
                 pin,
                 pins_below,
+                made: (seconds % 3 == 0).then(|| {
+                    let time = Timestamp::new(seconds, nanoseconds);
+                    let id = FileId { inode: seconds.unsigned_abs(), generation: u64::from(nanoseconds) };
+                    Stamp { id, size: 0, mtime: time, ctime: time }
+                }),
             }
         }
     }

@@ -464,6 +464,7 @@ mod tests {
             expires: Timestamp::new(1, 0),
             pin: None,
             pins_below: Pins::default(),
+            made: None,
         }
     }
 
