@@ -9,6 +9,7 @@
 
 mod folders;
 mod gathering;
+mod nameless;
 mod settling;
 mod state;
 
@@ -31,6 +32,7 @@ use crate::share::{Hint, Share};
 
 use folders::Folders;
 use gathering::Gathering;
+use nameless::NamelessFiles;
 use settling::Settling;
 
 pub use state::{Reason, WatchState};
@@ -60,7 +62,7 @@ pub struct Watch {
 /// Watches the folder of a share. Returns at once; see [`Watch::state`].
 pub fn start(share: Arc<Share>, folder: &Path) -> Watch {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let inbox = Arc::new(Inbox { folder, contents: Mutex::default(), hints: Condvar::new(), folders: Condvar::new() });
+    let inbox = Arc::new(Inbox::of(folder));
     let watched = Arc::downgrade(&share);
     let hints = spawn("hints", &inbox, move |inbox| give_hints(&share, inbox));
     // It is not waited for at the end: it may be in the middle of a large folder.
@@ -93,6 +95,8 @@ struct Inbox {
     /// The folder's path, to tell of it.
     folder: PathBuf,
     contents: Mutex<Contents>,
+    /// Not among the contents, since a file system may be long in answering when it is asked for a name.
+    nameless: Mutex<NamelessFiles>,
     hints: Condvar,
     folders: Condvar,
 }
@@ -109,6 +113,11 @@ struct Contents {
 }
 
 impl Inbox {
+    fn of(folder: PathBuf) -> Self {
+        let (hints, folders) = (Condvar::new(), Condvar::new());
+        Self { folder, contents: Mutex::default(), nameless: Mutex::default(), hints, folders }
+    }
+
     /// Takes in one event, in which paths begin with `top`. Lost events come with or without paths, so that is asked first.
     fn take_in(&self, top: &Path, event: notify::Result<Event>) {
         let Ok(event) = event else { return self.lose_events() };
@@ -117,7 +126,9 @@ impl Inbox {
         }
         let Some(kind) = FileEvent::of(&event.kind) else { return };
         for path in &event.paths {
-            if kind == FileEvent::Written && is_nameless(path) {
+            if kind != FileEvent::Written {
+                self.nameless.lock().came_or_went(path);
+            } else if self.nameless.lock().contain(path) {
                 continue;
             }
             // What is noclobber's own does not parse.
@@ -156,6 +167,7 @@ impl Inbox {
     fn lose_events(&self) {
         self.degrade(Reason::EventsLost);
         self.contents.lock().events_lost = true;
+        self.nameless.lock().clear();
         self.folders.notify_one();
         self.hint(Hint::Anywhere);
     }
@@ -272,6 +284,7 @@ fn set_up(share: &Weak<Share>, inbox: &Arc<Inbox>) -> Result<Folders, Reason> {
         gathering.took_in(Instant::now());
     })?;
     inbox.contents.lock().events_lost = false;
+    inbox.nameless.lock().clear();
     match folders.watch_below(vec![SharePath::root()], || inbox.goes_on()) {
         // Better some hints than none.
         Err(Reason::TooFewWatches) => inbox.degrade(Reason::TooFewWatches),
@@ -339,14 +352,6 @@ fn share_path(top: &Path, path: &Path) -> Option<SharePath> {
     SharePath::parse_disk(inside.as_os_str().as_encoded_bytes()).ok()
 }
 
-/// Whether this is a file that is being written before it has a name: the kernel calls it `#` and its inode, and nothing has that
-/// name. Uploads are such files.
-fn is_nameless(path: &Path) -> bool {
-    let name = path.file_name().map_or(&[][..], |name| name.as_encoded_bytes());
-    let is_number = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    name.strip_prefix(b"#").is_some_and(is_number) && path.symlink_metadata().is_err()
-}
-
 /// Starts a thread; if none can be had the reason is told.
 fn spawn(name: &str, inbox: &Arc<Inbox>, run: impl FnOnce(&Arc<Inbox>) + Send + 'static) -> Option<JoinHandle<()>> {
     let its_inbox = Arc::clone(inbox);
@@ -389,11 +394,6 @@ mod tests {
         }
     }
 
-    fn inbox(folder: &Path) -> Inbox {
-        let (hints, folders) = (Condvar::new(), Condvar::new());
-        Inbox { folder: folder.to_owned(), contents: Mutex::default(), hints, folders }
-    }
-
     #[test]
     fn an_event_becomes_a_hint() {
         let made = tempfile::tempdir().expect("a folder can be made");
@@ -424,13 +424,13 @@ mod tests {
             (data, &["#x"], vec![Hint::Path(path("#x"))]),
             (EventKind::Remove(RemoveKind::File), &["#11"], vec![Hint::Path(path("#11"))]),
         ] {
-            let inbox = inbox(made.path());
+            let inbox = Inbox::of(made.path().to_owned());
             let paths = at.iter().map(|path| made.path().join(path));
             inbox.take_in(made.path(), Ok(paths.fold(Event::new(kind), Event::add_path)));
             assert_eq!(inbox.contents.lock().settling.settled(Instant::now() + LIMIT), expected, "{kind:?} {at:?}");
             assert!(inbox.contents.lock().told.is_empty());
         }
-        let inbox = inbox(made.path());
+        let inbox = Inbox::of(made.path().to_owned());
         inbox.take_in(made.path(), Ok(Event::new(data).add_path("/elsewhere/a".into())));
         assert!(inbox.contents.lock().settling.is_empty());
     }
@@ -440,7 +440,7 @@ mod tests {
         let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
         let failed = notify::Error::generic("the queue cannot be read");
         for event in [Ok(lost.clone()), Ok(lost.add_path("/share/a".into())), Err(failed)] {
-            let inbox = inbox(Path::new("/share"));
+            let inbox = Inbox::of("/share".into());
             inbox.take_in(Path::new("/share"), event);
             let contents = inbox.contents.lock();
             assert!(contents.events_lost);
@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn more_folders_than_can_wait_are_lost_events() {
         let top = Path::new("/share");
-        let inbox = inbox(top);
+        let inbox = Inbox::of(top.to_owned());
         for number in 0..FOLDERS_MAX {
             inbox.take_in(top, Ok(Event::new(EventKind::Any).add_path(format!("/share/{number}").into())));
         }
