@@ -84,7 +84,7 @@ fn serve_on(listeners: Vec<Listener>, addresses: &[String], config: &Config) -> 
 /// Becomes the user who serves, if one was named.
 pub(crate) fn become_user(config: &Config) -> anyhow::Result<()> {
     let Some(user) = &config.user else { return Ok(()) };
-    user.become_it().with_context(|| format!("cannot serve as {user}"))
+    user.become_it().with_context(|| format!("cannot become the user {user}"))
 }
 
 fn http_settings(config: &Config) -> HttpSettings {

@@ -267,7 +267,6 @@ fn seconds(least: u64) -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(least..=86_400)
 }
 
-/// A host name as it stands in a `Host` header, without the port: letters, digits, hyphens and dots (RFC 1123 §2.1).
 fn umask(text: &str) -> Result<u32, String> {
     let mask = octal(text, 0o777)?;
     if mask & 0o700 == 0 { Ok(mask) } else { Err("it must leave the owner all permissions, as 077 does".to_owned()) }
@@ -297,6 +296,7 @@ fn octal(text: &str, max: u32) -> Result<u32, String> {
         .ok_or_else(|| format!("three or four octal digits are wanted, at most {max:04o}"))
 }
 
+/// A host name as it stands in a `Host` header, without the port: letters, digits, hyphens and dots (RFC 1123 §2.1).
 fn host_name(text: &str) -> Result<String, String> {
     let label = |label: &str| {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -1,6 +1,6 @@
 //! The router: takes requests from the wire, sends each to the function for its method, and has one line written about it in the log.
 //!
-//! Every request passes [`site_check`] and `authorize`; the methods parse, ask the share, and reply.
+//! Every request passes [`site_check`] and [`permit`]; the methods parse, ask the share, and reply.
 
 use crate::access::Principal;
 use crate::http::access_log::{log_answer, log_is_on, log_plain};

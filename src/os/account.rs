@@ -3,7 +3,8 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setresgid, setresuid};
@@ -36,6 +37,14 @@ impl Account {
             return Err(io::Error::other("the way back to root is still open"));
         }
         Ok(())
+    }
+
+    /// Gives this user what lies at a path, which takes root where it is another's.
+    ///
+    /// # Errors
+    /// Where that may not be.
+    pub fn own(&self, path: &Path) -> io::Result<()> {
+        chown(path, Some(self.uid), Some(self.gid))
     }
 }
 

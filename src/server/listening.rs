@@ -26,6 +26,9 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Listener>, Vec<Stri
                 remove_stale_socket(path);
                 let socket =
                     UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+                if let Some(user) = &config.user {
+                    user.own(path).with_context(|| format!("cannot give {} to {user}", path.display()))?;
+                }
                 addresses.push(format!("unix:{}", path.display()));
                 listeners.push(Listener::Unix(socket));
             }

@@ -159,8 +159,8 @@ impl Share {
         Err(Refusal::ChangedMeanwhile.into())
     }
 
-    /// What the lock is pinned to, and the state of the file that was made for it, if one was. The conditions of the request hold for that very version, which may have come
-    /// since they were judged first.
+    /// What the lock is pinned to, and the state of the file that was made for it, if one was. The conditions of the request hold for that very
+    /// version, which may have come since they were judged first.
     fn make_and_identify(
         &self,
         path: &SharePath,

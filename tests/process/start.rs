@@ -117,7 +117,11 @@ fn another_user_serves_once_the_ports_are_open() {
     let secret = folder.path().join("of-root");
     fs::write(&secret, "secret").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let server = Server::with("--user=nobody").option("--no-state").without_state().folder(folder.path()).start();
+    let run = tempfile::tempdir().unwrap();
+    chown(run.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let socket = run.path().join("socket");
+    let server = Server::with("--user=nobody").option("--no-state").without_state().folder(folder.path());
+    let mut server = server.option(format!("--listen=unix:{}", socket.display())).start();
     server.put("/a.txt").body("x").expect(201);
     server.put("/a.txt").body("y").expect(204);
     server.versions("/a.txt").expect(["x"]);
@@ -131,6 +135,9 @@ fn another_user_serves_once_the_ports_are_open() {
         assert!(!numbers("Groups:").contains(&"0".to_owned()), "{status}");
         assert_eq!(u64::from_str_radix(&field("CapEff:"), 16), Ok(0), "{status}");
     }
+    assert_eq!(fs::metadata(&socket).unwrap().uid(), NOBODY, "whoever serves may be reached as who serves");
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!socket.exists());
 }
 
 #[test]
@@ -141,7 +148,7 @@ fn who_is_not_root_serves_as_nobody_else() {
     }
     let (status, printed) = Server::with("--user=root").unprivileged().start_in_vain();
     assert_eq!(status.code(), Some(1), "{printed}");
-    assert!(printed.contains("cannot serve as root"), "{printed}");
+    assert!(printed.contains("cannot become the user root"), "{printed}");
     let (status, printed) = Server::with("--user=no-such-user").start_in_vain();
     assert_eq!(status.code(), Some(2), "{printed}");
     assert!(printed.contains("no user of this name"), "{printed}");

@@ -115,6 +115,8 @@ fn what_must_not_be_anywhere_is_found() {
         ("src/store/local/os_disk.rs", "//! A.\nfn a() { unsafe { b() } }", 2, "unsafe"),
         ("src/http/wire/body.rs", "//! A.\nuse std::os::fd::BorrowedFd;", 2, "Unix"),
         ("src/watch/folders.rs", "//! A.\nfn a() { rustix::fs::fstat(b) }", 2, "Unix"),
+        ("src/watch/folders.rs", "//! A.\nfn a() { nix::unistd::getuid() }", 2, "Unix"),
+        ("src/http/methods/get.rs", "//! A.\nfn a() { RequestContext::unconditional(b) }", 2, "RequestContext"),
         ("src/http/methods/put.rs", "//! A.\nfn a() { HttpResponse::new(StatusCode::OK) }", 2, "StatusCode::"),
         (
             "src/http/methods/put.rs",
@@ -466,6 +468,9 @@ const MAY_BE_UNIX: &[&str] =
 /// The room that alone knows status codes.
 const REPLY: &str = "src/http/reply/";
 
+/// Where a request of a client gets its permissions: a context that is made elsewhere may do everything.
+const CONTEXT: &str = "src/http/context.rs";
+
 /// What is wrong with one source file, each with its line.
 fn violations(path: &str, text: &str) -> Vec<String> {
     let code = &without_tests(code_of(text));
@@ -487,9 +492,12 @@ fn violations(path: &str, text: &str) -> Vec<String> {
             tell(*line, "in src/store/, std::fs is for os_disk.rs and for the database of the catalog".to_owned());
         }
         if !is_one_of(MAY_BE_UNIX, path)
-            && ["std::os", "rustix", "libc"].iter().any(|unix| is_mentioned(unix, segments))
+            && ["std::os", "rustix", "libc", "nix"].iter().any(|unix| is_mentioned(unix, segments))
         {
             tell(*line, format!("what is Unix alone belongs into {}", MAY_BE_UNIX.join(", ")));
+        }
+        if path.starts_with("src/http/") && path != CONTEXT && makes_a_context(segments) {
+            tell(*line, format!("what whoever asks may do comes into a RequestContext in {CONTEXT}"));
         }
         if !path.starts_with(REPLY) && names_a_status(segments) {
             tell(*line, format!("{} belongs into {REPLY}", segments.join("::")));
@@ -756,6 +764,11 @@ fn names_a_status(segments: &[String]) -> bool {
         let is_chosen = pair[1].starts_with(|c: char| c.is_ascii_uppercase());
         is_chosen && (pair[0] == "StatusCode" || pair[0] == "HttpResponse")
     })
+}
+
+fn makes_a_context(segments: &[String]) -> bool {
+    let made_by = |name: &String| ["new", "unconditional", "default"].contains(&name.as_str());
+    matches!(segments, [.., of, last] if of == "RequestContext" && made_by(last))
 }
 
 /// Whether a path goes through what is forbidden.

@@ -3,7 +3,7 @@
 //! The bytes of one answer are of one version: the file is opened once, and the tag is that of the handle that is read.
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, conditions};
+use crate::http::context::{AppState, conditions, reader};
 use crate::http::headers::range::Ranges;
 use crate::http::headers::{digest, field, range};
 use crate::http::media;
@@ -23,7 +23,7 @@ use crate::model::stamp::Timestamp;
 use crate::model::validators::Target;
 use crate::os::open_file::OpenFile;
 use crate::share::outcome::{Refusal, Stop, Subject};
-use crate::share::{Content, Identity, OpenResource, RequestContext};
+use crate::share::{Content, Identity, OpenResource};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(crate) async fn send(
 ) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
     let precondition = conditions(head)?;
-    let identity = hash_if_asked(app, asked, &precondition, &content, identity).await?;
+    let identity = hash_if_asked(app, head, asked, &precondition, &content, identity).await?;
     match precondition.decide(&Target::from(&identity.validators), Intent::Read) {
         Decision::Proceed => {}
         Decision::NotModified => {
@@ -127,6 +127,7 @@ pub(crate) async fn open(app: &AppState, path: &SharePath) -> Result<OpenResourc
 /// does not know that he has it already gets it once more.
 async fn hash_if_asked(
     app: &AppState,
+    head: &RequestHead,
     asked: &RequestTarget,
     precondition: &Precondition,
     content: &Content,
@@ -137,7 +138,7 @@ async fn hash_if_asked(
     if is_known || !must_match.asks_for_content() || asked.query.version.is_some() {
         return Ok(identity);
     }
-    app.hashings.have_hashed(&asked.path, None, &RequestContext::new(must_match, now())).await?;
+    app.hashings.have_hashed(&asked.path, None, &reader(app, head).demanding(must_match)).await?;
     match open(app, &asked.path).await? {
         OpenResource::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),
