@@ -27,6 +27,10 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// What may be done by whoever has not said who they are; `None`: everything, and nobody from another machine is let in.
     pub anonymous: Option<Anonymous>,
+    /// The file of users and rules; `None`: there are no users.
+    pub users: Option<PathBuf>,
+    /// Passwords and tokens are taken from other machines over plain HTTP.
+    pub plain_passwords: bool,
     /// Who serves once the sockets are open; `None`: whoever has started the program.
     pub user: Option<Account>,
     /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost`, IP addresses and the machine's own.

@@ -54,6 +54,7 @@ fn serve_on(listeners: Vec<Listener>, addresses: &[String], config: &Config) -> 
         let log = Rc::clone(&log);
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
+    let access = open_access(config)?;
     let share = Arc::new(open_share(config, Purpose::Serve)?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -65,11 +66,11 @@ fn serve_on(listeners: Vec<Listener>, addresses: &[String], config: &Config) -> 
         say(&format!("Listening on {address}"));
     }
     say("Stop with Ctrl-C.");
-    let app = AppState::new(Arc::clone(&share), http_settings(config));
+    let app = Arc::new(AppState::new(Arc::clone(&share), access, http_settings(config)));
     let served = system.block_on(async {
         let stop = process::stop_on_signals()?;
         let served =
-            transport::serve(transport_settings(config), listeners, move || Router::new(app.clone()), stop).await;
+            transport::serve(transport_settings(config), listeners, move || Router::new(Arc::clone(&app)), stop).await;
         share.stop_what_takes_long();
         served
     });
@@ -87,10 +88,19 @@ pub(crate) fn become_user(config: &Config) -> anyhow::Result<()> {
     user.become_it().with_context(|| format!("cannot become the user {user}"))
 }
 
+/// Who may come in, and who may do what.
+fn open_access(config: &Config) -> anyhow::Result<Access> {
+    let for_everybody = config.anonymous.map(Anonymous::rights);
+    match &config.users {
+        Some(file) => Ok(Access::of_file(file.clone(), for_everybody)?),
+        None => Ok(Access::for_anonymous(for_everybody.unwrap_or(Rights::all()))),
+    }
+}
+
 fn http_settings(config: &Config) -> HttpSettings {
     let limits = &config.limits;
     HttpSettings {
-        access: Access::for_anonymous(config.anonymous.map_or(Rights::all(), Anonymous::rights)),
+        plain_passwords: config.plain_passwords,
         own_names: config.allowed_hosts.iter().cloned().chain(names_of_machine(&process::host_name())).collect(),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,

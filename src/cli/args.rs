@@ -7,6 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use glob::Pattern;
 
 use super::mount_help::Address;
+use super::rules::AskRules;
+use super::user::UserTask;
 use crate::config::{Anonymous, Listen};
 use crate::http::media::trusted_pages;
 use crate::http::request::origin;
@@ -135,6 +137,13 @@ pub(super) struct Cli {
         help_heading = LISTENING
     )]
     pub(super) anonymous: Option<Anonymous>,
+    /// Let the users of this TOML file in, by the rules in it, and nobody else; 'noclobber user' writes it. The file of --config may hold them,
+    /// too [default: nobody has to say who they are]
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    pub(super) users: Option<PathBuf>,
+    /// Take passwords and tokens from other machines over plain HTTP, where whoever can read the network can read them
+    #[arg(long, help_heading = LISTENING)]
+    pub(super) plain_passwords: bool,
     /// Serve as this user of the machine, once the addresses are listened on as root; the folder and the state are opened as that user
     /// [default: whoever starts noclobber]
     #[arg(long, value_name = "NAME", help_heading = LISTENING)]
@@ -242,6 +251,11 @@ pub(super) enum Command {
     History(ShowHistory),
     /// Bring a kept version back; what it replaces is kept in its turn
     Restore(RestoreVersion),
+    /// Add, list and remove the users who may come in, and change their passwords and tokens
+    #[command(subcommand)]
+    User(UserTask),
+    /// Show what somebody may do at a path, and which line says so
+    Rules(AskRules),
     /// Print how to connect from Windows, macOS, GNOME, KDE, davfs2, rclone, LibreOffice and phones
     MountHelp {
         /// Where the server is reached [default: http://127.0.0.1:4918/]

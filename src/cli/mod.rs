@@ -10,9 +10,11 @@ pub mod manual;
 pub mod mount_help;
 pub mod program_task;
 pub mod restore;
+pub mod rules;
 mod settings;
 mod share_path;
 pub mod usage_error;
+pub mod user;
 
 pub use args::command;
 pub use program_task::{ProgramTask, read};

@@ -12,8 +12,11 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 
 use super::args::{Cli, Command, RestoreVersion, ShowHistory};
 use super::mount_help::Address;
-use super::settings::{FOLDER, Setting, id_of, settings_of_file, settings_of_variables, variable};
+use super::rules::AskRules;
+use super::settings::{FOLDER, Setting, holds_users, id_of, settings_of_file, settings_of_variables, variable};
 use super::usage_error::UsageError;
+use super::user::UserTask;
+use crate::access::file::AccessFile;
 use crate::config::{Anonymous, Config, Keep, Limits, Listen, StateFolder};
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::store::abilities::Tier;
@@ -27,6 +30,10 @@ pub enum ProgramTask {
     History(ShowHistory),
     /// Bring a kept version back, in a folder that is served with these settings.
     Restore(RestoreVersion, Box<Config>),
+    /// Change the users of a file.
+    User(UserTask),
+    /// Show what somebody may do at a path.
+    Rules(AskRules),
     /// Print how to connect to a server at this address.
     MountHelp(Address),
     /// Print a completion script.
@@ -51,6 +58,8 @@ pub fn read(
             let config = to_restore(&which, variables)?;
             return Ok(ProgramTask::Restore(which, Box::new(config)));
         }
+        Some(Command::User(task)) => return Ok(ProgramTask::User(task)),
+        Some(Command::Rules(asked)) => return Ok(ProgramTask::Rules(asked)),
         Some(Command::MountHelp { address }) => return Ok(ProgramTask::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(ProgramTask::Completions(shell)),
         Some(Command::Man) => return Ok(ProgramTask::Man),
@@ -83,7 +92,8 @@ pub fn read(
     if cli.no_sync {
         warnings.push("--no-sync: writes are confirmed before they are on the disk; a power cut loses them".to_owned());
     }
-    Ok(ProgramTask::Serve(Box::new(check(cli, folder, home_of_state(&variables), warnings)?)))
+    let own_users = named.filter(|file| holds_users(file));
+    Ok(ProgramTask::Serve(Box::new(check(cli, folder, home_of_state(&variables), own_users, warnings)?)))
 }
 
 /// `--anonymous` may stand alone, so that only a word that it knows belongs to it, and any other is the folder.
@@ -150,18 +160,31 @@ fn beneath_home(home: &Path) -> PathBuf {
 }
 
 /// Makes checked values of words that were parsed one by one.
-fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<String>) -> Result<Config, UsageError> {
+fn check(
+    cli: Cli,
+    folder: PathBuf,
+    state_home: Option<PathBuf>,
+    own_users: Option<PathBuf>,
+    warnings: Vec<String>,
+) -> Result<Config, UsageError> {
+    let users = match (cli.users, own_users) {
+        (Some(users), Some(own)) if users != own => {
+            let text = format!("{} holds users, too: it is either that or --users {}", own.display(), users.display());
+            return Err(UsageError::Setting(text));
+        }
+        (users, own) => users.or(own),
+    };
+    if let Some(file) = &users {
+        AccessFile::read(file, cli.anonymous.map(Anonymous::rights))
+            .map_err(|bad| UsageError::Setting(bad.to_string()))?;
+    }
     let listen = match cli.listen {
         given if given.is_empty() => vec![Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
         given => given,
     };
-    if let Some(open) = listen.iter().find(|address| !address.is_local() && cli.anonymous.is_none()) {
-        return Err(UsageError::Setting(format!(
-            "--listen {open} can be reached from other machines, and noclobber does not ask for passwords yet\n\n\
-             Listen on 127.0.0.1 and let a proxy with passwords or a tunnel (ssh -L) in front of it,\n\
-             or add --anonymous read if everybody on that network may read what is in the folder,\n\
-             create if they may add to it, too, or write if they may do everything."
-        )));
+    let is_closed = cli.anonymous.is_none() && (users.is_none() || !cli.plain_passwords);
+    if let Some(open) = listen.iter().find(|address| !address.is_local() && is_closed) {
+        return Err(UsageError::Setting(why_not_there(open, users.is_some())));
     }
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let all_but_one = NonZeroUsize::new(cores.get() - 1).unwrap_or(cores);
@@ -197,6 +220,8 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         folder,
         listen,
         anonymous: cli.anonymous,
+        users,
+        plain_passwords: cli.plain_passwords,
         user: cli.user,
         allowed_hosts: cli.allow_host,
         allowed_origins: cli.allow_origin,
@@ -224,6 +249,23 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         },
         warnings,
     })
+}
+
+/// Why nobody is let in at an address that other machines can reach.
+fn why_not_there(open: &Listen, has_users: bool) -> String {
+    let besides = "or add --anonymous read if everybody on that network may read what is in the folder,\n\
+                   create if they may add to it, too, or write if they may do everything.";
+    if has_users {
+        return format!(
+            "--listen {open} can be reached from other machines, and passwords would cross the network for all to read\n\n\
+             Add --plain-passwords if that does not matter there, let a proxy with TLS or a tunnel (ssh -L) in front of it,\n{besides}"
+        );
+    }
+    format!(
+        "--listen {open} can be reached from other machines, and there are no users\n\n\
+         Make one with 'noclobber user add NAME --users FILE' and start with --users FILE,\n\
+         listen on 127.0.0.1 and let a proxy with passwords or a tunnel (ssh -L) in front of it,\n{besides}"
+    )
 }
 
 /// The parser has let one of four letters through, in either case.

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::args::Cli;
 use super::usage_error::UsageError;
+use crate::access;
 
 /// What every variable begins with; the rest is the option's name in capitals, with `_` for `-`.
 const VARIABLE: &str = "NOCLOBBER_";
@@ -147,7 +148,19 @@ pub(super) fn settings_of_file(path: &Path) -> Result<Vec<Setting>, UsageError> 
         let at = error.span().map_or(0, |span| span.start);
         UsageError::Setting(format!("{}: {}", place(at), error.message()))
     })?;
-    keys.into_iter().map(|(key, value)| setting_of_key(&key, &value, place(key.span().start))).collect()
+    let settings = keys.into_iter().filter(|(key, value)| !is_about_users(key.get_ref(), value.get_ref()));
+    settings.map(|(key, value)| setting_of_key(&key, &value, place(key.span().start))).collect()
+}
+
+/// Whether a file of settings holds users or rules, too.
+pub(super) fn holds_users(path: &Path) -> bool {
+    let tables = std::fs::read_to_string(path).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    tables.is_some_and(|tables| tables.iter().any(|(key, value)| is_about_users(key, value)))
+}
+
+/// Whether a key is about who may come in, and no setting. `users` may be the name of another file.
+fn is_about_users(key: &str, value: &toml::Value) -> bool {
+    access::file::TABLES.contains(&key) && !value.is_str()
 }
 
 fn setting_of_key(key: &Spanned<String>, value: &Spanned<toml::Value>, place: String) -> Result<Setting, UsageError> {

@@ -9,6 +9,7 @@ use actix_web::body::{BodySize, MessageBody as _};
 use actix_web::http::header::{REFERER, USER_AGENT};
 use actix_web::http::{Method, StatusCode, Version};
 
+use crate::access::Caller;
 use crate::http::reply;
 use crate::http::wire::fast_path::Plain;
 use crate::log::{self, RequestLine};
@@ -19,7 +20,7 @@ pub(super) fn log_is_on() -> bool {
 }
 
 /// Logs the answer to a request.
-pub(super) fn log_answer(head: &RequestHead, answer: &HttpResponse, begun: Instant) {
+pub(super) fn log_answer(head: &RequestHead, answer: &HttpResponse, caller: &Caller, begun: Instant) {
     let Some(requests) = log::requests() else { return };
     let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
     let bytes = match answer.body().size() {
@@ -38,14 +39,14 @@ pub(super) fn log_answer(head: &RequestHead, answer: &HttpResponse, begun: Insta
         bytes,
         took: begun.elapsed(),
         peer: head.peer_addr.as_ref().map(SocketAddr::ip),
-        user: None,
+        user: caller.principal().name(),
         referer: field(REFERER),
         user_agent: field(USER_AGENT),
     });
 }
 
 /// Logs the answer to a plain request.
-pub(super) fn log_plain(plain: &Plain<'_>, status: StatusCode, bytes: u64, begun: Instant) {
+pub(super) fn log_plain(plain: &Plain<'_>, status: StatusCode, bytes: u64, caller: &Caller, begun: Instant) {
     let Some(requests) = log::requests() else { return };
     requests.write(&RequestLine {
         method: plain.reads.as_str(),
@@ -57,7 +58,7 @@ pub(super) fn log_plain(plain: &Plain<'_>, status: StatusCode, bytes: u64, begun
         bytes,
         took: begun.elapsed(),
         peer: plain.peer.as_ref().map(SocketAddr::ip),
-        user: None,
+        user: caller.principal().name(),
         referer: plain.referer,
         user_agent: plain.user_agent,
     });

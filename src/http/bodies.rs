@@ -1,6 +1,6 @@
 //! The bodies of requests that are not stored: XML, and those where none is expected.
 
-use crate::http::context::AppState;
+use crate::http::context::RequestScope;
 use crate::http::headers::field;
 use crate::http::limits::pace::Pace;
 use crate::http::reply::HandlerError;
@@ -68,7 +68,11 @@ pub(super) async fn reads_away(body: &mut Payload) -> Result<(), RequestError> {
 
 /// Whether a request has no byte of a body where none is defined: with one it might mean something that is not known. A proxy may say that a
 /// body comes in chunks before it knows that there is none.
-pub(super) async fn has_no_body(app: &AppState, head: &RequestHead, body: &mut Payload) -> Result<(), HandlerError> {
+pub(super) async fn has_no_body(
+    app: &RequestScope,
+    head: &RequestHead,
+    body: &mut Payload,
+) -> Result<(), HandlerError> {
     if field::announced_length(&head.headers).is_some_and(|length| length > 0) {
         return Err(RequestError::Body.into());
     }
@@ -80,7 +84,11 @@ pub(super) async fn has_no_body(app: &AppState, head: &RequestHead, body: &mut P
 }
 
 /// The body of a request that is XML, whole; empty where there is none.
-pub(crate) async fn xml_body(app: &AppState, head: &RequestHead, body: &mut Payload) -> Result<XmlBody, HandlerError> {
+pub(crate) async fn xml_body(
+    app: &RequestScope,
+    head: &RequestHead,
+    body: &mut Payload,
+) -> Result<XmlBody, HandlerError> {
     let max = xml::BODY_BYTES_MAX;
     if field::is_coded(&head.headers) {
         return Err(RequestError::CodedBody.into());

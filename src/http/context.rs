@@ -1,12 +1,12 @@
 //! What the functions for all methods share, and what they ask of a request first.
 
-use crate::access::Principal;
+use crate::access::{Access, Caller, Denied};
 use crate::http::ask::ask;
 use crate::http::clock::now;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::hashing::Hashings;
 use crate::http::reply::{HandlerError, RequestError};
-use crate::http::request::client::{client, principal};
+use crate::http::request::client::client;
 use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::query::{BadQuery, Query};
 use crate::http::request::target::RequestTarget;
@@ -15,18 +15,21 @@ use crate::http::settings::HttpSettings;
 use crate::http::small_files::HotCache;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
+use crate::model::principal::Client;
 use crate::model::rights::Rights;
 use crate::share::outcome::Outcome;
 use crate::share::{RequestContext, Share};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use actix_http::RequestHead;
 use tokio::sync::Semaphore;
 
 /// What all workers share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct AppState {
     pub(crate) share: Arc<Share>,
+    pub(crate) access: Access,
     pub(crate) settings: Arc<HttpSettings>,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) hot: Arc<HotCache>,
@@ -36,13 +39,13 @@ pub struct AppState {
 
 impl AppState {
     /// What is needed to serve a share.
-    pub fn new(share: Arc<Share>, settings: HttpSettings) -> Self {
+    pub fn new(share: Arc<Share>, access: Access, settings: HttpSettings) -> Self {
         let hot = Arc::new(HotCache::new(settings.cache_bytes));
         let uploads = Arc::new(Semaphore::new(settings.uploads_max));
         let hashings = Arc::new(Hashings::new(Arc::clone(&share), settings.hashing_max));
         let copies = Arc::new(Copies::new(Arc::clone(&share), settings.copies_max));
         let settings = Arc::new(settings);
-        Self { share, settings, uploads, hot, hashings, copies }
+        Self { share, access, settings, uploads, hot, hashings, copies }
     }
 
     /// Asks the share on the blocking pool. Once begun it runs to its end, whether or not the client is still there.
@@ -54,10 +57,32 @@ impl AppState {
     }
 }
 
+/// What the methods have at hand for one request: what all share, and who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestScope {
+    app: Arc<AppState>,
+    pub(crate) caller: Arc<Caller>,
+}
+
+impl RequestScope {
+    /// For a request of this caller.
+    pub(crate) fn new(app: &Arc<AppState>, caller: Arc<Caller>) -> Self {
+        Self { app: Arc::clone(app), caller }
+    }
+}
+
+impl Deref for RequestScope {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.app
+    }
+}
+
 /// The path, with the permission to use it, and a query that means something to the method.
-pub(crate) async fn parse(app: &AppState, head: &RequestHead) -> Result<RequestTarget, HandlerError> {
+pub(crate) async fn parse(app: &RequestScope, head: &RequestHead) -> Result<RequestTarget, HandlerError> {
     let (asked, method) = (RequestTarget::parse(head)?, DavMethod::of(&head.method));
-    permit(app, &principal(head), rights_for(method, &asked.query), &asked.path)?;
+    permit(app, rights_for(method, &asked.query), &asked.path)?;
     if !method.is_safe()
         && method != DavMethod::Unknown
         && let Some(word) = head.uri.query().and_then(query::misspelt)
@@ -93,14 +118,15 @@ fn rights_for(method: DavMethod, query: &Query) -> Rights {
     }
 }
 
-/// Refuses a principal that has none of these rights at a path. Every way in asks it, for each place that a request names.
-pub(crate) fn permit(
-    app: &AppState,
-    principal: &Principal,
-    one_of: Rights,
-    path: &SharePath,
-) -> Result<(), HandlerError> {
-    app.settings.access.authorize(principal, one_of, path).map_err(|_| RequestError::Denied.into())
+/// As [`permit`], for a place that is not the target: that it is refused tells nothing of what is there.
+pub(crate) fn permit_elsewhere(app: &RequestScope, one_of: Rights, path: &SharePath) -> Result<(), HandlerError> {
+    let denied = |denied| if denied == Denied::NotThere { Denied::NotPermitted } else { denied };
+    app.caller.authorize(one_of, path).map_err(|why| RequestError::Denied(denied(why)).into())
+}
+
+/// Refuses a caller who has none of these rights at a path. Every way in asks it, for each place that a request names.
+pub(crate) fn permit(app: &RequestScope, one_of: Rights, path: &SharePath) -> Result<(), HandlerError> {
+    app.caller.authorize(one_of, path).map_err(|denied| RequestError::Denied(denied).into())
 }
 
 /// The conditional headers of a request that changes nothing.
@@ -110,39 +136,40 @@ pub(crate) fn conditions(head: &RequestHead) -> Result<Precondition, HandlerErro
 
 /// Who makes a request, and what it demands of the state that it is to find. Every place that it names has to be permitted.
 pub(crate) fn request_context(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<RequestContext, HandlerError> {
     let (precondition, tokens) =
         conditions::precondition(head, asked).map_err(|malformed| RequestError::Condition(malformed.0))?;
-    let client = client(head);
+    let client = client(&app.caller, head);
     if let Some(states) = precondition.states() {
         let paths = states.lists.paths(&states.asked);
-        paths.into_iter().try_for_each(|path| permit(app, &client.principal, Rights::LOOK, path))?;
+        paths.into_iter().try_for_each(|path| permit_elsewhere(app, Rights::LOOK, path))?;
     }
-    let permissions = app.settings.access.permissions(&client.principal);
-    Ok(RequestContext { client, permissions, tokens, precondition, now: now() })
+    Ok(RequestContext { client, permissions: app.caller.permissions().clone(), tokens, precondition, now: now() })
 }
 
 /// Whether a folder is there where the request went, and not a file.
-pub(crate) async fn is_collection(app: &AppState, asked: &RequestTarget) -> Result<bool, HandlerError> {
-    let path = asked.path.clone();
-    app.ask(move |share| share.is_collection(&path)).await
+pub(crate) async fn is_collection(app: &RequestScope, asked: &RequestTarget) -> Result<bool, HandlerError> {
+    let (path, reader) = (asked.path.clone(), reader(app));
+    app.ask(move |share| share.is_collection(&path, &reader)).await
 }
 
 /// What is there where the request went, and so what is served.
-pub(crate) async fn allowed(app: &AppState, asked: &RequestTarget) -> Allowed {
-    let path = asked.path.clone();
-    match app.ask(move |share| share.occupant(&path)).await {
+pub(crate) async fn allowed(app: &RequestScope, asked: &RequestTarget) -> Allowed {
+    if permit(app, Rights::LOOK, &asked.path).is_err() {
+        return Allowed::Somewhere;
+    }
+    let (path, reader) = (asked.path.clone(), reader(app));
+    match app.ask(move |share| share.occupant(&path, &reader)).await {
         Ok(occupant) => Allowed::at(occupant, asked.has_trailing_slash),
         Err(_) => Allowed::Nowhere,
     }
 }
 
 /// Who reads, and when, where nothing is demanded of what is there.
-pub(crate) fn reader(app: &AppState, head: &RequestHead) -> RequestContext {
-    let client = client(head);
-    let permissions = app.settings.access.permissions(&client.principal);
-    RequestContext { client, permissions, ..RequestContext::unconditional(now()) }
+pub(crate) fn reader(app: &RequestScope) -> RequestContext {
+    let client = Client { principal: app.caller.principal().clone(), ..Client::default() };
+    RequestContext { client, permissions: app.caller.permissions().clone(), ..RequestContext::unconditional(now()) }
 }

@@ -7,7 +7,7 @@
 //! | [`headers`] | the request headers that need a parser of their own |
 //! | [`xml`] | the bodies of WebDAV, read and written |
 //! | [`router`] | from a request to its method, and one line in the log |
-//! | [`context`] | what every method asks: access and conditions; [`bodies`] has the bodies that are not stored |
+//! | [`context`] | what every method asks: access and conditions; [`callers`] finds out who asks; [`bodies`] has the bodies that are not stored |
 //! | [`methods`] | one file a method |
 //! | [`representations`] | what a GET or PROPFIND can show of a path besides its bytes |
 //! | [`limits`] | work that is done in turn, and the least rate of bodies |
@@ -16,6 +16,7 @@
 mod access_log;
 mod ask;
 mod bodies;
+mod callers;
 pub(crate) mod clock;
 pub mod context;
 #[doc(hidden)]

@@ -25,6 +25,8 @@ pub(crate) struct Quirks {
     pub(crate) stumble_over_lock_roots: bool,
     /// It takes 409 to an UNLOCK for a file that is gone, and forgets it.
     pub(crate) forget_on_conflict: bool,
+    /// Of two schemes of authentication it takes the wrong one, or none.
+    pub(crate) are_confused_by_two_schemes: bool,
     /// It deletes what it could not PUT, whatever went wrong, its own condition too.
     pub(crate) delete_after_failure: bool,
 }
@@ -39,6 +41,7 @@ impl Quirks {
             are_of_windows,
             stumble_over_lock_roots: is_one_of(&OLD_OFFICE),
             forget_on_conflict: is_one_of(&MACOS),
+            are_confused_by_two_schemes: are_of_windows || is_one_of(&OLD_OFFICE) || is_one_of(&MACOS),
             delete_after_failure: are_of_windows || is_one_of(&RCLONE),
         }
     }

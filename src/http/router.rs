@@ -1,12 +1,13 @@
 //! The router: takes requests from the wire, sends each to the function for its method, and has one line written about it in the log.
 //!
-//! Every request passes [`site_check`] and [`permit`]; the methods parse, ask the share, and reply.
+//! Every request passes [`site_check`] and [`callers::identify`]; the methods ask for permission, parse, ask the share, and reply.
 
-use crate::access::Principal;
+use crate::access::{Caller, Denied};
 use crate::http::access_log::{log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
+use crate::http::callers;
 use crate::http::context::parse;
-use crate::http::context::{AppState, allowed, permit};
+use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
 use crate::http::methods::{copy_move, get, lock, propfind, proppatch, put};
 use crate::http::methods::{delete, mkcol, options, restore};
@@ -15,42 +16,49 @@ use crate::http::reply::HandlerError;
 use crate::http::reply::RequestError;
 use crate::http::representations::file;
 use crate::http::representations::versions;
-use crate::http::request::client::principal;
 use crate::http::request::host::Host;
 use crate::http::request::method::{Allowed, DavMethod};
+use crate::http::request::target::RequestTarget;
 use crate::http::request::{origin, site_check};
 use crate::http::settings::HttpSettings;
 use crate::http::small_files::LastLook;
 use crate::http::wire::fast_path::{Plain, Reads, Say};
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::transport::Handler;
+use crate::model::path::SharePath;
 use crate::model::rights::Rights;
+use crate::share::outcome::{Refusal, Stop};
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_http::{Payload, Request, RequestHead, Response};
 use actix_web::body::BoxBody;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 /// The router of one worker.
 #[derive(Debug)]
 pub struct Router {
-    app: AppState,
+    app: Arc<AppState>,
     last_look: LastLook,
 }
 
 impl Router {
     /// A router for one worker.
-    pub fn new(app: AppState) -> Self {
+    pub fn new(app: Arc<AppState>) -> Self {
         Self { app, last_look: LastLook::default() }
     }
 
-    async fn carry_out(&self, request: &HttpRequest, body: &mut Payload) -> Result<HttpResponse, HandlerError> {
-        let (app, head) = (&self.app, request.head());
-        if DavMethod::of(&head.method) == DavMethod::Connect {
-            return Err(RequestError::Method(Allowed::Somewhere).into());
+    async fn carry_out(
+        &self,
+        app: &RequestScope,
+        request: &HttpRequest,
+        body: &mut Payload,
+    ) -> Result<HttpResponse, HandlerError> {
+        let head = request.head();
+        if DavMethod::of(&head.method) == DavMethod::Options && callers::is_asked_at_once(&app.caller, head) {
+            return Err(RequestError::Denied(Denied::SignIn).into());
         }
-        self.check_in(head)?;
         if head.uri.path() == "*" && DavMethod::of(&head.method) == DavMethod::Options {
             return Ok(reply::options(Allowed::Somewhere, None));
         }
@@ -94,9 +102,25 @@ impl Router {
         }
     }
 
-    fn check_in(&self, head: &RequestHead) -> Result<(), HandlerError> {
-        let HttpSettings { own_names, allowed_origins, .. } = &*self.app.settings;
-        site_check::check_site(head, own_names, allowed_origins).map_err(|refusal| RequestError::Site(refusal).into())
+    /// What the methods have at hand for a request, and whether it is let in: it has to be meant for this server, and who makes it must be who it
+    /// says. `before` is who was found to make it when it asked whether to go on.
+    async fn scope(&self, head: &RequestHead, before: Option<Arc<Caller>>) -> (RequestScope, Result<(), HandlerError>) {
+        let AppState { settings, access, .. } = &*self.app;
+        let HttpSettings { own_names, allowed_origins, .. } = &**settings;
+        let is_let_in = if DavMethod::of(&head.method) == DavMethod::Connect {
+            Err(RequestError::Method(Allowed::Somewhere))
+        } else {
+            site_check::check_site(head, own_names, allowed_origins).map_err(RequestError::Site)
+        };
+        let caller = match (is_let_in, before) {
+            (Err(wrong), _) => Err(wrong),
+            (Ok(()), Some(caller)) => Ok(caller),
+            (Ok(()), None) => callers::identify(access, settings, head).await.map_err(RequestError::Unproven),
+        };
+        match caller {
+            Ok(caller) => (RequestScope::new(&self.app, caller), Ok(())),
+            Err(wrong) => (RequestScope::new(&self.app, access.unnamed()), Err(wrong.into())),
+        }
     }
 
     /// Says with an answer whose pages may use it.
@@ -114,7 +138,8 @@ impl Handler for Router {
             return false;
         }
         let Some(found) = self.app.hot.find(&self.app.share, plain, &self.last_look) else { return false };
-        if permit(&self.app, &Principal::Anonymous, Rights::READ, found.file.spot.path()).is_err() {
+        let Some(caller) = callers::known(&self.app.access, &self.app.settings, plain) else { return false };
+        if caller.authorize(Rights::READ, found.file.spot.path()).is_err() {
             return false;
         }
         let nothing = Bytes::new();
@@ -122,7 +147,7 @@ impl Handler for Router {
         say(&found.head(), if sends { &found.file.bytes } else { &nothing });
         if let Some(begun) = logged {
             let bytes = if sends { found.file.bytes.len() as u64 } else { 0 };
-            log_plain(plain, reply::hot_status(found.modified), bytes, begun);
+            log_plain(plain, reply::hot_status(found.modified), bytes, &caller, begun);
         }
         true
     }
@@ -130,25 +155,36 @@ impl Handler for Router {
     async fn early(&self, request: &Request) -> Result<(), Response<BoxBody>> {
         let begun = Instant::now();
         let head = request.head();
-        let trouble = match self.check_in(head) {
-            Ok(()) => put::early(&self.app, head).await,
+        let (scope, checked) = self.scope(head, None).await;
+        let judged = match checked {
+            Ok(()) => put::early(&scope, head).await,
             trouble => trouble,
         };
-        let Err(trouble) = trouble else { return Ok(()) };
-        let mut answer = explain(&self.app, None, head, trouble).await;
+        let Err(trouble) = judged else {
+            request.extensions_mut().insert(Arc::clone(&scope.caller));
+            return Ok(());
+        };
+        let mut answer = explain(&scope, None, head, trouble).await;
         self.describe(head, &mut answer);
-        log_answer(head, &answer, begun);
+        log_answer(head, &answer, &scope.caller, begun);
         Err(answer.into())
     }
 
     async fn handle(&self, request: HttpRequest, body: &mut Payload) -> HttpResponse {
         let begun = Instant::now();
-        let mut answer = match self.carry_out(&request, body).await {
-            Ok(answer) => answer,
-            Err(trouble) => explain(&self.app, Some(&request), request.head(), trouble).await,
+        let head = request.head();
+        let before = request.extensions_mut().remove::<Arc<Caller>>();
+        let (scope, checked) = self.scope(head, before).await;
+        let carried_out = match checked {
+            Ok(()) => self.carry_out(&scope, &request, body).await,
+            Err(trouble) => Err(trouble),
         };
-        self.describe(request.head(), &mut answer);
-        log_answer(request.head(), &answer, begun);
+        let mut answer = match carried_out {
+            Ok(answer) => answer,
+            Err(trouble) => explain(&scope, Some(&request), head, trouble).await,
+        };
+        self.describe(head, &mut answer);
+        log_answer(head, &answer, &scope.caller, begun);
         answer
     }
 
@@ -156,23 +192,33 @@ impl Handler for Router {
         let begun = Instant::now();
         let mut answer = reply::rejected(request.head(), rejection);
         self.describe(request.head(), &mut answer);
-        log_answer(request.head(), &answer, begun);
+        log_answer(request.head(), &answer, &self.app.access.unnamed(), begun);
         answer.into()
     }
 }
 
-/// The answer to a request that was not carried out. A client that prefers so gets the current file with its 412.
-pub(super) async fn explain(
-    app: &AppState,
+/// The answer to a request that was not carried out. Whoever has not said who they are is asked to, where that may help. A client that prefers so
+/// gets the current file with its 412.
+async fn explain(
+    app: &RequestScope,
     request: Option<&HttpRequest>,
     head: &RequestHead,
     trouble: HandlerError,
 ) -> HttpResponse {
+    let unproven = match &trouble {
+        HandlerError::RequestError(RequestError::Unproven(unproven)) => Some(Some(*unproven)),
+        HandlerError::RequestError(RequestError::Denied(Denied::SignIn)) => Some(None),
+        HandlerError::Stop(Stop::Refusal(Refusal::NotPermitted)) if app.caller.can_sign_in() => Some(None),
+        _ => None,
+    };
+    if let Some(unproven) = unproven {
+        return reply::sign_in_first(head, unproven, &callers::challenge(&app.access, &app.settings, head, unproven));
+    }
     match trouble {
         HandlerError::RequestError(wrong) => reply::wrong(head, &wrong),
         HandlerError::Stop(stop) => {
-            let principal = principal(head);
-            let stop = stop.as_far_as(|path| permit(app, &principal, Rights::READ, path).is_ok());
+            let asked = RequestTarget::parse(head).map_or_else(|_| SharePath::root(), |asked| asked.path);
+            let stop = stop.as_far_as(&asked, |path| app.caller.permissions().at(path));
             if let Some(request) = request
                 && let Some(answer) = file::instead_of_412(app, request, &stop).await
             {

@@ -1,14 +1,13 @@
 //! What the server is told to do.
 
-use crate::access::Access;
 use crate::http::media::TrustedPages;
 use std::time::Duration;
 
 /// What the server is told to do.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// Who may do what.
-    pub access: Access,
+    /// Whether passwords and tokens are taken from other machines over plain HTTP.
+    pub plain_passwords: bool,
     /// The names of this server besides addresses and `localhost`, in small letters.
     pub own_names: Vec<String>,
     /// The origins of other pages that may read and write here, as browsers write them.

@@ -141,9 +141,9 @@ impl Pins {
 
     /// The pinned paths that some file system takes for this one or for something below it, although they are spelt otherwise.
     pub(super) fn spelt_otherwise<'a>(&'a self, path: &'a SharePath) -> impl Iterator<Item = &'a SharePath> {
-        let wanted = folded(path);
+        let wanted = path.folded();
         let is_alike = move |pinned: &SharePath| {
-            folded(pinned).strip_prefix(&*wanted).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            pinned.folded().strip_prefix(&*wanted).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         };
         self.0.iter().map(|(pinned, _)| pinned).filter(move |pinned| !pinned.is_within(path) && is_alike(pinned))
     }
@@ -165,10 +165,4 @@ impl Pins {
 /// When a lock ends that is granted now. One for ever ends with the calendar.
 pub fn expiry(timeout: Option<Duration>, now: Timestamp) -> Timestamp {
     now.plus(timeout.unwrap_or(Duration::MAX))
-}
-
-/// What some file system takes for one path is the same here.
-pub(super) fn folded(path: &SharePath) -> Box<[u8]> {
-    let names: Vec<Vec<u8>> = path.names().map(|name| name.folded(<[u8]>::to_vec)).collect();
-    names.join(&b'/').into()
 }

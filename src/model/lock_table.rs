@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lock::{Lock, Reach, Scope, expiry, folded};
+use super::lock::{Lock, Reach, Scope, expiry};
 use super::lock_token::LockToken;
 use super::path::SharePath;
 use super::principal::Principal;
@@ -228,10 +228,10 @@ impl Locks {
         }
         let mut roots: Vec<&[u8]> = Vec::new();
         for place in std::iter::successors(Some(path.clone()), |place| place.split().map(|(above, _)| above)) {
-            let alike = self.alike.get(&*folded(&place)).into_iter().flatten();
+            let alike = self.alike.get(&place.folded()).into_iter().flatten();
             roots.extend(alike.map(|root| &**root).filter(|root| *root != place.as_bytes()));
         }
-        let (_, begin, end) = below(&folded(path));
+        let (_, begin, end) = below(&path.folded());
         let alike = self.alike.range::<[u8], _>((as_slice(&begin), as_slice(&end))).flat_map(|(_, roots)| roots);
         roots.extend(alike.map(|root| &**root).filter(|root| {
             !(path.is_root() || root.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/')))
@@ -425,7 +425,7 @@ impl Locks {
 
     fn put_in(&mut self, lock: &Arc<Lock>) {
         self.by_root.entry(lock.root.as_bytes().into()).or_default().push(lock.clone());
-        self.alike.entry(folded(&lock.root)).or_default().insert(lock.root.as_bytes().into());
+        self.alike.entry(lock.root.folded()).or_default().insert(lock.root.as_bytes().into());
         self.by_token.insert(lock.token.clone(), lock.clone());
         self.by_expiry.insert((lock.expires, lock.token.clone()));
         self.count(lock, true);
@@ -436,7 +436,7 @@ impl Locks {
             here.retain(|other| other.token != lock.token);
             if here.is_empty() {
                 self.by_root.remove(lock.root.as_bytes());
-                let folded = folded(&lock.root);
+                let folded = lock.root.folded();
                 if let Some(alike) = self.alike.get_mut(&folded) {
                     alike.remove(lock.root.as_bytes());
                     if alike.is_empty() {

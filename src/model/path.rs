@@ -240,6 +240,18 @@ impl SharePath {
         })
     }
 
+    /// The path with all its names folded ([`Name::folded`]): two paths that some file system takes for one are the same here.
+    pub fn folded(&self) -> Box<[u8]> {
+        let mut joined = Vec::with_capacity(self.joined.len());
+        for name in self.names() {
+            if !joined.is_empty() {
+                joined.push(b'/');
+            }
+            name.folded(|folded| joined.extend_from_slice(folded));
+        }
+        joined.into()
+    }
+
     /// The components joined by slashes; empty for the share itself.
     pub fn as_bytes(&self) -> &[u8] {
         &self.joined

@@ -46,6 +46,14 @@ impl Client {
 }
 
 impl Principal {
+    /// The name; none of somebody who has not said who they are.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Named(name) => Some(name),
+        }
+    }
+
     /// The user of this name.
     pub fn named(name: &str) -> Self {
         Self::Named(name.into())

@@ -1,5 +1,7 @@
 //! What somebody may do to what is at a path.
 
+use std::str::FromStr;
+
 use bitflags::bitflags;
 
 bitflags! {
@@ -27,4 +29,49 @@ impl Rights {
 
     /// What it takes to add to what is there: [`Rights::LOOK`] and [`Rights::CREATE`].
     pub const ADD: Self = Self::LOOK.union(Self::CREATE);
+
+    /// The words for single rights, and for all of them together.
+    const WORDS: [(&str, Self); 9] = [
+        ("list", Self::LIST),
+        ("read", Self::LOOK),
+        ("create", Self::CREATE),
+        ("overwrite", Self::OVERWRITE),
+        ("delete", Self::DELETE),
+        ("history", Self::HISTORY),
+        ("write", Self::all()),
+        ("drop", Self::CREATE),
+        ("none", Self::empty()),
+    ];
+
+    /// Whether what is there is known to whoever has these rights: what one may not see is not there for them.
+    pub fn see(self) -> bool {
+        self.intersects(Self::LOOK)
+    }
+
+    /// The words for these rights, a word for each.
+    pub fn words(self) -> Vec<&'static str> {
+        if self.is_empty() {
+            return vec!["none"];
+        }
+        let single = [("list", Self::LIST), ("read", Self::READ)].into_iter().chain(Self::WORDS[2..6].iter().copied());
+        single.filter(|(_, right)| self.contains(*right)).map(|(word, _)| word).collect()
+    }
+}
+
+/// The word is not that of a right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is not the name of a right: those are list, read, create, overwrite, delete, history, and write, drop and none"
+)]
+pub struct UnknownRight(String);
+
+impl FromStr for Rights {
+    type Err = UnknownRight;
+
+    /// `read` is looking around, since whoever may read a file may know that it is there; `write` is everything, `drop` is to make what is new and
+    /// to see nothing.
+    fn from_str(word: &str) -> Result<Self, UnknownRight> {
+        let found = Self::WORDS.iter().find(|(known, _)| *known == word);
+        found.map(|(_, rights)| *rights).ok_or_else(|| UnknownRight(word.escape_default().to_string()))
+    }
 }

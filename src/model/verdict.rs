@@ -4,6 +4,7 @@
 //! [`judge`] is the one place that knows the order. It asks one question at a time, and a later one only if all before it were answered well:
 //! what is dear to find out (the hash of a large file, the locks of a tree) is found out only when it decides.
 
+use super::extent::Extent;
 use super::lock_table::Touches;
 use super::rights::Rights;
 
@@ -32,6 +33,8 @@ pub enum Deed {
     AmendDespiteLocks,
     /// A lock is taken.
     Lock,
+    /// A lock is taken on what is there and on everything in it.
+    LockTree,
 }
 
 /// What a look found at a name.
@@ -95,8 +98,11 @@ pub trait Evidence {
     /// The refusal for an obstacle.
     fn refusal_of(&self, at: usize, obstacle: Obstacle) -> Self::Refusal;
 
-    /// Whether whoever asks has these rights there.
-    fn is_permitted(&mut self, at: usize, rights: Rights) -> Result<(), Self::Refusal>;
+    /// Whether whoever asks may know what is there: if not, it is not told why else the change could not be made.
+    fn is_known(&mut self, at: usize) -> Result<(), Self::Refusal>;
+
+    /// Whether whoever asks has these rights there, or there and everywhere below.
+    fn is_permitted(&mut self, at: usize, rights: Rights, extent: Extent) -> Result<(), Self::Refusal>;
 
     /// Whether the headers demand that nothing is there.
     fn demands_nothing_there(&self, at: usize) -> bool;
@@ -125,7 +131,7 @@ pub trait Evidence {
 
 /// Judges the changes that one request makes: the first reason against any of them, in this order.
 ///
-/// 1. Obstacles, since no other headers would help (RFC 9110 §13.2.1).
+/// 1. Places that whoever asks may know nothing of; then obstacles, since no other headers would help (RFC 9110 §13.2.1).
 /// 2. Rights that whoever asks does not have.
 /// 3. What the disk cannot do; and a program that is writing, unless nothing may be there anyway.
 /// 4. The conditional headers, then `If`. A header that is false is told before one that is missing.
@@ -135,13 +141,17 @@ pub trait Evidence {
 /// 8. What the client was refused here a moment ago.
 pub fn judge<E: Evidence>(changes: &[Change], evidence: &mut E) -> Result<(), E::Refusal> {
     let all = || changes.iter().enumerate();
+    for (at, _) in all() {
+        evidence.is_known(at)?;
+    }
     for (at, change) in all() {
         if let Some(obstacle) = change.obstacle() {
             return Err(evidence.refusal_of(at, obstacle));
         }
     }
     for (at, change) in all() {
-        evidence.is_permitted(at, change.needs())?;
+        let (rights, extent) = change.needs();
+        evidence.is_permitted(at, rights, extent)?;
     }
     for (at, _) in all() {
         evidence.disk_allows(at)?;
@@ -189,7 +199,7 @@ impl Deed {
     /// Whether clients will be told of the file that is there again, so that a small one is hashed: it shall not be shown by another tag than that
     /// of its content because of this.
     pub fn tells_of_what_is_there(self) -> bool {
-        self.amends() || matches!(self, Self::Lock | Self::MoveAway | Self::MoveOnto)
+        self.amends() || matches!(self, Self::Lock | Self::LockTree | Self::MoveAway | Self::MoveOnto)
     }
 
     /// Whether it is about the link itself where a link is.
@@ -203,7 +213,7 @@ impl Deed {
 
     /// Whether locks stand in its way by themselves. Whether they stand in the way of another lock, their table says.
     fn heeds_locks(self) -> bool {
-        !matches!(self, Self::Lock | Self::AmendDespiteLocks)
+        !matches!(self, Self::Lock | Self::LockTree | Self::AmendDespiteLocks)
     }
 }
 
@@ -226,14 +236,20 @@ impl Change {
         }
     }
 
-    /// The rights that it takes. What replaces a folder takes away what is in that.
-    pub fn needs(&self) -> Rights {
-        match (self.deed, self.found) {
-            (Deed::Remove | Deed::MoveAway, _) => Rights::DELETE,
+    /// The rights that it takes, and whether at the name alone or for everything in it, too. What replaces a folder takes away what is in that, and
+    /// what is moved or brought back can be read at its new place.
+    pub fn needs(&self) -> (Rights, Extent) {
+        let rights = match (self.deed, self.found) {
+            (Deed::Remove, _) => Rights::DELETE,
+            (Deed::MoveAway, _) => Rights::DELETE | Rights::LOOK,
+            (Deed::BringBack, _) | (Deed::Restore, Found::Nothing) => Rights::CREATE | Rights::HISTORY,
+            (Deed::Restore, _) => Rights::OVERWRITE | Rights::HISTORY,
             (deed, Found::Nothing) if deed.makes_something() => Rights::CREATE,
-            (Deed::Copy | Deed::MoveOnto, Found::Collection) => Rights::OVERWRITE | Rights::DELETE,
+            (Deed::Copy | Deed::MoveOnto, Found::Collection) => Rights::CREATE | Rights::OVERWRITE | Rights::DELETE,
             _ => Rights::OVERWRITE,
-        }
+        };
+        let is_of_a_tree = self.deed.takes_trees() || matches!(self.deed, Deed::BringBack | Deed::LockTree);
+        (rights, if is_of_a_tree { Extent::Tree } else { Extent::Itself })
     }
 
     fn waits_for_writers(&self) -> bool {
@@ -269,7 +285,7 @@ impl Change {
 mod tests {
     use super::*;
 
-    const EVERY_DEED: [Deed; 11] = [
+    const EVERY_DEED: [Deed; 12] = [
         Deed::Put,
         Deed::Restore,
         Deed::Copy,
@@ -281,6 +297,7 @@ mod tests {
         Deed::Amend,
         Deed::AmendDespiteLocks,
         Deed::Lock,
+        Deed::LockTree,
     ];
 
     /// Why a change may be refused, in the order in which it is told.
@@ -327,7 +344,11 @@ mod tests {
             Reason::Obstacle(obstacle)
         }
 
-        fn is_permitted(&mut self, at: usize, _: Rights) -> Result<(), Reason> {
+        fn is_known(&mut self, _: usize) -> Result<(), Reason> {
+            Ok(())
+        }
+
+        fn is_permitted(&mut self, at: usize, _: Rights, _: Extent) -> Result<(), Reason> {
             self.ask(at, Reason::Right)
         }
 
@@ -451,23 +472,32 @@ mod tests {
         const OVERWRITE: Rights = Rights::OVERWRITE;
         const DELETE: Rights = Rights::DELETE;
         let kinds = [Found::Nothing, Found::File, Found::BusyFile, Found::Collection];
-        for (deed, expected) in [
-            (Deed::Put, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), None]),
-            (Deed::Restore, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), None]),
-            (Deed::Copy, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE | DELETE)]),
-            (Deed::Remove, [None, Some(DELETE), Some(DELETE), Some(DELETE)]),
-            (Deed::MoveAway, [None, Some(DELETE), Some(DELETE), Some(DELETE)]),
-            (Deed::MoveOnto, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE | DELETE)]),
-            (Deed::MakeCollection, [Some(CREATE), None, None, None]),
-            (Deed::BringBack, [Some(CREATE), None, None, None]),
-            (Deed::Amend, [None, Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
-            (Deed::AmendDespiteLocks, [None, Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
-            (Deed::Lock, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
+        const FROM_HISTORY: Rights = Rights::HISTORY;
+        const LOOK: Rights = Rights::LOOK;
+        const ALL_OF_IT: Option<Rights> = Some(CREATE.union(OVERWRITE).union(DELETE));
+        use Extent::{Itself, Tree};
+        for (deed, extent, expected) in [
+            (Deed::Put, Itself, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), None]),
+            (
+                Deed::Restore,
+                Itself,
+                [Some(CREATE | FROM_HISTORY), Some(OVERWRITE | FROM_HISTORY), Some(OVERWRITE | FROM_HISTORY), None],
+            ),
+            (Deed::Copy, Tree, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), ALL_OF_IT]),
+            (Deed::Remove, Tree, [None, Some(DELETE), Some(DELETE), Some(DELETE)]),
+            (Deed::MoveAway, Tree, [None, Some(DELETE | LOOK), Some(DELETE | LOOK), Some(DELETE | LOOK)]),
+            (Deed::MoveOnto, Tree, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), ALL_OF_IT]),
+            (Deed::MakeCollection, Itself, [Some(CREATE), None, None, None]),
+            (Deed::BringBack, Tree, [Some(CREATE | FROM_HISTORY), None, None, None]),
+            (Deed::Amend, Itself, [None, Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
+            (Deed::AmendDespiteLocks, Itself, [None, Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
+            (Deed::Lock, Itself, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
+            (Deed::LockTree, Tree, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), Some(OVERWRITE)]),
         ] {
             for (found, expected) in kinds.into_iter().zip(expected) {
                 let change = change(deed, found);
                 let needs = change.obstacle().is_none().then(|| change.needs());
-                assert_eq!(needs, expected, "{deed:?} of {found:?}");
+                assert_eq!(needs, expected.map(|rights| (rights, extent)), "{deed:?} of {found:?}");
             }
         }
     }
@@ -482,7 +512,7 @@ mod tests {
             let expected = match deed {
                 Deed::Put => [None, None, Some(IsCollection), Some(Link), Some(Special)],
                 Deed::Restore => [None, None, Some(NotFree), Some(Link), Some(Special)],
-                Deed::Copy | Deed::MoveOnto | Deed::Lock => taken,
+                Deed::Copy | Deed::MoveOnto | Deed::Lock | Deed::LockTree => taken,
                 Deed::Remove | Deed::MoveAway | Deed::Amend | Deed::AmendDespiteLocks => of_what_is_there,
                 Deed::MakeCollection => [None, Some(Exists), Some(Exists), Some(Link), Some(Special)],
                 Deed::BringBack => [None, Some(NotFree), Some(NotFree), Some(NotFree), Some(NotFree)],
@@ -501,7 +531,10 @@ mod tests {
     fn an_unfit_name_is_refused_where_it_would_be_new() {
         for deed in EVERY_DEED {
             let unfit = |found| Change { is_fit_name: false, ..change(deed, found) }.obstacle();
-            let makes_it = matches!(deed, Deed::Put | Deed::Copy | Deed::MoveOnto | Deed::MakeCollection | Deed::Lock);
+            let makes_it = matches!(
+                deed,
+                Deed::Put | Deed::Copy | Deed::MoveOnto | Deed::MakeCollection | Deed::Lock | Deed::LockTree
+            );
             assert_eq!(unfit(Found::Nothing) == Some(Obstacle::BadName), makes_it, "{deed:?}");
             assert_ne!(unfit(Found::File), Some(Obstacle::BadName), "{deed:?}: it has that name already");
         }

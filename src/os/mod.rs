@@ -7,5 +7,6 @@ pub mod allocator;
 pub mod log_file;
 pub mod open_file;
 pub mod open_folder;
+pub mod private_file;
 pub mod process;
 pub mod random;

@@ -23,6 +23,11 @@ pub fn set_umask(mask: u32) {
     umask(Mode::from_raw_mode(mask));
 }
 
+/// Lets everything else go before what this thread does (setpriority(2)).
+pub fn give_way_to_others() {
+    let _ = rustix::process::setpriority_process(None, 10);
+}
+
 /// What the machine is called on its network (uname(2)).
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

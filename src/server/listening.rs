@@ -34,7 +34,10 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Listener>, Vec<Stri
             }
             Listen::Inherited => {
                 for listener in inherited()? {
-                    addresses.push(address_of(&listener, config.anonymous.is_some())?);
+                    addresses.push(address_of(
+                        &listener,
+                        config.anonymous.is_some() || config.users.is_some() && config.plain_passwords,
+                    )?);
                     listeners.push(listener);
                 }
             }
@@ -74,8 +77,8 @@ fn address_of(listener: &Listener, may_be_open: bool) -> anyhow::Result<String> 
 fn url_of(address: SocketAddr, may_be_open: bool) -> anyhow::Result<String> {
     if !may_be_open && !Listen::Tcp(address).is_local() {
         bail!(
-            "the socket {address} can be reached from other machines, and noclobber does not ask for passwords yet; \
-             --anonymous read, create or write says what everybody there may do"
+            "the socket {address} can be reached from other machines: --users and --plain-passwords let users in there, and \
+             --anonymous read, create or write says what everybody may do"
         );
     }
     Ok(format!("http://{address}/"))

@@ -6,6 +6,7 @@ use crate::model::content_hash::ContentHash;
 use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Header, Intent, States};
+use crate::model::rights::Rights;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::state_list::Standing;
 use crate::model::validators::Target;
@@ -30,7 +31,7 @@ impl Share {
             return Err(Refusal::PreconditionFailed { header, of: Subject::judged(path, target), current: None }.into());
         }
         let Some(states) = request.precondition.states() else { return Ok(()) };
-        if self.states_hold(path, states, target, request.now)? {
+        if self.states_hold(path, states, target, request)? {
             return Ok(());
         }
         Err(self.states_failed(states, &[(path, target.clone(), None)]))
@@ -39,10 +40,10 @@ impl Share {
     /// Judges the conditional headers, but for `If`, by what is at a path that no mutex is held of: the source of a COPY, and what a lock is on that
     /// is refreshed or given back.
     pub(super) fn judge_headers(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
-        let there = self.standing(path, request.precondition.asks_for_content(), request.now)?.there;
+        let there = self.standing(path, request.precondition.asks_for_content(), request)?.there;
         let Decision::Refuse(header) = request.precondition.decide(&there, Intent::Change) else { return Ok(()) };
         let of = Subject::judged(path, &there);
-        Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, request.now) }.into())
+        Err(Refusal::PreconditionFailed { header, of, current: self.describe_at(path, request) }.into())
     }
 
     /// Judges the conditional headers of a COPY by what was copied: the source may have changed since it was judged.
@@ -65,10 +66,10 @@ impl Share {
 
     /// Judges what a PROPFIND demands: `If-Match` and `If`. The other conditional headers are not heeded there.
     pub fn judge_read(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
-        let path = &*self.spelled_to_read(path)?;
-        let standing = self.standing(path, request.precondition.asks_for_content(), request.now)?;
+        let path = &*self.place_to_read(path, Rights::LIST, request)?;
+        let standing = self.standing(path, request.precondition.asks_for_content(), request)?;
         if !request.precondition.if_match_holds(&standing.there) {
-            let (of, current) = (Subject::judged(path, &standing.there), self.describe_at(path, request.now));
+            let (of, current) = (Subject::judged(path, &standing.there), self.describe_at(path, request));
             return Err(Refusal::PreconditionFailed { header: Header::IfMatch, of, current }.into());
         }
         self.judge_states_alone(path, request)
@@ -84,7 +85,7 @@ impl Share {
     pub(super) fn judge_states_alone(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
         let Some(states) = request.precondition.states() else { return Ok(()) };
         let look =
-            |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), request.now);
+            |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), request);
         if states.lists.hold(path, look)? {
             return Ok(());
         }
@@ -106,21 +107,27 @@ impl Share {
     }
 
     /// What is at a path that no mutex is held of, for a client that is refused.
-    fn describe_at(&self, path: &SharePath, now: Timestamp) -> Option<Current> {
-        let listed = self.resource(path, true, now).ok()?;
+    fn describe_at(&self, path: &SharePath, request: &RequestContext) -> Option<Current> {
+        let listed = self.resource(path, true, request).ok()?;
         Some(Current { tag: listed.tag?, modified: listed.modified, size: listed.size })
     }
 
     /// Whether the `If` header holds: what it asks of the target is judged by what was just seen there, other places are looked at.
-    fn states_hold(&self, path: &SharePath, states: &States, target: &Target<'_>, now: Timestamp) -> Outcome<bool> {
+    fn states_hold(
+        &self,
+        path: &SharePath,
+        states: &States,
+        target: &Target<'_>,
+        request: &RequestContext,
+    ) -> Outcome<bool> {
         states.lists.hold(&states.asked, |place| {
             let spelled = self.spelled_to_read(place)?;
             let asks_for_content = states.lists.asks_for_content(&states.asked, place);
             // Named by another path, it was looked at without knowing what would be asked of its content.
             if *spelled == *path && (*place == states.asked || !asks_for_content) {
-                return Ok(Standing { tokens: self.tokens_on(path, now), there: target.clone() });
+                return Ok(Standing { tokens: self.tokens_on(path, request.now), there: target.clone() });
             }
-            self.standing(&spelled, asks_for_content, now)
+            self.standing(&spelled, asks_for_content, request)
         })
     }
 
@@ -130,16 +137,18 @@ impl Share {
         request.precondition.states().is_some_and(|states| states.lists.names_a_version(&states.asked, is_it))
     }
 
-    /// What an `If` header can ask about a place that is not the target.
+    /// What an `If` header can ask about a place that is not the target. What one may not see is not there.
     pub(super) fn standing(
         &self,
         path: &SharePath,
         asks_for_content: bool,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<Standing<'static>> {
+        let now = request.now;
         let place = self.tree.spelled(path, LastLink::Followed);
         let path = place.as_deref().unwrap_or(path);
         let opened = match &place {
+            Ok(path) if !request.permissions.at(path).see() => Ok(Opened::Nothing),
             Ok(path) => self.tree.read_consistent_without_lock(path, || self.tree.open(path)),
             Err(error) => Err(error.clone()),
         };

@@ -7,12 +7,14 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crate::model::path::{Name, SharePath};
+use crate::model::rights::Rights;
 use crate::store::disk_error::Cause;
 use crate::store::local::commit::LastLink;
 use crate::store::local::history::PageRequest;
 use crate::store::status::Kind;
 
 use super::outcome::{Outcome, Refusal, Stop};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::versions::KeptAt;
 
@@ -65,14 +67,22 @@ impl Share {
         &self,
         folder: &SharePath,
         wish: &DeletedWish,
+        request: &RequestContext,
         each: &mut dyn FnMut(Option<KeptAt>) -> ControlFlow<()>,
     ) -> Outcome<Walked> {
-        let folder = &*self.spelled_to_read(folder)?;
+        let folder = &*self.place_to_read(folder, Rights::HISTORY, request)?;
         self.must_be_or_have_been(folder)?;
         let mut levels = begin(folder, wish);
         let (mut looked_at, mut found) = (0, 0);
         while let Some((folder_there, name)) = self.next_name(&mut levels)? {
             let path = folder_there.join(&name);
+            // Where the walk goes on is told, too: it is never at a name that is not.
+            if !request.permissions.at(&path).contains(Rights::HISTORY) {
+                if each(None).is_break() {
+                    break;
+                }
+                continue;
+            }
             looked_at += 1;
             let newest = self.what_is_no_more(&path, each)?;
             found += usize::from(newest.is_some());

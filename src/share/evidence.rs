@@ -1,6 +1,7 @@
 //! The evidence for the verdict on a change: what is at each name that is changed, and the answers to what [`verdict::judge`] asks about it, each
 //! found out when it is asked.
 
+use crate::model::extent::Extent;
 use crate::model::lock_table::Touches;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent};
@@ -177,9 +178,15 @@ impl Evidence for Gathered<'_> {
         refusal.into()
     }
 
-    fn is_permitted(&mut self, at: usize, rights: Rights) -> Result<(), Halt> {
+    fn is_known(&mut self, at: usize) -> Result<(), Halt> {
         let AtName { path, request, .. } = &self.names[at];
-        let lacking = rights.difference(request.permissions.at(path));
+        // Whoever may make something there finds out whether something is there already.
+        Ok(self.share.is_permitted(path, Rights::all().difference(Rights::HISTORY), request)?)
+    }
+
+    fn is_permitted(&mut self, at: usize, rights: Rights, extent: Extent) -> Result<(), Halt> {
+        let AtName { path, request, .. } = &self.names[at];
+        let lacking = rights.difference(request.permissions.over(extent, path));
         if lacking.is_empty() || (lacking == Rights::OVERWRITE && self.fills_what_its_lock_made(at)) {
             return Ok(());
         }
@@ -241,7 +248,7 @@ impl Evidence for Gathered<'_> {
             let is_known = moment == Moment::Commit || *place == states.asked || !asks_for_content;
             match names.iter().find(|name| *name.path == *spelled).filter(|_| is_known) {
                 Some(name) => Ok(Standing { tokens: share.tokens_on(&spelled, request.now), there: name.target() }),
-                None => share.standing(&spelled, asks_for_content, request.now),
+                None => share.standing(&spelled, asks_for_content, request),
             }
         });
         if holds.map_err(|stop: Stop| stop)? {

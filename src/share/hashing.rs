@@ -148,13 +148,13 @@ impl Share {
         let elsewhere = self.places_to_be_hashed(&[path], request).unwrap_or_default();
         for file in itself.into_iter().chain(inside).chain(elsewhere) {
             // Whatever is wrong with it is told by the look.
-            let _ = self.read_hashed(&file, request.now);
+            let _ = self.read_hashed(&file, &RequestContext::unconditional(request.now));
         }
     }
 
     /// Hashes large files before a change is judged again, which tells what it means that one of them is not there any more.
     pub(super) fn hash_first(&self, files: &[SharePath], now: Timestamp) -> Outcome<()> {
-        files.iter().try_for_each(|file| match self.read_hashed(file, now) {
+        files.iter().try_for_each(|file| match self.read_hashed(file, &RequestContext::unconditional(now)) {
             Err(Stop::Refusal(Refusal::NotFound)) => Ok(()),
             read => read.map(drop),
         })

@@ -41,9 +41,11 @@ impl Share {
         !self.table_about(path).is_empty()
     }
 
-    /// The locks that cover a path, as [`Share::place_of`] has it. [`Share::has_locks_about`] comes before.
-    pub fn locks_on(&self, path: &SharePath, now: Timestamp) -> Vec<Arc<Lock>> {
-        self.locks.table().covering(path, now)
+    /// The locks that cover a path, as [`Share::place_of`] has it, and of which the client may know. [`Share::has_locks_about`] comes before.
+    pub fn locks_on(&self, path: &SharePath, request: &RequestContext) -> Vec<Arc<Lock>> {
+        let mut covering = self.locks.table().covering(path, request.now);
+        covering.retain(|lock| request.permissions.at(&lock.root).see());
+        covering
     }
 
     /// As [`Share::locks_on`], for one path alone.

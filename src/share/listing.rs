@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::model::dating::told;
 use crate::model::path::{Name, SharePath};
+use crate::model::rights::Rights;
 use crate::model::stamp::{FileId, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::store::disk_error::{Cause, Result};
@@ -62,6 +63,27 @@ pub enum Tags {
     Omit,
 }
 
+/// Of which members of a folder a client is told, as far as its rights say.
+struct ToldOf<'a> {
+    /// By which path it came, and where that leads.
+    folders: [&'a SharePath; 2],
+    /// Whether it is told of all of them or of none, if that is so.
+    all: Option<bool>,
+    request: &'a RequestContext,
+}
+
+impl<'a> ToldOf<'a> {
+    fn new(asked: &'a SharePath, place: &'a SharePath, request: &'a RequestContext) -> Self {
+        let all = request.permissions.throughout_if_the_same(place).filter(|_| asked == place);
+        Self { folders: [asked, place], all: all.map(|rights| rights.contains(Rights::LIST)), request }
+    }
+
+    fn includes(&self, name: &Name) -> bool {
+        let is_listed = |folder: &&SharePath| self.request.permissions.at(&folder.join(name)).contains(Rights::LIST);
+        self.all.unwrap_or_else(|| self.folders.iter().all(is_listed))
+    }
+}
+
 impl Share {
     /// Calls `each` for every member of a folder, in no order, until it breaks. Nothing is hashed but small files that were changed in this very
     /// instant, and memory does not grow with the folder.
@@ -73,13 +95,15 @@ impl Share {
         each: &mut dyn FnMut(ListedMember) -> ControlFlow<()>,
     ) -> Outcome<()> {
         self.tree.top().map_err(|_| Refusal::ShareGone)?;
-        let path = &*self.spelled_to_read(path)?;
+        let asked = path;
+        let path = &*self.place_to_read(path, Rights::LIST, request)?;
+        let told = ToldOf::new(asked, path, request);
         let dir = self.tree.open_folder(path).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let mount = self.tree.folder_status(&dir)?.mount;
         let before = self.tree.mutexes().sequences();
         let mut stop = None;
         self.tree.list(&dir, &mut |entry| {
-            if self.is_left_out(path, &entry, mount) {
+            if self.is_left_out(path, &entry, mount, &told) {
                 return ControlFlow::Continue(());
             }
             let entry = if self.tree.mutexes().is_unchanged_since(&entry.name, &before) {
@@ -100,13 +124,15 @@ impl Share {
         stop.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Whether a member is not told of: noclobber's own folder, a link that is not followed, and what lies on another mount where no path of the
-    /// share leads. The one place that says so, for listings and walks alike.
-    fn is_left_out(&self, folder: &SharePath, entry: &Entry, mount: u64) -> bool {
+    /// Whether a member is not told of: noclobber's own folder, a link that is not followed, what the client may not see, and what lies on another
+    /// mount where no path of the share leads. The one place that says so, for listings and walks alike.
+    fn is_left_out(&self, folder: &SharePath, entry: &Entry, mount: u64, told: &ToldOf<'_>) -> bool {
         let is_elsewhere = entry.is_linked || entry.status.mount != mount;
+        let leads_nowhere = || self.place_to_read(&folder.join(&entry.name), Rights::LIST, told.request).is_err();
         entry.name.is_reserved()
             || entry.status.kind == Kind::Link
-            || is_elsewhere && self.spelled_to_read(&folder.join(&entry.name)).is_err()
+            || !told.includes(&entry.name)
+            || is_elsewhere && leads_nowhere()
     }
 
     /// Looks again at a member whose name was being changed, so that no upload is listed that may still be undone.

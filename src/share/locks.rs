@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::extent::Extent;
 use crate::model::lock::{Lock, Pins, Reach, Scope, expiry};
 use crate::model::lock_table::{Conflict, NotAdded};
 use crate::model::lock_token::LockToken;
@@ -66,10 +67,11 @@ impl Share {
         if path.is_root() && !self.settings.root_locks && *request.principal() == Principal::Anonymous {
             return Err(Refusal::NotAllowed(Forbidden::RootLock).into());
         }
+        let deed = if wish.reach == Reach::Below { Deed::LockTree } else { Deed::Lock };
         if path.is_root() {
-            drop(self.judge_root(request, Deed::Lock)?);
+            drop(self.judge_root(request, deed)?);
         } else {
-            drop(self.look_and_judge(path, request, Deed::Lock)?);
+            drop(self.look_and_judge(path, request, deed)?);
         }
         let lock = self.add_lock(path, wish, request)?;
         let pinned = if path.is_root() { Ok((None, None)) } else { self.make_and_identify(path, &lock, request) };
@@ -223,7 +225,8 @@ impl Share {
 
 /// Whoever may not take a lock may not keep it either, nor give it back: rights change, and whoever asks without a name is one with all others.
 fn judge_keeping(lock: &Lock, request: &RequestContext) -> Outcome<()> {
-    if request.permissions.at(&lock.root).contains(lock.needs()) {
+    let extent = if lock.reach == Reach::Below { Extent::Tree } else { Extent::Itself };
+    if request.permissions.over(extent, &lock.root).contains(lock.needs()) {
         return Ok(());
     }
     Err(Refusal::NotPermitted.into())
@@ -265,7 +268,7 @@ mod tests {
         let taken = thread::scope(|scope| {
             let change = share.locks.begin_change();
             let locking = scope.spawn(|| share.lock(&path("a"), wish, &RequestContext::unconditional(now())));
-            while share.locks_on(&path("a"), now()).is_empty() {
+            while share.locks_on(&path("a"), &RequestContext::unconditional(now())).is_empty() {
                 thread::yield_now();
             }
             meanwhile(&share);
@@ -273,7 +276,7 @@ mod tests {
             drop(change);
             locking.join().expect("no panic")
         });
-        (taken, share.locks_on(&path("a"), now()))
+        (taken, share.locks_on(&path("a"), &RequestContext::unconditional(now())))
     }
 
     /// A lock waits until all changes have ended that were judged without it. Nobody waits for the lock.

@@ -4,6 +4,7 @@
 
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
+use crate::model::rights::Rights;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::validators::Target;
@@ -239,14 +240,21 @@ pub struct Current {
 }
 
 impl Stop {
-    /// The same, without what is at a path of which the client may not hear.
-    pub fn as_far_as(mut self, may_read: impl Fn(&SharePath) -> bool) -> Self {
+    /// The same to a request for `asked`, without what the client may not hear of, by its rights at each path.
+    pub fn as_far_as(mut self, asked: &SharePath, rights: impl Fn(&SharePath) -> Rights) -> Self {
+        let hide = |root: &mut LockRoot| {
+            if !rights(&root.path).see() {
+                *root = LockRoot { path: asked.clone(), is_collection: false };
+            }
+        };
         match &mut self {
+            Self::Refusal(Refusal::Locked { by }) => by.iter_mut().for_each(hide),
+            Self::Refusal(Refusal::LockConflict { with, .. }) => hide(with),
             Self::Refusal(
                 Refusal::PreconditionFailed { of, current, .. }
                 | Refusal::PreconditionRequired { of, current, .. }
                 | Refusal::RefusedLately { of, current },
-            ) if !may_read(&of.path) => *current = None,
+            ) if !rights(&of.path).contains(Rights::READ) => *current = None,
             _ => {}
         }
         self
@@ -339,9 +347,9 @@ mod tests {
             Refusal::RefusedLately { of: of(), current: current() },
         ] {
             for may_read in [true, false] {
-                let told = Stop::from(refusal.clone()).as_far_as(|asked| {
-                    assert_eq!(*asked, path);
-                    may_read
+                let told = Stop::from(refusal.clone()).as_far_as(&SharePath::root(), |of| {
+                    assert_eq!(*of, path);
+                    if may_read { Rights::READ } else { Rights::LIST }
                 });
                 let Stop::Refusal(
                     Refusal::PreconditionFailed { current, .. }

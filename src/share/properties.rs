@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::model::path::{Name, SharePath};
 use crate::model::property::{DeadProperty, PropertyName};
+use crate::model::rights::Rights;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
@@ -67,9 +68,9 @@ impl Notes {
 
 impl Share {
     /// What is at a path. The share itself has no name, and a word in its place. The tag is the one that a GET shows.
-    pub fn resource(&self, path: &SharePath, with_tag: bool, now: Timestamp) -> Outcome<ListedMember> {
-        let asked = path;
-        let path = &*self.spelled_to_read(path)?;
+    pub fn resource(&self, path: &SharePath, with_tag: bool, request: &RequestContext) -> Outcome<ListedMember> {
+        let (asked, now) = (path, request.now);
+        let path = &*self.place_to_read(path, Rights::LIST, request)?;
         let name = asked.split().map_or_else(|| Name::new(*b"share").expect("letters"), |(_, name)| name);
         let opened = self.tree.read_consistent(path, || self.tree.open(path));
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::content_hash::ContentHash;
 use crate::model::path::{Name, SharePath};
+use crate::model::rights::Rights;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_file::OpenFile;
 use crate::store::disk_error::{Cause, DiskError};
@@ -17,6 +18,7 @@ use crate::store::status::{Kind, Status};
 use super::hints::HintSlot;
 use super::identity::{Effort, Identity};
 use super::outcome::{Current, Forbidden, Outcome, Refusal, Stop};
+use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 /// What is at a path, opened.
@@ -159,36 +161,40 @@ impl Content {
 
 impl Share {
     /// Opens what is at a path, for an answer to a reader. Hashes a small file that is not known yet.
-    pub fn read(&self, path: &SharePath, now: Timestamp) -> Outcome<OpenResource> {
-        self.read_with(path, Effort::HashSmall, now)
+    pub fn read(&self, path: &SharePath, request: &RequestContext) -> Outcome<OpenResource> {
+        self.read_with(path, Effort::HashSmall, request)
     }
 
     /// As [`Share::read`], but the content of a file is hashed whatever its size.
-    pub fn read_hashed(&self, path: &SharePath, now: Timestamp) -> Outcome<OpenResource> {
-        self.read_with(path, Effort::Hash, now)
+    pub fn read_hashed(&self, path: &SharePath, request: &RequestContext) -> Outcome<OpenResource> {
+        self.read_with(path, Effort::Hash, request)
     }
 
     /// As [`Share::read`], if that needs no waiting, no hashing and nothing of the database; `None` otherwise.
-    pub fn read_now(&self, path: &SharePath, now: Timestamp) -> Option<Outcome<OpenResource>> {
+    pub fn read_now(&self, path: &SharePath, request: &RequestContext) -> Option<Outcome<OpenResource>> {
         // Where one file may have several paths, finding the right one takes its time.
         if !self.tree.has_one_path_each(&self.tree.top().ok()?).ok()? {
             return None;
         }
-        let path = &*self.spelled_to_read(path).ok()?;
+        let path = &*self.place_to_read(path, Rights::LOOK, request).ok()?;
         let opened = self.tree.try_read_consistent(self.tree.slot(path), || self.tree.open(path))?;
         match opened {
             Ok(Opened::File(file, status)) => {
-                let identity = self.recall_now(path, &status.stamp, Effort::HashSmall, now)?;
+                if self.is_permitted(path, Rights::READ, request).is_err() {
+                    return None;
+                }
+                let identity = self.recall_now(path, &status.stamp, Effort::HashSmall, request.now)?;
                 let checksums = self.checksums.of_now(&identity.validators.shown)?;
                 Some(Ok(self.content(file, identity, checksums)))
             }
-            opened => Some(self.answer(path, opened, Effort::HashSmall, now)),
+            opened => Some(self.answer(path, opened, Effort::HashSmall, request)),
         }
     }
 
     /// Whether a folder is at a path, and not a file.
-    pub fn is_collection(&self, path: &SharePath) -> Outcome<bool> {
-        match self.status_of(&*self.spelled_to_read(path)?).map_err(|error| self.stop(error, Refusal::NotFound))? {
+    pub fn is_collection(&self, path: &SharePath, request: &RequestContext) -> Outcome<bool> {
+        let place = self.place_to_read(path, Rights::all(), request)?;
+        match self.status_of(&place).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Some(status) if status.kind == Kind::Link => Err(Refusal::NotFound.into()),
             Some(status) => Ok(status.kind == Kind::Dir),
             None => Err(Refusal::NotFound.into()),
@@ -197,8 +203,9 @@ impl Share {
 
     /// What is at a path, as far as it decides what may be done there. The share itself and a mount point are folders like others, though they
     /// are not deleted, moved or replaced: clients take what is allowed at the root for what is allowed in the share.
-    pub fn occupant(&self, path: &SharePath) -> Outcome<Occupant> {
+    pub fn occupant(&self, path: &SharePath, request: &RequestContext) -> Outcome<Occupant> {
         let path = self.spelled(path)?;
+        self.is_permitted(&path, Rights::LOOK, request)?;
         let site = match self.tree.site(&path) {
             Ok(Some(site)) => site,
             Ok(None) => return Ok(Occupant::Collection),
@@ -217,7 +224,7 @@ impl Share {
             Some(Kind::Dir) => Occupant::Collection,
             Some(Kind::Special) => Occupant::Unserved,
             Some(Kind::Link) => {
-                let target = self.status_of(&*self.spelled_to_read(&path)?);
+                let target = self.status_of(&*self.place_to_read(&path, Rights::LOOK, request)?);
                 match target.map_err(|error| self.stop(error, Refusal::NotFound))?.map(|status| status.kind) {
                     Some(Kind::File) => Occupant::LinkedFile,
                     Some(Kind::Dir) => Occupant::LinkedCollection,
@@ -293,10 +300,10 @@ impl Share {
         content.size() <= self.settings.tag_threshold
     }
 
-    fn read_with(&self, path: &SharePath, effort: Effort, now: Timestamp) -> Outcome<OpenResource> {
-        let path = &*self.spelled_to_read(path)?;
+    fn read_with(&self, path: &SharePath, effort: Effort, request: &RequestContext) -> Outcome<OpenResource> {
+        let path = &*self.place_to_read(path, Rights::LOOK, request)?;
         let opened = self.tree.read_consistent(path, || self.tree.open(path));
-        self.answer(path, opened, effort, now)
+        self.answer(path, opened, effort, request)
     }
 
     fn answer(
@@ -304,15 +311,19 @@ impl Share {
         path: &SharePath,
         opened: Result<Opened, DiskError>,
         effort: Effort,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<OpenResource> {
         match opened.map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::Nothing if self.tree.top().is_err() => Err(Refusal::ShareGone.into()),
             Opened::Nothing | Opened::Link => Err(Refusal::NotFound.into()),
             Opened::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
+            Opened::Dir(_) if !request.permissions.at(path).contains(Rights::LIST) => Err(Refusal::NotPermitted.into()),
             Opened::Dir(status) => Ok(OpenResource::Collection(status.stamp.mtime)),
+            Opened::File(..) if !request.permissions.at(path).contains(Rights::READ) => {
+                Err(Refusal::NotPermitted.into())
+            }
             Opened::File(file, status) => {
-                let identity = self.identify(path, &file, &status, effort, now)?;
+                let identity = self.identify(path, &file, &status, effort, request.now)?;
                 let checksums = self.checksums(&identity.validators.shown);
                 Ok(self.content(file, identity, checksums))
             }

@@ -9,6 +9,7 @@ use std::fmt;
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::extent::Extent;
 use crate::model::path::SharePath;
+use crate::model::rights::Rights;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
@@ -16,7 +17,7 @@ use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
 use crate::store::disk_error::{Cause, DiskError};
 use crate::store::handle::Dir;
-use crate::store::local::commit::{Changed, Copying, OnMismatches, Seen, StagedCopy, Swap};
+use crate::store::local::commit::{Changed, CopyWish, Copying, Included, OnMismatches, Seen, StagedCopy, Swap};
 use crate::store::status::Kind;
 
 use super::dating::Dating;
@@ -124,11 +125,11 @@ enum MoveTry {
 impl Share {
     /// Moves a file, or a folder with all that is in it: one rename, whatever its size. A file that is to come to another file system is copied.
     pub fn relocate(&self, wanted: &Relocation, request: &RequestContext, limit: CopyLimit<'_>) -> Outcome<Relocated> {
-        let (from, to) = self.two_places(wanted, Respelling::Allowed)?;
+        let (from, to) = self.two_places(wanted, Respelling::Allowed, request)?;
         let of_target = request.for_the_target(wanted.may_replace);
         self.hash_beforehand(&from, request);
         self.hash_beforehand(&to, &of_target);
-        let copy_it = || self.stage_copy(&from, &to, Extent::Tree, limit, request.now);
+        let copy_it = || self.stage_copy(&from, &to, Extent::Tree, limit, request);
         // Made only where a rename cannot do it: from one file system to another.
         let mut copy = None;
         let (mut made_room, mut hashings) = (false, 0);
@@ -236,14 +237,14 @@ impl Share {
         request: &RequestContext,
         limit: CopyLimit<'_>,
     ) -> Outcome<Relocated> {
-        let (from, to) = self.two_places(wanted, Respelling::Refused)?;
+        let (from, to) = self.two_places(wanted, Respelling::Refused, request)?;
         self.judge_headers(&from, request)?;
         let of_target = request.for_the_target(wanted.may_replace);
         drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from))?);
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
         }
-        let copy = self.stage_copy(&from, &to, extent, limit, request.now)?;
+        let copy = self.stage_copy(&from, &to, extent, limit, request)?;
         let notes = |displaced: Option<VersionId>| {
             let (from, to) = (from.clone(), self.as_made(&to).into_owned());
             self.let_notes_follow(Following::Copied { from, to, extent, displaced });
@@ -324,21 +325,32 @@ impl Share {
         to: &SharePath,
         extent: Extent,
         limit: CopyLimit<'_>,
-        now: Timestamp,
+        request: &RequestContext,
     ) -> Outcome<StagedCopy> {
         let is_wanted = &self.go_on(limit);
         let site = self.site(to, Refusal::NotAllowed(Forbidden::Root))?;
-        match self.tree.read_consistent(from, || self.status_of(from))? {
-            Some(status) if status.kind != Kind::Dir => limit.admits(status.stamp.size)?,
+        let takes = match self.tree.read_consistent(from, || self.status_of(from))? {
+            Some(status) if status.kind != Kind::Dir => {
+                limit.admits(status.stamp.size)?;
+                Rights::READ
+            }
             // How much there is in a folder takes a walk to say.
-            Some(_) if extent == Extent::Tree => limit.admits(u64::MAX)?,
-            _ => {}
+            Some(_) if extent == Extent::Tree => limit.admits(u64::MAX).map(|()| Rights::LIST)?,
+            _ => Rights::LIST,
+        };
+        if !request.permissions.at(from).contains(takes) {
+            return Err(Refusal::NotPermitted.into());
         }
-        let staged = match self.tree.stage_copy(from, &site, extent, is_wanted) {
-            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, extent, is_wanted) {
-                Ok(room) if self.makes_room_after(&error, &site.parent, room, now) => {
-                    let staged = self.tree.stage_copy(from, &site, extent, is_wanted);
-                    self.with_room_made(staged, &site.parent, now)
+        let wish = CopyWish {
+            extent,
+            is_wanted,
+            is_included: &|member, is_linked| self.is_copied(member, is_linked, request),
+        };
+        let staged = match self.tree.stage_copy(from, &site, &wish) {
+            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, &wish) {
+                Ok(room) if self.makes_room_after(&error, &site.parent, room, request.now) => {
+                    let staged = self.tree.stage_copy(from, &site, &wish);
+                    self.with_room_made(staged, &site.parent, request.now)
                 }
                 _ => Err(error),
             },
@@ -349,6 +361,18 @@ impl Share {
             Copying::Nothing | Copying::Link => Err(Refusal::NotFound.into()),
             Copying::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Copying::Busy => Err(Refusal::OpenForWriting.into()),
+        }
+    }
+
+    /// Whether a member of a folder that is copied is in the copy: what one may not see is not there. One that may be seen and not read stops the
+    /// copy, which would not be whole.
+    fn is_copied(&self, member: &SharePath, is_linked: bool, request: &RequestContext) -> Included {
+        let place = if is_linked { self.place_of(member) } else { member.clone() };
+        let rights = request.permissions.at(member) & request.permissions.at(&place);
+        match (rights.contains(Rights::LIST), rights.contains(Rights::READ)) {
+            (false, _) => Included::No,
+            (true, false) => Included::Refused,
+            (true, true) => Included::Yes,
         }
     }
 
@@ -375,7 +399,12 @@ impl Share {
     }
 
     /// Both paths as the disk has them, if what is asked for can be at all. What is moved may be given another spelling of its name.
-    fn two_places(&self, wanted: &Relocation, respelling: Respelling) -> Outcome<(SharePath, SharePath)> {
+    fn two_places(
+        &self,
+        wanted: &Relocation,
+        respelling: Respelling,
+        request: &RequestContext,
+    ) -> Outcome<(SharePath, SharePath)> {
         let (from, mut to) = (self.spelled(&wanted.from)?.into_owned(), self.spelled(&wanted.to)?.into_owned());
         let is_respelt = respelling == Respelling::Allowed && from == to && wanted.from != wanted.to;
         if is_respelt && let (Some((folder, _)), Some((_, name))) = (from.split(), wanted.to.split()) {
@@ -383,6 +412,10 @@ impl Share {
         }
         if from.is_root() {
             return Err(Refusal::NotAllowed(Forbidden::Root).into());
+        }
+        self.is_permitted(&from, Rights::LOOK, request)?;
+        if self.is_permitted(&to, Rights::CREATE | Rights::OVERWRITE, request).is_err() {
+            return Err(Refusal::NotPermitted.into());
         }
         // A file that is being replaced may be missing for an instant.
         let there = self.tree.read_consistent(&from, || self.status_of(&from));

@@ -42,7 +42,13 @@ impl RequestContext {
 
     /// The same request, which demands this instead.
     pub fn demanding(&self, precondition: Precondition) -> Self {
-        Self { client: self.client.clone(), tokens: self.tokens.clone(), precondition, ..*self }
+        Self {
+            client: self.client.clone(),
+            permissions: self.permissions.clone(),
+            tokens: self.tokens.clone(),
+            precondition,
+            now: self.now,
+        }
     }
 
     /// The same request, with this token too.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::path::SharePath;
+use crate::model::rights::Rights;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_folder::{FolderIdentity, OpenFolder};
 use crate::store::abilities::Abilities;
@@ -26,6 +27,7 @@ use super::hints::Hints;
 use super::lock_table::LockTable;
 use super::outcome::{Forbidden, Outcome, Refusal, Stop};
 use super::recently_refused::RecentlyRefused;
+use super::request_context::RequestContext;
 
 /// What a share is told to do, apart from where it lies.
 #[derive(Clone, Debug)]
@@ -145,6 +147,23 @@ impl Share {
     /// As [`Share::spelled`], for what is to be read: what a link at its end leads to.
     pub(super) fn spelled_to_read<'p>(&self, path: &'p SharePath) -> Outcome<Cow<'p, SharePath>> {
         self.tree.spelled(path, LastLink::Followed).map_err(|error| self.stop(error, Refusal::NotFound))
+    }
+
+    /// As [`Share::spelled_to_read`], for a client that has one of these rights there: for another nothing is there.
+    pub(super) fn place_to_read<'p>(
+        &self,
+        path: &'p SharePath,
+        one_of: Rights,
+        request: &RequestContext,
+    ) -> Outcome<Cow<'p, SharePath>> {
+        let place = self.spelled_to_read(path)?;
+        self.is_permitted(&place, one_of, request)?;
+        Ok(place)
+    }
+
+    /// Whether a client has one of these rights at the place that a path has led to: if not, nothing is there for it.
+    pub(super) fn is_permitted(&self, place: &SharePath, one_of: Rights, request: &RequestContext) -> Outcome<()> {
+        if request.permissions.at(place).intersects(one_of) { Ok(()) } else { Err(Refusal::NotFound.into()) }
     }
 
     /// The path by which all is kept that belongs to what is read at a path; that path itself where nothing is.

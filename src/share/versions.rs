@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
+use crate::model::rights::Rights;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
@@ -39,15 +40,17 @@ impl Share {
         &self,
         path: &SharePath,
         wanted: PageRequest<VersionId>,
+        request: &RequestContext,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Outcome<Page<KeptVersion>> {
         let path = &*self.spelled(path)?;
+        self.is_permitted(path, Rights::HISTORY, request)?;
         let is_first = wanted.before.is_none();
         let page = self.tree.history().versions(path, wanted, go_on);
         let page = page.map_err(|error| self.stop(error, Refusal::NotFound))?;
         if page.items.is_empty() && is_first {
             // What neither is nor was has no history.
-            self.is_collection(path)?;
+            self.is_collection(path, request)?;
         }
         Ok(page)
     }
@@ -64,11 +67,12 @@ impl Share {
     }
 
     /// Opens a version.
-    pub fn read_version(&self, path: &SharePath, id: &VersionId, now: Timestamp) -> Outcome<OpenResource> {
+    pub fn read_version(&self, path: &SharePath, id: &VersionId, request: &RequestContext) -> Outcome<OpenResource> {
         let path = &*self.spelled(path)?;
+        self.is_permitted(path, Rights::HISTORY, request)?;
         match self.tree.history().open(path, id).map_err(|error| self.stop(error, Refusal::NotFound))? {
             Opened::File(file, status) => {
-                let identity = self.identify_version(path, &file, &status, now)?;
+                let identity = self.identify_version(path, &file, &status, request.now)?;
                 Ok(OpenResource::File(Box::new(self.content_of(file, &identity)), Box::new(identity)))
             }
             Opened::Dir(status) => Ok(OpenResource::Collection(status.stamp.mtime)),
@@ -88,6 +92,7 @@ impl Share {
         limit: CopyLimit<'_>,
     ) -> Outcome<Option<Stored>> {
         let path = &*self.spelled(path)?;
+        self.is_permitted(path, Rights::HISTORY, request)?;
         let found = self.tree.history().find(path, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
         let deed = if found.version.status.kind == Kind::File { Deed::Restore } else { Deed::BringBack };
@@ -124,6 +129,7 @@ impl Share {
         limit: CopyLimit<'_>,
     ) -> Outcome<Option<Relocated>> {
         let (from, to) = (self.spelled(&wanted.from)?, self.spelled(&wanted.to)?);
+        self.is_permitted(&from, Rights::HISTORY, request)?;
         let found = self.tree.history().find(&from, id).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(found) = found else { return Err(Refusal::NotFound.into()) };
         let (version, status) = match self.tree.open_version(&found)? {

@@ -212,7 +212,10 @@ fn a_reader_sees_the_old_file_or_the_new_one_whole_and_never_none() {
             || scene(tier, Request::PutNamed, [true, false]),
             |disk, scene, who| match who {
                 0 => scene.put(disk, 0, Some(&tag_of(BEFORE))).map(|()| None),
-                _ => scene.share.read(&share_path(PATH), disk.now()).map(|target| Some(read(target))),
+                _ => scene
+                    .share
+                    .read(&share_path(PATH), &RequestContext::unconditional(disk.now()))
+                    .map(|target| Some(read(target))),
             },
             |disk, _, [written, seen]| {
                 let Ok(Some((bytes, tag))) = &seen else { return Some(format!("a reader got {seen:?}")) };
@@ -247,7 +250,10 @@ fn a_reader_is_never_shown_an_upload_that_is_refused() {
         },
         |disk, scene, who| match who {
             0 => scene.put(disk, 0, Some(&tag_of(BEFORE))).map(|()| None),
-            _ => scene.share.read(&share_path(PATH), disk.now()).map(|target| Some(read(target))),
+            _ => scene
+                .share
+                .read(&share_path(PATH), &RequestContext::unconditional(disk.now()))
+                .map(|target| Some(read(target))),
         },
         |disk, _, [written, seen]| {
             if !matches!(written, Err(Stop::Refusal(Refusal::OpenForWriting))) {

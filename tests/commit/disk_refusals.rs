@@ -112,7 +112,8 @@ fn restore(share: &Share, disk: &SimDisk, path: &str) -> Outcome<()> {
 /// The newest version of a path.
 fn newest(share: &Share, path: &str) -> Outcome<VersionId> {
     let wanted = PageRequest { before: None, count: 1 };
-    let mut page = share.versions(&share_path(path), wanted, &mut || ControlFlow::Continue(()))?;
+    let mut page =
+        share.versions(&share_path(path), wanted, &RequestContext::default(), &mut || ControlFlow::Continue(()))?;
     Ok(page.items.remove(0).id)
 }
 

@@ -167,7 +167,7 @@ impl World {
     }
 
     fn read(&mut self, path: &'static str) {
-        let target = self.share.read(&share_path(path), self.disk.now());
+        let target = self.share.read(&share_path(path), &RequestContext::unconditional(self.disk.now()));
         let Some(expected) = self.map.get(path) else {
             assert!(matches!(target, Err(Stop::Refusal(Refusal::NotFound))), "{target:?}");
             self.seen.remove(path);
@@ -310,7 +310,9 @@ proptest! {
 }
 
 fn all_versions(share: &Share, path: &SharePath) -> Vec<KeptVersion> {
-    match share.versions(path, PageRequest { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(())) {
+    match share.versions(path, PageRequest { before: None, count: usize::MAX }, &RequestContext::default(), &mut || {
+        ControlFlow::Continue(())
+    }) {
         Err(Stop::Refusal(Refusal::NotFound)) => Vec::new(),
         page => page.expect("listed").items,
     }

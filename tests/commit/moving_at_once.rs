@@ -238,7 +238,7 @@ fn a_reader_sees_a_move_whole_or_not_at_all() {
         },
         |disk, scene, who| match who {
             0 => scene.ask(disk, asks, 0).then(Vec::new),
-            _ => match scene.share.read(&share_path("d/b"), disk.now()) {
+            _ => match scene.share.read(&share_path("d/b"), &RequestContext::unconditional(disk.now())) {
                 Ok(OpenResource::File(content, _)) => {
                     let mut bytes = vec![0; content.size() as usize];
                     content.read_at(0, &mut bytes).expect("readable");

@@ -404,7 +404,7 @@ impl Session {
         let at = share_path(path);
         self.disk.note(format!("     -- GET {path}"));
         self.plan();
-        let outcome = self.with_share(|share, now, _| match share.read(&at, now)? {
+        let outcome = self.with_share(|share, now, _| match share.read(&at, &RequestContext::unconditional(now))? {
             OpenResource::File(content, identity) => {
                 let mut bytes = vec![0; content.size() as usize];
                 let count = content.read_at(0, &mut bytes).unwrap_or_default();
@@ -430,7 +430,12 @@ impl Session {
         self.plan();
         let outcome = self.with_share(|share, now, _| {
             let versions = share
-                .versions(&at, PageRequest { before: None, count: usize::MAX }, &mut || ControlFlow::Continue(()))?
+                .versions(
+                    &at,
+                    PageRequest { before: None, count: usize::MAX },
+                    &RequestContext::default(),
+                    &mut || ControlFlow::Continue(()),
+                )?
                 .items;
             let Some(version) = versions.get(which) else { return Ok(()) };
             share
@@ -488,12 +493,14 @@ impl Session {
         let Some(id) = id else { self.broken("a condition named a version, and nothing was displaced") };
         let (at, id) = (share_path(path), id.clone());
         self.disk.resume(vec![]);
-        let kept = self.with_share(|share, now, _| match share.read_version(&at, &id, now)? {
-            OpenResource::File(content, _) => {
-                let mut bytes = vec![0; content.size() as usize];
-                content.read_at(0, &mut bytes).map(|_| bytes).map_err(|_| Stop::from(Refusal::NotFound))
+        let kept = self.with_share(|share, now, _| {
+            match share.read_version(&at, &id, &RequestContext::unconditional(now))? {
+                OpenResource::File(content, _) => {
+                    let mut bytes = vec![0; content.size() as usize];
+                    content.read_at(0, &mut bytes).map(|_| bytes).map_err(|_| Stop::from(Refusal::NotFound))
+                }
+                OpenResource::Collection(_) => Err(Refusal::IsCollection.into()),
             }
-            OpenResource::Collection(_) => Err(Refusal::IsCollection.into()),
         });
         // A program that had it open may have written into it since: then its own words are there.
         let written = self.disk.account().written;

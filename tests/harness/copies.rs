@@ -9,7 +9,7 @@ use std::time::Duration;
 use noclobber::model::extent::Extent;
 use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::{Cause, DiskError};
-use noclobber::store::local::commit::{Copying, OnMismatch, Seen, Swap, Tree};
+use noclobber::store::local::commit::{CopyWish, Copying, OnMismatch, Seen, Swap, Tree};
 
 use super::explore::Story;
 use super::invariants::{Answer, Broken, End, judge};
@@ -116,7 +116,7 @@ impl Duplicating {
         let refused = |why: &str| Err(Answer::Refused(why.to_owned()));
         let (from, to) = (share_path(FROM), share_path(TO));
         let site = tree.site(&to).map_err(fault)?.expect("not the share itself");
-        let mut copy = match tree.stage_copy(&from, &site, self.what.extent(), &|| true).map_err(fault)? {
+        let mut copy = match tree.stage_copy(&from, &site, &CopyWish::everything(self.what.extent())).map_err(fault)? {
             Copying::Ready(copy) => copy,
             Copying::Nothing => return refused("404"),
             _ => return refused("423"),

@@ -11,7 +11,9 @@ use noclobber::model::path::SharePath;
 use noclobber::store::abilities::Tier;
 use noclobber::store::disk_error::{Cause, DiskError};
 use noclobber::store::handle::File;
-use noclobber::store::local::commit::{Copying, OnMismatch, OnMismatches, Pair, Seen, StagedCopy, Swap, Tree};
+use noclobber::store::local::commit::{
+    CopyWish, Copying, OnMismatch, OnMismatches, Pair, Seen, StagedCopy, Swap, Tree,
+};
 use noclobber::store::local::disk::Disk;
 use noclobber::store::local::history::{History, KeepLimits};
 
@@ -315,7 +317,7 @@ pub fn relocate(
 
 fn stage_copy(tree: &Tree, from: &SharePath, to: &SharePath) -> std::result::Result<StagedCopy, Answer> {
     let site = tree.site(to).map_err(fault)?.expect("not the share itself");
-    match tree.stage_copy(from, &site, Extent::Tree, &|| true).map_err(fault)? {
+    match tree.stage_copy(from, &site, &CopyWish::everything(Extent::Tree)).map_err(fault)? {
         Copying::Ready(copy) => Ok(*copy),
         Copying::Busy => Err(Answer::Refused("423".to_owned())),
         Copying::Nothing | Copying::Link | Copying::Special => Err(Answer::Refused("404".to_owned())),

@@ -148,7 +148,7 @@ fn the_queue_of_hashings_has_an_end() {
 fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
     use std::sync::Arc;
 
-    use noclobber::share::{OpenResource, Share, ShareSettings};
+    use noclobber::share::{OpenResource, RequestContext, Share, ShareSettings};
     use noclobber::store::abilities::{Abilities, Tier};
     use noclobber::store::catalog::index::Index;
     use noclobber::store::local::commit::Tree;
@@ -165,7 +165,7 @@ fn what_is_read_of_an_unsettled_file_is_not_told_of_another() {
         let share =
             Share::open(Tree::on(Arc::new(disk.clone())), Index::in_memory(), ShareSettings::default(), disk.now())
                 .unwrap();
-        let read = || match share.read(&share_path("a"), disk.now()).unwrap() {
+        let read = || match share.read(&share_path("a"), &RequestContext::unconditional(disk.now())).unwrap() {
             OpenResource::File(content, identity) => (content, identity),
             OpenResource::Collection(_) => unreachable!(),
         };

@@ -203,7 +203,10 @@ fn first_cells(row: &str) -> String {
 #[test]
 fn a_variable_and_a_key_say_the_same_as_the_option() {
     let home = tempfile::tempdir().unwrap();
+    let users = home.path().join("users.toml").to_str().unwrap().to_owned();
+    std::fs::write(&users, "").unwrap();
     let values = |name: &str| match name {
+        "users" => &users,
         "listen" => "127.0.0.1:81",
         "allow-host" => "a.example",
         "allow-origin" => "https://a.example",

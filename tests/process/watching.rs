@@ -114,7 +114,9 @@ fn an_upload_that_replaces_a_large_file_is_told() {
     let large = "x".repeat(2 * THRESHOLD as usize);
     let shared = Shared::with(&[("large", &large), ("small", "1")]);
     let _watch = shared.watch();
-    let OpenResource::File(_, identity) = shared.share.read_hashed(&share_path("large"), now()).unwrap() else {
+    let OpenResource::File(_, identity) =
+        shared.share.read_hashed(&share_path("large"), &RequestContext::unconditional(now())).unwrap()
+    else {
         panic!()
     };
     let tag = EntityTag::of_content(&identity.hash.unwrap()).to_string();
@@ -167,7 +169,8 @@ fn hashing_ends_when_the_server_stops() {
     huge.set_len(1 << 40).unwrap();
     drop(huge);
     std::thread::scope(|scope| {
-        let hashing = scope.spawn(|| shared.share.read_hashed(&share_path("huge"), now()));
+        let hashing =
+            scope.spawn(|| shared.share.read_hashed(&share_path("huge"), &RequestContext::unconditional(now())));
         shared.share.stop_what_takes_long();
         let Ok(OpenResource::File(_, identity)) = hashing.join().unwrap() else { panic!("it can be read") };
         assert_eq!(identity.hash, None);
@@ -489,14 +492,16 @@ impl Shared {
 
     fn tag(&self, path: &str) -> Vec<u8> {
         programs::have_started();
-        match self.share.read(&share_path(path), now()).unwrap() {
+        match self.share.read(&share_path(path), &RequestContext::unconditional(now())).unwrap() {
             OpenResource::File(_, identity) => format!("{}", identity.validators.shown).into_bytes(),
             other => panic!("{path} is {other:?}"),
         }
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
-        let OpenResource::File(content, _) = self.share.read(&share_path(path), now()).unwrap() else {
+        let OpenResource::File(content, _) =
+            self.share.read(&share_path(path), &RequestContext::unconditional(now())).unwrap()
+        else {
             panic!("{path}")
         };
         let mut bytes = vec![0; content.size() as usize];

@@ -702,10 +702,14 @@ fn locks_run_out() {
     disk.advance(Duration::from_secs(500));
     share.refresh_lock(&path, Some(Duration::from_secs(600)), &holding(&first.token)).expect("refreshed");
     disk.advance(Duration::from_secs(500));
-    assert_eq!(share.locks_on(&path, disk.now()).len(), 1, "a refresh restarts the time");
+    assert_eq!(
+        share.locks_on(&path, &RequestContext::unconditional(disk.now())).len(),
+        1,
+        "a refresh restarts the time"
+    );
     assert!(share.delete(&path, &plain()).is_err_and(is_locked));
     disk.advance(Duration::from_secs(101));
-    assert!(share.locks_on(&path, disk.now()).is_empty());
+    assert!(share.locks_on(&path, &RequestContext::unconditional(disk.now())).is_empty());
     let refreshed = share.refresh_lock(&path, None, &holding(&first.token));
     assert!(matches!(refreshed, Err(Stop::Refusal(Refusal::UnknownToken))), "{refreshed:?}");
     let unlocked = share.unlock(&path, &first.token, &plain());

@@ -94,13 +94,11 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::access::Access;
     use crate::http::media::TrustedPages;
-    use crate::model::rights::Rights;
 
     fn settings(rate_min: u64) -> HttpSettings {
         HttpSettings {
-            access: Access::for_anonymous(Rights::all()),
+            plain_passwords: false,
             own_names: Vec::new(),
             allowed_origins: Vec::new(),
             body_idle_max: Duration::from_secs(30),

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::http::clock::now;
-use crate::http::context::AppState;
+use crate::http::context::RequestScope;
 use crate::http::quirks::Quirks;
 use crate::http::reply::HandlerError;
 use crate::http::request::client::client;
@@ -33,11 +33,11 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// An attempt to store something at `path`.
-    pub(crate) fn new(app: &AppState, head: &RequestHead, path: &SharePath) -> Self {
+    pub(crate) fn new(app: &RequestScope, head: &RequestHead, path: &SharePath) -> Self {
         let deletes_anyway = DavMethod::of(&head.method) == DavMethod::Put && Quirks::of(head).delete_after_failure;
         Self {
             share: Arc::clone(&app.share),
-            client: client(head),
+            client: client(&app.caller, head),
             path: path.clone(),
             source: None,
             by_a_holder: head.headers.contains_key("if"),

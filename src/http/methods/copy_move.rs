@@ -1,14 +1,13 @@
 //! COPY and MOVE (RFC 4918 §9.8, §9.9): parse, ask the share, reply.
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, is_collection, permit, request_context};
+use crate::http::context::{RequestScope, is_collection, permit_elsewhere, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::{BadHeader, Depth, Overwrite, UrlTarget};
 use crate::http::methods::attempt::Attempt;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::representations::versions::version_id;
-use crate::http::request::client::principal;
 use crate::http::request::target::RequestTarget;
 use crate::model::extent::Extent;
 use crate::model::rights::Rights;
@@ -26,7 +25,7 @@ pub(crate) enum CopyOrMove {
 
 /// Answers COPY and MOVE.
 pub(crate) async fn relocate(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
     act: CopyOrMove,
@@ -38,7 +37,7 @@ pub(crate) async fn relocate(
 }
 
 async fn carry_out(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
     act: CopyOrMove,
@@ -64,10 +63,14 @@ async fn carry_out(
 }
 
 /// What is to be moved or copied, and where to, as the head says.
-pub(crate) fn wanted(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<Relocation, HandlerError> {
+pub(crate) fn wanted(
+    app: &RequestScope,
+    head: &RequestHead,
+    asked: &RequestTarget,
+) -> Result<Relocation, HandlerError> {
     let place = dav_headers::destination(&head.headers).map_err(RequestError::Destination)?;
     let UrlTarget::Here { path: to, .. } = place else { return Err(RequestError::ForeignDestination.into()) };
-    permit(app, &principal(head), Rights::CREATE | Rights::OVERWRITE, &to)?;
+    permit_elsewhere(app, Rights::CREATE | Rights::OVERWRITE, &to)?;
     Ok(Relocation {
         from: asked.path.clone(),
         to,
@@ -78,7 +81,7 @@ pub(crate) fn wanted(app: &AppState, head: &RequestHead, asked: &RequestTarget) 
 
 /// Copies one version of a file to another name, or back to its own.
 pub(crate) async fn copy_version(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {

@@ -1,7 +1,7 @@
 //! DELETE of a file, or of a folder with all that is in it.
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, is_collection, request_context};
+use crate::http::context::{RequestScope, is_collection, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::{BadHeader, Depth};
 use crate::http::reply;
@@ -13,7 +13,7 @@ use actix_web::HttpResponse;
 
 /// Answers DELETE of a file, or of a folder with all that is in it.
 pub(crate) async fn delete(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {

@@ -10,13 +10,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use mime_guess::Mime;
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, conditions, permit, reader, request_context};
+use crate::http::context::{RequestScope, conditions, permit, reader, request_context};
 use crate::http::media;
 use crate::http::reply;
 use crate::http::reply::HandlerError;
 use crate::http::representations::file::{CACHE, Remember, open, send};
 use crate::http::representations::listing;
-use crate::http::request::client::principal;
 use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Intent, Precondition};
@@ -27,20 +26,20 @@ use crate::share::outcome::{Refusal, Stop, Subject};
 
 /// Answers GET and HEAD.
 pub(crate) async fn get(
-    app: &AppState,
+    app: &RequestScope,
     request: &HttpRequest,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
     match open(app, &asked.path).await? {
         OpenResource::Collection(_) => {
-            permit(app, &principal(head), Rights::LIST, &asked.path)?;
+            permit(app, Rights::LIST, &asked.path)?;
             judge_collection(&asked.path, &conditions(head)?)?;
             list(app, head, asked).await
         }
         OpenResource::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
         OpenResource::File(content, identity) => {
-            permit(app, &principal(head), Rights::READ, &asked.path)?;
+            permit(app, Rights::READ, &asked.path)?;
             send(app, request, asked, *content, *identity, Remember::IfSmall).await
         }
     }
@@ -48,7 +47,7 @@ pub(crate) async fn get(
 
 /// Judges `If`, which makes a GET and a HEAD conditional as it does every other method (RFC 4918 §10.4).
 pub(crate) async fn judge_states(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<(), HandlerError> {
@@ -70,7 +69,7 @@ fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(),
     }
 }
 
-async fn list(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+async fn list(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
     let wants_json = asked.query.json || prefers_json(&head.headers);
     let (media_type, policy) =
         if wants_json { (listing::JSON, None) } else { (listing::HTML, Some(listing::html_policy())) };
@@ -82,9 +81,9 @@ async fn list(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Resu
     }
     let (share, path) = (Arc::clone(&app.share), asked.path.clone());
     let listing = if wants_json {
-        listing::json(share, path, reader(app, head)).await
+        listing::json(share, path, reader(app)).await
     } else {
-        listing::html(share, path, reader(app, head)).await
+        listing::html(share, path, reader(app)).await
     };
     Ok(answer.body(listing?))
 }

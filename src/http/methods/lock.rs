@@ -2,7 +2,7 @@
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{AppState, request_context};
+use crate::http::context::{RequestScope, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::{BadHeader, Depth};
 use crate::http::quirks::Quirks;
@@ -21,7 +21,7 @@ use actix_web::HttpResponse;
 
 /// Answers LOCK: without a body it grants a lock more time, with one it takes a new lock.
 pub(crate) async fn lock(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     body: &mut Payload,
     asked: &RequestTarget,
@@ -59,7 +59,7 @@ pub(crate) async fn lock(
     };
     let has_trailing_slash = asked.has_trailing_slash;
     let taken = app.ask(move |share| {
-        if has_trailing_slash && !share.is_collection(&path).unwrap_or(false) {
+        if has_trailing_slash && !share.is_collection(&path, &context).unwrap_or(false) {
             return Err(Refusal::NotFound.into());
         }
         let taken = share.lock(&path, wish, &context.at(now()))?;
@@ -71,7 +71,7 @@ pub(crate) async fn lock(
 }
 
 pub(crate) async fn unlock(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {

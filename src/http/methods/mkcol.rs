@@ -2,7 +2,7 @@
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{AppState, request_context};
+use crate::http::context::{RequestScope, request_context};
 use crate::http::methods::proppatch;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError, of_property};
@@ -17,7 +17,7 @@ use actix_web::HttpResponse;
 
 /// Answers MKCOL, with properties for the folder to begin with if the body has some (RFC 5689).
 pub(crate) async fn make_collection(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     body: &mut Payload,
     asked: &RequestTarget,

@@ -1,6 +1,6 @@
 //! OPTIONS, and REPORT, of which there is none.
 
-use crate::http::context::{AppState, allowed};
+use crate::http::context::{RequestScope, allowed};
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::method::Allowed;
@@ -9,7 +9,7 @@ use crate::share::outcome::{Refusal, Stop};
 use actix_web::HttpResponse;
 
 /// Why no REPORT is made: there is none about what is there.
-pub(crate) async fn report(app: &AppState, asked: &RequestTarget) -> HandlerError {
+pub(crate) async fn report(app: &RequestScope, asked: &RequestTarget) -> HandlerError {
     match allowed(app, asked).await {
         Allowed::OnFiles | Allowed::OnCollections | Allowed::OnLinkedFiles | Allowed::OnLinkedCollections => {
             RequestError::NoReport.into()
@@ -22,6 +22,6 @@ pub(crate) async fn report(app: &AppState, asked: &RequestTarget) -> HandlerErro
     }
 }
 
-pub(crate) async fn options(app: &AppState, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+pub(crate) async fn options(app: &RequestScope, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
     Ok(reply::options(allowed(app, asked).await, asked.query.taken))
 }

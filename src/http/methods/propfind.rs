@@ -16,7 +16,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{AppState, request_context};
+use crate::http::context::{RequestScope, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::Depth;
 use crate::http::headers::digest::Checker;
@@ -42,7 +42,7 @@ use crate::share::{Kind, ListedMember, Notes, OpenResource, Share};
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
 
 pub(crate) async fn propfind(
-    app: &AppState,
+    app: &RequestScope,
     request: &HttpRequest,
     body: &mut Payload,
     asked: &RequestTarget,
@@ -62,13 +62,13 @@ pub(crate) async fn propfind(
         without_root: dav_headers::prefers_no_root(&head.headers, depth),
         is_minimal: dav_headers::prefers_minimal(&head.headers),
         quirks: Quirks::of(head),
-        reader: reader(app, head),
+        reader: reader(app),
     };
     let (path, with_tag) = (asked.path.clone(), request.needs.tags);
     let context = context.that_must_match();
     app.hashings.have_hashed(&path, None, &context).await?;
     let target = app.ask(move |share| {
-        let target = share.resource(&path, with_tag, now())?;
+        let target = share.resource(&path, with_tag, &context)?;
         if has_trailing_slash && target.kind != Kind::Dir {
             return Err(Refusal::NotFound.into());
         }
@@ -280,7 +280,11 @@ impl<'a> Answer<'a> {
         }
         let left = self.left_to_read.checked_sub(resource.size)?;
         let path = path();
-        let Ok(OpenResource::File(content, identity)) = self.share.read(&path, self.now) else { return None };
+        let Ok(OpenResource::File(content, identity)) =
+            self.share.read(&path, &self.request.reader.clone().at(self.now))
+        else {
+            return None;
+        };
         if !identity.validators.shown.strong_eq(tag) || !self.share.is_cheap_to_hash(&content) {
             return None;
         }
@@ -293,7 +297,7 @@ impl<'a> Answer<'a> {
     }
 
     fn locks_on(&self, path: &SharePath) -> Vec<ActiveLock> {
-        let locks = self.share.locks_on(path, self.now);
+        let locks = self.share.locks_on(path, &self.request.reader.clone().at(self.now));
         locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), self.request.quirks, self.now)).collect()
     }
 

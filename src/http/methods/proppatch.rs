@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
-use crate::http::context::{AppState, request_context};
+use crate::http::context::{RequestScope, reader, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, of_property};
@@ -34,17 +34,17 @@ pub(crate) enum Fault {
 }
 
 pub(crate) async fn proppatch(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     body: &mut Payload,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
     let context = request_context(app, head, asked)?;
     let Proppatch(instructions) = parse_xml(xml_body(app, head, body).await?, Proppatch::parse).await?;
-    let (path, has_trailing_slash) = (asked.path.clone(), asked.has_trailing_slash);
+    let (path, has_trailing_slash, reader) = (asked.path.clone(), asked.has_trailing_slash, reader(app));
     app.hashings.have_hashed(&path, None, &context).await?;
     let is_collection = app.ask(move |share| {
-        let is_collection = share.is_collection(&path)?;
+        let is_collection = share.is_collection(&path, &reader)?;
         if has_trailing_slash && !is_collection { Err(Refusal::NotFound.into()) } else { Ok(is_collection) }
     });
     let is_collection = is_collection.await?;

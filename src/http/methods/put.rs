@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, allowed, parse, request_context};
+use crate::http::context::{RequestScope, allowed, parse, request_context};
 use crate::http::headers::dav_headers::Overwrite;
 use crate::http::headers::digest::{Checker, Expected};
 use crate::http::headers::{dav_headers, field};
@@ -71,7 +71,7 @@ struct Whole {
 type Checked = (Stored, Option<String>);
 
 /// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
-pub(crate) async fn early(app: &AppState, head: &RequestHead) -> Result<(), HandlerError> {
+pub(crate) async fn early(app: &RequestScope, head: &RequestHead) -> Result<(), HandlerError> {
     if DavMethod::of(&head.method) != DavMethod::Put {
         return Ok(());
     }
@@ -82,7 +82,7 @@ pub(crate) async fn early(app: &AppState, head: &RequestHead) -> Result<(), Hand
 }
 
 pub(crate) async fn put(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     body: &mut Payload,
     asked: &RequestTarget,
@@ -93,7 +93,7 @@ pub(crate) async fn put(
 }
 
 async fn store(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     body: &mut Payload,
     asked: &RequestTarget,
@@ -116,7 +116,7 @@ async fn store(
 }
 
 /// A path that ends in a slash names no file. To store something there is no attempt to store it at the path without.
-async fn names_a_file(app: &AppState, asked: &RequestTarget) -> Result<(), HandlerError> {
+async fn names_a_file(app: &RequestScope, asked: &RequestTarget) -> Result<(), HandlerError> {
     if !asked.has_trailing_slash {
         return Ok(());
     }
@@ -127,7 +127,7 @@ async fn names_a_file(app: &AppState, asked: &RequestTarget) -> Result<(), Handl
     }
 }
 
-fn plan(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<Plan, HandlerError> {
+fn plan(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<Plan, HandlerError> {
     let headers = &head.headers;
     if is_partial(headers) {
         return Err(RequestError::PartialPut.into());
@@ -171,7 +171,7 @@ fn is_partial(headers: &HeaderMap) -> bool {
         || headers.get_all("upload-complete").any(|complete| !is_whole(complete))
 }
 
-async fn judge_early(app: &AppState, head: &RequestHead, asked: &RequestTarget) -> Result<(), HandlerError> {
+async fn judge_early(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<(), HandlerError> {
     let Plan { path, context, announced, make_parents, .. } = plan(app, head, asked)?;
     app.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
     app.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await
@@ -192,7 +192,7 @@ fn judge(
 }
 
 /// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
-async fn watch(app: &AppState, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, HandlerError> {
+async fn watch(app: &RequestScope, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, HandlerError> {
     let takes_a_while = plan.announced.is_none_or(|length| length > SMALL);
     if plan.context.is_unconditional() || !takes_a_while {
         return Ok(None);
@@ -204,14 +204,14 @@ async fn watch(app: &AppState, plan: &Plan, changed: &Arc<Notify>) -> Result<Opt
 
 /// Says that an upload in flight can no longer succeed, once the file that it depends on is hashed. What cannot be hashed now is hashed for the
 /// commit.
-async fn look_again(app: &AppState, path: SharePath, context: RequestContext) -> Result<(), HandlerError> {
+async fn look_again(app: &RequestScope, path: SharePath, context: RequestContext) -> Result<(), HandlerError> {
     if app.hashings.have_hashed(&path, None, &context).await.is_err() {
         return Ok(());
     }
     app.ask(move |share| share.may_go_on(&path, &context.at(now()))).await
 }
 
-async fn turn(app: &AppState) -> Result<OwnedSemaphorePermit, HandlerError> {
+async fn turn(app: &RequestScope) -> Result<OwnedSemaphorePermit, HandlerError> {
     match timeout(TURN_WAIT, Arc::clone(&app.uploads).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(RequestError::TooManyUploads.into()),
@@ -220,7 +220,7 @@ async fn turn(app: &AppState) -> Result<OwnedSemaphorePermit, HandlerError> {
 
 /// The body of an upload while it comes, and what makes it worthless meanwhile.
 struct UploadBody<'a> {
-    app: &'a AppState,
+    app: &'a RequestScope,
     body: &'a mut Payload,
     /// How long the client says that it is, in bytes.
     announced: Option<u64>,
@@ -308,7 +308,7 @@ async fn put_small(mut source: UploadBody<'_>, plan: Plan, length: u64) -> Resul
 
 /// Stores a body on the blocking pool; `None` if something has to be hashed first, and it `can_wait` for that.
 async fn store_whole(
-    app: &AppState,
+    app: &RequestScope,
     whole: &Arc<Whole>,
     turn: OwnedSemaphorePermit,
     can_wait: bool,
@@ -380,7 +380,11 @@ async fn put_large(
 }
 
 /// Has what is there hashed if the upload names its content. Meanwhile others have the turn.
-async fn hashed(app: &AppState, plan: &Plan, turn: OwnedSemaphorePermit) -> Result<OwnedSemaphorePermit, HandlerError> {
+async fn hashed(
+    app: &RequestScope,
+    plan: &Plan,
+    turn: OwnedSemaphorePermit,
+) -> Result<OwnedSemaphorePermit, HandlerError> {
     if app.hashings.nothing_is_to_be_hashed(&plan.path, None, &plan.context) {
         return Ok(turn);
     }
@@ -390,7 +394,7 @@ async fn hashed(app: &AppState, plan: &Plan, turn: OwnedSemaphorePermit) -> Resu
 }
 
 /// Waits for another turn, however long it takes: what has come is on the disk.
-async fn turn_again(app: &AppState) -> OwnedSemaphorePermit {
+async fn turn_again(app: &RequestScope) -> OwnedSemaphorePermit {
     Arc::clone(&app.uploads).acquire_owned().await.expect("it is never closed")
 }
 

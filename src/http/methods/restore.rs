@@ -1,7 +1,7 @@
 //! POST of a path with `?restore=ID`: brings a version back.
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, request_context};
+use crate::http::context::{RequestScope, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::Overwrite;
 use crate::http::reply;
@@ -14,7 +14,7 @@ use actix_web::HttpResponse;
 
 /// Brings a version back.
 pub(crate) async fn restore(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {

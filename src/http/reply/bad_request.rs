@@ -1,16 +1,20 @@
 //! What a request itself gets wrong, whatever is on the disk.
 
+use crate::access::Denied;
 use crate::http::headers::dav_headers::BadUrl;
 use crate::http::headers::range;
 use crate::http::reply::RequestError;
 use crate::http::reply::dav::{dav_error, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_header};
+use crate::http::reply::refusal::stop;
+use crate::http::reply::sign_in::not_proven;
 use crate::http::request::site_check::SiteRefusal;
 use crate::http::request::target::BadTarget;
 use crate::http::wire::rejection::Rejection;
 use crate::http::xml::XmlError;
 use crate::http::xml::write::Condition;
 use crate::model::path::PathError;
+use crate::share::outcome::Refusal;
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderName};
@@ -67,7 +71,9 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
              started to allow with --allow-origin.",
         )
         .send(),
-        RequestError::Denied => not_permitted(),
+        RequestError::Denied(Denied::NotThere) => stop(head, &Refusal::NotFound.into()),
+        RequestError::Denied(Denied::NotPermitted | Denied::SignIn) => not_permitted(),
+        RequestError::Unproven(unproven) => not_proven(*unproven),
         RequestError::NoReport => dav_error(
             StatusCode::FORBIDDEN,
             &[Condition::SupportedReport],

@@ -1,5 +1,6 @@
 //! Why a request is not carried out: it is wrong in itself, or the share refuses it.
 
+use crate::access::{Denied, Unproven};
 use crate::http::headers::dav_headers::{BadHeader, BadUrl};
 use crate::http::headers::digest::{Invalid, Mismatch};
 use crate::http::request::method::Allowed;
@@ -59,7 +60,9 @@ pub(crate) enum RequestError {
     /// Its head turns it away.
     Site(SiteRefusal),
     /// It has no permission.
-    Denied,
+    Denied(Denied),
+    /// It does not prove who makes it.
+    Unproven(Unproven),
     /// A report that there is not (RFC 3253 §3.6).
     NoReport,
     /// No server knows this method.

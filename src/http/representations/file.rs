@@ -3,7 +3,7 @@
 //! The bytes of one answer are of one version: the file is opened once, and the tag is that of the handle that is read.
 
 use crate::http::clock::now;
-use crate::http::context::{AppState, conditions, reader};
+use crate::http::context::{RequestScope, conditions, reader};
 use crate::http::headers::range::Ranges;
 use crate::http::headers::{digest, field, range};
 use crate::http::media;
@@ -46,7 +46,7 @@ pub(crate) enum Remember {
 
 /// Sends a file, or what the conditional headers make of it.
 pub(crate) async fn send(
-    app: &AppState,
+    app: &RequestScope,
     request: &HttpRequest,
     asked: &RequestTarget,
     content: Content,
@@ -55,7 +55,7 @@ pub(crate) async fn send(
 ) -> Result<HttpResponse, HandlerError> {
     let head = request.head();
     let precondition = conditions(head)?;
-    let identity = hash_if_asked(app, head, asked, &precondition, &content, identity).await?;
+    let identity = hash_if_asked(app, asked, &precondition, &content, identity).await?;
     match precondition.decide(&Target::from(&identity.validators), Intent::Read) {
         Decision::Proceed => {}
         Decision::NotModified => {
@@ -99,7 +99,7 @@ pub(crate) async fn send(
 }
 
 /// For a 412 whose client prefers so: the current file in its place (RFC 8144 §3.2).
-pub(crate) async fn instead_of_412(app: &AppState, request: &HttpRequest, stop: &Stop) -> Option<HttpResponse> {
+pub(crate) async fn instead_of_412(app: &RequestScope, request: &HttpRequest, stop: &Stop) -> Option<HttpResponse> {
     let Stop::Refusal(Refusal::PreconditionFailed { current: Some(_), of, .. }) = stop else { return None };
     let head = request.head();
     if !field::prefers(&head.headers, "return=representation") {
@@ -115,19 +115,19 @@ pub(crate) async fn instead_of_412(app: &AppState, request: &HttpRequest, stop: 
 }
 
 /// Opens what is at a path: on this thread if nothing has to be waited for, else on the blocking pool.
-pub(crate) async fn open(app: &AppState, path: &SharePath) -> Result<OpenResource, HandlerError> {
-    if let Some(target) = app.share.read_now(path, now()) {
+pub(crate) async fn open(app: &RequestScope, path: &SharePath) -> Result<OpenResource, HandlerError> {
+    let reader = reader(app);
+    if let Some(target) = app.share.read_now(path, &reader) {
         return Ok(target?);
     }
     let path = path.clone();
-    app.ask(move |share| share.read(&path, now())).await
+    app.ask(move |share| share.read(&path, &reader.at(now()))).await
 }
 
 /// `If-Match` with the tag of a content has a large file hashed once, and from then on that is remembered. `If-None-Match` has not: whoever
 /// does not know that he has it already gets it once more.
 async fn hash_if_asked(
-    app: &AppState,
-    head: &RequestHead,
+    app: &RequestScope,
     asked: &RequestTarget,
     precondition: &Precondition,
     content: &Content,
@@ -138,7 +138,7 @@ async fn hash_if_asked(
     if is_known || !must_match.asks_for_content() || asked.query.version.is_some() {
         return Ok(identity);
     }
-    app.hashings.have_hashed(&asked.path, None, &reader(app, head).demanding(must_match)).await?;
+    app.hashings.have_hashed(&asked.path, None, &reader(app).demanding(must_match)).await?;
     match open(app, &asked.path).await? {
         OpenResource::File(other, hashed) if other.stamp() == content.stamp() => Ok(*hashed),
         _ => Ok(identity),
@@ -176,7 +176,7 @@ fn send_parts(request: &HttpRequest, mut describe: Headers, content: Content, pa
 
 /// `Repr-Digest`, if the client wants one and the file is small enough to be read for it.
 async fn wanted_digest(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     content: &Content,
     identity: &Identity,
@@ -195,7 +195,7 @@ async fn wanted_digest(
 }
 
 /// Reads a small file whole; `None` if it is being changed meanwhile.
-async fn read_small(app: &AppState, content: &Content) -> Result<Option<Bytes>, HandlerError> {
+async fn read_small(app: &RequestScope, content: &Content) -> Result<Option<Bytes>, HandlerError> {
     let content = content.clone();
     app.ask(move |_| {
         let mut bytes = BytesMut::with_capacity(content.size() as usize);
@@ -210,7 +210,7 @@ fn is_plain(request: &HttpRequest, asked: &RequestTarget) -> bool {
 }
 
 fn keep(
-    app: &AppState,
+    app: &RequestScope,
     head: &RequestHead,
     asked: &RequestTarget,
     content: &Content,
@@ -253,7 +253,7 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    fn new(app: &AppState, asked: &RequestTarget, identity: &Identity) -> Self {
+    fn new(app: &RequestScope, asked: &RequestTarget, identity: &Identity) -> Self {
         let name = asked.path.split().map(|(_, name)| name);
         let bytes = name.as_ref().map_or(&b""[..], |name| name.as_bytes());
         let media_type = media::media_type(bytes);

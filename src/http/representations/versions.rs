@@ -1,8 +1,7 @@
 //! The history on the wire: `GET path?versions`, `GET path?version=ID`, `COPY path?version=ID`, `POST path?restore=ID`, and
 //! `GET folder?deleted`. Listings are streamed, and come in pages: what one takes does not depend on how much there is.
 
-use crate::http::clock::now;
-use crate::http::context::AppState;
+use crate::http::context::{RequestScope, reader};
 use crate::http::media;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
@@ -29,11 +28,11 @@ const PAGE_MAX: usize = 10_000;
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// Lists the versions of a path, the newest first, a page at a time: as JSON, whose `next` is where the following page is.
-pub(crate) async fn list(app: &AppState, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+pub(crate) async fn list(app: &RequestScope, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
     let (share, path, before) = (Arc::clone(&app.share), asked.path.clone(), asked.query.before.clone());
-    let limit = limit(asked);
+    let (limit, reader) = (limit(asked), reader(app));
     let listing = Listing::begin(move |output| {
-        let page = share.versions(&path, PageRequest { before, count: limit }, &mut || output.go_on())?;
+        let page = share.versions(&path, PageRequest { before, count: limit }, &reader, &mut || output.go_on())?;
         let next = page.items.last().filter(|_| page.goes_on).map(|last| next_versions(&path, limit, &last.id));
         write_versions(output, &path, &page.items, next);
         Ok(())
@@ -42,11 +41,12 @@ pub(crate) async fn list(app: &AppState, asked: &RequestTarget) -> Result<HttpRe
 }
 
 /// Lists what was in a folder and is no more, one object a line; a last line with `next` alone says where the following page is.
-pub(crate) async fn deleted(app: &AppState, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+pub(crate) async fn deleted(app: &RequestScope, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
     let (share, path, deep) = (Arc::clone(&app.share), asked.path.clone(), asked.query.deep);
+    let reader = reader(app);
     let wish = DeletedWish { deep, after: asked.query.after.clone(), count: limit(asked) };
     let listing = Listing::begin(move |output| {
-        let walked = share.deleted(&path, &wish, &mut |version| match version {
+        let walked = share.deleted(&path, &wish, &reader, &mut |version| match version {
             Some(version) => output.append(line(&Deleted::new(&version))),
             None => output.go_on(),
         })?;
@@ -60,13 +60,13 @@ pub(crate) async fn deleted(app: &AppState, asked: &RequestTarget) -> Result<Htt
 
 /// Sends one version of a file.
 pub(crate) async fn get(
-    app: &AppState,
+    app: &RequestScope,
     request: &HttpRequest,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
     let id = version_id(&asked.query.version)?;
-    let path = asked.path.clone();
-    match app.ask(move |share| share.read_version(&path, &id, now())).await? {
+    let (path, reader) = (asked.path.clone(), reader(app));
+    match app.ask(move |share| share.read_version(&path, &id, &reader)).await? {
         OpenResource::Collection(_) => Err(RequestError::VersionIsCollection.into()),
         OpenResource::File(..) if asked.has_trailing_slash => Err(Stop::from(Refusal::NotFound).into()),
         OpenResource::File(content, identity) => {

@@ -3,16 +3,12 @@
 use actix_http::RequestHead;
 use actix_web::http::header;
 
+use crate::access::Caller;
 use crate::http::headers::field::text;
-use crate::model::principal::{Client, Principal};
+use crate::model::principal::Client;
 
-/// For whom a request is made. There are no users yet, so nobody can say.
-pub(crate) fn principal(_head: &RequestHead) -> Principal {
-    Principal::Anonymous
-}
-
-/// Where a request comes from.
-pub(crate) fn client(head: &RequestHead) -> Client {
+/// Where a request of this caller comes from.
+pub(crate) fn client(caller: &Caller, head: &RequestHead) -> Client {
     let address = head.peer_addr.map(|peer| peer.ip());
-    Client::new(principal(head), address, text(&head.headers, header::USER_AGENT))
+    Client::new(caller.principal().clone(), address, text(&head.headers, header::USER_AGENT))
 }

@@ -28,8 +28,7 @@ use crate::http::wire::rejection::Rejection;
 /// More fields than this are not plain. Browsers send about fifteen.
 const FIELDS_MAX: usize = 24;
 
-/// Fields that change nothing about the answer to a plain request, besides the three that are understood here. Who somebody is (`Cookie`,
-/// `Authorization`) is not among them.
+/// Fields that change nothing about the answer to a plain request, besides those that are understood here.
 const HARMLESS: [&str; 15] = [
     "accept",
     "accept-encoding",
@@ -59,6 +58,10 @@ pub struct Plain<'a> {
     pub host: &'a str,
     /// The only line of `If-None-Match`.
     pub if_none_match: Option<&'a [u8]>,
+    /// `Authorization`.
+    pub authorization: Option<&'a [u8]>,
+    /// `Cookie`.
+    pub cookie: Option<&'a [u8]>,
     /// `Referer`, for the log.
     pub referer: Option<&'a [u8]>,
     /// `User-Agent`, for the log.
@@ -167,6 +170,7 @@ impl Bounds {
 /// A request with these fields: one `Host` and at most one `If-None-Match`; `None` if there is more than can be understood here.
 fn understood<'a>(reads: Reads, path: &'a str, fields: &[Header<'a>]) -> Option<Plain<'a>> {
     let (mut host, mut if_none_match, mut referer, mut user_agent) = (None, None, None, None);
+    let (mut authorization, mut cookie) = (None, None);
     for field in fields {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is("host") {
@@ -174,6 +178,10 @@ fn understood<'a>(reads: Reads, path: &'a str, fields: &[Header<'a>]) -> Option<
             before.is_none().then_some(())?;
         } else if is("if-none-match") {
             if_none_match.replace(field.value).is_none().then_some(())?;
+        } else if is("authorization") {
+            authorization.replace(field.value).is_none().then_some(())?;
+        } else if is("cookie") {
+            cookie.replace(field.value).is_none().then_some(())?;
         } else if is("user-agent") {
             user_agent = Some(field.value);
         } else if is("referer") {
@@ -184,7 +192,9 @@ fn understood<'a>(reads: Reads, path: &'a str, fields: &[Header<'a>]) -> Option<
             HARMLESS.iter().any(|harmless| is(harmless)).then_some(())?;
         }
     }
-    Some(Plain { reads, path, host: host?, if_none_match, referer, user_agent, peer: None, round: None })
+    let host = host?;
+    let (peer, round) = (None, None);
+    Some(Plain { reads, path, host, if_none_match, authorization, cookie, referer, user_agent, peer, round })
 }
 
 /// Counts the rounds of a worker: from one look at its sockets to the next.

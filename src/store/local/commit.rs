@@ -40,7 +40,7 @@ use held::HeldEntry;
 
 pub use super::spelling::LastLink;
 pub use claim::Claim;
-pub use copy::{Copying, FileCopy, FolderCopy, StagedCopy};
+pub use copy::{CopyWish, Copying, FileCopy, FolderCopy, Included, StagedCopy};
 pub use looking::HeldFile;
 pub use relocate::{OnMismatches, Pair};
 pub use seen::{Seen, SeenFile};

@@ -3,6 +3,7 @@
 //! [`Tree::stage_copy`] makes the copy where nobody sees it, with no mutex held, however long that takes; [`Claim::put_copy`] makes it appear,
 //! whole and in one step, in place of what was seen. What was changed while it was being copied is copied again, and then given up.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::model::extent::Extent;
@@ -39,6 +40,40 @@ const OWN_FOLDERS: Room = Room { bytes: 3 * BLOCK, files: 3 };
 
 /// How many folders that were left out are told of.
 const LEFT_OUT_MAX: usize = 1000;
+
+/// What is to be copied of what is at a path.
+pub struct CopyWish<'a> {
+    /// How much of a folder.
+    pub extent: Extent,
+    /// Asked before each piece: a copy that nobody wants any more ends.
+    pub is_wanted: &'a dyn Fn() -> bool,
+    /// Whether a member of a folder is in the copy, by its path, and whether a link leads there.
+    pub is_included: &'a dyn Fn(&SharePath, bool) -> Included,
+}
+
+/// Whether something is in a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Included {
+    /// It is.
+    Yes,
+    /// It is not, as if it were not there.
+    No,
+    /// It may not be, and so nothing is copied.
+    Refused,
+}
+
+impl CopyWish<'_> {
+    /// All of it, for as long as it takes.
+    pub fn everything(extent: Extent) -> Self {
+        Self { extent, is_wanted: &|| true, is_included: &|_, _| Included::Yes }
+    }
+}
+
+impl fmt::Debug for CopyWish<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopyWish").field("extent", &self.extent).finish_non_exhaustive()
+    }
+}
 
 /// A copy that nobody sees yet.
 #[derive(Debug)]
@@ -110,13 +145,7 @@ impl Tree {
     /// Which folders links lead to is told.
     /// It takes memory for the folders that are still to be copied, and no more than [`Cause::TooLarge`] allows. It ends with
     /// [`Cause::Unwanted`], and leaves nothing behind, when nobody wants it any more.
-    pub fn stage_copy(
-        &self,
-        source: &SharePath,
-        target: &Site,
-        extent: Extent,
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Copying> {
+    pub fn stage_copy(&self, source: &SharePath, target: &Site, wish: &CopyWish<'_>) -> Result<Copying> {
         let root = self.disk.root()?;
         let open = || match self.site_below(&root, source)? {
             Some(site) => self.disk.open(&site.parent, &site.name),
@@ -127,12 +156,12 @@ impl Tree {
                 Opened::Nothing => return Ok(Copying::Nothing),
                 Opened::Link => return Ok(Copying::Link),
                 Opened::Special => return Ok(Copying::Special),
-                Opened::Dir(_) => return self.stage_folder(source, target, extent, is_wanted),
+                Opened::Dir(_) => return self.stage_folder(source, target, wish),
                 Opened::File(file, status) => {
                     let uploads = || self.history.upload_folder(&target.path, target.mount);
                     let mut staging = Staging::begin(&self.disk, (&target.parent, target.folder), uploads)?;
                     self.let_settle(&status.stamp, &target.parent)?;
-                    staging.copy_from(&file, is_wanted)?;
+                    staging.copy_from(&file, wish.is_wanted)?;
                     staging.inherits_from(&target.parent);
                     if self.was_steady(&file, &status.stamp)? {
                         let staged = staging.seal(Some(&file), status.stamp.mtime)?;
@@ -145,13 +174,7 @@ impl Tree {
         Ok(Copying::Busy)
     }
 
-    fn stage_folder(
-        &self,
-        source: &SharePath,
-        target: &Site,
-        extent: Extent,
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Copying> {
+    fn stage_folder(&self, source: &SharePath, target: &Site, wish: &CopyWish<'_>) -> Result<Copying> {
         let disk = &self.disk;
         let top = disk.open_dir(&disk.root()?, source.as_bytes())?;
         let tree = StagedTree::begin(disk, self.history.upload_folder(&target.path, target.mount)?, &target.parent)?;
@@ -171,11 +194,11 @@ impl Tree {
             let to = tree.folder(inside, false)?;
             let mount = disk.dir_status(&from)?.mount;
             let mut busy = false;
-            if extent == Extent::Tree {
+            if wish.extent == Extent::Tree {
                 each_entry(&**disk, &from, &mut |entry| {
-                    must_be_wanted(is_wanted)?;
+                    must_be_wanted(wish.is_wanted)?;
                     let path = folder.join(&entry.name);
-                    match self.what_is_copied(&from, mount, &path, &entry)? {
+                    match self.what_is_copied(&from, mount, &path, &entry, wish)? {
                         _ if busy => {}
                         Copied::Nothing => {}
                         Copied::LinkedFolder => left_out.extend((left_out.len() < LEFT_OUT_MAX).then_some(path)),
@@ -189,7 +212,7 @@ impl Tree {
                             todo.push(path);
                         }
                         Copied::File => {
-                            let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name, is_wanted);
+                            let copied = self.copy_member(&tree, &path, (&from, &to), &entry.name, wish.is_wanted);
                             busy = copied.map_err(|error| at(relative(&path, source), error))? == CopiedMember::Busy;
                         }
                     }
@@ -206,7 +229,7 @@ impl Tree {
 
     /// How much room a copy of what is at `source` takes, where no blocks are shared. It takes as much memory as the copy does, and ends as it
     /// does when nobody wants it any more.
-    pub fn room_for_copy(&self, source: &SharePath, extent: Extent, is_wanted: &dyn Fn() -> bool) -> Result<Room> {
+    pub fn room_for_copy(&self, source: &SharePath, wish: &CopyWish<'_>) -> Result<Room> {
         let disk = &self.disk;
         let root = disk.root()?;
         let mut room = OWN_FOLDERS;
@@ -215,7 +238,7 @@ impl Tree {
             Some(status) => return Ok(room + room_of_a_file(&status)),
             None => return Ok(room),
         };
-        let mut todo = if extent == Extent::Tree { vec![source.clone()] } else { Vec::new() };
+        let mut todo = if wish.extent == Extent::Tree { vec![source.clone()] } else { Vec::new() };
         room += Room { bytes: BLOCK, files: 1 };
         let mut todo_bytes = 0;
         while let Some(folder) = todo.pop() {
@@ -224,9 +247,9 @@ impl Tree {
             let from = disk.open_dir(&top, inside)?;
             let mount = disk.dir_status(&from)?.mount;
             each_entry(&**disk, &from, &mut |entry| {
-                must_be_wanted(is_wanted)?;
+                must_be_wanted(wish.is_wanted)?;
                 let path = folder.join(&entry.name);
-                match self.what_is_copied(&from, mount, &path, &entry)? {
+                match self.what_is_copied(&from, mount, &path, &entry, wish)? {
                     Copied::Nothing | Copied::LinkedFolder => {}
                     Copied::Folder => {
                         todo_bytes += relative(&path, source).len();
@@ -245,12 +268,25 @@ impl Tree {
     }
 
     /// What a copy of a folder has of one of its members.
-    fn what_is_copied(&self, dir: &Dir, mount: u64, path: &SharePath, entry: &Entry) -> Result<Copied> {
+    fn what_is_copied(
+        &self,
+        dir: &Dir,
+        mount: u64,
+        path: &SharePath,
+        entry: &Entry,
+        wish: &CopyWish<'_>,
+    ) -> Result<Copied> {
         let is_elsewhere = entry.is_linked || entry.status.mount != mount;
         let is_folder = |status: Status| status.kind == Kind::Dir;
-        Ok(if entry.name.is_reserved() || is_elsewhere && self.spelled(path, LastLink::Followed).is_err() {
-            Copied::Nothing
-        } else if entry.is_linked && is_folder(entry.status) {
+        if entry.name.is_reserved() || is_elsewhere && self.spelled(path, LastLink::Followed).is_err() {
+            return Ok(Copied::Nothing);
+        }
+        match (wish.is_included)(path, entry.is_linked) {
+            Included::Yes => {}
+            Included::No => return Ok(Copied::Nothing),
+            Included::Refused => return Err(not_readable(&entry.name)),
+        }
+        Ok(if entry.is_linked && is_folder(entry.status) {
             Copied::LinkedFolder
         // A link to a folder is none: it may lead back up.
         } else if is_folder(entry.status) && self.disk.look(dir, &entry.name)?.is_some_and(is_folder) {
@@ -441,6 +477,11 @@ fn at(inside: &[u8], error: DiskError) -> DiskError {
 fn room_of_a_file(status: &Status) -> Room {
     let bytes = if status.kind == Kind::File { status.stamp.size.next_multiple_of(BLOCK) } else { 0 };
     Room { bytes, files: 1 }
+}
+
+fn not_readable(name: &Name) -> DiskError {
+    let message = "whoever asked may not read it".to_owned();
+    DiskError { operation: "copy", name: name.to_text().into_owned(), cause: Cause::NotReadable, message }
 }
 
 fn too_many(name: &Name) -> DiskError {

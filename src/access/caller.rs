@@ -1,0 +1,133 @@
+//! Who asks, once that is known, and what they may do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::model::grants::Grants;
+use crate::model::path::SharePath;
+use crate::model::permissions::Permissions;
+use crate::model::principal::Principal;
+use crate::model::rights::Rights;
+
+/// A principal and what it may do, for as long as it may: all callers who have proved to be it share one.
+#[derive(Debug)]
+pub(super) struct Standing {
+    principal: Principal,
+    permissions: Permissions,
+    has_ended: AtomicBool,
+}
+
+/// By what a caller has proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By nothing: it has not said who it is.
+    Unnamed,
+    /// By a name and a password (RFC 7617).
+    Basic,
+    /// By a digest of them (RFC 7616).
+    Digest,
+    /// By a bearer token (RFC 6750).
+    Token,
+    /// By the cookie of a session.
+    Session,
+    /// By the word of a proxy in front.
+    Proxy,
+}
+
+/// Who asks, and how they have proved it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    standing: Arc<Standing>,
+    way: Way,
+    can_sign_in: bool,
+}
+
+/// The answer no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// Whoever signs in may be permitted to.
+    #[error("that takes somebody who has signed in")]
+    SignIn,
+    /// What one may not see is not there.
+    #[error("nothing is there for this caller")]
+    NotThere,
+    /// What is there may not be changed or read.
+    #[error("this is not permitted")]
+    NotPermitted,
+}
+
+impl Standing {
+    /// A principal that may do this.
+    pub(super) fn new(principal: Principal, grants: Grants) -> Arc<Self> {
+        Arc::new(Self { principal, permissions: grants.into(), has_ended: AtomicBool::new(false) })
+    }
+
+    /// From now on, this is what it may do.
+    pub(super) fn may(&self, grants: Grants) {
+        self.permissions.replace(grants);
+    }
+
+    /// Ends it: whoever still has it may do nothing any more.
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        self.may(Grants::everywhere(Rights::empty()));
+    }
+
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+}
+
+impl Caller {
+    /// A caller of this standing.
+    pub(super) fn new(standing: &Arc<Standing>, way: Way) -> Self {
+        Self { standing: Arc::clone(standing), way, can_sign_in: false }
+    }
+
+    /// One who has not said who they are, where somebody could.
+    pub(super) fn that_can_sign_in(self) -> Self {
+        Self { can_sign_in: true, ..self }
+    }
+
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.standing.principal
+    }
+
+    /// What it may do: shared, so that what changes holds for requests that have begun.
+    pub fn permissions(&self) -> &Permissions {
+        &self.standing.permissions
+    }
+
+    /// How it has proved who it is.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Ends the standing: whoever still has it may do nothing any more.
+    pub(super) fn end(&self) {
+        self.standing.end();
+    }
+
+    /// Whether the standing is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.standing.has_ended()
+    }
+
+    /// Whether it might be permitted more if it said who it is.
+    pub fn can_sign_in(&self) -> bool {
+        self.can_sign_in
+    }
+
+    /// Whether this caller has one of these rights at a path; always if none is asked for.
+    pub fn authorize(&self, one_of: Rights, path: &SharePath) -> Result<(), Denied> {
+        let rights = self.permissions().at(path);
+        match () {
+            () if one_of.is_empty() || rights.intersects(one_of) => Ok(()),
+            () if self.can_sign_in => Err(Denied::SignIn),
+            () if rights.see() => Err(Denied::NotPermitted),
+            () => Err(Denied::NotThere),
+        }
+    }
+}

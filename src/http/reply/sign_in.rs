@@ -1,0 +1,101 @@
+//! The answers to whoever has not said who they are, or is not believed (RFC 9110 §11, §15.5.2).
+//!
+//! They are the same whether or not there is a user of the name.
+
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+
+use crate::access::Unproven;
+use crate::http::reply::problem::{Problem, bodiless_for_head};
+
+/// How a client is asked who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Challenge {
+    /// The values of `WWW-Authenticate`, the one that is preferred first; none where passwords are not taken.
+    pub(crate) schemes: Vec<String>,
+}
+
+/// Asks who it is. `unproven` says why what it has said was not believed.
+pub(crate) fn sign_in_first(head: &RequestHead, unproven: Option<Unproven>, challenge: &Challenge) -> HttpResponse {
+    let mut answer = match unproven {
+        Some(unproven @ (Unproven::TooMany(_) | Unproven::Busy | Unproven::Unprotected)) => not_proven(unproven),
+        _ if challenge.schemes.is_empty() => not_proven(Unproven::Unprotected),
+        None => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "sign-in",
+            "Who is asking?",
+            "Whoever runs this server lets in who signs in with a name and a password. Nothing was changed.",
+        )
+        .send(),
+        Some(unproven) => not_proven(unproven),
+    };
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        for scheme in &challenge.schemes {
+            if let Ok(scheme) = HeaderValue::from_str(scheme) {
+                answer.headers_mut().append(header::WWW_AUTHENTICATE, scheme);
+            }
+        }
+    }
+    bodiless_for_head(head, answer)
+}
+
+/// Why it is not believed.
+pub(super) fn not_proven(unproven: Unproven) -> HttpResponse {
+    match unproven {
+        Unproven::Wrong => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "wrong-credentials",
+            "Not signed in",
+            "The name and the password, or the token, are not right. Nothing was changed.",
+        )
+        .send(),
+        Unproven::Stale => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "stale-nonce",
+            "The nonce is not good any more",
+            "Sign the request with the nonce that comes with this answer. Nothing was changed.",
+        )
+        .send(),
+        Unproven::SessionOver => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "session-over",
+            "The session is over",
+            "Sign in again. Nothing was changed.",
+        )
+        .send(),
+        Unproven::TooMany(wait) => with_retry_after(
+            Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-guesses",
+                "Too many wrong passwords",
+                "Too many wrong passwords came from this address or for this user. Wait, and try again. Nothing was changed.",
+            ),
+            wait.as_secs() + 1,
+        ),
+        Unproven::Busy => with_retry_after(
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "Too many sign in at once",
+                "Too many sign in at once. Try again in a moment. Nothing was changed.",
+            ),
+            1,
+        ),
+        Unproven::Unprotected => Problem::new(
+            StatusCode::FORBIDDEN,
+            "unprotected",
+            "This connection is not private",
+            "Passwords and tokens are not taken over plain HTTP from another machine, where others could read them. Use https, or have whoever \
+             runs this server look at --tls and --plain-passwords. Nothing was changed.",
+        )
+        .send(),
+    }
+}
+
+fn with_retry_after(problem: Problem, seconds: u64) -> HttpResponse {
+    let mut answer = problem.send();
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    answer
+}
