@@ -10,6 +10,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use glob::Pattern;
 
+use crate::http::request::forwarded::TrustedProxy;
+use crate::http::urls::BasePath;
 use crate::log::Log;
 use crate::model::rights::Rights;
 use crate::os::account::Account;
@@ -31,6 +33,12 @@ pub struct Config {
     pub users: Option<PathBuf>,
     /// Passwords and tokens are taken from other machines over plain HTTP.
     pub plain_passwords: bool,
+    /// The path on the server below which everything is.
+    pub base_path: BasePath,
+    /// The proxies whose word about the client behind them counts.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// The field in which such a proxy names the user who has signed in to it.
+    pub user_header: Option<String>,
     /// Who serves once the sockets are open; `None`: whoever has started the program.
     pub user: Option<Account>,
     /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost`, IP addresses and the machine's own.

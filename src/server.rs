@@ -55,6 +55,7 @@ fn serve_on(listeners: Vec<Listener>, addresses: &[String], config: &Config) -> 
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
     let access = open_access(config)?;
+    config.base_path.clone().take_effect();
     let share = Arc::new(open_share(config, Purpose::Serve)?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -101,6 +102,8 @@ fn http_settings(config: &Config) -> HttpSettings {
     let limits = &config.limits;
     HttpSettings {
         plain_passwords: config.plain_passwords,
+        trusted_proxies: config.trusted_proxies.clone(),
+        user_header: config.user_header.as_deref().and_then(|name| name.parse().ok()),
         own_names: config.allowed_hosts.iter().cloned().chain(names_of_machine(&process::host_name())).collect(),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,

@@ -11,7 +11,9 @@ use super::rules::AskRules;
 use super::user::UserTask;
 use crate::config::{Anonymous, Listen};
 use crate::http::media::trusted_pages;
+use crate::http::request::forwarded::TrustedProxy;
 use crate::http::request::origin;
+use crate::http::urls::BasePath;
 use crate::log::{LogFormat, LogLevel};
 use crate::os::account::Account;
 
@@ -144,6 +146,17 @@ pub(super) struct Cli {
     /// Take passwords and tokens from other machines over plain HTTP, where whoever can read the network can read them
     #[arg(long, help_heading = LISTENING)]
     pub(super) plain_passwords: bool,
+    /// Serve the folder below this path, like /files, where a proxy hands over that part of a site; the proxy must not take it off
+    /// [default: /]
+    #[arg(long, value_name = "PATH", value_parser = BasePath::parse, help_heading = LISTENING)]
+    pub(super) base_path: Option<BasePath>,
+    /// Believe the proxy at this address or in this network (10.0.0.0/8), or behind a Unix socket (unix), what it says of the client in
+    /// Forwarded or X-Forwarded-For, -Proto and -Host; may be given more than once
+    #[arg(long, value_name = "ADDR", help_heading = LISTENING)]
+    pub(super) trusted_proxy: Vec<TrustedProxy>,
+    /// Believe a trusted proxy that the user whom this header names has signed in, like Remote-User; from anywhere else it is ignored
+    #[arg(long, value_name = "NAME", value_parser = field_name, help_heading = LISTENING)]
+    pub(super) user_header: Option<String>,
     /// Serve as this user of the machine, once the addresses are listened on as root; the folder and the state are opened as that user
     /// [default: whoever starts noclobber]
     #[arg(long, value_name = "NAME", help_heading = LISTENING)]
@@ -308,6 +321,17 @@ fn octal(text: &str, max: u32) -> Result<u32, String> {
     number
         .filter(|number| *number <= max)
         .ok_or_else(|| format!("three or four octal digits are wanted, at most {max:04o}"))
+}
+
+/// The name of a header field (RFC 9110 §5.1), in small letters.
+fn field_name(text: &str) -> Result<String, String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_fit = !text.is_empty() && text.bytes().all(is_token);
+    if is_fit {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("the name of a header is wanted, like Remote-User".to_owned())
+    }
 }
 
 /// A host name as it stands in a `Host` header, without the port: letters, digits, hyphens and dots (RFC 1123 §2.1).

@@ -10,6 +10,7 @@ use actix_web::http::header::{REFERER, USER_AGENT};
 use actix_web::http::{Method, StatusCode, Version};
 
 use crate::access::Caller;
+use crate::http::context::RequestScope;
 use crate::http::reply;
 use crate::http::wire::fast_path::Plain;
 use crate::log::{self, RequestLine};
@@ -20,7 +21,7 @@ pub(super) fn log_is_on() -> bool {
 }
 
 /// Logs the answer to a request.
-pub(super) fn log_answer(head: &RequestHead, answer: &HttpResponse, caller: &Caller, begun: Instant) {
+pub(super) fn log_answer(app: &RequestScope, head: &RequestHead, answer: &HttpResponse, begun: Instant) {
     let Some(requests) = log::requests() else { return };
     let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
     let bytes = match answer.body().size() {
@@ -38,8 +39,8 @@ pub(super) fn log_answer(head: &RequestHead, answer: &HttpResponse, caller: &Cal
         outcome: reply::outcome_word(answer.status()),
         bytes,
         took: begun.elapsed(),
-        peer: head.peer_addr.as_ref().map(SocketAddr::ip),
-        user: caller.principal().name(),
+        peer: app.origin.address,
+        user: app.caller.principal().name(),
         referer: field(REFERER),
         user_agent: field(USER_AGENT),
     });

@@ -1,24 +1,30 @@
 //! Who makes a request: what its head says about that, and how it is asked.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_http::RequestHead;
 use actix_web::http::header;
 
 use crate::access::{Access, Caller, Credentials, REALM, Recognized, Unproven};
+use crate::http::context::RequestScope;
 use crate::http::headers::field;
 use crate::http::quirks::Quirks;
 use crate::http::reply::Challenge;
+use crate::http::request::forwarded::Origin;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::fast_path::Plain;
 
-/// Finds out who makes a request.
+/// Finds out who makes a request that comes from there.
 pub(crate) async fn identify(
     access: &Access,
     settings: &HttpSettings,
     head: &RequestHead,
+    origin: &Origin,
 ) -> Result<Arc<Caller>, Unproven> {
+    if let Some(name) = user_of_proxy(settings, head, origin)? {
+        return access.by_word_of_a_proxy(name);
+    }
     let (authorizations, cookies) = (field::lines(&head.headers, &header::AUTHORIZATION), cookies(head));
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     // Two that differ say nothing.
@@ -30,8 +36,8 @@ pub(crate) async fn identify(
         cookie: (!cookies.is_empty()).then_some(&*cookies),
         method: head.method.as_str(),
         target,
-        address: head.peer_addr.map(|peer| peer.ip()),
-        is_private: is_private(settings, head.peer_addr),
+        address: origin.address,
+        is_private: is_private(settings, origin),
     };
     match access.recognize(&credentials)? {
         Recognized::Caller(caller) => Ok(caller),
@@ -39,8 +45,32 @@ pub(crate) async fn identify(
     }
 }
 
+/// The user whom a trusted proxy names.
+fn user_of_proxy<'a>(
+    settings: &HttpSettings,
+    head: &'a RequestHead,
+    origin: &Origin,
+) -> Result<Option<&'a str>, Unproven> {
+    let Some(field) = settings.user_header.as_ref().filter(|_| origin.is_by_proxy) else { return Ok(None) };
+    match field::lines(&head.headers, field)[..] {
+        [] => Ok(None),
+        [name] => str::from_utf8(name).map(Some).map_err(|_| Unproven::Wrong),
+        _ => Err(Unproven::Wrong),
+    }
+}
+
+/// What a request of this scope brings along besides what it says in its body.
+pub(crate) fn credentials_of(app: &RequestScope) -> Credentials<'static> {
+    let is_private = is_private(&app.settings, &app.origin);
+    Credentials { address: app.origin.address, is_private, ..Credentials::default() }
+}
+
 /// Who makes a plain request, if that is known at once.
 pub(crate) fn known(access: &Access, settings: &HttpSettings, plain: &Plain<'_>) -> Option<Arc<Caller>> {
+    // What a proxy says of a client is not plain.
+    if !settings.trusted_proxies.is_empty() {
+        return None;
+    }
     // A digest proves one request, and is looked at where it is carried out in any case.
     if plain.authorization.is_some_and(|given| given.get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"digest")))
     {
@@ -52,7 +82,7 @@ pub(crate) fn known(access: &Access, settings: &HttpSettings, plain: &Plain<'_>)
         method: plain.reads.as_str(),
         target: plain.path,
         address: plain.peer.map(|peer| peer.ip()),
-        is_private: is_private(settings, plain.peer),
+        is_private: settings.plain_passwords || plain.is_encrypted || is_near(plain.peer.map(|peer| peer.ip())),
     };
     match access.recognize(&credentials) {
         Ok(Recognized::Caller(caller)) => Some(caller),
@@ -61,18 +91,19 @@ pub(crate) fn known(access: &Access, settings: &HttpSettings, plain: &Plain<'_>)
 }
 
 /// How a client is asked who it is: not at all where others could read what it answers. Clients that take the wrong one of two schemes get one:
-/// those of Windows and macOS give no password by Basic over plain HTTP.
-pub(crate) fn challenge(
-    access: &Access,
-    settings: &HttpSettings,
-    head: &RequestHead,
-    unproven: Option<Unproven>,
-) -> Challenge {
-    if !access.has_users() || !is_private(settings, head.peer_addr) {
+/// those of Windows and macOS give no password by Basic over plain HTTP. A script of a page is not asked, since the browser would ask in its stead.
+pub(crate) fn challenge(app: &RequestScope, head: &RequestHead, unproven: Option<Unproven>) -> Challenge {
+    let RequestScope { origin, .. } = app;
+    if !app.access.has_users() || !is_private(&app.settings, origin) {
         return Challenge::default();
     }
+    if field::text(&head.headers, "sec-fetch-dest") == Some("empty") {
+        return Challenge { schemes: vec![format!("Session realm=\"{REALM}\"")] };
+    }
     let basic = format!("Basic realm=\"{REALM}\", charset=\"UTF-8\"");
-    let Some(nonce) = access.nonce() else { return Challenge { schemes: vec![basic] } };
+    let is_confused = Quirks::of(head).are_confused_by_two_schemes;
+    let nonce = app.access.nonce().filter(|_| !is_confused || origin.is_https != Some(true));
+    let Some(nonce) = nonce else { return Challenge { schemes: vec![basic] } };
     let stale = if unproven == Some(Unproven::Stale) { ", stale=true" } else { "" };
     let digest = |algorithm: &str| {
         format!(
@@ -80,8 +111,7 @@ pub(crate) fn challenge(
         )
     };
     let (sha256, md5) = (digest("SHA-256"), digest("MD5"));
-    let schemes = if Quirks::of(head).are_confused_by_two_schemes { vec![md5] } else { vec![basic, sha256, md5] };
-    Challenge { schemes }
+    Challenge { schemes: if is_confused { vec![md5] } else { vec![basic, sha256, md5] } }
 }
 
 /// Whether a client has to be asked who it is before it has tried anything: a drive of Windows that may look without a name never signs in.
@@ -93,6 +123,11 @@ fn cookies(head: &RequestHead) -> Vec<u8> {
     field::lines(&head.headers, &header::COOKIE).join(&b"; "[..])
 }
 
-fn is_private(settings: &HttpSettings, peer: Option<SocketAddr>) -> bool {
-    settings.plain_passwords || peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
+/// Whether nobody on the way can read what a client sends, or that does not matter. Of a proxy that does not say how it was reached it is not known.
+fn is_private(settings: &HttpSettings, origin: &Origin) -> bool {
+    settings.plain_passwords || origin.is_https == Some(true) || !origin.is_by_proxy && is_near(origin.address)
+}
+
+fn is_near(address: Option<IpAddr>) -> bool {
+    address.is_none_or(|address| address.to_canonical().is_loopback())
 }

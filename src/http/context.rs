@@ -3,10 +3,11 @@
 use crate::access::{Access, Caller, Denied};
 use crate::http::ask::ask;
 use crate::http::clock::now;
+use crate::http::headers::field;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::hashing::Hashings;
 use crate::http::reply::{HandlerError, RequestError};
-use crate::http::request::client::client;
+use crate::http::request::forwarded::Origin;
 use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::query::{BadQuery, Query};
 use crate::http::request::target::RequestTarget;
@@ -23,6 +24,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use actix_http::RequestHead;
+use actix_web::http::header;
 use tokio::sync::Semaphore;
 
 /// What all workers share.
@@ -62,12 +64,14 @@ impl AppState {
 pub(crate) struct RequestScope {
     app: Arc<AppState>,
     pub(crate) caller: Arc<Caller>,
+    /// From where it comes.
+    pub(crate) origin: Origin,
 }
 
 impl RequestScope {
-    /// For a request of this caller.
-    pub(crate) fn new(app: &Arc<AppState>, caller: Arc<Caller>) -> Self {
-        Self { app: Arc::clone(app), caller }
+    /// For a request of this caller, from there.
+    pub(crate) fn new(app: &Arc<AppState>, caller: Arc<Caller>, origin: Origin) -> Self {
+        Self { app: Arc::clone(app), caller, origin }
     }
 }
 
@@ -98,6 +102,9 @@ pub(crate) async fn parse(app: &RequestScope, head: &RequestHead) -> Result<Requ
 /// The rights of which a method takes one at its target, whatever is there; for what it takes besides, the share is told what may be done. A COPY
 /// takes its rights at the destination by itself.
 fn rights_for(method: DavMethod, query: &Query) -> Rights {
+    if query.sign_in || query.sign_out {
+        return Rights::empty();
+    }
     if query.versions || query.deleted || query.version.is_some() || query.restore.is_some() {
         return Rights::HISTORY;
     }
@@ -142,7 +149,7 @@ pub(crate) fn request_context(
 ) -> Result<RequestContext, HandlerError> {
     let (precondition, tokens) =
         conditions::precondition(head, asked).map_err(|malformed| RequestError::Condition(malformed.0))?;
-    let client = client(&app.caller, head);
+    let client = client(app, head);
     if let Some(states) = precondition.states() {
         let paths = states.lists.paths(&states.asked);
         paths.into_iter().try_for_each(|path| permit_elsewhere(app, Rights::LOOK, path))?;
@@ -166,6 +173,12 @@ pub(crate) async fn allowed(app: &RequestScope, asked: &RequestTarget) -> Allowe
         Ok(occupant) => Allowed::at(occupant, asked.has_trailing_slash),
         Err(_) => Allowed::Nowhere,
     }
+}
+
+/// Where a request comes from, as far as others are told from it.
+pub(crate) fn client(app: &RequestScope, head: &RequestHead) -> Client {
+    let program = field::text(&head.headers, header::USER_AGENT);
+    Client::new(app.caller.principal().clone(), app.origin.address, program)
 }
 
 /// Who reads, and when, where nothing is demanded of what is there.

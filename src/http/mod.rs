@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`wire`] | connections: requests one after the other, bodies, times and bounds; knows no method and no status |
 //! | [`request`] | the target, the host and the origin of a request |
+//! | [`urls`] | where on its server the share is |
 //! | [`headers`] | the request headers that need a parser of their own |
 //! | [`xml`] | the bodies of WebDAV, read and written |
 //! | [`router`] | from a request to its method, and one line in the log |
@@ -32,5 +33,6 @@ pub mod request;
 pub mod router;
 pub mod settings;
 mod small_files;
+pub mod urls;
 pub mod wire;
 pub(crate) mod xml;

@@ -9,13 +9,14 @@ use crate::http::callers;
 use crate::http::context::parse;
 use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
-use crate::http::methods::{copy_move, get, lock, propfind, proppatch, put};
+use crate::http::methods::{copy_move, get, lock, propfind, proppatch, put, sign_in};
 use crate::http::methods::{delete, mkcol, options, restore};
 use crate::http::reply;
 use crate::http::reply::HandlerError;
 use crate::http::reply::RequestError;
 use crate::http::representations::file;
 use crate::http::representations::versions;
+use crate::http::request::forwarded;
 use crate::http::request::host::Host;
 use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::target::RequestTarget;
@@ -75,9 +76,11 @@ impl Router {
             _ => {}
         }
         match DavMethod::of(&head.method) {
+            DavMethod::Post if asked.query.sign_in => sign_in::sign_in(app, head, body, &asked).await,
             DavMethod::Get | DavMethod::Options | DavMethod::Post if reads_away(body).await.is_err() => {
                 Err(RequestError::BrokenBody.into())
             }
+            DavMethod::Get if asked.query.sign_in => Ok(sign_in::page()),
             DavMethod::Get if asked.query.versions => versions::list(app, &asked).await,
             DavMethod::Get if asked.query.deleted => versions::deleted(app, &asked).await,
             DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,
@@ -86,6 +89,7 @@ impl Router {
             DavMethod::Delete => delete::delete(app, head, &asked).await,
             DavMethod::MakeCollection => mkcol::make_collection(app, head, body, &asked).await,
             DavMethod::Post if restores => restore::restore(app, head, &asked).await,
+            DavMethod::Post if asked.query.sign_out => Ok(sign_in::sign_out(app, head, &asked)),
             DavMethod::Propfind => propfind::propfind(app, request, body, &asked).await,
             DavMethod::Proppatch => proppatch::proppatch(app, head, body, &asked).await,
             DavMethod::Copy if asked.query.version.is_some() => copy_move::copy_version(app, head, &asked).await,
@@ -104,22 +108,28 @@ impl Router {
 
     /// What the methods have at hand for a request, and whether it is let in: it has to be meant for this server, and who makes it must be who it
     /// says. `before` is who was found to make it when it asked whether to go on.
-    async fn scope(&self, head: &RequestHead, before: Option<Arc<Caller>>) -> (RequestScope, Result<(), HandlerError>) {
+    async fn scope(
+        &self,
+        head: &RequestHead,
+        before: Option<Arc<Caller>>,
+        is_encrypted: bool,
+    ) -> (RequestScope, Result<(), HandlerError>) {
         let AppState { settings, access, .. } = &*self.app;
         let HttpSettings { own_names, allowed_origins, .. } = &**settings;
+        let origin = forwarded::origin(head, is_encrypted, &settings.trusted_proxies);
         let is_let_in = if DavMethod::of(&head.method) == DavMethod::Connect {
             Err(RequestError::Method(Allowed::Somewhere))
         } else {
-            site_check::check_site(head, own_names, allowed_origins).map_err(RequestError::Site)
+            site_check::check_site(head, origin.host.as_deref(), own_names, allowed_origins).map_err(RequestError::Site)
         };
         let caller = match (is_let_in, before) {
             (Err(wrong), _) => Err(wrong),
             (Ok(()), Some(caller)) => Ok(caller),
-            (Ok(()), None) => callers::identify(access, settings, head).await.map_err(RequestError::Unproven),
+            (Ok(()), None) => callers::identify(access, settings, head, &origin).await.map_err(RequestError::Unproven),
         };
         match caller {
-            Ok(caller) => (RequestScope::new(&self.app, caller), Ok(())),
-            Err(wrong) => (RequestScope::new(&self.app, access.unnamed()), Err(wrong.into())),
+            Ok(caller) => (RequestScope::new(&self.app, caller, origin), Ok(())),
+            Err(wrong) => (RequestScope::new(&self.app, access.unnamed(), origin), Err(wrong.into())),
         }
     }
 
@@ -155,7 +165,7 @@ impl Handler for Router {
     async fn early(&self, request: &Request) -> Result<(), Response<BoxBody>> {
         let begun = Instant::now();
         let head = request.head();
-        let (scope, checked) = self.scope(head, None).await;
+        let (scope, checked) = self.scope(head, None, false).await;
         let judged = match checked {
             Ok(()) => put::early(&scope, head).await,
             trouble => trouble,
@@ -166,7 +176,7 @@ impl Handler for Router {
         };
         let mut answer = explain(&scope, None, head, trouble).await;
         self.describe(head, &mut answer);
-        log_answer(head, &answer, &scope.caller, begun);
+        log_answer(&scope, head, &answer, begun);
         Err(answer.into())
     }
 
@@ -174,7 +184,7 @@ impl Handler for Router {
         let begun = Instant::now();
         let head = request.head();
         let before = request.extensions_mut().remove::<Arc<Caller>>();
-        let (scope, checked) = self.scope(head, before).await;
+        let (scope, checked) = self.scope(head, before, false).await;
         let carried_out = match checked {
             Ok(()) => self.carry_out(&scope, &request, body).await,
             Err(trouble) => Err(trouble),
@@ -184,7 +194,7 @@ impl Handler for Router {
             Err(trouble) => explain(&scope, Some(&request), head, trouble).await,
         };
         self.describe(head, &mut answer);
-        log_answer(head, &answer, &scope.caller, begun);
+        log_answer(&scope, head, &answer, begun);
         answer
     }
 
@@ -192,7 +202,9 @@ impl Handler for Router {
         let begun = Instant::now();
         let mut answer = reply::rejected(request.head(), rejection);
         self.describe(request.head(), &mut answer);
-        log_answer(request.head(), &answer, &self.app.access.unnamed(), begun);
+        let origin = forwarded::origin(request.head(), false, &self.app.settings.trusted_proxies);
+        let scope = RequestScope::new(&self.app, self.app.access.unnamed(), origin);
+        log_answer(&scope, request.head(), &answer, begun);
         answer.into()
     }
 }
@@ -212,7 +224,7 @@ async fn explain(
         _ => None,
     };
     if let Some(unproven) = unproven {
-        return reply::sign_in_first(head, unproven, &callers::challenge(&app.access, &app.settings, head, unproven));
+        return reply::sign_in_first(head, unproven, &callers::challenge(app, head, unproven));
     }
     match trouble {
         HandlerError::RequestError(wrong) => reply::wrong(head, &wrong),

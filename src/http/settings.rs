@@ -1,6 +1,8 @@
 //! What the server is told to do.
 
 use crate::http::media::TrustedPages;
+use crate::http::request::forwarded::TrustedProxy;
+use actix_web::http::header::HeaderName;
 use std::time::Duration;
 
 /// What the server is told to do.
@@ -8,6 +10,10 @@ use std::time::Duration;
 pub struct HttpSettings {
     /// Whether passwords and tokens are taken from other machines over plain HTTP.
     pub plain_passwords: bool,
+    /// The proxies whose word about the client behind them counts.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// The field in which such a proxy names the user who has signed in to it.
+    pub user_header: Option<HeaderName>,
     /// The names of this server besides addresses and `localhost`, in small letters.
     pub own_names: Vec<String>,
     /// The origins of other pages that may read and write here, as browsers write them.

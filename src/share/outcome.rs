@@ -200,13 +200,6 @@ pub struct LockRoot {
     pub is_collection: bool,
 }
 
-impl LockRoot {
-    /// The path of its URL.
-    pub fn to_url(&self) -> String {
-        if self.is_collection { self.path.to_collection_url() } else { self.path.to_url() }
-    }
-}
-
 /// Why something is not allowed whatever the headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forbidden {

@@ -207,6 +207,9 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
     std::fs::write(&users, "").unwrap();
     let values = |name: &str| match name {
         "users" => &users,
+        "base-path" => "/files",
+        "trusted-proxy" => "10.0.0.0/8",
+        "user-header" => "remote-user",
         "listen" => "127.0.0.1:81",
         "allow-host" => "a.example",
         "allow-origin" => "https://a.example",
@@ -239,7 +242,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
             _ if is_flag => "true".to_owned(),
             Ok(_) if ["umask", "file-mode", "dir-mode"].contains(&name) => format!("\"{value}\""),
             Ok(number) => number.to_string(),
-            Err(_) if ["listen", "allow-host"].contains(&name) => format!("[\"{value}\"]"),
+            Err(_) if ["listen", "allow-host", "trusted-proxy"].contains(&name) => format!("[\"{value}\"]"),
             Err(_) => format!("\"{value}\""),
         };
         let file = written(&home, &format!("{name} = {quoted}\n"));

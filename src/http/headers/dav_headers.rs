@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 
 use crate::http::headers::field;
+use crate::http::urls;
 use crate::model::lock_token::LockToken;
 use crate::model::path::{PathError, SharePath};
 use crate::model::stamp::Timestamp;
@@ -231,6 +232,7 @@ fn place_here(url_path: &str) -> Result<UrlTarget, BadUrl> {
     if url_path.contains(['?', '#']) {
         return Err(BadUrl::Form);
     }
+    let Some(url_path) = urls::inside(url_path) else { return Ok(UrlTarget::Elsewhere) };
     let path = SharePath::parse_url(url_path)?;
     Ok(UrlTarget::Here { path, has_trailing_slash: SharePath::url_names_a_collection(url_path) })
 }

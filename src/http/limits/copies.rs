@@ -2,7 +2,7 @@
 //! when its client has gone. Who waits for a turn holds no thread. No address takes all turns, as it cannot take all connections.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Copies {
     /// whether anybody still waits for it.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        peer: Option<SocketAddr>,
+        address: Option<IpAddr>,
         question: impl Fn(&Share, CopyLimit<'_>) -> Outcome<T> + Clone + Send + 'static,
     ) -> Outcome<T> {
         let again = question.clone();
@@ -65,6 +65,7 @@ impl Copies {
             Err(Stop::Refusal(Refusal::CopyOutOfTurn)) => {}
             answer => return answer,
         }
+        let peer = address.map(|address| SocketAddr::new(address, 0));
         let turn = self.turns.turn_within(TURN_WAIT, peer).await?;
         let waiter = Waiter::default();
         let has_gone = Arc::clone(&waiter.has_gone);

@@ -99,6 +99,8 @@ mod tests {
     fn settings(rate_min: u64) -> HttpSettings {
         HttpSettings {
             plain_passwords: false,
+            trusted_proxies: Vec::new(),
+            user_header: None,
             own_names: Vec::new(),
             allowed_origins: Vec::new(),
             body_idle_max: Duration::from_secs(30),

@@ -9,10 +9,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::http::clock::now;
-use crate::http::context::RequestScope;
+use crate::http::context::{RequestScope, client};
 use crate::http::quirks::Quirks;
 use crate::http::reply::HandlerError;
-use crate::http::request::client::client;
 use crate::http::request::method::DavMethod;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
@@ -37,7 +36,7 @@ impl Attempt {
         let deletes_anyway = DavMethod::of(&head.method) == DavMethod::Put && Quirks::of(head).delete_after_failure;
         Self {
             share: Arc::clone(&app.share),
-            client: client(&app.caller, head),
+            client: client(app, head),
             path: path.clone(),
             source: None,
             by_a_holder: head.headers.contains_key("if"),

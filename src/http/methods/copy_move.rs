@@ -55,7 +55,7 @@ async fn carry_out(
     app.hashings.have_hashed(&wanted.from, Some(&wanted.to), &context).await?;
     let extent = if depth == Depth::Infinity { Extent::Tree } else { Extent::Itself };
     let to = wanted.to.clone();
-    let done = app.copies.ask(head.peer_addr, move |share, limit| match act {
+    let done = app.copies.ask(app.origin.address, move |share, limit| match act {
         CopyOrMove::Move => share.relocate(&wanted, &context.clone().at(now()), limit),
         CopyOrMove::Copy => share.copy(&wanted, extent, &context.clone().at(now()), limit),
     });
@@ -91,9 +91,9 @@ pub(crate) async fn copy_version(
     let to = wanted.to.clone();
     let attempt = Attempt::new(app, head, &to).coming_from(&wanted.from);
     app.hashings.have_hashed(&to, None, &context.for_the_target(wanted.may_replace)).await?;
-    let copied = app
-        .copies
-        .ask(head.peer_addr, move |share, limit| share.copy_version(&wanted, &id, &context.clone().at(now()), limit));
+    let copied = app.copies.ask(app.origin.address, move |share, limit| {
+        share.copy_version(&wanted, &id, &context.clone().at(now()), limit)
+    });
     match attempt.ends(copied.await.map_err(HandlerError::from)).await? {
         Some(copied) => Ok(reply::relocated(&to, false, &copied)),
         None => Err(RequestError::VersionIsCollection.into()),

@@ -11,3 +11,4 @@ pub(crate) mod propfind;
 pub(crate) mod proppatch;
 pub(crate) mod put;
 pub(crate) mod restore;
+pub(crate) mod sign_in;

@@ -5,6 +5,7 @@
 //! its members.
 
 use crate::http::context::reader;
+use crate::http::urls;
 use crate::share::{RequestContext, Tags, Walk, WalkEnd, WalkReach};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -87,7 +88,7 @@ pub(crate) async fn propfind(
         answer.insert_header(("preference-applied", "return=minimal"));
     }
     if is_collection && !has_trailing_slash {
-        answer.insert_header((header::CONTENT_LOCATION, asked.path.to_collection_url()));
+        answer.insert_header((header::CONTENT_LOCATION, urls::of_folder(&asked.path)));
     }
     Ok(answer.body(listing))
 }
@@ -151,7 +152,7 @@ impl PropfindRequest {
         let mut answer = Answer::new(&self, share, reader.now)?;
         let is_collection = target.kind == Kind::Dir;
         if !(self.without_root && is_collection && self.reach != Depth::Zero) {
-            let href = if is_collection { self.path.to_collection_url() } else { self.path.to_url() };
+            let href = if is_collection { urls::of_folder(&self.path) } else { urls::of(&self.path) };
             answer.tell(&href, &target, || share.place_of(&self.path))?;
         }
         if !is_collection || self.reach == Depth::Zero {
@@ -168,7 +169,7 @@ impl PropfindRequest {
             Ok(answer.pass_on(output))
         })?;
         if end == WalkEnd::CutShort {
-            answer.cut_short(&self.path.to_collection_url(), told);
+            answer.cut_short(&urls::of_folder(&self.path), told);
         }
         answer.finish(output);
         Ok(())
@@ -187,7 +188,7 @@ struct Href {
 impl Href {
     fn of(&mut self, folder: &SharePath, member: &ListedMember) -> &str {
         if self.folder.as_ref() != Some(folder) {
-            self.text = folder.to_collection_url();
+            self.text = urls::of_folder(folder);
             self.place = self.text.len();
             self.folder = Some(folder.clone());
         }
@@ -211,6 +212,8 @@ struct Answer<'a> {
     left_to_read: u64,
     /// The date that was told last, in seconds and as text: members of one folder often share it.
     date: (i64, String),
+    /// The URL of the share itself.
+    root: String,
     now: Timestamp,
 }
 
@@ -230,7 +233,8 @@ impl<'a> Answer<'a> {
         let has_locks = share.has_locks_about(&share.place_of(&request.path));
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
         let left_to_read = if request.needs.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
-        Ok(Self { request, share, selection, xml, notes, has_locks, room, left_to_read, date, now })
+        let root = urls::of_folder(&SharePath::root());
+        Ok(Self { request, share, selection, xml, notes, has_locks, room, left_to_read, date, root, now })
     }
 
     /// Tells of one resource. `path` is asked for only where properties, locks or checksums are looked for, since links may have to be resolved for it.
@@ -251,7 +255,7 @@ impl<'a> Answer<'a> {
         let facts = Facts {
             resource,
             modified: &self.date.1,
-            is_root: href == "/",
+            is_root: href == self.root,
             room: self.room,
             locks: &locks,
             has_noted_name: notes.iter().any(|note| Live::of(note.name()) == Some(Live::DisplayName)),

@@ -28,7 +28,7 @@ pub(crate) async fn restore(
     }
     app.hashings.have_hashed(&path, None, &context).await?;
     let make_parents = asked.query.make_parents;
-    let restored = app.copies.ask(head.peer_addr, move |share, limit| {
+    let restored = app.copies.ask(app.origin.address, move |share, limit| {
         share.restore(&path, &id, make_parents, &context.clone().at(now()), limit)
     });
     match restored.await? {

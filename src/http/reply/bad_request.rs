@@ -35,6 +35,13 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
     let answer = match wrong {
         RequestError::Target(BadTarget::Path(PathError::LongName)) if makes_something(&head.method) => long_name(),
         RequestError::Destination(BadUrl::Path(PathError::LongName)) => long_name(),
+        RequestError::Target(BadTarget::OutsideBase) => Problem::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            "Nothing is served here: what is shared is below another path of this server.",
+        )
+        .send(),
         RequestError::Target(BadTarget::Path(PathError::Reserved | PathError::LongName)) => {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send()
         }
@@ -71,6 +78,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
              started to allow with --allow-origin.",
         )
         .send(),
+        RequestError::Form => bad("A name and a password are wanted: as a form, or as JSON with these two texts."),
         RequestError::Denied(Denied::NotThere) => stop(head, &Refusal::NotFound.into()),
         RequestError::Denied(Denied::NotPermitted | Denied::SignIn) => not_permitted(),
         RequestError::Unproven(unproven) => not_proven(*unproven),

@@ -1,5 +1,6 @@
 //! The answers that only WebDAV has: multistatus, its error elements, and the locks that were taken.
 
+use crate::http::urls;
 use crate::http::xml::write;
 use crate::http::xml::write::{ActiveLock, Condition, Multistatus, ResponseWriter};
 use crate::model::lock_token::LockToken;
@@ -30,10 +31,11 @@ pub(crate) const CUT_SHORT: StatusCode = StatusCode::INSUFFICIENT_STORAGE;
 
 pub(super) fn locked_inside(target: &str, root: &LockRoot) -> HttpResponse {
     let mut xml = Multistatus::new([]);
-    let href = root.to_url();
+    let href = urls::of_lock_root(root);
     xml.status(&[&href], StatusCode::LOCKED, Some(&Condition::NoConflictingLock(&[])), None);
     // What has members is a folder, however it was named.
-    let target = SharePath::parse_url(target).map_or_else(|_| target.to_owned(), |path| path.to_collection_url());
+    let inside = urls::inside(target).and_then(|inside| SharePath::parse_url(inside).ok());
+    let target = inside.map_or_else(|| target.to_owned(), |path| urls::of_folder(&path));
     let nothing = Some("Another lock is in the way. Nothing was locked.");
     xml.status(&[&target], StatusCode::FAILED_DEPENDENCY, None, nothing);
     multistatus().body(xml.finish())
@@ -90,7 +92,7 @@ pub(super) fn left_out(members: &[SharePath]) -> HttpResponse {
     let mut xml = Multistatus::new([]);
     let why = "A symbolic link leads to this folder, so it was left out. Everything else was copied.";
     for member in members {
-        xml.status(&[&member.to_collection_url()], StatusCode::FORBIDDEN, None, Some(why));
+        xml.status(&[&urls::of_folder(member)], StatusCode::FORBIDDEN, None, Some(why));
     }
     multistatus().body(xml.finish())
 }

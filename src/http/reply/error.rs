@@ -93,6 +93,8 @@ pub(crate) enum RequestError {
     ForeignDestination,
     /// The XML of the body.
     Xml(XmlError),
+    /// A form that is none.
+    Form,
     /// A body that should be XML and does not say so.
     NotXml,
     /// A body shorter, longer or otherwise other than announced.

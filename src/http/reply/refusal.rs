@@ -4,12 +4,13 @@
 use crate::http::reply::dav::{dav_error, locked_inside, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_current};
 use crate::http::request::method::Allowed;
+use crate::http::urls;
 use crate::http::xml::write::Condition;
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::share::Cause;
-use crate::share::outcome::{Current, End, Forbidden, LockRoot, NotesBound, Refusal, Stop, Subject};
+use crate::share::outcome::{Current, End, Forbidden, NotesBound, Refusal, Stop, Subject};
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::{Method, StatusCode};
@@ -120,7 +121,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
         )
         .send(),
         Refusal::Locked { by } => {
-            let roots: Vec<_> = by.iter().map(LockRoot::to_url).collect();
+            let roots: Vec<_> = by.iter().map(urls::of_lock_root).collect();
             let roots: Vec<_> = roots.iter().map(String::as_str).collect();
             dav_error(
                 StatusCode::LOCKED,
@@ -129,7 +130,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
             )
         }
         Refusal::LockConflict { with, .. } => {
-            let root = with.to_url();
+            let root = urls::of_lock_root(with);
             dav_error(
                 StatusCode::LOCKED,
                 &[Condition::NoConflictingLock(&[&root])],
@@ -338,7 +339,7 @@ pub(super) fn precondition_failed(header: Header, of: &Subject, current: Option<
         ),
     };
     let detail = format!("{header} does not hold: {found}. Nothing was changed.");
-    let resource = if of.is_collection { of.path.to_collection_url() } else { of.path.to_url() };
+    let resource = if of.is_collection { urls::of_folder(&of.path) } else { urls::of(&of.path) };
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
         .with("failed_header", header.to_string())
         .with("resource", resource)
@@ -371,7 +372,7 @@ pub(super) fn precondition_required(of: &Subject, end: End, current: Option<&Cur
             ("If-None-Match", "Nothing is here. Send the request again with If-None-Match: *.".to_owned())
         }
         (End::Destination, _) => {
-            let (url, tag) = (of.path.to_url(), current.map_or_else(|| "ETag".to_owned(), |there| there.tag.to_string()));
+            let (url, tag) = (urls::of(&of.path), current.map_or_else(|| "ETag".to_owned(), |there| there.tag.to_string()));
             let retry = format!(
                 "Send the request again with If and the ETag of the file at the destination that it is meant to replace, as If: <{url}> \
                 ([{tag}]), or with the token of a lock that was taken on that version. If-Match would name the version of the source."
@@ -383,7 +384,7 @@ pub(super) fn precondition_required(of: &Subject, end: End, current: Option<&Cur
     let problem =
         Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition-required", "Precondition required", detail)
             .with("required_headers", json!([header]))
-            .with("resource", of.path.to_url())
+            .with("resource", urls::of(&of.path))
             .with("retry", retry)
             .describing(current);
     with_current(problem.send(), current)

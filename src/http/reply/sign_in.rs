@@ -7,8 +7,13 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 
-use crate::access::Unproven;
+use crate::access::{COOKIE, Unproven};
 use crate::http::reply::problem::{Problem, bodiless_for_head};
+use crate::http::urls;
+use crate::model::path::SharePath;
+
+/// The `Content-Security-Policy` of the form.
+const PAGE_POLICY: &str = "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// How a client is asked who it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,41 @@ pub(crate) fn sign_in_first(head: &RequestHead, unproven: Option<Unproven>, chal
         }
     }
     bodiless_for_head(head, answer)
+}
+
+/// A form to sign in with, which needs no script.
+pub(crate) fn sign_in_page() -> HttpResponse {
+    HttpResponse::build(StatusCode::OK)
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "same-origin"))
+        .body(include_str!("../../../static/sign-in.html"))
+}
+
+/// The session has begun: the browser keeps its secret, shows it to no script, and sends it with nothing that another site asks for.
+pub(crate) fn signed_in(back_to: Option<&SharePath>, secret: &str, is_https: bool) -> HttpResponse {
+    let secure = if is_https { "; Secure" } else { "" };
+    done_with(back_to, &cookie(secret, &format!("Max-Age=604800{secure}")))
+}
+
+/// The session is over.
+pub(crate) fn signed_out(back_to: Option<&SharePath>) -> HttpResponse {
+    done_with(back_to, &cookie("", "Max-Age=0"))
+}
+
+fn cookie(secret: &str, life: &str) -> String {
+    format!("{COOKIE}={secret}; Path={}; HttpOnly; SameSite=Strict; {life}", urls::of_folder(&SharePath::root()))
+}
+
+/// A form sends the browser on; a script goes on by itself.
+fn done_with(back_to: Option<&SharePath>, cookie: &str) -> HttpResponse {
+    let mut answer = HttpResponse::build(back_to.map_or(StatusCode::NO_CONTENT, |_| StatusCode::SEE_OTHER));
+    if let Some(path) = back_to {
+        answer.insert_header((header::LOCATION, urls::of_folder(path)));
+    }
+    answer.insert_header((header::SET_COOKIE, cookie)).insert_header((header::CACHE_CONTROL, "no-store")).finish()
 }
 
 /// Why it is not believed.

@@ -4,6 +4,7 @@ use crate::http::reply::allow::allow;
 use crate::http::reply::dav::left_out;
 use crate::http::request::method::Allowed;
 use crate::http::request::query::TakenWord;
+use crate::http::urls;
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
@@ -29,7 +30,7 @@ pub(crate) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpR
         answer.insert_header((header::LAST_MODIFIED, http_date::format(stored.modified)));
     }
     if stored.created {
-        answer.insert_header((header::LOCATION, path.to_url()));
+        answer.insert_header((header::LOCATION, urls::of(path)));
     }
     if stored.is_dated_as_asked {
         answer.insert_header(("x-oc-mtime", "accepted"));
@@ -40,7 +41,7 @@ pub(crate) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpR
 
 /// 201 for a new folder.
 pub(crate) fn made(path: &SharePath) -> HttpResponse {
-    HttpResponse::build(StatusCode::CREATED).insert_header((header::LOCATION, path.to_collection_url())).finish()
+    HttpResponse::build(StatusCode::CREATED).insert_header((header::LOCATION, urls::of_folder(path))).finish()
 }
 
 /// 201 or 204 for what was moved or copied.
@@ -51,7 +52,7 @@ pub(crate) fn relocated(to: &SharePath, is_collection: bool, relocated: &Relocat
     let status = if relocated.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
     let mut answer = HttpResponse::build(status);
     if relocated.created {
-        answer.insert_header((header::LOCATION, if is_collection { to.to_collection_url() } else { to.to_url() }));
+        answer.insert_header((header::LOCATION, if is_collection { urls::of_folder(to) } else { urls::of(to) }));
     }
     if let Some(tag) = &relocated.tag {
         answer.insert_header((header::ETAG, tag.to_string()));

@@ -1,6 +1,7 @@
 //! A lock, as answers tell of it.
 
 use crate::http::quirks::Quirks;
+use crate::http::urls;
 use crate::http::xml::write::ActiveLock;
 use crate::model::lock::{Lock, Reach};
 use crate::model::stamp::Timestamp;
@@ -14,6 +15,6 @@ pub(crate) fn describe(lock: &Lock, root: &LockRoot, quirks: Quirks, now: Timest
         owner: lock.owner.clone(),
         timeout: lock.timeout.map(|_| lock.remaining(now).as_secs()),
         token: lock.token.clone(),
-        root: (!quirks.stumble_over_lock_roots).then(|| root.to_url()),
+        root: (!quirks.stumble_over_lock_roots).then(|| urls::of_lock_root(root)),
     }
 }

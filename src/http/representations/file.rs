@@ -13,6 +13,7 @@ use crate::http::request::origin;
 use crate::http::request::query::Query;
 use crate::http::request::target::RequestTarget;
 use crate::http::small_files::{FILE_BYTES_MAX, SmallFields};
+use crate::http::urls;
 use crate::http::wire::body;
 use crate::http::wire::source::FileBytes;
 use crate::model::dating::told;
@@ -109,7 +110,7 @@ pub(crate) async fn instead_of_412(app: &RequestScope, request: &HttpRequest, st
     let Ok(OpenResource::File(content, identity)) = open(app, &asked.path).await else { return None };
     let size = content.size();
     let mut describe = Headers::new(app, &asked, &identity);
-    describe.add("content-location", &asked.path.to_url());
+    describe.add("content-location", &urls::of(&asked.path));
     describe.add("cache-control", "no-store");
     Some(body::file(request, describe.into(reply::precondition_failed_with_current()), source(*content), 0..size))
 }

@@ -31,6 +31,7 @@ use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Kind, ListedMember, Share};
 
 use crate::http::limits::walks::RunningWalk;
+use crate::http::urls;
 
 /// For `Content-Type` of [`html`].
 pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -243,7 +244,7 @@ fn write_json(
     output: &mut Output,
     walk: impl FnOnce(&mut dyn FnMut(ListedMember) -> ControlFlow<()>) -> Outcome<()>,
 ) -> Outcome<()> {
-    let place = path.to_collection_url();
+    let place = urls::of_folder(path);
     let shown = serde_json::to_string(&to_collection_text(path)).expect("text is JSON");
     output.write(format_args!("{{\"path\":{shown},\"entries\":["));
     let mut separator = "\n";
@@ -295,7 +296,7 @@ fn write_html(
     output: &mut Output,
     walk: impl FnOnce(&mut dyn FnMut(ListedMember) -> ControlFlow<()>) -> Outcome<()>,
 ) -> Outcome<()> {
-    let place = path.to_collection_url();
+    let place = urls::of_folder(path);
     let mut total = Total::default();
     let mut held: Vec<SortedMember> = Vec::new();
     let mut name_bytes = 0;
@@ -360,7 +361,7 @@ fn write_top(output: &mut Output, path: &SharePath, order: Order) {
          <th scope=\"col\">Changed<span> (UTC)</span></th></tr></thead>\n<tbody>\n"
     ));
     if let Some((parent, _)) = path.split() {
-        let parent = parent.to_collection_url();
+        let parent = urls::of_folder(&parent);
         output.write(format_args!(
             "<tr><th scope=\"row\"><a href=\"{parent}\">{}Parent folder</a></th><td></td><td></td></tr>\n",
             Icon("up")
@@ -377,7 +378,7 @@ fn write_place(output: &mut Output, path: &SharePath) {
     let mut above = SharePath::root();
     for name in parent.names() {
         above = above.join(&name);
-        let (href, text) = (above.to_collection_url(), name.to_text());
+        let (href, text) = (urls::of_folder(&above), name.to_text());
         output.write(format_args!("<li><a href=\"{href}\"><bdi>{}</bdi></a></li>", HtmlText(&text)));
     }
     output.write(format_args!("</ol></nav>\n<h1><bdi>{}</bdi></h1>\n", HtmlText(&name.to_text())));

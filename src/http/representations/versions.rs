@@ -10,6 +10,7 @@ use crate::http::representations::listing::{Listing, Output};
 use crate::http::representations::{file, listing};
 use crate::http::request::query::Named;
 use crate::http::request::target::RequestTarget;
+use crate::http::urls;
 use crate::model::path::SharePath;
 use crate::model::version::VersionId;
 use crate::share::outcome::{Refusal, Stop};
@@ -107,12 +108,12 @@ fn write_versions(output: &mut Output, path: &SharePath, versions: &[KeptVersion
 }
 
 fn next_versions(path: &SharePath, limit: usize, last: &VersionId) -> String {
-    format!("{}?versions&limit={limit}&before={}", path.to_url(), last.as_str())
+    format!("{}?versions&limit={limit}&before={}", urls::of(path), last.as_str())
 }
 
 fn next_deleted(path: &SharePath, wish: &DeletedWish, last: &SharePath) -> String {
     let deep = if wish.deep { "&deep" } else { "" };
-    let (folder, count) = (path.to_collection_url(), wish.count);
+    let (folder, count) = (urls::of_folder(path), wish.count);
     format!("{folder}?deleted{deep}&limit={count}&after={}", &last.to_url()[1..])
 }
 
@@ -138,7 +139,7 @@ struct Deleted {
 
 impl Deleted {
     fn new(kept: &KeptAt) -> Self {
-        let restore = format!("{}?restore={}", kept.path.to_url(), kept.version.id.as_str());
+        let restore = format!("{}?restore={}", urls::of(&kept.path), kept.version.id.as_str());
         Self { newest: Described::with_path(kept), restore }
     }
 }
@@ -170,7 +171,7 @@ impl Described {
             size: is_file.then_some(version.size),
             modified: version.modified.rfc_3339(),
             kept: version.id.time().rfc_3339(),
-            href: format!("{}?version={id}", path.to_url()),
+            href: format!("{}?version={id}", urls::of(path)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The request line and what says for whom a request is and from where it comes: the target with its query, the host, the origin.
 
-pub(crate) mod client;
 pub(crate) mod conditions;
+pub mod forwarded;
 pub mod host;
 pub(crate) mod method;
 pub mod origin;

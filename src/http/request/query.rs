@@ -28,6 +28,10 @@ pub(crate) struct Query {
     pub(crate) versions: bool,
     /// `?version=ID`: a version from the history.
     pub(crate) version: Option<Named>,
+    /// `?sign-in`: a name and a password become a session.
+    pub(crate) sign_in: bool,
+    /// `?sign-out`: the session ends.
+    pub(crate) sign_out: bool,
     /// `?restore=ID`: the version to bring back.
     pub(crate) restore: Option<Named>,
     /// `?deleted`: what was in a folder and is no more.
@@ -129,6 +133,24 @@ const WORDS: &[Word] = &[
         belongs_to: &[],
         beside: &["restore"],
         set: |query, value| stands_alone(value, &mut query.make_parents),
+    },
+    Word {
+        name: "sign-in",
+        methods: &[DavMethod::Get, DavMethod::Post],
+        alone: &[DavMethod::Get, DavMethod::Post],
+        never: &[],
+        belongs_to: &[],
+        beside: &[],
+        set: |query, value| stands_alone(value, &mut query.sign_in),
+    },
+    Word {
+        name: "sign-out",
+        methods: &[DavMethod::Post],
+        alone: &[DavMethod::Post],
+        never: &[],
+        belongs_to: &[],
+        beside: &[],
+        set: |query, value| stands_alone(value, &mut query.sign_out),
     },
     Word {
         name: "versions",

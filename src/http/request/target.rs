@@ -6,6 +6,7 @@
 use actix_http::RequestHead;
 
 use crate::http::request::query::{BadQuery, Query};
+use crate::http::urls;
 use crate::model::path::{PathError, SharePath};
 
 /// A request's target, taken apart.
@@ -24,6 +25,9 @@ pub(crate) enum BadTarget {
     /// It is neither an absolute path nor a URL of HTTP.
     #[error("it is neither an absolute path nor a URL of HTTP")]
     Form,
+    /// It is not below the base path.
+    #[error("it is not below the base path")]
+    OutsideBase,
     /// `*`, with another method than OPTIONS.
     #[error("* goes with OPTIONS alone")]
     Asterisk,
@@ -52,6 +56,7 @@ impl RequestTarget {
             (Some("http" | "https"), Some(_)) => {}
             _ => return Err(BadTarget::Form),
         }
+        let url_path = urls::inside(url_path).ok_or(BadTarget::OutsideBase)?;
         let query = uri.query().unwrap_or_default();
         Ok(Self {
             path: SharePath::parse_url(url_path)?,

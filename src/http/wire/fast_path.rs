@@ -68,6 +68,8 @@ pub struct Plain<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// The client's address; a Unix socket has none.
     pub peer: Option<SocketAddr>,
+    /// Whether it came over TLS.
+    pub is_encrypted: bool,
     /// The round of the worker (from one look at its sockets to the next) that found the request there, if that is known. A `statx` that is
     /// made in the same round comes after the request, and may serve others of that round.
     pub round: Option<u64>,
@@ -193,8 +195,20 @@ fn understood<'a>(reads: Reads, path: &'a str, fields: &[Header<'a>]) -> Option<
         }
     }
     let host = host?;
-    let (peer, round) = (None, None);
-    Some(Plain { reads, path, host, if_none_match, authorization, cookie, referer, user_agent, peer, round })
+    let (peer, round, is_encrypted) = (None, None, false);
+    Some(Plain {
+        reads,
+        path,
+        host,
+        if_none_match,
+        authorization,
+        cookie,
+        referer,
+        user_agent,
+        peer,
+        is_encrypted,
+        round,
+    })
 }
 
 /// Counts the rounds of a worker: from one look at its sockets to the next.

@@ -1,0 +1,206 @@
+//! What a proxy in front says of the client behind it: `Forwarded` (RFC 7239), or the `X-Forwarded-` fields that came before it. It counts where the
+//! proxy is trusted, and from anywhere else it is not there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use actix_http::RequestHead;
+use actix_web::http::header::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+use crate::http::headers::field;
+
+/// A proxy that is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustedProxy {
+    /// Whatever has an address in this network.
+    Net(IpNet),
+    /// Whatever comes by a Unix socket.
+    Unix,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The address of the client; none where it is not known.
+    pub(crate) address: Option<IpAddr>,
+    /// Whether the client speaks TLS, to a proxy or to us; `None` where a proxy does not say.
+    pub(crate) is_https: Option<bool>,
+    /// The host as the client named it to the proxy.
+    pub(crate) host: Option<String>,
+    /// Whether a trusted proxy stands between.
+    pub(crate) is_by_proxy: bool,
+}
+
+impl FromStr for TrustedProxy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "unix" {
+            return Ok(Self::Unix);
+        }
+        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        net.map(Self::Net)
+            .map_err(|_| "an address or a network is wanted, like 127.0.0.1 or 10.0.0.0/8, or unix".to_owned())
+    }
+}
+
+impl TrustedProxy {
+    fn is(&self, peer: Option<IpAddr>) -> bool {
+        match (self, peer) {
+            (Self::Net(net), Some(address)) => net.contains(&address.to_canonical()),
+            (Self::Unix, None) => true,
+            (Self::Net(_), None) | (Self::Unix, Some(_)) => false,
+        }
+    }
+}
+
+/// Where a request comes from that this peer has sent, over TLS or not.
+pub(crate) fn origin(head: &RequestHead, is_encrypted: bool, trusted: &[TrustedProxy]) -> Origin {
+    let peer = head.peer_addr.as_ref().map(SocketAddr::ip);
+    let is_trusted = |address: Option<IpAddr>| trusted.iter().any(|proxy| proxy.is(address));
+    if !is_trusted(peer) {
+        return Origin { address: peer, is_https: Some(is_encrypted), host: None, is_by_proxy: false };
+    }
+    let told = forwarded(&head.headers).unwrap_or_else(|| x_forwarded(&head.headers));
+    // The nearest that is no proxy of ours is the client; what stands before it anybody can have written.
+    let mut address = peer;
+    for node in told.nodes.iter().rev() {
+        address = *node;
+        if address.is_none_or(|address| !is_trusted(Some(address))) {
+            break;
+        }
+    }
+    Origin { address, is_https: told.proto.map(|proto| proto == "https"), host: told.host, is_by_proxy: true }
+}
+
+/// What the proxies tell, the nearest last.
+#[derive(Default)]
+struct Told {
+    /// The clients of each of them; `None` of one that is hidden or unknown.
+    nodes: Vec<Option<IpAddr>>,
+    proto: Option<String>,
+    host: Option<String>,
+}
+
+/// `Forwarded`; `None` where there is none. Of what the last proxy tells all counts; of others their clients alone.
+fn forwarded(headers: &HeaderMap) -> Option<Told> {
+    let lines = field::lines(headers, &HeaderName::from_static("forwarded"));
+    if lines.is_empty() {
+        return None;
+    }
+    let mut told = Told::default();
+    for line in lines {
+        for element in split_outside_quotes(str::from_utf8(line).unwrap_or_default(), ',') {
+            let mut node = None;
+            (told.proto, told.host) = (None, None);
+            for pair in split_outside_quotes(element, ';') {
+                let Some((name, value)) = pair.split_once('=') else { continue };
+                let value = value.trim().trim_matches('"').to_owned();
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "for" => node = node_address(&value),
+                    "proto" => told.proto = Some(value.to_ascii_lowercase()),
+                    "host" => told.host = Some(value),
+                    _ => {}
+                }
+            }
+            told.nodes.push(node);
+        }
+    }
+    Some(told)
+}
+
+fn x_forwarded(headers: &HeaderMap) -> Told {
+    let all = |name: &'static str| {
+        let lines = field::lines(headers, &HeaderName::from_static(name));
+        let texts = lines.into_iter().map(|line| str::from_utf8(line).unwrap_or_default());
+        texts.flat_map(|line| line.split(',')).map(|item| item.trim().to_owned()).collect::<Vec<_>>()
+    };
+    Told {
+        nodes: all("x-forwarded-for").iter().map(|node| node_address(node)).collect(),
+        proto: all("x-forwarded-proto").pop().map(|proto| proto.to_ascii_lowercase()),
+        host: all("x-forwarded-host").pop(),
+    }
+}
+
+/// The address of a node: alone, with a port, or in brackets (RFC 7239 §6).
+fn node_address(node: &str) -> Option<IpAddr> {
+    let inside = node.strip_prefix('[').and_then(|node| node.split(']').next());
+    if let Some(inside) = inside {
+        return inside.parse().ok();
+    }
+    node.parse().ok().or_else(|| node.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+fn split_outside_quotes(text: &str, mark: char) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    text.split(move |c| {
+        is_quoted ^= c == '"';
+        c == mark && !is_quoted
+    })
+    .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderValue;
+
+    fn seen(peer: Option<&str>, fields: &[(&'static str, &'static str)]) -> Origin {
+        let mut head = RequestHead::default();
+        head.peer_addr = peer.map(|peer| peer.parse().expect("an address"));
+        for (name, value) in fields {
+            head.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let trusted = ["10.0.0.0/8", "127.0.0.1", "unix"].map(|proxy| proxy.parse().expect("a proxy"));
+        origin(&head, false, &trusted)
+    }
+
+    #[test]
+    fn what_a_stranger_says_is_not_there() {
+        let fields = [("x-forwarded-for", "10.0.0.9"), ("forwarded", "for=127.0.0.1;proto=https;host=evil")];
+        let of_stranger = seen(Some("192.0.2.1:5"), &fields);
+        let expected =
+            Origin { address: "192.0.2.1".parse().ok(), is_https: Some(false), host: None, is_by_proxy: false };
+        assert_eq!(of_stranger, expected);
+    }
+
+    #[test]
+    fn the_nearest_that_is_no_proxy_is_the_client() {
+        for (fields, address, is_https, host) in [
+            (&[][..], Some("10.0.0.1"), None, None),
+            (&[("x-forwarded-for", "192.0.2.7")], Some("192.0.2.7"), None, None),
+            (&[("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.0.0.2")], Some("192.0.2.7"), None, None),
+            (&[("x-forwarded-for", "127.0.0.1, 192.0.2.7")], Some("192.0.2.7"), None, None),
+            (&[("x-forwarded-for", "nonsense")], None, None, None),
+            (
+                &[("x-forwarded-proto", "http, HTTPS"), ("x-forwarded-host", "a, b")],
+                Some("10.0.0.1"),
+                Some(true),
+                Some("b"),
+            ),
+            (
+                &[("forwarded", "for=6.6.6.6;proto=http, for=\"[2001:db8::1]:80\";proto=https;host=\"a;b,c\"")],
+                Some("2001:db8::1"),
+                Some(true),
+                Some("a;b,c"),
+            ),
+            (
+                &[("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "https")],
+                Some("192.0.2.7"),
+                None,
+                None,
+            ),
+            (&[("forwarded", "for=_hidden, for=10.0.0.2")], None, None, None),
+        ] {
+            let expected = Origin {
+                address: address.map(|address| address.parse().expect("an address")),
+                is_https,
+                host: host.map(str::to_owned),
+                is_by_proxy: true,
+            };
+            assert_eq!(seen(Some("10.0.0.1:5"), fields), expected, "{fields:?}");
+        }
+        assert_eq!(seen(None, &[("x-forwarded-for", "192.0.2.7")]).address, "192.0.2.7".parse().ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! The URLs of the share: where it is on its server, and what is where in it. One process serves one share at one place.
+
+use std::sync::OnceLock;
+
+use crate::model::path::SharePath;
+use crate::share::outcome::LockRoot;
+
+/// Before the path in the share: empty, or a slash and names, without a slash at the end; percent-encoded.
+static BASE: OnceLock<Box<str>> = OnceLock::new();
+
+/// The path on the server below which everything is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BasePath(Box<str>);
+
+impl BasePath {
+    /// Reads a path like `/files`.
+    ///
+    /// # Errors
+    /// Says what is wanted, if this is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wanted = || "a path is wanted that begins with a slash, like /files, and no percent sign in it".to_owned();
+        let inside = text.strip_suffix('/').unwrap_or(text);
+        if inside.is_empty() && text == "/" {
+            return Ok(Self::default());
+        }
+        match SharePath::parse_url(inside) {
+            Ok(path) if !inside.contains(['%', '?', '#']) && !inside.contains("//") => Ok(Self(path.to_url().into())),
+            _ => Err(wanted()),
+        }
+    }
+
+    /// From now on, and once: this is where the share is.
+    pub fn take_effect(self) {
+        let _ = BASE.set(self.0);
+    }
+}
+
+fn base() -> &'static str {
+    BASE.get().map_or("", |base| base)
+}
+
+/// The path of the URL of what is at a path, without a slash at the end; the share itself has one.
+pub(crate) fn of(path: &SharePath) -> String {
+    [base(), &path.to_url()].concat()
+}
+
+/// As [`of`], with a slash at the end.
+pub(crate) fn of_folder(path: &SharePath) -> String {
+    [base(), &path.to_collection_url()].concat()
+}
+
+/// Of the root of a lock.
+pub(crate) fn of_lock_root(root: &LockRoot) -> String {
+    if root.is_collection { of_folder(&root.path) } else { of(&root.path) }
+}
+
+/// What stands behind the base in the path of a URL, a slash first; `None` where the URL leads elsewhere.
+pub(crate) fn inside(url_path: &str) -> Option<&str> {
+    match url_path.strip_prefix(base())? {
+        "" if !base().is_empty() => Some("/"),
+        inside => inside.starts_with('/').then_some(inside),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_path_is_read_as_it_is_meant() {
+        let read = |text: &str| BasePath::parse(text).map(|base| base.0.to_string());
+        for (text, base) in [("/files", "/files"), ("/files/", "/files"), ("/a/b c", "/a/b%20c"), ("/", "")] {
+            assert_eq!(read(text).as_deref(), Ok(base), "{text}");
+        }
+        for wrong in ["", "files", "/a//b", "/../a", "/a?b", "/a%20b", "//", "/.noclobber"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}
