@@ -14,7 +14,7 @@ use super::args::{Cli, Command, RestoreVersion, ShowHistory};
 use super::mount_help::Address;
 use super::settings::{FOLDER, Setting, id_of, settings_of_file, settings_of_variables, variable};
 use super::usage_error::UsageError;
-use crate::config::{Anonymous, Config, Keep, Limits, Listen, StateFolder};
+use crate::config::{Anonymous, Certificate, Config, Keep, Limits, Listen, Scheme, StateFolder};
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::store::abilities::Tier;
 
@@ -152,7 +152,7 @@ fn beneath_home(home: &Path) -> PathBuf {
 /// Makes checked values of words that were parsed one by one.
 fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<String>) -> Result<Config, UsageError> {
     let listen = match cli.listen {
-        given if given.is_empty() => vec![Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
+        given if given.is_empty() => vec![Listen::Tcp(None, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
         given => given,
     };
     if let Some(open) = listen.iter().find(|address| !address.is_local() && cli.anonymous.is_none()) {
@@ -170,6 +170,14 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         Some(user) => Some(beneath_home(&user.home)),
         None => state_home,
     };
+    let kept_in = cli.state.clone().or_else(|| state_home.clone());
+    let certificate = certificate(cli.tls, cli.tls_cert, cli.tls_key, kept_in)?;
+    let is_https = |listen: &&Listen| matches!(listen, Listen::Tcp(Some(Scheme::Https), _));
+    if let (Some(https), None) = (listen.iter().find(is_https), &certificate) {
+        return Err(UsageError::Setting(format!(
+            "--listen {https} takes a certificate: add --tls, or --tls-cert and --tls-key"
+        )));
+    }
     let state = match (cli.no_state, cli.state, state_home) {
         (true, _, _) | (false, None, None) => StateFolder::Memory,
         (false, Some(folder), _) => StateFolder::In(folder),
@@ -178,6 +186,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     let keep = Keep::of(cli.history_days, cli.history_percent);
     let limits = Limits {
         header_bytes_max: cli.header_bytes_max.unwrap_or(const { NonZeroUsize::new(32 * 1024).unwrap() }),
+        handshake_time_max: Duration::from_secs(cli.handshake_seconds.unwrap_or(10)),
         header_time_max: Duration::from_secs(cli.header_seconds.unwrap_or(10)),
         body_idle_max: Duration::from_secs(cli.body_idle_seconds.unwrap_or(30)),
         body_rate_min: cli.body_rate_min.unwrap_or(1024),
@@ -196,6 +205,7 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
     Ok(Config {
         folder,
         listen,
+        certificate,
         anonymous: cli.anonymous,
         user: cli.user,
         allowed_hosts: cli.allow_host,
@@ -224,6 +234,25 @@ fn check(cli: Cli, folder: PathBuf, state_home: Option<PathBuf>, warnings: Vec<S
         },
         warnings,
     })
+}
+
+/// The certificate that was asked for; one that is made is kept beneath this folder.
+fn certificate(
+    is_made: bool,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    kept_in: Option<PathBuf>,
+) -> Result<Option<Certificate>, UsageError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(Certificate::Files { certificate, key })),
+        (None, None) => Ok(is_made.then_some(Certificate::Made(kept_in))),
+        (Some(_), None) => {
+            Err(UsageError::Setting("--tls-cert takes --tls-key, too: the key of the certificate".to_owned()))
+        }
+        (None, Some(_)) => {
+            Err(UsageError::Setting("--tls-key takes --tls-cert, too: the certificate of the key".to_owned()))
+        }
+    }
 }
 
 /// The parser has let one of four letters through, in either case.

@@ -3,9 +3,11 @@
 //! disk is the store's; another system is another set of these files.
 
 pub mod account;
+pub mod addresses;
 pub mod allocator;
 pub mod log_file;
 pub mod open_file;
 pub mod open_folder;
+pub mod private_file;
 pub mod process;
 pub mod random;

@@ -65,6 +65,8 @@ pub struct Plain<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// The client's address; a Unix socket has none.
     pub peer: Option<SocketAddr>,
+    /// Whether it came encrypted.
+    pub is_encrypted: bool,
     /// The round of the worker (from one look at its sockets to the next) that found the request there, if that is known. A `statx` that is
     /// made in the same round comes after the request, and may serve others of that round.
     pub round: Option<u64>,
@@ -184,7 +186,17 @@ fn understood<'a>(reads: Reads, path: &'a str, fields: &[Header<'a>]) -> Option<
             HARMLESS.iter().any(|harmless| is(harmless)).then_some(())?;
         }
     }
-    Some(Plain { reads, path, host: host?, if_none_match, referer, user_agent, peer: None, round: None })
+    Some(Plain {
+        reads,
+        path,
+        host: host?,
+        if_none_match,
+        referer,
+        user_agent,
+        peer: None,
+        is_encrypted: false,
+        round: None,
+    })
 }
 
 /// Counts the rounds of a worker: from one look at its sockets to the next.

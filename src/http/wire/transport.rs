@@ -21,8 +21,10 @@ pub use crate::http::wire::fast_path::{Plain, Reads, Say};
 
 use crate::http::clock;
 use crate::http::wire::connection::{Connection, ConnectionLimits};
-use crate::http::wire::crowd::Crowd;
+use crate::http::wire::crowd::{ConnectionPermit, Crowd};
+use crate::http::wire::encrypted::Encrypted;
 use crate::http::wire::fast_path::{Bounds, Edge, HeadTail, Rounds, SendAnswer, last_on_the_wire, named_in};
+use crate::http::wire::handshake::{HandshakeLimits, Handshakes, shake_hands};
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::request_gate::{InTurn, RequestGate, UntilAnswered};
 use crate::http::wire::socket::Listener;
@@ -41,10 +43,11 @@ use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, Ready, ready};
+use rustls::ServerConfig;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -102,6 +105,10 @@ pub struct TransportSettings {
     pub header_bytes_max: usize,
     /// The path of the request target, as it is on the wire, in bytes.
     pub path_bytes_max: usize,
+    /// How long the handshake of TLS may take.
+    pub handshake_time: Duration,
+    /// Handshakes under way at once; where there are more the oldest ends.
+    pub handshakes_max: usize,
     /// How long a client may take to send the head of a request.
     pub header_time: Duration,
     /// How long a connection is kept between two requests.
@@ -124,6 +131,8 @@ impl Default for TransportSettings {
             connections_per_address: 1024,
             header_bytes_max: 32 * 1024,
             path_bytes_max: 4096,
+            handshake_time: Duration::from_secs(10),
+            handshakes_max: 512,
             header_time: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             linger_time: Duration::from_secs(5),
@@ -144,6 +153,10 @@ impl TransportSettings {
             read_rate_min: self.read_rate_min,
             linger_time: self.linger_time,
         }
+    }
+
+    fn handshakes(&self) -> HandshakeLimits {
+        HandshakeLimits { time: self.handshake_time, linger_time: self.linger_time }
     }
 
     fn bounds(&self) -> Bounds {
@@ -175,19 +188,34 @@ pub async fn serve<H: Handler>(
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let crowd = Crowd::new(settings.connections_per_address);
+    let handshakes = Handshakes::new(settings.handshakes_max);
     for listener in listeners {
         let (settings, make_handler, stopping) = (settings.clone(), make_handler.clone(), stopping.clone());
-        let crowd = Arc::clone(&crowd);
+        let (crowd, handshakes) = (Arc::clone(&crowd), Arc::clone(&handshakes));
         builder = match listener {
             Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
                 let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let (edge, crowd) = (at_the_edge(&settings, &handler), Arc::clone(&crowd));
+                let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
                 fn_service(move |io: TcpStream| ready(accepted(Connection::tcp(io, limits, Rc::clone(&edge)), &crowd)))
+                    .and_then(http(&settings, handler, &stopping))
+            })?,
+            Listener::Tls(socket, config) => builder.listen("tls", socket, move || {
+                let handler = Rc::new(make_handler());
+                let entrance = Rc::new(TlsEntrance {
+                    config: Arc::clone(&config),
+                    handshakes: Arc::clone(&handshakes),
+                    handshake: settings.handshakes(),
+                    limits: settings.limits(),
+                    crowd: Arc::clone(&crowd),
+                    edge: at_the_edge(&settings, &handler, Encrypted(true)),
+                    stopping: stopping.clone(),
+                });
+                fn_service(move |io: TcpStream| Rc::clone(&entrance).let_in(io))
                     .and_then(http(&settings, handler, &stopping))
             })?,
             Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
                 let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let (edge, crowd) = (at_the_edge(&settings, &handler), Arc::clone(&crowd));
+                let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
                 fn_service(move |io: UnixStream| {
                     ready(accepted(Connection::unix(io, limits, Rc::clone(&edge)), &crowd))
                 })
@@ -225,12 +253,44 @@ type Accepted = (Connection, actix_http::Protocol, Option<SocketAddr>);
 /// Takes a connection in, unless its client has as many as it may: then it closes.
 fn accepted(mut connection: Connection, crowd: &Arc<Crowd>) -> Result<Accepted, DispatchError> {
     let peer = connection.peer();
-    let Some(place) = crowd.enter(peer) else {
-        tracing::debug!(?peer, "closed a connection: its address has as many as it may");
-        return Err(DispatchError::Io(io::ErrorKind::ConnectionRefused.into()));
-    };
-    connection.takes(place);
+    connection.takes(place_of(peer, crowd)?);
     Ok((connection, actix_http::Protocol::Http1, peer))
+}
+
+fn place_of(peer: Option<SocketAddr>, crowd: &Arc<Crowd>) -> Result<ConnectionPermit, DispatchError> {
+    crowd.enter(peer).ok_or_else(|| {
+        tracing::debug!(?peer, "closed a connection: its address has as many as it may");
+        DispatchError::Io(io::ErrorKind::ConnectionRefused.into())
+    })
+}
+
+/// What lets clients in by TLS, for one worker.
+struct TlsEntrance {
+    config: Arc<ServerConfig>,
+    handshakes: Arc<Handshakes>,
+    handshake: HandshakeLimits,
+    limits: ConnectionLimits,
+    crowd: Arc<Crowd>,
+    edge: Rc<dyn Edge>,
+    stopping: GracefulShutdownSignal,
+}
+
+impl TlsEntrance {
+    /// As [`accepted`], once the handshake is made.
+    async fn let_in(self: Rc<Self>, tcp: TcpStream) -> Result<Accepted, DispatchError> {
+        // A client that is gone already still came by TCP.
+        let peer = Some(tcp.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()));
+        let place = place_of(peer, &self.crowd)?;
+        let (config, permit) = (Arc::clone(&self.config), self.handshakes.begin());
+        let shaken = shake_hands(tcp, config, &*self.edge, self.handshake, permit, self.stopping.notified()).await;
+        let socket = shaken.map_err(|error| {
+            tracing::debug!(?peer, "closed a connection before its first request: {error}");
+            DispatchError::Io(error)
+        })?;
+        let mut connection = Connection::tls(socket, self.limits, Rc::clone(&self.edge));
+        connection.takes(place);
+        Ok((connection, actix_http::Protocol::Http1, peer))
+    }
 }
 
 /// Builds what serves the connections of one worker.
@@ -259,6 +319,7 @@ fn http<H: Handler>(
         .on_connect_ext(|connection: &Connection, data| {
             data.insert(connection.jobs());
             data.insert(connection.turn());
+            data.insert(Encrypted(connection.is_encrypted()));
         })
         .expect(fn_service({
             let gate = gate.clone();
@@ -273,6 +334,7 @@ fn http<H: Handler>(
 /// The edge of the connections of one worker.
 struct AtEdge<H> {
     handler: Rc<H>,
+    encrypted: Encrypted,
     bounds: Bounds,
     rounds: Rounds,
     ending: HeadTail,
@@ -280,15 +342,23 @@ struct AtEdge<H> {
     head: RefCell<Vec<u8>>,
 }
 
-fn at_the_edge<H: Handler>(settings: &TransportSettings, handler: &Rc<H>) -> Rc<dyn Edge> {
+fn at_the_edge<H: Handler>(settings: &TransportSettings, handler: &Rc<H>, encrypted: Encrypted) -> Rc<dyn Edge> {
     let (handler, bounds) = (Rc::clone(handler), settings.bounds());
-    Rc::new(AtEdge { handler, bounds, rounds: Rounds::default(), ending: HeadTail::new(), head: RefCell::default() })
+    Rc::new(AtEdge {
+        handler,
+        encrypted,
+        bounds,
+        rounds: Rounds::default(),
+        ending: HeadTail::new(),
+        head: RefCell::default(),
+    })
 }
 
 impl<H: Handler> Edge for AtEdge<H> {
     fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, send: &mut SendAnswer<'_>) -> bool {
         let Some(plain) = self.bounds.read(bytes) else { return false };
-        let plain = Plain { peer, round: was_drained.then(|| self.rounds.present()).flatten(), ..plain };
+        let Encrypted(is_encrypted) = self.encrypted;
+        let plain = Plain { peer, is_encrypted, round: was_drained.then(|| self.rounds.present()).flatten(), ..plain };
         self.handler.at_the_edge(&plain, &mut |head, body| {
             let mut whole = self.head.borrow_mut();
             whole.clear();
