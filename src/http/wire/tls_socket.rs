@@ -90,10 +90,10 @@ impl TlsSocket {
             if !self.session.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_take(cx, &mut ReadBuf::new(&mut [])))?;
             if self.ended {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
+            ready!(self.poll_take(cx, &mut ReadBuf::new(&mut [])))?;
         }
     }
 
@@ -294,7 +294,7 @@ impl TlsSocket {
 
     /// After an error: what the session has to tell the client of it (an alert, RFC 8446 §6.2).
     fn say_why(&mut self, incoming: &mut [u8]) {
-        if let Ok(ConnectionState::EncodeTlsData(mut said)) = self.session.process_tls_records(incoming).state {
+        while let Ok(ConnectionState::EncodeTlsData(mut said)) = self.session.process_tls_records(incoming).state {
             let _ = say(&mut self.unsent, &mut said);
         }
     }
