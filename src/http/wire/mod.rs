@@ -6,6 +6,7 @@ pub(crate) mod chunks;
 pub mod connection;
 pub(crate) mod crowd;
 pub mod encrypted;
+mod entrance;
 mod farewell;
 pub(crate) mod fast_path;
 pub(crate) mod handshake;

@@ -21,10 +21,11 @@ pub use crate::http::wire::fast_path::{Plain, Reads, Say};
 
 use crate::http::clock;
 use crate::http::wire::connection::{Connection, ConnectionLimits};
-use crate::http::wire::crowd::{ConnectionPermit, Crowd};
+use crate::http::wire::crowd::Crowd;
 use crate::http::wire::encrypted::Encrypted;
+use crate::http::wire::entrance::{Accepted, TlsEntrance, accepted};
 use crate::http::wire::fast_path::{Bounds, Edge, HeadTail, Rounds, SendAnswer, last_on_the_wire, named_in};
-use crate::http::wire::handshake::{HandshakeLimits, Handshakes, shake_hands};
+use crate::http::wire::handshake::{HandshakeLimits, Handshakes};
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::request_gate::{InTurn, RequestGate, UntilAnswered};
 use crate::http::wire::socket::Listener;
@@ -32,7 +33,7 @@ use crate::os::process::{self, StopSignals};
 use actix_http::error::DispatchError;
 use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
 use actix_rt::net::{TcpStream, UnixStream};
-use actix_server::{GracefulShutdownSignal, Server};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{
     IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
 };
@@ -43,11 +44,10 @@ use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, Ready, ready};
-use rustls::ServerConfig;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -187,41 +187,14 @@ pub async fn serve<H: Handler>(
         .shutdown_timeout(stop_seconds)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    let crowd = Crowd::new(settings.connections_per_address);
-    let handshakes = Handshakes::new(settings.handshakes_max);
+    let for_all = ForAll {
+        crowd: Crowd::new(settings.connections_per_address),
+        handshakes: Handshakes::new(settings.handshakes_max),
+        settings,
+        stopping,
+    };
     for listener in listeners {
-        let (settings, make_handler, stopping) = (settings.clone(), make_handler.clone(), stopping.clone());
-        let (crowd, handshakes) = (Arc::clone(&crowd), Arc::clone(&handshakes));
-        builder = match listener {
-            Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
-                let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
-                fn_service(move |io: TcpStream| ready(accepted(Connection::tcp(io, limits, Rc::clone(&edge)), &crowd)))
-                    .and_then(http(&settings, handler, &stopping))
-            })?,
-            Listener::Tls(socket, config) => builder.listen("tls", socket, move || {
-                let handler = Rc::new(make_handler());
-                let entrance = Rc::new(TlsEntrance {
-                    config: Arc::clone(&config),
-                    handshakes: Arc::clone(&handshakes),
-                    handshake: settings.handshakes(),
-                    limits: settings.limits(),
-                    crowd: Arc::clone(&crowd),
-                    edge: at_the_edge(&settings, &handler, Encrypted(true)),
-                    stopping: stopping.clone(),
-                });
-                fn_service(move |io: TcpStream| Rc::clone(&entrance).let_in(io))
-                    .and_then(http(&settings, handler, &stopping))
-            })?,
-            Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
-                let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
-                fn_service(move |io: UnixStream| {
-                    ready(accepted(Connection::unix(io, limits, Rc::clone(&edge)), &crowd))
-                })
-                .and_then(http(&settings, handler, &stopping))
-            })?,
-        };
+        builder = listen(builder, listener, for_all.clone(), make_handler.clone())?;
     }
 
     let mut server = pin!(builder.run());
@@ -242,54 +215,56 @@ pub async fn serve<H: Handler>(
     }
 }
 
-async fn heard(stop: &mut StopSignals) {
-    if stop.recv().await.is_none() {
-        std::future::pending::<()>().await;
-    }
-}
-
-type Accepted = (Connection, actix_http::Protocol, Option<SocketAddr>);
-
-/// Takes a connection in, unless its client has as many as it may: then it closes.
-fn accepted(mut connection: Connection, crowd: &Arc<Crowd>) -> Result<Accepted, DispatchError> {
-    let peer = connection.peer();
-    connection.takes(place_of(peer, crowd)?);
-    Ok((connection, actix_http::Protocol::Http1, peer))
-}
-
-fn place_of(peer: Option<SocketAddr>, crowd: &Arc<Crowd>) -> Result<ConnectionPermit, DispatchError> {
-    crowd.enter(peer).ok_or_else(|| {
-        tracing::debug!(?peer, "closed a connection: its address has as many as it may");
-        DispatchError::Io(io::ErrorKind::ConnectionRefused.into())
-    })
-}
-
-/// What lets clients in by TLS, for one worker.
-struct TlsEntrance {
-    config: Arc<ServerConfig>,
-    handshakes: Arc<Handshakes>,
-    handshake: HandshakeLimits,
-    limits: ConnectionLimits,
+/// What the connections of all listeners have in common.
+#[derive(Clone)]
+struct ForAll {
+    settings: TransportSettings,
     crowd: Arc<Crowd>,
-    edge: Rc<dyn Edge>,
+    handshakes: Arc<Handshakes>,
     stopping: GracefulShutdownSignal,
 }
 
-impl TlsEntrance {
-    /// As [`accepted`], once the handshake is made.
-    async fn let_in(self: Rc<Self>, tcp: TcpStream) -> Result<Accepted, DispatchError> {
-        // A client that is gone already still came by TCP.
-        let peer = Some(tcp.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()));
-        let place = place_of(peer, &self.crowd)?;
-        let (config, permit) = (Arc::clone(&self.config), self.handshakes.begin());
-        let shaken = shake_hands(tcp, config, &*self.edge, self.handshake, permit, self.stopping.notified()).await;
-        let socket = shaken.map_err(|error| {
-            tracing::debug!(?peer, "closed a connection before its first request: {error}");
-            DispatchError::Io(error)
-        })?;
-        let mut connection = Connection::tls(socket, self.limits, Rc::clone(&self.edge));
-        connection.takes(place);
-        Ok((connection, actix_http::Protocol::Http1, peer))
+/// Adds a listener: each worker makes a handler and an edge of its own for it.
+fn listen<H: Handler>(
+    builder: ServerBuilder,
+    listener: Listener,
+    for_all: ForAll,
+    make_handler: impl Fn() -> H + Clone + Send + 'static,
+) -> io::Result<ServerBuilder> {
+    let ForAll { settings, crowd, handshakes, stopping } = for_all;
+    match listener {
+        Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
+            let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
+            let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
+            fn_service(move |io: TcpStream| ready(accepted(Connection::tcp(io, limits, Rc::clone(&edge)), &crowd)))
+                .and_then(http(&settings, handler, &stopping))
+        }),
+        Listener::Tls(socket, config) => builder.listen("tls", socket, move || {
+            let handler = Rc::new(make_handler());
+            let entrance = Rc::new(TlsEntrance {
+                config: Arc::clone(&config),
+                handshakes: Arc::clone(&handshakes),
+                handshake: settings.handshakes(),
+                limits: settings.limits(),
+                crowd: Arc::clone(&crowd),
+                edge: at_the_edge(&settings, &handler, Encrypted(true)),
+                stopping: stopping.clone(),
+            });
+            fn_service(move |io: TcpStream| Rc::clone(&entrance).let_in(io))
+                .and_then(http(&settings, handler, &stopping))
+        }),
+        Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
+            let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
+            let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
+            fn_service(move |io: UnixStream| ready(accepted(Connection::unix(io, limits, Rc::clone(&edge)), &crowd)))
+                .and_then(http(&settings, handler, &stopping))
+        }),
+    }
+}
+
+async fn heard(stop: &mut StopSignals) {
+    if stop.recv().await.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 
