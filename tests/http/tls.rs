@@ -99,6 +99,7 @@ fn a_certificate_is_made_once_and_kept() {
     assert_eq!(server.stop().code(), Some(0));
     server.start_again();
     assert_eq!(told(&server), Some(fingerprint.clone()));
+    connect(&server).send(&server.get("/a.txt")).expect_body("x");
     // It names what the machine is called by then, and whoever knows the old one is told that there is a new one.
     assert_eq!(server.stop().code(), Some(0));
     server.start_again_with(Server::with("--tls").value("--allow-host", "files.example.org"));
