@@ -370,6 +370,11 @@ impl Connection {
         Ok(self.read.drain(..count).collect())
     }
 
+    /// Whether nothing more comes, and the server says so: in TLS, by `close_notify`.
+    pub fn ends_well(&mut self) -> bool {
+        self.read.is_empty() && matches!(self.stream.read(&mut [0; 1]), Ok(0))
+    }
+
     /// The socket itself.
     pub fn stream(&self) -> &TcpStream {
         self.stream.tcp()
