@@ -74,8 +74,8 @@ impl Certificates {
         };
         let read = state_of([&certificate, &key]);
         let found = Certified::read(&certificate, &key, now).map_err(WrongSetting)?;
-        let how = if made.is_some() { "made here" } else { "good" };
-        say(&format!("Certificate: {}, {how} until {}", certificate.display(), found.last_day()));
+        let how = if made.is_some() { "signed by itself, " } else { "" };
+        say(&format!("Certificate: {}, {how}until {}", certificate.display(), found.last_day()));
         say(&format!("Its SHA-256 fingerprint: {}", found.fingerprint()));
         let (shown, seen) = (RwLock::new(Arc::new(found.shown)), Mutex::new(Seen { read, found: read }));
         Ok(Arc::new(Self { certificate, key, made, shown, seen }))
