@@ -27,6 +27,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where to listen; never empty.
     pub listen: Vec<Listen>,
+    /// What an address shows that speaks HTTPS; `None`: there is no such address.
+    pub certificate: Option<Certificate>,
     /// What may be done by whoever has not said who they are; `None`: everything, and nobody from another machine is let in.
     pub anonymous: Option<Anonymous>,
     /// The file of users and rules; `None`: there are no users.
@@ -107,11 +109,39 @@ impl Anonymous {
     }
 }
 
+/// What is spoken at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP as it is.
+    Http,
+    /// HTTP in TLS.
+    Https,
+}
+
+/// The certificate by which clients know the server, and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// One that is made here, signed by itself, and kept beneath this folder; `None`: the user has no home, and named none.
+    Made(Option<PathBuf>),
+    /// One that somebody else has made: two files in PEM.
+    Files {
+        /// The certificate, and behind it those that vouch for it.
+        certificate: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
+}
+
+/// A setting is wrong, which only a look at what it names could show.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongSetting(pub String);
+
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// TCP; port 0 lets the system choose one.
-    Tcp(SocketAddr),
+    /// TCP; port 0 lets the system choose one. Where nothing else is said it speaks HTTPS if there is a certificate.
+    Tcp(Option<Scheme>, SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
     /// The sockets that whoever starts the program has opened for it (sd_listen_fds(3)).
@@ -143,6 +173,8 @@ pub struct Keep {
 pub struct Limits {
     /// The longest request head, in bytes.
     pub header_bytes_max: NonZeroUsize,
+    /// The longest wait for the handshake of TLS.
+    pub handshake_time_max: Duration,
     /// The longest wait for a whole request head.
     pub header_time_max: Duration,
     /// The longest wait for the next bytes of a body.
@@ -181,13 +213,35 @@ impl Keep {
     }
 }
 
+impl Config {
+    /// What is spoken where this is all that was said of an address.
+    pub fn scheme(&self, said: Option<Scheme>) -> Scheme {
+        said.unwrap_or(if self.certificate.is_some() { Scheme::Https } else { Scheme::Http })
+    }
+
+    /// Whether anybody from another machine is let in where this is spoken: everybody, or users whose passwords nobody reads on the way.
+    pub fn lets_somebody_in(&self, scheme: Scheme) -> bool {
+        let is_private = scheme == Scheme::Https || self.plain_passwords || !self.trusted_proxies.is_empty();
+        self.anonymous.is_some() || self.users.is_some() && is_private
+    }
+}
+
 impl Listen {
     /// Whether only this machine can reach it, as far as that is known: of sockets that are handed over it is when they are there.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) | Self::Inherited => true,
-            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Tcp(_, address) => address.ip().to_canonical().is_loopback(),
         }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
     }
 }
 
@@ -195,7 +249,8 @@ impl Listen {
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(None, address) => address.fmt(f),
+            Self::Tcp(Some(scheme), address) => write!(f, "{scheme}://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Inherited => f.write_str("systemd"),
         }
@@ -216,8 +271,15 @@ impl FromStr for Listen {
                 _ => Err(format!("the path of a Unix socket has at most {SOCKET_PATH_BYTES_MAX} bytes")),
             };
         }
-        text.parse()
-            .map(Self::Tcp)
+        let (scheme, address) = match text.split_once("://") {
+            None => (None, text),
+            Some(("http", rest)) => (Some(Scheme::Http), rest.strip_suffix('/').unwrap_or(rest)),
+            Some(("https", rest)) => (Some(Scheme::Https), rest.strip_suffix('/').unwrap_or(rest)),
+            Some(_) => return Err("an address begins with http:// or https://, or with neither".to_owned()),
+        };
+        let address = address.parse();
+        address
+            .map(|address| Self::Tcp(scheme, address))
             .map_err(|_| "not an address with a port, like 127.0.0.1:4918 or [::1]:80, nor unix: and a path".to_owned())
     }
 }

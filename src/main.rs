@@ -3,7 +3,8 @@
 
 use std::process::ExitCode;
 
-use noclobber::cli::{self, ProgramTask, history, manual, mount_help, restore, rules, user};
+use noclobber::cli::{self, ProgramTask, UsageError, history, manual, mount_help, restore, rules, user};
+use noclobber::config::WrongSetting;
 
 fn main() -> ExitCode {
     let wanted = match cli::read(std::env::args_os(), std::env::vars_os()) {
@@ -22,9 +23,12 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            eprintln!("noclobber: {fault:#}");
-            ExitCode::FAILURE
-        }
+        Err(fault) => match fault.downcast::<WrongSetting>() {
+            Ok(WrongSetting(wrong)) => UsageError::Setting(wrong).report(),
+            Err(fault) => {
+                eprintln!("noclobber: {fault:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }

@@ -1,10 +1,13 @@
 //! Puts the share, the watcher and HTTP together: opens the folder, says what was found, listens, and stops in good order.
 
+mod certificate;
+mod certificates;
 pub(crate) mod explain;
 pub(crate) mod housekeeping;
 mod listening;
 pub(crate) mod open_log;
 pub(crate) mod open_share;
+mod self_signed;
 pub(crate) mod startup_lines;
 mod state;
 
@@ -20,13 +23,13 @@ use crate::http::media::TrustedPages;
 use crate::http::request::host::names_of_machine;
 use crate::http::router::Router;
 use crate::http::settings::HttpSettings;
-use crate::http::wire::socket::Listener;
 use crate::http::wire::transport::{self, TransportSettings};
 use crate::model::rights::Rights;
 use crate::os::{allocator, process};
 
+use certificates::Certificates;
 use housekeeping::{Housekeeping, close};
-use listening::{listen, remove_sockets};
+use listening::{Listening, listen, remove_sockets};
 use open_log::open_log;
 use open_share::{Purpose, open_share};
 use startup_lines::{say, say_what_is_served};
@@ -38,13 +41,12 @@ const PROPFIND_MEMBERS_MAX: usize = 10_000;
 pub fn serve(config: Config) -> anyhow::Result<()> {
     allocator::keep_some_free_memory();
     // Ports below 1024 are root's to listen on, and nothing that follows is root's to do.
-    let (listeners, addresses) = listen(&config)?;
-    let served = serve_on(listeners, &addresses, &config);
+    let served = serve_on(listen(&config)?, &config);
     remove_sockets(&config.listen);
     served
 }
 
-fn serve_on(listeners: Vec<Listener>, addresses: &[String], config: &Config) -> anyhow::Result<()> {
+fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
     // No other thread is there yet.
     become_user(config)?;
     let log = Rc::new(open_log(config)?);
@@ -61,12 +63,15 @@ fn serve_on(listeners: Vec<Listener>, addresses: &[String], config: &Config) -> 
         tracing::warn!("{warning}");
     }
     say_what_is_served(config, &share);
-    let housekeeping = Housekeeping::start(Arc::clone(&share));
+    let certificates = open_certificates(config, &listening)?;
+    let handshake = certificates.as_ref().map(Certificates::handshake).transpose()?;
+    let housekeeping = Housekeeping::start(Arc::clone(&share), certificates);
     let watch = config.watch.then(|| crate::watch::start(Arc::clone(&share), &config.folder));
-    for address in addresses {
+    for address in &listening.addresses {
         say(&format!("Listening on {address}"));
     }
     say("Stop with Ctrl-C.");
+    let listeners = listening.listeners(handshake.as_ref());
     let app = Arc::new(AppState::new(Arc::clone(&share), access, http_settings(config)));
     let served = system.block_on(async {
         let stop = process::stop_on_signals()?;
@@ -98,6 +103,17 @@ fn open_access(config: &Config) -> anyhow::Result<Access> {
     }
 }
 
+/// The certificate of the addresses that speak HTTPS, if there are any.
+fn open_certificates(config: &Config, listening: &Listening) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let Some(certificate) = &config.certificate else { return Ok(None) };
+    let encrypted = listening.encrypted()?;
+    if encrypted.is_empty() {
+        tracing::warn!("no address speaks HTTPS, and nobody is shown the certificate");
+        return Ok(None);
+    }
+    Certificates::open(config, certificate, &encrypted).map(Some)
+}
+
 fn http_settings(config: &Config) -> HttpSettings {
     let limits = &config.limits;
     HttpSettings {
@@ -126,6 +142,7 @@ fn transport_settings(config: &Config) -> TransportSettings {
         connections_per_address: limits.connections_per_address.get(),
         header_bytes_max: limits.header_bytes_max.get(),
         path_bytes_max: limits.path_bytes_max.get(),
+        handshake_time: limits.handshake_time_max,
         header_time: limits.header_time_max,
         keep_alive: limits.keep_alive,
         ..TransportSettings::default()

@@ -9,7 +9,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::file::{AccessFile, user_name};
 use super::password::PasswordHash;
-use crate::os::private_file::LockedFile;
+use crate::os::locked_file::LockedFile;
 
 /// A file of users and rules, held for a change.
 #[derive(Debug)]

@@ -12,15 +12,12 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::model::path::Name;
 use crate::model::rights::Rights;
 use crate::model::rules::{Rule, RulePath, Who};
-use crate::os::private_file::ReadFile;
+use crate::os::private_file::{self, ReadFile};
 
 use super::password::PasswordHash;
 
 /// The tables of a file that are about who may come in.
 pub const TABLES: [&str; 2] = ["users", "rules"];
-
-/// The longest such file, in bytes.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// The longest name of a user, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -121,8 +118,10 @@ impl AccessFile {
     /// Why it cannot be used.
     pub fn read(path: &Path, for_everybody: Option<Rights>) -> Result<Self, BadAccessFile> {
         let bad = |line, why| BadAccessFile { path: path.to_owned(), line, why };
-        let ReadFile { text, is_open_to_others } =
-            ReadFile::of(path, FILE_BYTES_MAX).map_err(|error| bad(None, format!("it cannot be read: {error}")))?;
+        let cannot = |why: String| bad(None, format!("it cannot be read: {why}"));
+        let ReadFile { bytes, is_open_to_others } =
+            private_file::read(path).map_err(|error| cannot(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| cannot(error.to_string()))?;
         let read = Self::parse(&text).map_err(|(at, why)| bad(Some(line_of(&text, at)), why))?;
         if is_open_to_others && read.holds_secrets() {
             let why = "others can read the secrets in it: chmod 600 makes it its owner's alone";

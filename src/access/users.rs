@@ -14,7 +14,7 @@ use crate::model::rules::{Member, grants};
 use super::caller::{Caller, Standing, Way};
 use super::file::{AccessFile, BadAccessFile, DigestHashes, UserRecord};
 use super::password::PasswordHash;
-use crate::os::private_file::FileState;
+use crate::os::locked_file::FileState;
 
 /// The users and rules of a file.
 #[derive(Debug)]

@@ -125,9 +125,20 @@ pub(super) struct Cli {
 
     #[allow(rustdoc::broken_intra_doc_links, reason = "[::1] is an address")]
     /// Listen on this address: 127.0.0.1:4918, [::1]:80, unix:/path for a Unix socket, or systemd for the sockets
-    /// that it hands over; may be given more than once. Port 0 takes a free one [default: 127.0.0.1:4918]
+    /// that it hands over; may be given more than once. Port 0 takes a free one. With a certificate an address speaks HTTPS,
+    /// unless it begins with http:// [default: 127.0.0.1:4918]
     #[arg(long, value_name = "ADDR", help_heading = LISTENING)]
     pub(super) listen: Vec<Listen>,
+    /// Speak HTTPS, with a certificate for this machine's names and addresses that is made once and kept in the user's state folder, or in that
+    /// of --state
+    #[arg(long, help_heading = LISTENING)]
+    pub(super) tls: bool,
+    /// Speak HTTPS with this certificate, in PEM, with those behind it that vouch for it; it is read again when it changes
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM; nobody but its owner may read it
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    pub(super) tls_key: Option<PathBuf>,
     /// What everybody who can reach the server may do: read alone; create, too, but replace and remove nothing; or write. Needed
     /// to listen beyond this machine [default without a word: write]
     #[arg(
@@ -203,6 +214,9 @@ pub(super) struct Cli {
     /// The longest request head, in bytes [default: 32768]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(super) header_bytes_max: Option<NonZeroUsize>,
+    /// How long the handshake of TLS may take, in seconds [default: 10]
+    #[arg(long, value_name = "N", value_parser = seconds(1), help_heading = LIMITS)]
+    pub(super) handshake_seconds: Option<u64>,
     /// How long a request head may take to arrive, in seconds [default: 10]
     #[arg(long, value_name = "N", value_parser = seconds(1), help_heading = LIMITS)]
     pub(super) header_seconds: Option<u64>,

@@ -17,7 +17,7 @@ use super::settings::{FOLDER, Setting, holds_users, id_of, settings_of_file, set
 use super::usage_error::UsageError;
 use super::user::UserTask;
 use crate::access::file::AccessFile;
-use crate::config::{Anonymous, Config, Keep, Limits, Listen, StateFolder};
+use crate::config::{Anonymous, Certificate, Config, Keep, Limits, Listen, Scheme, StateFolder};
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::store::abilities::Tier;
 
@@ -179,13 +179,9 @@ fn check(
             .map_err(|bad| UsageError::Setting(bad.to_string()))?;
     }
     let listen = match cli.listen {
-        given if given.is_empty() => vec![Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
+        given if given.is_empty() => vec![Listen::Tcp(None, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
         given => given,
     };
-    let is_closed = cli.anonymous.is_none() && (users.is_none() || !cli.plain_passwords);
-    if let Some(open) = listen.iter().find(|address| !address.is_local() && is_closed) {
-        return Err(UsageError::Setting(why_not_there(open, users.is_some())));
-    }
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let all_but_one = NonZeroUsize::new(cores.get() - 1).unwrap_or(cores);
     // What the variables say is of whoever starts the program.
@@ -193,6 +189,14 @@ fn check(
         Some(user) => Some(beneath_home(&user.home)),
         None => state_home,
     };
+    let kept_in = cli.state.clone().or_else(|| state_home.clone());
+    let certificate = certificate(cli.tls, cli.tls_cert, cli.tls_key, kept_in)?;
+    let is_https = |listen: &&Listen| matches!(listen, Listen::Tcp(Some(Scheme::Https), _));
+    if let (Some(https), None) = (listen.iter().find(is_https), &certificate) {
+        return Err(UsageError::Setting(format!(
+            "--listen {https} takes a certificate: add --tls, or --tls-cert and --tls-key"
+        )));
+    }
     let state = match (cli.no_state, cli.state, state_home) {
         (true, _, _) | (false, None, None) => StateFolder::Memory,
         (false, Some(folder), _) => StateFolder::In(folder),
@@ -201,6 +205,7 @@ fn check(
     let keep = Keep::of(cli.history_days, cli.history_percent);
     let limits = Limits {
         header_bytes_max: cli.header_bytes_max.unwrap_or(const { NonZeroUsize::new(32 * 1024).unwrap() }),
+        handshake_time_max: Duration::from_secs(cli.handshake_seconds.unwrap_or(10)),
         header_time_max: Duration::from_secs(cli.header_seconds.unwrap_or(10)),
         body_idle_max: Duration::from_secs(cli.body_idle_seconds.unwrap_or(30)),
         body_rate_min: cli.body_rate_min.unwrap_or(1024),
@@ -216,9 +221,10 @@ fn check(
         keep_alive: Duration::from_secs(cli.keep_alive_seconds.unwrap_or(75)),
         tag_threshold: cli.tag_threshold.unwrap_or(8 * 1024 * 1024),
     };
-    Ok(Config {
+    let config = Config {
         folder,
         listen,
+        certificate,
         anonymous: cli.anonymous,
         users,
         plain_passwords: cli.plain_passwords,
@@ -251,7 +257,15 @@ fn check(
             file: cli.log_file,
         },
         warnings,
-    })
+    };
+    let is_closed = |listen: &&Listen| match listen {
+        Listen::Tcp(said, _) => !listen.is_local() && !config.lets_somebody_in(config.scheme(*said)),
+        Listen::Unix(_) | Listen::Inherited => false,
+    };
+    match config.listen.iter().find(is_closed) {
+        Some(open) => Err(UsageError::Setting(why_not_there(open, config.users.is_some()))),
+        None => Ok(config),
+    }
 }
 
 /// Why nobody is let in at an address that other machines can reach.
@@ -261,7 +275,8 @@ fn why_not_there(open: &Listen, has_users: bool) -> String {
     if has_users {
         return format!(
             "--listen {open} can be reached from other machines, and passwords would cross the network for all to read\n\n\
-             Add --plain-passwords if that does not matter there, let a proxy with TLS or a tunnel (ssh -L) in front of it,\n{besides}"
+             Add --tls, let a proxy with TLS or a tunnel (ssh -L) in front of it (--trusted-proxy), add --plain-passwords if that\n\
+             does not matter there,\n{besides}"
         );
     }
     format!(
@@ -269,6 +284,25 @@ fn why_not_there(open: &Listen, has_users: bool) -> String {
          Make one with 'noclobber user add NAME --users FILE' and start with --users FILE,\n\
          listen on 127.0.0.1 and let a proxy with passwords or a tunnel (ssh -L) in front of it,\n{besides}"
     )
+}
+
+/// The certificate that was asked for; one that is made is kept beneath this folder.
+fn certificate(
+    is_made: bool,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    kept_in: Option<PathBuf>,
+) -> Result<Option<Certificate>, UsageError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(Certificate::Files { certificate, key })),
+        (None, None) => Ok(is_made.then_some(Certificate::Made(kept_in))),
+        (Some(_), None) => {
+            Err(UsageError::Setting("--tls-cert takes --tls-key, too: the key of the certificate".to_owned()))
+        }
+        (None, Some(_)) => {
+            Err(UsageError::Setting("--tls-key takes --tls-cert, too: the certificate of the key".to_owned()))
+        }
+    }
 }
 
 /// The parser has let one of four letters through, in either case.

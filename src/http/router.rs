@@ -23,6 +23,7 @@ use crate::http::request::target::RequestTarget;
 use crate::http::request::{origin, site_check};
 use crate::http::settings::HttpSettings;
 use crate::http::small_files::LastLook;
+use crate::http::wire::encrypted::Encrypted;
 use crate::http::wire::fast_path::{Plain, Reads, Say};
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::transport::Handler;
@@ -165,7 +166,7 @@ impl Handler for Router {
     async fn early(&self, request: &Request) -> Result<(), Response<BoxBody>> {
         let begun = Instant::now();
         let head = request.head();
-        let (scope, checked) = self.scope(head, None, false).await;
+        let (scope, checked) = self.scope(head, None, is_encrypted(request.conn_data())).await;
         let judged = match checked {
             Ok(()) => put::early(&scope, head).await,
             trouble => trouble,
@@ -184,7 +185,7 @@ impl Handler for Router {
         let begun = Instant::now();
         let head = request.head();
         let before = request.extensions_mut().remove::<Arc<Caller>>();
-        let (scope, checked) = self.scope(head, before, false).await;
+        let (scope, checked) = self.scope(head, before, is_encrypted(request.conn_data())).await;
         let carried_out = match checked {
             Ok(()) => self.carry_out(&scope, &request, body).await,
             Err(trouble) => Err(trouble),
@@ -202,11 +203,17 @@ impl Handler for Router {
         let begun = Instant::now();
         let mut answer = reply::rejected(request.head(), rejection);
         self.describe(request.head(), &mut answer);
-        let origin = forwarded::origin(request.head(), false, &self.app.settings.trusted_proxies);
+        let origin =
+            forwarded::origin(request.head(), is_encrypted(request.conn_data()), &self.app.settings.trusted_proxies);
         let scope = RequestScope::new(&self.app, self.app.access.unnamed(), origin);
         log_answer(&scope, request.head(), &answer, begun);
         answer.into()
     }
+}
+
+/// Whether a request came over TLS.
+fn is_encrypted(connection: Option<&Encrypted>) -> bool {
+    connection.is_some_and(|Encrypted(is_encrypted)| *is_encrypted)
 }
 
 /// The answer to a request that was not carried out. Whoever has not said who they are is asked to, where that may help. A client that prefers so

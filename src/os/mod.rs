@@ -3,7 +3,9 @@
 //! disk is the store's; another system is another set of these files.
 
 pub mod account;
+pub mod addresses;
 pub mod allocator;
+pub mod locked_file;
 pub mod log_file;
 pub mod open_file;
 pub mod open_folder;

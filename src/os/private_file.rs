@@ -1,134 +1,84 @@
-//! A file of the user's that is read again when it has changed, and changed under a lock: whole, or not at all.
+//! Files that nobody but their owner may read.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+/// The largest file that is read whole, in bytes.
+const BYTES_MAX: u64 = 1024 * 1024;
 
-use super::random;
+/// What others may do with a file.
+const OF_OTHERS: u32 = 0o077;
 
-/// In which state a file was found: what changes when it is written or replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileState {
-    identity: (u64, u64),
-    size: u64,
-    times: [(i64, i64); 2],
-    mode: u32,
-}
-
-/// What was read of a file.
-#[derive(Clone, Debug)]
+/// A file as it was read.
+#[derive(Debug)]
 pub struct ReadFile {
-    /// The text.
-    pub text: String,
-    /// Whether others than its owner may read it.
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether somebody besides its owner may read or write it.
     pub is_open_to_others: bool,
 }
 
-/// A file that nobody else changes who locks it first.
-#[derive(Debug)]
-pub struct LockedFile {
-    path: PathBuf,
-    file: File,
+/// Reads a small file whole.
+///
+/// # Errors
+/// What the disk says, and where it is too large.
+pub fn read(path: &Path) -> io::Result<ReadFile> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(ReadFile { bytes, is_open_to_others: mode & OF_OTHERS != 0 })
 }
 
-impl FileState {
-    /// The state of the file at a path now.
-    ///
-    /// # Errors
-    /// What stat(2) says.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::metadata(path)?;
-        Ok(Self {
-            identity: (found.dev(), found.ino()),
-            size: found.size(),
-            times: [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())],
-            mode: found.mode(),
-        })
-    }
+/// Makes a folder, and those above it, that nobody but its owner may enter.
+///
+/// # Errors
+/// What the disk says.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
-impl ReadFile {
-    /// Reads a file of at most so many bytes.
-    ///
-    /// # Errors
-    /// What the file system says, or that it is longer.
-    pub fn of(path: &Path, bytes_max: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let is_open_to_others = file.metadata()?.mode() & 0o077 != 0;
-        let mut text = String::new();
-        if file.take(bytes_max + 1).read_to_string(&mut text)? as u64 > bytes_max {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {bytes_max} bytes")));
-        }
-        Ok(Self { text, is_open_to_others })
+/// Writes a file anew that nobody but its owner may read: it is there whole, or as it was.
+///
+/// # Errors
+/// What the disk says.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
-impl LockedFile {
-    /// Opens a file and locks it, waiting for others who have it locked; makes it, its owner's alone, if it is missing.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        // A link is followed to the file that it leads to, which is the one that is replaced.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        loop {
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-            flock(&file, FlockOperation::LockExclusive)?;
-            // Whoever had the lock before may have put another file in its place.
-            let held = file.metadata()?;
-            let is_there =
-                fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino()));
-            if is_there {
-                return Ok(Self { path, file });
-            }
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// What is in it.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn text(&mut self) -> io::Result<String> {
-        let mut text = String::new();
-        self.file.read_to_string(&mut text)?;
-        Ok(text)
-    }
-
-    /// Puts a file with this text in its place, of the same owner and for nobody else to read, if `check` finds nothing wrong with it.
-    ///
-    /// # Errors
-    /// What the file system or `check` says; nothing has changed then.
-    pub fn replace<E: From<io::Error>>(self, text: &str, check: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = folder.join(format!(".{name}.{}", data_encoding::HEXLOWER.encode(&random::bytes())));
-        let replaced = self.write(&beside, text).map_err(E::from).and_then(|()| {
-            check(&beside)?;
-            fs::rename(&beside, &self.path)?;
-            Ok(File::open(folder)?.sync_all()?)
-        });
-        if replaced.is_err() {
-            let _ = fs::remove_file(&beside);
+    #[test]
+    fn what_is_written_is_its_owners() {
+        let made = tempfile::tempdir().expect("a folder");
+        let folder = made.path().join("a/b");
+        make_folder(&folder).expect("made");
+        assert_eq!(fs::metadata(&folder).expect("there").permissions().mode() & 0o777, 0o700);
+        let path = folder.join("key.pem");
+        fs::write(&path, "open").expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("opened");
+        assert!(read(&path).expect("read").is_open_to_others);
+        for text in ["one", "two"] {
+            write(&path, text.as_bytes()).expect("written");
+            let found = read(&path).expect("read");
+            assert_eq!((found.bytes, found.is_open_to_others), (text.into(), false));
         }
-        replaced
-    }
-
-    fn write(&self, beside: &Path, text: &str) -> io::Result<()> {
-        let there = self.file.metadata()?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
-        let own = file.metadata()?;
-        if (own.uid(), own.gid()) != (there.uid(), there.gid()) {
-            fchown(&file, Some(there.uid()), Some(there.gid()))?;
-        }
-        file.set_permissions(Permissions::from_mode(there.mode() & 0o700))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);
     }
 }

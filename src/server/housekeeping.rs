@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::certificates::Certificates;
 use super::explain::explain;
 use crate::http::clock::now;
 use crate::log::escaped;
@@ -27,7 +28,7 @@ pub(super) struct Housekeeping {
 }
 
 impl Housekeeping {
-    pub(super) fn start(share: Arc<Share>) -> Self {
+    pub(super) fn start(share: Arc<Share>, certificates: Option<Arc<Certificates>>) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn(move || {
             // The keep rule is applied at once: a server that never runs for long applies it too.
@@ -39,6 +40,7 @@ impl Housekeeping {
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 share.keep_time(now(), began.elapsed());
                 tell(share.tick(now()));
+                certificates.iter().for_each(|certificates| certificates.look());
                 if saved.elapsed() >= SAVE {
                     save(&share, &mut cannot_save);
                     saved = Instant::now();

@@ -4,23 +4,66 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use listenfd::ListenFd;
+use rustls::ServerConfig;
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, Scheme};
 use crate::http::wire::socket::Listener;
 
-pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Listener>, Vec<String>)> {
-    let mut listeners = Vec::new();
-    let mut addresses = Vec::new();
+/// What the server listens on.
+#[derive(Debug, Default)]
+pub(super) struct Listening {
+    sockets: Vec<(Bound, Scheme)>,
+    /// What a person is told of each.
+    pub(super) addresses: Vec<String>,
+}
+
+/// A socket that is bound.
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listening {
+    /// Where HTTPS is spoken.
+    pub(super) fn encrypted(&self) -> io::Result<Vec<SocketAddr>> {
+        let encrypted = self.sockets.iter().filter_map(|(bound, scheme)| match (bound, scheme) {
+            (Bound::Tcp(socket), Scheme::Https) => Some(socket.local_addr()),
+            _ => None,
+        });
+        encrypted.collect()
+    }
+
+    /// The sockets as the transport takes them, with how the handshake is made.
+    pub(super) fn listeners(self, handshake: Option<&Arc<ServerConfig>>) -> Vec<Listener> {
+        let listener = |(bound, scheme)| match (bound, scheme, handshake) {
+            (Bound::Tcp(socket), Scheme::Https, Some(handshake)) => Listener::Tls(socket, Arc::clone(handshake)),
+            (Bound::Tcp(socket), _, _) => Listener::Tcp(socket),
+            (Bound::Unix(socket), _, _) => Listener::Unix(socket),
+        };
+        self.sockets.into_iter().map(listener).collect()
+    }
+
+    fn add(&mut self, bound: Bound, scheme: Scheme, address: String) {
+        self.sockets.push((bound, scheme));
+        self.addresses.push(address);
+    }
+}
+
+pub(super) fn listen(config: &Config) -> anyhow::Result<Listening> {
+    let mut listening = Listening::default();
     for listen in &config.listen {
         match listen {
-            Listen::Tcp(address) => {
+            Listen::Tcp(said, address) => {
+                let scheme = config.scheme(*said);
                 let socket = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-                addresses.push(format!("http://{}/", socket.local_addr()?));
-                listeners.push(Listener::Tcp(socket));
+                let url = format!("{scheme}://{}/", socket.local_addr()?);
+                listening.add(Bound::Tcp(socket), scheme, url);
             }
             Listen::Unix(path) => {
                 remove_stale_socket(path);
@@ -29,29 +72,26 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Listener>, Vec<Stri
                 if let Some(user) = &config.user {
                     user.own(path).with_context(|| format!("cannot give {} to {user}", path.display()))?;
                 }
-                addresses.push(format!("unix:{}", path.display()));
-                listeners.push(Listener::Unix(socket));
+                listening.add(Bound::Unix(socket), Scheme::Http, format!("unix:{}", path.display()));
             }
             Listen::Inherited => {
-                for listener in inherited()? {
-                    addresses.push(address_of(
-                        &listener,
-                        config.anonymous.is_some() || config.users.is_some() && config.plain_passwords,
-                    )?);
-                    listeners.push(listener);
+                let scheme = config.scheme(None);
+                for bound in inherited()? {
+                    let address = address_of(&bound, scheme, config.lets_somebody_in(scheme))?;
+                    listening.add(bound, scheme, address);
                 }
             }
         }
     }
-    Ok((listeners, addresses))
+    Ok(listening)
 }
 
 /// The sockets that whoever started the program has opened for it; at least one.
-fn inherited() -> anyhow::Result<Vec<Listener>> {
+fn inherited() -> anyhow::Result<Vec<Bound>> {
     let mut handed_over = ListenFd::from_env();
     let sockets = (0..handed_over.len()).map(|at| match handed_over.take_tcp_listener(at) {
-        Ok(socket) => Ok(socket.map(Listener::Tcp)),
-        Err(_) => Ok(handed_over.take_unix_listener(at)?.map(Listener::Unix)),
+        Ok(socket) => Ok(socket.map(Bound::Tcp)),
+        Err(_) => Ok(handed_over.take_unix_listener(at)?.map(Bound::Unix)),
     });
     let sockets: io::Result<Vec<_>> = sockets.filter_map(Result::transpose).collect();
     let sockets = sockets.context("what was handed over for --listen systemd is no socket that takes connections")?;
@@ -64,24 +104,24 @@ fn inherited() -> anyhow::Result<Vec<Listener>> {
 }
 
 /// Where a socket that was handed over listens. From other machines it is not reached unless that was said.
-fn address_of(listener: &Listener, may_be_open: bool) -> anyhow::Result<String> {
-    match listener {
-        Listener::Tcp(socket) => url_of(socket.local_addr()?, may_be_open),
-        Listener::Unix(socket) => {
+fn address_of(bound: &Bound, scheme: Scheme, may_be_open: bool) -> anyhow::Result<String> {
+    match bound {
+        Bound::Tcp(socket) => url_of(socket.local_addr()?, scheme, may_be_open),
+        Bound::Unix(socket) => {
             let address = socket.local_addr()?;
             Ok(address.as_pathname().map_or("a Unix socket".to_owned(), |path| format!("unix:{}", path.display())))
         }
     }
 }
 
-fn url_of(address: SocketAddr, may_be_open: bool) -> anyhow::Result<String> {
-    if !may_be_open && !Listen::Tcp(address).is_local() {
+fn url_of(address: SocketAddr, scheme: Scheme, may_be_open: bool) -> anyhow::Result<String> {
+    if !may_be_open && !Listen::Tcp(None, address).is_local() {
         bail!(
             "the socket {address} can be reached from other machines: --users and --plain-passwords let users in there, and \
              --anonymous read, create or write says what everybody may do"
         );
     }
-    Ok(format!("http://{address}/"))
+    Ok(format!("{scheme}://{address}/"))
 }
 
 /// A socket that nobody answers on is what an earlier server left.
@@ -115,8 +155,8 @@ mod tests {
             ("192.168.1.2:1", false),
         ] {
             let address = address.parse().expect("an address");
-            assert_eq!(url_of(address, false).is_ok(), is_local, "{address}");
-            assert!(url_of(address, true).is_ok(), "{address}");
+            assert_eq!(url_of(address, Scheme::Http, false).is_ok(), is_local, "{address}");
+            assert_eq!(url_of(address, Scheme::Https, true).expect("told"), format!("https://{address}/"));
         }
     }
 }

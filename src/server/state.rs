@@ -11,11 +11,14 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::config::{Config, StateFolder};
+use crate::config::{Config, StateFolder, WrongSetting};
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 use crate::share::{INDEX, IndexError, Share, ShareIdentity};
 use crate::store::catalog::index::Index;
+
+/// The folder of a certificate, in that of the state.
+const TLS: &str = "tls";
 
 /// Opens the index of a share, in memory if that was asked for.
 pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp) -> anyhow::Result<Index> {
@@ -93,6 +96,21 @@ fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
+/// The folder in which a certificate is kept that is made here. If it would be in the share it is one in noclobber's own folder.
+pub(super) fn tls_folder(config: &Config, beneath: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(beneath) = beneath else {
+        let why = "--tls has no folder to keep the certificate in: there is no HOME; --state names one, or --tls-cert and --tls-key a \
+                   certificate";
+        return Err(WrongSetting(why.to_owned()).into());
+    };
+    let folder = std::path::absolute(beneath.join(TLS))?;
+    Ok(if lies_in(&folder, &config.folder)? {
+        fs::canonicalize(&config.folder)?.join(RESERVED).join(TLS)
+    } else {
+        folder
+    })
+}
+
 /// Whether a folder, which may not be there yet, is the other one or lies in it, by whatever path.
 pub(super) fn lies_in(folder: &Path, other: &Path) -> anyhow::Result<bool> {
     let identity = |found: &Metadata| (found.dev(), found.ino());
@@ -136,7 +154,8 @@ fn make_private(folder: &Path) -> io::Result<()> {
 
 fn holds_only_state(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
-        if !entry?.file_name().as_bytes().starts_with(INDEX.as_bytes()) {
+        let name = entry?.file_name();
+        if !name.as_bytes().starts_with(INDEX.as_bytes()) && name != TLS {
             return Ok(false);
         }
     }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use super::programs;
 use super::server::Server;
+use super::tls::TlsStream;
+use rustls::ClientConfig;
+use std::sync::Arc;
 
 /// How long an answer may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,8 +54,48 @@ pub struct Answer {
 /// One connection, kept alive.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     read: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.tcp(),
+        }
+    }
+
+    fn set_patience(&self, limit: Duration) -> io::Result<()> {
+        self.tcp().set_read_timeout(Some(limit))
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// A read that is interrupted is none: a process that was stopped for a moment goes on.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = match self {
+                Self::Plain(stream) => stream.read(bytes),
+                Self::Tls(stream) => stream.read(bytes),
+            };
+            match read {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
 }
 
 impl Request {
@@ -200,7 +243,13 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, read: Vec::new() })
+        Ok(Self { stream: Stream::Plain(stream), read: Vec::new() })
+    }
+
+    /// Connects, and makes the handshake of TLS.
+    pub fn open_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let Stream::Plain(stream) = Self::open(address)?.stream else { unreachable!("just opened") };
+        Ok(Self { stream: Stream::Tls(Box::new(TlsStream::open(stream, config)?)), read: Vec::new() })
     }
 
     /// Connects from another address of this machine.
@@ -212,7 +261,7 @@ impl Connection {
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, read: Vec::new() })
+        Ok(Self { stream: Stream::Plain(stream), read: Vec::new() })
     }
 
     /// Sends a request and gives its answer.
@@ -263,12 +312,15 @@ impl Connection {
 
     /// Says that nothing more will be written; the answer can still be read.
     pub fn finish_writing(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        match &mut self.stream {
+            Stream::Plain(stream) => drop(stream.shutdown(Shutdown::Write)),
+            Stream::Tls(stream) => stream.finish_writing(),
+        }
     }
 
     /// Breaks it off, as a program does that ends in the middle of something: the server's side is told at once.
     pub fn break_off(self) {
-        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("a socket can be told");
+        rustix::net::sockopt::set_socket_linger(self.stream.tcp(), Some(Duration::ZERO)).expect("a socket can be told");
     }
 
     /// Reads the next final answer, to a request of this method.
@@ -284,13 +336,13 @@ impl Connection {
 
     /// Whether the server closes the connection within this time, having sent nothing more.
     pub fn is_closed_within(&mut self, limit: Duration) -> bool {
-        let _ = self.stream.set_read_timeout(Some(limit));
-        let closed = match read(&mut self.stream, &mut [0; 1]) {
+        let _ = self.stream.set_patience(limit);
+        let closed = match self.stream.read(&mut [0; 1]) {
             Ok(0) => true,
             Ok(_) => false,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         };
-        let _ = self.stream.set_read_timeout(Some(PATIENCE));
+        let _ = self.stream.set_patience(PATIENCE);
         closed
     }
 
@@ -299,9 +351,9 @@ impl Connection {
         if !self.read.is_empty() {
             return true;
         }
-        let _ = self.stream.set_read_timeout(Some(limit));
+        let _ = self.stream.set_patience(limit);
         let filled = self.fill();
-        let _ = self.stream.set_read_timeout(Some(PATIENCE));
+        let _ = self.stream.set_patience(PATIENCE);
         filled.is_ok()
     }
 
@@ -318,9 +370,21 @@ impl Connection {
         Ok(self.read.drain(..count).collect())
     }
 
+    /// Whether nothing more comes, and the server says so: in TLS, by `close_notify`.
+    pub fn ends_well(&mut self) -> bool {
+        self.read.is_empty() && matches!(self.stream.read(&mut [0; 1]), Ok(0))
+    }
+
     /// The socket itself.
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.stream.tcp()
+    }
+
+    /// What was agreed on in TLS.
+    #[track_caller]
+    pub fn tls(&self) -> &TlsStream {
+        let Stream::Tls(stream) = &self.stream else { panic!("a plain connection") };
+        stream
     }
 
     fn read_final(&mut self, method: &str, request: &str) -> io::Result<Answer> {
@@ -412,22 +476,12 @@ impl Connection {
 
     fn fill(&mut self) -> io::Result<()> {
         let mut bytes = [0; 64 * 1024];
-        match read(&mut self.stream, &mut bytes)? {
+        match self.stream.read(&mut bytes)? {
             0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
             count => {
                 self.read.extend_from_slice(&bytes[..count]);
                 Ok(())
             }
-        }
-    }
-}
-
-/// A read that is interrupted is none: a process that was stopped for a moment goes on.
-fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(bytes) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            read => return read,
         }
     }
 }

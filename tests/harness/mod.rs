@@ -16,6 +16,7 @@ pub mod server;
 pub mod sim_disk;
 pub mod stories;
 pub mod stranger;
+pub mod tls;
 pub mod turns;
 
 pub use client::{Answer, Connection, Request};

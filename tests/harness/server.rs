@@ -429,7 +429,9 @@ fn start(options: &Options, places: &Places) -> Started {
         let left = READY_WITHIN.saturating_sub(begun.elapsed());
         match lines.recv_timeout(left) {
             Ok(line) => {
-                let address = line.trim().strip_prefix("Listening on http://").and_then(|rest| rest.strip_suffix('/'));
+                let url = line.trim().strip_prefix("Listening on ");
+                let rest = url.and_then(|url| url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")));
+                let address = rest.and_then(|rest| rest.strip_suffix('/'));
                 if let Some(address) = address.and_then(|address| address.parse().ok()) {
                     return Started { child, address, printed, log };
                 }

@@ -10,4 +10,5 @@ mod query_words;
 mod ranges;
 mod reading;
 mod request_targets;
+mod tls;
 mod transport;

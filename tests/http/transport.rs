@@ -12,11 +12,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use noclobber::http::wire::body::{self, CopyBody, LengthOnly, Part};
+use noclobber::http::wire::encrypted::Encrypted;
 use noclobber::http::wire::rejection::Rejection;
 use noclobber::http::wire::socket::Listener;
 use noclobber::http::wire::source::FileBytes;
 use noclobber::http::wire::transport::{self, Handler, Plain, Reads, Say, TransportSettings};
 use noclobber::os::open_file::OpenFile;
+use rustls::ClientConfig;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -31,11 +34,119 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::harness::left_out;
+use crate::harness::tls::{TlsStream, both_sides};
 
 const MIB: u64 = 1024 * 1024;
 
 /// The size of the file that every server here serves.
 const SIZE: u64 = 64 * MIB;
+
+thread_local! {
+    /// Whether the servers of this thread speak TLS, and their clients with them.
+    static INSIDE_TLS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// All that a connection promises it promises inside TLS.
+#[test]
+fn the_stories_are_true_inside_tls() {
+    let stories: [(&str, fn()); _] = [
+        ("a_large_file_arrives_byte_for_byte", a_large_file_arrives_byte_for_byte),
+        ("a_range_arrives_byte_for_byte", a_range_arrives_byte_for_byte),
+        (
+            "answers_of_every_kind_keep_their_order_when_requests_are_pipelined",
+            answers_of_every_kind_keep_their_order_when_requests_are_pipelined,
+        ),
+        ("a_kept_connection_serves_one_answer_after_the_other", a_kept_connection_serves_one_answer_after_the_other),
+        (
+            "a_plain_request_alone_is_answered_at_the_edge_and_no_other",
+            a_plain_request_alone_is_answered_at_the_edge_and_no_other,
+        ),
+        (
+            "nothing_is_answered_at_the_edge_of_a_connection_that_ends",
+            nothing_is_answered_at_the_edge_of_a_connection_that_ends,
+        ),
+        ("what_has_been_answered_at_the_edge_leaves_whole", what_has_been_answered_at_the_edge_leaves_whole),
+        (
+            "a_connection_on_which_much_was_asked_ahead_is_kept_no_longer",
+            a_connection_on_which_much_was_asked_ahead_is_kept_no_longer,
+        ),
+        ("a_connection_that_is_used_at_the_edge_is_kept", a_connection_that_is_used_at_the_edge_is_kept),
+        ("head_says_the_length_and_sends_no_byte", head_says_the_length_and_sends_no_byte),
+        ("parts_of_a_file_are_put_together", parts_of_a_file_are_put_together),
+        (
+            "a_client_that_goes_away_leaves_the_file_closed_and_the_others_served",
+            a_client_that_goes_away_leaves_the_file_closed_and_the_others_served,
+        ),
+        (
+            "a_file_cut_short_ends_the_connection_and_not_the_answer",
+            a_file_cut_short_ends_the_connection_and_not_the_answer,
+        ),
+        ("a_file_changed_in_place_is_never_completed", a_file_changed_in_place_is_never_completed),
+        (
+            "a_file_written_to_while_it_is_sent_is_never_completed",
+            a_file_written_to_while_it_is_sent_is_never_completed,
+        ),
+        ("a_file_that_is_not_in_memory_arrives_byte_for_byte", a_file_that_is_not_in_memory_arrives_byte_for_byte),
+        ("what_the_kernel_cannot_send_is_copied", what_the_kernel_cannot_send_is_copied),
+        ("http_1_0_gets_its_file_and_the_end", http_1_0_gets_its_file_and_the_end),
+        ("http_1_0_gets_what_is_streamed_as_it_is", http_1_0_gets_what_is_streamed_as_it_is),
+        ("a_streamed_answer_that_breaks_off_never_looks_whole", a_streamed_answer_that_breaks_off_never_looks_whole),
+        ("half_a_body_is_told_as_a_fault", half_a_body_is_told_as_a_fault),
+        (
+            "a_client_that_closes_its_side_after_the_body_has_sent_it_whole",
+            a_client_that_closes_its_side_after_the_body_has_sent_it_whole,
+        ),
+        ("a_reader_that_takes_nothing_is_dropped", a_reader_that_takes_nothing_is_dropped),
+        ("a_slow_reader_is_not_dropped", a_slow_reader_is_not_dropped),
+        ("a_reader_that_takes_too_little_is_dropped", a_reader_that_takes_too_little_is_dropped),
+        ("a_reader_that_pauses_is_waited_for", a_reader_that_pauses_is_waited_for),
+        ("an_address_has_no_more_connections_than_it_may", an_address_has_no_more_connections_than_it_may),
+        ("a_refusal_comes_instead_of_100_continue", a_refusal_comes_instead_of_100_continue),
+        ("a_body_that_is_welcome_is_asked_for", a_body_that_is_welcome_is_asked_for),
+        ("http_1_0_is_never_told_to_continue", http_1_0_is_never_told_to_continue),
+        ("a_refusal_can_be_read_although_the_body_was_not", a_refusal_can_be_read_although_the_body_was_not),
+        (
+            "a_chunked_body_that_was_not_read_closes_the_connection_too",
+            a_chunked_body_that_was_not_read_closes_the_connection_too,
+        ),
+        (
+            "a_short_body_that_was_not_read_costs_nobody_the_connection",
+            a_short_body_that_was_not_read_costs_nobody_the_connection,
+        ),
+        ("headers_beyond_the_limit_are_refused", headers_beyond_the_limit_are_refused),
+        ("a_target_beyond_the_limit_is_refused", a_target_beyond_the_limit_is_refused),
+        (
+            "a_fragment_in_the_target_is_refused_and_its_neighbours_are_not",
+            a_fragment_in_the_target_is_refused_and_its_neighbours_are_not,
+        ),
+        ("requests_that_came_before_the_end_are_answered", requests_that_came_before_the_end_are_answered),
+        ("a_later_head_that_does_not_go_on_ends_the_connection", a_later_head_that_does_not_go_on_ends_the_connection),
+        ("a_client_that_dawdles_with_its_head_is_dropped", a_client_that_dawdles_with_its_head_is_dropped),
+        ("uploads_in_flight_end_before_the_server_stops", uploads_in_flight_end_before_the_server_stops),
+        ("the_second_word_stops_at_once", the_second_word_stops_at_once),
+    ];
+    INSIDE_TLS.set(true);
+    for (name, story) in stories {
+        println!("inside TLS: {name}");
+        story();
+    }
+}
+
+/// Whichever way a request takes, it is known whether it came encrypted.
+#[test]
+fn a_request_knows_whether_it_is_encrypted() {
+    for is_encrypted in [false, true] {
+        INSIDE_TLS.set(is_encrypted);
+        let server = Server::start();
+        let mut client = server.connect();
+        for (path, way) in [("/send/0/10", None), ("/edge/0/10", Some("edge")), ("/memory/0/10", None)] {
+            client.ask(&format!("GET {path} HTTP/1.1"));
+            let answer = client.answer();
+            assert_eq!(answer.header("x-way").as_deref(), way, "{path}");
+            assert_eq!(answer.header("x-encrypted"), Some(is_encrypted.to_string()), "{path}");
+        }
+    }
+}
 
 // ---- the stories ----
 
@@ -561,7 +672,7 @@ fn an_address_has_no_more_connections_than_it_may() {
         let mut client = connect();
         let asked = match &mut client.wire {
             Wire::Tcp(wire) => wire.write_all(b"GET /memory/0/10 HTTP/1.1\r\nHost: a\r\n\r\n"),
-            Wire::Unix(_) => unreachable!(),
+            Wire::Unix(_) | Wire::Tls(_) => unreachable!(),
         };
         asked.is_ok() && client.more().is_ok_and(|more| more)
     });
@@ -866,7 +977,10 @@ impl Handler for Words {
         let Some(("edge", start, end)) = words(plain.path) else { return false };
         let body = if plain.reads == Reads::Get { content(start, end) } else { b"" };
         say(
-            &[format!("HTTP/1.1 200 OK\r\nx-way: edge\r\ncontent-length: {}\r\n", end - start).as_bytes()],
+            &[
+                format!("HTTP/1.1 200 OK\r\nx-way: edge\r\nx-encrypted: {}\r\n", plain.is_encrypted).as_bytes(),
+                format!("content-length: {}\r\n", end - start).as_bytes(),
+            ],
             &Bytes::from_static(body),
         );
         true
@@ -896,6 +1010,9 @@ impl Handler for Words {
         let range = start..end;
         let mut answer = HttpResponse::Ok();
         answer.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")));
+        if let Some(Encrypted(is_encrypted)) = request.conn_data() {
+            answer.insert_header(("x-encrypted", is_encrypted.to_string()));
+        }
         match way {
             "send" | "send-own" | "send-zeros" | "send-changed" => {
                 body::file(&request, answer, self.files.open(way), range)
@@ -939,7 +1056,7 @@ impl Handler for Words {
         let status = match rejection {
             Rejection::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Rejection::FragmentInTarget | Rejection::Malformed => StatusCode::BAD_REQUEST,
+            Rejection::FragmentInTarget | Rejection::Malformed | Rejection::WithoutTls(_) => StatusCode::BAD_REQUEST,
             Rejection::SlowHead => StatusCode::REQUEST_TIMEOUT,
         };
         Response::with_body(status, BoxBody::new(()))
@@ -959,6 +1076,7 @@ struct Server {
     thread: Option<JoinHandle<()>>,
     open: Arc<AtomicU64>,
     folder: tempfile::TempDir,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Server {
@@ -970,7 +1088,11 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        listeners.push(Listener::Tcp(socket));
+        let (socket, tls) = match INSIDE_TLS.get().then(both_sides) {
+            Some((server, client)) => (Listener::Tls(socket, server), Some(client)),
+            None => (Listener::Tcp(socket), None),
+        };
+        listeners.push(socket);
         let open = Arc::new(AtomicU64::new(0));
         let files = Files { own: folder.path().join("own"), open: Arc::clone(&open) };
         let (stop, stopped) = mpsc::unbounded_channel();
@@ -979,11 +1101,11 @@ impl Server {
                 .block_on(transport::serve(settings, listeners, move || Words { files: files.clone() }, stopped))
                 .unwrap();
         });
-        Self { address, stop, thread: Some(thread), open, folder }
+        Self { address, stop, thread: Some(thread), open, folder, tls }
     }
 
     fn connect(&self) -> Client {
-        Client::new(Wire::Tcp(TcpStream::connect(self.address).unwrap()))
+        self.client(TcpStream::connect(self.address).unwrap())
     }
 
     /// Connects with a small receive buffer, which must be set before the connection is made.
@@ -992,7 +1114,14 @@ impl Server {
         let wire = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         sockopt::set_socket_recv_buffer_size(&wire, bytes).unwrap();
         connect(&wire, &self.address).unwrap();
-        Client::new(Wire::Tcp(TcpStream::from(wire)))
+        self.client(TcpStream::from(wire))
+    }
+
+    fn client(&self, wire: TcpStream) -> Client {
+        Client::new(match &self.tls {
+            None => Wire::Tcp(wire),
+            Some(config) => Wire::Tls(Box::new(TlsStream::open(wire, config).unwrap())),
+        })
     }
 
     /// A file of this server alone, which may be changed.
@@ -1027,6 +1156,7 @@ impl Drop for Server {
 enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 struct Client {
@@ -1065,6 +1195,7 @@ impl Client {
         match &self.wire {
             Wire::Tcp(wire) => wire.set_read_timeout(Some(timeout)).unwrap(),
             Wire::Unix(wire) => wire.set_read_timeout(Some(timeout)).unwrap(),
+            Wire::Tls(wire) => wire.tcp().set_read_timeout(Some(timeout)).unwrap(),
         }
     }
 
@@ -1080,13 +1211,15 @@ impl Client {
         match &mut self.wire {
             Wire::Tcp(wire) => wire.write_all(bytes).unwrap(),
             Wire::Unix(wire) => wire.write_all(bytes).unwrap(),
+            Wire::Tls(wire) => wire.write_all(bytes).unwrap(),
         }
     }
 
     fn finish_writing(&mut self) {
-        match &self.wire {
+        match &mut self.wire {
             Wire::Tcp(wire) => drop(wire.shutdown(Shutdown::Write)),
             Wire::Unix(wire) => drop(wire.shutdown(Shutdown::Write)),
+            Wire::Tls(wire) => wire.finish_writing(),
         }
     }
 
@@ -1099,6 +1232,7 @@ impl Client {
         let read = match &mut self.wire {
             Wire::Tcp(wire) => wire.read(&mut piece)?,
             Wire::Unix(wire) => wire.read(&mut piece)?,
+            Wire::Tls(wire) => wire.read(&mut piece)?,
         };
         self.buffer.extend_from_slice(&piece[..read]);
         Ok(read > 0)
@@ -1107,9 +1241,12 @@ impl Client {
     /// Reads at most so many bytes, if the connection still stands.
     fn read_a_little(&mut self, bytes: usize) {
         let mut piece = vec![0; bytes];
-        if let Wire::Tcp(wire) = &mut self.wire
-            && let Ok(read) = wire.read(&mut piece)
-        {
+        let read = match &mut self.wire {
+            Wire::Tcp(wire) => wire.read(&mut piece),
+            Wire::Unix(wire) => wire.read(&mut piece),
+            Wire::Tls(wire) => wire.read(&mut piece),
+        };
+        if let Ok(read) = read {
             self.buffer.extend_from_slice(&piece[..read]);
         }
     }

@@ -53,7 +53,7 @@ fn every_default_in_the_help_is_the_real_one() {
 fn a_plain_start_serves_the_current_folder_to_this_machine() {
     let config = serve(&["noclobber"], &[("HOME", "/home/ada")]);
     assert_eq!(config.folder, Path::new("."));
-    assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:4918".parse().unwrap())]);
+    assert_eq!(config.listen, [Listen::Tcp(None, "127.0.0.1:4918".parse().unwrap())]);
     assert_eq!(config.state, StateFolder::Beneath("/home/ada/.local/state/noclobber".into()));
     assert_eq!(config.history, Some(Keep { age_max: Duration::from_secs(30 * 86_400), percent_max: 10 }));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
@@ -130,7 +130,7 @@ fn every_option_arrives() {
         ],
         &[],
     );
-    let tcp = |text: &str| Listen::Tcp(text.parse::<SocketAddr>().unwrap());
+    let tcp = |text: &str| Listen::Tcp(None, text.parse::<SocketAddr>().unwrap());
     assert_eq!(config.folder, Path::new("share"));
     assert_eq!(config.listen, [tcp("127.0.0.1:0"), tcp("[::1]:80"), Listen::Unix("/run/n.sock".into())]);
     assert_eq!(config.allowed_hosts, ["files.example.org"]);
@@ -199,6 +199,53 @@ fn first_cells(row: &str) -> String {
     format!("{}|{}", cells[1], cells[2])
 }
 
+/// An address says by itself whether it speaks HTTPS; where it does not, it does if there is a certificate.
+#[test]
+fn an_address_speaks_https_where_there_is_a_certificate() {
+    use noclobber::config::{Certificate, Scheme::*};
+    let files = Certificate::Files { certificate: "c".into(), key: "k".into() };
+    let made = Certificate::Made(Some("/s".into()));
+    let (plain, none): (&[&str], &[&str]) = (&["http"], &[]);
+    for (words, certificate, schemes) in [
+        (none, None, [Http]),
+        (plain, None, [Http]),
+        (&["--tls"], Some(&made), [Https]),
+        (&["--tls", "http"], Some(&made), [Http]),
+        (&["--tls", "https"], Some(&made), [Https]),
+        (&["--tls-cert=c", "--tls-key=k"], Some(&files), [Https]),
+        (&["--tls-key=k", "--tls-cert=c", "http"], Some(&files), [Http]),
+        (&["--tls", "--tls-cert=c", "--tls-key=k", "https"], Some(&files), [Https]),
+    ] {
+        let words = words.iter().map(|word| match *word {
+            "http" => "--listen=http://127.0.0.1:1",
+            "https" => "--listen=https://127.0.0.1:1/",
+            word => word,
+        });
+        let words: Vec<&str> = ["noclobber", "--state=/s"].into_iter().chain(words).collect();
+        let config = serve(&words, &[]);
+        let found: Vec<_> = config
+            .listen
+            .iter()
+            .map(|listen| match listen {
+                Listen::Tcp(said, _) => config.scheme(*said),
+                other => panic!("{other}"),
+            })
+            .collect();
+        assert_eq!((config.certificate.as_ref(), &found[..]), (certificate, &schemes[..]), "{words:?}");
+    }
+    for (words, told) in [
+        (&["noclobber", "--listen=https://127.0.0.1:1"][..], "--listen https://127.0.0.1:1 takes a certificate"),
+        (&["noclobber", "--tls-cert=c"], "--tls-key"),
+        (&["noclobber", "--tls-key=k"], "--tls-cert"),
+        (&["noclobber", "--tls", "--listen=ftp://127.0.0.1:1"], "http://"),
+        (&["noclobber", "--tls", "--listen=https://0.0.0.0:1"], "--anonymous"),
+        (&["noclobber", "--tls", "--listen=https://localhost:1"], "not an address"),
+    ] {
+        let refused = refused(words, &[]);
+        assert!(refused.contains(told), "{words:?}: {refused}");
+    }
+}
+
 /// Every option that the program knows, as a variable and as a key: none of the three ways can be forgotten.
 #[test]
 fn a_variable_and_a_key_say_the_same_as_the_option() {
@@ -232,11 +279,18 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
         let is_flag = !option.get_action().takes_values();
         let value = values(name);
         let word = if is_flag { format!("--{name}") } else { format!("--{name}={value}") };
-        let by_option = serve(&["noclobber", &word], &[]);
+        // Two that are given together.
+        let beside: &[&str] = match name {
+            "tls-cert" => &["noclobber", "--tls-key=k"],
+            "tls-key" => &["noclobber", "--tls-cert=c"],
+            _ => &["noclobber"],
+        };
+        let serve_with = |words: &[&str], variables: &[(&str, &str)]| serve(&[beside, words].concat(), variables);
+        let by_option = serve_with(&[&word], &[]);
 
         let variable = format!("NOCLOBBER_{}", name.to_ascii_uppercase().replace('-', "_"));
         let said = if is_flag { "true" } else { value };
-        assert_eq!(serve(&["noclobber"], &[(&variable, said)]), by_option, "{variable}={said}");
+        assert_eq!(serve_with(&[], &[(&variable, said)]), by_option, "{variable}={said}");
 
         let quoted = match value.parse::<u64>() {
             _ if is_flag => "true".to_owned(),
@@ -246,7 +300,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
             Err(_) => format!("\"{value}\""),
         };
         let file = written(&home, &format!("{name} = {quoted}\n"));
-        assert_eq!(serve(&["noclobber", "--config", &file], &[]), by_option, "{name} = {quoted}");
+        assert_eq!(serve_with(&["--config", &file], &[]), by_option, "{name} = {quoted}");
         looked_at += 1;
     }
     assert!(looked_at >= 29, "only {looked_at} options were looked at");

@@ -251,6 +251,12 @@ pub(crate) fn rejected(head: &RequestHead, rejection: Rejection) -> HttpResponse
             "Too slow",
             "The head of the request did not come to its end in time. Nothing was done.",
         ),
+        Rejection::WithoutTls(here) => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "without-tls",
+            "This port speaks HTTPS",
+            format!("This is a request of HTTP, and this port speaks HTTPS: https://{here}/. Nothing was done."),
+        ),
     };
     bodiless_for_head(head, answer.send())
 }

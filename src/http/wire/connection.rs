@@ -1,4 +1,4 @@
-//! The connection: a TCP or Unix socket under actix, which can also send a piece of a file by `sendfile`.
+//! The connection: a socket under actix, TCP, Unix or encrypted, which can also send a piece of a file by itself, by `sendfile` if it can.
 //! A response body puts a `Job` in place, and the connection carries it out in `poll_flush`, which the dispatcher calls only when
 //! every byte before it has left its own buffer; that order is held by a contract test, for actix does not promise it. Where a plain request
 //! can be answered at the edge (`http::edge`), actix is not told of it.
@@ -13,10 +13,12 @@ use crate::http::wire::send_file::{Job, Jobs, SendStep, WINDOW};
 use crate::http::wire::socket::Socket;
 use crate::http::wire::source::cut_short;
 use crate::http::wire::timers::{HeaderTimeout, IdleTimeout, SlowReader};
+use crate::http::wire::tls_socket::TlsSocket;
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::{Buf, Bytes, BytesMut};
 use std::fmt;
 use std::io::{self};
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -100,6 +102,16 @@ impl Connection {
         Self::new(socket, Some(peer), limits, edge)
     }
 
+    /// Takes over a TCP connection that has made the handshake of TLS, as [`Connection::tcp`] does.
+    pub(crate) fn tls(socket: TlsSocket, limits: ConnectionLimits, edge: Rc<dyn Edge>) -> Self {
+        let peer = socket.tcp().peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        let socket = Socket::Tls(socket);
+        if peer.ip().to_canonical().is_loopback() {
+            socket.bound_local_buffer();
+        }
+        Self::new(socket, Some(peer), limits, edge)
+    }
+
     /// Takes over a connection on a Unix socket.
     pub(crate) fn unix(socket: UnixStream, limits: ConnectionLimits, edge: Rc<dyn Edge>) -> Self {
         Self::new(Socket::Unix(socket), None, limits, edge)
@@ -147,6 +159,11 @@ impl Connection {
         self.turn.clone()
     }
 
+    /// Whether it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.socket.is_encrypted()
+    }
+
     /// The client's address; a Unix socket has none.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
@@ -155,9 +172,16 @@ impl Connection {
     /// Sends until the job is done, the socket is full, the file is not in memory, or others have waited long enough.
     fn carry_out(&mut self, job: &mut Job, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut sent_max = WINDOW;
+        job.copies |= self.socket.is_encrypted();
         loop {
+            if !matches!(job.step, SendStep::Fetch(_)) {
+                ready!(self.flush(cx))?;
+            }
             match &mut job.step {
-                SendStep::Done => return Poll::Ready(Ok(())),
+                SendStep::Done => {
+                    self.socket.wait_no_longer();
+                    return self.flush(cx);
+                }
                 SendStep::Choose => job.choose().inspect_err(broken_off)?,
                 SendStep::Fetch(reading) => {
                     let fetched = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten();
@@ -200,6 +224,17 @@ impl Connection {
         }
     }
 
+    /// Sends what the socket has taken and still holds.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.socket.has_unsent() {
+            match self.socket.try_flush() {
+                Ok(sent) => self.has_sent(sent),
+                Err(error) => ready!(self.wait_or_fail(error, cx))?,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// After a write that failed: waits for room in the socket if that was all, and says when it may be tried again.
     fn wait_or_fail(&mut self, error: io::Error, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match error.kind() {
@@ -235,17 +270,14 @@ impl Connection {
     /// connection.
     fn hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.ended && self.held.len() < HELD_BYTES_MAX {
-            match self.socket.poll_read_ready(cx) {
+            let mut bytes = [MaybeUninit::uninit(); 4096];
+            let mut bytes = ReadBuf::uninit(&mut bytes);
+            match self.socket.poll_read(cx, &mut bytes) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => break,
             }
-            let mut bytes = [0; 4096];
-            match self.socket.try_read(&mut bytes) {
-                Ok(0) => self.ended = true,
-                Ok(read) => self.held.extend_from_slice(&bytes[..read]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+            self.ended = bytes.filled().is_empty();
+            self.held.extend_from_slice(bytes.filled());
         }
         // The socket wakes us for what is in the socket; for what is held, and for the end, the change of turn has to. The end is not
         // told before the answer has left: actix would take a body that waits for its handler for one that was cut off.
@@ -301,13 +333,16 @@ impl Connection {
 
     /// Sends what is left of an answer from the edge.
     fn send_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.unsent.is_empty() {
-            match self.unsent.send_more(&self.socket) {
+        loop {
+            ready!(self.flush(cx))?;
+            if self.unsent.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.unsent.send_more(&mut self.socket) {
                 Ok(sent) => self.has_sent(sent),
                 Err(error) => ready!(self.wait_or_fail(error, cx))?,
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     /// Waits for the client, for the rest of a head or for a request, and gives it up when its time is over.
@@ -386,10 +421,7 @@ impl AsyncRead for Connection {
                 return Poll::Pending;
             }
             let before = into.filled().len();
-            let read = match &mut this.socket {
-                Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, into),
-                Socket::Unix(socket) => Pin::new(socket).poll_read(cx, into),
-            };
+            let read = this.socket.poll_read(cx, into);
             if read.is_pending() {
                 this.taken = 0;
                 this.drained = true;
@@ -452,22 +484,20 @@ impl Connection {
     /// that may take the answer with it.
     fn take_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.farewell.has_begun() {
+            self.socket.say_end();
+            ready!(self.flush(cx))?;
             self.farewell.begin(self.turn.to_throw_away());
-            match &mut self.socket {
-                Socket::Tcp(socket) => ready!(Pin::new(socket).poll_shutdown(cx))?,
-                Socket::Unix(socket) => ready!(Pin::new(socket).poll_shutdown(cx))?,
-            }
+            ready!(self.socket.shut_down(cx))?;
         }
-        let mut bytes = [0; 4096];
         while !self.ended && !self.farewell.is_over(cx) {
-            if self.socket.poll_read_ready(cx)?.is_pending() {
-                return if self.farewell.waits { Poll::Pending } else { Poll::Ready(Ok(())) };
-            }
-            match self.socket.try_read(&mut bytes) {
-                Ok(0) => self.ended = true,
-                Ok(read) => self.farewell.has_thrown_away(read),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => self.ended = true,
+            let mut bytes = [MaybeUninit::uninit(); 4096];
+            let mut bytes = ReadBuf::uninit(&mut bytes);
+            match self.socket.poll_read(cx, &mut bytes) {
+                Poll::Pending => return if self.farewell.waits { Poll::Pending } else { Poll::Ready(Ok(())) },
+                Poll::Ready(Ok(())) if !bytes.filled().is_empty() => {
+                    self.farewell.has_thrown_away(bytes.filled().len());
+                }
+                Poll::Ready(_) => self.ended = true,
             }
         }
         Poll::Ready(Ok(()))
@@ -490,6 +520,7 @@ impl AsyncWrite for Connection {
             return Poll::Ready(Ok(bytes.len()));
         }
         this.holds_bytes = true;
+        ready!(this.flush(cx))?;
         // The header of a file that is about to follow waits for its first bytes, so that both leave in one segment.
         let more = this.jobs.waiting();
         loop {
@@ -517,6 +548,8 @@ impl AsyncWrite for Connection {
         }
         // The job is taken out while it runs: nothing below can meet a cell that is already borrowed.
         let Some(mut job) = this.jobs.take() else {
+            this.socket.wait_no_longer();
+            ready!(this.flush(cx))?;
             this.begin_idling(cx);
             return Poll::Ready(Ok(()));
         };
@@ -561,7 +594,7 @@ impl Unsent {
     }
 
     /// Sends a head and a body, and keeps what the socket does not take.
-    fn send(&mut self, socket: &Socket, head: &[u8], body: &Bytes) -> io::Result<()> {
+    fn send(&mut self, socket: &mut Socket, head: &[u8], body: &Bytes) -> io::Result<()> {
         let sent = match socket.try_send_both(head, body) {
             Ok(sent) => sent,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
@@ -574,7 +607,7 @@ impl Unsent {
         Ok(())
     }
 
-    fn send_more(&mut self, socket: &Socket) -> io::Result<usize> {
+    fn send_more(&mut self, socket: &mut Socket) -> io::Result<usize> {
         let sent = socket.try_send_both(&self.head, &self.body)?;
         let of_head = sent.min(self.head.len());
         self.head.advance(of_head);

@@ -1,5 +1,7 @@
 //! What the wire refuses by itself, before any method hears of it.
 
+use std::net::SocketAddr;
+
 /// Why a request is not given to a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
@@ -13,4 +15,6 @@ pub enum Rejection {
     Malformed,
     /// The head does not come to its end in time (408).
     SlowHead,
+    /// It came without TLS to an address that speaks it, which is this one (400).
+    WithoutTls(SocketAddr),
 }

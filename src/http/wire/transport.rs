@@ -22,7 +22,10 @@ pub use crate::http::wire::fast_path::{Plain, Reads, Say};
 use crate::http::clock;
 use crate::http::wire::connection::{Connection, ConnectionLimits};
 use crate::http::wire::crowd::Crowd;
+use crate::http::wire::encrypted::Encrypted;
+use crate::http::wire::entrance::{Accepted, TlsEntrance, accepted};
 use crate::http::wire::fast_path::{Bounds, Edge, HeadTail, Rounds, SendAnswer, last_on_the_wire, named_in};
+use crate::http::wire::handshake::{HandshakeLimits, Handshakes};
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::request_gate::{InTurn, RequestGate, UntilAnswered};
 use crate::http::wire::socket::Listener;
@@ -30,7 +33,7 @@ use crate::os::process::{self, StopSignals};
 use actix_http::error::DispatchError;
 use actix_http::{ConnectionType, HttpService, KeepAlive, Payload, Request, Response};
 use actix_rt::net::{TcpStream, UnixStream};
-use actix_server::{GracefulShutdownSignal, Server};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{
     IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
 };
@@ -102,6 +105,10 @@ pub struct TransportSettings {
     pub header_bytes_max: usize,
     /// The path of the request target, as it is on the wire, in bytes.
     pub path_bytes_max: usize,
+    /// How long the handshake of TLS may take.
+    pub handshake_time: Duration,
+    /// Handshakes under way at once; where there are more the oldest ends.
+    pub handshakes_max: usize,
     /// How long a client may take to send the head of a request.
     pub header_time: Duration,
     /// How long a connection is kept between two requests.
@@ -124,6 +131,8 @@ impl Default for TransportSettings {
             connections_per_address: 1024,
             header_bytes_max: 32 * 1024,
             path_bytes_max: 4096,
+            handshake_time: Duration::from_secs(10),
+            handshakes_max: 512,
             header_time: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             linger_time: Duration::from_secs(5),
@@ -144,6 +153,10 @@ impl TransportSettings {
             read_rate_min: self.read_rate_min,
             linger_time: self.linger_time,
         }
+    }
+
+    fn handshakes(&self) -> HandshakeLimits {
+        HandshakeLimits { time: self.handshake_time, linger_time: self.linger_time }
     }
 
     fn bounds(&self) -> Bounds {
@@ -174,26 +187,14 @@ pub async fn serve<H: Handler>(
         .shutdown_timeout(stop_seconds)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    let crowd = Crowd::new(settings.connections_per_address);
+    let for_all = ForAll {
+        crowd: Crowd::new(settings.connections_per_address),
+        handshakes: Handshakes::new(settings.handshakes_max),
+        settings,
+        stopping,
+    };
     for listener in listeners {
-        let (settings, make_handler, stopping) = (settings.clone(), make_handler.clone(), stopping.clone());
-        let crowd = Arc::clone(&crowd);
-        builder = match listener {
-            Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
-                let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let (edge, crowd) = (at_the_edge(&settings, &handler), Arc::clone(&crowd));
-                fn_service(move |io: TcpStream| ready(accepted(Connection::tcp(io, limits, Rc::clone(&edge)), &crowd)))
-                    .and_then(http(&settings, handler, &stopping))
-            })?,
-            Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
-                let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
-                let (edge, crowd) = (at_the_edge(&settings, &handler), Arc::clone(&crowd));
-                fn_service(move |io: UnixStream| {
-                    ready(accepted(Connection::unix(io, limits, Rc::clone(&edge)), &crowd))
-                })
-                .and_then(http(&settings, handler, &stopping))
-            })?,
-        };
+        builder = listen(builder, listener, for_all.clone(), make_handler.clone())?;
     }
 
     let mut server = pin!(builder.run());
@@ -214,23 +215,57 @@ pub async fn serve<H: Handler>(
     }
 }
 
+/// What the connections of all listeners have in common.
+#[derive(Clone)]
+struct ForAll {
+    settings: TransportSettings,
+    crowd: Arc<Crowd>,
+    handshakes: Arc<Handshakes>,
+    stopping: GracefulShutdownSignal,
+}
+
+/// Adds a listener: each worker makes a handler and an edge of its own for it.
+fn listen<H: Handler>(
+    builder: ServerBuilder,
+    listener: Listener,
+    for_all: ForAll,
+    make_handler: impl Fn() -> H + Clone + Send + 'static,
+) -> io::Result<ServerBuilder> {
+    let ForAll { settings, crowd, handshakes, stopping } = for_all;
+    match listener {
+        Listener::Tcp(socket) => builder.listen("tcp", socket, move || {
+            let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
+            let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
+            fn_service(move |io: TcpStream| ready(accepted(Connection::tcp(io, limits, Rc::clone(&edge)), &crowd)))
+                .and_then(http(&settings, handler, &stopping))
+        }),
+        Listener::Tls(socket, config) => builder.listen("tls", socket, move || {
+            let handler = Rc::new(make_handler());
+            let entrance = Rc::new(TlsEntrance {
+                config: Arc::clone(&config),
+                handshakes: Arc::clone(&handshakes),
+                handshake: settings.handshakes(),
+                limits: settings.limits(),
+                crowd: Arc::clone(&crowd),
+                edge: at_the_edge(&settings, &handler, Encrypted(true)),
+                stopping: stopping.clone(),
+            });
+            fn_service(move |io: TcpStream| Rc::clone(&entrance).let_in(io))
+                .and_then(http(&settings, handler, &stopping))
+        }),
+        Listener::Unix(socket) => builder.listen_uds("unix", socket, move || {
+            let (limits, handler) = (settings.limits(), Rc::new(make_handler()));
+            let (edge, crowd) = (at_the_edge(&settings, &handler, Encrypted(false)), Arc::clone(&crowd));
+            fn_service(move |io: UnixStream| ready(accepted(Connection::unix(io, limits, Rc::clone(&edge)), &crowd)))
+                .and_then(http(&settings, handler, &stopping))
+        }),
+    }
+}
+
 async fn heard(stop: &mut StopSignals) {
     if stop.recv().await.is_none() {
         std::future::pending::<()>().await;
     }
-}
-
-type Accepted = (Connection, actix_http::Protocol, Option<SocketAddr>);
-
-/// Takes a connection in, unless its client has as many as it may: then it closes.
-fn accepted(mut connection: Connection, crowd: &Arc<Crowd>) -> Result<Accepted, DispatchError> {
-    let peer = connection.peer();
-    let Some(place) = crowd.enter(peer) else {
-        tracing::debug!(?peer, "closed a connection: its address has as many as it may");
-        return Err(DispatchError::Io(io::ErrorKind::ConnectionRefused.into()));
-    };
-    connection.takes(place);
-    Ok((connection, actix_http::Protocol::Http1, peer))
 }
 
 /// Builds what serves the connections of one worker.
@@ -259,6 +294,7 @@ fn http<H: Handler>(
         .on_connect_ext(|connection: &Connection, data| {
             data.insert(connection.jobs());
             data.insert(connection.turn());
+            data.insert(Encrypted(connection.is_encrypted()));
         })
         .expect(fn_service({
             let gate = gate.clone();
@@ -273,6 +309,7 @@ fn http<H: Handler>(
 /// The edge of the connections of one worker.
 struct AtEdge<H> {
     handler: Rc<H>,
+    encrypted: Encrypted,
     bounds: Bounds,
     rounds: Rounds,
     ending: HeadTail,
@@ -280,15 +317,23 @@ struct AtEdge<H> {
     head: RefCell<Vec<u8>>,
 }
 
-fn at_the_edge<H: Handler>(settings: &TransportSettings, handler: &Rc<H>) -> Rc<dyn Edge> {
+fn at_the_edge<H: Handler>(settings: &TransportSettings, handler: &Rc<H>, encrypted: Encrypted) -> Rc<dyn Edge> {
     let (handler, bounds) = (Rc::clone(handler), settings.bounds());
-    Rc::new(AtEdge { handler, bounds, rounds: Rounds::default(), ending: HeadTail::new(), head: RefCell::default() })
+    Rc::new(AtEdge {
+        handler,
+        encrypted,
+        bounds,
+        rounds: Rounds::default(),
+        ending: HeadTail::new(),
+        head: RefCell::default(),
+    })
 }
 
 impl<H: Handler> Edge for AtEdge<H> {
     fn answer(&self, bytes: &[u8], peer: Option<SocketAddr>, was_drained: bool, send: &mut SendAnswer<'_>) -> bool {
         let Some(plain) = self.bounds.read(bytes) else { return false };
-        let plain = Plain { peer, round: was_drained.then(|| self.rounds.present()).flatten(), ..plain };
+        let Encrypted(is_encrypted) = self.encrypted;
+        let plain = Plain { peer, is_encrypted, round: was_drained.then(|| self.rounds.present()).flatten(), ..plain };
         self.handler.at_the_edge(&plain, &mut |head, body| {
             let mut whole = self.head.borrow_mut();
             whole.clear();
