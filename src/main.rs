@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use noclobber::cli::{self, ProgramTask, history, manual, mount_help, restore};
+use noclobber::cli::{self, ProgramTask, doctor, history, manual, mount_help, restore};
 
 fn main() -> ExitCode {
     let wanted = match cli::read(std::env::args_os(), std::env::vars_os()) {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         ProgramTask::Serve(config) => noclobber::server::serve(*config),
         ProgramTask::History(which) => history::show_history(&which),
         ProgramTask::Restore(which, config) => restore::restore(&which, &config),
+        ProgramTask::Doctor(which, password) => return doctor::doctor(&which, password),
         ProgramTask::MountHelp(address) => manual::print(mount_help::text(&address).as_bytes()),
         ProgramTask::Completions(shell) => manual::print_completions(shell),
         ProgramTask::Man => manual::print_man(),

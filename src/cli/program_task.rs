@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 
-use super::args::{Cli, Command, RestoreVersion, ShowHistory};
+use super::args::{Cli, Command, Examine, RestoreVersion, ShowHistory};
+use super::doctor::{Password, password_in};
 use super::mount_help::Address;
 use super::settings::{FOLDER, Setting, id_of, settings_of_file, settings_of_variables, variable};
 use super::usage_error::UsageError;
@@ -27,6 +28,8 @@ pub enum ProgramTask {
     History(ShowHistory),
     /// Bring a kept version back, in a folder that is served with these settings.
     Restore(RestoreVersion, Box<Config>),
+    /// Examine a server, with this password if a variable has it.
+    Doctor(Examine, Option<Password>),
     /// Print how to connect to a server at this address.
     MountHelp(Address),
     /// Print a completion script.
@@ -51,6 +54,7 @@ pub fn read(
             let config = to_restore(&which, variables)?;
             return Ok(ProgramTask::Restore(which, Box::new(config)));
         }
+        Some(Command::Doctor(which)) => return Ok(ProgramTask::Doctor(which, password_in(variables))),
         Some(Command::MountHelp { address }) => return Ok(ProgramTask::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(ProgramTask::Completions(shell)),
         Some(Command::Man) => return Ok(ProgramTask::Man),
