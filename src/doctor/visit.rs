@@ -85,7 +85,7 @@ impl Visit {
         {
             match self.ask(&mut idle, request) {
                 // Closed by the server in the very moment.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) if is_closed(&error) => {}
                 asked => {
                     self.idle = asked.is_ok().then_some(idle);
                     return self.told(request, asked);
@@ -256,15 +256,18 @@ impl Visit {
         if !answer.is_success() {
             return Err(fail(format!("answered {}, though nothing stands against it", answer.status)));
         }
+        self.has_done(answer.status, after)?;
+        Ok(answer)
+    }
+
+    /// Fails unless each path holds what was asked for.
+    pub(super) fn has_done(&mut self, answered: u16, after: &[(&str, Option<&[u8]>)]) -> Checked {
         for (path, content) in after {
             if self.content(path)?.as_deref() != *content {
-                return Err(fail(format!(
-                    "answered {}, but what is there now is not what was asked for",
-                    answer.status
-                )));
+                return Err(fail(format!("answered {answered}, but what is there now is not what was asked for")));
             }
         }
-        Ok(answer)
+        Ok(())
     }
 
     /// Locks a path, and gives the token.
@@ -324,6 +327,11 @@ pub(super) fn lock_request(path: &str) -> Request {
                         <D:locktype><D:write/></D:locktype><D:owner>noclobber doctor</D:owner></D:lockinfo>";
     let request = Request::new("LOCK", path).field("Depth", "0").field("Timeout", "Second-300");
     request.field("Content-Type", "application/xml").body(BODY)
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
 }
 
 /// A refusal without harm: whether it has the status that says why.

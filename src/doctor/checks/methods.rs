@@ -174,7 +174,7 @@ fn transfer(visit: &mut Visit, method: &'static str, left: Option<&[u8]>) -> Che
     if !answer.is_success() {
         return Err(fail(format!("{method} was answered {}", answer.status)));
     }
-    visit.accepts(&Request::new("OPTIONS", &from), &[(&from, left), (&to, Some(OLD))]).map(drop)
+    visit.has_done(answer.status, &[(&from, left), (&to, Some(OLD))])
 }
 
 fn delete(visit: &mut Visit) -> Checked {
@@ -183,7 +183,7 @@ fn delete(visit: &mut Visit) -> Checked {
     if !answer.is_success() {
         return Err(fail(format!("DELETE was answered {}", answer.status)));
     }
-    visit.holds(answer.status, &[(&path, None)])
+    visit.has_done(answer.status, &[(&path, None)])
 }
 
 fn lock(visit: &mut Visit) -> Checked {

@@ -73,7 +73,7 @@ fn there_and_back(visit: &mut Visit, name: &str, other: &str) -> Checked {
     }
     listed(visit, &folder, &path)?;
     let deleted = visit.send(&Request::new("DELETE", &path))?;
-    visit.holds(deleted.status, &[(&path, None)])
+    visit.has_done(deleted.status, &[(&path, None)])
 }
 
 /// PROPFIND tells the name, and what it tells leads to the file.
