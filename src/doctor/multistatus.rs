@@ -101,8 +101,8 @@ mod tests {
     fn what_servers_send_is_read() {
         let body = br#"<?xml version="1.0"?><x:multistatus xmlns:x="DAV:" xmlns:n="urn:n"><x:response>
             <x:href>http://h:1/a%20b/&amp;</x:href><x:propstat><x:prop><x:getetag>&quot;1&quot;</x:getetag><n:p/></x:prop>
-            <x:status>HTTP/1.1 200 OK</x:status></x:propstat><x:propstat><x:prop><x:owner/></x:prop><x:status>HTTP/1.1 404 Not Found</x:status>
-            </x:propstat></x:response><x:response><x:href>/c</x:href><x:status>HTTP/1.1 423 Locked</x:status></x:response></x:multistatus>"#;
+            <x:status>HTTP/1.0 200 OK</x:status></x:propstat><x:propstat><x:prop><x:owner/></x:prop><x:status>HTTP/1.0 404 Not Found</x:status>
+            </x:propstat></x:response><x:response><x:href>/c</x:href><x:status>HTTP/1.0 423 Locked</x:status></x:response></x:multistatus>"#;
         let members = parse(body).expect("a multistatus");
         assert_eq!(members.len(), 2);
         assert_eq!((members[0].path(), members[0].name()), ("/a%20b/&", b"/a b/&".to_vec()));
