@@ -91,7 +91,11 @@ fn arrive(patient: &Patient, stop: Arc<AtomicBool>) -> Result<Visit, Unreachable
     let mut visit = Visit::new(route, scratch::new_path(&base), secrets.collect());
     (visit.is_quick, visit.large) = (patient.is_quick, patient.large);
     let ask = |visit: &mut Visit, request: &Request| {
-        visit.send(request).map_err(|finding| Unreachable(format!("{}: {}", visit.url(&request.path), finding.detail)))
+        visit.send(request).map_err(|finding| {
+            let is_untrusted = finding.detail.contains("certificate");
+            let hint = if is_untrusted { "; --cacert FILE says which certificates to trust" } else { "" };
+            Unreachable(format!("{}: {}{hint}", visit.url(&request.path), finding.detail))
+        })
     };
     let options = ask(&mut visit, &Request::new("OPTIONS", &base))?;
     visit.has_locks = options.list("dav").split(',').any(|class| class.trim() == "2");

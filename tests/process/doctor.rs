@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
-use crate::harness::Server;
 use crate::harness::programs::StartProgram as _;
+use crate::harness::{Server, has_program, left_out};
 
 /// What stands in the head of a message: the first line and the fields.
 type Lines = Vec<String>;
@@ -313,6 +317,88 @@ fn whoever_ends_it_leaves_nothing_behind() {
     assert_eq!(child.wait().expect("it ends").code(), Some(1), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("stopped before the end")), "{rest:?}");
     assert_eq!(server.names(""), Vec::<String>::new());
+}
+
+/// By TLS: the certificate has to be signed by whom the user trusts, or be the very one that he names, and have the right name.
+#[test]
+fn certificates_are_looked_at_unless_the_user_says_no() {
+    if !has_program("openssl") {
+        return left_out("certificates_are_looked_at_unless_the_user_says_no", "openssl is not installed");
+    }
+    let server = Server::start();
+    let home = tempfile::tempdir().unwrap();
+    let (trusted, other) = (certificate(home.path(), "localhost"), certificate(home.path(), "elsewhere"));
+    let url = |port: u16| format!("https://localhost:{port}/");
+    let quick = ["doctor", "--json", "--quick", "--large=0"];
+    let (right, wrong) = (tls(server.address(), &trusted), tls(server.address(), &other));
+    let with = |more: &[&str], url: &str| run(&[&quick, more, &[url]].concat(), None);
+
+    let report = json_of(&with(&["--cacert", &trusted], &url(right)), 0);
+    assert_eq!((failed(&report), &report["insecure"]), (BTreeSet::new(), &Value::Bool(false)));
+    let output = with(&["--insecure"], &url(wrong));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--insecure: the certificate is not looked at"));
+    assert_eq!(json_of(&output, 0)["insecure"], true);
+    for (more, port) in [(&[][..], right), (&["--cacert", &other], right), (&["--cacert", &other], wrong)] {
+        let text = stderr_of(&with(more, &url(port)), 2);
+        assert!(text.contains("certificate"), "{text}");
+    }
+    assert_eq!(server.names(""), Vec::<String>::new());
+}
+
+/// A file with a certificate that is signed by itself, and its key beside it.
+fn certificate(home: &Path, name: &str) -> String {
+    let file = home.join(format!("{name}.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", &format!("/CN={name}"), "-addext", &format!("subjectAltName=DNS:{name}"), "-keyout"])
+        .arg(file.with_extension("key"))
+        .arg("-out")
+        .arg(&file)
+        .run()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    file.to_str().unwrap().to_owned()
+}
+
+/// The port of something that takes TLS off, as long as the test runs.
+fn tls(upstream: SocketAddr, certificate: &str) -> u16 {
+    let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(Path::new(certificate).with_extension("key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let config = Arc::clone(&config);
+            std::thread::spawn(move || take_tls_off(client, upstream, config));
+        }
+    });
+    port
+}
+
+fn take_tls_off(client: TcpStream, upstream: SocketAddr, config: Arc<ServerConfig>) -> io::Result<()> {
+    let mut server = TcpStream::connect(upstream)?;
+    let step = Some(Duration::from_millis(2));
+    client.set_read_timeout(step)?;
+    server.set_read_timeout(step)?;
+    let mut client = StreamOwned::new(ServerConnection::new(config).map_err(io::Error::other)?, client);
+    let mut bytes = [0; 64 * 1024];
+    loop {
+        match client.read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(count) => server.write_all(&bytes[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        match server.read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(count) => client.write_all(&bytes[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Through a proxy that is broken in one way, exactly these lines fail, and one of them says what to change.

@@ -4,7 +4,7 @@ use crate::doctor::advice::{DEPTH, DESTINATION, OVERWRITE};
 use crate::doctor::check::{Check, Group};
 use crate::doctor::client::Request;
 use crate::doctor::finding::{Checked, fail, warn};
-use crate::doctor::visit::{NEW, OLD, Visit};
+use crate::doctor::visit::{NEW, OLD, Visit, judge_refusal};
 
 pub(super) const GROUP: Group = Group {
     title: "Destination, Overwrite, Depth",
@@ -22,12 +22,7 @@ pub(super) const GROUP: Group = Group {
             advice: DESTINATION,
             run: encoded,
         },
-        Check {
-            id: "destination.orphan",
-            title: "MOVE into a missing folder changes nothing",
-            advice: DESTINATION,
-            run: orphan,
-        },
+        Check { id: "destination.orphan", title: "MOVE into a missing folder", advice: DESTINATION, run: orphan },
         Check {
             id: "destination.overwrite-f-move",
             title: "MOVE, Overwrite: F",
@@ -84,7 +79,15 @@ fn orphan(visit: &mut Visit) -> Checked {
     let from = visit.file("from", OLD)?;
     let to = format!("{}missing/below.txt", visit.folder);
     let request = Request::new("MOVE", &from).field("Destination", visit.url(&to));
-    visit.refuses(&request, &[409], &[(&from, Some(OLD)), (&to, None)])
+    let answer = visit.send(&request)?;
+    if answer.is_success() && visit.content(&to)?.as_deref() == Some(OLD) {
+        return Err(warn(format!(
+            "answered {}: the missing folder was made (RFC 4918 §9.9.4 wants 409)",
+            answer.status
+        )));
+    }
+    visit.holds(answer.status, &[(&from, Some(OLD)), (&to, None)])?;
+    judge_refusal("MOVE", &answer, &[409])
 }
 
 fn replacing(visit: &mut Visit, method: &'static str) -> Checked<(Request, String, String)> {
