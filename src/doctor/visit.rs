@@ -84,7 +84,7 @@ impl Visit {
             && idle.is_reusable()
         {
             match self.ask(&mut idle, request) {
-                // Closed by the server in the very moment.
+                // Closed by the server in the very moment, so that it has not seen the request.
                 Err(error) if is_closed(&error) => {}
                 asked => {
                     self.idle = asked.is_ok().then_some(idle);

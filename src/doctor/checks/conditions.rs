@@ -1,5 +1,7 @@
 //! Whether a write with a condition happens only if the condition holds, for each header and each method that changes something.
 
+use std::time::Duration;
+
 use crate::doctor::advice::{CONDITIONS, REFUSES_RIGHT};
 use crate::doctor::check::{Check, Group};
 use crate::doctor::client::Request;
@@ -62,6 +64,12 @@ pub(super) const GROUP: Group = Group {
             title: "PUT, If-Unmodified-Since long ago",
             advice: CONDITIONS,
             run: put_date_old,
+        },
+        Check {
+            id: "conditions.put-date",
+            title: "PUT, If-Unmodified-Since its date",
+            advice: REFUSES_RIGHT,
+            run: put_date,
         },
         Check {
             id: "conditions.put-both",
@@ -209,6 +217,22 @@ fn put_none_tag(visit: &mut Visit) -> Checked {
 
 fn put_date_old(visit: &mut Visit) -> Checked {
     put_refused(visit, "If-Unmodified-Since", LONG_AGO)
+}
+
+/// A careful server believes a date only when its second is over, and it was not the one in which the server was started.
+fn put_date(visit: &mut Visit) -> Checked {
+    let mut last = 0;
+    for _ in 0..3 {
+        let path = visit.file("put-date", OLD)?;
+        visit.pause(Duration::from_millis(1100));
+        let head = visit.send(&Request::new("HEAD", &path))?;
+        let date = head.field("last-modified").ok_or_else(|| skip("there is no Last-Modified"))?.to_owned();
+        last = visit.send(&put(&path).field("If-Unmodified-Since", date))?.status;
+        if (200..300).contains(&last) {
+            return Ok(());
+        }
+    }
+    Err(warn(format!("answered {last}: who names a version by its date is refused")))
 }
 
 fn put_both(visit: &mut Visit) -> Checked {

@@ -36,12 +36,7 @@ pub(super) const GROUP: Group = Group {
         name!("name.brackets", "brackets", "%5Ba%5D.txt", ""),
         name!("name.colon", ":", "a:b.txt", "b.txt"),
         name!("name.backslash", "a backslash", "a%5Cb.txt", "a/b.txt"),
-        name!(
-            "name.long",
-            "200 letters",
-            "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeaaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeaaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeaaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee",
-            ""
-        ),
+        Check { id: "name.long", title: "200 letters", advice: NAMES, run: long },
         Check { id: "name.forms", title: "ü in both forms is two files, or one by both", advice: NAMES, run: forms },
         Check {
             id: "name.encoded-slash",
@@ -74,6 +69,10 @@ fn there_and_back(visit: &mut Visit, name: &str, other: &str) -> Checked {
     listed(visit, &folder, &path)?;
     let deleted = visit.send(&Request::new("DELETE", &path))?;
     visit.has_done(deleted.status, &[(&path, None)])
+}
+
+fn long(visit: &mut Visit) -> Checked {
+    there_and_back(visit, &"letters-".repeat(25), "")
 }
 
 /// PROPFIND tells the name, and what it tells leads to the file.
