@@ -54,6 +54,33 @@ pub struct RestoreVersion {
     pub no_state: bool,
 }
 
+/// What to examine.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct Examine {
+    /// The folder on a server, like https://files.example.org/team/; a folder for the tests is made in it and removed again. It may name a
+    /// user (https://ada@…), never a password
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Who asks. The password is asked for, or read from standard input if that is no terminal, or taken from NOCLOBBER_PASSWORD
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Print JSON, one object, with the requests and answers of what fails
+    #[arg(long)]
+    pub json: bool,
+    /// How large the large upload is, like 64M or 2G; 0: none
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size)]
+    pub large: u64,
+    /// Leave out what takes long: the slow uploads
+    #[arg(long)]
+    pub quick: bool,
+    /// Trust the authorities in this file of PEM certificates, and not those of the machine
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub cacert: Option<PathBuf>,
+    /// Take whatever certificate the server has; whoever stands between can then read the password
+    #[arg(long)]
+    pub insecure: bool,
+}
+
 const SERVED: &str = "What is served";
 
 const LISTENING: &str = "Where it listens";
@@ -283,6 +310,8 @@ pub(super) enum Command {
     User(UserTask),
     /// Show what somebody may do at a path, and which line says so
     Rules(AskRules),
+    /// Try out a server over the network: whether conditions, tags, methods and names arrive through all that stands between
+    Doctor(Examine),
     /// Print how to connect from Windows, macOS, GNOME, KDE, davfs2, rclone, LibreOffice and phones
     MountHelp {
         /// Where the server is reached [default: http://127.0.0.1:4918/]
@@ -306,6 +335,21 @@ pub fn command() -> clap::Command {
 /// A day is longer than any client waits, and short enough for every clock to reckon with.
 fn seconds(least: u64) -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(least..=86_400)
+}
+
+/// A number of bytes, with a letter for the powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "a size is wanted, like 500K, 64M or 2G".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
 fn umask(text: &str) -> Result<u32, String> {

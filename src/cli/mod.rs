@@ -5,6 +5,7 @@
 //! messages. Nothing is opened or probed for that but the file of `--config`.
 
 pub mod args;
+pub mod doctor;
 pub mod history;
 pub mod manual;
 pub mod mount_help;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 
-use super::args::{Cli, Command, RestoreVersion, ShowHistory};
+use super::args::{Cli, Command, Examine, RestoreVersion, ShowHistory};
+use super::doctor::{Password, password_in};
 use super::mount_help::Address;
 use super::rules::AskRules;
 use super::settings::{FOLDER, Setting, holds_users, id_of, settings_of_file, settings_of_variables, variable};
@@ -34,6 +35,8 @@ pub enum ProgramTask {
     User(UserTask),
     /// Show what somebody may do at a path.
     Rules(AskRules),
+    /// Examine a server, with this password if a variable has it.
+    Doctor(Examine, Option<Password>),
     /// Print how to connect to a server at this address.
     MountHelp(Address),
     /// Print a completion script.
@@ -60,6 +63,7 @@ pub fn read(
         }
         Some(Command::User(task)) => return Ok(ProgramTask::User(task)),
         Some(Command::Rules(asked)) => return Ok(ProgramTask::Rules(asked)),
+        Some(Command::Doctor(which)) => return Ok(ProgramTask::Doctor(which, password_in(variables))),
         Some(Command::MountHelp { address }) => return Ok(ProgramTask::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(ProgramTask::Completions(shell)),
         Some(Command::Man) => return Ok(ProgramTask::Man),

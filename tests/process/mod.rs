@@ -1,6 +1,7 @@
-//! The process: its command line, its log, its start and its end, its state, the watch, and how much memory it takes.
+//! The process: its command line, the doctor, its log, its start and its end, its state, the watch, and how much memory it takes.
 
 mod cli;
+mod doctor;
 mod logging;
 mod memory;
 mod soak;
