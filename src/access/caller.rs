@@ -111,7 +111,7 @@ impl Caller {
     }
 
     /// Whether the standing is over.
-    pub(super) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.standing.has_ended()
     }
 

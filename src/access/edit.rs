@@ -78,8 +78,9 @@ impl AccessEdit {
     pub fn remove(&mut self, name: &str) -> anyhow::Result<()> {
         let name = checked(name)?;
         let users = self.document.get_mut("users").and_then(Item::as_table_like_mut);
-        if users.and_then(|users| users.remove(&name)).is_none() {
-            bail!("there is no user '{name}'");
+        let Some(removed) = users.and_then(|users| users.remove(&name)) else { bail!("there is no user '{name}'") };
+        if let Item::Table(removed) = removed {
+            self.keep_comment(&removed);
         }
         let own = format!("user:{name}");
         if let Some(rules) = self.document.get_mut("rules").and_then(Item::as_array_of_tables_mut) {
@@ -143,6 +144,36 @@ impl AccessEdit {
         let check = |new: &Path| AccessFile::read(new, None).map(drop).map_err(|bad| anyhow::anyhow!("{}", bad.why));
         let replaced = self.file.replace(&self.document.to_string(), check);
         replaced.with_context(|| format!("cannot change {}: nothing was changed", self.path.display()))
+    }
+
+    /// What is written above a table that goes, which may be about more than that, stays: above the next one.
+    fn keep_comment(&mut self, gone: &Table) {
+        let comment = gone.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default().to_owned();
+        if !comment.contains('#') {
+            return;
+        }
+        let behind = |table: &&mut Table| table.position() > gone.position();
+        let (mut users, mut rules) = (None, None);
+        for (key, item) in self.document.iter_mut() {
+            match (key.get(), item) {
+                ("users", Item::Table(table)) => users = Some(table),
+                ("rules", Item::ArrayOfTables(tables)) => rules = Some(tables),
+                _ => {}
+            }
+        }
+        let users = users.into_iter().flat_map(|users| users.iter_mut()).filter_map(|(_, user)| user.as_table_mut());
+        let rules = rules.into_iter().flat_map(|rules| rules.iter_mut());
+        match users.chain(rules).filter(behind).min_by_key(|table| table.position()) {
+            Some(next) => {
+                let own = next.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
+                let both = format!("{}{own}", comment.trim_start_matches('\n'));
+                next.decor_mut().set_prefix(both);
+            }
+            None => {
+                let both = format!("{}{comment}", self.document.trailing().as_str().unwrap_or_default());
+                self.document.set_trailing(both);
+            }
+        }
     }
 
     fn user(&mut self, name: &str) -> Option<&mut Table> {

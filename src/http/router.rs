@@ -2,7 +2,7 @@
 //!
 //! Every request passes [`site_check`] and [`callers::identify`]; the methods ask for permission, parse, ask the share, and reply.
 
-use crate::access::{Caller, Denied};
+use crate::access::{Caller, Denied, Unproven};
 use crate::http::access_log::{log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
 use crate::http::callers;
@@ -227,7 +227,11 @@ async fn explain(
     let unproven = match &trouble {
         HandlerError::RequestError(RequestError::Unproven(unproven)) => Some(Some(*unproven)),
         HandlerError::RequestError(RequestError::Denied(Denied::SignIn)) => Some(None),
-        HandlerError::Stop(Stop::Refusal(Refusal::NotPermitted)) if app.caller.can_sign_in() => Some(None),
+        HandlerError::Stop(Stop::Refusal(Refusal::NotPermitted | Refusal::NotSeen)) if app.caller.can_sign_in() => {
+            Some(None)
+        }
+        // It was good when the request began.
+        _ if app.caller.has_ended() => Some(Some(Unproven::Wrong)),
         _ => None,
     };
     if let Some(unproven) = unproven {

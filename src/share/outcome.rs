@@ -28,6 +28,9 @@ pub enum Refusal {
     /// Nothing is there, or nothing that may be shown.
     #[error("nothing is there")]
     NotFound,
+    /// Whoever asks may not know what is there.
+    #[error("nothing is there for whoever asks")]
+    NotSeen,
     /// The folder it would lie in is not there, or is no folder.
     #[error("the folder it would lie in is not there")]
     NoParent,

@@ -163,7 +163,7 @@ impl Share {
 
     /// Whether a client has one of these rights at the place that a path has led to: if not, nothing is there for it.
     pub(super) fn is_permitted(&self, place: &SharePath, one_of: Rights, request: &RequestContext) -> Outcome<()> {
-        if request.permissions.at(place).intersects(one_of) { Ok(()) } else { Err(Refusal::NotFound.into()) }
+        if request.permissions.at(place).intersects(one_of) { Ok(()) } else { Err(Refusal::NotSeen.into()) }
     }
 
     /// The path by which all is kept that belongs to what is read at a path; that path itself where nothing is.

@@ -10,5 +10,7 @@ mod query_words;
 mod ranges;
 mod reading;
 mod request_targets;
+mod rules;
 mod tls;
 mod transport;
+mod users;

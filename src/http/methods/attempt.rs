@@ -90,7 +90,7 @@ impl Drop for Attempt {
 fn is_of_source(trouble: &HandlerError, source: &SharePath) -> bool {
     let HandlerError::Stop(Stop::Refusal(refusal)) = trouble else { return false };
     match refusal {
-        Refusal::NotFound => true,
+        Refusal::NotFound | Refusal::NotSeen => true,
         Refusal::PreconditionRequired { end, .. } => *end == End::Target,
         Refusal::PreconditionFailed { of, .. } => of.path.is_within(source),
         Refusal::Locked { by } => by.iter().all(|root| root.path.is_within(source)),

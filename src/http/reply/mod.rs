@@ -83,6 +83,7 @@ mod tests {
         let on_folders = Some(ALLOWED_ON_COLLECTIONS.to_owned());
         for (method, refusal, status, allow, may_be_tried_again) in [
             ("DELETE", Refusal::NotFound, 404, None, false),
+            ("DELETE", Refusal::NotSeen, 404, None, false),
             ("PUT", Refusal::NoParent, 409, None, false),
             ("MOVE", Refusal::NoParent, 409, None, false),
             ("PUT", Refusal::IsCollection, 405, on_folders.clone(), false),

@@ -56,7 +56,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
     let relocates = matches!(method.as_str(), "COPY" | "MOVE");
     let has_trailing_slash = SharePath::url_names_a_collection(head.uri.path());
     match refusal {
-        Refusal::NotFound => plain(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send(),
+        Refusal::NotFound | Refusal::NotSeen => plain(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send(),
         Refusal::NoParent => {
             let detail = match method.as_str() {
                 "PUT" => {
