@@ -58,8 +58,8 @@ pub enum Denied {
 
 impl Standing {
     /// A principal that may do this.
-    pub(super) fn new(principal: Principal, grants: Grants) -> Arc<Self> {
-        Arc::new(Self { principal, permissions: grants.into(), has_ended: AtomicBool::new(false) })
+    pub(super) fn new(principal: Principal, permissions: Permissions) -> Arc<Self> {
+        Arc::new(Self { principal, permissions, has_ended: AtomicBool::new(false) })
     }
 
     /// From now on, this is what it may do.

@@ -12,6 +12,8 @@ pub struct Credentials<'a> {
     pub cookie: Option<&'a [u8]>,
     /// The address of the client; none on a Unix socket.
     pub address: Option<IpAddr>,
+    /// Whether it comes from this machine, and through no proxy.
+    pub is_near: bool,
     /// The method of the request.
     pub method: &'a str,
     /// Its target as it was sent.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use md5::Md5;
-use quick_cache::sync::Cache;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -31,8 +31,16 @@ const WINDOW: u32 = 64;
 pub(super) struct Nonces {
     key: [u8; 32],
     begun: Instant,
-    used: Cache<[u8; 32], Used>,
-    turn: parking_lot::Mutex<()>,
+    used: Mutex<UsedNonces>,
+}
+
+/// What has come with the nonces that are in use. What is forgotten is not good any more.
+#[derive(Default)]
+struct UsedNonces {
+    /// By the nonce, with when it was given, in milliseconds.
+    counts: HashMap<[u8; 32], (Used, u128)>,
+    /// Nonces that were given up to then are not good any more.
+    forgotten_up_to: Option<u128>,
 }
 
 /// Which counts (`nc`) have come with a nonce: the highest, and of those just below it a bit for each.
@@ -51,7 +59,7 @@ impl fmt::Debug for Nonces {
 impl Default for Nonces {
     fn default() -> Self {
         let key = [random::bytes(), random::bytes()].concat().try_into().expect("two halves");
-        Self { key, begun: Instant::now(), used: Cache::new(NONCES_MAX), turn: parking_lot::Mutex::new(()) }
+        Self { key, begun: Instant::now(), used: Mutex::default() }
     }
 }
 
@@ -77,14 +85,31 @@ impl Nonces {
         Some(age <= NONCE_LIFE.as_millis())
     }
 
-    /// Whether a count comes with a nonce for the first time.
+    /// Whether a count comes with a nonce of ours for the first time.
     fn is_new(&self, nonce: &str, count: u32) -> bool {
-        let key = *blake3::hash(nonce.as_bytes()).as_bytes();
-        let _turn = self.turn.lock();
-        let mut used = self.used.get(&key).unwrap_or_default();
-        let is_new = used.take(count);
-        self.used.insert(key, used);
-        is_new
+        let given = HEXLOWER.decode(nonce.as_bytes()).ok().and_then(|bytes| bytes.first_chunk().copied());
+        let given = u128::from_le_bytes(given.unwrap_or_default());
+        self.used.lock().take(*blake3::hash(nonce.as_bytes()).as_bytes(), given, count)
+    }
+}
+
+impl UsedNonces {
+    fn take(&mut self, nonce: [u8; 32], given: u128, count: u32) -> bool {
+        if self.forgotten_up_to.is_some_and(|forgotten| given <= forgotten) {
+            return false;
+        }
+        if self.counts.len() >= NONCES_MAX && !self.counts.contains_key(&nonce) {
+            self.forget_the_older_half();
+        }
+        self.counts.entry(nonce).or_insert((Used::default(), given)).0.take(count)
+    }
+
+    fn forget_the_older_half(&mut self) {
+        let mut times: Vec<u128> = self.counts.values().map(|(_, given)| *given).collect();
+        times.sort_unstable();
+        let middle = times[times.len() / 2];
+        self.counts.retain(|_, (_, given)| *given > middle);
+        self.forgotten_up_to = Some(middle);
     }
 }
 
@@ -251,6 +276,19 @@ mod tests {
             [true, true, false, true, true, false, true, false, false, false, true, true, true, false, true, false];
         assert_eq!(taken, expected);
         assert!(!Used { highest: 500, below: 0 }.take(400), "what is too far back cannot be told from what has come");
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_good_any_more() {
+        let (nonces, now) = (Nonces::default(), Instant::now());
+        let first = nonces.give(now);
+        assert!(nonces.is_new(&first, 1));
+        for nth in 1..3 * NONCES_MAX as u64 {
+            let nonce = nonces.give(now + Duration::from_millis(nth));
+            assert!(nonces.is_new(&nonce, 1));
+        }
+        assert!(!nonces.is_new(&first, 1) && !nonces.is_new(&first, 2));
+        assert!(nonces.used.lock().counts.len() <= NONCES_MAX);
     }
 
     #[test]

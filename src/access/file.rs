@@ -151,6 +151,7 @@ impl AccessFile {
     fn parse(text: &str) -> Result<Self, (usize, String)> {
         let tables: Tables = toml::from_str(text)
             .map_err(|error| (error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+        only_known_tables(text)?;
         let mut users = BTreeMap::new();
         let mut folded_names = HashSet::new();
         for (name, table) in tables.users {
@@ -174,6 +175,11 @@ impl AccessFile {
             rules.push(rule);
         }
         Ok(Self { users, rules })
+    }
+
+    /// Whether any rule is written in the file.
+    pub fn has_rules(&self) -> bool {
+        self.rules.iter().any(|rule| rule.line.is_some())
     }
 
     fn holds_secrets(&self) -> bool {
@@ -254,6 +260,23 @@ pub fn user_name(text: &str) -> Result<Arc<str>, String> {
         "'{}' cannot be the name of a user: it begins with a letter or a digit, and has letters, digits and . _ - @ + up to {NAME_BYTES_MAX} bytes",
         text.escape_default()
     ))
+}
+
+/// Settings are never tables, and a table whose name is misspelt must not count as left out.
+fn only_known_tables(text: &str) -> Result<(), (usize, String)> {
+    let keys: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(text).unwrap_or_default();
+    let is_table = |value: &toml::Value| {
+        value.is_table() || value.as_array().is_some_and(|items| items.iter().any(toml::Value::is_table))
+    };
+    let is_unknown =
+        |(key, value): &(&Spanned<String>, &toml::Value)| is_table(value) && !TABLES.contains(&key.get_ref().as_str());
+    match keys.iter().find(is_unknown) {
+        Some((key, _)) => {
+            let name = key.get_ref().escape_default();
+            Err((key.span().start, format!("'{name}' is no table of such a file: those are users and rules")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn line_of(text: &str, at: usize) -> usize {

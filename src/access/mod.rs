@@ -13,12 +13,12 @@ mod throttle;
 mod users;
 mod verified;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::model::grants::Grants;
+use crate::model::permissions::Permissions;
 pub use crate::model::principal::Principal;
 use crate::model::rights::Rights;
 
@@ -56,7 +56,7 @@ pub struct Access {
 /// What there is where users may sign in.
 #[derive(Debug)]
 struct Door {
-    users: Users,
+    users: Arc<Users>,
     verified: Verified,
     sessions: Sessions,
     nonces: Nonces,
@@ -67,7 +67,7 @@ struct Door {
 impl Access {
     /// Without users: whoever can reach the server has these rights.
     pub fn for_anonymous(rights: Rights) -> Self {
-        let standing = Standing::new(Principal::Anonymous, Grants::everywhere(rights));
+        let standing = Standing::new(Principal::Anonymous, Permissions::everywhere(rights));
         Self { unnamed: Arc::new(Caller::new(&standing, Way::Unnamed)), door: None }
     }
 
@@ -137,7 +137,7 @@ impl Access {
         };
         let (_, encoded) = scheme(authorization);
         let given = NameAndPassword::parse(encoded).ok_or(Unproven::Wrong)?;
-        let standing = door.verify_password(given, credentials.address).await?;
+        let standing = door.verify_password(given, credentials).await?;
         let caller = Arc::new(Caller::new(&standing, Way::Basic));
         door.verified.remember(authorization, &caller, Instant::now());
         Ok(caller)
@@ -168,7 +168,7 @@ impl Access {
         if !credentials.is_private {
             return Err(Unproven::Unprotected);
         }
-        let standing = door.verify_password(NameAndPassword { name, password }, credentials.address).await?;
+        let standing = door.verify_password(NameAndPassword { name, password }, credentials).await?;
         Ok(door.sessions.begin(&standing, Instant::now()))
     }
 
@@ -200,7 +200,7 @@ impl Door {
     /// A digest takes no time to verify, but guessing is slowed all the same.
     fn verify_digest(&self, parameters: &[u8], credentials: &Credentials<'_>) -> Result<Arc<Caller>, Unproven> {
         let now = Instant::now();
-        let guess = far(credentials.address).map(|address| {
+        let guess = far(credentials).map(|address| {
             let user = digest::user_of(parameters);
             self.throttle.admit(address, &user, now)
         });
@@ -208,8 +208,11 @@ impl Door {
         let guess = guess.map_err(|wait| Unproven::TooMany(wait.0))?;
         let request = Signed { method: credentials.method, target: credentials.target };
         let verified = digest::verify(&self.users, &self.nonces, parameters, request, now);
-        if !matches!(verified, Err(Unproven::Wrong)) {
-            guess.iter().for_each(|guess| self.throttle.was_right(guess));
+        match &verified {
+            Ok(_) => guess.iter().for_each(|guess| self.throttle.was_right(guess)),
+            // Nothing was found out about the password.
+            Err(Unproven::Stale) => guess.iter().for_each(|guess| self.throttle.does_not_count(guess)),
+            Err(_) => {}
         }
         verified
     }
@@ -217,9 +220,9 @@ impl Door {
     async fn verify_password(
         &self,
         given: NameAndPassword,
-        address: Option<IpAddr>,
+        credentials: &Credentials<'_>,
     ) -> Result<Arc<Standing>, Unproven> {
-        let far = far(address);
+        let far = far(credentials);
         let guess = far.map(|address| self.throttle.admit(address, &given.name, Instant::now())).transpose();
         let guess = guess.map_err(|wait| Unproven::TooMany(wait.0))?;
         let (standing, hash) = self.users.find(&given.name).unzip();
@@ -227,7 +230,7 @@ impl Door {
         let is_right = match answer {
             Ok(answer) => answer.await.map_err(|_| Unproven::Busy)?,
             Err(busy) => {
-                guess.iter().for_each(|guess| self.throttle.was_right(guess));
+                guess.iter().for_each(|guess| self.throttle.does_not_count(guess));
                 return Err(busy);
             }
         };
@@ -241,7 +244,8 @@ impl Door {
     }
 }
 
-/// The address of a client that is not at this machine. Whoever sits at the machine is never locked out.
-fn far(address: Option<IpAddr>) -> Option<IpAddr> {
-    address.map(|address| address.to_canonical()).filter(|address| !address.is_loopback())
+/// The address of a client that is not at this machine; all whose address is not known are one. Whoever sits at the machine is never locked out.
+fn far(credentials: &Credentials<'_>) -> Option<IpAddr> {
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    (!credentials.is_near).then(|| credentials.address.map_or(unknown, |address| address.to_canonical()))
 }

@@ -88,8 +88,14 @@ impl Throttle {
         Ok(Guess { address, user })
     }
 
-    /// It was right, and so it does not count.
+    /// It was right, and so it does not count; where it came from this user is at home.
     pub(super) fn was_right(&self, guess: &Guess) {
+        self.does_not_count(guess);
+        self.at_home.insert((guess.address, guess.user), ());
+    }
+
+    /// It was none.
+    pub(super) fn does_not_count(&self, guess: &Guess) {
         let _turn = self.turn.lock();
         if let Some(used) = self.addresses.get(&guess.address) {
             self.addresses.insert(guess.address, FOR_AN_ADDRESS.give_back(used));
@@ -97,7 +103,6 @@ impl Throttle {
         if let Some(used) = self.users.get(&guess.user) {
             self.users.insert(guess.user, FOR_A_USER.give_back(used));
         }
-        self.at_home.insert((guess.address, guess.user), ());
     }
 }
 

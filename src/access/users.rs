@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::model::grants::Grants;
+use crate::model::permissions::{Decides, Permissions};
 use crate::model::principal::Principal;
 use crate::model::rights::Rights;
 use crate::model::rules::{Member, grants};
@@ -26,10 +27,14 @@ pub(super) struct Users {
     state: Mutex<Option<FileState>>,
     /// Whoever has not said who they are.
     unnamed: Arc<Standing>,
+    /// For the permissions, which ask whether something else holds.
+    own: Weak<Self>,
 }
 
 #[derive(Debug, Default)]
 struct InForce {
+    /// Whether the file has any rule of its own.
+    has_rules: bool,
     users: BTreeMap<Arc<str>, User>,
     /// Who has a bearer token of this hash.
     tokens: HashMap<[u8; 32], Arc<Caller>>,
@@ -43,12 +48,14 @@ struct User {
 
 impl Users {
     /// Reads the file.
-    pub(super) fn open(path: PathBuf, for_everybody: Option<Rights>) -> Result<Self, BadAccessFile> {
+    pub(super) fn open(path: PathBuf, for_everybody: Option<Rights>) -> Result<Arc<Self>, BadAccessFile> {
         let state = FileState::of(&path).ok();
         let file = AccessFile::read(&path, for_everybody)?;
-        let unnamed = Standing::new(Principal::Anonymous, Grants::everywhere(Rights::empty()));
-        let (in_force, state) = (RwLock::default(), Mutex::new(state));
-        let users = Self { path, for_everybody, in_force, state, unnamed };
+        let users = Arc::new_cyclic(|own: &Weak<Self>| {
+            let unnamed = Standing::new(Principal::Anonymous, nothing_yet(own));
+            let (in_force, state, own) = (RwLock::default(), Mutex::new(state), Weak::clone(own));
+            Self { path, for_everybody, in_force, state, unnamed, own }
+        });
         users.put_in_force(file);
         Ok(users)
     }
@@ -76,7 +83,7 @@ impl Users {
         if *known == Some(state) {
             return;
         }
-        match AccessFile::read(&self.path, self.for_everybody).map(|file| self.put_in_force(file)) {
+        match AccessFile::read(&self.path, self.for_everybody).map(|file| self.replace(file)) {
             Ok(()) => tracing::info!("{} has changed: its users and rules are in force", self.path.display()),
             Err(bad) => tracing::error!("{bad}; the users and rules in force are those that were read before"),
         }
@@ -106,11 +113,26 @@ impl Users {
         self.in_force.read().tokens.get(blake3::hash(token).as_bytes()).cloned()
     }
 
+    /// Puts what was read anew in force. Without rules whoever signs in may do everything, which a file that is half written must not say: if there
+    /// were rules, then nobody may do anything until there are some again.
+    fn replace(&self, mut file: AccessFile) {
+        if self.in_force.read().has_rules && !file.has_rules() {
+            let path = self.path.display();
+            tracing::error!(
+                "{path}: it has no rules any more, so nobody may do anything; to let users do everything, start anew"
+            );
+            file.rules.clear();
+        }
+        self.put_in_force(file);
+    }
+
     fn put_in_force(&self, file: AccessFile) {
+        let has_rules = file.has_rules() || file.rules.is_empty();
         let AccessFile { users: records, rules } = file;
         let of = |principal: &Principal, groups: &[Arc<str>]| grants(&rules, Member { principal, groups });
         let mut in_force = self.in_force.write();
         let mut before = std::mem::take(&mut *in_force);
+        in_force.has_rules = has_rules;
         self.unnamed.may(of(&Principal::Anonymous, &[]));
         for (name, record) in records {
             let principal = Principal::Named(Arc::clone(&name));
@@ -123,14 +145,13 @@ impl Users {
                 is_same
             });
             let standing = same.map(|user| user.standing);
-            let standing =
-                standing.unwrap_or_else(|| Standing::new(principal.clone(), Grants::everywhere(Rights::empty())));
+            let standing = standing.unwrap_or_else(|| Standing::new(principal.clone(), nothing_yet(&self.own)));
             standing.may(grants.clone());
             for token in &record.tokens {
                 let Some(hash) = decoded(&token.hash) else { continue };
                 let same = before.tokens.remove(&hash).filter(|caller| *caller.principal() == principal);
                 let caller = same.unwrap_or_else(|| {
-                    let standing = Standing::new(principal.clone(), Grants::everywhere(Rights::empty()));
+                    let standing = Standing::new(principal.clone(), nothing_yet(&self.own));
                     Arc::new(Caller::new(&standing, Way::Token))
                 });
                 caller.permissions().replace(grants.clone());
@@ -140,6 +161,17 @@ impl Users {
         }
         before.users.values().for_each(|user| user.standing.end());
         before.tokens.values().for_each(|caller| caller.end());
+    }
+}
+
+/// Nothing, until it is said what.
+fn nothing_yet(users: &Weak<Users>) -> Permissions {
+    Permissions::decided_by(Grants::everywhere(Rights::empty()), Weak::clone(users) as Weak<dyn Decides>)
+}
+
+impl Decides for Users {
+    fn look_again(&self) {
+        self.refresh();
     }
 }
 

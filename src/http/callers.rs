@@ -37,6 +37,7 @@ pub(crate) async fn identify(
         method: head.method.as_str(),
         target,
         address: origin.address,
+        is_near: is_near(origin),
         is_private: is_private(settings, origin),
     };
     match access.recognize(&credentials)? {
@@ -62,7 +63,7 @@ fn user_of_proxy<'a>(
 /// What a request of this scope brings along besides what it says in its body.
 pub(crate) fn credentials_of(app: &RequestScope) -> Credentials<'static> {
     let is_private = is_private(&app.settings, &app.origin);
-    Credentials { address: app.origin.address, is_private, ..Credentials::default() }
+    Credentials { address: app.origin.address, is_near: is_near(&app.origin), is_private, ..Credentials::default() }
 }
 
 /// Who makes a plain request, if that is known at once.
@@ -82,7 +83,8 @@ pub(crate) fn known(access: &Access, settings: &HttpSettings, plain: &Plain<'_>)
         method: plain.reads.as_str(),
         target: plain.path,
         address: plain.peer.map(|peer| peer.ip()),
-        is_private: settings.plain_passwords || plain.is_encrypted || is_near(plain.peer.map(|peer| peer.ip())),
+        is_near: is_loopback(plain.peer.map(|peer| peer.ip())),
+        is_private: settings.plain_passwords || plain.is_encrypted || is_loopback(plain.peer.map(|peer| peer.ip())),
     };
     match access.recognize(&credentials) {
         Ok(Recognized::Caller(caller)) => Some(caller),
@@ -125,9 +127,14 @@ fn cookies(head: &RequestHead) -> Vec<u8> {
 
 /// Whether nobody on the way can read what a client sends, or that does not matter. Of a proxy that does not say how it was reached it is not known.
 fn is_private(settings: &HttpSettings, origin: &Origin) -> bool {
-    settings.plain_passwords || origin.is_https == Some(true) || !origin.is_by_proxy && is_near(origin.address)
+    settings.plain_passwords || origin.is_https == Some(true) || is_near(origin)
 }
 
-fn is_near(address: Option<IpAddr>) -> bool {
+/// Whether a request comes from this machine. Of one that a proxy hands on that is not known.
+fn is_near(origin: &Origin) -> bool {
+    !origin.is_by_proxy && is_loopback(origin.address)
+}
+
+fn is_loopback(address: Option<IpAddr>) -> bool {
     address.is_none_or(|address| address.to_canonical().is_loopback())
 }

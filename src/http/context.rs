@@ -152,7 +152,11 @@ pub(crate) fn request_context(
     let client = client(app, head);
     if let Some(states) = precondition.states() {
         let paths = states.lists.paths(&states.asked);
-        paths.into_iter().try_for_each(|path| permit_elsewhere(app, Rights::LOOK, path))?;
+        // For the target the method says what it takes.
+        paths
+            .into_iter()
+            .filter(|path| **path != asked.path)
+            .try_for_each(|path| permit_elsewhere(app, Rights::LOOK, path))?;
     }
     Ok(RequestContext { client, permissions: app.caller.permissions().clone(), tokens, precondition, now: now() })
 }

@@ -128,6 +128,11 @@ impl Router {
             (Ok(()), Some(caller)) => Ok(caller),
             (Ok(()), None) => callers::identify(access, settings, head, &origin).await.map_err(RequestError::Unproven),
         };
+        let caller = match caller {
+            // Whoever signs in, or out, need not be anybody yet.
+            Err(RequestError::Unproven(_)) if is_about_sessions(head) => Ok(access.unnamed()),
+            caller => caller,
+        };
         match caller {
             Ok(caller) => (RequestScope::new(&self.app, caller, origin), Ok(())),
             Err(wrong) => (RequestScope::new(&self.app, access.unnamed(), origin), Err(wrong.into())),
@@ -209,6 +214,11 @@ impl Handler for Router {
         log_answer(&scope, request.head(), &answer, begun);
         answer.into()
     }
+}
+
+/// Whether a request begins or ends a session.
+fn is_about_sessions(head: &RequestHead) -> bool {
+    RequestTarget::parse(head).is_ok_and(|asked| asked.query.sign_in || asked.query.sign_out)
 }
 
 /// Whether a request came over TLS.

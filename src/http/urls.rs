@@ -20,11 +20,13 @@ impl BasePath {
     pub fn parse(text: &str) -> Result<Self, String> {
         let wanted = || "a path is wanted that begins with a slash, like /files, and no percent sign in it".to_owned();
         let inside = text.strip_suffix('/').unwrap_or(text);
-        if inside.is_empty() && text == "/" {
+        if text == "/" {
             return Ok(Self::default());
         }
         match SharePath::parse_url(inside) {
-            Ok(path) if !inside.contains(['%', '?', '#']) && !inside.contains("//") => Ok(Self(path.to_url().into())),
+            Ok(path) if !path.is_root() && !inside.contains(['%', '?', '#']) && !inside.contains("//") => {
+                Ok(Self(path.to_url().into()))
+            }
             _ => Err(wanted()),
         }
     }

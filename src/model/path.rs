@@ -219,6 +219,14 @@ impl SharePath {
         self.joined.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(|name| Name(name.into()))
     }
 
+    /// Where this would be if `from`, in which it lies, were at `to`.
+    pub fn moved(&self, from: &SharePath, to: &SharePath) -> Self {
+        let inside = self.joined.get(from.joined.len()..).unwrap_or_default();
+        let inside = inside.strip_prefix(b"/").unwrap_or(inside);
+        let names = inside.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(|name| Name(name.into()));
+        names.fold(to.clone(), |path, name| path.join(&name))
+    }
+
     /// Whether this is the share itself.
     pub fn is_root(&self) -> bool {
         self.joined.is_empty()

@@ -1,6 +1,7 @@
 //! What somebody may do, as it is handed down with a request to whatever judges it.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
@@ -9,10 +10,19 @@ use super::grants::Grants;
 use super::path::SharePath;
 use super::rights::Rights;
 
+/// Whoever decides what somebody may do.
+pub trait Decides: Send + Sync + fmt::Debug {
+    /// Looks whether something else holds now, and puts that into the permissions that it has given.
+    fn look_again(&self);
+}
+
 /// What somebody may do, path by path. Whoever decides that may change it, and all who hold it judge by the new from then on: an upload that has
 /// begun is committed by what holds at its commit.
 #[derive(Clone, Debug)]
-pub struct Permissions(Arc<RwLock<Grants>>);
+pub struct Permissions {
+    grants: Arc<RwLock<Grants>>,
+    decided_by: Option<Weak<dyn Decides>>,
+}
 
 impl Default for Permissions {
     /// Everything, as a person at the machine may.
@@ -23,7 +33,7 @@ impl Default for Permissions {
 
 impl From<Grants> for Permissions {
     fn from(grants: Grants) -> Self {
-        Self(Arc::new(RwLock::new(grants)))
+        Self { grants: Arc::new(RwLock::new(grants)), decided_by: None }
     }
 }
 
@@ -33,27 +43,39 @@ impl Permissions {
         Grants::everywhere(rights).into()
     }
 
+    /// These, for as long as whoever decides says nothing else.
+    pub fn decided_by(grants: Grants, decides: Weak<dyn Decides>) -> Self {
+        Self { decided_by: Some(decides), ..grants.into() }
+    }
+
+    /// Has whoever decides look whether something else holds now.
+    pub fn look_again(&self) {
+        if let Some(decides) = self.decided_by.as_ref().and_then(Weak::upgrade) {
+            decides.look_again();
+        }
+    }
+
     /// From now on, these hold instead.
     pub fn replace(&self, grants: Grants) {
-        *self.0.write() = grants;
+        *self.grants.write() = grants;
     }
 
     /// What may be done at a path.
     pub fn at(&self, path: &SharePath) -> Rights {
-        self.0.read().at(path)
+        self.grants.read().at(path)
     }
 
     /// What may be done at a path, or there and everywhere below it.
     pub fn over(&self, extent: Extent, path: &SharePath) -> Rights {
         match extent {
             Extent::Itself => self.at(path),
-            Extent::Tree => self.0.read().throughout(path),
+            Extent::Tree => self.grants.read().throughout(path),
         }
     }
 
     /// What may be done with every member of a folder and all that is below, where the same holds for all of them.
     pub fn throughout_if_the_same(&self, folder: &SharePath) -> Option<Rights> {
-        let grants = self.0.read();
+        let grants = self.grants.read();
         grants.are_the_same_throughout(folder).then(|| grants.at(folder))
     }
 }

@@ -191,3 +191,109 @@ pub fn deciding<'r>(rules: &'r [Rule], member: Member<'_>, path: &SharePath) -> 
     let Some(best) = ranked.iter().map(|(rank, _)| *rank).max() else { return Vec::new() };
     ranked.into_iter().filter(|(rank, _)| *rank == best).map(|(_, rule)| rule).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 4] = ["a", "b", "ann", "{user}"];
+
+    fn rule_path() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(NAMES.to_vec()), 0..4)
+            .prop_map(|names| format!("/{}", names.join("/")))
+    }
+
+    fn who() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["everybody", "signed-in", "group:g", "group:h", "user:ann", "user:bob"])
+    }
+
+    fn rules() -> impl Strategy<Value = Vec<Rule>> {
+        let rule = (rule_path(), who(), any::<u8>()).prop_map(|(path, who, rights)| Rule {
+            path: path.parse().expect("a path"),
+            who: who.parse().expect("somebody"),
+            rights: Rights::from_bits_truncate(rights),
+            line: None,
+        });
+        let once = |mut rules: Vec<Rule>| {
+            let mut said = std::collections::HashSet::new();
+            rules.retain(|rule| said.insert((rule.path.clone(), rule.who.clone())));
+            rules
+        };
+        prop::collection::vec(rule, 0..12).prop_map(once)
+    }
+
+    /// The reference: of the rules that concern somebody, those of the longest path, and of these those of the most specific who.
+    fn by_reference(rules: &[Rule], name: Option<&str>, groups: &[&str], path: &str) -> Rights {
+        let who = |rule: &Rule| match rule.who.to_string().split_once(':') {
+            None => (rule.who == Who::Everybody || name.is_some()).then_some(u8::from(rule.who != Who::Everybody)),
+            Some(("group", group)) => (name.is_some() && groups.contains(&group)).then_some(2),
+            Some((_, user)) => (name == Some(user)).then_some(3),
+        };
+        let place = |rule: &Rule| {
+            let place = rule.path.to_string();
+            if name.is_none() && place.contains(USER) {
+                None
+            } else {
+                Some(place.replace(USER, name.unwrap_or_default()))
+            }
+        };
+        let is_in = |place: &str| place == "/" || path == place || path.starts_with(&format!("{place}/"));
+        let rank = |rule: &Rule| {
+            let place = place(rule).filter(|place| is_in(place))?;
+            let written_out = !rule.path.to_string().contains(USER);
+            Some((place.len(), who(rule)?, written_out))
+        };
+        let best = rules.iter().filter_map(rank).max();
+        rules
+            .iter()
+            .filter(|rule| best.is_some() && rank(rule) == best)
+            .fold(Rights::empty(), |all, rule| all | rule.rights)
+    }
+
+    proptest! {
+        #[test]
+        fn random_rules_give_what_the_reference_says(rules in rules(), path in rule_path(), who in 0..3usize) {
+            let (name, groups): (Option<&str>, &[&str]) = [(None, &[][..]), (Some("ann"), &["g", "h"]), (Some("bob"), &["g"])][who];
+            let path = path.replace(USER, "ann");
+            let principal = name.map_or(Principal::Anonymous, Principal::named);
+            let groups_of: Vec<Arc<str>> = groups.iter().map(|group| Arc::from(*group)).collect();
+            let member = Member { principal: &principal, groups: &groups_of };
+            let inside = SharePath::parse_disk(path.trim_start_matches('/').as_bytes()).expect("a path");
+            let grants = grants(&rules, member);
+            let expected = by_reference(&rules, name, groups, &path);
+            prop_assert_eq!(grants.at(&inside), expected);
+            let deciding = deciding(&rules, member, &inside);
+            prop_assert_eq!(deciding.iter().fold(Rights::empty(), |all, rule| all | rule.rights), expected);
+            // What holds throughout holds at every path below, also where names are spelt otherwise.
+            let throughout = grants.throughout(&inside);
+            for name in ["a", "b", "ann", "A", "Ann", "c"] {
+                let below = inside.join(&super::super::path::Name::new(name.as_bytes()).expect("a name"));
+                prop_assert!(grants.at(&below).contains(throughout));
+                let folded = SharePath::parse_disk(&below.folded()).expect("a path");
+                prop_assert!(grants.at(&folded).contains(grants.at(&below)), "another spelling gives no more");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_some_file_system_takes_for_another_has_what_both_give() {
+        let rule =
+            |path: &str, rights| Rule { path: path.parse().expect("a path"), who: Who::Everybody, rights, line: None };
+        let rules = [
+            rule("/", Rights::LOOK),
+            rule("/secret", Rights::empty()),
+            rule("/open", Rights::all()),
+            rule("/Über", Rights::empty()),
+        ];
+        let grants = grants(&rules, Member { principal: &Principal::Anonymous, groups: &[] });
+        let at = |path: &str| grants.at(&SharePath::parse_disk(path.as_bytes()).expect("a path"));
+        for spelling in
+            ["secret", "SECRET", "Secret/x", "secret.", "se\u{200b}cret", "\u{ff53}ecret", "U\u{308}ber", "über/a"]
+        {
+            assert_eq!(at(spelling), Rights::empty(), "{spelling}");
+        }
+        assert_eq!((at("open"), at("OPEN"), at("other")), (Rights::all(), Rights::LOOK, Rights::LOOK));
+    }
+}

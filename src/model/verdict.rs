@@ -65,6 +65,8 @@ pub struct Change {
     pub is_mount_point: bool,
     /// Whether what is new there may have this name.
     pub is_fit_name: bool,
+    /// Whether a folder comes there, with all that is in it.
+    pub brings_folder: bool,
 }
 
 /// Why a change cannot be made whatever headers come along.
@@ -246,6 +248,7 @@ impl Change {
             (Deed::Restore, _) => Rights::OVERWRITE | Rights::HISTORY,
             (deed, Found::Nothing) if deed.makes_something() => Rights::CREATE,
             (Deed::Copy | Deed::MoveOnto, Found::Collection) => Rights::CREATE | Rights::OVERWRITE | Rights::DELETE,
+            _ if self.brings_folder => Rights::CREATE | Rights::OVERWRITE,
             _ => Rights::OVERWRITE,
         };
         let is_of_a_tree = self.deed.takes_trees() || matches!(self.deed, Deed::BringBack | Deed::LockTree);
@@ -386,7 +389,7 @@ mod tests {
     }
 
     fn change(deed: Deed, found: Found) -> Change {
-        Change { deed, found, is_mount_point: false, is_fit_name: true }
+        Change { deed, found, is_mount_point: false, is_fit_name: true, brings_folder: false }
     }
 
     fn against(reasons: &[Reason], at: usize) -> Against {

@@ -99,9 +99,10 @@ impl Share {
         judged: &[(&SharePath, Target<'_>, Option<&Identity>)],
     ) -> Stop {
         let place = states.lists.first_path(&states.asked).unwrap_or(&states.asked);
-        let place = self.spelled(place).unwrap_or(Cow::Borrowed(place));
-        let found = judged.iter().find(|(path, ..)| **path == *place);
-        let of = found.map_or_else(|| Subject::file(&place), |(path, there, _)| Subject::judged(path, there));
+        let spelled = self.spelled(place).unwrap_or(Cow::Borrowed(place));
+        let found = judged.iter().find(|(path, ..)| **path == *spelled);
+        // Where a link leads is not told: the client's own words are.
+        let of = found.map_or_else(|| Subject::file(place), |(path, there, _)| Subject::judged(path, there));
         let current = found.and_then(|(.., identity)| identity.map(Identity::current));
         Refusal::PreconditionFailed { header: Header::If, of, current }.into()
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::model::path::SharePath;
+use crate::model::rights::Rights;
 use crate::model::verdict::{Change, Deed, Found};
 use crate::store::handle::Opened;
 use crate::store::local::commit::Site;
@@ -81,6 +82,8 @@ impl Share {
             Opened::Dir(_) => Found::Collection,
             Opened::Link => Found::Link,
             Opened::Special => Found::Special,
+            // What a link leads to is told only to whoever may read it there.
+            Opened::File(..) if self.leads_where_nothing_is_read(&site.path, request) => Found::Link,
             Opened::File(_, status) if status.is_mount_point => {
                 is_mount_point = true;
                 Found::File
@@ -96,10 +99,22 @@ impl Share {
                 found
             }
         };
-        let change = Change { deed: Deed::Put, found, is_mount_point, is_fit_name: site.name.may_be_made() };
+        let change = Change {
+            deed: Deed::Put,
+            found,
+            is_mount_point,
+            is_fit_name: site.name.may_be_made(),
+            brings_folder: false,
+        };
         let name = AtName { change, path: &site.path, site: Some(&site), seen: None, request, identity };
         self.judge(vec![name], Moment::Early)?;
         Ok(FoundEarly { site, replaces, is_to_be_hashed })
+    }
+
+    /// Whether a path is that of a link to what the client may not read.
+    fn leads_where_nothing_is_read(&self, path: &SharePath, request: &RequestContext) -> bool {
+        let may_read = |place: &SharePath| request.permissions.at(place).contains(Rights::READ);
+        self.spelled_to_read(path).is_ok_and(|place| *place != *path && !may_read(&place))
     }
 
     /// Judges every name that would be new on the way to a path, and gives the site of the first of them.

@@ -91,6 +91,9 @@ struct Gathered<'a> {
 impl Share {
     /// Judges a change. Says of each folder that goes with which files alone it may go.
     pub(super) fn judge(&self, names: Vec<AtName<'_>>, moment: Moment) -> Result<Vec<Vec<Inside>>, Halt> {
+        if let (Moment::Commit, Some(name)) = (moment, names.first()) {
+            name.request.permissions.look_again();
+        }
         let changes: Vec<Change> = names.iter().map(|name| name.change).collect();
         let inside = names.iter().map(|_| Vec::new()).collect();
         let mut gathered = Gathered { share: self, names, inside, moment };
@@ -101,7 +104,7 @@ impl Share {
     /// Judges a change where neither anything nor a folder for it is.
     pub(super) fn judge_where_nothing_is(&self, path: &SharePath, request: &RequestContext, deed: Deed) -> Outcome<()> {
         let is_fit_name = path.split().is_some_and(|(_, name)| name.may_be_made());
-        let change = Change { deed, found: Found::Nothing, is_mount_point: false, is_fit_name };
+        let change = Change { deed, found: Found::Nothing, is_mount_point: false, is_fit_name, brings_folder: false };
         let name = AtName { change, path, site: None, seen: None, request, identity: None };
         Ok(self.judge(vec![name], Moment::Early).map(drop)?)
     }
@@ -162,14 +165,14 @@ impl Evidence for Gathered<'_> {
     type Refusal = Halt;
 
     fn refusal_of(&self, at: usize, obstacle: Obstacle) -> Halt {
-        let AtName { change, path, .. } = &self.names[at];
+        let AtName { change, path, request, .. } = &self.names[at];
         let refusal = match obstacle {
             Obstacle::NothingThere => Refusal::NotFound,
             Obstacle::BadName => Refusal::BadName,
             Obstacle::Exists => Refusal::Exists { is_collection: change.found == Found::Collection },
             Obstacle::IsCollection => Refusal::IsCollection,
             Obstacle::NotFree => Refusal::NotFree,
-            Obstacle::Link if change.deed.means_links_themselves() => self.share.refusal_of_link(path),
+            Obstacle::Link if change.deed.means_links_themselves() => self.share.refusal_of_link(path, request),
             Obstacle::Link => Refusal::NotAllowed(Forbidden::Link),
             Obstacle::Special => Refusal::NotAllowed(Forbidden::Special),
             Obstacle::MountPoint => Refusal::NotAllowed(Forbidden::MountPoint),

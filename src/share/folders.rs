@@ -78,7 +78,8 @@ impl Share {
             above = above.join(&name);
             let site = self.site_of_upload(&above)?;
             match self.make_folder(&above, &[], deed, &mine) {
-                Err(Stop::Refusal(Refusal::Exists { is_collection: true } | Refusal::NotFree)) => {}
+                // What one may not see may be there; if it is not, the next cannot be made.
+                Err(Stop::Refusal(Refusal::Exists { is_collection: true } | Refusal::NotFree | Refusal::NotSeen)) => {}
                 Err(Stop::Refusal(Refusal::Exists { is_collection: false })) => return Err(Refusal::NoParent.into()),
                 // It is there, and goes again.
                 Err(Stop::Fault(fault)) if fault.cause == Cause::Unsure => {

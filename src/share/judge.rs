@@ -28,6 +28,8 @@ pub(super) struct Task<'a> {
     comes_from: Option<&'a SharePath>,
     /// Where the name was found a moment ago.
     found_at: Option<&'a Site>,
+    /// Whether a folder comes there, with all that is in it.
+    brings_folder: bool,
 }
 
 /// What a look found and the headers and locks allow to be changed, for as long as this is held.
@@ -39,19 +41,24 @@ pub(super) struct Looked<'a> {
 
 impl From<Deed> for Task<'_> {
     fn from(deed: Deed) -> Self {
-        Self { deed, comes_from: None, found_at: None }
+        Self { deed, comes_from: None, found_at: None, brings_folder: false }
     }
 }
 
 impl<'a> Task<'a> {
     /// What is at `from` is copied there.
     pub(super) fn copy_of(from: &'a SharePath) -> Self {
-        Self { deed: Deed::Copy, comes_from: Some(from), found_at: None }
+        Self { comes_from: Some(from), ..Self::from(Deed::Copy) }
     }
 
     /// What is at `from` is moved there.
     pub(super) fn move_of(from: &'a SharePath) -> Self {
-        Self { deed: Deed::MoveOnto, comes_from: Some(from), found_at: None }
+        Self { comes_from: Some(from), ..Self::from(Deed::MoveOnto) }
+    }
+
+    /// The same, of a folder or not.
+    pub(super) fn bringing(self, brings_folder: bool) -> Self {
+        Self { brings_folder, ..self }
     }
 
     /// The same, of a name that was found there a moment ago: its folder need not be looked for again.
@@ -63,7 +70,8 @@ impl<'a> Task<'a> {
     pub(super) fn at(self, site: &Site, seen: &Seen) -> Change {
         let is_its_own = |from: &SharePath| from.split().is_some_and(|(_, own)| own == site.name);
         let is_fit_name = site.name.may_be_made() || self.comes_from.is_some_and(is_its_own);
-        Change { deed: self.deed, found: found(seen), is_mount_point: seen.is_mount_point(), is_fit_name }
+        let (is_mount_point, brings_folder) = (seen.is_mount_point(), self.brings_folder);
+        Change { deed: self.deed, found: found(seen), is_mount_point, is_fit_name, brings_folder }
     }
 }
 
@@ -156,7 +164,8 @@ impl Share {
 
     /// Judges a change of the share's own folder, which is in no other.
     pub(super) fn judge_root(&self, request: &RequestContext, deed: Deed) -> Outcome<ChangeUnderWay<'_>> {
-        let change = Change { deed, found: Found::Collection, is_mount_point: false, is_fit_name: true };
+        let change =
+            Change { deed, found: Found::Collection, is_mount_point: false, is_fit_name: true, brings_folder: false };
         let path = &SharePath::root();
         for _ in 0..=HASHINGS_MAX {
             let under_way = self.locks.begin_change();

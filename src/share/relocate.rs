@@ -171,7 +171,13 @@ impl Share {
         let change_under_way = self.locks.begin_change();
         let names = [
             (Task::from(Deed::MoveAway), from, pair.source().site(), &source, request),
-            (Task::move_of(from), to, pair.target().site(), &target, of_target),
+            (
+                Task::move_of(from).bringing(matches!(source, Seen::Collection(_))),
+                to,
+                pair.target().site(),
+                &target,
+                of_target,
+            ),
         ];
         let names = names.map(|(task, path, site, seen, request)| AtName {
             change: task.at(site, seen),
@@ -240,14 +246,18 @@ impl Share {
         let (from, to) = self.two_places(wanted, Respelling::Refused, request)?;
         self.judge_headers(&from, request)?;
         let of_target = request.for_the_target(wanted.may_replace);
-        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from))?);
+        let is_folder = self.is_collection(&from, request)?;
+        drop(self.look_and_judge(&to, &of_target, Task::copy_of(&from).bringing(is_folder))?);
         if !self.properties.have_room_for_copy(&from, &to, extent)? {
             return Err(Refusal::NoRoomForNotes(NotesBound::OnAll).into());
         }
         let copy = self.stage_copy(&from, &to, extent, limit, request)?;
+        // Where something in the tree may not be copied, only what is noted on its top follows.
+        let is_whole = request.permissions.over(Extent::Tree, &from).contains(Rights::LOOK);
+        let noted = if is_whole { extent } else { Extent::Itself };
         let notes = |displaced: Option<VersionId>| {
             let (from, to) = (from.clone(), self.as_made(&to).into_owned());
-            self.let_notes_follow(Following::Copied { from, to, extent, displaced });
+            self.let_notes_follow(Following::Copied { from, to, extent: noted, displaced });
         };
         self.commit_copy(copy, (&from, &to), wanted.dated, (request, &of_target), &notes)
     }
@@ -291,7 +301,8 @@ impl Share {
         of_target: &RequestContext,
         notes: &dyn Fn(Option<VersionId>),
     ) -> Outcome<Arrived<'a>> {
-        let arrived = self.look_until_done(to, of_target, Task::copy_of(from), |claim, seen| {
+        let task = Task::copy_of(from).bringing(matches!(copy, StagedCopy::Folder(_)));
+        let arrived = self.look_until_done(to, of_target, task, |claim, seen| {
             if let StagedCopy::File(file) = &*copy
                 && claim.site().folder != file.staged.folder()
             {
@@ -338,13 +349,15 @@ impl Share {
             Some(_) if extent == Extent::Tree => limit.admits(u64::MAX).map(|()| Rights::LIST)?,
             _ => Rights::LIST,
         };
-        if !request.permissions.at(from).contains(takes) {
+        // Of a link at its end what that leads to is copied, by the rights there as well.
+        let place = self.place_to_read(from, Rights::LOOK, request)?.into_owned();
+        if !(request.permissions.at(from) & request.permissions.at(&place)).contains(takes) {
             return Err(Refusal::NotPermitted.into());
         }
         let wish = CopyWish {
             extent,
             is_wanted,
-            is_included: &|member, is_linked| self.is_copied(member, is_linked, request),
+            is_included: &|member, is_linked| self.is_copied((from, &place), member, is_linked, request),
         };
         let staged = match self.tree.stage_copy(from, &site, &wish) {
             Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, &wish) {
@@ -366,8 +379,14 @@ impl Share {
 
     /// Whether a member of a folder that is copied is in the copy: what one may not see is not there. One that may be seen and not read stops the
     /// copy, which would not be whole.
-    fn is_copied(&self, member: &SharePath, is_linked: bool, request: &RequestContext) -> Included {
-        let place = if is_linked { self.place_of(member) } else { member.clone() };
+    fn is_copied(
+        &self,
+        (from, place): (&SharePath, &SharePath),
+        member: &SharePath,
+        is_linked: bool,
+        request: &RequestContext,
+    ) -> Included {
+        let place = if is_linked { self.place_of(member) } else { member.moved(from, place) };
         let rights = request.permissions.at(member) & request.permissions.at(&place);
         match (rights.contains(Rights::LIST), rights.contains(Rights::READ)) {
             (false, _) => Included::No,

@@ -183,8 +183,8 @@ impl Share {
     }
 
     /// Why a link is not changed: it is served as what it leads to, or it is not there for anybody.
-    pub(super) fn refusal_of_link(&self, link: &SharePath) -> Refusal {
-        let is_served = self.spelled_to_read(link).is_ok_and(|path| {
+    pub(super) fn refusal_of_link(&self, link: &SharePath, request: &RequestContext) -> Refusal {
+        let is_served = self.place_to_read(link, Rights::LOOK, request).is_ok_and(|path| {
             let there = if *path == *link { Ok(None) } else { self.status_of(&path) };
             matches!(there, Ok(Some(status)) if matches!(status.kind, Kind::File | Kind::Dir))
         });

@@ -257,7 +257,6 @@ fn judge(stage: &Stage, way: Way, row: &Row, path: (&str, usize, There), role: u
     if !has(rights, "l|r") && !ROLES[role].is_empty() && ["GET", "HEAD", "PROPFIND"].contains(&row.0) {
         assert!(answer.header("etag").is_none() && answer.header("last-modified").is_none(), "{}", about());
     }
-    drop(stage.users.path());
 }
 
 /// 20 kinds of requests, 8 roles, 15 paths, 5 ways in.
@@ -434,4 +433,73 @@ fn the_lock_of_another_is_no_right() {
     signed(absent, "bob", Way::Basic, &stage.users).expect(403);
     with_token("UNLOCK", "alice").expect(204);
     assert_eq!(USERS.len(), 7);
+}
+
+/// What is read through a link takes the rights of where it leads, in every method that reads, and for everything below it.
+#[test]
+fn a_copy_through_a_link_has_what_may_be_read_where_it_leads() {
+    let rules = r#"
+[[rules]]
+path = "/"
+who = "signed-in"
+may = "write"
+[[rules]]
+path = "/secret"
+who = "signed-in"
+may = "none"
+[[rules]]
+path = "/team/hidden"
+who = "signed-in"
+may = "none"
+[[rules]]
+path = "/inbox"
+who = "signed-in"
+may = "drop"
+[[rules]]
+path = "/changed"
+who = "signed-in"
+may = ["list", "overwrite"]
+"#;
+    let stage = Stage::set(rules, &["--follow-symlinks"]);
+    let as_bob = |request| signed(request, "bob", Way::Basic, &stage.users);
+    fs::create_dir_all(stage.server.local("team/hidden")).unwrap();
+    stage.server.write("team/hidden/x", "canary");
+    stage.server.write("secret/x", "canary");
+    stage.server.write("inbox/f", "canary");
+    stage.server.write("changed", "text");
+    for (name, to) in [("d/team", "../team"), ("d/x", "../secret/x"), ("d/inbox", "../inbox"), ("d/f", "../inbox/f")] {
+        symlink(to, stage.server.local(name)).unwrap();
+    }
+    let copy = |from: &str, to: &str| as_bob(stage.server.request("COPY", from).header("destination", to));
+    copy("/d/team", "/copied").expect(201);
+    assert!(stage.server.local("copied/f").exists() && !stage.server.local("copied/hidden").exists());
+    for from in ["/d/x", "/d/inbox", "/d/f"] {
+        copy(from, "/leaked").expect_any(&[403, 404]);
+    }
+    assert!(!stage.server.local("leaked").exists());
+    let put = |name: &str, value: &str| as_bob(stage.server.put("/d/x").header(name, value).body("text"));
+    for (name, value) in
+        [("if-none-match", "*"), ("if-match", "\"x\""), ("if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT")]
+    {
+        let answer = put(name, value).expect_any(&[403, 404]);
+        assert!(answer.header("etag").is_none() && answer.header("last-modified").is_none(), "{answer}");
+    }
+    copy("/d/", "/changed").expect(403);
+    assert_eq!(stage.server.read("changed"), "text");
+}
+
+/// What a drop box and a home are for.
+#[test]
+fn a_box_takes_what_clients_lock_first_and_a_home_has_folders() {
+    let stage = Stage::set(RULES, &[]);
+    let as_bob = |request| signed(request, "bob", Way::Basic, &stage.users);
+    let lock = stage.server.request("LOCK", "/inbox/mine").header("depth", "0");
+    let token =
+        as_bob(lock.header("content-type", "application/xml").body(LOCK)).expect(201).field("lock-token").to_owned();
+    let put = stage.server.put("/inbox/mine").header("if", format!("({token})")).body("filled");
+    as_bob(put).expect(204);
+    assert_eq!(stage.server.read("inbox/mine"), "filled");
+    as_bob(stage.server.put("/inbox/mine").body("again")).expect_any(&[403, 423]);
+    as_bob(stage.server.put("/home/bob/a/b/c?mkdirs").body("deep")).expect(201);
+    as_bob(stage.server.put("/home/carl/a?mkdirs").body("deep")).expect(404);
 }

@@ -98,13 +98,19 @@ pub(super) fn not_proven(unproven: Unproven) -> HttpResponse {
             "Sign the request with the nonce that comes with this answer. Nothing was changed.",
         )
         .send(),
-        Unproven::SessionOver => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "session-over",
-            "The session is over",
-            "Sign in again. Nothing was changed.",
-        )
-        .send(),
+        Unproven::SessionOver => {
+            let mut answer = Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "session-over",
+                "The session is over",
+                "Sign in again. Nothing was changed.",
+            )
+            .send();
+            if let Ok(cookie) = HeaderValue::try_from(cookie("", "Max-Age=0")) {
+                answer.headers_mut().insert(header::SET_COOKIE, cookie);
+            }
+            answer
+        }
         Unproven::TooMany(wait) => with_retry_after(
             Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,

@@ -10,6 +10,9 @@ use ipnet::IpNet;
 
 use crate::http::headers::field;
 
+/// The fields that came before `Forwarded`.
+const X_FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+
 /// A proxy that is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedProxy {
@@ -62,7 +65,7 @@ pub(crate) fn origin(head: &RequestHead, is_encrypted: bool, trusted: &[TrustedP
     if !is_trusted(peer) {
         return Origin { address: peer, is_https: Some(is_encrypted), host: None, is_by_proxy: false };
     }
-    let told = forwarded(&head.headers).unwrap_or_else(|| x_forwarded(&head.headers));
+    let told = told(&head.headers);
     // The nearest that is no proxy of ours is the client; what stands before it anybody can have written.
     let mut address = peer;
     for node in told.nodes.iter().rev() {
@@ -83,11 +86,24 @@ struct Told {
     host: Option<String>,
 }
 
-/// `Forwarded`; `None` where there is none. Of what the last proxy tells all counts; of others their clients alone.
+/// A proxy writes one of the two, and hands on what the client has written of the other: where both are, nothing is told.
+fn told(headers: &HeaderMap) -> Told {
+    match forwarded(headers) {
+        Some(_) if X_FORWARDED.iter().any(|name| headers.contains_key(*name)) => Told::default(),
+        Some(told) => told,
+        None => x_forwarded(headers),
+    }
+}
+
+/// `Forwarded`; `None` where there is none. A line whose quotation marks do not pair tells nothing: an open one would swallow what the proxy adds. Of what the last proxy tells all counts; of others their clients alone.
 fn forwarded(headers: &HeaderMap) -> Option<Told> {
     let lines = field::lines(headers, &HeaderName::from_static("forwarded"));
     if lines.is_empty() {
         return None;
+    }
+    let is_whole = |line: &&[u8]| line.iter().filter(|byte| **byte == b'"').count() % 2 == 0 && !line.contains(&b'\\');
+    if !lines.iter().all(is_whole) {
+        return Some(Told::default());
     }
     let mut told = Told::default();
     for line in lines {
@@ -186,11 +202,12 @@ mod tests {
                 Some("a;b,c"),
             ),
             (
-                &[("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "https")],
-                Some("192.0.2.7"),
+                &[("forwarded", "for=192.0.2.7;proto=https"), ("x-forwarded-for", "6.6.6.6")],
+                Some("10.0.0.1"),
                 None,
                 None,
             ),
+            (&[("forwarded", "for=6.6.6.6;x=\", for=192.0.2.7;proto=https")], Some("10.0.0.1"), None, None),
             (&[("forwarded", "for=_hidden, for=10.0.0.2")], None, None, None),
         ] {
             let expected = Origin {

@@ -21,7 +21,8 @@ pub(crate) enum SiteRefusal {
 }
 
 /// Whether a request may be looked at at all: it has one host, which is one of ours, and a change does not come from a page of another
-/// site. No page can reach a Unix socket, which may be called by any name. `forwarded_host` is what a trusted proxy was called.
+/// site. No page can reach a Unix socket, which may be called by any name. `forwarded_host` is what a trusted proxy was called, and it has to be
+/// ours as well.
 pub(crate) fn check_site(
     head: &RequestHead,
     forwarded_host: Option<&str>,
@@ -40,12 +41,12 @@ pub(crate) fn check_site(
     // Where the target is a whole URL, its host counts (RFC 9112 §3.2.2).
     let target = head.uri.scheme().and(head.uri.authority()).map(|authority| authority.as_str());
     let named = target.map(|target| target.rsplit_once('@').map_or(target, |(_, host)| host)).or(field);
-    let named = forwarded_host.or(named);
-    if let Some(named) = named
-        && !is_own_host(Host::parse(named).ok_or(SiteRefusal::NoHost)?, head.peer_addr, own_names)?
-    {
-        return Err(SiteRefusal::ForeignHost);
+    for named in named.into_iter().chain(forwarded_host) {
+        if !is_own_host(Host::parse(named).ok_or(SiteRefusal::NoHost)?, head.peer_addr, own_names)? {
+            return Err(SiteRefusal::ForeignHost);
+        }
     }
+    let named = forwarded_host.or(named);
     if !DavMethod::of(&head.method).is_safe() && origin::is_foreign(head, named, allowed_origins) {
         return Err(SiteRefusal::CrossSite);
     }
