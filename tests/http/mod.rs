@@ -1,6 +1,7 @@
 //! HTTP (RFC 9110, 9112): reading, ranges, what requests are made of, and what a connection bears.
 
 mod anonymous;
+mod base_path;
 mod connection;
 mod cross_site;
 mod hashing;
