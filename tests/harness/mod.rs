@@ -18,6 +18,7 @@ pub mod stories;
 pub mod stranger;
 pub mod tls;
 pub mod turns;
+pub mod users;
 
 pub use client::{Answer, Connection, Request};
 pub use server::Server;

@@ -2,6 +2,7 @@
 
 mod anonymous;
 mod base_path;
+mod behind_proxy;
 mod connection;
 mod cross_site;
 mod hashing;
