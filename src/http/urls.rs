@@ -53,6 +53,11 @@ pub(crate) fn of_folder(path: &SharePath) -> String {
     [base(), &path.to_collection_url()].concat()
 }
 
+/// The path of everything here, without a slash at the end unless that is all: a cookie for `/files/` would not be sent to `/files`.
+pub(crate) fn share() -> &'static str {
+    if base().is_empty() { "/" } else { base() }
+}
+
 /// Of the root of a lock.
 pub(crate) fn of_lock_root(root: &LockRoot) -> String {
     if root.is_collection { of_folder(&root.path) } else { of(&root.path) }
