@@ -13,6 +13,7 @@ mod litmus;
 mod mounted;
 mod office;
 mod program;
+mod proxies;
 mod proxy;
 mod rclone;
 mod restic;
