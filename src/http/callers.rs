@@ -53,7 +53,8 @@ fn user_of_proxy<'a>(
 ) -> Result<Option<&'a str>, Unproven> {
     let Some(field) = settings.user_header.as_ref().filter(|_| origin.is_by_proxy) else { return Ok(None) };
     match field::lines(&head.headers, field)[..] {
-        [] => Ok(None),
+        // Of whoever has not signed in, Apache's mod_headers names nobody.
+        [] | [b""] => Ok(None),
         [name] => str::from_utf8(name).map(Some).map_err(|_| Unproven::Wrong),
         _ => Err(Unproven::Wrong),
     }

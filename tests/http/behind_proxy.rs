@@ -101,6 +101,12 @@ fn the_user_whom_a_trusted_proxy_names_has_signed_in() {
         fields.push(("X-Forwarded-Proto", "https"));
         assert_eq!(status(&trusting, &fields), expected, "{fields:?}");
     }
+    // Whoever is not named is everybody, and whoever is named wrong is nobody.
+    let open = options().value("--trusted-proxy", "127.0.0.1").value("--anonymous", "read").start();
+    for (name, expected) in [("alice", 200), ("", 200), (" ", 200), ("bob", 401)] {
+        let fields = [("Remote-User", name), ("X-Forwarded-Proto", "https")];
+        assert_eq!(status(&open, &fields), expected, "{name:?}");
+    }
     let others = [options().value("--trusted-proxy", "192.0.2.1").start(), options().start(), users.options().start()];
     for server in &others {
         assert_eq!(status(server, &[("Remote-User", "alice"), ("X-Forwarded-For", "192.0.2.1")]), 401);

@@ -65,13 +65,13 @@ pub(crate) fn origin(head: &RequestHead, is_encrypted: bool, trusted: &[TrustedP
         return Origin { address: peer, is_https: Some(is_encrypted), host: None, is_by_proxy: false, is_told: true };
     }
     let tells = [forwarded(&head.headers), x_forwarded(&head.headers)].into_iter().flatten();
-    let tells = tells.map(|told| told.as_far_as_known(peer, is_trusted)).reduce(Origin::as_far_as_agreed);
+    let tells = tells.map(|told| told.client_behind(peer, is_trusted)).reduce(Origin::agreed_with);
     tells.unwrap_or(Origin { address: peer, is_by_proxy: true, ..Origin::default() })
 }
 
 impl Origin {
     /// A proxy writes one of the two forms, and many hand on the other as the client has sent it: what they do not both say is not known.
-    fn as_far_as_agreed(self, other: Self) -> Self {
+    fn agreed_with(self, other: Self) -> Self {
         let is_same = self.address == other.address;
         Self {
             address: self.address.filter(|_| is_same),
@@ -94,7 +94,7 @@ struct Told {
 
 impl Told {
     /// The nearest that is no proxy of ours is the client; what stands before it anybody can have written.
-    fn as_far_as_known(self, peer: Option<IpAddr>, is_trusted: impl Fn(Option<IpAddr>) -> bool) -> Origin {
+    fn client_behind(self, peer: Option<IpAddr>, is_trusted: impl Fn(Option<IpAddr>) -> bool) -> Origin {
         let mut address = peer;
         for node in self.nodes.iter().rev() {
             address = *node;
