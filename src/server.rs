@@ -23,7 +23,9 @@ use crate::http::media::TrustedPages;
 use crate::http::request::host::names_of_machine;
 use crate::http::router::Router;
 use crate::http::settings::HttpSettings;
+use crate::http::urls;
 use crate::http::wire::transport::{self, TransportSettings};
+use crate::model::path::SharePath;
 use crate::model::rights::Rights;
 use crate::os::{allocator, process};
 
@@ -68,7 +70,9 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
     let housekeeping = Housekeeping::start(Arc::clone(&share), certificates);
     let watch = config.watch.then(|| crate::watch::start(Arc::clone(&share), &config.folder));
     for address in &listening.addresses {
-        say(&format!("Listening on {address}"));
+        // Of an address the URL is told, and of a socket its name.
+        let url = address.strip_suffix('/').map(|server| server.to_owned() + &urls::of_folder(&SharePath::root()));
+        say(&format!("Listening on {}", url.as_ref().unwrap_or(address)));
     }
     say("Stop with Ctrl-C.");
     let listeners = listening.listeners(handshake.as_ref());

@@ -16,11 +16,13 @@ needed=(
     cc:gcc strace:strace curl:curl python3:python3 chromium:chromium
     mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs bindfs:bindfs
     mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs lowntfs-3g:ntfs-3g mkntfs:ntfs-3g
-    setfattr:attr setfacl:acl mount:mount setpriv:util-linux
-    zsh:zsh fish:fish man:man-db apache2:apache2-bin
+    setfattr:attr setfacl:acl mount:mount setpriv:util-linux script:bsdutils
+    zsh:zsh fish:fish man:man-db
+    # The proxies that stand in front of it.
+    apache2:apache2-bin nginx:nginx-light caddy:caddy
     # The clients that people mount and copy with.
     mount.davfs:davfs2 rclone:rclone fusermount3:fuse3 restic:restic cadaver:cadaver litmus:litmus
-    gio:libglib2.0-bin dbus-run-session:dbus-daemon /usr/libexec/gvfsd-dav:gvfs-backends
+    gio:libglib2.0-bin "/usr/lib/*/gio/modules/libgiognutls.so:glib-networking" dbus-run-session:dbus-daemon /usr/libexec/gvfsd-dav:gvfs-backends
     "/usr/lib/*/gio/modules/libgvfsdbus.so:gvfs" kioclient5:kde-cli-tools "/usr/lib/*/qt5/plugins/kf5/kio/kio_http.so:kio"
     soffice:libreoffice-writer-nogui /usr/lib/libreoffice/program/pyuno.so:python3-uno
     npm:npm "/usr/lib/python3*/ensurepip/__init__.py:python3-venv"

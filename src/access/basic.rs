@@ -14,10 +14,13 @@ pub(super) struct NameAndPassword {
 }
 
 impl NameAndPassword {
-    /// Reads what stands behind the word `Basic`: split at the first colon, in UTF-8 (RFC 7617 §2.1). Windows puts its domain and a backslash before
+    /// Reads what stands behind the word `Basic`: split at the first colon, in UTF-8 (RFC 7617 §2.1), or
+    /// in ISO 8859-1 by clients that do not know of that, such as npm's. Windows puts its domain and a backslash before
     /// the name, which no name of a user holds.
     pub(super) fn parse(encoded: &[u8]) -> Option<Self> {
-        let text = String::from_utf8(STANDARD.decode(encoded.trim_ascii()).ok()?).ok()?;
+        let bytes = STANDARD.decode(encoded.trim_ascii()).ok()?;
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|wrong| wrong.as_bytes().iter().copied().map(char::from).collect());
         let (name, password) = text.split_once(':')?;
         let name = name.rsplit('\\').next().unwrap_or(name);
         let is_fit = password.len() <= PASSWORD_BYTES_MAX && !text.contains(char::is_control);
@@ -50,6 +53,8 @@ mod tests {
         assert_eq!(parsed(&of("a:b:c")), both("a", "b:c"));
         assert_eq!(parsed(&of("HOME\\alice:x")), both("alice", "x"));
         assert_eq!(parsed(&of("u\u{308}:x")), both("ü", "x"));
+        assert_eq!(parsed(&STANDARD.encode(b"\xfc:gr\xfcn:")), both("ü", "grün:"));
+        assert_eq!(parsed(&STANDARD.encode(b"\xfc:\x80")), None);
         for wrong in ["", "a", "****", &of("nocolon"), &of("a:b\u{7}"), &of(&format!("a:{}", "x".repeat(2000)))] {
             assert_eq!(parsed(wrong), None, "{wrong}");
         }

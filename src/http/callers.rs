@@ -1,6 +1,6 @@
 //! Who makes a request: what its head says about that, and how it is asked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use actix_http::RequestHead;
@@ -36,7 +36,7 @@ pub(crate) async fn identify(
         cookie: (!cookies.is_empty()).then_some(&*cookies),
         method: head.method.as_str(),
         target,
-        address: origin.address,
+        address: guesser(origin),
         is_near: is_near(origin),
         is_private: is_private(settings, origin),
     };
@@ -54,7 +54,8 @@ fn user_of_proxy<'a>(
 ) -> Result<Option<&'a str>, Unproven> {
     let Some(field) = settings.user_header.as_ref().filter(|_| origin.is_by_proxy) else { return Ok(None) };
     match field::lines(&head.headers, field)[..] {
-        [] => Ok(None),
+        // Of whoever has not signed in, Apache's mod_headers names nobody.
+        [] | [b""] => Ok(None),
         [name] => str::from_utf8(name).map(Some).map_err(|_| Unproven::Wrong),
         _ => Err(Unproven::Wrong),
     }
@@ -63,7 +64,7 @@ fn user_of_proxy<'a>(
 /// What a request of this scope brings along besides what it says in its body.
 pub(crate) fn credentials_of(app: &RequestScope) -> Credentials<'static> {
     let is_private = is_private(&app.settings, &app.origin);
-    Credentials { address: app.origin.address, is_near: is_near(&app.origin), is_private, ..Credentials::default() }
+    Credentials { address: guesser(&app.origin), is_near: is_near(&app.origin), is_private, ..Credentials::default() }
 }
 
 /// Who makes a plain request, if that is known at once.
@@ -123,6 +124,11 @@ pub(crate) fn is_asked_at_once(caller: &Caller, head: &RequestHead) -> bool {
 
 fn cookies(head: &RequestHead) -> Vec<u8> {
     field::lines(&head.headers, &header::COOKIE).join(&b"; "[..])
+}
+
+/// From where somebody signs in, or guesses. Whom a proxy does not name is nobody at this machine, wherever the proxy is.
+fn guesser(origin: &Origin) -> Option<IpAddr> {
+    if origin.is_by_proxy && !origin.is_told { Some(Ipv4Addr::UNSPECIFIED.into()) } else { origin.address }
 }
 
 /// Whether nobody on the way can read what a client sends, or that does not matter. Of a proxy that does not say how it was reached it is not known.

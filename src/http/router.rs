@@ -23,6 +23,7 @@ use crate::http::request::target::RequestTarget;
 use crate::http::request::{origin, site_check};
 use crate::http::settings::HttpSettings;
 use crate::http::small_files::LastLook;
+use crate::http::urls;
 use crate::http::wire::encrypted::Encrypted;
 use crate::http::wire::fast_path::{Plain, Reads, Say};
 use crate::http::wire::rejection::Rejection;
@@ -61,7 +62,10 @@ impl Router {
         if DavMethod::of(&head.method) == DavMethod::Options && callers::is_asked_at_once(&app.caller, head) {
             return Err(RequestError::Denied(Denied::SignIn).into());
         }
-        if head.uri.path() == "*" && DavMethod::of(&head.method) == DavMethod::Options {
+        // Windows asks the top of a server, wherever the share is on it.
+        if DavMethod::of(&head.method) == DavMethod::Options
+            && (head.uri.path() == "*" || urls::is_above(head.uri.path()))
+        {
             return Ok(reply::options(Allowed::Somewhere, None));
         }
         let asked = parse(app, head).await?;

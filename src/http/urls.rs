@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use percent_encoding::percent_decode_str;
+
 use crate::model::path::SharePath;
 use crate::share::outcome::LockRoot;
 
@@ -51,6 +53,11 @@ pub(crate) fn of_folder(path: &SharePath) -> String {
     [base(), &path.to_collection_url()].concat()
 }
 
+/// The path of everything here, without a slash at the end unless that is all: a cookie for `/files/` would not be sent to `/files`.
+pub(crate) fn share() -> &'static str {
+    if base().is_empty() { "/" } else { base() }
+}
+
 /// Of the root of a lock.
 pub(crate) fn of_lock_root(root: &LockRoot) -> String {
     if root.is_collection { of_folder(&root.path) } else { of(&root.path) }
@@ -58,10 +65,35 @@ pub(crate) fn of_lock_root(root: &LockRoot) -> String {
 
 /// What stands behind the base in the path of a URL, a slash first; `None` where the URL leads elsewhere.
 pub(crate) fn inside(url_path: &str) -> Option<&str> {
-    match url_path.strip_prefix(base())? {
-        "" if !base().is_empty() => Some("/"),
-        inside => inside.starts_with('/').then_some(inside),
+    behind(base(), url_path)
+}
+
+/// Whether a folder of the server leads down to the share, and is not in it.
+pub(crate) fn is_above(url_path: &str) -> bool {
+    let folder = url_path.strip_suffix('/').unwrap_or(url_path);
+    base().strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn behind<'a>(base: &str, url_path: &'a str) -> Option<&'a str> {
+    let behind = url_path.strip_prefix(base).or_else(|| behind_as_decoded(base, url_path))?;
+    match behind {
+        "" if !base.is_empty() => Some("/"),
+        behind => behind.starts_with('/').then_some(behind),
     }
+}
+
+/// Where the base is encoded otherwise than here: `%c3` is `%C3`, and `%66` is `f`.
+fn behind_as_decoded<'a>(base: &str, url_path: &'a str) -> Option<&'a str> {
+    let mut rest = url_path;
+    for name in base.split('/').skip(1) {
+        let from_name = rest.strip_prefix('/')?;
+        let (written, behind) = from_name.split_at(from_name.find('/').unwrap_or(from_name.len()));
+        if !percent_decode_str(written).eq(percent_decode_str(name)) {
+            return None;
+        }
+        rest = behind;
+    }
+    Some(rest)
 }
 
 #[cfg(test)]
@@ -76,6 +108,32 @@ mod tests {
         }
         for wrong in ["", "files", "/a//b", "/../a", "/a?b", "/a%20b", "//", "/.noclobber"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+    #[test]
+    fn what_stands_behind_the_base() {
+        for (base, url_path, expected) in [
+            ("", "/a", Some("/a")),
+            ("", "", None),
+            ("/files", "/files", Some("/")),
+            ("/files", "/files/", Some("/")),
+            ("/files", "/files//a", Some("//a")),
+            ("/files", "/%66iles/%66", Some("/%66")),
+            ("/files", "/filesystem", None),
+            ("/files", "/files%2Fa", None),
+            ("/files", "/file", None),
+            ("/files", "/Files/a", None),
+            ("/files", "//files/a", None),
+            ("/files", "/", None),
+            ("/files", "", None),
+            ("/files", "files/a", None),
+            ("/a/%C3%BC%20b", "/a/%C3%BC%20b/c", Some("/c")),
+            ("/a/%C3%BC%20b", "/a/%c3%bc%20b/c", Some("/c")),
+            ("/a/%C3%BC%20b", "/a/u%CC%88%20b/c", None),
+            ("/a/b", "/a", None),
+            ("/a/b", "/a%2Fb", None),
+        ] {
+            assert_eq!(behind(base, url_path), expected, "{base} {url_path}");
         }
     }
 }

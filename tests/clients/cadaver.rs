@@ -1,6 +1,11 @@
 //! cadaver, the command line of neon: OPTIONS, PROPFIND and MOVE with a slash put at the end of names, LOCK and tagged `If`.
 
-use super::{Drive, Scratch, Served, has_all, work_out};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use super::signed_in::{NAME, Over, PASSWORD, WRONG};
+use super::{BOTH, Drive, Scratch, Served, SignedIn, has_all, work_out};
 
 #[test]
 fn cadaver_works() {
@@ -8,7 +13,7 @@ fn cadaver_works() {
         return;
     }
     let served = Served::start();
-    let mut drive = Cadaver { scratch: Scratch::new("cadaver"), url: served.url().to_owned() };
+    let mut drive = Cadaver::new(served.url());
     work_out(&mut drive, &served);
 }
 
@@ -19,7 +24,7 @@ fn cadaver_saves_under_its_lock() {
         return;
     }
     let served = Served::start();
-    let drive = Cadaver { scratch: Scratch::new("cadaver"), url: served.url().to_owned() };
+    let drive = Cadaver::new(served.url());
     drive.scratch.file("mine", "mine, under the lock");
     served.write("locked.txt", b"before");
     drive.say("lock locked.txt\nput mine locked.txt\ndiscover locked.txt\nunlock locked.txt\n");
@@ -36,17 +41,55 @@ fn cadaver_saves_under_its_lock() {
     served.expect("locked.txt", b"outside");
 }
 
+#[test]
+fn cadaver_signs_in() {
+    if !has_all("cadaver_signs_in", &["cadaver", "setsid", "script"]) {
+        return;
+    }
+    for over in BOTH {
+        let signed = SignedIn::start(over);
+        if over == Over::Plain {
+            // It then asks for a name and a password, and is given none.
+            Cadaver::signed_in(&signed, over, WRONG).cadaver("");
+            signed.has_refused();
+        }
+        signed.work(&mut Cadaver::signed_in(&signed, over, PASSWORD));
+    }
+}
+
 #[derive(Debug)]
 struct Cadaver {
     scratch: Scratch,
     url: String,
+    /// Whether it asks on a terminal whether the certificate is right; there is no other way to tell it.
+    asks: bool,
 }
 
 impl Cadaver {
+    fn new(url: &str) -> Self {
+        Self { scratch: Scratch::new("cadaver"), url: url.to_owned(), asks: false }
+    }
+
+    /// It reads name and password from a file in its home.
+    fn signed_in(signed: &SignedIn, over: Over, password: &str) -> Self {
+        let cadaver = Self { asks: over == Over::Tls, ..Self::new(signed.served().url()) };
+        let login = format!("machine 127.0.0.1 login {NAME} password {password}\n");
+        let file = cadaver.scratch.file("home/.netrc", login);
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("its mode can be set");
+        cadaver
+    }
+
     #[track_caller]
     fn cadaver(&self, script: &str) -> super::program::Said {
-        let mut command = self.scratch.command("cadaver");
-        self.scratch.run(command.arg(&self.url), format!("{script}quit\n").as_bytes())
+        let script = format!("{script}quit\n");
+        if self.asks {
+            let mut command = self.scratch.command("script");
+            command.env("TERM", "dumb").args(["-q", "-e", "-c", &format!("cadaver {}", self.url), "/dev/null"]);
+            return self.scratch.run(&mut command, format!("y\n{script}").as_bytes());
+        }
+        // Without a terminal, on which it would ask for a password.
+        let mut command: Command = self.scratch.command("setsid");
+        self.scratch.run(command.args(["-w", "cadaver"]).arg(&self.url), script.as_bytes())
     }
 
     /// Runs a script in which nothing may fail; cadaver says so in words alone.

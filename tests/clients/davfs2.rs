@@ -11,9 +11,11 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use super::mounted::Mounted;
+use super::program::Said;
 use super::program::can_mount;
 use super::served::within;
-use super::{Drive, Scratch, Served, has_all, work_out};
+use super::signed_in::{NAME, PASSWORD, WRONG};
+use super::{BOTH, Drive, Scratch, Served, SignedIn, has_all, work_out};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -78,21 +80,54 @@ fn what_davfs2_moves_over_is_kept() {
     served.restore("notes.txt", b"changed by somebody else");
 }
 
+#[test]
+fn davfs2_signs_in() {
+    if !(has_all("davfs2_signs_in", &["mount.davfs"]) && can_mount("davfs2_signs_in")) {
+        return;
+    }
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for over in BOTH {
+        let signed = SignedIn::start(over);
+        let trust = signed.certificate().map_or(String::new(), |ca| format!("trust_ca_cert {}\n", ca.display()));
+        let try_to_mount = |scratch: &Scratch, password: &str| {
+            let settings = format!("ask_auth 1\n{trust}");
+            try_to_mount(scratch, signed.served(), &settings, &format!("{NAME}\n{password}\n"))
+        };
+        try_to_mount(&Scratch::new("davfs2"), WRONG).badly();
+        signed.has_refused();
+        let scratch = Scratch::new("davfs2");
+        try_to_mount(&scratch, PASSWORD).well();
+        signed.work(&mut mounted(&scratch));
+    }
+}
+
 #[track_caller]
 pub fn mount(scratch: &Scratch, served: &Served) -> Mounted {
+    try_to_mount(scratch, served, "ask_auth 0\n", "\n\n").well();
+    mounted(scratch)
+}
+
+#[track_caller]
+fn mounted(scratch: &Scratch) -> Mounted {
+    let point = scratch.folder("mount");
+    let process = process_of(&point).expect("mount.davfs stays in the background");
+    Mounted::new(&point, process, Duration::from_secs(240))
+}
+
+/// Mounts with these settings besides, and this said to what it asks for.
+#[track_caller]
+fn try_to_mount(scratch: &Scratch, served: &Served, settings: &str, input: &str) -> Said {
     let (cache, point) = (scratch.folder("cache"), scratch.folder("mount"));
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
     let settings = format!(
-        "ask_auth 0\nuse_locks 1\ncache_dir {}\ndelay_upload 0\ndir_refresh 1\nfile_refresh 1\nbuf_size 256\n",
+        "{settings}use_locks 1\ncache_dir {}\ndelay_upload 0\ndir_refresh 1\nfile_refresh 1\nbuf_size 256\n",
         cache.display()
     );
     let settings = scratch.file("davfs2.conf", settings);
     let mut command = scratch.command("mount.davfs");
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.arg(served.url()).arg(&point).arg("-o").arg(format!("conf={},uid=0,gid=0,rw", settings.display()));
-    scratch.run(&mut command, b"\n\n").well();
-    let process = process_of(&point).expect("mount.davfs stays in the background");
-    Mounted::new(&point, process, Duration::from_secs(240))
+    scratch.run(&mut command, input.as_bytes())
 }
 
 /// The daemon of a mount: it is the process whose command line ends as we wrote it.

@@ -6,7 +6,9 @@ use std::process::Command;
 use super::program::{Running, Said};
 use super::served::encoded;
 use super::session::Session;
-use super::{Drive, Scratch, Served, has_all, work_out};
+use super::signed_in::{NAME, Over, PASSWORD, WRONG};
+use super::{BOTH, Drive, Scratch, Served, SignedIn, has_all, work_out};
+use crate::harness::left_out;
 
 const NEEDED: &[&str] = &["gio", "dbus-run-session", "/usr/libexec/gvfsd", "/usr/libexec/gvfsd-dav"];
 
@@ -73,6 +75,37 @@ fn gvfs_renames_over_nothing() {
     served.expect("there.txt", b"was here first");
 }
 
+/// It asks for the password, and over HTTPS whether the certificate is right.
+#[test]
+fn gvfs_signs_in() {
+    if !has_all("gvfs_signs_in", NEEDED) {
+        return;
+    }
+    let mut libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let speaks_tls = libraries.any(|folder| folder.path().join("gio/modules/libgiognutls.so").exists());
+    for over in BOTH {
+        if over == Over::Tls && !speaks_tls {
+            left_out("gvfs_signs_in over HTTPS", "glib-networking is not installed");
+            continue;
+        }
+        let signed = SignedIn::start(over);
+        let says = |password: &str| format!("{}{password}\n", if over == Over::Tls { "1\n" } else { "" });
+        let url = signed.served().url().replacen("http", "dav", 1).replace("://", &format!("://{NAME}@"));
+        let (_refused, said) = Gio::try_to_mount(&url, &says(WRONG));
+        said.badly();
+        signed.has_refused();
+        let (mut gio, said) = Gio::try_to_mount(&url, &says(PASSWORD));
+        said.well();
+        signed.work(&mut gio);
+        let tag = gio.tag("kept.txt");
+        gio.save("kept.txt", &tag, b"changed").well();
+        signed.served().expect("kept.txt", b"changed");
+        signed.served().write("kept.txt", b"by somebody else");
+        gio.save("kept.txt", &tag, b"mine").badly();
+        signed.served().expect("kept.txt", b"by somebody else");
+    }
+}
+
 #[derive(Debug)]
 struct Gio {
     url: String,
@@ -84,17 +117,24 @@ struct Gio {
 impl Gio {
     #[track_caller]
     fn mount(served: &Served) -> Self {
+        let (gio, said) = Self::try_to_mount(&served.url().replace("http:", "dav:"), "");
+        said.well();
+        gio
+    }
+
+    /// Mounts with this said to what it asks for.
+    #[track_caller]
+    fn try_to_mount(url: &str, input: &str) -> (Self, Said) {
         let session = Session::start(Scratch::new("gvfs"));
         let daemon = session.scratch().start("gvfsd", session.command("/usr/libexec/gvfsd").arg("--no-fuse"));
-        let gio = Self { url: served.url().replace("http:", "dav:"), moves: 0, _daemon: daemon, session };
+        let gio = Self { url: url.to_owned(), moves: 0, _daemon: daemon, session };
         let mut tries = 0;
         loop {
-            let said = gio.gio(&["mount", &gio.url], b"");
+            let said = gio.gio(&["mount", &gio.url], input.as_bytes());
             tries += 1;
             // gvfsd may not have its name on the bus yet.
-            if said.status.success() || tries == 10 {
-                said.well();
-                return gio;
+            if said.status.success() || said.errors.contains("Unauthorized") || tries == 10 {
+                return (gio, said);
             }
             std::thread::sleep(std::time::Duration::from_millis(300));
         }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::scripted::Scripted;
-use super::{Scratch, Served, has_all, work_out, work_out_without};
+use super::signed_in::{NAME, PASSWORD, WRONG};
+use super::{BOTH, Scratch, Served, SignedIn, has_all, work_out, work_out_without};
 
 #[test]
 fn npm_webdav_works() {
@@ -37,6 +38,30 @@ fn npm_webdav_locks_and_unlocks() {
     served.expect("locked.txt", b"two");
 }
 
+/// It writes the password in ISO 8859-1.
+#[test]
+fn npm_webdav_signs_in() {
+    for over in BOTH {
+        let signed = SignedIn::start(over);
+        let variables: Vec<_> = signed.certificate().map(|ca| ("NODE_EXTRA_CA_CERTS", ca)).into_iter().collect();
+        let sign_in = |password: &str| {
+            let words = [signed.served().url(), NAME, password];
+            npm_with("npm_webdav_signs_in", &words, |command| {
+                command.envs(variables.clone());
+            })
+        };
+        let Some(mut refused) = sign_in(WRONG) else { return };
+        for act in
+            [json!({"do": "write", "path": "kept.txt", "content": "eA=="}), json!({"do": "remove", "path": "kept.txt"})]
+        {
+            let answer = refused.try_ask(&act);
+            assert_eq!((&answer["ok"], &answer["status"]), (&json!(false), &json!(401)), "{act}: {answer}");
+        }
+        signed.has_refused();
+        signed.work(&mut sign_in(PASSWORD).expect("it was there a moment ago"));
+    }
+}
+
 #[test]
 fn python_webdav4_works() {
     let served = Served::start();
@@ -53,6 +78,10 @@ fn python_webdav4_works() {
 }
 
 fn npm(test: &str, served: &Served) -> Option<Scripted> {
+    npm_with(test, &[served.url()], |_| {})
+}
+
+fn npm_with(test: &str, words: &[&str], set_up: impl FnOnce(&mut std::process::Command)) -> Option<Scripted> {
     let modules = installed("npm").join("node_modules");
     if !has_all(test, &["node", modules.join("webdav").to_str().expect("plain")]) {
         return None;
@@ -62,7 +91,8 @@ fn npm(test: &str, served: &Served) -> Option<Scripted> {
     std::os::unix::fs::symlink(&modules, scratch.path("node_modules")).expect("a symbolic link");
     std::fs::copy(script("npm_webdav.mjs"), scratch.path("drive.mjs")).expect("the script can be copied");
     let mut command = scratch.command("node");
-    command.args(["--preserve-symlinks", "drive.mjs"]).arg(served.url());
+    command.args(["--preserve-symlinks", "drive.mjs"]).args(words);
+    set_up(&mut command);
     Some(Scripted::start(scratch, &mut command))
 }
 

@@ -3,6 +3,7 @@
 //! is started, mounted or written for it is gone when its test ends. Nothing here decides what a client should have sent.
 
 mod cadaver;
+mod chromium;
 mod curl;
 mod davfs2;
 mod gvfs;
@@ -12,14 +13,17 @@ mod litmus;
 mod mounted;
 mod office;
 mod program;
+mod proxies;
 mod proxy;
 mod rclone;
 mod restic;
 mod scripted;
 mod served;
 mod session;
+mod signed_in;
 mod workout;
 
 use program::{Scratch, has_all};
 use served::Served;
+use signed_in::{BOTH, SignedIn};
 use workout::{Drive, work_out, work_out_without};

@@ -2,7 +2,8 @@
 import { createInterface } from "node:readline";
 import { createClient } from "webdav";
 
-const client = createClient(process.argv[2]);
+const [url, username, password] = process.argv.slice(2);
+const client = createClient(url, username ? { username, password } : {});
 const say = (answer) => console.log(JSON.stringify(answer));
 
 const acts = {

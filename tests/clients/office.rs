@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::libraries::script;
 use super::scripted::Scripted;
+use super::signed_in::{KEPT, NAME, Over, PASSWORD, WRONG};
 use super::workout::{NAMES, create_read_overwrite};
-use super::{Drive as _, Scratch, Served, has_all, work_out_without};
+use super::{Drive as _, Scratch, Served, SignedIn, has_all, work_out_without};
 use crate::harness::heavy;
 use crate::harness::programs::StartProgram as _;
 
@@ -102,6 +103,31 @@ fn libreoffice_does_not_save_over_an_outside_edit() {
     }
 }
 
+/// It asks for the password for each thing it does. Over HTTPS it trusts what the system trusts, and cannot be told otherwise.
+#[test]
+fn libreoffice_signs_in() {
+    if !is_there("libreoffice_signs_in") {
+        return;
+    }
+    let _turn = heavy();
+    let signed = SignedIn::start(Over::Plain);
+    let mut refused = start_with(&[signed.served().url(), NAME, WRONG]);
+    for act in [json!({"do": "write", "path": KEPT, "content": "eA=="}), json!({"do": "remove", "path": KEPT})] {
+        let answer = refused.try_ask(&act);
+        assert_eq!(answer["ok"], false, "{act}: {answer}");
+    }
+    drop(refused);
+    signed.has_refused();
+    let mut office = start_with(&[signed.served().url(), NAME, PASSWORD]);
+    signed.work(&mut office);
+    office.ask(&json!({"do": "save_as", "path": "letter.odt", "text": "first"}));
+    office.ask(&json!({"do": "open", "path": "letter.odt"}));
+    office.ask(&json!({"do": "edit", "text": "second"}));
+    office.ask(&json!({"do": "save"}));
+    assert!(text_in(signed.served(), "letter.odt").contains("second"));
+    office.ask(&json!({"do": "close"}));
+}
+
 fn is_there(test: &str) -> bool {
     if !has_all(test, &["soffice", PYTHON]) {
         return false;
@@ -115,9 +141,15 @@ fn is_there(test: &str) -> bool {
 
 #[track_caller]
 fn start(served: &Served) -> Scripted {
+    start_with(&[served.url()])
+}
+
+/// With an address, and a name and a password.
+#[track_caller]
+fn start_with(words: &[&str]) -> Scripted {
     let scratch = Scratch::new("office");
     let mut command = scratch.command(PYTHON);
-    command.arg(script("office.py")).arg(served.url()).arg(scratch.path("profile"));
+    command.arg(script("office.py")).arg(words[0]).arg(scratch.path("profile")).args(&words[1..]);
     Scripted::start(scratch, &mut command)
 }
 

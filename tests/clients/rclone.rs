@@ -8,7 +8,8 @@ use super::mounted::Mounted;
 use super::program::{PATIENCE, Running, can_mount};
 use super::proxy::Proxy;
 use super::served::within;
-use super::{Drive, Scratch, Served, has_all, work_out};
+use super::signed_in::{NAME, PASSWORD, WRONG};
+use super::{BOTH, Drive, Scratch, Served, SignedIn, has_all, work_out};
 
 #[test]
 fn rclone_mounts() {
@@ -186,6 +187,22 @@ fn rclone_does_not_get_to_delete_what_a_local_program_writes() {
     }
 }
 
+#[test]
+fn rclone_signs_in() {
+    if !has_all("rclone_signs_in", &["rclone"]) {
+        return;
+    }
+    for over in BOTH {
+        let signed = SignedIn::start(over);
+        let refused = Rclone::signed_in(&signed, WRONG);
+        refused.copy("kept.txt", b"mine").badly();
+        refused.rclone(&["deletefile", "dav:kept.txt"], b"").badly();
+        refused.rclone(&["purge", "dav:"], b"").badly();
+        signed.has_refused();
+        signed.work(&mut Rclone::signed_in(&signed, PASSWORD));
+    }
+}
+
 /// A mount by rclone.
 #[derive(Debug)]
 struct RcloneMount<'a> {
@@ -276,12 +293,25 @@ pub struct Rclone {
     scratch: Scratch,
     url: String,
     vendor: &'static str,
+    /// How it signs in, by variables.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Rclone {
     /// rclone for the server at this address.
     pub fn new(url: &str, vendor: &'static str) -> Self {
-        Self { scratch: Scratch::new("rclone"), url: url.to_owned(), vendor }
+        Self { scratch: Scratch::new("rclone"), url: url.to_owned(), vendor, variables: Vec::new() }
+    }
+
+    #[track_caller]
+    fn signed_in(signed: &SignedIn, password: &str) -> Self {
+        let rclone = Self::new(signed.served().url(), "owncloud");
+        // It wants passwords so that nobody reads them over one's shoulder.
+        let obscured = rclone.rclone(&["obscure", password], b"").well().text();
+        let mut variables = vec![("RCLONE_CONFIG_DAV_USER", NAME.to_owned())];
+        variables.push(("RCLONE_CONFIG_DAV_PASS", obscured.trim().to_owned()));
+        variables.extend(signed.certificate().map(|ca| ("RCLONE_CA_CERT", ca.display().to_string())));
+        Self { variables, ..rclone }
     }
 
     /// Runs it with these words.
@@ -289,6 +319,7 @@ impl Rclone {
     pub fn rclone(&self, words: &[&str], input: &[u8]) -> super::program::Said {
         let mut command = self.scratch.command("rclone");
         configure(&mut command, &self.url, self.vendor);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(["--retries", "1", "--low-level-retries", "2"]).args(words);
         self.scratch.run(&mut command, input)
     }

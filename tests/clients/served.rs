@@ -37,8 +37,16 @@ impl Served {
         if let Some(peer) = Self::peer() {
             return peer;
         }
+        Self::own(options)
+    }
+
+    /// As [`Served::with`], but always our own, for what others are not set up for.
+    #[track_caller]
+    pub fn own(options: Options) -> Self {
         let server = options.start();
-        Self { url: format!("http://{}/", server.address()), folder: server.folder().to_owned(), server: Some(server) }
+        let scheme = if server.greeting().contains("Listening on https:") { "https" } else { "http" };
+        let url = format!("{scheme}://{}/", server.address());
+        Self { url, folder: server.folder().to_owned(), server: Some(server) }
     }
 
     fn peer() -> Option<Self> {

@@ -11,6 +11,7 @@ pub mod disk_images;
 pub mod explore;
 pub mod invariants;
 pub mod moves;
+pub mod one_user;
 pub mod programs;
 pub mod server;
 pub mod sim_disk;

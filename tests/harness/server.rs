@@ -431,7 +431,7 @@ fn start(options: &Options, places: &Places) -> Started {
             Ok(line) => {
                 let url = line.trim().strip_prefix("Listening on ");
                 let rest = url.and_then(|url| url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")));
-                let address = rest.and_then(|rest| rest.strip_suffix('/'));
+                let address = rest.and_then(|rest| rest.split('/').next());
                 if let Some(address) = address.and_then(|address| address.parse().ok()) {
                     return Started { child, address, printed, log };
                 }

@@ -1,6 +1,8 @@
 //! HTTP (RFC 9110, 9112): reading, ranges, what requests are made of, and what a connection bears.
 
 mod anonymous;
+mod base_path;
+mod behind_proxy;
 mod connection;
 mod cross_site;
 mod hashing;

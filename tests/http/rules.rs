@@ -234,7 +234,7 @@ fn is_refusal(role: &str, rights: &str, row: &Row, status: u16) -> bool {
     }
 }
 
-fn judge(stage: &Stage, way: Way, row: &Row, path: (&str, usize, There), role: usize, answer: &Answer) {
+fn judge(way: Way, row: &Row, path: (&str, usize, There), role: usize, answer: &Answer) {
     let (path, area, there) = path;
     let rights = RIGHTS[area].1[role];
     let needed = row.3[match there {
@@ -276,7 +276,7 @@ fn every_request_is_permitted_by_the_table_and_by_nothing_else() {
                     // What a client could not store counts against it, and so each of them is another.
                     let request = stage.request(row, path.0).header("user-agent", format!("client {judged}"));
                     let answer = signed(request, name, way, &stage.users).send();
-                    judge(stage, way, row, path, role, &answer);
+                    judge(way, row, path, role, &answer);
                     if answer.status >= 400 {
                         assert_eq!(tree(stage.server.folder()), before, "{name}: {} {} was refused", row.0, path.0);
                     }

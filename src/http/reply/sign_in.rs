@@ -69,7 +69,7 @@ pub(crate) fn signed_out(back_to: Option<&SharePath>) -> HttpResponse {
 }
 
 fn cookie(secret: &str, life: &str) -> String {
-    format!("{COOKIE}={secret}; Path={}; HttpOnly; SameSite=Strict; {life}", urls::of_folder(&SharePath::root()))
+    format!("{COOKIE}={secret}; Path={}; HttpOnly; SameSite=Strict; {life}", urls::share())
 }
 
 /// A form sends the browser on; a script goes on by itself.

@@ -374,8 +374,9 @@ fn write_place(output: &mut Output, path: &SharePath) {
     let Some((parent, name)) = path.split() else {
         return output.write(format_args!("<h1>Home</h1>\n"));
     };
-    output.write(format_args!("<nav aria-label=\"Folders above\"><ol><li><a href=\"/\">Home</a></li>"));
     let mut above = SharePath::root();
+    let home = urls::of_folder(&above);
+    output.write(format_args!("<nav aria-label=\"Folders above\"><ol><li><a href=\"{home}\">Home</a></li>"));
     for name in parent.names() {
         above = above.join(&name);
         let (href, text) = (urls::of_folder(&above), name.to_text());

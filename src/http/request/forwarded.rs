@@ -10,9 +10,6 @@ use ipnet::IpNet;
 
 use crate::http::headers::field;
 
-/// The fields that came before `Forwarded`.
-const X_FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
-
 /// A proxy that is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedProxy {
@@ -33,6 +30,8 @@ pub(crate) struct Origin {
     pub(crate) host: Option<String>,
     /// Whether a trusted proxy stands between.
     pub(crate) is_by_proxy: bool,
+    /// Whether the address is the client's, and not that of a proxy that does not say for whom it asks.
+    pub(crate) is_told: bool,
 }
 
 impl FromStr for TrustedProxy {
@@ -63,18 +62,25 @@ pub(crate) fn origin(head: &RequestHead, is_encrypted: bool, trusted: &[TrustedP
     let peer = head.peer_addr.as_ref().map(SocketAddr::ip);
     let is_trusted = |address: Option<IpAddr>| trusted.iter().any(|proxy| proxy.is(address));
     if !is_trusted(peer) {
-        return Origin { address: peer, is_https: Some(is_encrypted), host: None, is_by_proxy: false };
+        return Origin { address: peer, is_https: Some(is_encrypted), host: None, is_by_proxy: false, is_told: true };
     }
-    let told = told(&head.headers);
-    // The nearest that is no proxy of ours is the client; what stands before it anybody can have written.
-    let mut address = peer;
-    for node in told.nodes.iter().rev() {
-        address = *node;
-        if address.is_none_or(|address| !is_trusted(Some(address))) {
-            break;
+    let tells = [forwarded(&head.headers), x_forwarded(&head.headers)].into_iter().flatten();
+    let tells = tells.map(|told| told.client_behind(peer, is_trusted)).reduce(Origin::agreed_with);
+    tells.unwrap_or(Origin { address: peer, is_by_proxy: true, ..Origin::default() })
+}
+
+impl Origin {
+    /// A proxy writes one of the two forms, and many hand on the other as the client has sent it: what they do not both say is not known.
+    fn agreed_with(self, other: Self) -> Self {
+        let is_same = self.address == other.address;
+        Self {
+            address: self.address.filter(|_| is_same),
+            is_https: self.is_https.filter(|_| self.is_https == other.is_https),
+            host: self.host.filter(|host| other.host.as_ref() == Some(host)),
+            is_by_proxy: true,
+            is_told: self.is_told && other.is_told && is_same,
         }
     }
-    Origin { address, is_https: told.proto.map(|proto| proto == "https"), host: told.host, is_by_proxy: true }
 }
 
 /// What the proxies tell, the nearest last.
@@ -86,16 +92,24 @@ struct Told {
     host: Option<String>,
 }
 
-/// A proxy writes one of the two, and hands on what the client has written of the other: where both are, nothing is told.
-fn told(headers: &HeaderMap) -> Told {
-    match forwarded(headers) {
-        Some(_) if X_FORWARDED.iter().any(|name| headers.contains_key(*name)) => Told::default(),
-        Some(told) => told,
-        None => x_forwarded(headers),
+impl Told {
+    /// The nearest that is no proxy of ours is the client; what stands before it anybody can have written.
+    fn client_behind(self, peer: Option<IpAddr>, is_trusted: impl Fn(Option<IpAddr>) -> bool) -> Origin {
+        let mut address = peer;
+        for node in self.nodes.iter().rev() {
+            address = *node;
+            if address.is_none_or(|address| !is_trusted(Some(address))) {
+                break;
+            }
+        }
+        let is_told = !self.nodes.is_empty() && address.is_some();
+        let is_https = self.proto.map(|proto| proto == "https");
+        Origin { address, is_https, host: self.host, is_by_proxy: true, is_told }
     }
 }
 
-/// `Forwarded`; `None` where there is none. A line whose quotation marks do not pair tells nothing: an open one would swallow what the proxy adds. Of what the last proxy tells all counts; of others their clients alone.
+/// `Forwarded`; `None` where there is none. A line whose quotation marks do not pair tells nothing: an open one would swallow what the proxy adds.
+/// Of what the last proxy tells all counts; of others their clients alone.
 fn forwarded(headers: &HeaderMap) -> Option<Told> {
     let lines = field::lines(headers, &HeaderName::from_static("forwarded"));
     if lines.is_empty() {
@@ -126,17 +140,20 @@ fn forwarded(headers: &HeaderMap) -> Option<Told> {
     Some(told)
 }
 
-fn x_forwarded(headers: &HeaderMap) -> Told {
+/// The fields with `X-`; `None` where there are none.
+fn x_forwarded(headers: &HeaderMap) -> Option<Told> {
     let all = |name: &'static str| {
         let lines = field::lines(headers, &HeaderName::from_static(name));
         let texts = lines.into_iter().map(|line| str::from_utf8(line).unwrap_or_default());
         texts.flat_map(|line| line.split(',')).map(|item| item.trim().to_owned()).collect::<Vec<_>>()
     };
-    Told {
+    let told = Told {
         nodes: all("x-forwarded-for").iter().map(|node| node_address(node)).collect(),
         proto: all("x-forwarded-proto").pop().map(|proto| proto.to_ascii_lowercase()),
         host: all("x-forwarded-host").pop(),
-    }
+    };
+    let is_there = !told.nodes.is_empty() || told.proto.is_some() || told.host.is_some();
+    is_there.then_some(told)
 }
 
 /// The address of a node: alone, with a port, or in brackets (RFC 7239 §6).
@@ -177,7 +194,7 @@ mod tests {
         let fields = [("x-forwarded-for", "10.0.0.9"), ("forwarded", "for=127.0.0.1;proto=https;host=evil")];
         let of_stranger = seen(Some("192.0.2.1:5"), &fields);
         let expected =
-            Origin { address: "192.0.2.1".parse().ok(), is_https: Some(false), host: None, is_by_proxy: false };
+            Origin { address: "192.0.2.1".parse().ok(), is_https: Some(false), is_told: true, ..Origin::default() };
         assert_eq!(of_stranger, expected);
     }
 
@@ -202,10 +219,32 @@ mod tests {
                 Some("a;b,c"),
             ),
             (
-                &[("forwarded", "for=192.0.2.7;proto=https"), ("x-forwarded-for", "6.6.6.6")],
-                Some("10.0.0.1"),
+                &[("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "https")],
                 None,
                 None,
+                None,
+            ),
+            (
+                &[
+                    ("forwarded", "for=127.0.0.1;proto=http;host=a"),
+                    ("x-forwarded-for", "192.0.2.7"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-host", "b"),
+                ],
+                None,
+                None,
+                None,
+            ),
+            (
+                &[
+                    ("forwarded", "for=192.0.2.7;proto=https;host=a"),
+                    ("x-forwarded-for", "6.6.6.6, 192.0.2.7"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-host", "a"),
+                ],
+                Some("192.0.2.7"),
+                Some(true),
+                Some("a"),
             ),
             (&[("forwarded", "for=6.6.6.6;x=\", for=192.0.2.7;proto=https")], Some("10.0.0.1"), None, None),
             (&[("forwarded", "for=_hidden, for=10.0.0.2")], None, None, None),
@@ -215,9 +254,11 @@ mod tests {
                 is_https,
                 host: host.map(str::to_owned),
                 is_by_proxy: true,
+                is_told: address.is_some_and(|address| address != "10.0.0.1"),
             };
             assert_eq!(seen(Some("10.0.0.1:5"), fields), expected, "{fields:?}");
         }
         assert_eq!(seen(None, &[("x-forwarded-for", "192.0.2.7")]).address, "192.0.2.7".parse().ok());
+        assert!(!seen(None, &[]).is_told && !seen(Some("127.0.0.1:5"), &[("x-forwarded-proto", "https")]).is_told);
     }
 }
