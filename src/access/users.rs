@@ -19,6 +19,7 @@ use crate::os::locked_file::FileState;
 /// The users and rules of a file.
 #[derive(Debug)]
 pub(super) struct Users {
+    /// Empty where there is no file.
     path: PathBuf,
     /// What everybody may do at the top of the share, where the file does not say it.
     for_everybody: Option<Rights>,
@@ -46,11 +47,18 @@ impl Users {
     pub(super) fn open(path: PathBuf, for_everybody: Option<Rights>) -> Result<Self, BadAccessFile> {
         let state = FileState::of(&path).ok();
         let file = AccessFile::read(&path, for_everybody)?;
-        let unnamed = Standing::new(Principal::Anonymous, Grants::everywhere(Rights::empty()));
-        let (in_force, state) = (RwLock::default(), Mutex::new(state));
-        let users = Self { path, for_everybody, in_force, state, unnamed };
+        let users = Self { path, for_everybody, state: Mutex::new(state), ..Self::of(AccessFile::default()) };
         users.put_in_force(file);
         Ok(users)
+    }
+
+    /// With what would stand in a file, where there is none.
+    pub(super) fn of(file: AccessFile) -> Self {
+        let unnamed = Standing::new(Principal::Anonymous, Grants::everywhere(Rights::empty()));
+        let (path, in_force, state) = (PathBuf::new(), RwLock::default(), Mutex::new(None));
+        let users = Self { path, for_everybody: None, in_force, state, unnamed };
+        users.put_in_force(file);
+        users
     }
 
     /// Whoever has not said who they are.
@@ -60,6 +68,9 @@ impl Users {
 
     /// Reads the file again if it has changed. One look at its status.
     pub(super) fn refresh(&self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
         let Ok(state) = FileState::of(&self.path) else {
             if self.state.lock().take().is_some() {
                 tracing::error!(

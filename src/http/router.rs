@@ -2,7 +2,7 @@
 //!
 //! Every request passes [`site_check`] and [`callers::identify`]; the methods ask for permission, parse, ask the share, and reply.
 
-use crate::access::{Caller, Denied};
+use crate::access::{Caller, Denied, Unproven};
 use crate::http::access_log::{log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
 use crate::http::callers;
@@ -81,7 +81,10 @@ impl Router {
             DavMethod::Get | DavMethod::Options | DavMethod::Post if reads_away(body).await.is_err() => {
                 Err(RequestError::BrokenBody.into())
             }
-            DavMethod::Get if asked.query.sign_in => Ok(sign_in::page()),
+            DavMethod::Get if asked.query.sign_in => match &asked.query.invitation {
+                Some(invitation) => sign_in::accept(app, head, &asked, invitation),
+                None => Ok(sign_in::page()),
+            },
             DavMethod::Get if asked.query.versions => versions::list(app, &asked).await,
             DavMethod::Get if asked.query.deleted => versions::deleted(app, &asked).await,
             DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,
@@ -126,7 +129,11 @@ impl Router {
         let caller = match (is_let_in, before) {
             (Err(wrong), _) => Err(wrong),
             (Ok(()), Some(caller)) => Ok(caller),
-            (Ok(()), None) => callers::identify(access, settings, head, &origin).await.map_err(RequestError::Unproven),
+            (Ok(()), None) => match callers::identify(access, settings, head, &origin).await {
+                // The browser still has the cookie, and whoever signs in is about to get another.
+                Err(Unproven::SessionOver) if signs_in(head) => Ok(access.unnamed()),
+                identified => identified.map_err(RequestError::Unproven),
+            },
         };
         match caller {
             Ok(caller) => (RequestScope::new(&self.app, caller, origin), Ok(())),
@@ -209,6 +216,11 @@ impl Handler for Router {
         log_answer(&scope, request.head(), &answer, begun);
         answer.into()
     }
+}
+
+/// Whether somebody signs in with this request.
+fn signs_in(head: &RequestHead) -> bool {
+    RequestTarget::parse(head).is_ok_and(|asked| asked.query.sign_in)
 }
 
 /// Whether a request came over TLS.
