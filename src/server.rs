@@ -1,12 +1,15 @@
 //! Puts the share, the watcher and HTTP together: opens the folder, says what was found, listens, and stops in good order.
 
+mod announcement;
 mod certificate;
 mod certificates;
 pub(crate) mod explain;
 pub(crate) mod housekeeping;
+mod lan;
 mod listening;
 pub(crate) mod open_log;
 pub(crate) mod open_share;
+mod pass_phrase;
 mod self_signed;
 pub(crate) mod startup_lines;
 mod state;
@@ -14,9 +17,10 @@ mod state;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::access::Access;
+use crate::access::password::PasswordHash;
 use crate::config::{Anonymous, Config};
 use crate::http::context::AppState;
 use crate::http::media::TrustedPages;
@@ -27,8 +31,10 @@ use crate::http::wire::transport::{self, TransportSettings};
 use crate::model::rights::Rights;
 use crate::os::{allocator, process};
 
+use announcement::Announcement;
 use certificates::Certificates;
 use housekeeping::{Housekeeping, close};
+use lan::{Guest, open_browser, share_on_lan};
 use listening::{Listening, listen, remove_sockets};
 use open_log::open_log;
 use open_share::{Purpose, open_share};
@@ -56,7 +62,8 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         let log = Rc::clone(&log);
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
-    let access = open_access(config)?;
+    let guest = Guest::of(config)?;
+    let access = open_access(config, guest.as_ref())?;
     config.base_path.clone().take_effect();
     let share = Arc::new(open_share(config, Purpose::Serve)?);
     for warning in &config.warnings {
@@ -70,7 +77,12 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
     for address in &listening.addresses {
         say(&format!("Listening on {address}"));
     }
+    let announcement = share_on_lan(config, &listening, &access, guest.as_ref())?;
     say("Stop with Ctrl-C.");
+    if config.open {
+        open_browser(&listening, &access, guest.as_ref())?;
+    }
+    drop(guest);
     let listeners = listening.listeners(handshake.as_ref());
     let app = Arc::new(AppState::new(Arc::clone(&share), access, http_settings(config)));
     let served = system.block_on(async {
@@ -80,6 +92,7 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         share.stop_what_takes_long();
         served
     });
+    announcement.map(Announcement::withdraw);
     drop(watch);
     housekeeping.stop();
     close(&share);
@@ -95,11 +108,15 @@ pub(crate) fn become_user(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Who may come in, and who may do what.
-fn open_access(config: &Config) -> anyhow::Result<Access> {
+fn open_access(config: &Config, guest: Option<&Guest>) -> anyhow::Result<Access> {
     let for_everybody = config.anonymous.map(Anonymous::rights);
-    match &config.users {
-        Some(file) => Ok(Access::of_file(file.clone(), for_everybody)?),
-        None => Ok(Access::for_anonymous(for_everybody.unwrap_or(Rights::all()))),
+    match (&config.users, guest.map(Guest::credentials)) {
+        (Some(file), _) => Ok(Access::of_file(file.clone(), for_everybody)?),
+        (None, Some((name, phrase))) => {
+            let hash = PasswordHash::of(phrase).map_err(|error| anyhow!("cannot hash the pass phrase: {error}"))?;
+            Ok(Access::of_one_user(name, hash, for_everybody))
+        }
+        (None, None) => Ok(Access::for_anonymous(for_everybody.unwrap_or(Rights::all()))),
     }
 }
 
