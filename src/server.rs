@@ -31,7 +31,7 @@ use crate::http::wire::transport::{self, TransportSettings};
 use crate::model::rights::Rights;
 use crate::os::{allocator, process};
 
-use announcement::Announcement;
+use announcement::names_beside;
 use certificates::Certificates;
 use housekeeping::{Housekeeping, close};
 use lan::{Guest, open_browser, share_on_lan};
@@ -92,7 +92,7 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         share.stop_what_takes_long();
         served
     });
-    announcement.map(Announcement::withdraw);
+    drop(announcement);
     drop(watch);
     housekeeping.stop();
     close(&share);
@@ -131,13 +131,23 @@ fn open_certificates(config: &Config, listening: &Listening) -> anyhow::Result<O
     Certificates::open(config, certificate, &encrypted).map(Some)
 }
 
+/// The names by which the server answers.
+fn own_names(config: &Config) -> Vec<String> {
+    let mut names = config.allowed_hosts.clone();
+    names.extend(names_of_machine(&process::host_name()));
+    if config.lan.is_some() {
+        names.extend(names_beside(&names));
+    }
+    names
+}
+
 fn http_settings(config: &Config) -> HttpSettings {
     let limits = &config.limits;
     HttpSettings {
         plain_passwords: config.plain_passwords,
         trusted_proxies: config.trusted_proxies.clone(),
         user_header: config.user_header.as_deref().and_then(|name| name.parse().ok()),
-        own_names: config.allowed_hosts.iter().cloned().chain(names_of_machine(&process::host_name())).collect(),
+        own_names: own_names(config),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,
         body_rate_min: limits.body_rate_min,

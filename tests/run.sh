@@ -18,6 +18,8 @@ needed=(
     mount.exfat-fuse:exfat-fuse mkfs.exfat:exfatprogs lowntfs-3g:ntfs-3g mkntfs:ntfs-3g
     setfattr:attr setfacl:acl mount:mount setpriv:util-linux
     zsh:zsh fish:fish man:man-db apache2:apache2-bin
+    # Another network, and who looks for services there.
+    ip:iproute2 avahi-daemon:avahi-daemon avahi-browse:avahi-utils
     # The clients that people mount and copy with.
     mount.davfs:davfs2 rclone:rclone fusermount3:fuse3 restic:restic cadaver:cadaver litmus:litmus
     gio:libglib2.0-bin dbus-run-session:dbus-daemon /usr/libexec/gvfsd-dav:gvfs-backends

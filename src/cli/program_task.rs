@@ -170,7 +170,7 @@ fn check(
     folder: PathBuf,
     state_home: Option<PathBuf>,
     own_users: Option<PathBuf>,
-    mut warnings: Vec<String>,
+    warnings: Vec<String>,
 ) -> Result<Config, UsageError> {
     let users = match (cli.users, own_users) {
         (Some(users), Some(own)) if users != own => {
@@ -197,9 +197,6 @@ fn check(
     };
     let kept_in = cli.state.clone().or_else(|| state_home.clone());
     let lan = lan::lan(cli.lan, cli.remember, users.is_some(), kept_in.as_deref())?;
-    if lan.is_some() && listen.iter().all(|listen| matches!(listen, Listen::Tcp(..)) && listen.is_local()) {
-        warnings.push("--lan: no address of --listen can be reached from other machines".to_owned());
-    }
     let certificate = certificate(cli.tls, cli.tls_cert, cli.tls_key, kept_in)?;
     let is_https = |listen: &&Listen| matches!(listen, Listen::Tcp(Some(Scheme::Https), _));
     if let (Some(https), None) = (listen.iter().find(is_https), &certificate) {

@@ -12,6 +12,9 @@ use crate::config::Scheme;
 /// The longest name of an instance, in bytes (RFC 6763 §4.1.1).
 const NAME_BYTES_MAX: usize = 63;
 
+/// How often the machine's name may be taken already.
+const NAMESAKES_MAX: u32 = 9;
+
 /// How long it may take to withdraw it.
 const WITHDRAWN_WITHIN: Duration = Duration::from_secs(2);
 
@@ -32,7 +35,7 @@ pub(super) struct Announced<'a> {
     pub(super) user: Option<&'a str>,
 }
 
-/// An announcement that holds until it is withdrawn.
+/// An announcement that holds until this is dropped.
 pub(super) struct Announcement {
     daemon: ServiceDaemon,
     full_names: Vec<String>,
@@ -68,9 +71,11 @@ impl Announcement {
         self.full_names.push(service.get_fullname().to_owned());
         self.daemon.register(service)
     }
+}
 
+impl Drop for Announcement {
     /// Tells everybody that it is over.
-    pub(super) fn withdraw(self) {
+    fn drop(&mut self) {
         let withdrawn: Vec<_> = self.full_names.iter().filter_map(|name| self.daemon.unregister(name).ok()).collect();
         for answer in withdrawn {
             let _ = answer.recv_timeout(WITHDRAWN_WITHIN);
@@ -108,6 +113,12 @@ fn tell_of_trouble(daemon: &ServiceDaemon) {
     }
 }
 
+/// What the machine is announced as where another one has its name: with a number (RFC 6762 §9).
+pub(super) fn names_beside(names: &[String]) -> Vec<String> {
+    let labels = names.iter().filter_map(|name| name.strip_suffix(".local"));
+    labels.flat_map(|label| (2..=NAMESAKES_MAX).map(move |number| format!("{label}-{number}.local"))).collect()
+}
+
 /// What people see of a folder on a machine, cut to what fits.
 pub(super) fn name_of(folder: &str, machine: &str) -> String {
     let on_machine = format!(" on {machine}");
@@ -128,6 +139,12 @@ mod tests {
         let long = name_of(&"ü".repeat(100), "nas");
         assert!(long.len() <= 63 && long.ends_with("ü on nas"), "{long}");
         assert_eq!(name_of("", "nas"), " on nas");
+    }
+
+    #[test]
+    fn a_name_that_is_taken_gets_a_number() {
+        let names = names_beside(&["nas".to_owned(), "nas.local".to_owned()]);
+        assert!(names.len() == 8 && names[0] == "nas-2.local" && names[7] == "nas-9.local", "{names:?}");
     }
 
     #[test]

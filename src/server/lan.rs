@@ -63,7 +63,11 @@ pub(super) fn share_on_lan(
     let host = names_of_machine(&process::host_name()).into_iter().find(|name| name.ends_with(".local"));
     let path = urls::of_folder(&SharePath::root());
     let reached = reached(&sockets);
-    say_where(&reached, host.as_deref(), &path);
+    if sockets.is_empty() {
+        tracing::warn!("--lan: no address of --listen can be reached from other machines");
+    } else {
+        say_where(&reached, host.as_deref(), &path);
+    }
     say_who(guest, &sockets);
     if let Some((address, scheme)) = to_scan(&reached, scheme) {
         let secret = guest.and_then(|_| access.invite(GUEST, CODE_LIFE));

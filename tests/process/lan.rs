@@ -500,3 +500,58 @@ fn the_folder_is_announced_while_it_is_served() {
         });
     }
 }
+
+/// What another program makes of the announcement: Avahi lists it, and takes it from the list when the server ends.
+#[test]
+fn avahi_lists_the_folder_while_it_is_served() {
+    const TEST: &str = "avahi_lists_the_folder_while_it_is_served";
+    if !["avahi-daemon", "avahi-browse", "dbus-daemon", "unshare"].iter().all(|program| has_program(program)) {
+        return left_out(TEST, "avahi-daemon, avahi-browse, dbus-daemon or unshare is not installed");
+    }
+    let networks = match TwoNetworks::make() {
+        Ok(networks) => networks,
+        Err(why) => return left_out(TEST, &why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let shared = folder.path().join("Fotos");
+    fs::create_dir(&shared).unwrap();
+    // A machine of its own needs a place for its daemons, and another name.
+    let script = "set -e; PATH=$PATH:/usr/sbin:/sbin; mount -t tmpfs tmpfs /run; mkdir -p /run/dbus /run/avahi-daemon
+        printf '[server]\\nhost-name=beside\\n' > /run/avahi.conf
+        dbus-daemon --system --fork
+        avahi-daemon --file=/run/avahi.conf --no-drop-root --no-chroot --no-rlimits --daemonize
+        exec avahi-browse --parsable --resolve _webdav._tcp";
+    let mut browse = Command::new("ip");
+    browse.args([
+        "netns",
+        "exec",
+        &networks.other,
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "bash",
+        "-c",
+        script,
+    ]);
+    browse.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut browse = Served(browse.start().expect("it starts"));
+    let (teller, told) = std::sync::mpsc::channel();
+    let output = std::io::BufReader::new(browse.0.stdout.take().expect("a pipe"));
+    std::thread::spawn(move || {
+        std::io::BufRead::lines(output).map_while(Result::ok).for_each(|line| drop(teller.send(line)));
+    });
+    let line_with = |sign: &str| loop {
+        let line = told.recv_timeout(Duration::from_secs(60)).expect("it is told");
+        if line.starts_with(sign) && line.contains("Fotos") {
+            return line;
+        }
+    };
+    let mut server = Served(networks.serve(&["--lan"], &shared));
+    let line = line_with("=;");
+    assert!(line.contains(&format!(";{V4};4918;")) || line.contains(&format!(";{V6};4918;")), "{line}");
+    assert!(line.contains("\"u=guest\"") && line.contains("\"path=/\""), "{line}");
+    server.stop();
+    line_with("-;");
+}
