@@ -153,10 +153,10 @@ pub(super) struct Cli {
     #[allow(rustdoc::broken_intra_doc_links, reason = "[::1] is an address")]
     /// Listen on this address: 127.0.0.1:4918, [::1]:80, unix:/path for a Unix socket, or systemd for the sockets
     /// that it hands over; may be given more than once. Port 0 takes a free one. With a certificate an address speaks HTTPS,
-    /// unless it begins with http:// [default: 127.0.0.1:4918, with --lan 0.0.0.0:4918 and [::]:4918]
+    /// unless it begins with http:// [default: 127.0.0.1:4918]
     #[arg(long, value_name = "ADDR", help_heading = LISTENING)]
     pub(super) listen: Vec<Listen>,
-    /// Share on the local network: listen on all addresses, let in a guest with a pass phrase made for this run, which is printed with the
+    /// Share on the local network: listen on all addresses unless --listen names some, let in a guest with a pass phrase made for this run, which is printed with the
     /// addresses and a code to scan, and announce the folder (mDNS). Over plain HTTP unless --tls is there, too
     #[arg(long, help_heading = LISTENING)]
     pub(super) lan: bool,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mdns_sd::{DaemonEvent, IfKind, IfPredicate, ServiceDaemon, ServiceInfo};
 
 use crate::config::Scheme;
+use crate::os::addresses::addresses_of_machine;
 
 /// The longest name of an instance, in bytes (RFC 6763 §4.1.1).
 const NAME_BYTES_MAX: usize = 63;
@@ -66,7 +67,9 @@ impl Announcement {
         let mut service = ServiceInfo::new(kind, &what.name, &host, "", port, &about[..])?.enable_addr_auto();
         let listening: Vec<IpAddr> = what.listening.iter().map(SocketAddr::ip).collect();
         service.set_interfaces(vec![IfKind::Predicate(IfPredicate::new(move |interface| {
-            !interface.is_loopback() && listening.iter().any(|at| reaches(*at, interface.ip()))
+            // What is told to a person: no temporary addresses, and none that are good on one wire alone.
+            let is_told = || addresses_of_machine().contains(&interface.ip());
+            listening.iter().any(|at| reaches(*at, interface.ip())) && is_told()
         }))]);
         self.full_names.push(service.get_fullname().to_owned());
         self.daemon.register(service)
