@@ -31,7 +31,11 @@ pub struct Config {
     pub certificate: Option<Certificate>,
     /// What may be done by whoever has not said who they are; `None`: everything, and nobody from another machine is let in.
     pub anonymous: Option<Anonymous>,
-    /// The file of users and rules; `None`: there are no users.
+    /// Who comes in from the local network, where the folder is announced; `None`: it is not.
+    pub lan: Option<Lan>,
+    /// A browser is opened on the folder.
+    pub open: bool,
+    /// The file of users and rules; `None`: there are no users but the guest of the local network.
     pub users: Option<PathBuf>,
     /// Passwords and tokens are taken from other machines over plain HTTP.
     pub plain_passwords: bool,
@@ -107,6 +111,24 @@ impl Anonymous {
             Self::Write => Rights::all(),
         }
     }
+}
+
+/// Who comes in from the local network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lan {
+    /// The users of the file.
+    Users,
+    /// One user who is made for it.
+    Guest(PassPhrase),
+}
+
+/// The pass phrase of the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PassPhrase {
+    /// One that is made for this run.
+    OfThisRun,
+    /// One that is made once, and kept beneath this folder; `None`: the user has no home, and named none.
+    Kept(Option<PathBuf>),
 }
 
 /// What is spoken at an address.
@@ -222,7 +244,12 @@ impl Config {
     /// Whether anybody from another machine is let in where this is spoken: everybody, or users whose passwords nobody reads on the way.
     pub fn lets_somebody_in(&self, scheme: Scheme) -> bool {
         let is_private = scheme == Scheme::Https || self.plain_passwords || !self.trusted_proxies.is_empty();
-        self.anonymous.is_some() || self.users.is_some() && is_private
+        self.anonymous.is_some() || self.has_users() && is_private
+    }
+
+    /// Whether there is anybody who may sign in.
+    pub fn has_users(&self) -> bool {
+        self.users.is_some() || matches!(self.lan, Some(Lan::Guest(_)))
     }
 }
 

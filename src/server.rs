@@ -1,12 +1,15 @@
 //! Puts the share, the watcher and HTTP together: opens the folder, says what was found, listens, and stops in good order.
 
+mod announcement;
 mod certificate;
 mod certificates;
 pub(crate) mod explain;
 pub(crate) mod housekeeping;
+mod lan;
 mod listening;
 pub(crate) mod open_log;
 pub(crate) mod open_share;
+mod pass_phrase;
 mod self_signed;
 pub(crate) mod startup_lines;
 mod state;
@@ -14,9 +17,10 @@ mod state;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::access::Access;
+use crate::access::password::PasswordHash;
 use crate::config::{Anonymous, Config};
 use crate::http::context::AppState;
 use crate::http::media::TrustedPages;
@@ -29,8 +33,10 @@ use crate::model::path::SharePath;
 use crate::model::rights::Rights;
 use crate::os::{allocator, process};
 
+use announcement::names_beside;
 use certificates::Certificates;
 use housekeeping::{Housekeeping, close};
+use lan::{Guest, open_browser, share_on_lan};
 use listening::{Listening, listen, remove_sockets};
 use open_log::open_log;
 use open_share::{Purpose, open_share};
@@ -58,7 +64,8 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         let log = Rc::clone(&log);
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
-    let access = open_access(config)?;
+    let guest = Guest::of(config)?;
+    let access = open_access(config, guest.as_ref())?;
     config.base_path.clone().take_effect();
     let share = Arc::new(open_share(config, Purpose::Serve)?);
     for warning in &config.warnings {
@@ -74,7 +81,12 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         let url = address.strip_suffix('/').map(|server| server.to_owned() + &urls::of_folder(&SharePath::root()));
         say(&format!("Listening on {}", url.as_ref().unwrap_or(address)));
     }
+    let announcement = share_on_lan(config, &listening, &access, guest.as_ref())?;
     say("Stop with Ctrl-C.");
+    if config.open {
+        open_browser(&listening, &access, guest.as_ref())?;
+    }
+    drop(guest);
     let listeners = listening.listeners(handshake.as_ref());
     let app = Arc::new(AppState::new(Arc::clone(&share), access, http_settings(config)));
     let served = system.block_on(async {
@@ -84,6 +96,7 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         share.stop_what_takes_long();
         served
     });
+    drop(announcement);
     drop(watch);
     housekeeping.stop();
     close(&share);
@@ -99,11 +112,15 @@ pub(crate) fn become_user(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Who may come in, and who may do what.
-fn open_access(config: &Config) -> anyhow::Result<Access> {
+fn open_access(config: &Config, guest: Option<&Guest>) -> anyhow::Result<Access> {
     let for_everybody = config.anonymous.map(Anonymous::rights);
-    match &config.users {
-        Some(file) => Ok(Access::of_file(file.clone(), for_everybody)?),
-        None => Ok(Access::for_anonymous(for_everybody.unwrap_or(Rights::all()))),
+    match (&config.users, guest.map(Guest::credentials)) {
+        (Some(file), _) => Ok(Access::of_file(file.clone(), for_everybody)?),
+        (None, Some((name, phrase))) => {
+            let hash = PasswordHash::of(phrase).map_err(|error| anyhow!("cannot hash the pass phrase: {error}"))?;
+            Ok(Access::of_one_user(name, hash, for_everybody))
+        }
+        (None, None) => Ok(Access::for_anonymous(for_everybody.unwrap_or(Rights::all()))),
     }
 }
 
@@ -118,13 +135,23 @@ fn open_certificates(config: &Config, listening: &Listening) -> anyhow::Result<O
     Certificates::open(config, certificate, &encrypted).map(Some)
 }
 
+/// The names by which the server answers.
+fn own_names(config: &Config) -> Vec<String> {
+    let mut names = config.allowed_hosts.clone();
+    names.extend(names_of_machine(&process::host_name()));
+    if config.lan.is_some() {
+        names.extend(names_beside(&names));
+    }
+    names
+}
+
 fn http_settings(config: &Config) -> HttpSettings {
     let limits = &config.limits;
     HttpSettings {
         plain_passwords: config.plain_passwords,
         trusted_proxies: config.trusted_proxies.clone(),
         user_header: config.user_header.as_deref().and_then(|name| name.parse().ok()),
-        own_names: config.allowed_hosts.iter().cloned().chain(names_of_machine(&process::host_name())).collect(),
+        own_names: own_names(config),
         allowed_origins: config.allowed_origins.clone(),
         body_idle_max: limits.body_idle_max,
         body_rate_min: limits.body_rate_min,

@@ -20,6 +20,8 @@ needed=(
     zsh:zsh fish:fish man:man-db
     # The proxies that stand in front of it.
     apache2:apache2-bin nginx:nginx-light caddy:caddy
+    # Another network, and who looks for services there.
+    ip:iproute2 avahi-daemon:avahi-daemon avahi-browse:avahi-utils
     # The clients that people mount and copy with.
     mount.davfs:davfs2 rclone:rclone fusermount3:fuse3 restic:restic cadaver:cadaver litmus:litmus
     gio:libglib2.0-bin "/usr/lib/*/gio/modules/libgiognutls.so:glib-networking" dbus-run-session:dbus-daemon /usr/libexec/gvfsd-dav:gvfs-backends

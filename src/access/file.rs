@@ -130,6 +130,13 @@ impl AccessFile {
         read.with_what_goes_without_saying(for_everybody).map_err(|(line, why)| bad(line, why))
     }
 
+    /// What a file would say of one user who may do everything.
+    pub(super) fn of_one_user(name: &str, password: PasswordHash, for_everybody: Option<Rights>) -> Self {
+        let user = UserRecord { password: Some(password), ..UserRecord::default() };
+        let file = Self { users: BTreeMap::from([(Arc::from(name), user)]), rules: Vec::new() };
+        file.with_what_goes_without_saying(for_everybody).expect("without rules none contradicts it")
+    }
+
     /// Without any rule in the file whoever signs in may do everything.
     fn with_what_goes_without_saying(mut self, for_everybody: Option<Rights>) -> Result<Self, (Option<usize>, String)> {
         let top = RulePath::top();

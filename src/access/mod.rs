@@ -7,6 +7,7 @@ mod credentials;
 pub mod digest;
 pub mod edit;
 pub mod file;
+mod invitations;
 pub mod password;
 mod sessions;
 mod throttle;
@@ -16,7 +17,7 @@ mod verified;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::model::permissions::Permissions;
 pub use crate::model::principal::Principal;
@@ -27,8 +28,9 @@ use caller::Standing;
 pub use caller::{Caller, Denied, Way};
 pub use credentials::{Credentials, DigestAlgorithm, REALM, Unproven};
 use digest::{Nonces, Signed};
-use file::BadAccessFile;
-use password::Verifier;
+use file::{AccessFile, BadAccessFile};
+use invitations::Invitations;
+use password::{PasswordHash, Verifier};
 pub use sessions::COOKIE;
 use sessions::Sessions;
 use throttle::Throttle;
@@ -62,6 +64,7 @@ struct Door {
     nonces: Nonces,
     throttle: Throttle,
     verifier: Verifier,
+    invitations: Invitations,
 }
 
 impl Access {
@@ -76,7 +79,15 @@ impl Access {
     /// # Errors
     /// Why the file cannot be used.
     pub fn of_file(path: PathBuf, for_everybody: Option<Rights>) -> Result<Self, BadAccessFile> {
-        let users = Users::open(path, for_everybody)?;
+        Ok(Self::of_users(Users::open(path, for_everybody)?))
+    }
+
+    /// With one user, who is made for this run and may do everything; `for_everybody` is what everybody may do.
+    pub fn of_one_user(name: &str, password: PasswordHash, for_everybody: Option<Rights>) -> Self {
+        Self::of_users(Users::of(AccessFile::of_one_user(name, password, for_everybody)))
+    }
+
+    fn of_users(users: Arc<Users>) -> Self {
         let unnamed = Arc::new(Caller::new(users.unnamed(), Way::Unnamed).that_can_sign_in());
         let door = Door {
             users,
@@ -85,8 +96,9 @@ impl Access {
             nonces: Nonces::default(),
             throttle: Throttle::default(),
             verifier: Verifier::start(),
+            invitations: Invitations::default(),
         };
-        Ok(Self { unnamed, door: Some(door) })
+        Self { unnamed, door: Some(door) }
     }
 
     /// Whoever has not said who they are.
@@ -170,6 +182,26 @@ impl Access {
         }
         let standing = door.verify_password(NameAndPassword { name, password }, credentials).await?;
         Ok(door.sessions.begin(&standing, Instant::now()))
+    }
+
+    /// Invites this user to come without a password, once and within that time; gives the secret to come with. `None` if there are no users.
+    pub fn invite(&self, name: &str, life: Duration) -> Option<String> {
+        self.door.as_ref().map(|door| door.invitations.make(name, life, Instant::now()))
+    }
+
+    /// Begins a session of whoever was invited by this secret, which is worth nothing from then on; gives the secret for the cookie. `None` if
+    /// nobody was, or has come already, or is not there any more.
+    ///
+    /// # Errors
+    /// That others can read what it brings along.
+    pub fn accept(&self, secret: &str, credentials: &Credentials<'_>) -> Result<Option<String>, Unproven> {
+        let Some(door) = &self.door else { return Ok(None) };
+        if !credentials.is_private {
+            return Err(Unproven::Unprotected);
+        }
+        let now = Instant::now();
+        let standing = door.invitations.take(secret, now).and_then(|name| door.users.find(&name));
+        Ok(standing.map(|(standing, _)| door.sessions.begin(&standing, now)))
     }
 
     /// Ends the session of this cookie.

@@ -20,6 +20,7 @@ use crate::os::locked_file::FileState;
 /// The users and rules of a file.
 #[derive(Debug)]
 pub(super) struct Users {
+    /// Empty where there is no file.
     path: PathBuf,
     /// What everybody may do at the top of the share, where the file does not say it.
     for_everybody: Option<Rights>,
@@ -51,13 +52,24 @@ impl Users {
     pub(super) fn open(path: PathBuf, for_everybody: Option<Rights>) -> Result<Arc<Self>, BadAccessFile> {
         let state = FileState::of(&path).ok();
         let file = AccessFile::read(&path, for_everybody)?;
-        let users = Arc::new_cyclic(|own: &Weak<Self>| {
+        let users = Self::begin(path, for_everybody, state);
+        users.put_in_force(file);
+        Ok(users)
+    }
+
+    /// With what would stand in a file, where there is none.
+    pub(super) fn of(file: AccessFile) -> Arc<Self> {
+        let users = Self::begin(PathBuf::new(), None, None);
+        users.put_in_force(file);
+        users
+    }
+
+    fn begin(path: PathBuf, for_everybody: Option<Rights>, state: Option<FileState>) -> Arc<Self> {
+        Arc::new_cyclic(|own: &Weak<Self>| {
             let unnamed = Standing::new(Principal::Anonymous, nothing_yet(own));
             let (in_force, state, own) = (RwLock::default(), Mutex::new(state), Weak::clone(own));
             Self { path, for_everybody, in_force, state, unnamed, own }
-        });
-        users.put_in_force(file);
-        Ok(users)
+        })
     }
 
     /// Whoever has not said who they are.
@@ -67,6 +79,9 @@ impl Users {
 
     /// Reads the file again if it has changed. One look at its status.
     pub(super) fn refresh(&self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
         let Ok(state) = FileState::of(&self.path) else {
             if self.state.lock().take().is_some() {
                 tracing::error!(

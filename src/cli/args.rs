@@ -156,6 +156,16 @@ pub(super) struct Cli {
     /// unless it begins with http:// [default: 127.0.0.1:4918]
     #[arg(long, value_name = "ADDR", help_heading = LISTENING)]
     pub(super) listen: Vec<Listen>,
+    /// Share on the local network: listen on all addresses unless --listen names some, let in a guest with a pass phrase made for this run, which is printed with the
+    /// addresses and a code to scan, and announce the folder (mDNS). Over plain HTTP unless --tls is there, too
+    #[arg(long, help_heading = LISTENING)]
+    pub(super) lan: bool,
+    /// Keep the pass phrase of --lan in the user's state folder, or in that of --state, so that the next run has the same
+    #[arg(long, help_heading = LISTENING)]
+    pub(super) remember: bool,
+    /// Open the folder in a browser; the guest of --lan is signed in there
+    #[arg(long, help_heading = LISTENING)]
+    pub(super) open: bool,
     /// Speak HTTPS, with a certificate for this machine's names and addresses that is made once and kept in the user's state folder, or in that
     /// of --state
     #[arg(long, help_heading = LISTENING)]

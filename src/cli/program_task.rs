@@ -12,13 +12,14 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 
 use super::args::{Cli, Command, Examine, RestoreVersion, ShowHistory};
 use super::doctor::{Password, password_in};
+use super::lan;
 use super::mount_help::Address;
 use super::rules::AskRules;
 use super::settings::{FOLDER, Setting, holds_users, id_of, settings_of_file, settings_of_variables, variable};
 use super::usage_error::UsageError;
 use super::user::UserTask;
 use crate::access::file::AccessFile;
-use crate::config::{Anonymous, Certificate, Config, Keep, Limits, Listen, Scheme, StateFolder};
+use crate::config::{Anonymous, Certificate, Config, Keep, Lan, Limits, Listen, Scheme, StateFolder};
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::store::abilities::Tier;
 
@@ -183,6 +184,7 @@ fn check(
             .map_err(|bad| UsageError::Setting(bad.to_string()))?;
     }
     let listen = match cli.listen {
+        given if given.is_empty() && cli.lan => lan::everywhere(),
         given if given.is_empty() => vec![Listen::Tcp(None, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4918))],
         given => given,
     };
@@ -194,6 +196,7 @@ fn check(
         None => state_home,
     };
     let kept_in = cli.state.clone().or_else(|| state_home.clone());
+    let lan = lan::lan(cli.lan, cli.remember, users.is_some(), kept_in.as_deref())?;
     let certificate = certificate(cli.tls, cli.tls_cert, cli.tls_key, kept_in)?;
     let is_https = |listen: &&Listen| matches!(listen, Listen::Tcp(Some(Scheme::Https), _));
     if let (Some(https), None) = (listen.iter().find(is_https), &certificate) {
@@ -225,13 +228,17 @@ fn check(
         keep_alive: Duration::from_secs(cli.keep_alive_seconds.unwrap_or(75)),
         tag_threshold: cli.tag_threshold.unwrap_or(8 * 1024 * 1024),
     };
+    // The pass phrase of a guest is good for one run, and the start says who can read it. Passwords of users are worth more.
+    let guests_phrase_is_readable = matches!(lan, Some(Lan::Guest(_))) && certificate.is_none();
     let config = Config {
         folder,
         listen,
         certificate,
         anonymous: cli.anonymous,
+        lan,
+        open: cli.open,
         users,
-        plain_passwords: cli.plain_passwords,
+        plain_passwords: cli.plain_passwords || guests_phrase_is_readable,
         base_path: cli.base_path.unwrap_or_default(),
         trusted_proxies: cli.trusted_proxy,
         user_header: cli.user_header,
@@ -267,7 +274,7 @@ fn check(
         Listen::Unix(_) | Listen::Inherited => false,
     };
     match config.listen.iter().find(is_closed) {
-        Some(open) => Err(UsageError::Setting(why_not_there(open, config.users.is_some()))),
+        Some(open) => Err(UsageError::Setting(why_not_there(open, config.has_users()))),
         None => Ok(config),
     }
 }

@@ -12,6 +12,7 @@ use actix_web::http::{Method, StatusCode, Version};
 use crate::access::Caller;
 use crate::http::context::RequestScope;
 use crate::http::reply;
+use crate::http::request::query::without_secrets;
 use crate::http::wire::fast_path::Plain;
 use crate::log::{self, RequestLine};
 
@@ -30,10 +31,11 @@ pub(super) fn log_answer(app: &RequestScope, head: &RequestHead, answer: &HttpRe
         _ => announced.unwrap_or(0),
     };
     let field = |name| head.headers.get(name).map(|value| value.as_bytes());
+    let query = head.uri.query().map(without_secrets);
     requests.write(&RequestLine {
         method: head.method.as_str(),
         path: head.uri.path(),
-        query: head.uri.query(),
+        query: query.as_deref(),
         version: version(head.version),
         status: answer.status().as_u16(),
         outcome: reply::outcome_word(answer.status()),

@@ -85,7 +85,10 @@ impl Router {
             DavMethod::Get | DavMethod::Options | DavMethod::Post if reads_away(body).await.is_err() => {
                 Err(RequestError::BrokenBody.into())
             }
-            DavMethod::Get if asked.query.sign_in => Ok(sign_in::page()),
+            DavMethod::Get if asked.query.sign_in => match &asked.query.invitation {
+                Some(invitation) => sign_in::accept(app, head, &asked, invitation),
+                None => Ok(sign_in::page()),
+            },
             DavMethod::Get if asked.query.versions => versions::list(app, &asked).await,
             DavMethod::Get if asked.query.deleted => versions::deleted(app, &asked).await,
             DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,

@@ -1,7 +1,7 @@
 //! The addresses by which other machines reach this one.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
 
@@ -19,6 +19,15 @@ pub fn addresses_of_machine() -> Vec<IpAddr> {
     addresses.sort();
     addresses.dedup();
     addresses
+}
+
+/// The address of this machine on the way to everywhere else, which is the one that its neighbours are likeliest to reach. Nothing is sent.
+pub fn address_towards_others() -> Option<IpAddr> {
+    // An address for documents (RFC 5737), which is on no network of this machine.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    let found = socket.local_addr().ok()?.ip();
+    (!found.is_unspecified() && !found.is_loopback()).then_some(found)
 }
 
 /// The address of a line of `/proc/net/if_inet6`: the address, the interface, the length of the prefix, the scope and the flags, in hex.

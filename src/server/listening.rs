@@ -1,6 +1,6 @@
 //! The sockets that the server listens on.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -9,10 +9,15 @@ use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use listenfd::ListenFd;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use rustls::ServerConfig;
 
 use crate::config::{Config, Listen, Scheme};
 use crate::http::wire::socket::Listener;
+
+/// How many connections may wait to be taken, as far as the system lets them.
+const BACKLOG: i32 = 4096;
 
 /// What the server listens on.
 #[derive(Debug, Default)]
@@ -39,6 +44,20 @@ impl Listening {
         encrypted.collect()
     }
 
+    /// Where TCP is listened on, and what is spoken there. `[::]` that takes IPv4, too, counts as both.
+    pub(super) fn of_tcp(&self) -> io::Result<Vec<(SocketAddr, Scheme)>> {
+        let mut found = Vec::new();
+        for (bound, scheme) in &self.sockets {
+            let Bound::Tcp(socket) = bound else { continue };
+            let address = socket.local_addr()?;
+            found.push((address, *scheme));
+            if address.ip() == Ipv6Addr::UNSPECIFIED && !sockopt::ipv6_v6only(socket)? {
+                found.push((SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())), *scheme));
+            }
+        }
+        Ok(found)
+    }
+
     /// The sockets as the transport takes them, with how the handshake is made.
     pub(super) fn listeners(self, handshake: Option<&Arc<ServerConfig>>) -> Vec<Listener> {
         let listener = |(bound, scheme)| match (bound, scheme, handshake) {
@@ -61,7 +80,13 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<Listening> {
         match listen {
             Listen::Tcp(said, address) => {
                 let scheme = config.scheme(*said);
-                let socket = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+                let socket = match bind(*address, &config.listen) {
+                    Err(error) if may_be_missing(&error, *address) && !listening.sockets.is_empty() => {
+                        tracing::warn!("not listening on {address}: {error}");
+                        continue;
+                    }
+                    bound => bound.with_context(|| format!("cannot listen on {address}"))?,
+                };
                 let url = format!("{scheme}://{}/", socket.local_addr()?);
                 listening.add(Bound::Tcp(socket), scheme, url);
             }
@@ -84,6 +109,27 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<Listening> {
         }
     }
     Ok(listening)
+}
+
+/// Listens on an address. Where the same port of every address of IPv4 is listened on, too, `[::]` is IPv6 alone, since it would be both otherwise.
+fn bind(address: SocketAddr, all: &[Listen]) -> io::Result<TcpListener> {
+    let of_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    let is_v4 = |listen: &Listen| matches!(listen, Listen::Tcp(_, other) if *other == of_v4);
+    if address.ip() != Ipv6Addr::UNSPECIFIED || address.port() == 0 || !all.iter().any(is_v4) {
+        return TcpListener::bind(address);
+    }
+    let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_ipv6_v6only(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether a machine without IPv6 says so.
+fn may_be_missing(error: &io::Error, address: SocketAddr) -> bool {
+    let says_so = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
+    address.ip() == Ipv6Addr::UNSPECIFIED && (says_so || error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// The sockets that whoever started the program has opened for it; at least one.

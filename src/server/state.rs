@@ -20,6 +20,9 @@ use crate::store::catalog::index::Index;
 /// The folder of a certificate, in that of the state.
 const TLS: &str = "tls";
 
+/// The folder of a pass phrase, in that of the state.
+const LAN: &str = "lan";
+
 /// Opens the index of a share, in memory if that was asked for.
 pub(super) fn open_index(config: &Config, share: &ShareIdentity, now: Timestamp) -> anyhow::Result<Index> {
     let Some(folder) = state_folder(config)? else {
@@ -103,9 +106,22 @@ pub(super) fn tls_folder(config: &Config, beneath: Option<&Path>) -> anyhow::Res
                    certificate";
         return Err(WrongSetting(why.to_owned()).into());
     };
-    let folder = std::path::absolute(beneath.join(TLS))?;
+    secret_folder(config, beneath, TLS)
+}
+
+/// As [`tls_folder`], for a pass phrase.
+pub(super) fn lan_folder(config: &Config, beneath: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(beneath) = beneath else {
+        let why = "--remember has no folder to keep the pass phrase in: there is no HOME; --state names one";
+        return Err(WrongSetting(why.to_owned()).into());
+    };
+    secret_folder(config, beneath, LAN)
+}
+
+fn secret_folder(config: &Config, beneath: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = std::path::absolute(beneath.join(name))?;
     Ok(if lies_in(&folder, &config.folder)? {
-        fs::canonicalize(&config.folder)?.join(RESERVED).join(TLS)
+        fs::canonicalize(&config.folder)?.join(RESERVED).join(name)
     } else {
         folder
     })
@@ -155,7 +171,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
 fn holds_only_state(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if !name.as_bytes().starts_with(INDEX.as_bytes()) && name != TLS {
+        if !name.as_bytes().starts_with(INDEX.as_bytes()) && name != TLS && name != LAN {
             return Ok(false);
         }
     }

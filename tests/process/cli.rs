@@ -284,6 +284,7 @@ fn a_variable_and_a_key_say_the_same_as_the_option() {
         let beside: &[&str] = match name {
             "tls-cert" => &["noclobber", "--tls-key=k"],
             "tls-key" => &["noclobber", "--tls-cert=c"],
+            "remember" => &["noclobber", "--lan"],
             _ => &["noclobber"],
         };
         let serve_with = |words: &[&str], variables: &[(&str, &str)]| serve(&[beside, words].concat(), variables);

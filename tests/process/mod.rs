@@ -1,7 +1,8 @@
-//! The process: its command line, the doctor, its log, its start and its end, its state, the watch, and how much memory it takes.
+//! The process: its command line, the doctor, its log, the local network, its start and its end, its state, the watch, and how much memory it takes.
 
 mod cli;
 mod doctor;
+mod lan;
 mod logging;
 mod memory;
 mod soak;

@@ -1,9 +1,9 @@
 //! Signing in on a page, and out: a name and a password become a cookie. `POST ?sign-in` takes a form or JSON, `POST ?sign-out` ends the session, and
-//! `GET ?sign-in` is a form that needs no script.
+//! `GET ?sign-in` is a form that needs no script. `GET ?sign-in=SECRET` is how whoever was invited comes in.
 
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use bytes::BytesMut;
 use serde::Deserialize;
 
@@ -14,6 +14,7 @@ use crate::http::headers::field;
 use crate::http::limits::pace::Pace;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
+use crate::http::request::query::Invitation;
 use crate::http::request::target::RequestTarget;
 
 /// The longest form, in bytes.
@@ -29,6 +30,23 @@ struct Form {
 /// The form.
 pub(crate) fn page() -> HttpResponse {
     reply::sign_in_page()
+}
+
+/// Signs in whoever comes with an invitation, and sends the browser on to the folder. A look at the head alone uses nothing up.
+pub(crate) fn accept(
+    app: &RequestScope,
+    head: &RequestHead,
+    asked: &RequestTarget,
+    Invitation(secret): &Invitation,
+) -> Result<HttpResponse, HandlerError> {
+    if head.method == Method::HEAD {
+        return Ok(reply::sign_in_page());
+    }
+    let session = app.access.accept(secret, &credentials_of(app)).map_err(RequestError::Unproven)?;
+    Ok(match session {
+        Some(session) => reply::signed_in(Some(&asked.path), &session, app.origin.is_https == Some(true)),
+        None => reply::invitation_over(),
+    })
 }
 
 /// Signs in: with a form the browser is sent back to the page that it came from.

@@ -20,7 +20,7 @@ pub(crate) use error::{HandlerError, RequestError};
 pub(crate) use from_memory::{hot_head, hot_status, on_the_wire};
 pub(crate) use log_word::outcome_word;
 pub(crate) use refusal::stop;
-pub(crate) use sign_in::{Challenge, sign_in_first, sign_in_page, signed_in, signed_out};
+pub(crate) use sign_in::{Challenge, invitation_over, sign_in_first, sign_in_page, signed_in, signed_out};
 pub(crate) use success::{
     done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed, stored,
 };

@@ -48,13 +48,24 @@ pub(crate) fn sign_in_first(head: &RequestHead, unproven: Option<Unproven>, chal
 
 /// A form to sign in with, which needs no script.
 pub(crate) fn sign_in_page() -> HttpResponse {
-    HttpResponse::build(StatusCode::OK)
+    form(StatusCode::OK, include_str!("../../../static/sign-in.html").to_owned())
+}
+
+/// Somebody has come with the invitation, or it is too old: a person can still sign in with a name and a password.
+pub(crate) fn invitation_over() -> HttpResponse {
+    let page = include_str!("../../../static/sign-in.html");
+    let why = "<p>This link has been used, or is too old. Sign in with the name and the password.\n<form";
+    form(StatusCode::GONE, page.replacen("<form", why, 1))
+}
+
+fn form(status: StatusCode, page: String) -> HttpResponse {
+    HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "same-origin"))
-        .body(include_str!("../../../static/sign-in.html"))
+        .body(page)
 }
 
 /// The session has begun: the browser keeps its secret, shows it to no script, and sends it with nothing that another site asks for.

@@ -5,6 +5,7 @@
 //! table are ignored, as programs add some to get past caches.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
@@ -14,6 +15,12 @@ use crate::model::version::VersionId;
 
 /// How often a name is decoded to find a word in it: no more, since each round goes over all of it again.
 const DECODED_AT_MOST: usize = 3;
+
+/// The shortest secret of an invitation.
+const SECRET_BYTES_MIN: usize = 16;
+
+/// The word whose value is one.
+const SIGN_IN: &str = "sign-in";
 
 /// The options in a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub(crate) struct Query {
     pub(crate) version: Option<Named>,
     /// `?sign-in`: a name and a password become a session.
     pub(crate) sign_in: bool,
+    /// `?sign-in=SECRET`: an invitation becomes one.
+    pub(crate) invitation: Option<Invitation>,
     /// `?sign-out`: the session ends.
     pub(crate) sign_out: bool,
     /// `?restore=ID`: the version to bring back.
@@ -61,6 +70,16 @@ pub(crate) struct TakenWord {
 /// A version that a query names; without an identifier where it cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named(pub(crate) Option<VersionId>);
+
+/// The secret of an invitation, which no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Invitation(pub(crate) Box<str>);
+
+impl fmt::Debug for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Invitation")
+    }
+}
 
 /// Why a query is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,13 +154,19 @@ const WORDS: &[Word] = &[
         set: |query, value| stands_alone(value, &mut query.make_parents),
     },
     Word {
-        name: "sign-in",
+        name: SIGN_IN,
         methods: &[DavMethod::Get, DavMethod::Post],
         alone: &[DavMethod::Get, DavMethod::Post],
         never: &[],
         belongs_to: &[],
         beside: &[],
-        set: |query, value| stands_alone(value, &mut query.sign_in),
+        set: |query, value| {
+            query.sign_in = true;
+            let secret = decoded(value);
+            let is_secret = secret.len() >= SECRET_BYTES_MIN && secret.bytes().all(is_of_secret);
+            query.invitation = is_secret.then(|| Invitation(Box::from(&*secret)));
+            is_secret || stands_alone(value, &mut query.sign_in)
+        },
     },
     Word {
         name: "sign-out",
@@ -243,6 +268,11 @@ const WORDS: &[Word] = &[
         },
     },
 ];
+
+/// As base64url has them (RFC 4648 §5).
+fn is_of_secret(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
 
 fn stands_alone(value: &str, set: &mut bool) -> bool {
     *set = matches!(&*decoded(value), "" | "1" | "true");
@@ -350,6 +380,22 @@ fn word_in(name: &str) -> Option<&'static str> {
     })
 }
 
+/// The query as it may be logged: without what stands beside the word of an invitation, however that is written.
+pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
+    let tells = |pair: &str| {
+        let mut plain = Cow::Borrowed(pair);
+        for _ in 0..DECODED_AT_MOST {
+            plain = Cow::Owned(decoded(&plain).to_ascii_lowercase());
+        }
+        plain.contains(SIGN_IN) && plain.len() >= SIGN_IN.len() + SECRET_BYTES_MIN
+    };
+    if !text.split('&').any(tells) {
+        return Cow::Borrowed(text);
+    }
+    let pairs: Vec<&str> = text.split('&').map(|pair| if tells(pair) { "sign-in=***" } else { pair }).collect();
+    Cow::Owned(pairs.join("&"))
+}
+
 fn name_and_value(pair: &str) -> (&str, &str) {
     pair.split_once('=').unwrap_or((pair, ""))
 }
@@ -380,6 +426,35 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn no_secret_is_logged() {
+        const SECRET: &str = "cX_vO1rQ5o2NnPz0c8v-zw";
+        for written in [
+            "sign-in=SECRET",
+            "SIGN-IN=SECRET",
+            "s%69gn-in=SECRET",
+            "sign%2Din=SECRET",
+            "a=1;sign-in=SECRET",
+            "sign-in:SECRET",
+            "sign-in%3DSECRET",
+            "sign-in%253DSECRET%2526a",
+            "?sign-in=SECRET",
+            "sign-in=SECRET&sign-in=SECRET",
+        ] {
+            let logged = without_secrets(&format!("a=b&{written}&c")).replace(SECRET, "told");
+            let logged = without_secrets(&written.replace("SECRET", SECRET)).into_owned() + &logged;
+            assert!(!logged.contains(SECRET), "{written}: {logged}");
+            assert!(logged.contains("sign-in=***"), "{written}: {logged}");
+        }
+        for plain in ["", "sign-in", "sign-in&json", "sign-out", "versions&limit=2", "v=1&w=sign"] {
+            assert_eq!(without_secrets(plain), plain);
+        }
+        assert!(Query::parse(&format!("sign-in={SECRET}")).is_ok_and(|query| query.invitation.is_some()));
+        assert!(!format!("{:?}", Query::parse(&format!("sign-in={SECRET}"))).contains(SECRET));
+        assert!(Query::parse("sign-in").is_ok_and(|query| query.sign_in && query.invitation.is_none()));
+        assert_eq!(Query::parse("sign-in=short"), Err(BadQuery::Value("sign-in")));
     }
 
     #[test]
