@@ -258,6 +258,7 @@ fn a_plain_request_alone_is_answered_at_the_edge_and_no_other() {
         "Host: a",
         "host: a\r\nConnection: Keep-Alive\r\nUser-Agent: b\r\nAccept: */*",
         "If-None-Match: \"c\"\r\nHost: a",
+        "Host: a\r\nCookie: b\r\nAuthorization: Basic b",
     ] {
         assert_eq!(at_the_edge(&format!("GET /edge/0/10 HTTP/1.1\r\n{plain}\r\n\r\n"), 1), [true], "{plain}");
     }
@@ -268,8 +269,8 @@ fn a_plain_request_alone_is_answered_at_the_edge_and_no_other() {
         "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nHost: a",
         "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"b\"\r\nIf-None-Match: \"c\"",
         "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: Sun, 22 Nov 2026 19:24:24 GMT",
-        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nCookie: b",
-        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic b",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nCookie: b\r\nCookie: c",
+        "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic b\r\nAuthorization: Basic c",
         "GET /edge/0/10 HTTP/1.1\r\nHost: a\r\nContent-Length: 0",
         "GET /edge/0/10 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive",
         "GET /edge/0/10?x HTTP/1.1\r\nHost: a",
