@@ -113,6 +113,10 @@ impl Share {
 
     /// Whether a path is that of a link to what the client may not read.
     fn leads_where_nothing_is_read(&self, path: &SharePath, request: &RequestContext) -> bool {
+        // Where the same holds everywhere a link leads to nothing else.
+        if request.permissions.throughout_if_the_same(&SharePath::root()).is_some() {
+            return false;
+        }
         let may_read = |place: &SharePath| request.permissions.at(place).contains(Rights::READ);
         self.spelled_to_read(path).is_ok_and(|place| *place != *path && !may_read(&place))
     }
