@@ -57,6 +57,7 @@ pub struct RestoreVersion {
 /// What to examine.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Examine {
+    #[allow(rustdoc::bare_urls, reason = "it is what the help says")]
     /// The folder on a server, like https://files.example.org/team/; a folder for the tests is made in it and removed again. It may name a
     /// user (https://ada@…), never a password
     #[arg(value_name = "URL")]
