@@ -61,6 +61,7 @@ fn warm_up(server: &Server) {
         server.propfind("/a.txt", "0").xml(&large).expect(207);
         server.propfind("/a.txt", "0").xml("x".repeat(200_000)).expect_any(&REFUSED);
         server.propfind("/a.txt", "0").xml(vec![b' '; 250_000]).expect_any(&REFUSED);
+        server.proppatch("/a.txt", &"<D:set><D:prop><t:a/></D:prop></D:set>".repeat(6_000)).send();
     }
 }
 
