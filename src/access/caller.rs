@@ -17,28 +17,10 @@ pub(super) struct Standing {
     has_ended: AtomicBool,
 }
 
-/// By what a caller has proved who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// By nothing: it has not said who it is.
-    Unnamed,
-    /// By a name and a password (RFC 7617).
-    Basic,
-    /// By a digest of them (RFC 7616).
-    Digest,
-    /// By a bearer token (RFC 6750).
-    Token,
-    /// By the cookie of a session.
-    Session,
-    /// By the word of a proxy in front.
-    Proxy,
-}
-
-/// Who asks, and how they have proved it.
+/// Who asks.
 #[derive(Clone, Debug)]
 pub struct Caller {
     standing: Arc<Standing>,
-    way: Way,
     can_sign_in: bool,
 }
 
@@ -81,8 +63,8 @@ impl Standing {
 
 impl Caller {
     /// A caller of this standing.
-    pub(super) fn new(standing: &Arc<Standing>, way: Way) -> Self {
-        Self { standing: Arc::clone(standing), way, can_sign_in: false }
+    pub(super) fn new(standing: &Arc<Standing>) -> Self {
+        Self { standing: Arc::clone(standing), can_sign_in: false }
     }
 
     /// One who has not said who they are, where somebody could.
@@ -98,11 +80,6 @@ impl Caller {
     /// What it may do: shared, so that what changes holds for requests that have begun.
     pub fn permissions(&self) -> &Permissions {
         &self.standing.permissions
-    }
-
-    /// How it has proved who it is.
-    pub fn way(&self) -> Way {
-        self.way
     }
 
     /// Ends the standing: whoever still has it may do nothing any more.

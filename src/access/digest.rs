@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::caller::{Caller, Standing, Way};
+use super::caller::{Caller, Standing};
 use super::credentials::{DigestAlgorithm, REALM, Unproven};
 use super::edit::NewDigest;
 use super::password::composed;
@@ -178,7 +178,7 @@ pub(super) fn verify(
     if !is_good || !nonces.is_new(nonce, count) {
         return Err(Unproven::Stale);
     }
-    Ok(Arc::new(Caller::new(&standing, Way::Digest)))
+    Ok(Arc::new(Caller::new(&standing)))
 }
 
 /// The name of the user in the parameters; empty where there is none.

@@ -25,7 +25,7 @@ use crate::model::rights::Rights;
 
 use basic::{NameAndPassword, scheme};
 use caller::Standing;
-pub use caller::{Caller, Denied, Way};
+pub use caller::{Caller, Denied};
 pub use credentials::{Credentials, DigestAlgorithm, REALM, Unproven};
 use digest::{Nonces, Signed};
 use file::{AccessFile, BadAccessFile};
@@ -71,7 +71,7 @@ impl Access {
     /// Without users: whoever can reach the server has these rights.
     pub fn for_anonymous(rights: Rights) -> Self {
         let standing = Standing::new(Principal::Anonymous, Permissions::everywhere(rights));
-        Self { unnamed: Arc::new(Caller::new(&standing, Way::Unnamed)), door: None }
+        Self { unnamed: Arc::new(Caller::new(&standing)), door: None }
     }
 
     /// With the users and rules of a file; `for_everybody` is what everybody may do, as far as no rule says it.
@@ -88,7 +88,7 @@ impl Access {
     }
 
     fn of_users(users: Arc<Users>) -> Self {
-        let unnamed = Arc::new(Caller::new(users.unnamed(), Way::Unnamed).that_can_sign_in());
+        let unnamed = Arc::new(Caller::new(users.unnamed()).that_can_sign_in());
         let door = Door {
             users,
             verified: Verified::default(),
@@ -150,7 +150,7 @@ impl Access {
         let (_, encoded) = scheme(authorization);
         let given = NameAndPassword::parse(encoded).ok_or(Unproven::Wrong)?;
         let standing = door.verify_password(given, credentials).await?;
-        let caller = Arc::new(Caller::new(&standing, Way::Basic));
+        let caller = Arc::new(Caller::new(&standing));
         door.verified.remember(authorization, &caller, Instant::now());
         Ok(caller)
     }
@@ -163,7 +163,7 @@ impl Access {
         let door = self.door.as_ref().ok_or(Unproven::Wrong)?;
         door.users.refresh();
         let (standing, _) = door.users.find(name).ok_or(Unproven::Wrong)?;
-        Ok(Arc::new(Caller::new(&standing, Way::Proxy)))
+        Ok(Arc::new(Caller::new(&standing)))
     }
 
     /// Begins a session of whoever has this name and password; gives the secret for the cookie.
@@ -232,12 +232,8 @@ impl Door {
     /// A digest takes no time to verify, but guessing is slowed all the same.
     fn verify_digest(&self, parameters: &[u8], credentials: &Credentials<'_>) -> Result<Arc<Caller>, Unproven> {
         let now = Instant::now();
-        let guess = far(credentials).map(|address| {
-            let user = digest::user_of(parameters);
-            self.throttle.admit(address, &user, now)
-        });
-        let guess = guess.transpose();
-        let guess = guess.map_err(|wait| Unproven::TooMany(wait.0))?;
+        let admit = |address| self.throttle.admit(address, &digest::user_of(parameters), now);
+        let guess = far(credentials).map(admit).transpose().map_err(|wait| Unproven::TooMany(wait.0))?;
         let request = Signed { method: credentials.method, target: credentials.target };
         let verified = digest::verify(&self.users, &self.nonces, parameters, request, now);
         match &verified {

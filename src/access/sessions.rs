@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use data_encoding::BASE64URL_NOPAD;
 use quick_cache::sync::Cache;
 
-use super::caller::{Caller, Standing, Way};
+use super::caller::{Caller, Standing};
 use crate::os::random;
 
 /// The name of the cookie.
@@ -41,7 +41,7 @@ impl Sessions {
     /// Begins a session; gives its secret.
     pub(super) fn begin(&self, standing: &Arc<Standing>, now: Instant) -> String {
         let secret = BASE64URL_NOPAD.encode(&random::bytes());
-        let caller = Arc::new(Caller::new(standing, Way::Session));
+        let caller = Arc::new(Caller::new(standing));
         self.0.insert(key_of(secret.as_bytes()), Session { caller, until: now + UNUSED_MAX });
         secret
     }

@@ -12,7 +12,7 @@ use crate::model::principal::Principal;
 use crate::model::rights::Rights;
 use crate::model::rules::{Member, grants};
 
-use super::caller::{Caller, Standing, Way};
+use super::caller::{Caller, Standing};
 use super::file::{AccessFile, BadAccessFile, DigestHashes, UserRecord};
 use super::password::PasswordHash;
 use crate::os::locked_file::FileState;
@@ -167,7 +167,7 @@ impl Users {
                 let same = before.tokens.remove(&hash).filter(|caller| *caller.principal() == principal);
                 let caller = same.unwrap_or_else(|| {
                     let standing = Standing::new(principal.clone(), nothing_yet(&self.own));
-                    Arc::new(Caller::new(&standing, Way::Token))
+                    Arc::new(Caller::new(&standing))
                 });
                 caller.permissions().replace(grants.clone());
                 in_force.tokens.insert(hash, caller);

@@ -250,6 +250,9 @@ impl SharePath {
 
     /// The path with all its names folded ([`Name::folded`]): two paths that some file system takes for one are the same here.
     pub fn folded(&self) -> Box<[u8]> {
+        if self.is_its_own_folded() {
+            return self.joined.clone();
+        }
         let mut joined = Vec::with_capacity(self.joined.len());
         for name in self.names() {
             if !joined.is_empty() {
@@ -258,6 +261,13 @@ impl SharePath {
             name.folded(|folded| joined.extend_from_slice(folded));
         }
         joined.into()
+    }
+
+    /// Whether folding would change nothing, as far as that is seen at a glance: most names are small letters.
+    fn is_its_own_folded(&self) -> bool {
+        let is_plain = |byte: &u8| matches!(byte, b'!'..=b'~') && !byte.is_ascii_uppercase();
+        let ends_in_a_dot = self.joined.ends_with(b".") || self.joined.windows(2).any(|pair| pair == b"./");
+        self.joined.iter().all(is_plain) && !ends_in_a_dot
     }
 
     /// The components joined by slashes; empty for the share itself.
@@ -327,6 +337,17 @@ impl fmt::Debug for SharePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_folded_name_by_name() {
+        for text in
+            ["", "a", "a/b.c/d", "A/b", "a./b", "a/b.", "a/.b", "a /b", "a/ü", "Ü/a", "a-_~!/$", "..a/b..c", "a/b. "]
+        {
+            let path = SharePath::parse_disk(text.as_bytes()).expect(text);
+            let names: Vec<Vec<u8>> = path.names().map(|name| name.folded(<[u8]>::to_vec)).collect();
+            assert_eq!(*path.folded(), names.join(&b'/'), "{text}");
+        }
+    }
 
     #[test]
     fn a_portable_name_is_one_that_every_file_system_holds() {

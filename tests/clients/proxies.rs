@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 use super::litmus;
 use super::program::{Running, Scratch, has_all};
 use super::served::within;
-use crate::harness::one_user::UsersFile;
+use crate::harness::one_user::OneUserFile;
 use crate::harness::tls::{VERSIONS, trusting};
 use crate::harness::{Answer, Connection, Request, Server};
 
@@ -106,14 +106,14 @@ struct Site {
     _proxy: Running,
     server: Server,
     scratch: Scratch,
-    users: UsersFile,
+    users: OneUserFile,
 }
 
 impl Site {
     /// By README, with these words more for the server, and with this change to what README says.
     #[track_caller]
     fn start(kind: Kind, words: &[&str], change: impl FnOnce(String) -> String) -> Self {
-        let users = UsersFile::with("alice", PASSWORD, &[]);
+        let users = OneUserFile::with("alice", PASSWORD, &[]);
         let options = words_of_readme().into_iter().chain(words.iter().map(|word| (*word).to_owned()));
         let server = options.fold(users.options(), |options, word| options.option(word)).start();
         let scratch = Scratch::new("proxy");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::served::encoded;
 use super::{Drive, Served};
-use crate::harness::one_user::UsersFile;
+use crate::harness::one_user::OneUserFile;
 
 /// The user.
 pub const NAME: &str = "alice";
@@ -33,14 +33,14 @@ pub const BOTH: [Over; 2] = [Over::Plain, Over::Tls];
 pub struct SignedIn {
     served: Served,
     over: Over,
-    users: UsersFile,
+    users: OneUserFile,
 }
 
 impl SignedIn {
     /// Starts one.
     #[track_caller]
     pub fn start(over: Over) -> Self {
-        let users = UsersFile::with(NAME, PASSWORD, &["--digest"]);
+        let users = OneUserFile::with(NAME, PASSWORD, &["--digest"]);
         let options = if over == Over::Tls { users.options().option("--tls") } else { users.options() };
         let served = Served::own(options);
         served.write(KEPT, b"kept");

@@ -18,6 +18,7 @@ pub mod sim_disk;
 pub mod stories;
 pub mod stranger;
 pub mod tls;
+pub mod tree;
 pub mod turns;
 pub mod users;
 

@@ -11,11 +11,11 @@ use super::server::Options;
 
 /// A file with one user, who may do everything.
 #[derive(Debug)]
-pub struct UsersFile {
+pub struct OneUserFile {
     folder: TempDir,
 }
 
-impl UsersFile {
+impl OneUserFile {
     /// Adds this user, with these words besides (`--digest`).
     #[track_caller]
     pub fn with(name: &str, password: &str, words: &[&str]) -> Self {

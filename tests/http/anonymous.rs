@@ -1,12 +1,12 @@
 //! What whoever has not said who they are may do: `--anonymous read`, `create` and `write`.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
 
+use crate::harness::tree::tree;
 use crate::harness::{Answer, Request, Server};
 
 const MAY: [&str; 3] = ["read", "create", "write"];
@@ -117,36 +117,15 @@ fn lock(server: &Server, target: &str, depth: &str) -> String {
     request.body(LOCK).expect_any(&[200, 201]).field("lock-token").to_owned()
 }
 
-/// Every file and folder, noclobber's own left out.
-fn tree(folder: &Path) -> BTreeMap<String, Option<String>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(inside) = folders.pop() {
-        for entry in fs::read_dir(&inside).unwrap() {
-            let path = entry.unwrap().path();
-            if path.ends_with(".noclobber") {
-                continue;
-            }
-            let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-            let text = path.is_file().then(|| fs::read_to_string(&path).unwrap());
-            if text.is_none() {
-                folders.push(path);
-            }
-            found.insert(name, text);
-        }
-    }
-    found
-}
-
 #[test]
 fn whoever_has_not_said_who_they_are_may_do_what_was_given_and_no_more() {
     for (nth, may) in MAY.into_iter().enumerate() {
         let mut stage = Stage::set(may);
         for row in ROWS {
-            let before = tree(stage.server.folder());
+            let before = tree(stage.server.folder(), &[]);
             let answer = stage.send(row);
             assert_eq!(answer.status, row.3[nth], "{may}: {row:?}\n{answer}");
-            let after = tree(stage.server.folder());
+            let after = tree(stage.server.folder(), &[]);
             if answer.status >= 400 {
                 assert_eq!(after, before, "{may}: {row:?} was refused");
             }

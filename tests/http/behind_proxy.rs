@@ -4,13 +4,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::harness::one_user::UsersFile;
+use crate::harness::one_user::OneUserFile;
 use crate::harness::{Request, Server};
 
 const PASSWORD: &str = "grün:Tür";
 
-fn users() -> UsersFile {
-    UsersFile::with("alice", PASSWORD, &[])
+fn users() -> OneUserFile {
+    OneUserFile::with("alice", PASSWORD, &[])
 }
 
 fn basic(password: &str) -> String {
