@@ -42,7 +42,7 @@ pub(super) fn log_answer(app: &RequestScope, head: &RequestHead, answer: &HttpRe
         bytes,
         took: begun.elapsed(),
         peer: app.origin.address,
-        user: app.caller.principal().name(),
+        user: app.caller.principal().name().as_deref(),
         referer: field(REFERER),
         user_agent: field(USER_AGENT),
     });
@@ -61,7 +61,7 @@ pub(super) fn log_plain(plain: &Plain<'_>, status: StatusCode, bytes: u64, calle
         bytes,
         took: begun.elapsed(),
         peer: plain.peer.as_ref().map(SocketAddr::ip),
-        user: caller.principal().name(),
+        user: caller.principal().name().as_deref(),
         referer: plain.referer,
         user_agent: plain.user_agent,
     });
