@@ -85,7 +85,7 @@ impl Door {
     /// Whoever has the secret of a link, where it takes nothing else.
     pub(super) fn recognize_link(&self, secret: &str) -> Result<Recognized, Unproven> {
         let found = self.links.find(secret).ok_or(Unproven::Wrong)?;
-        let takes_more = found.link().password.is_some() || found.link().uses_left.is_some();
+        let takes_more = found.record().password.is_some() || found.record().uses_left.is_some();
         Ok(if takes_more { Recognized::NotYet } else { Recognized::Caller(Arc::clone(found.caller())) })
     }
 
@@ -107,7 +107,7 @@ impl Door {
         password: Option<String>,
         credentials: &Credentials<'_>,
     ) -> Result<Arc<Caller>, Unproven> {
-        let Link { id, password: hash, uses_left, .. } = found.link();
+        let Link { id, password: hash, uses_left, .. } = found.record();
         if let Some(hash) = hash {
             let password = password.filter(|password| !password.is_empty()).ok_or(Unproven::LinkPassword)?;
             let about = format!("link:{id}");

@@ -69,7 +69,7 @@ struct Known {
 
 impl LinkInForce {
     /// The link.
-    pub(super) fn link(&self) -> &Link {
+    pub(super) fn record(&self) -> &Link {
         &self.link
     }
 

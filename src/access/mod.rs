@@ -136,7 +136,7 @@ impl Access {
         }
         let given = given.ok_or(Unproven::Wrong)?;
         let caller = match door.links.find(&given.name) {
-            Some(link) if link.link().uses_left.is_some() => {
+            Some(link) if link.record().uses_left.is_some() => {
                 return door.enter(&link, Some(given.password), credentials).await;
             }
             Some(link) => door.enter(&link, Some(given.password), credentials).await?,

@@ -72,19 +72,18 @@ fn credentials_that_are_not_right_are_told_so_and_no_more() {
 fn a_name_that_nobody_has_takes_as_long() {
     let users = UsersFile::make(READ);
     let server = serve(&users, &[]);
-    let time_of = |name: &str| {
-        let mut times: Vec<Duration> = (0..9)
-            .map(|nth| {
-                let begun = Instant::now();
-                server.get("/f").header("authorization", basic(name, &format!("wrong {nth}"))).expect(401);
-                begun.elapsed()
-            })
-            .collect();
-        times.sort();
-        times[4]
+    let time_of = |name: &str, nth: u32| {
+        let begun = Instant::now();
+        server.get("/f").header("authorization", basic(name, &format!("wrong {nth}"))).expect(401);
+        begun.elapsed()
     };
-    time_of("bob");
-    let (there, nobody) = (time_of("bob"), time_of("nobody"));
+    time_of("bob", 99);
+    // In turn, and the best of each: what else the machine does makes some of them longer, and none shorter.
+    let (mut there, mut nobody) = (Duration::MAX, Duration::MAX);
+    for nth in 0..12 {
+        there = there.min(time_of("bob", nth));
+        nobody = nobody.min(time_of("nobody", nth));
+    }
     let ratio = nobody.as_secs_f64() / there.as_secs_f64();
     assert!((0.4..2.5).contains(&ratio), "{there:?} for a user, {nobody:?} for nobody");
 }

@@ -6,7 +6,7 @@ use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::access::link::Place;
 use crate::access::{COOKIE, LINK_COOKIE, Unproven};
@@ -98,7 +98,8 @@ fn with_session_scheme(mut answer: HttpResponse) -> HttpResponse {
 }
 
 fn escaped_in_query(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+    utf8_percent_encode(text, KEPT).to_string()
 }
 
 /// Somebody has opened a link: the browser keeps the secret of the visit, and goes on without that of the link, which would stand in its history and
