@@ -117,13 +117,18 @@ impl Access {
         Some(door.nonces.give(Instant::now()))
     }
 
-    /// Who makes a request, as far as that is known without waiting.
+    /// Puts in force what has changed about the users. To be called before a request is recognized, and after it has come; costs a look at the
+    /// status of a file.
+    pub fn look_again(&self) {
+        self.door.iter().for_each(|door| door.users.refresh());
+    }
+
+    /// Who makes a request, as far as that is known without waiting, by what [`Access::look_again`] has found.
     ///
     /// # Errors
     /// Why that is not believed.
     pub fn recognize(&self, credentials: &Credentials<'_>) -> Result<Recognized, Unproven> {
         let Some(door) = &self.door else { return Ok(Recognized::Caller(Arc::clone(&self.unnamed))) };
-        door.users.refresh();
         if let Some(authorization) = credentials.authorization {
             if !credentials.is_private {
                 return Err(Unproven::Unprotected);
@@ -214,18 +219,16 @@ impl Access {
 
 impl Door {
     fn recognize(&self, authorization: &[u8], credentials: &Credentials<'_>) -> Result<Recognized, Unproven> {
-        if let Some(caller) = self.verified.find(authorization, Instant::now()) {
-            return Ok(Recognized::Caller(caller));
-        }
-        match scheme(authorization) {
-            (scheme, _) if scheme == "basic" => Ok(Recognized::NotYet),
-            (scheme, token) if scheme == "bearer" => {
-                self.users.find_token(token).map(Recognized::Caller).ok_or(Unproven::Wrong)
+        let (scheme, rest) = scheme(authorization);
+        let is = |name: &[u8]| scheme.eq_ignore_ascii_case(name);
+        match () {
+            () if is(b"basic") => {
+                let verified = self.verified.find(authorization, Instant::now());
+                Ok(verified.map_or(Recognized::NotYet, Recognized::Caller))
             }
-            (scheme, parameters) if scheme == "digest" => {
-                self.verify_digest(parameters, credentials).map(Recognized::Caller)
-            }
-            _ => Err(Unproven::Wrong),
+            () if is(b"bearer") => self.users.find_token(rest).map(Recognized::Caller).ok_or(Unproven::Wrong),
+            () if is(b"digest") => self.verify_digest(rest, credentials).map(Recognized::Caller),
+            () => Err(Unproven::Wrong),
         }
     }
 
