@@ -45,6 +45,8 @@ pub struct Config {
     pub trusted_proxies: Vec<TrustedProxy>,
     /// The field in which such a proxy names the user who has signed in to it.
     pub user_header: Option<String>,
+    /// The process is held to the folder and what is kept beside it, where the system can do that.
+    pub confined: bool,
     /// Who serves once the sockets are open; `None`: whoever has started the program.
     pub user: Option<Account>,
     /// The names, in lower case and without a port, that a `Host` header may carry besides `localhost`, IP addresses and the machine's own.

@@ -1,6 +1,7 @@
 //! Puts the share, the watcher and HTTP together: opens the folder, says what was found, listens, and stops in good order.
 
 mod announcement;
+mod bounds;
 mod certificate;
 mod certificates;
 pub(crate) mod explain;
@@ -34,12 +35,13 @@ use crate::model::rights::Rights;
 use crate::os::{allocator, process};
 
 use announcement::names_beside;
+use bounds::Bounds;
 use certificates::Certificates;
 use housekeeping::{Housekeeping, close};
-use lan::{Guest, open_browser, share_on_lan};
+use lan::{Browser, Guest, share_on_lan};
 use listening::{Listening, listen, remove_sockets};
 use open_log::open_log;
-use open_share::{Purpose, open_share};
+use open_share::{Purpose, open_disk, open_share};
 use startup_lines::{say, say_what_is_served};
 
 /// How many members PROPFIND tells of everything below a folder, unless it may tell all.
@@ -55,8 +57,12 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
-    // No other thread is there yet.
+    // No other thread is there yet, and each will be confined like the one that starts it.
     become_user(config)?;
+    let disk = open_disk(config, Purpose::Serve)?;
+    let guest = Guest::of(config)?;
+    let browser = config.open.then(Browser::start);
+    let bounds = Bounds::set(config);
     let log = Rc::new(open_log(config)?);
     let system = actix_rt::System::new();
     if config.log.file.is_some() {
@@ -64,14 +70,14 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         let log = Rc::clone(&log);
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
-    let guest = Guest::of(config)?;
     let access = open_access(config, guest.as_ref())?;
     config.base_path.clone().take_effect();
-    let share = Arc::new(open_share(config, Purpose::Serve)?);
+    let share = Arc::new(open_share(config, disk)?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     say_what_is_served(config, &share);
+    bounds.say();
     let certificates = open_certificates(config, &listening)?;
     let handshake = certificates.as_ref().map(Certificates::handshake).transpose()?;
     let housekeeping = Housekeeping::start(Arc::clone(&share), certificates);
@@ -83,8 +89,8 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
     }
     let announcement = share_on_lan(config, &listening, &access, guest.as_ref())?;
     say("Stop with Ctrl-C.");
-    if config.open {
-        open_browser(&listening, &access, guest.as_ref())?;
+    if let Some(browser) = browser {
+        browser.open(&listening, &access, guest.as_ref())?;
     }
     drop(guest);
     let listeners = listening.listeners(handshake.as_ref());

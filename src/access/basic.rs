@@ -28,19 +28,19 @@ impl NameAndPassword {
     }
 }
 
-/// The scheme of an `Authorization`, in small letters, and what stands behind it (RFC 9110 §11.4).
 impl NameAndPassword {
     /// Those of a whole `Authorization`, if it is one of Basic.
     pub(super) fn of_basic(authorization: &[u8]) -> Option<Self> {
         let (scheme, encoded) = scheme(authorization);
-        (scheme == "basic").then(|| Self::parse(encoded))?
+        scheme.eq_ignore_ascii_case(b"basic").then(|| Self::parse(encoded))?
     }
 }
 
-pub(super) fn scheme(authorization: &[u8]) -> (String, &[u8]) {
+/// The scheme of an `Authorization`, in whatever letters it is written, and what stands behind it (RFC 9110 §11.4).
+pub(super) fn scheme(authorization: &[u8]) -> (&[u8], &[u8]) {
     let end = authorization.iter().position(|byte| *byte == b' ').unwrap_or(authorization.len());
     let (scheme, rest) = authorization.split_at(end);
-    (String::from_utf8_lossy(scheme).to_ascii_lowercase(), rest.trim_ascii())
+    (scheme, rest.trim_ascii())
 }
 
 #[cfg(test)]

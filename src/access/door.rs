@@ -54,18 +54,16 @@ impl Door {
         authorization: &[u8],
         credentials: &Credentials<'_>,
     ) -> Result<Recognized, Unproven> {
-        if let Some(caller) = self.verified.find(authorization, Instant::now()) {
-            return Ok(Recognized::Caller(caller));
-        }
-        match scheme(authorization) {
-            (scheme, _) if scheme == "basic" => Ok(Recognized::NotYet),
-            (scheme, token) if scheme == "bearer" => {
-                self.users.find_token(token).map(Recognized::Caller).ok_or(Unproven::Wrong)
+        let (scheme, rest) = scheme(authorization);
+        let is = |name: &[u8]| scheme.eq_ignore_ascii_case(name);
+        match () {
+            () if is(b"basic") => {
+                let verified = self.verified.find(authorization, Instant::now());
+                Ok(verified.map_or(Recognized::NotYet, Recognized::Caller))
             }
-            (scheme, parameters) if scheme == "digest" => {
-                self.verify_digest(parameters, credentials).map(Recognized::Caller)
-            }
-            _ => Err(Unproven::Wrong),
+            () if is(b"bearer") => self.users.find_token(rest).map(Recognized::Caller).ok_or(Unproven::Wrong),
+            () if is(b"digest") => self.verify_digest(rest, credentials).map(Recognized::Caller),
+            () => Err(Unproven::Wrong),
         }
     }
 

@@ -102,13 +102,18 @@ impl Access {
         Some(door.nonces.give(Instant::now()))
     }
 
-    /// Who makes a request, as far as that is known without waiting.
+    /// Puts in force what has changed about the users. To be called before a request is recognized, and after it has come; costs a look at the
+    /// status of a file.
+    pub fn look_again(&self) {
+        self.door.iter().for_each(|door| door.links.refresh());
+    }
+
+    /// Who makes a request, as far as that is known without waiting, by what [`Access::look_again`] has found.
     ///
     /// # Errors
     /// Why that is not believed.
     pub fn recognize(&self, credentials: &Credentials<'_>) -> Result<Recognized, Unproven> {
         let Some(door) = &self.door else { return Ok(Recognized::Caller(Arc::clone(&self.unnamed))) };
-        door.users.refresh();
         let has_any = credentials.link.is_some() || credentials.authorization.is_some();
         if has_any && !credentials.is_private {
             return Err(Unproven::Unprotected);

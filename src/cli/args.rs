@@ -236,6 +236,9 @@ pub(super) struct Cli {
     /// Keep times no finer than this many milliseconds, whatever the disk can do; for tests
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000), help_heading = SAFETY, hide = true)]
     pub(super) force_time_grain: Option<u64>,
+    /// Do not confine the process to the folder and what is kept beside it; without it the kernel does, where it has Landlock
+    #[arg(long, help_heading = SAFETY)]
+    pub(super) no_landlock: bool,
     /// Answer before the bytes are on the disk: a power cut then loses what was confirmed. For measuring only
     #[arg(long, help_heading = SAFETY)]
     pub(super) no_sync: bool,

@@ -9,7 +9,7 @@ use crate::http::representations::versions::Described;
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::server::explain::explain;
-use crate::server::open_share::{Purpose, open_share};
+use crate::server::open_share::{Purpose, open_disk, open_share};
 use crate::share::{KeptAt, KeptVersion, Kind, PageRequest, Share};
 
 /// How many versions the command line reads at once.
@@ -17,7 +17,8 @@ const PAGE: usize = 10_000;
 
 /// Prints the versions that are kept of a path and everything below it.
 pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
-    let share = open_share(&plain(&which.folder)?, Purpose::Look)?;
+    let config = plain(&which.folder)?;
+    let share = open_share(&config, open_disk(&config, Purpose::Look)?)?;
     let path = share_path(&which.folder, which.path.as_deref())?;
     let mut out = io::stdout().lock();
     if which.json {

@@ -275,6 +275,7 @@ fn check(
         base_path: cli.base_path.unwrap_or_default(),
         trusted_proxies: cli.trusted_proxy,
         user_header: cli.user_header,
+        confined: !cli.no_landlock,
         user: cli.user,
         allowed_hosts: cli.allow_host,
         allowed_origins: cli.allow_origin,

@@ -12,7 +12,7 @@ use crate::server::become_user;
 use crate::server::explain::explain;
 use crate::server::housekeeping::close;
 use crate::server::open_log::open_log;
-use crate::server::open_share::{Purpose, open_share};
+use crate::server::open_share::{Purpose, open_disk, open_share};
 use crate::server::startup_lines::say;
 use crate::share::{CopyLimit, RequestContext};
 
@@ -34,7 +34,7 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
              back; --state names it"
         );
     }
-    let share = open_share(config, Purpose::Restore)?;
+    let share = open_share(config, open_disk(config, Purpose::Restore)?)?;
     let restored = share.restore(&path, &id, true, &RequestContext::unconditional(now()), CopyLimit::UNLIMITED);
     close(&share);
     match restored.map_err(explain)?.and_then(|stored| stored.displaced) {

@@ -1,5 +1,6 @@
 //! Who makes a request: what its head says about that, and how it is asked.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub(crate) async fn identify(
         is_near: is_near(origin),
         is_private: is_private(settings, origin),
     };
+    access.look_again();
     let known = match access.recognize(&credentials) {
         Ok(Recognized::NotYet) => return access.verify(&credentials).await,
         Ok(Recognized::Caller(caller)) => Ok(caller),
@@ -92,8 +94,26 @@ pub(crate) fn credentials_of(app: &RequestScope) -> Credentials<'static> {
     Credentials { address: guesser(&app.origin), is_near: is_near(&app.origin), is_private, ..Credentials::default() }
 }
 
+/// In which of its rounds a worker has looked whether the users have changed.
+#[derive(Debug, Default)]
+pub(crate) struct LastLookAtUsers(Cell<Option<u64>>);
+
+impl LastLookAtUsers {
+    /// Sees to it that what has changed about the users before this request has come is in force. One look is enough for all requests of a round.
+    fn look_again(&self, access: &Access, plain: &Plain<'_>) {
+        if self.0.replace(plain.round) != plain.round || plain.round.is_none() {
+            access.look_again();
+        }
+    }
+}
+
 /// Who makes a plain request, if that is known at once.
-pub(crate) fn known(access: &Access, settings: &HttpSettings, plain: &Plain<'_>) -> Option<Arc<Caller>> {
+pub(crate) fn known(
+    access: &Access,
+    settings: &HttpSettings,
+    plain: &Plain<'_>,
+    last: &LastLookAtUsers,
+) -> Option<Arc<Caller>> {
     // What a proxy says of a client is not plain.
     if !settings.trusted_proxies.is_empty() {
         return None;
@@ -113,6 +133,7 @@ pub(crate) fn known(access: &Access, settings: &HttpSettings, plain: &Plain<'_>)
         is_near: is_loopback(plain.peer.map(|peer| peer.ip())),
         is_private: settings.plain_passwords || plain.is_encrypted || is_loopback(plain.peer.map(|peer| peer.ip())),
     };
+    last.look_again(access, plain);
     match access.recognize(&credentials) {
         Ok(Recognized::Caller(caller)) => Some(caller),
         Ok(Recognized::NotYet) | Err(_) => None,

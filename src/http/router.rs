@@ -5,7 +5,7 @@
 use crate::access::{Caller, Denied, Unproven};
 use crate::http::access_log::{log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
-use crate::http::callers;
+use crate::http::callers::{self, LastLookAtUsers};
 use crate::http::context::parse;
 use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
@@ -44,12 +44,13 @@ use bytes::Bytes;
 pub struct Router {
     app: Arc<AppState>,
     last_look: LastLook,
+    last_look_at_users: LastLookAtUsers,
 }
 
 impl Router {
     /// A router for one worker.
     pub fn new(app: Arc<AppState>) -> Self {
-        Self { app, last_look: LastLook::default() }
+        Self { app, last_look: LastLook::default(), last_look_at_users: LastLookAtUsers::default() }
     }
 
     async fn carry_out(
@@ -152,6 +153,11 @@ impl Router {
         }
     }
 
+    /// Who makes a plain request, if that is known at once.
+    fn caller_of(&self, plain: &Plain<'_>) -> Option<Arc<Caller>> {
+        callers::known(&self.app.access, &self.app.settings, plain, &self.last_look_at_users)
+    }
+
     /// Says with an answer whose pages may use it.
     fn describe(&self, head: &RequestHead, answer: &mut HttpResponse) {
         origin::describe(head, answer.headers_mut(), &self.app.settings.allowed_origins);
@@ -167,7 +173,7 @@ impl Handler for Router {
             return false;
         }
         let Some(found) = self.app.hot.find(&self.app.share, plain, &self.last_look) else { return false };
-        let Some(caller) = callers::known(&self.app.access, &self.app.settings, plain) else { return false };
+        let Some(caller) = self.caller_of(plain) else { return false };
         if caller.authorize(Rights::READ, found.file.spot.path()).is_err() {
             return false;
         }

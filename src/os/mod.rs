@@ -5,6 +5,7 @@
 pub mod account;
 pub mod addresses;
 pub mod allocator;
+pub mod confinement;
 pub mod locked_file;
 pub mod log_file;
 pub mod open_file;

@@ -3,6 +3,8 @@
 
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
@@ -90,18 +92,34 @@ pub(super) fn share_on_lan(
     }
 }
 
-/// Opens a browser on the share; where there is a guest, it is signed in.
-pub(super) fn open_browser(listening: &Listening, access: &Access, guest: Option<&Guest>) -> anyhow::Result<()> {
-    let Some((address, scheme)) = listening.of_tcp()?.into_iter().next() else {
-        tracing::warn!("--open: no browser reaches a Unix socket");
-        return Ok(());
-    };
-    let secret = guest.and_then(|_| access.invite(GUEST, BROWSER_LIFE));
-    let url = url(scheme, from_here(address), &urls::of_folder(&SharePath::root()), secret.as_deref());
-    if let Err(error) = open::that_detached(url) {
-        tracing::warn!("--open: no browser can be opened: {error}");
+/// A browser that is to be opened on the share, by a thread that was started before this one was confined: what it starts is not.
+pub(super) struct Browser {
+    url: mpsc::Sender<String>,
+    opened: JoinHandle<io::Result<()>>,
+}
+
+impl Browser {
+    /// Makes ready to open it.
+    pub(super) fn start() -> Self {
+        let (url, told) = mpsc::channel::<String>();
+        let opened = thread::spawn(move || told.recv().map_or(Ok(()), open::that_detached));
+        Self { url, opened }
     }
-    Ok(())
+
+    /// Opens it; where there is a guest, it is signed in.
+    pub(super) fn open(self, listening: &Listening, access: &Access, guest: Option<&Guest>) -> anyhow::Result<()> {
+        let Some((address, scheme)) = listening.of_tcp()?.into_iter().next() else {
+            tracing::warn!("--open: no browser reaches a Unix socket");
+            return Ok(());
+        };
+        let secret = guest.and_then(|_| access.invite(GUEST, BROWSER_LIFE));
+        let url = url(scheme, from_here(address), &urls::of_folder(&SharePath::root()), secret.as_deref());
+        let _ = self.url.send(url);
+        if let Ok(Err(error)) = self.opened.join() {
+            tracing::warn!("--open: no browser can be opened: {error}");
+        }
+        Ok(())
+    }
 }
 
 /// How this machine reaches what listens there.

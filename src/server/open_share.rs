@@ -1,6 +1,5 @@
 //! Opening a share, to serve it, to change it once, or to look at it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -28,7 +27,16 @@ pub(crate) enum Purpose {
     Look,
 }
 
-pub(crate) fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Share> {
+/// The disk of a share, which no other process serves meanwhile.
+pub(crate) struct LockedDisk {
+    disk: OsDisk,
+    purpose: Purpose,
+    /// `None` if it is only looked at.
+    lock: Option<FolderLock>,
+}
+
+/// Opens the disk of a share, as far as that takes more than the folder itself: what is above it is locked, too.
+pub(crate) fn open_disk(config: &Config, purpose: Purpose) -> anyhow::Result<LockedDisk> {
     if let Some(mask) = config.umask {
         process::set_umask(mask);
     }
@@ -44,8 +52,18 @@ pub(crate) fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Sh
         dir_mode: config.dir_mode,
     };
     let disk = OsDisk::open(folder, options).with_context(|| format!("cannot share {}", folder.display()))?;
-    if purpose != Purpose::Look {
-        lock_share(&disk, folder, purpose)?;
+    let lock = (purpose != Purpose::Look).then(|| lock_share(&disk, purpose)).transpose()?;
+    Ok(LockedDisk { disk, purpose, lock })
+}
+
+pub(crate) fn open_share(config: &Config, disk: LockedDisk) -> anyhow::Result<Share> {
+    let LockedDisk { disk, purpose, lock } = disk;
+    let folder = &config.folder;
+    if lock == Some(FolderLock::Unavailable) {
+        tracing::warn!(
+            "the file system of {} has no file locks: that no second noclobber serves it is for you to see to",
+            folder.display()
+        );
     }
     let tier = crate::store::local::disk::Disk::abilities(&disk).tier();
     if let Some(required) = config.require_tier
@@ -72,16 +90,9 @@ pub(crate) fn open_share(config: &Config, purpose: Purpose) -> anyhow::Result<Sh
     Ok(share)
 }
 
-fn lock_share(disk: &OsDisk, folder: &Path, purpose: Purpose) -> anyhow::Result<()> {
+fn lock_share(disk: &OsDisk, purpose: Purpose) -> anyhow::Result<FolderLock> {
     match disk.lock_share() {
-        Ok(FolderLock::Held) => Ok(()),
-        Ok(FolderLock::Unavailable) => {
-            tracing::warn!(
-                "the file system of {} has no file locks: that no second noclobber serves it is for you to see to",
-                folder.display()
-            );
-            Ok(())
-        }
+        Ok(lock) => Ok(lock),
         Err(error) if error.cause == Cause::InUse && purpose == Purpose::Restore => {
             Err(error).context("nothing was changed; a server that runs brings a version back by POST with ?restore=ID")
         }

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::access::link_file::LINKS_FILE;
-use crate::config::{Config, StateFolder, WrongSetting};
+use crate::config::{Certificate, Config, StateFolder, WrongSetting};
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
 use crate::share::{INDEX, IndexError, Share, ShareIdentity};
@@ -113,6 +113,19 @@ pub(crate) fn links_file_to_change(config: &Config) -> anyhow::Result<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new("."));
     make_private(folder).with_context(|| format!("cannot keep links in {}", folder.display()))?;
     Ok(file)
+}
+
+/// Makes the folders outside of the share in which something will be kept. What is wrong with one of them is told when it is used.
+pub(super) fn make_folders(config: &Config) -> Vec<PathBuf> {
+    let tls = match &config.certificate {
+        Some(Certificate::Made(beneath)) => tls_folder(config, beneath.as_deref()).ok(),
+        Some(Certificate::Files { .. }) | None => None,
+    };
+    let folders = state_folder(config).ok().flatten().into_iter().chain(tls);
+    folders
+        .filter(|folder| lies_in(folder, &config.folder).is_ok_and(|is_inside| !is_inside))
+        .inspect(|folder| drop(make_private(folder)))
+        .collect()
 }
 
 /// The folder in which a certificate is kept that is made here. If it would be in the share it is one in noclobber's own folder.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -157,6 +158,36 @@ fn a_change_of_the_file_holds_at_once() {
     get(Way::Token).expect(200);
     users.write(&text);
     get(Way::Basic).expect(200);
+}
+
+/// While a crowd reads all the time, what has changed in the file holds for whoever asks after that: the looks that the server takes for the crowd
+/// are none for those who ask later.
+#[test]
+fn a_crowd_does_not_hide_a_change_of_the_file() {
+    let users = UsersFile::make(READ);
+    let server = serve(&users, &["--workers=1"]);
+    let over = AtomicBool::new(false);
+    let get = || signed(server.get("/f"), "bob", Way::Token, &users);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut connection = server.connect();
+                while !over.load(Ordering::Relaxed) {
+                    connection.send(&signed(server.get("/f"), "alice", Way::Token, &users)).expect_any(&[200, 404]);
+                }
+            });
+        }
+        let text = users.text();
+        let mut connection = server.connect();
+        let wrong = (0..300).find_map(|round| {
+            let (may, status) = if round % 2 == 0 { ("\"none\"", 404) } else { ("\"read\"", 200) };
+            users.write(&text.replace("\"write\"", may));
+            let answers = [connection.send(&get()), connection.send(&get())];
+            answers.into_iter().find(|answer| answer.status != status).map(|answer| format!("{round}: {answer}"))
+        });
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(wrong, None);
+    });
 }
 
 /// A right, a user or a password that goes while an upload is under way goes for that, too.

@@ -1,6 +1,7 @@
-//! The process: its command line, the doctor, its log, the local network, its start and its end, its state, the watch, and how much memory it takes.
+//! The process: its command line, its bounds, the doctor, its log, the local network, its start and its end, its state, the watch, and how much memory it takes.
 
 mod cli;
+mod confinement;
 mod doctor;
 mod lan;
 mod logging;
