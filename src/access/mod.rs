@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::model::author::WayIn;
 use crate::model::permissions::Permissions;
 pub use crate::model::principal::Principal;
 use crate::model::rights::Rights;
@@ -71,7 +72,7 @@ impl Access {
     /// Without users: whoever can reach the server has these rights.
     pub fn for_anonymous(rights: Rights) -> Self {
         let standing = Standing::new(Principal::Anonymous, Permissions::everywhere(rights));
-        Self { unnamed: Arc::new(Caller::new(&standing)), door: None }
+        Self { unnamed: Arc::new(Caller::new(&standing, WayIn::Anonymous)), door: None }
     }
 
     /// With the users and rules of a file; `for_everybody` is what everybody may do, as far as no rule says it.
@@ -88,7 +89,7 @@ impl Access {
     }
 
     fn of_users(users: Arc<Users>) -> Self {
-        let unnamed = Arc::new(Caller::new(users.unnamed()).that_can_sign_in());
+        let unnamed = Arc::new(Caller::new(users.unnamed(), WayIn::Anonymous).that_can_sign_in());
         let door = Door {
             users,
             verified: Verified::default(),
@@ -150,7 +151,7 @@ impl Access {
         let (_, encoded) = scheme(authorization);
         let given = NameAndPassword::parse(encoded).ok_or(Unproven::Wrong)?;
         let standing = door.verify_password(given, credentials).await?;
-        let caller = Arc::new(Caller::new(&standing));
+        let caller = Arc::new(Caller::new(&standing, WayIn::Password));
         door.verified.remember(authorization, &caller, Instant::now());
         Ok(caller)
     }
@@ -163,7 +164,7 @@ impl Access {
         let door = self.door.as_ref().ok_or(Unproven::Wrong)?;
         door.users.refresh();
         let (standing, _) = door.users.find(name).ok_or(Unproven::Wrong)?;
-        Ok(Arc::new(Caller::new(&standing)))
+        Ok(Arc::new(Caller::new(&standing, WayIn::Proxy)))
     }
 
     /// Begins a session of whoever has this name and password; gives the secret for the cookie.

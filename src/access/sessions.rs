@@ -7,6 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use quick_cache::sync::Cache;
 
 use super::caller::{Caller, Standing};
+use crate::model::author::WayIn;
 use crate::os::random;
 
 /// The name of the cookie.
@@ -41,7 +42,7 @@ impl Sessions {
     /// Begins a session; gives its secret.
     pub(super) fn begin(&self, standing: &Arc<Standing>, now: Instant) -> String {
         let secret = BASE64URL_NOPAD.encode(&random::bytes());
-        let caller = Arc::new(Caller::new(standing));
+        let caller = Arc::new(Caller::new(standing, WayIn::Session));
         self.0.insert(key_of(secret.as_bytes()), Session { caller, until: now + UNUSED_MAX });
         secret
     }
