@@ -67,7 +67,7 @@ impl WayIn {
     }
 
     /// The name of the link, if it was one.
-    pub fn link(&self) -> Option<&str> {
+    pub fn link_name(&self) -> Option<&str> {
         match self {
             Self::Link(name) => Some(name),
             _ => None,
@@ -99,9 +99,9 @@ impl Author {
     }
 
     /// The name of the link by which somebody came, if it was one.
-    pub fn link(&self) -> Option<&str> {
+    pub fn link_name(&self) -> Option<&str> {
         match self {
-            Self::Client { way_in, .. } => way_in.link(),
+            Self::Client { way_in, .. } => way_in.link_name(),
             Self::Program => None,
         }
     }
@@ -110,7 +110,7 @@ impl Author {
     /// one of a few signs is written in base 32.
     pub fn to_words(&self) -> String {
         let mut words = self.word().to_owned();
-        for name in self.link().into_iter().chain(self.user()) {
+        for name in self.link_name().into_iter().chain(self.user()) {
             words.push(' ');
             words.push_str(&to_word(name));
         }
@@ -191,7 +191,7 @@ mod tests {
             (by(Some("ann@example.org"), WayIn::Token), "token ann@example.org"),
             (by(Some("Ann"), WayIn::Session), "session =85n6s"),
             (by(None, WayIn::Link("album".into())), "link album"),
-            (by(Some("bob"), WayIn::Link("my album".into())), "link =dlsi0obcelmmq bob"),
+            (by(Some("bob"), WayIn::Link("my album".into())), "link =dlsi0obcc9qmq bob"),
         ] {
             assert_eq!(author.to_words(), words);
             assert_eq!(Author::parse_words(words), Some(author));

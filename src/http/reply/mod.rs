@@ -5,6 +5,7 @@
 mod allow;
 mod bad_request;
 mod dav;
+mod described_author;
 mod error;
 mod from_memory;
 mod log_word;
@@ -16,13 +17,15 @@ mod success;
 pub(crate) use allow::methods;
 pub(crate) use bad_request::{rejected, wrong};
 pub(crate) use dav::{CUT_SHORT, done_minimally, locked, multistatus, not_made, of_property};
+pub(crate) use described_author::DescribedAuthor;
 pub(crate) use error::{HandlerError, RequestError};
 pub(crate) use from_memory::{hot_head, hot_status, on_the_wire};
 pub(crate) use log_word::outcome_word;
 pub(crate) use refusal::stop;
 pub(crate) use sign_in::{Challenge, invitation_over, sign_in_first, sign_in_page, signed_in, signed_out};
 pub(crate) use success::{
-    done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed, stored,
+    DISPLACED, done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed,
+    stored,
 };
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Problem documents (RFC 9457): how a request that is not carried out is explained.
 
 use crate::http::reply::allow::allow;
-use crate::http::representations::described_author::DescribedAuthor;
+use crate::http::reply::described_author::DescribedAuthor;
 use crate::http::request::method::Allowed;
 use crate::http::request::query::Query;
 use crate::http::wire::body::LengthOnly;

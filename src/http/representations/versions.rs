@@ -4,8 +4,7 @@
 use crate::http::context::{RequestScope, reader};
 use crate::http::media;
 use crate::http::reply;
-use crate::http::reply::{HandlerError, RequestError};
-use crate::http::representations::described_author::DescribedAuthor;
+use crate::http::reply::{DescribedAuthor, HandlerError, RequestError};
 use crate::http::representations::file::{CACHE, Remember};
 use crate::http::representations::listing::{Listing, Output};
 use crate::http::representations::{file, listing};
