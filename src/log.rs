@@ -157,7 +157,6 @@ fn tell_of_change(line: &RequestLine<'_>, change: &ChangeLine<'_>) {
         peer = line.peer.map(tracing::field::display),
         user = shown(line.user),
         way_in = change.way_in,
-        link = shown(change.link),
         destination = shown(change.destination),
         restores = shown(change.restores),
         displaced = shown(change.displaced),

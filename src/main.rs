@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use noclobber::cli::{self, ProgramTask, UsageError, doctor, history, manual, mount_help, restore, rules, user};
+use noclobber::cli::{self, ProgramTask, UsageError, doctor, history, link, manual, mount_help, restore, rules, user};
 use noclobber::config::WrongSetting;
 
 fn main() -> ExitCode {
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         ProgramTask::Restore(which, config) => restore::restore(&which, &config),
         ProgramTask::User(task) => user::change_users(&task),
         ProgramTask::Rules(asked) => rules::show_rules(&asked),
+        ProgramTask::Link(task, config) => link::change_links(&task, &config),
         ProgramTask::Doctor(which, password) => return doctor::doctor(&which, password),
         ProgramTask::MountHelp(address) => manual::print(mount_help::text(&address).as_bytes()),
         ProgramTask::Completions(shell) => manual::print_completions(shell),

@@ -12,7 +12,7 @@ pub(crate) mod open_share;
 mod pass_phrase;
 mod self_signed;
 pub(crate) mod startup_lines;
-mod state;
+pub(crate) mod state;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -114,11 +114,12 @@ pub(crate) fn become_user(config: &Config) -> anyhow::Result<()> {
 /// Who may come in, and who may do what.
 fn open_access(config: &Config, guest: Option<&Guest>) -> anyhow::Result<Access> {
     let for_everybody = config.anonymous.map(Anonymous::rights);
+    let links = state::links_file(config)?;
     match (&config.users, guest.map(Guest::credentials)) {
-        (Some(file), _) => Ok(Access::of_file(file.clone(), for_everybody)?),
+        (Some(file), _) => Ok(Access::of_file(file.clone(), for_everybody, links)?),
         (None, Some((name, phrase))) => {
             let hash = PasswordHash::of(phrase).map_err(|error| anyhow!("cannot hash the pass phrase: {error}"))?;
-            Ok(Access::of_one_user(name, hash, for_everybody))
+            Ok(Access::of_one_user(name, hash, for_everybody, links))
         }
         (None, None) => Ok(Access::for_anonymous(for_everybody.unwrap_or(Rights::all()))),
     }

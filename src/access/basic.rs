@@ -29,6 +29,14 @@ impl NameAndPassword {
 }
 
 /// The scheme of an `Authorization`, in small letters, and what stands behind it (RFC 9110 §11.4).
+impl NameAndPassword {
+    /// Those of a whole `Authorization`, if it is one of Basic.
+    pub(super) fn of_basic(authorization: &[u8]) -> Option<Self> {
+        let (scheme, encoded) = scheme(authorization);
+        (scheme == "basic").then(|| Self::parse(encoded))?
+    }
+}
+
 pub(super) fn scheme(authorization: &[u8]) -> (String, &[u8]) {
     let end = authorization.iter().position(|byte| *byte == b' ').unwrap_or(authorization.len());
     let (scheme, rest) = authorization.split_at(end);

@@ -10,6 +10,8 @@ use crate::model::permissions::Permissions;
 use crate::model::principal::Principal;
 use crate::model::rights::Rights;
 
+use super::link::Place;
+
 /// A principal and what it may do, for as long as it may: all callers who have proved to be it share one.
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -24,6 +26,17 @@ pub struct Caller {
     standing: Arc<Standing>,
     author: Arc<Author>,
     can_sign_in: bool,
+    /// Where the link leads by which it comes.
+    place: Option<Place>,
+}
+
+/// Whether it is known who makes a request.
+#[derive(Clone, Debug)]
+pub enum Recognized {
+    /// It is.
+    Caller(Arc<Caller>),
+    /// It says who it is, and that is still to be verified.
+    NotYet,
 }
 
 /// The answer no.
@@ -66,13 +79,23 @@ impl Standing {
 impl Caller {
     /// A caller of this standing, who came this way.
     pub(super) fn new(standing: &Arc<Standing>, way_in: WayIn) -> Self {
-        let author = Arc::new(Author::Client { principal: standing.principal.clone(), way_in });
-        Self { standing: Arc::clone(standing), author, can_sign_in: false }
+        let author = Arc::new(Author::client(standing.principal.clone(), way_in));
+        Self { standing: Arc::clone(standing), author, can_sign_in: false, place: None }
     }
 
     /// One who has not said who they are, where somebody could.
     pub(super) fn that_can_sign_in(self) -> Self {
         Self { can_sign_in: true, ..self }
+    }
+
+    /// One who comes by a link that leads there.
+    pub(super) fn that_comes_by_a_link(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// Where the link leads by which it comes.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// Who it is.
@@ -111,8 +134,12 @@ impl Caller {
         match () {
             () if one_of.is_empty() || rights.intersects(one_of) => Ok(()),
             () if self.can_sign_in => Err(Denied::SignIn),
-            () if rights.see() => Err(Denied::NotPermitted),
+            () if rights.see() || self.is_told_of(path) => Err(Denied::NotPermitted),
             () => Err(Denied::NotThere),
         }
+    }
+    /// Whether no more than what the link says itself is told by a refusal: that something is where it leads, and that nothing else is reached.
+    fn is_told_of(&self, path: &SharePath) -> bool {
+        self.place.as_ref().is_some_and(|place| *path == place.path || !path.is_within(&place.path))
     }
 }

@@ -10,6 +10,8 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a [u8]>,
     /// `Cookie`.
     pub cookie: Option<&'a [u8]>,
+    /// The secret of a link, from the query.
+    pub link: Option<&'a str>,
     /// The address of the client; none on a Unix socket.
     pub address: Option<IpAddr>,
     /// Whether it comes from this machine, and through no proxy.
@@ -37,6 +39,9 @@ pub enum Unproven {
     /// There were too many wrong ones lately.
     #[error("too many wrong credentials came; the next are looked at in {} s", .0.as_secs().max(1))]
     TooMany(Duration),
+    /// The link takes a password, too.
+    #[error("the link takes a password")]
+    LinkPassword,
     /// Too many are waiting to be verified.
     #[error("too many are signing in at once")]
     Busy,

@@ -5,47 +5,43 @@ mod basic;
 mod caller;
 mod credentials;
 pub mod digest;
+mod door;
 pub mod edit;
 pub mod file;
 mod invitations;
+pub mod link;
+pub mod link_file;
+mod links;
 pub mod password;
 mod sessions;
 mod throttle;
 mod users;
 mod verified;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::model::author::WayIn;
+use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
 pub use crate::model::principal::Principal;
 use crate::model::rights::Rights;
 
-use basic::{NameAndPassword, scheme};
+use basic::NameAndPassword;
 use caller::Standing;
-pub use caller::{Caller, Denied};
+pub use caller::{Caller, Denied, Recognized};
 pub use credentials::{Credentials, DigestAlgorithm, REALM, Unproven};
-use digest::{Nonces, Signed};
+use door::Door;
 use file::{AccessFile, BadAccessFile};
-use invitations::Invitations;
-use password::{PasswordHash, Verifier};
-pub use sessions::COOKIE;
-use sessions::Sessions;
-use throttle::Throttle;
+use link::{Link, NewLink};
+use link_file::LinkFile;
+pub use links::LinkError;
+use password::PasswordHash;
+pub use sessions::{COOKIE, LINK_COOKIE};
 use users::Users;
-use verified::Verified;
-
-/// Whether it is known who makes a request.
-#[derive(Clone, Debug)]
-pub enum Recognized {
-    /// It is.
-    Caller(Arc<Caller>),
-    /// It says who it is, and that is still to be verified.
-    NotYet,
-}
 
 /// Who may come in, and who may do what.
 #[derive(Debug)]
@@ -56,18 +52,6 @@ pub struct Access {
     door: Option<Door>,
 }
 
-/// What there is where users may sign in.
-#[derive(Debug)]
-struct Door {
-    users: Arc<Users>,
-    verified: Verified,
-    sessions: Sessions,
-    nonces: Nonces,
-    throttle: Throttle,
-    verifier: Verifier,
-    invitations: Invitations,
-}
-
 impl Access {
     /// Without users: whoever can reach the server has these rights.
     pub fn for_anonymous(rights: Rights) -> Self {
@@ -75,31 +59,32 @@ impl Access {
         Self { unnamed: Arc::new(Caller::new(&standing, WayIn::Anonymous)), door: None }
     }
 
-    /// With the users and rules of a file; `for_everybody` is what everybody may do, as far as no rule says it.
+    /// With the users and rules of a file; `for_everybody` is what everybody may do, as far as no rule says it. Links are kept in that other file,
+    /// if there is one.
     ///
     /// # Errors
     /// Why the file cannot be used.
-    pub fn of_file(path: PathBuf, for_everybody: Option<Rights>) -> Result<Self, BadAccessFile> {
-        Ok(Self::of_users(Users::open(path, for_everybody)?))
+    pub fn of_file(
+        path: PathBuf,
+        for_everybody: Option<Rights>,
+        links: Option<PathBuf>,
+    ) -> Result<Self, BadAccessFile> {
+        Ok(Self::of_users(Users::open(path, for_everybody)?, links))
     }
 
-    /// With one user, who is made for this run and may do everything; `for_everybody` is what everybody may do.
-    pub fn of_one_user(name: &str, password: PasswordHash, for_everybody: Option<Rights>) -> Self {
-        Self::of_users(Users::of(AccessFile::of_one_user(name, password, for_everybody)))
+    /// As [`Access::of_file`], with one user, who is made for this run and may do everything.
+    pub fn of_one_user(
+        name: &str,
+        password: PasswordHash,
+        for_everybody: Option<Rights>,
+        links: Option<PathBuf>,
+    ) -> Self {
+        Self::of_users(Users::of(AccessFile::of_one_user(name, password, for_everybody)), links)
     }
 
-    fn of_users(users: Arc<Users>) -> Self {
+    fn of_users(users: Arc<Users>, links: Option<PathBuf>) -> Self {
         let unnamed = Arc::new(Caller::new(users.unnamed(), WayIn::Anonymous).that_can_sign_in());
-        let door = Door {
-            users,
-            verified: Verified::default(),
-            sessions: Sessions::default(),
-            nonces: Nonces::default(),
-            throttle: Throttle::default(),
-            verifier: Verifier::start(),
-            invitations: Invitations::default(),
-        };
-        Self { unnamed, door: Some(door) }
+        Self { unnamed, door: Some(Door::of(users, links)) }
     }
 
     /// Whoever has not said who they are.
@@ -125,18 +110,17 @@ impl Access {
     pub fn recognize(&self, credentials: &Credentials<'_>) -> Result<Recognized, Unproven> {
         let Some(door) = &self.door else { return Ok(Recognized::Caller(Arc::clone(&self.unnamed))) };
         door.users.refresh();
-        if let Some(authorization) = credentials.authorization {
-            if !credentials.is_private {
-                return Err(Unproven::Unprotected);
-            }
-            return door.recognize(authorization, credentials);
+        let has_any = credentials.link.is_some() || credentials.authorization.is_some();
+        if has_any && !credentials.is_private {
+            return Err(Unproven::Unprotected);
         }
-        match credentials.cookie.and_then(sessions::secret_in) {
-            Some(_) if !credentials.is_private => Err(Unproven::Unprotected),
-            Some(secret) => {
-                door.sessions.find(secret, Instant::now()).map(Recognized::Caller).ok_or(Unproven::SessionOver)
+        match (credentials.link, credentials.authorization) {
+            (Some(secret), _) => door.recognize_link(secret),
+            (None, Some(authorization)) => door.recognize(authorization, credentials),
+            (None, None) => {
+                let known = credentials.cookie.map(|cookie| door.recognize_cookie(cookie, credentials)).transpose()?;
+                Ok(Recognized::Caller(known.flatten().unwrap_or_else(|| Arc::clone(&self.unnamed))))
             }
-            None => Ok(Recognized::Caller(Arc::clone(&self.unnamed))),
         }
     }
 
@@ -145,15 +129,91 @@ impl Access {
     /// # Errors
     /// Why it is not believed.
     pub async fn verify(&self, credentials: &Credentials<'_>) -> Result<Arc<Caller>, Unproven> {
-        let (Some(door), Some(authorization)) = (&self.door, credentials.authorization) else {
-            return Err(Unproven::Wrong);
+        let door = self.door.as_ref().ok_or(Unproven::Wrong)?;
+        let authorization = credentials.authorization.unwrap_or_default();
+        let given = NameAndPassword::of_basic(authorization);
+        if let Some(secret) = credentials.link {
+            return door.come_by(secret, given.map(|given| given.password), credentials).await;
+        }
+        let given = given.ok_or(Unproven::Wrong)?;
+        let caller = match door.links.find(&given.name) {
+            Some(link) if link.link().uses_left.is_some() => {
+                return door.enter(&link, Some(given.password), credentials).await;
+            }
+            Some(link) => door.enter(&link, Some(given.password), credentials).await?,
+            None => Arc::new(Caller::new(&door.verify_password(given, credentials).await?, WayIn::Password)),
         };
-        let (_, encoded) = scheme(authorization);
-        let given = NameAndPassword::parse(encoded).ok_or(Unproven::Wrong)?;
-        let standing = door.verify_password(given, credentials).await?;
-        let caller = Arc::new(Caller::new(&standing, WayIn::Password));
         door.verified.remember(authorization, &caller, Instant::now());
         Ok(caller)
+    }
+
+    /// Begins a visit by a link, for a browser; gives the secret for the cookie, and where the link leads.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub async fn visit(
+        &self,
+        secret: &str,
+        password: Option<String>,
+        credentials: &Credentials<'_>,
+    ) -> Result<(String, Arc<Caller>), Unproven> {
+        let door = self.door.as_ref().ok_or(Unproven::Wrong)?;
+        if !credentials.is_private {
+            return Err(Unproven::Unprotected);
+        }
+        let caller = door.come_by(secret, password, credentials).await?;
+        Ok((door.visits.begin(Arc::clone(&caller), Instant::now()), caller))
+    }
+
+    /// Begins a visit of a caller who has come by a link already; gives the secret for the cookie.
+    pub fn stay(&self, caller: &Arc<Caller>) -> Option<String> {
+        self.door.as_ref().map(|door| door.visits.begin(Arc::clone(caller), Instant::now()))
+    }
+
+    /// Who visits by a link that leads to a path, by the cookies of a browser.
+    pub fn visitor(&self, credentials: &Credentials<'_>, path: &SharePath) -> Option<Arc<Caller>> {
+        let door = self.door.as_ref().filter(|_| credentials.is_private)?;
+        let cookie = credentials.cookie?;
+        door.links.refresh();
+        let known =
+            sessions::secrets_in(cookie, LINK_COOKIE).filter_map(|secret| door.visits.find(secret, Instant::now()));
+        let leads_there = |caller: &Arc<Caller>| caller.place().is_some_and(|place| path.is_within(&place.path));
+        known.into_iter().find(leads_there)
+    }
+
+    /// Makes a link, which takes this password if there is one; gives its secret.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn make_link(&self, new: NewLink, password: Option<String>) -> Result<(String, Link), LinkError> {
+        self.change_links(move |file| {
+            let password = password.as_deref().map(PasswordHash::of).transpose().map_err(LinkError::Password)?;
+            Ok(file.add(NewLink { password, ..new }, Timestamp::now())?)
+        })
+        .await
+    }
+
+    /// The links of a user that are good.
+    ///
+    /// # Errors
+    /// That there can be none.
+    pub fn links_of(&self, owner: &str) -> Result<Vec<Link>, LinkError> {
+        Ok(self.door.as_ref().ok_or(LinkError::NoUsers)?.links.of(owner))
+    }
+
+    /// Takes a link away from whoever has it.
+    ///
+    /// # Errors
+    /// That this user has none of this name, or why it cannot be taken away.
+    pub async fn revoke_link(&self, id: Box<str>, owner: Arc<str>) -> Result<(), LinkError> {
+        self.change_links(move |file| Ok(file.revoke(&id, Some(&owner))?)).await
+    }
+
+    async fn change_links<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut LinkFile) -> Result<T, LinkError> + Send + 'static,
+    ) -> Result<T, LinkError> {
+        self.door.as_ref().ok_or(LinkError::NoUsers)?.links.change(change).await
     }
 
     /// Who makes a request of which a trusted proxy says that this user makes it.
@@ -182,7 +242,7 @@ impl Access {
             return Err(Unproven::Unprotected);
         }
         let standing = door.verify_password(NameAndPassword { name, password }, credentials).await?;
-        Ok(door.sessions.begin(&standing, Instant::now()))
+        Ok(door.sessions.begin(Arc::new(Caller::new(&standing, WayIn::Session)), Instant::now()))
     }
 
     /// Invites this user to come without a password, once and within that time; gives the secret to come with. `None` if there are no users.
@@ -202,79 +262,12 @@ impl Access {
         }
         let now = Instant::now();
         let standing = door.invitations.take(secret, now).and_then(|name| door.users.find(&name));
-        Ok(standing.map(|(standing, _)| door.sessions.begin(&standing, now)))
+        Ok(standing.map(|(standing, _)| door.sessions.begin(Arc::new(Caller::new(&standing, WayIn::Session)), now)))
     }
 
     /// Ends the session of this cookie.
     pub fn sign_out(&self, cookie: &[u8]) {
-        if let (Some(door), Some(secret)) = (&self.door, sessions::secret_in(cookie)) {
-            door.sessions.end(secret);
-        }
+        let Some(door) = &self.door else { return };
+        sessions::secrets_in(cookie, COOKIE).for_each(|secret| door.sessions.end(secret));
     }
-}
-
-impl Door {
-    fn recognize(&self, authorization: &[u8], credentials: &Credentials<'_>) -> Result<Recognized, Unproven> {
-        if let Some(caller) = self.verified.find(authorization, Instant::now()) {
-            return Ok(Recognized::Caller(caller));
-        }
-        match scheme(authorization) {
-            (scheme, _) if scheme == "basic" => Ok(Recognized::NotYet),
-            (scheme, token) if scheme == "bearer" => {
-                self.users.find_token(token).map(Recognized::Caller).ok_or(Unproven::Wrong)
-            }
-            (scheme, parameters) if scheme == "digest" => {
-                self.verify_digest(parameters, credentials).map(Recognized::Caller)
-            }
-            _ => Err(Unproven::Wrong),
-        }
-    }
-
-    /// A digest takes no time to verify, but guessing is slowed all the same.
-    fn verify_digest(&self, parameters: &[u8], credentials: &Credentials<'_>) -> Result<Arc<Caller>, Unproven> {
-        let now = Instant::now();
-        let admit = |address| self.throttle.admit(address, &digest::user_of(parameters), now);
-        let guess = far(credentials).map(admit).transpose().map_err(|wait| Unproven::TooMany(wait.0))?;
-        let request = Signed { method: credentials.method, target: credentials.target };
-        let verified = digest::verify(&self.users, &self.nonces, parameters, request, now);
-        match &verified {
-            Ok(_) => guess.iter().for_each(|guess| self.throttle.was_right(guess)),
-            // Nothing was found out about the password.
-            Err(Unproven::Stale) => guess.iter().for_each(|guess| self.throttle.does_not_count(guess)),
-            Err(_) => {}
-        }
-        verified
-    }
-
-    async fn verify_password(
-        &self,
-        given: NameAndPassword,
-        credentials: &Credentials<'_>,
-    ) -> Result<Arc<Standing>, Unproven> {
-        let far = far(credentials);
-        let guess = far.map(|address| self.throttle.admit(address, &given.name, Instant::now())).transpose();
-        let guess = guess.map_err(|wait| Unproven::TooMany(wait.0))?;
-        let (standing, hash) = self.users.find(&given.name).unzip();
-        let answer = self.verifier.ask(given.password, hash.flatten(), far.is_none()).map_err(|_| Unproven::Busy);
-        let is_right = match answer {
-            Ok(answer) => answer.await.map_err(|_| Unproven::Busy)?,
-            Err(busy) => {
-                guess.iter().for_each(|guess| self.throttle.does_not_count(guess));
-                return Err(busy);
-            }
-        };
-        match standing.filter(|standing| is_right && !standing.has_ended()) {
-            Some(standing) => {
-                guess.iter().for_each(|guess| self.throttle.was_right(guess));
-                Ok(standing)
-            }
-            None => Err(Unproven::Wrong),
-        }
-    }
-}
-
-/// The address of a client that is not at this machine; all whose address is not known are one. Whoever sits at the machine is never locked out.
-fn far(credentials: &Credentials<'_>) -> Option<IpAddr> {
-    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    (!credentials.is_near).then(|| credentials.address.map_or(unknown, |address| address.to_canonical()))
 }

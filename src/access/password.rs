@@ -9,6 +9,7 @@ use std::thread;
 use argon2::password_hash::phc::PasswordHash as Parsed;
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -19,12 +20,27 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 const WAITING_MAX: usize = 64;
 
 /// The hash of a password, as a PHC string.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PasswordHash(Arc<str>);
 
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash")
+    }
+}
+
+impl From<PasswordHash> for String {
+    fn from(hash: PasswordHash) -> Self {
+        hash.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for PasswordHash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sessions: whoever has signed in on a page is known by a cookie, whose secret is kept as a hash and in memory alone.
+//! Sessions: whoever has signed in on a page, or has opened a link there, is known by a cookie, whose secret is kept as a hash and in memory alone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use data_encoding::BASE64URL_NOPAD;
 use quick_cache::sync::Cache;
 
-use super::caller::{Caller, Standing};
-use crate::model::author::WayIn;
+use super::caller::Caller;
 use crate::os::random;
 
-/// The name of the cookie.
+/// The name of the cookie of whoever has signed in.
 pub const COOKIE: &str = "noclobber-session";
+
+/// The name of the cookie of whoever has opened a link.
+pub const LINK_COOKIE: &str = "noclobber-link";
 
 /// How long a session lasts that is not used.
 const UNUSED_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -39,10 +41,9 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Begins a session; gives its secret.
-    pub(super) fn begin(&self, standing: &Arc<Standing>, now: Instant) -> String {
+    /// Begins a session of this caller; gives its secret.
+    pub(super) fn begin(&self, caller: Arc<Caller>, now: Instant) -> String {
         let secret = BASE64URL_NOPAD.encode(&random::bytes());
-        let caller = Arc::new(Caller::new(standing, WayIn::Session));
         self.0.insert(key_of(secret.as_bytes()), Session { caller, until: now + UNUSED_MAX });
         secret
     }
@@ -67,10 +68,10 @@ impl Sessions {
     }
 }
 
-/// The secret of the session in a `Cookie` (RFC 6265 §4.2), if there is one.
-pub(super) fn secret_in(cookie: &[u8]) -> Option<&[u8]> {
+/// The secrets in a `Cookie` (RFC 6265 §4.2) that are called so, in their order.
+pub(super) fn secrets_in<'a>(cookie: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = cookie.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    pairs.filter_map(|pair| pair.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"=")).next()
+    pairs.filter_map(move |pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 fn key_of(secret: &[u8]) -> [u8; 32] {
@@ -89,9 +90,10 @@ mod tests {
             ("a=b;noclobber-session=abc", Some("abc")),
             ("xnoclobber-session=abc", None),
             ("noclobber-sessions=abc", None),
+            ("noclobber-link=abc", None),
             ("", None),
         ] {
-            assert_eq!(secret_in(cookie.as_bytes()), secret.map(str::as_bytes), "{cookie}");
+            assert_eq!(secrets_in(cookie.as_bytes(), COOKIE).next(), secret.map(str::as_bytes), "{cookie}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +28,8 @@ pub(super) struct Users {
     for_everybody: Option<Rights>,
     in_force: RwLock<InForce>,
     state: Mutex<Option<FileState>>,
+    /// How often users and rules were put in force.
+    edition: AtomicU64,
     /// Whoever has not said who they are.
     unnamed: Arc<Standing>,
     /// For the permissions, which ask whether something else holds.
@@ -46,6 +49,8 @@ struct InForce {
 struct User {
     record: UserRecord,
     standing: Arc<Standing>,
+    /// What the user may do, whatever the password.
+    permissions: Permissions,
 }
 
 impl Users {
@@ -69,7 +74,7 @@ impl Users {
         Arc::new_cyclic(|own: &Weak<Self>| {
             let unnamed = Standing::new(Principal::Anonymous, nothing_yet(own));
             let (in_force, state, own) = (RwLock::default(), Mutex::new(state), Weak::clone(own));
-            Self { path, for_everybody, in_force, state, unnamed, own }
+            Self { path, for_everybody, in_force, state, edition: AtomicU64::new(0), unnamed, own }
         })
     }
 
@@ -119,6 +124,16 @@ impl Users {
         Some((Arc::clone(&user.standing), user.record.digest.clone()?))
     }
 
+    /// What a user may do, for as long as there is that user.
+    pub(super) fn permissions_of(&self, name: &str) -> Option<Permissions> {
+        self.in_force.read().users.get(name).map(|user| user.permissions.clone())
+    }
+
+    /// How often something else was put in force.
+    pub(super) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
     /// Whether any user may sign in by Digest.
     pub(super) fn have_digests(&self) -> bool {
         self.in_force.read().users.values().any(|user| user.record.digest.is_some())
@@ -153,7 +168,10 @@ impl Users {
         for (name, record) in records {
             let principal = Principal::Named(Arc::clone(&name));
             let grants = of(&principal, &record.groups);
-            let same = before.users.remove(&name).filter(|user| {
+            let known = before.users.remove(&name);
+            let permissions = known.as_ref().map_or_else(|| nothing_yet(&self.own), |user| user.permissions.clone());
+            permissions.replace(grants.clone());
+            let same = known.filter(|user| {
                 let is_same = user.record.password == record.password && user.record.digest == record.digest;
                 if !is_same {
                     user.standing.end();
@@ -173,10 +191,14 @@ impl Users {
                 caller.permissions().replace(grants.clone());
                 in_force.tokens.insert(hash, caller);
             }
-            in_force.users.insert(name, User { record, standing });
+            in_force.users.insert(name, User { record, standing, permissions });
         }
-        before.users.values().for_each(|user| user.standing.end());
+        for user in before.users.values() {
+            user.standing.end();
+            user.permissions.replace(Grants::everywhere(Rights::empty()));
+        }
         before.tokens.values().for_each(|caller| caller.end());
+        self.edition.fetch_add(1, Ordering::Release);
     }
 }
 

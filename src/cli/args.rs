@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 use glob::Pattern;
 
+use super::link::LinkTask;
 use super::mount_help::Address;
 use super::rules::AskRules;
 use super::user::UserTask;
@@ -321,6 +322,8 @@ pub(super) enum Command {
     User(UserTask),
     /// Show what somebody may do at a path, and which line says so
     Rules(AskRules),
+    /// Make a link by which somebody comes to one file or folder without being a user; list and revoke links
+    Link(LinkTask),
     /// Try out a server over the network: whether conditions, tags, methods and names arrive through all that stands between
     Doctor(Examine),
     /// Print how to connect from Windows, macOS, GNOME, KDE, davfs2, rclone, LibreOffice and phones

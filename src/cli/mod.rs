@@ -8,6 +8,7 @@ pub mod args;
 pub mod doctor;
 pub mod history;
 mod lan;
+pub mod link;
 pub mod manual;
 pub mod mount_help;
 pub mod program_task;

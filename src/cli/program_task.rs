@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 use super::args::{Cli, Command, Examine, RestoreVersion, ShowHistory};
 use super::doctor::{Password, password_in};
 use super::lan;
+use super::link::{LinkTask, ShareOfLinks};
 use super::mount_help::Address;
 use super::rules::AskRules;
 use super::settings::{FOLDER, Setting, holds_users, id_of, settings_of_file, settings_of_variables, variable};
@@ -36,6 +37,8 @@ pub enum ProgramTask {
     User(UserTask),
     /// Show what somebody may do at a path.
     Rules(AskRules),
+    /// Make, list or revoke links to what is in a folder that is served with these settings.
+    Link(LinkTask, Box<Config>),
     /// Examine a server, with this password if a variable has it.
     Doctor(Examine, Option<Password>),
     /// Print how to connect to a server at this address.
@@ -64,6 +67,10 @@ pub fn read(
         }
         Some(Command::User(task)) => return Ok(ProgramTask::User(task)),
         Some(Command::Rules(asked)) => return Ok(ProgramTask::Rules(asked)),
+        Some(Command::Link(task)) => {
+            let config = served_with(task.of().into(), variables)?;
+            return Ok(ProgramTask::Link(task, Box::new(config)));
+        }
         Some(Command::Doctor(which)) => return Ok(ProgramTask::Doctor(which, password_in(variables))),
         Some(Command::MountHelp { address }) => return Ok(ProgramTask::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(ProgramTask::Completions(shell)),
@@ -132,18 +139,44 @@ fn to_restore(
     which: &RestoreVersion,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, UsageError> {
-    let option = |name: &str, value: &PathBuf| [OsStr::new(name), value.as_os_str()].into_iter().collect::<OsString>();
-    let mut words = vec!["--listen=127.0.0.1:0".into(), "--log-level=info".into(), "--log-format=text".into()];
-    words.extend(which.config.as_ref().map(|file| option("--config=", file)));
-    words.extend(which.state.as_ref().map(|folder| option("--state=", folder)));
-    words.extend(which.no_state.then(|| "--no-state".into()));
-    words.push("--".into());
-    words.extend(which.folder.as_ref().map(OsString::from));
-    let mut config = to_serve(words, variables.into_iter().collect())?;
+    let RestoreVersion { folder, config, state, no_state, .. } = which;
+    let served =
+        Served { folder: folder.as_ref(), config: config.as_ref(), state: state.as_ref(), no_state: *no_state };
+    let mut config = served_with(served, variables)?;
     config.require_preconditions = false;
     config.log.file = None;
     config.history.get_or_insert(Keep::of(None, None));
     Ok(config)
+}
+
+/// How a folder is served, as far as a command says it that does not serve.
+#[derive(Clone, Copy, Default)]
+struct Served<'a> {
+    folder: Option<&'a PathBuf>,
+    config: Option<&'a PathBuf>,
+    state: Option<&'a PathBuf>,
+    no_state: bool,
+}
+
+impl<'a> From<&'a ShareOfLinks> for Served<'a> {
+    fn from(ShareOfLinks { folder, config, state }: &'a ShareOfLinks) -> Self {
+        Self { folder: folder.as_ref(), config: config.as_ref(), state: state.as_ref(), no_state: false }
+    }
+}
+
+/// The settings of the server of a folder, none of which has it listen where others reach it.
+fn served_with(
+    served: Served<'_>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, UsageError> {
+    let option = |name: &str, value: &PathBuf| [OsStr::new(name), value.as_os_str()].into_iter().collect::<OsString>();
+    let mut words = vec!["--listen=127.0.0.1:0".into(), "--log-level=info".into(), "--log-format=text".into()];
+    words.extend(served.config.map(|file| option("--config=", file)));
+    words.extend(served.state.map(|folder| option("--state=", folder)));
+    words.extend(served.no_state.then(|| "--no-state".into()));
+    words.push("--".into());
+    words.extend(served.folder.map(OsString::from));
+    to_serve(words, variables.into_iter().collect())
 }
 
 fn to_serve(words: Vec<OsString>, variables: Vec<(OsString, OsString)>) -> Result<Config, UsageError> {

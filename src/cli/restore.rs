@@ -39,7 +39,7 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
         );
     }
     let share = open_share(config, Purpose::Restore)?;
-    let by = Author::Client { principal: Principal::Anonymous, way_in: WayIn::CommandLine };
+    let by = Author::client(Principal::Anonymous, WayIn::CommandLine);
     let request = RequestContext { by: Some(Arc::new(by)), ..RequestContext::unconditional(now()) };
     let restored = share.restore(&path, &id, true, &request, CopyLimit::UNLIMITED);
     close(&share);

@@ -1,6 +1,7 @@
 //! Paths that a person gives on the command line.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -17,4 +18,9 @@ pub(super) fn share_path(folder: &Path, path: Option<&Path>) -> anyhow::Result<S
     let bytes = std::os::unix::ffi::OsStrExt::as_bytes(inside.as_os_str());
     let bytes = bytes.strip_suffix(b"/").unwrap_or(bytes);
     SharePath::parse_disk(bytes).with_context(|| format!("{} is not a path inside the share", path.display()))
+}
+
+/// Where a path of the share lies.
+pub(super) fn on_disk(folder: &Path, path: &SharePath) -> PathBuf {
+    folder.join(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path.as_bytes()))
 }

@@ -93,7 +93,7 @@ pub fn change_users(task: &UserTask) -> anyhow::Result<()> {
     match task {
         UserTask::Add { name, groups, digest, file } => {
             user_name(name).map_err(anyhow::Error::msg)?;
-            let (password, digest) = new_password(name, *digest)?;
+            let (password, digest) = password_of_user(name, *digest)?;
             change(&file.users, |edit| edit.add(name, &password, digest.as_ref(), groups))?;
             say(&format!("{} may come in.", escaped(name)));
         }
@@ -103,7 +103,7 @@ pub fn change_users(task: &UserTask) -> anyhow::Result<()> {
             say(&format!("{} may not come in any more.", escaped(name)));
         }
         UserTask::Password { name, digest, file } => {
-            let (password, digest) = new_password(name, *digest)?;
+            let (password, digest) = password_of_user(name, *digest)?;
             change(&file.users, |edit| edit.set_password(name, &password, digest.as_ref()))?;
             say(&format!("{} has another password.", escaped(name)));
         }
@@ -147,7 +147,13 @@ fn list(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn new_password(name: &str, with_digest: bool) -> anyhow::Result<(PasswordHash, Option<NewDigest>)> {
+fn password_of_user(name: &str, with_digest: bool) -> anyhow::Result<(PasswordHash, Option<NewDigest>)> {
+    let (password, hash) = new_password()?;
+    Ok((hash, with_digest.then(|| hashes_of(name, &password))))
+}
+
+/// Reads a password, from the terminal or from standard input; with its hash.
+pub(super) fn new_password() -> anyhow::Result<(String, PasswordHash)> {
     let password = ask_for_password()?;
     if password.is_empty() {
         bail!("a password has at least one letter");
@@ -156,7 +162,7 @@ fn new_password(name: &str, with_digest: bool) -> anyhow::Result<(PasswordHash, 
         bail!("a password has no control characters, and at most {PASSWORD_BYTES_MAX} bytes");
     }
     let hash = PasswordHash::of(&password).map_err(|error| anyhow::anyhow!("cannot hash the password: {error}"))?;
-    Ok((hash, with_digest.then(|| hashes_of(name, &password))))
+    Ok((password, hash))
 }
 
 /// Twice from a terminal, which does not show it; the first line of anything else.

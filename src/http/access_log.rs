@@ -60,7 +60,6 @@ fn write_line(
     let restores = restored.as_ref().and_then(|version| version.0.as_ref()).map(VersionId::as_str);
     let change = (is_change(head) || restored.is_some()).then(|| ChangeLine {
         way_in: author.word(),
-        link: author.link_name(),
         destination,
         restores,
         displaced,
@@ -75,7 +74,7 @@ fn write_line(
         bytes,
         took: begun.elapsed(),
         peer: app.origin.address,
-        user: app.caller.principal().name(),
+        user: app.caller.principal().name().as_deref(),
         referer: field(REFERER),
         user_agent: field(USER_AGENT),
         change,
@@ -165,7 +164,7 @@ pub(super) fn log_plain(plain: &Plain<'_>, status: StatusCode, bytes: u64, calle
         bytes,
         took: begun.elapsed(),
         peer: plain.peer.as_ref().map(SocketAddr::ip),
-        user: caller.principal().name(),
+        user: caller.principal().name().as_deref(),
         referer: plain.referer,
         user_agent: plain.user_agent,
         change: None,

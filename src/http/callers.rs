@@ -10,10 +10,13 @@ use crate::access::{Access, Caller, Credentials, REALM, Recognized, Unproven};
 use crate::http::context::RequestScope;
 use crate::http::headers::field;
 use crate::http::quirks::Quirks;
-use crate::http::reply::Challenge;
+use crate::http::reply::{Challenge, SESSION_SCHEME};
 use crate::http::request::forwarded::Origin;
+use crate::http::request::query::LinkSecret;
+use crate::http::request::target::RequestTarget;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::fast_path::Plain;
+use crate::model::path::SharePath;
 
 /// Finds out who makes a request that comes from there.
 pub(crate) async fn identify(
@@ -27,11 +30,16 @@ pub(crate) async fn identify(
     }
     let (authorizations, cookies) = (field::lines(&head.headers, &header::AUTHORIZATION), cookies(head));
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    let may_have_a_link = head.uri.query().is_some() || !cookies.is_empty();
+    let asked = may_have_a_link.then(|| RequestTarget::parse(head).ok()).flatten();
+    // Whoever signs in is not known yet.
+    let link = asked.as_ref().filter(|asked| !asked.query.sign_in).and_then(|asked| asked.query.link.as_ref());
     // Two that differ say nothing.
     if authorizations.len() > 1 {
         return Err(Unproven::Wrong);
     }
     let credentials = Credentials {
+        link: link.map(|LinkSecret(secret)| &**secret),
         authorization: authorizations.first().copied(),
         cookie: (!cookies.is_empty()).then_some(&*cookies),
         method: head.method.as_str(),
@@ -40,10 +48,27 @@ pub(crate) async fn identify(
         is_near: is_near(origin),
         is_private: is_private(settings, origin),
     };
-    match access.recognize(&credentials)? {
-        Recognized::Caller(caller) => Ok(caller),
-        Recognized::NotYet => access.verify(&credentials).await,
+    let known = match access.recognize(&credentials) {
+        Ok(Recognized::NotYet) => return access.verify(&credentials).await,
+        Ok(Recognized::Caller(caller)) => Ok(caller),
+        Err(unproven) => Err(unproven),
+    };
+    if credentials.link.is_some() || credentials.authorization.is_some() {
+        return known;
     }
+    let visitor = asked.as_ref().and_then(|asked| visitor(access, &credentials, known.as_ref().ok(), &asked.path));
+    visitor.map_or(known, Ok)
+}
+
+/// Who visits by a link that leads to a path, and has not signed in as somebody who may do something there.
+fn visitor(
+    access: &Access,
+    credentials: &Credentials<'_>,
+    known: Option<&Arc<Caller>>,
+    path: &SharePath,
+) -> Option<Arc<Caller>> {
+    let is_anybody = known.is_some_and(|known| !known.can_sign_in() && !known.permissions().at(path).is_empty());
+    if is_anybody { None } else { access.visitor(credentials, path) }
 }
 
 /// The user whom a trusted proxy names.
@@ -79,6 +104,7 @@ pub(crate) fn known(access: &Access, settings: &HttpSettings, plain: &Plain<'_>)
         return None;
     }
     let credentials = Credentials {
+        link: None,
         authorization: plain.authorization,
         cookie: plain.cookie,
         method: plain.reads.as_str(),
@@ -101,7 +127,7 @@ pub(crate) fn challenge(app: &RequestScope, head: &RequestHead, unproven: Option
         return Challenge::default();
     }
     if field::text(&head.headers, "sec-fetch-dest") == Some("empty") {
-        return Challenge { schemes: vec![format!("Session realm=\"{REALM}\"")] };
+        return Challenge { schemes: vec![SESSION_SCHEME.to_owned()] };
     }
     let basic = format!("Basic realm=\"{REALM}\", charset=\"UTF-8\"");
     let is_confused = Quirks::of(head).are_confused_by_two_schemes;

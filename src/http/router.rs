@@ -9,7 +9,7 @@ use crate::http::callers;
 use crate::http::context::parse;
 use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
-use crate::http::methods::{copy_move, get, lock, propfind, proppatch, put, sign_in};
+use crate::http::methods::{copy_move, get, links, lock, propfind, proppatch, put, sign_in};
 use crate::http::methods::{delete, mkcol, options, restore};
 use crate::http::reply;
 use crate::http::reply::HandlerError;
@@ -68,6 +68,9 @@ impl Router {
         {
             return Ok(reply::options(Allowed::Somewhere, None));
         }
+        if let Some(opened) = sign_in::open(app, head) {
+            return Ok(opened);
+        }
         let asked = parse(app, head).await?;
         if DavMethod::of(&head.method) == DavMethod::Get {
             get::judge_states(app, head, &asked).await?;
@@ -82,13 +85,16 @@ impl Router {
         }
         match DavMethod::of(&head.method) {
             DavMethod::Post if asked.query.sign_in => sign_in::sign_in(app, head, body, &asked).await,
+            DavMethod::Post if asked.query.links => links::make(app, body, &asked).await,
             DavMethod::Get | DavMethod::Options | DavMethod::Post if reads_away(body).await.is_err() => {
                 Err(RequestError::BrokenBody.into())
             }
             DavMethod::Get if asked.query.sign_in => match &asked.query.invitation {
                 Some(invitation) => sign_in::accept(app, head, &asked, invitation),
-                None => Ok(sign_in::page()),
+                None => Ok(sign_in::page(&asked)),
             },
+            DavMethod::Get if asked.query.links => links::list(app, &asked),
+            DavMethod::Post if asked.query.revoke.is_some() => links::revoke(app, &asked).await,
             DavMethod::Get if asked.query.versions => versions::list(app, &asked).await,
             DavMethod::Get if asked.query.deleted => versions::deleted(app, &asked).await,
             DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,
@@ -253,6 +259,9 @@ async fn explain(
         _ => None,
     };
     if let Some(unproven) = unproven {
+        if let Some(answer) = unproven.and_then(|unproven| sign_in::not_opened(head, unproven)) {
+            return answer;
+        }
         return reply::sign_in_first(head, unproven, &callers::challenge(app, head, unproven));
     }
     match trouble {

@@ -1,5 +1,6 @@
 //! The URLs of the share: where it is on its server, and what is where in it. One process serves one share at one place.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use percent_encoding::percent_decode_str;
@@ -13,6 +14,13 @@ static BASE: OnceLock<Box<str>> = OnceLock::new();
 /// The path on the server below which everything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BasePath(Box<str>);
+
+impl fmt::Display for BasePath {
+    /// Without a slash at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl BasePath {
     /// Reads a path like `/files`.

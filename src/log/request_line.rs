@@ -45,8 +45,6 @@ pub struct RequestLine<'a> {
 pub struct ChangeLine<'a> {
     /// The word for how it is known who the client is.
     pub way_in: &'a str,
-    /// The name of the link by which it came.
-    pub link: Option<&'a str>,
     /// The path of `Destination`, without the query.
     pub destination: Option<&'a str>,
     /// The version that was to come back.
@@ -61,7 +59,6 @@ impl<'a> ChangeLine<'a> {
         let fields = [
             ("user", user),
             ("way_in", Some(self.way_in)),
-            ("link", self.link),
             ("destination", self.destination),
             ("restores", self.restores),
             ("displaced", self.displaced),
@@ -367,8 +364,7 @@ mod tests {
 
     const CHANGE: ChangeLine<'_> = ChangeLine {
         way_in: "link",
-        link: Some("x\" displaced=\"y\nz\\"),
-        destination: Some("/b"),
+        destination: Some("/x\" displaced=\"y\nz\\"),
         restores: None,
         displaced: Some("2026-11-22T14-35-07.123456Z"),
     };
@@ -377,12 +373,12 @@ mod tests {
     #[test]
     fn the_line_of_a_change_says_who_made_it() {
         let line = RequestLine { change: Some(CHANGE), user: Some("Änne"), ..LINE };
-        let fields = r#" peer=192.0.2.250 user="Änne" way_in="link" link="x\" displaced=\"y\\nz\\\\" destination="/b" displaced="2026-11-22T14-35-07.123456Z""#;
+        let fields = r#" peer=192.0.2.250 user="Änne" way_in="link" destination="/x\" displaced=\"y\\nz\\\\" displaced="2026-11-22T14-35-07.123456Z""#;
         let text = written(&line, LineForm::Text { in_colour: false });
         assert!(text.ends_with(fields), "{text}");
         let read: serde_json::Value = serde_json::from_str(&written(&line, LineForm::Json)).expect("an object");
         assert_eq!((&read["user"], &read["way_in"]), (&"Änne".into(), &"link".into()));
-        assert_eq!(read["link"], r#"x" displaced="y\nz\\"#);
+        assert_eq!(read["destination"], r#"/x" displaced="y\nz\\"#);
         assert_eq!(read["displaced"], "2026-11-22T14-35-07.123456Z");
         assert_eq!(read["restores"], serde_json::Value::Null);
         let common = written(&line, LineForm::Common);

@@ -3,7 +3,6 @@
 //! Where nobody can know who it was there is no author: a wrong name would be worse than none.
 
 use std::fmt;
-use std::sync::Arc;
 
 use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize};
@@ -41,12 +40,15 @@ pub enum WayIn {
     Proxy,
     /// By being at the machine, with the command line.
     CommandLine,
-    /// By a link of this name.
-    Link(Arc<str>),
+    /// By a link.
+    Link,
 }
 
 /// What stands before a name that is written in base 32.
 const ENCODED: char = '=';
+
+/// The word for a link.
+const LINK: &str = "link";
 
 /// The word for another program.
 const PROGRAM: &str = "program";
@@ -62,15 +64,7 @@ impl WayIn {
             Self::Session => "session",
             Self::Proxy => "proxy",
             Self::CommandLine => "command",
-            Self::Link(_) => "link",
-        }
-    }
-
-    /// The name of the link, if it was one.
-    pub fn link_name(&self) -> Option<&str> {
-        match self {
-            Self::Link(name) => Some(name),
-            _ => None,
+            Self::Link => LINK,
         }
     }
 
@@ -82,11 +76,17 @@ impl WayIn {
 }
 
 impl Author {
+    /// Somebody who came to the server this way. Whoever has a link came by that, however it was shown.
+    pub fn client(principal: Principal, way_in: WayIn) -> Self {
+        let way_in = if matches!(principal, Principal::Link(_)) { WayIn::Link } else { way_in };
+        Self::Client { principal, way_in }
+    }
+
     /// The user; none of somebody who has not signed in, and of a program.
     pub fn user(&self) -> Option<&str> {
         match self {
-            Self::Client { principal, .. } => principal.name(),
-            Self::Program => None,
+            Self::Client { principal: Principal::Named(name), .. } => Some(name),
+            _ => None,
         }
     }
 
@@ -98,11 +98,11 @@ impl Author {
         }
     }
 
-    /// The name of the link by which somebody came, if it was one.
-    pub fn link_name(&self) -> Option<&str> {
+    /// The identifier of the link by which somebody came, if it was one.
+    pub fn link_id(&self) -> Option<&str> {
         match self {
-            Self::Client { way_in, .. } => way_in.link_name(),
-            Self::Program => None,
+            Self::Client { principal: Principal::Link(id), .. } => Some(id),
+            _ => None,
         }
     }
 
@@ -110,7 +110,7 @@ impl Author {
     /// one of a few signs is written in base 32.
     pub fn to_words(&self) -> String {
         let mut words = self.word().to_owned();
-        for name in self.link_name().into_iter().chain(self.user()) {
+        if let Some(name) = self.link_id().or_else(|| self.user()) {
             words.push(' ');
             words.push_str(&to_word(name));
         }
@@ -119,15 +119,16 @@ impl Author {
 
     /// Reads those words; `None` if they are not exactly those that are written for somebody.
     pub fn parse_words(text: &str) -> Option<Self> {
-        let (first, names) = text.split_once(' ').map_or((text, None), |(first, names)| (first, Some(names)));
-        let mut names = names.into_iter().flat_map(|names| names.split(' ')).map(of_word);
-        let author = match first {
-            PROGRAM => Self::Program,
-            "link" => {
-                let way_in = WayIn::Link(names.next()??.into());
-                Self::Client { principal: principal(names.next())?, way_in }
-            }
-            word => Self::Client { way_in: WayIn::of_word(word)?, principal: principal(names.next())? },
+        let (word, name) = text.split_once(' ').map_or((text, None), |(word, name)| (word, Some(name)));
+        let name = match name {
+            Some(name) => Some(of_word(name)?),
+            None => None,
+        };
+        let author = match (word, name) {
+            (PROGRAM, _) => Self::Program,
+            (LINK, id) => Self::client(Principal::Link(id?.into()), WayIn::Link),
+            (word, Some(user)) => Self::client(Principal::named(&user), WayIn::of_word(word)?),
+            (word, None) => Self::client(Principal::Anonymous, WayIn::of_word(word)?),
         };
         (author.to_words() == text).then_some(author)
     }
@@ -138,20 +139,11 @@ impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Client { principal, way_in } = self else { return f.write_str("another program") };
         match (principal, way_in) {
-            (Principal::Named(user), WayIn::Link(link)) => write!(f, "{user} (by the link {link})"),
             (Principal::Named(user), _) => write!(f, "{user} ({})", way_in.word()),
-            (Principal::Anonymous, WayIn::Link(link)) => write!(f, "somebody by the link {link}"),
+            (Principal::Link(id), _) => write!(f, "somebody by the link {id}"),
             (Principal::Anonymous, WayIn::CommandLine) => f.write_str("somebody at the server's command line"),
             (Principal::Anonymous, _) => f.write_str("somebody who had not signed in"),
         }
-    }
-}
-
-/// The principal of this name; nobody's where there is none.
-fn principal(name: Option<Option<String>>) -> Option<Principal> {
-    match name {
-        None => Some(Principal::Anonymous),
-        Some(name) => Some(Principal::named(&name?)),
     }
 }
 
@@ -178,7 +170,11 @@ mod tests {
     use super::*;
 
     fn by(user: Option<&str>, way_in: WayIn) -> Author {
-        Author::Client { principal: user.map_or(Principal::Anonymous, Principal::named), way_in }
+        Author::client(user.map_or(Principal::Anonymous, Principal::named), way_in)
+    }
+
+    fn by_link(id: &str) -> Author {
+        Author::client(Principal::Link(id.into()), WayIn::Session)
     }
 
     #[test]
@@ -190,13 +186,14 @@ mod tests {
             (by(Some("alice"), WayIn::Password), "password alice"),
             (by(Some("ann@example.org"), WayIn::Token), "token ann@example.org"),
             (by(Some("Ann"), WayIn::Session), "session =85n6s"),
-            (by(None, WayIn::Link("album".into())), "link album"),
-            (by(Some("bob"), WayIn::Link("my album".into())), "link =dlsi0obcc9qmq bob"),
+            (by_link("album"), "link album"),
+            (by_link("my album"), "link =dlsi0obcc9qmq"),
         ] {
             assert_eq!(author.to_words(), words);
             assert_eq!(Author::parse_words(words), Some(author));
         }
-        for foreign in ["", " ", "somebody", "password ", "password a b", "password =", "password =85N6S", "program a"]
+        for foreign in
+            ["", " ", "somebody", "link", "password ", "password a b", "password =", "password =85N6S", "program a"]
         {
             assert_eq!(Author::parse_words(foreign), None, "{foreign:?}");
         }
@@ -206,8 +203,7 @@ mod tests {
         /// A name cannot forge another author, and comes back from a disk that folds the case.
         #[test]
         fn whatever_the_names_are_they_come_back(user in prop::option::of("\\PC{0,20}"), link in prop::option::of(any::<String>())) {
-            let way_in = link.map_or(WayIn::Digest, |link| WayIn::Link(link.into()));
-            let author = by(user.as_deref(), way_in);
+            let author = link.map_or_else(|| by(user.as_deref(), WayIn::Digest), |id| by_link(&id));
             let words = author.to_words();
             prop_assert!(words.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'/' && !byte.is_ascii_uppercase()));
             prop_assert_eq!(Author::parse_words(&words), Some(author));

@@ -21,6 +21,8 @@ pub trait Decides: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct Permissions {
     grants: Arc<RwLock<Grants>>,
+    /// What holds as well, if there is such a bound: nothing is permitted that is not permitted there.
+    bound: Option<Arc<RwLock<Grants>>>,
     decided_by: Option<Weak<dyn Decides>>,
 }
 
@@ -33,7 +35,7 @@ impl Default for Permissions {
 
 impl From<Grants> for Permissions {
     fn from(grants: Grants) -> Self {
-        Self { grants: Arc::new(RwLock::new(grants)), decided_by: None }
+        Self { grants: Arc::new(RwLock::new(grants)), bound: None, decided_by: None }
     }
 }
 
@@ -46,6 +48,16 @@ impl Permissions {
     /// These, for as long as whoever decides says nothing else.
     pub fn decided_by(grants: Grants, decides: Weak<dyn Decides>) -> Self {
         Self { decided_by: Some(decides), ..grants.into() }
+    }
+
+    /// These, as far as the others permit it, now and whenever something else holds there.
+    pub fn as_far_as(self, others: &Self) -> Self {
+        Self { bound: Some(Arc::clone(&others.grants)), ..self }
+    }
+
+    /// Whether these are the same, and not only alike.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.grants, &other.grants)
     }
 
     /// Has whoever decides look whether something else holds now.
@@ -62,20 +74,27 @@ impl Permissions {
 
     /// What may be done at a path.
     pub fn at(&self, path: &SharePath) -> Rights {
-        self.grants.read().at(path)
+        self.all(|grants| grants.at(path))
     }
 
     /// What may be done at a path, or there and everywhere below it.
     pub fn over(&self, extent: Extent, path: &SharePath) -> Rights {
         match extent {
             Extent::Itself => self.at(path),
-            Extent::Tree => self.grants.read().throughout(path),
+            Extent::Tree => self.all(|grants| grants.throughout(path)),
         }
     }
 
     /// What may be done with every member of a folder and all that is below, where the same holds for all of them.
     pub fn throughout_if_the_same(&self, folder: &SharePath) -> Option<Rights> {
-        let grants = self.grants.read();
-        grants.are_the_same_throughout(folder).then(|| grants.at(folder))
+        let is_the_same = |grants: &RwLock<Grants>| grants.read().are_the_same_throughout(folder);
+        let is_same = is_the_same(&self.grants) && self.bound.iter().all(|bound| is_the_same(bound));
+        is_same.then(|| self.at(folder))
+    }
+
+    /// What is left of what these grants give, and those that bound them.
+    fn all(&self, give: impl Fn(&Grants) -> Rights) -> Rights {
+        let given = give(&self.grants.read());
+        self.bound.iter().fold(given, |left, bound| left & give(&bound.read()))
     }
 }

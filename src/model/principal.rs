@@ -3,6 +3,7 @@
 //! Values that are compared and remembered, never a proof: whether somebody is who they say is not found out here.
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub enum Principal {
     Anonymous,
     /// A user, by name.
     Named(Arc<str>),
+    /// Whoever has a link, by its identifier.
+    Link(Arc<str>),
 }
 
 /// Where a request comes from, as far as can be told. What one client was refused, or has taken, is held against that client and no other.
@@ -46,11 +49,12 @@ impl Client {
 }
 
 impl Principal {
-    /// The name; none of somebody who has not said who they are.
-    pub fn name(&self) -> Option<&str> {
+    /// The word for it in what is logged; none for somebody who has not said who they are. No user has a name like that of a link.
+    pub fn name(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Anonymous => None,
-            Self::Named(name) => Some(name),
+            Self::Named(name) => Some(Cow::Borrowed(name)),
+            Self::Link(id) => Some(Cow::Owned(format!("link:{id}"))),
         }
     }
 

@@ -92,8 +92,8 @@ impl RulePath {
     fn of(&self, principal: &Principal) -> Option<SharePath> {
         let path = match principal {
             Principal::Named(name) => SharePath::parse_disk(self.0.replace(USER, name).as_bytes()),
-            Principal::Anonymous if self.is_for_each_user() => return None,
-            Principal::Anonymous => SharePath::parse_disk(self.0.as_bytes()),
+            Principal::Anonymous | Principal::Link(_) if self.is_for_each_user() => return None,
+            Principal::Anonymous | Principal::Link(_) => SharePath::parse_disk(self.0.as_bytes()),
         };
         path.ok()
     }
@@ -109,7 +109,7 @@ impl Who {
             (Self::Everybody, _) | (Self::SignedIn, Principal::Named(_)) => true,
             (Self::Group(group), Principal::Named(_)) => member.groups.contains(group),
             (Self::User(user), Principal::Named(name)) => user == name,
-            (Self::SignedIn | Self::Group(_) | Self::User(_), Principal::Anonymous) => false,
+            (Self::SignedIn | Self::Group(_) | Self::User(_), Principal::Anonymous | Principal::Link(_)) => false,
         }
     }
 

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     fn by(user: &str, way_in: WayIn) -> Option<Arc<Author>> {
-        Some(Arc::new(Author::Client { principal: Principal::named(user), way_in }))
+        Some(Arc::new(Author::client(Principal::named(user), way_in)))
     }
 
     fn name(text: &str) -> Name {

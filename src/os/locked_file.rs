@@ -42,7 +42,8 @@ impl FileState {
 }
 
 impl LockedFile {
-    /// Opens a file and locks it, waiting for others who have it locked; makes it, its owner's alone, if it is missing.
+    /// Opens a file and locks it, waiting for others who have it locked; makes it, its owner's alone, if it is missing. One that root makes belongs
+    /// to whom the folder belongs, whose program is to read it.
     ///
     /// # Errors
     /// What the file system says.
@@ -58,6 +59,7 @@ impl LockedFile {
             let is_there =
                 fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino()));
             if is_there {
+                give_to_owner_of_folder(&file, &path)?;
                 return Ok(Self { path, file });
             }
         }
@@ -78,10 +80,7 @@ impl LockedFile {
     /// # Errors
     /// What the file system or `check` says; nothing has changed then.
     pub fn replace<E: From<io::Error>>(self, text: &str, check: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(&self.path);
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let beside = folder.join(format!(".{name}.{}", data_encoding::HEXLOWER.encode(&random::bytes())));
         let replaced = self.write(&beside, text).map_err(E::from).and_then(|()| {
@@ -106,4 +105,17 @@ impl LockedFile {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
+    let (own, folder) = (file.metadata()?, fs::metadata(folder_of(path))?);
+    let is_new_of_root = own.len() == 0 && own.uid() == 0 && rustix::process::geteuid().is_root();
+    if is_new_of_root && folder.uid() != 0 { fchown(file, Some(folder.uid()), Some(folder.gid())) } else { Ok(()) }
 }

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use crate::access::link_file::LINKS_FILE;
 use crate::config::{Config, StateFolder, WrongSetting};
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
@@ -99,6 +100,21 @@ fn state_folder(config: &Config) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
+/// The file of the links to a share, in the folder of its state; `None` where there is none.
+pub(crate) fn links_file(config: &Config) -> anyhow::Result<Option<PathBuf>> {
+    Ok(state_folder(config)?.map(|folder| folder.join(LINKS_FILE)))
+}
+
+/// As [`links_file`], with a folder to write it in.
+pub(crate) fn links_file_to_change(config: &Config) -> anyhow::Result<PathBuf> {
+    let Some(file) = links_file(config)? else {
+        bail!("there is no folder to keep links in; --state names that of the server")
+    };
+    let folder = file.parent().unwrap_or(Path::new("."));
+    make_private(folder).with_context(|| format!("cannot keep links in {}", folder.display()))?;
+    Ok(file)
+}
+
 /// The folder in which a certificate is kept that is made here. If it would be in the share it is one in noclobber's own folder.
 pub(super) fn tls_folder(config: &Config, beneath: Option<&Path>) -> anyhow::Result<PathBuf> {
     let Some(beneath) = beneath else {
@@ -171,7 +187,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
 fn holds_only_state(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if !name.as_bytes().starts_with(INDEX.as_bytes()) && name != TLS && name != LAN {
+        if !name.as_bytes().starts_with(INDEX.as_bytes()) && name != TLS && name != LAN && name != LINKS_FILE {
             return Ok(false);
         }
     }

@@ -8,6 +8,7 @@ mod cross_site;
 mod hashing;
 mod hostile_paths;
 mod limits;
+mod links;
 mod query_words;
 mod ranges;
 mod reading;

@@ -24,6 +24,7 @@ fn the_help_reads_as_it_was_reviewed() {
     compare("help_short.txt", &text_of(&run(&["-h"]), 0));
     compare("help_history.txt", &text_of(&run(&["history", "--help"]), 0));
     compare("help_restore.txt", &text_of(&run(&["restore", "--help"]), 0));
+    compare("help_link.txt", &text_of(&run(&["link", "--help"]), 0));
     compare("help_doctor.txt", &text_of(&run(&["doctor", "--help"]), 0));
     compare("help_mount_help.txt", &text_of(&run(&["mount-help", "--help"]), 0));
     compare("mount_help.txt", &text_of(&run(&["mount-help"]), 0));

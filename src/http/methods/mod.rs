@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod copy_move;
 pub(crate) mod delete;
 pub(crate) mod get;
+pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod mkcol;
 pub(crate) mod options;

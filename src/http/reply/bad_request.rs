@@ -79,6 +79,16 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
         )
         .send(),
         RequestError::Form => bad("A name and a password are wanted: as a form, or as JSON with these two texts."),
+        RequestError::LinkForm(why) => {
+            bad(&format!("A link is asked for by JSON, like {{\"may\": \"read\", \"expires\": \"7d\"}}: {why}. Nothing was changed."))
+        }
+        RequestError::DropOnFile => Problem::new(
+            StatusCode::CONFLICT,
+            "no-folder",
+            "Not a folder",
+            "A link that files are dropped by leads to a folder, and none is here. Nothing was changed.",
+        )
+        .send(),
         RequestError::Denied(Denied::NotThere) => stop(head, &Refusal::NotFound.into()),
         RequestError::Denied(Denied::NotPermitted | Denied::SignIn) => not_permitted(),
         RequestError::Unproven(unproven) => not_proven(*unproven),

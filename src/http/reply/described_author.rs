@@ -19,7 +19,7 @@ impl DescribedAuthor {
         Self {
             user: author.user().map(str::to_owned),
             way_in: author.word(),
-            link: author.link_name().map(str::to_owned),
+            link: author.link_id().map(str::to_owned),
         }
     }
 }

@@ -95,6 +95,10 @@ pub(crate) enum RequestError {
     Xml(XmlError),
     /// A form that is none.
     Form,
+    /// What is wanted of a link cannot be read.
+    LinkForm(String),
+    /// A link is to take files where there is no folder to put them.
+    DropOnFile,
     /// A body that should be XML and does not say so.
     NotXml,
     /// A body shorter, longer or otherwise other than announced.

@@ -8,6 +8,7 @@ mod dav;
 mod described_author;
 mod error;
 mod from_memory;
+mod links;
 mod log_word;
 mod problem;
 mod refusal;
@@ -20,9 +21,13 @@ pub(crate) use dav::{CUT_SHORT, done_minimally, locked, multistatus, not_made, o
 pub(crate) use described_author::DescribedAuthor;
 pub(crate) use error::{HandlerError, RequestError};
 pub(crate) use from_memory::{hot_head, hot_status, on_the_wire};
+pub(crate) use links::{links_of, made_link, no_link, revoked};
 pub(crate) use log_word::outcome_word;
 pub(crate) use refusal::stop;
-pub(crate) use sign_in::{Challenge, invitation_over, sign_in_first, sign_in_page, signed_in, signed_out};
+pub(crate) use sign_in::{
+    Challenge, SESSION_SCHEME, invitation_over, link_over, link_page, opened, sign_in_first, sign_in_page, signed_in,
+    signed_out,
+};
 pub(crate) use success::{
     DISPLACED, done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed,
     stored,

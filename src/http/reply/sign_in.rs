@@ -6,14 +6,20 @@ use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::access::{COOKIE, Unproven};
+use crate::access::link::Place;
+use crate::access::{COOKIE, LINK_COOKIE, Unproven};
 use crate::http::reply::problem::{Problem, bodiless_for_head};
+use crate::http::request::query::LinkSecret;
 use crate::http::urls;
 use crate::model::path::SharePath;
 
 /// The `Content-Security-Policy` of the form.
 const PAGE_POLICY: &str = "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// How a script of a page is asked who it is, in whose stead a browser would ask by any other scheme.
+pub(crate) const SESSION_SCHEME: &str = "Session realm=\"noclobber\"";
 
 /// How a client is asked who it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,9 +59,12 @@ pub(crate) fn sign_in_page() -> HttpResponse {
 
 /// Somebody has come with the invitation, or it is too old: a person can still sign in with a name and a password.
 pub(crate) fn invitation_over() -> HttpResponse {
+    form(StatusCode::GONE, sign_in_page_that_says("This link has been used, or is too old."))
+}
+
+fn sign_in_page_that_says(why: &str) -> String {
     let page = include_str!("../../../static/sign-in.html");
-    let why = "<p>This link has been used, or is too old. Sign in with the name and the password.\n<form";
-    form(StatusCode::GONE, page.replacen("<form", why, 1))
+    page.replacen("<form", &format!("<p>{why} Sign in with the name and the password.\n<form"), 1)
 }
 
 fn form(status: StatusCode, page: String) -> HttpResponse {
@@ -66,6 +75,45 @@ fn form(status: StatusCode, page: String) -> HttpResponse {
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "same-origin"))
         .body(page)
+}
+
+/// A form for the password of a link. A browser shows it, since it knows no such scheme.
+pub(crate) fn link_page(LinkSecret(secret): &LinkSecret, is_wrong: bool) -> HttpResponse {
+    let page = include_str!("../../../static/link.html").replacen("SECRET", &escaped_in_query(secret), 1);
+    let page = if is_wrong { page.replacen("<form", "<p>That is not the password.\n<form", 1) } else { page };
+    with_session_scheme(form(StatusCode::UNAUTHORIZED, page))
+}
+
+/// A link that is good no more, or never was, on a page: a person can still sign in with a name and a password.
+pub(crate) fn link_over() -> HttpResponse {
+    with_session_scheme(form(
+        StatusCode::UNAUTHORIZED,
+        sign_in_page_that_says("This link is good no more, or never was."),
+    ))
+}
+
+fn with_session_scheme(mut answer: HttpResponse) -> HttpResponse {
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(SESSION_SCHEME));
+    answer
+}
+
+fn escaped_in_query(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Somebody has opened a link: the browser keeps the secret of the visit, and goes on without that of the link, which would stand in its history and
+/// wherever the address is copied to. It sends the cookie along when a page of another site leads here, too, since that is where links stand;
+/// nothing is changed by that.
+pub(crate) fn opened(place: &Place, location: &str, secret: &str, is_https: bool) -> HttpResponse {
+    let path = if place.path.is_root() { urls::share().to_owned() } else { urls::of(&place.path) };
+    let secure = if is_https { "; Secure" } else { "" };
+    let cookie = format!("{LINK_COOKIE}={secret}; Path={path}; HttpOnly; SameSite=Lax; Max-Age=604800{secure}");
+    HttpResponse::build(StatusCode::SEE_OTHER)
+        .insert_header((header::LOCATION, location))
+        .insert_header((header::SET_COOKIE, cookie))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .finish()
 }
 
 /// The session has begun: the browser keeps its secret, shows it to no script, and sends it with nothing that another site asks for.
@@ -100,6 +148,13 @@ pub(super) fn not_proven(unproven: Unproven) -> HttpResponse {
             "wrong-credentials",
             "Not signed in",
             "The name and the password, or the token, are not right. Nothing was changed.",
+        )
+        .send(),
+        Unproven::LinkPassword => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "link-password",
+            "The link takes a password",
+            "Whoever made this link has given it a password; send it by Basic, with any name. Nothing was changed.",
         )
         .send(),
         Unproven::Stale => Problem::new(

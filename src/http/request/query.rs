@@ -22,6 +22,9 @@ const SECRET_BYTES_MIN: usize = 16;
 /// The word whose value is one.
 const SIGN_IN: &str = "sign-in";
 
+/// The word whose value is the secret of a link. It says who asks and not what for, and so goes together with every other.
+const LINK: &str = "link";
+
 /// The options in a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query {
@@ -41,6 +44,12 @@ pub(crate) struct Query {
     pub(crate) invitation: Option<Invitation>,
     /// `?sign-out`: the session ends.
     pub(crate) sign_out: bool,
+    /// `?link=SECRET`: who asks has a link.
+    pub(crate) link: Option<LinkSecret>,
+    /// `?links`: the links that lead here.
+    pub(crate) links: bool,
+    /// `?revoke=ID`: the link to take away.
+    pub(crate) revoke: Option<Box<str>>,
     /// `?restore=ID`: the version to bring back.
     pub(crate) restore: Option<Named>,
     /// `?deleted`: what was in a folder and is no more.
@@ -78,6 +87,16 @@ pub(crate) struct Invitation(pub(crate) Box<str>);
 impl fmt::Debug for Invitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Invitation")
+    }
+}
+
+/// The secret of a link, or what stands for it, which no log shows. Two that differ are none.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct LinkSecret(pub(crate) Box<str>);
+
+impl fmt::Debug for LinkSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkSecret")
     }
 }
 
@@ -176,6 +195,28 @@ const WORDS: &[Word] = &[
         belongs_to: &[],
         beside: &[],
         set: |query, value| stands_alone(value, &mut query.sign_out),
+    },
+    Word {
+        name: "links",
+        methods: &[DavMethod::Get, DavMethod::Post],
+        alone: &[DavMethod::Get, DavMethod::Post],
+        never: &[],
+        belongs_to: &[],
+        beside: &[],
+        set: |query, value| stands_alone(value, &mut query.links),
+    },
+    Word {
+        name: "revoke",
+        methods: &[DavMethod::Post],
+        alone: &[DavMethod::Post],
+        never: &[],
+        belongs_to: &[],
+        beside: &[],
+        set: |query, value| {
+            let id = decoded(value);
+            query.revoke = (!id.is_empty()).then(|| Box::from(&*id));
+            query.revoke.is_some()
+        },
     },
     Word {
         name: "versions",
@@ -286,7 +327,12 @@ impl Query {
         let mut said: Vec<(&Word, Self)> = Vec::new();
         for pair in text.split('&') {
             let (name, value) = name_and_value(pair);
-            let Some(word) = Word::named(&decoded(name)) else { continue };
+            let name = decoded(name);
+            if name.eq_ignore_ascii_case(LINK) {
+                query.set_link(&decoded(value));
+                continue;
+            }
+            let Some(word) = Word::named(&name) else { continue };
             let mut alone = Self::default();
             if !(word.set)(&mut alone, value) {
                 return Err(BadQuery::Value(word.name));
@@ -303,6 +349,11 @@ impl Query {
         let words: Vec<&Word> = said.iter().map(|(word, _)| *word).collect();
         query.taken = taken(&words)?;
         Ok(query)
+    }
+
+    fn set_link(&mut self, secret: &str) {
+        let is_another = self.link.as_ref().is_some_and(|LinkSecret(known)| **known != *secret);
+        self.link = Some(LinkSecret(if is_another { "".into() } else { secret.into() }));
     }
 
     /// The word that means nothing to a method, if there is one. OPTIONS takes all of them, to tell what is served.
@@ -380,20 +431,26 @@ fn word_in(name: &str) -> Option<&'static str> {
     })
 }
 
-/// The query as it may be logged: without what stands beside the word of an invitation, however that is written.
+/// The query as it may be logged: without what stands beside the word of an invitation or of a link, however that is written.
 pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
-    let tells = |pair: &str| {
+    let told_by = |pair: &str| {
         let mut plain = Cow::Borrowed(pair);
         for _ in 0..DECODED_AT_MOST {
             plain = Cow::Owned(decoded(&plain).to_ascii_lowercase());
         }
-        plain.contains(SIGN_IN) && plain.len() >= SIGN_IN.len() + SECRET_BYTES_MIN
+        [SIGN_IN, LINK].into_iter().find(|word| plain.contains(word) && plain.len() >= word.len() + SECRET_BYTES_MIN)
     };
-    if !text.split('&').any(tells) {
+    if text.split('&').all(|pair| told_by(pair).is_none()) {
         return Cow::Borrowed(text);
     }
-    let pairs: Vec<&str> = text.split('&').map(|pair| if tells(pair) { "sign-in=***" } else { pair }).collect();
-    Cow::Owned(pairs.join("&"))
+    let shown = |pair| told_by(pair).map_or(Cow::Borrowed(pair), |word| Cow::Owned(format!("{word}=***")));
+    Cow::Owned(text.split('&').map(shown).collect::<Vec<_>>().join("&"))
+}
+
+/// A query without the secret of a link, for a URL that is shown; empty if nothing is left.
+pub(crate) fn without_link(text: &str) -> String {
+    let is_link = |pair: &&str| decoded(name_and_value(pair).0).eq_ignore_ascii_case(LINK);
+    text.split('&').filter(|pair| !is_link(pair)).collect::<Vec<_>>().join("&")
 }
 
 fn name_and_value(pair: &str) -> (&str, &str) {
@@ -442,13 +499,18 @@ mod tests {
             "sign-in%253DSECRET%2526a",
             "?sign-in=SECRET",
             "sign-in=SECRET&sign-in=SECRET",
+            "link=SECRET",
+            "L%49NK=SECRET&sign-in=SECRET",
+            "json?link%253DSECRET",
         ] {
             let logged = without_secrets(&format!("a=b&{written}&c")).replace(SECRET, "told");
             let logged = without_secrets(&written.replace("SECRET", SECRET)).into_owned() + &logged;
             assert!(!logged.contains(SECRET), "{written}: {logged}");
-            assert!(logged.contains("sign-in=***"), "{written}: {logged}");
+            assert!(logged.contains("sign-in=***") || logged.contains("link=***"), "{written}: {logged}");
         }
-        for plain in ["", "sign-in", "sign-in&json", "sign-out", "versions&limit=2", "v=1&w=sign"] {
+        for plain in
+            ["", "sign-in", "sign-in&json", "sign-out", "versions&limit=2", "v=1&w=sign", "links", "link=short"]
+        {
             assert_eq!(without_secrets(plain), plain);
         }
         assert!(Query::parse(&format!("sign-in={SECRET}")).is_ok_and(|query| query.invitation.is_some()));
@@ -487,6 +549,15 @@ mod tests {
             ("json&version=a", Err(BadQuery::Contradiction("json", "version"))),
             ("restore=a&version=b", Err(BadQuery::Contradiction("restore", "version"))),
             ("mkdirs", query(|query| query.make_parents = true)),
+            ("link=a&json", query(|query| (query.link, query.json) = (Some(LinkSecret("a".into())), true))),
+            ("link=a&l%69nk=a", query(|query| query.link = Some(LinkSecret("a".into())))),
+            ("link=a&link=b", query(|query| query.link = Some(LinkSecret("".into())))),
+            (
+                "link=a&version",
+                query(|query| (query.link, query.version) = (Some(LinkSecret("a".into())), Some(Named(None)))),
+            ),
+            ("link", query(|query| query.link = Some(LinkSecret("".into())))),
+            ("revoke=", Err(BadQuery::Value("revoke"))),
         ] {
             let read = Query::parse(text).map(|read| Query { taken: None, ..read });
             assert_eq!(read, expected, "{text}");
@@ -497,6 +568,19 @@ mod tests {
         let deleted = Query::parse("deleted&after=a%ff/b&deep&limit=7").expect("they go together");
         assert_eq!(deleted.after, SharePath::parse_disk(b"a\xff/b").ok());
         assert_eq!((deleted.deep, deleted.limit), (true, Some(7)));
+    }
+
+    #[test]
+    fn a_url_that_is_shown_has_no_secret() {
+        for (text, left) in [
+            ("link=a", ""),
+            ("json&link=a", "json"),
+            ("LINK=a&json=1&l%69nk=b&x", "json=1&x"),
+            ("links&linked=1", "links&linked=1"),
+            ("", ""),
+        ] {
+            assert_eq!(without_link(text), left);
+        }
     }
 
     #[test]

@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn by(user: &str, left: Left) -> LastChange {
-        let by = Author::Client { principal: Principal::named(user), way_in: WayIn::Session };
+        let by = Author::client(Principal::named(user), WayIn::Session);
         LastChange { by: Arc::new(by), at: Timestamp::new(5, 0), left }
     }
 
