@@ -22,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::os::log_file::standard_error_takes_more;
 
 pub use escaped::escaped;
-pub use request_line::RequestLine;
+pub use request_line::{ChangeLine, RequestLine};
 
 use request_line::LineForm;
 use sink::{Lines, Sink, Writer};
@@ -82,6 +82,9 @@ pub struct LogGuard {
     writers: Vec<Writer>,
 }
 
+/// The target of the lines that say who changed what.
+const AUDIT: &str = "audit";
+
 /// The log of requests of this process.
 static REQUESTS: OnceLock<RequestLog> = OnceLock::new();
 
@@ -135,7 +138,29 @@ impl RequestLog {
             let lines = lines.get_or_init(|| self.sink.lines_of_worker());
             self.sink.put(lines, |out| line.write(self.form, out));
         });
+        // Those forms have no place for it.
+        if let (LineForm::Common | LineForm::Combined, Some(change)) = (self.form, &line.change) {
+            tell_of_change(line, change);
+        }
     }
+}
+
+/// The audit line, where the line about the request cannot be it.
+fn tell_of_change(line: &RequestLine<'_>, change: &ChangeLine<'_>) {
+    let shown = |text: Option<&str>| text.map(|text| escaped(text).to_string());
+    tracing::info!(
+        target: AUDIT,
+        method = shown(Some(line.method)),
+        path = shown(Some(line.path)),
+        status = line.status,
+        outcome = line.outcome,
+        peer = line.peer.map(tracing::field::display),
+        user = shown(line.user),
+        way_in = change.way_in,
+        destination = shown(change.destination),
+        restores = shown(change.restores),
+        displaced = shown(change.displaced),
+    );
 }
 
 impl LogGuard {
@@ -167,7 +192,11 @@ fn levels(level: LogLevel) -> Targets {
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
     let parser = if matches!(level, LogLevel::Debug | LogLevel::Trace) { others } else { LevelFilter::OFF };
-    Targets::new().with_default(others).with_target("noclobber", ours).with_target("actix_http", parser)
+    Targets::new()
+        .with_default(others)
+        .with_target("noclobber", ours)
+        .with_target(AUDIT, ours)
+        .with_target("actix_http", parser)
 }
 
 fn wants_colour() -> bool {

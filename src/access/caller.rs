@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::model::author::{Author, WayIn};
 use crate::model::grants::Grants;
 use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
@@ -19,10 +20,11 @@ pub(super) struct Standing {
     has_ended: AtomicBool,
 }
 
-/// Who asks.
+/// Who asks, and by which way they came in. All callers of one user share a standing.
 #[derive(Clone, Debug)]
 pub struct Caller {
     standing: Arc<Standing>,
+    author: Arc<Author>,
     can_sign_in: bool,
     /// Where the link leads by which it comes.
     place: Option<Place>,
@@ -75,9 +77,10 @@ impl Standing {
 }
 
 impl Caller {
-    /// A caller of this standing.
-    pub(super) fn new(standing: &Arc<Standing>) -> Self {
-        Self { standing: Arc::clone(standing), can_sign_in: false, place: None }
+    /// A caller of this standing, who came this way.
+    pub(super) fn new(standing: &Arc<Standing>, way_in: WayIn) -> Self {
+        let author = Arc::new(Author::client(standing.principal.clone(), way_in));
+        Self { standing: Arc::clone(standing), author, can_sign_in: false, place: None }
     }
 
     /// One who has not said who they are, where somebody could.
@@ -98,6 +101,11 @@ impl Caller {
     /// Who it is.
     pub fn principal(&self) -> &Principal {
         &self.standing.principal
+    }
+
+    /// Who makes a change that this caller asks for.
+    pub fn author(&self) -> &Arc<Author> {
+        &self.author
     }
 
     /// What it may do: shared, so that what changes holds for requests that have begun.

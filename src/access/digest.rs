@@ -16,6 +16,7 @@ use super::credentials::{DigestAlgorithm, REALM, Unproven};
 use super::edit::NewDigest;
 use super::password::composed;
 use super::users::Users;
+use crate::model::author::WayIn;
 use crate::os::random;
 
 /// How long a nonce is good for.
@@ -178,7 +179,7 @@ pub(super) fn verify(
     if !is_good || !nonces.is_new(nonce, count) {
         return Err(Unproven::Stale);
     }
-    Ok(Arc::new(Caller::new(&standing)))
+    Ok(Arc::new(Caller::new(&standing, WayIn::Digest)))
 }
 
 /// The name of the user in the parameters; empty where there is none.

@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
+use crate::model::author::WayIn;
 use crate::model::grants::Grants;
 use crate::model::permissions::{Decides, Permissions};
 use crate::model::principal::Principal;
@@ -188,7 +189,7 @@ impl Links {
             None => permissions,
         };
         let standing = Standing::new(Principal::Link(Arc::clone(&link.id)), permissions);
-        Arc::new(Caller::new(&standing).that_comes_by_a_link(link.place.clone()))
+        Arc::new(Caller::new(&standing, WayIn::Link).that_comes_by_a_link(link.place.clone()))
     }
 
     /// Ends what is over; says when the next is.

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::model::author::WayIn;
 use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
 pub use crate::model::principal::Principal;
@@ -55,7 +56,7 @@ impl Access {
     /// Without users: whoever can reach the server has these rights.
     pub fn for_anonymous(rights: Rights) -> Self {
         let standing = Standing::new(Principal::Anonymous, Permissions::everywhere(rights));
-        Self { unnamed: Arc::new(Caller::new(&standing)), door: None }
+        Self { unnamed: Arc::new(Caller::new(&standing, WayIn::Anonymous)), door: None }
     }
 
     /// With the users and rules of a file; `for_everybody` is what everybody may do, as far as no rule says it. Links are kept in that other file,
@@ -82,7 +83,7 @@ impl Access {
     }
 
     fn of_users(users: Arc<Users>, links: Option<PathBuf>) -> Self {
-        let unnamed = Arc::new(Caller::new(users.unnamed()).that_can_sign_in());
+        let unnamed = Arc::new(Caller::new(users.unnamed(), WayIn::Anonymous).that_can_sign_in());
         Self { unnamed, door: Some(Door::of(users, links)) }
     }
 
@@ -145,7 +146,7 @@ impl Access {
                 return door.enter(&link, Some(given.password), credentials).await;
             }
             Some(link) => door.enter(&link, Some(given.password), credentials).await?,
-            None => Arc::new(Caller::new(&door.verify_password(given, credentials).await?)),
+            None => Arc::new(Caller::new(&door.verify_password(given, credentials).await?, WayIn::Password)),
         };
         door.verified.remember(authorization, &caller, Instant::now());
         Ok(caller)
@@ -228,7 +229,7 @@ impl Access {
         let door = self.door.as_ref().ok_or(Unproven::Wrong)?;
         door.users.refresh();
         let (standing, _) = door.users.find(name).ok_or(Unproven::Wrong)?;
-        Ok(Arc::new(Caller::new(&standing)))
+        Ok(Arc::new(Caller::new(&standing, WayIn::Proxy)))
     }
 
     /// Begins a session of whoever has this name and password; gives the secret for the cookie.
@@ -246,7 +247,7 @@ impl Access {
             return Err(Unproven::Unprotected);
         }
         let standing = door.verify_password(NameAndPassword { name, password }, credentials).await?;
-        Ok(door.sessions.begin(Arc::new(Caller::new(&standing)), Instant::now()))
+        Ok(door.sessions.begin(Arc::new(Caller::new(&standing, WayIn::Session)), Instant::now()))
     }
 
     /// Invites this user to come without a password, once and within that time; gives the secret to come with. `None` if there are no users.
@@ -266,7 +267,7 @@ impl Access {
         }
         let now = Instant::now();
         let standing = door.invitations.take(secret, now).and_then(|name| door.users.find(&name));
-        Ok(standing.map(|(standing, _)| door.sessions.begin(Arc::new(Caller::new(&standing)), now)))
+        Ok(standing.map(|(standing, _)| door.sessions.begin(Arc::new(Caller::new(&standing, WayIn::Session)), now)))
     }
 
     /// Ends the session of this cookie.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::model::author::WayIn;
 use crate::model::grants::Grants;
 use crate::model::permissions::{Decides, Permissions};
 use crate::model::principal::Principal;
@@ -185,7 +186,7 @@ impl Users {
                 let same = before.tokens.remove(&hash).filter(|caller| *caller.principal() == principal);
                 let caller = same.unwrap_or_else(|| {
                     let standing = Standing::new(principal.clone(), nothing_yet(&self.own));
-                    Arc::new(Caller::new(&standing))
+                    Arc::new(Caller::new(&standing, WayIn::Token))
                 });
                 caller.permissions().replace(grants.clone());
                 in_force.tokens.insert(hash, caller);

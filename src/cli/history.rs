@@ -25,7 +25,11 @@ pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
         return print_json(&mut out, &share, &path);
     }
     let count = each_version(&share, &path, |KeptAt { path, version }| {
-        writeln!(out, "{}  {:>12}  {}", version.id.as_str(), describe_size(version), escaped(&path.to_text()))?;
+        write!(out, "{}  {:>12}  {}", version.id.as_str(), describe_size(version), escaped(&path.to_text()))?;
+        if let Some(by) = &version.displaced_by {
+            write!(out, "  displaced by {}", escaped(&by.to_string()))?;
+        }
+        writeln!(out)?;
         Ok(())
     })?;
     if count == 0 {

@@ -1,5 +1,7 @@
 //! `noclobber restore`: a version comes back while no server has the share.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 
 use super::args::RestoreVersion;
@@ -7,6 +9,8 @@ use super::share_path::share_path;
 use crate::config::{Config, StateFolder};
 use crate::http::clock::now;
 use crate::log::escaped;
+use crate::model::author::{Author, WayIn};
+use crate::model::principal::Principal;
 use crate::model::version::VersionId;
 use crate::server::become_user;
 use crate::server::explain::explain;
@@ -35,7 +39,9 @@ pub fn restore(which: &RestoreVersion, config: &Config) -> anyhow::Result<()> {
         );
     }
     let share = open_share(config, open_disk(config, Purpose::Restore)?)?;
-    let restored = share.restore(&path, &id, true, &RequestContext::unconditional(now()), CopyLimit::UNLIMITED);
+    let by = Author::client(Principal::Anonymous, WayIn::CommandLine);
+    let request = RequestContext { by: Some(Arc::new(by)), ..RequestContext::unconditional(now()) };
+    let restored = share.restore(&path, &id, true, &request, CopyLimit::UNLIMITED);
     close(&share);
     match restored.map_err(explain)?.and_then(|stored| stored.displaced) {
         Some(displaced) => {

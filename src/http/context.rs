@@ -159,7 +159,10 @@ pub(crate) fn request_context(
             .filter(|path| **path != asked.path)
             .try_for_each(|path| permit_elsewhere(app, Rights::LOOK, path))?;
     }
-    Ok(RequestContext { client, permissions: app.caller.permissions().clone(), tokens, precondition, now: now() })
+    // Without users everybody is nobody, and that is not worth a note.
+    let by = app.access.has_users().then(|| Arc::clone(app.caller.author()));
+    let permissions = app.caller.permissions().clone();
+    Ok(RequestContext { client, by, permissions, tokens, precondition, now: now() })
 }
 
 /// Whether a folder is there where the request went, and not a file.

@@ -3,7 +3,7 @@
 //! Every request passes [`site_check`] and [`callers::identify`]; the methods ask for permission, parse, ask the share, and reply.
 
 use crate::access::{Caller, Denied, Unproven};
-use crate::http::access_log::{log_answer, log_is_on, log_plain};
+use crate::http::access_log::{Unanswered, log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
 use crate::http::callers::{self, LastLookAtUsers};
 use crate::http::context::parse;
@@ -210,6 +210,7 @@ impl Handler for Router {
         let head = request.head();
         let before = request.extensions_mut().remove::<Arc<Caller>>();
         let (scope, checked) = self.scope(head, before, is_encrypted(request.conn_data())).await;
+        let unanswered = Unanswered::new(&scope, head, begun);
         let carried_out = match checked {
             Ok(()) => self.carry_out(&scope, &request, body).await,
             Err(trouble) => Err(trouble),
@@ -219,7 +220,7 @@ impl Handler for Router {
             Err(trouble) => explain(&scope, Some(&request), head, trouble).await,
         };
         self.describe(head, &mut answer);
-        log_answer(&scope, head, &answer, begun);
+        unanswered.answered(&answer);
         answer
     }
 

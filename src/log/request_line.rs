@@ -36,6 +36,35 @@ pub struct RequestLine<'a> {
     pub referer: Option<&'a [u8]>,
     /// `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
+    /// What the request changes, or was to change; `None` of one that only reads.
+    pub change: Option<ChangeLine<'a>>,
+}
+
+/// What the line about a request says besides where that changes something, so that it can be told later who changed what.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeLine<'a> {
+    /// The word for how it is known who the client is.
+    pub way_in: &'a str,
+    /// The path of `Destination`, without the query.
+    pub destination: Option<&'a str>,
+    /// The version that was to come back.
+    pub restores: Option<&'a str>,
+    /// The version that what was displaced has become.
+    pub displaced: Option<&'a str>,
+}
+
+impl<'a> ChangeLine<'a> {
+    /// The fields that it has, in their order, with those of the request's user.
+    fn fields(&self, user: Option<&'a str>) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let fields = [
+            ("user", user),
+            ("way_in", Some(self.way_in)),
+            ("destination", self.destination),
+            ("restores", self.restores),
+            ("displaced", self.displaced),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
 }
 
 /// What the line about a request looks like.
@@ -51,9 +80,9 @@ impl RequestLine<'_> {
     /// Writes the line, with the present time, behind what is in `out`.
     pub(super) fn write(&self, form: LineForm, out: &mut Vec<u8>) {
         match form {
-            LineForm::Text { in_colour: false } => self.write_fields(&TEXT, push_text, out),
-            LineForm::Text { in_colour: true } => self.write_fields(&COLOURED, push_text, out),
-            LineForm::Json => self.write_fields(&JSON, push_json, out),
+            LineForm::Text { in_colour: false } => self.write_fields(&TEXT, push_text, &TEXT_CHANGE, out),
+            LineForm::Text { in_colour: true } => self.write_fields(&COLOURED, push_text, &COLOURED_CHANGE, out),
+            LineForm::Json => self.write_fields(&JSON, push_json, &JSON_CHANGE, out),
             LineForm::Common => self.write_common(out),
             LineForm::Combined => {
                 self.write_common(out);
@@ -68,8 +97,14 @@ impl RequestLine<'_> {
     }
 
     /// As `tracing` writes its lines.
-    fn write_fields(&self, between: &Between, push_path: fn(&mut Vec<u8>, &str), out: &mut Vec<u8>) {
-        let [before, method, path, status, bytes, took, outcome, peer, end] = between;
+    fn write_fields(
+        &self,
+        between: &Between,
+        push_path: fn(&mut Vec<u8>, &str),
+        around: &[&'static str; 3],
+        out: &mut Vec<u8>,
+    ) {
+        let [before, method, path, status, bytes, took, outcome, peer, behind_peer, end] = between;
         out.extend_from_slice(before.as_bytes());
         push_time(out, TimeForm::Iso);
         out.extend_from_slice(method.as_bytes());
@@ -86,6 +121,15 @@ impl RequestLine<'_> {
         out.extend_from_slice(self.outcome.as_bytes());
         out.extend_from_slice(peer.as_bytes());
         push_address(out, self.peer.unwrap_or(IpAddr::from([0, 0, 0, 0])));
+        out.extend_from_slice(behind_peer.as_bytes());
+        let [before, equals, behind] = around;
+        for (name, value) in self.change.iter().flat_map(|change| change.fields(self.user)) {
+            for piece in [before, name, equals] {
+                out.extend_from_slice(piece.as_bytes());
+            }
+            push_json(out, value);
+            out.extend_from_slice(behind.as_bytes());
+        }
         out.extend_from_slice(end.as_bytes());
     }
 
@@ -125,11 +169,16 @@ impl RequestLine<'_> {
     }
 }
 
+/// What stands before the name of a field of a change, before its value, and behind that.
+const TEXT_CHANGE: [&str; 3] = [" ", "=\"", "\""];
+const COLOURED_CHANGE: [&str; 3] = [" \x1b[3m", "\x1b[0m\x1b[2m=\x1b[0m\"", "\""];
+const JSON_CHANGE: [&str; 3] = [",\"", "\":\"", "\""];
+
 /// What stands before the time, between the fields, and at the end.
-type Between = [&'static str; 9];
+type Between = [&'static str; 10];
 
 const TEXT: Between =
-    ["", "  INFO method=\"", "\" path=", " status=", " bytes=", " microseconds=", " outcome=\"", "\" peer=", ""];
+    ["", "  INFO method=\"", "\" path=", " status=", " bytes=", " microseconds=", " outcome=\"", "\" peer=", "", ""];
 
 const COLOURED: Between = [
     "\x1b[2m",
@@ -140,6 +189,7 @@ const COLOURED: Between = [
     " \x1b[3mmicroseconds\x1b[0m\x1b[2m=\x1b[0m",
     " \x1b[3moutcome\x1b[0m\x1b[2m=\x1b[0m\"",
     "\" \x1b[3mpeer\x1b[0m\x1b[2m=\x1b[0m",
+    "",
     "",
 ];
 
@@ -152,7 +202,8 @@ const JSON: Between = [
     ",\"microseconds\":",
     ",\"outcome\":\"",
     "\",\"peer\":\"",
-    "\"}",
+    "\"",
+    "}",
 ];
 
 fn push_number(out: &mut Vec<u8>, number: u64) {
@@ -269,6 +320,7 @@ mod tests {
         user: None,
         referer: Some(b"http://a/\"x\""),
         user_agent: Some(b"curl/8\\\x07\xff"),
+        change: None,
     };
 
     fn written(line: &RequestLine<'_>, form: LineForm) -> String {
@@ -308,6 +360,32 @@ mod tests {
                 );
             }
         }
+    }
+
+    const CHANGE: ChangeLine<'_> = ChangeLine {
+        way_in: "link",
+        destination: Some("/x\" displaced=\"y\nz\\"),
+        restores: None,
+        displaced: Some("2026-11-22T14-35-07.123456Z"),
+    };
+
+    /// A name that somebody chose adds no field and no line.
+    #[test]
+    fn the_line_of_a_change_says_who_made_it() {
+        let line = RequestLine { change: Some(CHANGE), user: Some("Änne"), ..LINE };
+        let fields = r#" peer=192.0.2.250 user="Änne" way_in="link" destination="/x\" displaced=\"y\\nz\\\\" displaced="2026-11-22T14-35-07.123456Z""#;
+        let text = written(&line, LineForm::Text { in_colour: false });
+        assert!(text.ends_with(fields), "{text}");
+        let read: serde_json::Value = serde_json::from_str(&written(&line, LineForm::Json)).expect("an object");
+        assert_eq!((&read["user"], &read["way_in"]), (&"Änne".into(), &"link".into()));
+        assert_eq!(read["destination"], r#"/x" displaced="y\nz\\"#);
+        assert_eq!(read["displaced"], "2026-11-22T14-35-07.123456Z");
+        assert_eq!(read["restores"], serde_json::Value::Null);
+        let common = written(&line, LineForm::Common);
+        assert_eq!(
+            common.split_once('[').map(|parts| parts.0),
+            written(&RequestLine { change: None, ..line }, LineForm::Common).split_once('[').map(|parts| parts.0)
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Floor 0: values. No input or output, no clock, nothing asynchronous, no HTTP library.
 
 pub mod age_clock;
+pub mod author;
 pub mod content_hash;
 pub mod dating;
 pub mod extent;

@@ -1,8 +1,12 @@
 //! What a kept version is called, and what a conflict copy is called.
 //!
-//! A version's name is its identifier: the time at which it was displaced. While a commit is under way the entry carries a tail that
-//! tells recovery what was expected to be displaced, and by which upload.
+//! A version's name is its identifier: the time at which it was displaced; and behind that who displaced it, where there are users. So that
+//! lives and goes with the version, and costs nothing. While a commit is under way the entry carries a tail instead that tells recovery what was
+//! expected to be displaced, and by which upload.
 
+use std::sync::Arc;
+
+use super::author::Author;
 use super::path::Name;
 use super::stamp::{FileId, Timestamp};
 
@@ -15,6 +19,8 @@ pub struct VersionId(Box<str>);
 pub struct EntryName {
     /// The version it is, or will be.
     pub id: VersionId,
+    /// Who displaced it. While a commit is under way it does not stand in the name.
+    pub by: Option<Arc<Author>>,
     /// What stands behind the identifier.
     pub ending: Ending,
 }
@@ -52,6 +58,9 @@ pub enum Act {
     Remove,
 }
 
+/// How long the name of a version may be, in bytes: as long as eCryptfs takes it.
+const NAME_BYTES_MAX: usize = 143;
+
 impl VersionId {
     /// The identifier of what is displaced now.
     pub fn at(now: Timestamp) -> Self {
@@ -84,13 +93,27 @@ impl VersionId {
 impl EntryName {
     /// The name of a version that is settled.
     pub fn settled(id: VersionId) -> Self {
-        Self { id, ending: Ending::Settled }
+        Self { id, by: None, ending: Ending::Settled }
+    }
+
+    /// The same, displaced by somebody. Of whose name is too long for that of a file it is not known.
+    #[must_use]
+    pub fn displaced_by(self, by: Option<Arc<Author>>) -> Self {
+        let id_bytes = self.id.as_str().len();
+        let by = by.filter(|by| id_bytes + " ".len() + by.to_words().len() <= NAME_BYTES_MAX);
+        Self { by, ..self }
+    }
+
+    /// The name of an upload that was visible for an instant, and would have been this version.
+    #[must_use]
+    pub fn as_upload(&self) -> Self {
+        Self { id: self.id.clone(), by: None, ending: Ending::Upload }
     }
 
     /// The name while a commit is under way.
     pub fn under_way(id: VersionId, act: Act, expected: FileId, upload: Option<FileId>) -> Self {
         let upload = upload.map_or_else(String::new, |upload| upload.digest()).into();
-        Self { id, ending: Ending::Tail(Tail { act, expected: expected.digest().into(), upload }) }
+        Self { id, by: None, ending: Ending::Tail(Tail { act, expected: expected.digest().into(), upload }) }
     }
 
     /// Takes a name in the history apart, in whichever case it is; `None` if it is no entry but a stranger's file.
@@ -98,12 +121,15 @@ impl EntryName {
         let text = &*str::from_utf8(name.as_bytes()).ok()?.to_ascii_lowercase();
         let (id, rest) = text.split_at_checked(27)?;
         let id = VersionId::parse(id)?;
-        let ending = match rest {
-            "" => Ending::Settled,
-            " (upload)" => Ending::Upload,
-            _ => Ending::Tail(Tail::parse(rest)?),
+        let (by, ending) = match rest {
+            "" => (None, Ending::Settled),
+            " (upload)" => (None, Ending::Upload),
+            _ => match rest.strip_prefix(' ') {
+                Some(words) => (Some(Arc::new(Author::parse_words(words)?)), Ending::Settled),
+                None => (None, Ending::Tail(Tail::parse(rest)?)),
+            },
         };
-        Some(Self { id, ending })
+        Some(Self { id, by, ending })
     }
 
     /// The name where the disk has written it in small letters.
@@ -114,7 +140,7 @@ impl EntryName {
     /// The name on the disk.
     pub fn to_name(&self) -> Name {
         let ending = match &self.ending {
-            Ending::Settled => String::new(),
+            Ending::Settled => self.by.as_ref().map_or_else(String::new, |by| format!(" {}", by.to_words())),
             Ending::Upload => " (upload)".to_owned(),
             Ending::Tail(tail) => tail.to_text(),
         };
@@ -168,7 +194,13 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::author::WayIn;
+    use super::super::principal::Principal;
     use super::*;
+
+    fn by(user: &str, way_in: WayIn) -> Option<Arc<Author>> {
+        Some(Arc::new(Author::client(Principal::named(user), way_in)))
+    }
 
     fn name(text: &str) -> Name {
         Name::new(text.as_bytes()).expect(text)
@@ -193,7 +225,9 @@ mod tests {
         let (one, other) = (FileId { inode: 1, generation: 2 }, FileId { inode: 3, generation: 4 });
         for entry in [
             EntryName::settled(id()),
-            EntryName { id: id(), ending: Ending::Upload },
+            EntryName::settled(id()).displaced_by(Some(Arc::new(Author::Program))),
+            EntryName::settled(id()).displaced_by(by("Änne.B", WayIn::Password)),
+            EntryName { id: id(), by: None, ending: Ending::Upload },
             EntryName::under_way(id(), Act::Exchange, one, Some(other)),
             EntryName::under_way(id(), Act::TakeOut, one, Some(other)),
             EntryName::under_way(id(), Act::Remove, one, None),
@@ -204,8 +238,25 @@ mod tests {
                 assert_eq!(EntryName::parse(&folded).as_ref(), Some(&entry), "{folded:?}");
             }
         }
+        let tail = EntryName::under_way(id(), Act::Remove, one, None);
+        assert_eq!(tail.clone().displaced_by(by("alice", WayIn::Token)).to_name(), tail.to_name());
+        for foreign in ["2026-11-22T14-35-07.123456Z (copy)", "2026-11-22T14-35-07.123456Z  password alice"] {
+            assert_eq!(EntryName::parse(&name(foreign)), None, "{foreign}");
+        }
         for foreign in ["report.odt", "2026-11-22T14-35-07.123456Z.txt", "é026-11-22T14-35-07.123456Z"] {
             assert_eq!(EntryName::parse(&name(foreign)), None, "{foreign}");
+        }
+    }
+
+    /// A name that no file can have would cost the version its place; so it is left out.
+    #[test]
+    fn who_displaced_a_version_never_makes_its_name_too_long() {
+        let version = || EntryName::settled(VersionId::at(Timestamp::new(5, 0)));
+        for (user, is_kept) in [("a".repeat(64), true), ("é".repeat(32), true), ("A".repeat(66), false)] {
+            let named = version().displaced_by(by(&user, WayIn::Password));
+            assert_eq!(named.by.is_some(), is_kept, "{user}");
+            assert!(named.to_name().as_bytes().len() <= NAME_BYTES_MAX);
+            assert_eq!(EntryName::parse(&named.to_name()), Some(named));
         }
     }
 

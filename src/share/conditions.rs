@@ -28,7 +28,9 @@ impl Share {
         target: &Target<'_>,
     ) -> Outcome<()> {
         if let Decision::Refuse(header) = request.precondition.decide(target, Intent::Change) {
-            return Err(Refusal::PreconditionFailed { header, of: Subject::judged(path, target), current: None }.into());
+            return Err(
+                Refusal::PreconditionFailed { header, of: self.subject(path, target, None), current: None }.into()
+            );
         }
         let Some(states) = request.precondition.states() else { return Ok(()) };
         if self.states_hold(path, states, target, request)? {
@@ -57,7 +59,7 @@ impl Share {
         let known = self.identity_with_hash(path, of, hash, request.now);
         match request.precondition.decide(&Target::from(&known.validators), Intent::Change) {
             Decision::Refuse(header) => {
-                let (of, current) = (Subject::file(path), Some(known.current()));
+                let (of, current) = (self.subject_file(path, Some(&known)), Some(known.current()));
                 Err(Refusal::PreconditionFailed { header, of, current }.into())
             }
             _ => Ok(()),
@@ -102,7 +104,7 @@ impl Share {
         let spelled = self.spelled(place).unwrap_or(Cow::Borrowed(place));
         let found = judged.iter().find(|(path, ..)| **path == *spelled);
         // Where a link leads is not told: the client's own words are.
-        let of = found.map_or_else(|| Subject::file(place), |(path, there, _)| Subject::judged(path, there));
+        let of = found.map_or_else(|| Subject::file(place), |(path, there, known)| self.subject(path, there, *known));
         let current = found.and_then(|(.., identity)| identity.map(Identity::current));
         Refusal::PreconditionFailed { header: Header::If, of, current }.into()
     }

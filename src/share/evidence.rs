@@ -221,8 +221,8 @@ impl Evidence for Gathered<'_> {
         match name.request.precondition.decide(&target, Intent::Change) {
             Decision::Proceed => Ok(()),
             Decision::Refuse(header) => {
-                let (of, current) =
-                    (Subject::judged(name.path, &target), name.identity.as_ref().map(Identity::current));
+                let of = self.share.subject(name.path, &target, name.identity.as_ref());
+                let current = name.identity.as_ref().map(Identity::current);
                 Err(Refusal::PreconditionFailed { header, of, current }.into())
             }
             Decision::NotModified => unreachable!("only a read is told that nothing has changed"),

@@ -60,6 +60,7 @@ impl Share {
         }
         // The index says why nothing can be saved.
         let _ = self.checksums.save();
+        let _ = self.last_changes.save();
         self.index.save().map_err(|error| error.to_string())
     }
 

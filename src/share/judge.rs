@@ -141,6 +141,7 @@ impl Share {
             let Some(mut claim) = claim.map_err(|error| self.stop(error, Refusal::NoParent))? else {
                 return Err(Refusal::NotAllowed(Forbidden::Root).into());
             };
+            claim.act_for(request.by.clone());
             let seen = claim.look()?;
             let under_way = self.locks.begin_change();
             let site = claim.site();

@@ -19,6 +19,7 @@ mod housekeeping;
 mod identity;
 mod in_flight;
 mod judge;
+mod last_change;
 mod listing;
 mod lock_gate;
 mod lock_table;

@@ -2,6 +2,9 @@
 //!
 //! A refusal says what the state forbids and changes nothing; a fault says that the disk failed us. Neither knows a status code.
 
+use std::sync::Arc;
+
+use crate::model::author::Author;
 use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::rights::Rights;
@@ -172,6 +175,28 @@ pub struct Subject {
     pub path: SharePath,
     /// Whether a folder is there.
     pub is_collection: bool,
+    /// Who made it so, as far as that is known.
+    pub made_by: Option<MadeBy>,
+}
+
+/// Who made a state, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeBy {
+    /// What was done.
+    pub made: Made,
+    /// By whom.
+    pub by: Arc<Author>,
+    /// When; of another program that is not known.
+    pub at: Option<Timestamp>,
+}
+
+/// What was done at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// What is there was put there.
+    Stored,
+    /// What was there was taken away.
+    Removed,
 }
 
 /// An end of a request.
@@ -250,7 +275,16 @@ impl Stop {
                 Refusal::PreconditionFailed { of, current, .. }
                 | Refusal::PreconditionRequired { of, current, .. }
                 | Refusal::RefusedLately { of, current },
-            ) if !rights(&of.path).contains(Rights::READ) => *current = None,
+            ) => {
+                let rights = rights(&of.path);
+                if !rights.contains(Rights::READ) {
+                    *current = None;
+                }
+                // By the history, too, only these may know who it was.
+                if !(rights.see() && rights.contains(Rights::HISTORY)) {
+                    of.made_by = None;
+                }
+            }
             _ => {}
         }
         self
@@ -260,12 +294,12 @@ impl Stop {
 impl Subject {
     /// A file, or nothing, at this path.
     pub fn file(path: &SharePath) -> Self {
-        Self { path: path.clone(), is_collection: false }
+        Self { path: path.clone(), is_collection: false, made_by: None }
     }
 
     /// What a condition was judged by, at this path.
     pub fn judged(path: &SharePath, target: &Target<'_>) -> Self {
-        Self { path: path.clone(), is_collection: matches!(target, Target::Collection) }
+        Self { path: path.clone(), is_collection: matches!(target, Target::Collection), made_by: None }
     }
 }
 

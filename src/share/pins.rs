@@ -4,6 +4,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Header;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::{EntityTag, TagForm};
+use crate::model::validators::Target;
 use crate::store::disk_error::Cause;
 use crate::store::handle::Opened;
 use crate::store::local::commit::Inside;
@@ -33,7 +34,7 @@ impl Share {
         if self.pins(path, request).iter().all(is_that) {
             return Ok(());
         }
-        let of = Subject::file(path);
+        let of = self.subject_file(path, identity);
         Err(Refusal::PreconditionFailed { header: Header::LockToken, of, current: identity.map(Identity::current) }
             .into())
     }
@@ -43,7 +44,7 @@ impl Share {
     pub(super) fn judge_pins_inside(&self, path: &SharePath, request: &RequestContext) -> Outcome<Pinned> {
         let changed = |of, current| Refusal::PreconditionFailed { header: Header::LockToken, of, current };
         if !self.pins(path, request).is_empty() {
-            return Err(changed(Subject { path: path.clone(), is_collection: true }, None).into());
+            return Err(changed(Subject::judged(path, &Target::Collection), None).into());
         }
         let (mut files, mut unhashed) = (Vec::new(), Vec::new());
         for (at, pin) in self.pins_inside(path, request) {
@@ -58,7 +59,10 @@ impl Share {
                 Some(known) if known.validators.strongly_match(&pin) => {
                     files.push(Inside { path: at, stamp: known.stamp });
                 }
-                known => return Err(changed(Subject::file(&at), known.as_ref().map(Identity::current)).into()),
+                known => {
+                    let current = known.as_ref().map(Identity::current);
+                    return Err(changed(self.subject_file(&at, known.as_ref()), current).into());
+                }
             }
         }
         Ok(if unhashed.is_empty() { Pinned::AsTheyWere(files) } else { Pinned::Unhashed(unhashed) })

@@ -28,7 +28,7 @@ use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
-use super::storing::on_mismatch;
+use super::storing::{on_mismatch, state_of};
 
 /// What is to be moved or copied, and where to.
 #[derive(Clone, Debug)]
@@ -165,6 +165,7 @@ impl Share {
     ) -> Outcome<MoveTry> {
         let pair = self.tree.claim_two(from, to).map_err(|error| self.stop(error, Refusal::NotFound))?;
         let Some(mut pair) = pair else { return Err(Refusal::NotAllowed(Forbidden::Root).into()) };
+        pair.act_for(request.by.clone());
         let source = pair.source().look()?;
         let target = if pair.is_one_name() { Seen::Nothing } else { pair.target().look()? };
         // Held until the outcome is noted: a LOCK waits for it.
@@ -203,20 +204,20 @@ impl Share {
         if !is_copied && !pair.is_one_mount() {
             return if is_file { Ok(MoveTry::OtherMount) } else { Err(Refusal::OtherMount.into()) };
         }
-        let replaced = state_of(&target);
+        let (moved, replaced) = (state_of(&source), state_of(&target));
         let on_mismatch = on_mismatch(request);
         let on_mismatches = OnMismatches { source: on_mismatch, target: on_mismatch };
-        let moved = match copy {
+        let swap = match copy {
             Some(copy) => pair.relocate_copy(source, target, copy, on_mismatches, request.now),
             None => pair.relocate(source, target, on_mismatches, request.now),
         };
-        match moved {
+        match swap {
             Ok(Swap::Done(changed)) => {
                 if !is_file {
                     // It comes with all that is in it, whose arrival does not show.
                     self.dates.folder_came(to, request.now);
                 }
-                self.note_moved(from, to, &changed, replaced, request);
+                self.note_moved((from, to), &changed, (moved, replaced), request);
                 let displaced = self.kept(&changed).cloned();
                 drop((changed, change_under_way, pair));
                 self.forget_refusal(to, request);
@@ -318,6 +319,7 @@ impl Share {
                         self.note_stored(to, &swap, &file.staged, replaced.as_ref(), of_target);
                     }
                     StagedCopy::Folder(_) => {
+                        self.note_folder_came(to);
                         self.dates.folder_came(to, of_target.now);
                         self.repin(to, of_target, None);
                     }
@@ -455,16 +457,19 @@ impl Share {
     /// What is remembered and noted of what moved moves with it, before anybody else can ask.
     fn note_moved(
         &self,
-        from: &SharePath,
-        to: &SharePath,
+        (from, to): (&SharePath, &SharePath),
         changed: &Changed<'_>,
-        replaced: Option<Stamp>,
+        (moved, replaced): (Option<Stamp>, Option<Stamp>),
         request: &RequestContext,
     ) {
         let to = &*self.as_made(to);
+        self.note_last_removed(from, moved.as_ref(), request);
+        self.note_last_stored(to, None, None, request);
         if let (Some(was), Some(stamp)) = (changed.was, changed.stamp)
             && let Some(known) = self.index.recall_unsettled(&was)
         {
+            let file = known.hash.map(|hash| (stamp, hash));
+            self.note_last_stored(to, file, replaced.as_ref(), request);
             let date = self.date_that_came(to, &stamp, replaced.as_ref(), request.now);
             self.remember_in(stamp, date, &known, || changed.is_unbroken());
             self.repin(to, request, Some(&shown(&stamp, &known)));
@@ -475,12 +480,5 @@ impl Share {
         self.drop_locks_below(to, request.now);
         let displaced = self.kept(changed).cloned();
         self.let_notes_follow(Following::Moved { from: from.clone(), to: to.clone(), displaced });
-    }
-}
-
-fn state_of(seen: &Seen) -> Option<Stamp> {
-    match seen {
-        Seen::File(file) => Some(file.status.stamp),
-        _ => None,
     }
 }

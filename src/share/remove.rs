@@ -12,10 +12,10 @@ use crate::store::catalog::properties::Following;
 use crate::store::local::commit::Swap;
 
 use super::identity::Identity;
-use super::outcome::{Outcome, Refusal, Stop, Subject};
+use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
-use super::storing::on_mismatch;
+use super::storing::{on_mismatch, state_of};
 
 /// What a removal has done.
 #[derive(Clone, Debug)]
@@ -29,8 +29,10 @@ impl Share {
     pub fn delete(&self, path: &SharePath, request: &RequestContext) -> Outcome<Removed> {
         let path = &*self.spelled(path)?;
         let removed = self.look_until_done(path, request, Deed::Remove, |claim, seen| {
+            let file = state_of(&seen);
             let swap = claim.remove(seen, on_mismatch(request), request.now)?;
             if let Swap::Done(changed) = &swap {
+                self.note_last_removed(path, file.as_ref(), request);
                 self.drop_locks_in(path, request.now);
                 let version = self.kept(changed).cloned();
                 self.let_notes_follow(Following::Gone { from: path.clone(), version });
@@ -71,6 +73,10 @@ impl Share {
             Some(refused) => !refused.by_a_holder && self.is_pinned(path, request),
         };
         let current = Some(identity.current());
-        if is_free { Ok(()) } else { Err(Refusal::RefusedLately { of: Subject::file(path), current }.into()) }
+        if is_free {
+            Ok(())
+        } else {
+            Err(Refusal::RefusedLately { of: self.subject_file(path, Some(identity)), current }.into())
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! What is known of the request for which something is done: made once for it, and handed down to whatever judges or changes for its sake.
 
+use std::sync::Arc;
+
+use crate::model::author::Author;
 use crate::model::lock::Lock;
 use crate::model::lock_token::LockToken;
 use crate::model::permissions::Permissions;
@@ -13,6 +16,8 @@ use crate::model::submitted::Submitted;
 pub struct RequestContext {
     /// Who asks.
     pub client: Client,
+    /// Who is noted to have made a change; `None` where nobody is told from anybody.
+    pub by: Option<Arc<Author>>,
     /// What they may do.
     pub permissions: Permissions,
     /// The lock tokens that came along.
@@ -44,6 +49,7 @@ impl RequestContext {
     pub fn demanding(&self, precondition: Precondition) -> Self {
         Self {
             client: self.client.clone(),
+            by: self.by.clone(),
             permissions: self.permissions.clone(),
             tokens: self.tokens.clone(),
             precondition,

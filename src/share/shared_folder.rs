@@ -13,6 +13,7 @@ use crate::os::open_folder::{FolderIdentity, OpenFolder};
 use crate::store::abilities::Abilities;
 use crate::store::catalog::checksums::Checksums;
 use crate::store::catalog::index::Index;
+use crate::store::catalog::last_changes::LastChanges;
 use crate::store::catalog::properties::{Properties, PropertyLimits};
 use crate::store::disk_error::{Cause, DiskError};
 use crate::store::local::commit::{LastLink, Site, Tree};
@@ -55,6 +56,7 @@ pub struct Share {
     pub(super) index: Index,
     pub(super) properties: Properties,
     pub(super) checksums: Checksums,
+    pub(super) last_changes: LastChanges,
     /// Whether notes did not follow the last change that they should have followed.
     pub(super) notes_stay_behind: AtomicBool,
     pub(super) locks: LockTable,
@@ -92,6 +94,7 @@ impl Share {
             tree: tree.keeping(settings.keep),
             properties: index.properties(settings.syncs, settings.properties),
             checksums: index.checksums(),
+            last_changes: index.last_changes(),
             notes_stay_behind: AtomicBool::new(false),
             index,
             locks: LockTable::new(),

@@ -156,6 +156,7 @@ impl Share {
             let is_near = stamp.mtime <= request.now.plus(AHEAD_MAX);
             self.tell_date(path, &stamp, if is_near { request.now.max(stamp.mtime) } else { request.now });
             self.remember_upload(changed, staged, date);
+            self.note_last_stored(path, changed.stamp.map(|stamp| (stamp, *staged.hash())), replaced, request);
             self.repin(path, request, Some(&EntityTag::of_content(staged.hash())));
         }
     }
@@ -163,6 +164,14 @@ impl Share {
     /// The version that what a change displaced has become, if it is kept for longer than a while.
     pub(super) fn kept<'c>(&self, changed: &'c Changed<'_>) -> Option<&'c VersionId> {
         changed.displaced.as_ref().filter(|_| self.keeps_history())
+    }
+}
+
+/// The state of a file that was seen.
+pub(super) fn state_of(seen: &Seen) -> Option<Stamp> {
+    match seen {
+        Seen::File(file) => Some(file.status.stamp),
+        _ => None,
     }
 }
 

@@ -110,6 +110,7 @@ impl Share {
             Deed::Restore => Some(self.restore_file(path, &found, request, limit)?),
             _ => {
                 self.restore_collection(path, &found, request)?;
+                self.note_folder_came(path);
                 self.dates.folder_came(path, request.now);
                 None
             }

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 use crate::harness::sim_disk::{Crash, Features, SimDisk};
-use crate::harness::stories::{if_match, share_path, tag_of};
+use crate::harness::stories::{if_match, share_path, somebodys, tag_of};
 use crate::harness::stranger::{Act, write_in_place};
 
 const PATHS: [&str; 4] = ["a", "b", "d/a", "d/b"];
@@ -116,7 +116,7 @@ impl World {
         let upload = || -> Outcome<()> {
             let mut upload = self.share.begin_upload(&at, None, now)?;
             self.share.write(&mut upload, bytes.as_bytes(), now)?;
-            let stored = self.share.put(&at, upload, None, &RequestContext::new(precondition.clone(), now))?;
+            let stored = self.share.put(&at, upload, None, &somebodys(precondition.clone(), now))?;
             assert_eq!(stored.tag.to_string(), tag_of(&bytes));
             assert_eq!(stored.created, !self.map.contains_key(path));
             Ok(())
@@ -130,8 +130,7 @@ impl World {
     }
 
     fn delete(&mut self, path: &'static str, precondition: &Precondition, allowed: bool) {
-        let removed =
-            self.share.delete(&share_path(path), &RequestContext::new(precondition.clone(), self.disk.now())).map(drop);
+        let removed = self.share.delete(&share_path(path), &somebodys(precondition.clone(), self.disk.now())).map(drop);
         if !self.map.contains_key(path) {
             assert!(matches!(removed, Err(Stop::Refusal(Refusal::NotFound))), "{removed:?}");
             return;

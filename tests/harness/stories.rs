@@ -5,9 +5,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use noclobber::model::author::{Author, WayIn};
 use noclobber::model::content_hash::ContentHash;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::{ConditionalFields, Precondition};
+use noclobber::model::principal::Principal;
+use noclobber::model::stamp::Timestamp;
 use noclobber::model::tag::EntityTag;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
@@ -249,19 +252,13 @@ impl Asking {
         let now = disk.now();
         match self.request {
             Request::Delete | Request::DeleteNamed | Request::DeleteFolder => {
-                share.delete(&path, &RequestContext::new(precondition.clone(), now)).map(drop)
+                share.delete(&path, &somebodys(precondition.clone(), now)).map(drop)
             }
-            Request::MakeFolder => share.make_collection(&path, &[], &RequestContext::new(precondition.clone(), now)),
+            Request::MakeFolder => share.make_collection(&path, &[], &somebodys(precondition.clone(), now)),
             Request::Restore | Request::RestoreFolder => {
                 let version = server.version.lock().expect("whole").clone().expect("a version was kept");
                 share
-                    .restore(
-                        &path,
-                        &version,
-                        false,
-                        &RequestContext::new(precondition.clone(), now),
-                        CopyLimit::UNLIMITED,
-                    )
+                    .restore(&path, &version, false, &somebodys(precondition.clone(), now), CopyLimit::UNLIMITED)
                     .map(drop)
             }
             _ => {
@@ -269,15 +266,11 @@ impl Asking {
                 let upload = match ready {
                     Some(upload) => upload,
                     None => {
-                        share.may_put(
-                            &path,
-                            &RequestContext::new(precondition.clone(), now),
-                            Some(UPLOAD.len() as u64),
-                        )?;
+                        share.may_put(&path, &somebodys(precondition.clone(), now), Some(UPLOAD.len() as u64))?;
                         self.upload(disk, server)?
                     }
                 };
-                share.put(&path, upload, None, &RequestContext::new(precondition.clone(), now)).map(drop)
+                share.put(&path, upload, None, &somebodys(precondition.clone(), now)).map(drop)
             }
         }
     }
@@ -397,6 +390,12 @@ pub fn tag_of(content: &str) -> String {
 pub fn if_match(tag: &str) -> Precondition {
     let fields = ConditionalFields { if_match: vec![tag.as_bytes()], ..ConditionalFields::default() };
     Precondition::parse(&fields).expect("a clean tag")
+}
+
+/// A request of somebody who is known by name, so that what is displaced says who did it.
+pub fn somebodys(precondition: Precondition, now: Timestamp) -> RequestContext {
+    let by = Author::client(Principal::named("Alice"), WayIn::Token);
+    RequestContext { by: Some(Arc::new(by)), ..RequestContext::new(precondition, now) }
 }
 
 /// A clean path.

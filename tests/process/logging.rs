@@ -289,6 +289,7 @@ fn request(path: &str) -> RequestLine<'_> {
         user: None,
         referer: None,
         user_agent: None,
+        change: None,
     }
 }
 

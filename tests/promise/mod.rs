@@ -2,6 +2,7 @@
 
 mod after_refusals;
 mod aliases;
+mod authors;
 mod conditions;
 mod dates;
 mod history;

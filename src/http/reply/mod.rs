@@ -5,6 +5,7 @@
 mod allow;
 mod bad_request;
 mod dav;
+mod described_author;
 mod error;
 mod from_memory;
 mod links;
@@ -17,6 +18,7 @@ mod success;
 pub(crate) use allow::methods;
 pub(crate) use bad_request::{rejected, wrong};
 pub(crate) use dav::{CUT_SHORT, done_minimally, locked, multistatus, not_made, of_property};
+pub(crate) use described_author::DescribedAuthor;
 pub(crate) use error::{HandlerError, RequestError};
 pub(crate) use from_memory::{hot_head, hot_status, on_the_wire};
 pub(crate) use links::{links_of, made_link, no_link, revoked};
@@ -27,7 +29,8 @@ pub(crate) use sign_in::{
     signed_out,
 };
 pub(crate) use success::{
-    done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed, stored,
+    DISPLACED, done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed,
+    stored,
 };
 
 #[cfg(test)]

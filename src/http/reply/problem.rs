@@ -1,11 +1,14 @@
 //! Problem documents (RFC 9457): how a request that is not carried out is explained.
 
 use crate::http::reply::allow::allow;
+use crate::http::reply::described_author::DescribedAuthor;
 use crate::http::request::method::Allowed;
 use crate::http::request::query::Query;
 use crate::http::wire::body::LengthOnly;
+use crate::log::escaped;
 use crate::model::http_date;
-use crate::share::outcome::Current;
+use crate::model::stamp::Timestamp;
+use crate::share::outcome::{Current, Made, MadeBy};
 use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -44,6 +47,20 @@ impl Problem {
         let Some(current) = current else { return self };
         let described = self.with("current_etag", current.tag.to_string()).with("current_length", current.size);
         described.with("current_last_modified", http_date::format(current.modified))
+    }
+
+    /// Who made what is there now, for people and for programs.
+    pub(super) fn made_by(mut self, made_by: Option<&MadeBy>) -> Self {
+        let Some(MadeBy { made, by, at }) = made_by else { return self };
+        let (word, sentence) = match made {
+            Made::Stored => ("stored", format!("What is here was stored by {}", escaped(&by.to_string()))),
+            Made::Removed => ("removed", format!("What was here was removed by {}", escaped(&by.to_string()))),
+        };
+        let at = at.map(Timestamp::rfc_3339);
+        let when = at.as_ref().map_or_else(String::new, |at| format!(" at {at}"));
+        self.detail = format!("{} {sentence}{when}.", self.detail);
+        let by = serde_json::to_value(DescribedAuthor::new(by)).expect("texts are JSON");
+        self.with("last_change", json!({ "act": word, "by": by, "at": at }))
     }
 
     pub(super) fn answer(self) -> HttpResponseBuilder {

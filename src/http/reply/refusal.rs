@@ -179,7 +179,7 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
         .send(),
         Refusal::PreconditionFailed { header, of, current } => precondition_failed(*header, of, current.as_ref()),
         Refusal::PreconditionRequired { of, end, current } => precondition_required(of, *end, current.as_ref()),
-        Refusal::RefusedLately { current, .. } => refused_lately(current.as_ref()),
+        Refusal::RefusedLately { of, current } => refused_lately(of, current.as_ref()),
         Refusal::OpenForWriting => later(plain(
             StatusCode::LOCKED,
             "open-for-writing",
@@ -344,18 +344,20 @@ pub(super) fn precondition_failed(header: Header, of: &Subject, current: Option<
         .with("failed_header", header.to_string())
         .with("resource", resource)
         .with("retry", retry)
-        .describing(current);
+        .describing(current)
+        .made_by(of.made_by.as_ref());
     with_current(problem.send(), current)
 }
 
 /// 412 for a DELETE that names no version, by a client that could not store something here a moment ago.
-pub(super) fn refused_lately(current: Option<&Current>) -> HttpResponse {
+pub(super) fn refused_lately(of: &Subject, current: Option<&Current>) -> HttpResponse {
     let detail = "Less than a minute ago a PUT, MOVE or COPY of this client to this name was refused or broke off. Some programs \
         then delete what they take for half of their own file. What is here is whole, and is not that. Nothing was deleted.";
     let retry = "To delete it all the same, send If-Match with its ETag, the current_etag, or wait a minute.";
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "refused-lately", "An upload was refused here", detail)
         .with("retry", retry)
-        .describing(current);
+        .describing(current)
+        .made_by(of.made_by.as_ref());
     with_current(problem.send(), current)
 }
 

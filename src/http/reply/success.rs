@@ -15,7 +15,7 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
 /// Names the version that a change has displaced.
-pub(super) const DISPLACED: HeaderName = HeaderName::from_static("noclobber-displaced");
+pub(crate) const DISPLACED: HeaderName = HeaderName::from_static("noclobber-displaced");
 
 /// The classes of WebDAV that are served (RFC 4918 §18), and the extended MKCOL of RFC 5689.
 pub(super) const CLASSES: &str = "1, 2, 3, extended-mkcol";

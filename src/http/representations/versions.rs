@@ -4,7 +4,7 @@
 use crate::http::context::{RequestScope, reader};
 use crate::http::media;
 use crate::http::reply;
-use crate::http::reply::{HandlerError, RequestError};
+use crate::http::reply::{DescribedAuthor, HandlerError, RequestError};
 use crate::http::representations::file::{CACHE, Remember};
 use crate::http::representations::listing::{Listing, Output};
 use crate::http::representations::{file, listing};
@@ -156,6 +156,8 @@ pub(crate) struct Described {
     size: Option<u64>,
     modified: String,
     kept: String,
+    /// Who displaced it, where that is known. Whoever has the right to the history has the right to know.
+    displaced_by: Option<DescribedAuthor>,
     href: String,
 }
 
@@ -171,6 +173,7 @@ impl Described {
             size: is_file.then_some(version.size),
             modified: version.modified.rfc_3339(),
             kept: version.id.time().rfc_3339(),
+            displaced_by: version.displaced_by.as_deref().map(DescribedAuthor::new),
             href: format!("{}?version={id}", urls::of(path)),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What is remembered of files is a cache. An entry speaks of one stamp and of nothing else, so a file that has changed has none; and losing
 //! all of it costs time, never truth. It lives in memory, and in a database in the state folder if there is one, which is written now and
-//! then. What a lock is, is for the share to know. [`Properties`] and [`Checksums`] lie in the same database.
+//! then. What a lock is, is for the share to know. [`Properties`], [`Checksums`] and [`LastChanges`] lie in the same database.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,6 +22,7 @@ use super::codec::{decode, encode};
 use super::database::{StateDatabase, failed, table_if_any};
 use super::index_error::IndexError;
 use super::journal::{Journal, Record};
+use super::last_changes::LastChanges;
 use super::properties::{Properties, PropertyLimits};
 use super::remembered::{DateKnown, Remembered, ToldBefore};
 use super::unsaved::{Changes, Unsaved};
@@ -121,6 +122,11 @@ impl Index {
     /// The checksums of contents, in the same database.
     pub fn checksums(&self) -> Checksums {
         Checksums::new(Arc::clone(&self.database))
+    }
+
+    /// What clients last did, path by path, in the same database.
+    pub fn last_changes(&self) -> LastChanges {
+        LastChanges::new(Arc::clone(&self.database))
     }
 
     /// What is remembered of a file in exactly this state.

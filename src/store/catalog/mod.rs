@@ -1,4 +1,5 @@
-//! What is remembered beside the files, in one database: tags, locks, dead properties, checksums.
+//! What is remembered beside the files, in one database: tags, locks, dead properties, checksums, and who
+//! last changed what.
 
 pub mod checksums;
 mod codec;
@@ -6,6 +7,7 @@ mod database;
 pub mod index;
 pub mod index_error;
 mod journal;
+pub mod last_changes;
 pub mod properties;
 pub mod remembered;
 mod unsaved;

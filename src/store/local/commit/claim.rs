@@ -1,7 +1,9 @@
 //! A name whose mutex is held: looking at it, and the changes that take one step.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::author::Author;
 use crate::model::path::SharePath;
 use crate::model::stamp::Stamp;
 use crate::model::stamp::Timestamp;
@@ -38,6 +40,8 @@ pub struct Claim<'a> {
     pub(super) site: Site,
     /// Files that have to be in the folder at this name, in these states, when it is taken out; without any nothing is asked of it.
     pub(super) inside: Vec<Inside>,
+    /// For whom it is changed, where that is known.
+    pub(super) by: Option<Arc<Author>>,
     /// `None` where the other name of a pair of names has the same mutex.
     pub(super) _guard: Option<PathGuard<'a>>,
 }
@@ -46,6 +50,11 @@ impl<'a> Claim<'a> {
     /// Where this is.
     pub fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// What is displaced from now on is displaced by this one.
+    pub fn act_for(&mut self, by: Option<Arc<Author>>) {
+        self.by = by;
     }
 
     /// A folder at this name is not taken out unless these files in it are what they were.
@@ -273,9 +282,10 @@ impl<'a> Claim<'a> {
         now: Timestamp,
         entry: impl Fn(VersionId) -> EntryName,
     ) -> Result<EntryName> {
-        let mut at = self.tree.history.clock().displaced_at(now);
+        let by = self.by.clone().filter(|_| self.tree.history.keeps());
+        let mut at = self.tree.history.clock().displaced_at(now, by.is_some());
         loop {
-            let candidate = entry(VersionId::at(at));
+            let candidate = entry(VersionId::at(at)).displaced_by(by.clone());
             let settled = EntryName::settled(candidate.id.clone());
             let taken = |entry: &EntryName| Ok(self.tree.disk.look(&place.dir, &entry.to_name())?.is_some());
             if !taken(&settled)? && (candidate == settled || !taken(&candidate)?) {
@@ -304,7 +314,7 @@ impl Tree {
             let guard = self.mutexes.take(PathKey::new(site.folder, &site.name))?;
             let Some(now) = self.site_below(&self.disk.root_afresh()?, path)? else { return Ok(None) };
             if now.folder == site.folder {
-                return Ok(Some(Claim { tree: self, site: now, inside: Vec::new(), _guard: Some(guard) }));
+                return Ok(Some(Claim { tree: self, site: now, inside: Vec::new(), by: None, _guard: Some(guard) }));
             }
             site = now;
         }
@@ -314,7 +324,13 @@ impl Tree {
     pub fn claim_site(&self, site: &Site) -> Result<Option<Claim<'_>>> {
         let guard = self.mutexes.take(PathKey::new(site.folder, &site.name))?;
         if self.leads_there_still(site)? {
-            return Ok(Some(Claim { tree: self, site: site.clone(), inside: Vec::new(), _guard: Some(guard) }));
+            return Ok(Some(Claim {
+                tree: self,
+                site: site.clone(),
+                inside: Vec::new(),
+                by: None,
+                _guard: Some(guard),
+            }));
         }
         drop(guard);
         self.claim(&site.path)

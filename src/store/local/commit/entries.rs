@@ -1,5 +1,8 @@
 //! What becomes of an entry of the history that a commit has made: settled, held for a second look, put back, or put beside its name.
 
+use std::sync::Arc;
+
+use crate::model::author::Author;
 use crate::model::path::{NAME_BYTES_MAX, Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Ending, EntryName, conflict_name};
@@ -89,8 +92,14 @@ impl Tree {
         now: Timestamp,
     ) {
         let keeps_tail = what == HeldWhat::Kept && !self.history.keeps();
-        let renamed = !keeps_tail && self.rename_entry(dir, entry, Ending::Settled).is_ok();
-        let entry = if renamed { EntryName::settled(entry.id.clone()) } else { entry.clone() };
+        let mut entry = entry.clone();
+        if what == HeldWhat::Kept {
+            // The name was taken, or given up, while its mutex was held here.
+            entry = entry.displaced_by(Some(Arc::new(Author::Program)));
+        }
+        let settled = if keeps_tail { None } else { self.settle_entry_name(dir, &entry).ok() };
+        let renamed = settled.is_some();
+        let entry = settled.unwrap_or(entry);
         if !renamed {
             self.history.could_not_settle(&entry);
         }
@@ -161,7 +170,7 @@ impl Tree {
         if found.is_in_swap() {
             self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Stranded, now);
         } else if name.ending != Ending::Settled {
-            self.rename_entry(&found.dir(&*self.disk)?, name, Ending::Settled)?;
+            self.settle_entry_name(&found.dir(&*self.disk)?, name)?;
         }
         Ok(Sight::Settled)
     }
@@ -170,13 +179,24 @@ impl Tree {
     pub(super) fn release_link(&self, dir: &Dir, entry: &EntryName) -> Result<()> {
         match self.disk.look(dir, &entry.to_name())? {
             Some(status) if status.links > 1 => self.history.let_go(dir, &entry.to_name()),
-            Some(_) => self.rename_entry(dir, entry, Ending::Upload),
+            Some(_) => self.rename_entry(dir, entry, &entry.as_upload()),
             None => Ok(()),
         }
     }
 
-    pub(super) fn rename_entry(&self, dir: &Dir, entry: &EntryName, ending: Ending) -> Result<()> {
-        let to = EntryName { id: entry.id.clone(), ending };
+    /// Gives an entry its final name, which says who displaced it where the file system holds a name of that kind.
+    pub(super) fn settle_entry_name(&self, dir: &Dir, entry: &EntryName) -> Result<EntryName> {
+        let settled = EntryName::settled(entry.id.clone());
+        let named = settled.clone().displaced_by(entry.by.clone());
+        match self.rename_entry(dir, entry, &named) {
+            Err(error) if named != settled && matches!(error.cause, Cause::LongName | Cause::BadName) => {
+                self.rename_entry(dir, entry, &settled).map(|()| settled)
+            }
+            renamed => renamed.map(|()| named),
+        }
+    }
+
+    pub(super) fn rename_entry(&self, dir: &Dir, entry: &EntryName, to: &EntryName) -> Result<()> {
         naming::move_within(&*self.disk, (dir, &entry.to_name()), (dir, &to.to_name()))
     }
 

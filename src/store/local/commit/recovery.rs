@@ -131,7 +131,7 @@ impl Tree {
         if self.was_written_late(found)? && self.put_beside(&dir, &private, &found.path, now)? {
             return Ok(WRITTEN_LATE);
         }
-        self.rename_entry(&dir, entry, Ending::Settled)?;
+        self.settle_entry_name(&dir, entry)?;
         Ok("a displaced version is kept in the history")
     }
 

@@ -4,6 +4,9 @@
 //! other. At no moment, and after no crash, is what moves at neither of them or in the history; two public names are never exchanged,
 //! since a crash would leave them swapped.
 
+use std::sync::Arc;
+
+use crate::model::author::Author;
 use crate::model::path::SharePath;
 use crate::model::stamp::{FileId, Stamp, Timestamp};
 use crate::model::version::{Act, EntryName};
@@ -96,8 +99,8 @@ impl Tree {
                 return Ok(Some(Pair {
                     tree: self,
                     is_one_name,
-                    source: Claim { tree: self, site: at_now, inside: Vec::new(), _guard: source_guard },
-                    target: Claim { tree: self, site: to_now, inside: Vec::new(), _guard: target_guard },
+                    source: Claim { tree: self, site: at_now, inside: Vec::new(), by: None, _guard: source_guard },
+                    target: Claim { tree: self, site: to_now, inside: Vec::new(), by: None, _guard: target_guard },
                 }));
             }
             (at, to) = (at_now, to_now);
@@ -119,6 +122,12 @@ impl<'a> Pair<'a> {
     /// The name that it is moved to.
     pub fn target(&self) -> &Claim<'a> {
         &self.target
+    }
+
+    /// What is displaced from now on, at either name, is displaced by this one.
+    pub fn act_for(&mut self, by: Option<Arc<Author>>) {
+        self.source.act_for(by.clone());
+        self.target.act_for(by);
     }
 
     /// As [`Claim::require_inside`], of a folder at the target.

@@ -203,8 +203,14 @@ impl<'a> Claim<'a> {
         let mut copy = Staging::begin(&tree.disk, (&self.site.parent, self.site.folder), uploads)?;
         copy.copy_from(&seen.file, &|| true)?;
         let mut copy = copy.seal(Some(&seen.file), seen.status.stamp.mtime)?;
-        let entry = self.free_entry(place, now, EntryName::settled)?;
-        copy.name_privately(place, &entry.to_name())?;
+        let mut entry = self.free_entry(place, now, EntryName::settled)?;
+        match copy.name_privately(place, &entry.to_name()) {
+            Err(error) if entry.by.is_some() && matches!(error.cause, Cause::LongName | Cause::BadName) => {
+                entry = entry.displaced_by(None);
+                copy.name_privately(place, &entry.to_name())?;
+            }
+            named => named?,
+        }
         copy.gave_up_its_name();
         place.sync(&*tree.disk)?;
         Ok(entry)

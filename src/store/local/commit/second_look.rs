@@ -83,12 +83,12 @@ impl Tree {
         let sight = match (since, held.what) {
             (Since::Busy, _) => Sight::Busy,
             (Since::Quiet { leased: false }, HeldWhat::Upload) => {
-                self.rename_entry(dir, &held.entry, Ending::Upload)?;
+                self.rename_entry(dir, &held.entry, &held.entry.as_upload())?;
                 Sight::Settled
             }
             (Since::Quiet { .. }, HeldWhat::Displaced | HeldWhat::Kept | HeldWhat::Link) if !found.is_in_swap() => {
                 if held.entry.ending != Ending::Settled {
-                    self.rename_entry(dir, &held.entry, Ending::Settled)?;
+                    self.settle_entry_name(dir, &held.entry)?;
                 }
                 Sight::Settled
             }

@@ -25,6 +25,9 @@ const NOTED_EVERY: Duration = Duration::from_secs(600);
 /// How often the time is observed.
 const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 
+/// By how much identifiers of versions differ.
+const IDENTIFIER_STEP: Duration = Duration::from_micros(1);
+
 /// The clock of one history.
 #[derive(Debug)]
 pub struct Clock {
@@ -55,12 +58,16 @@ impl Clock {
 
     /// When something is displaced while the system's clock shows `now`, or showed it when the request began that displaces it: versions of a
     /// path keep their order when the clock is set back, and when one request takes longer than others.
-    pub fn displaced_at(&self, now: Timestamp) -> Timestamp {
+    ///
+    /// Where the names of versions say more than the time, it is later than all that came before: no two may differ in the rest alone.
+    pub fn displaced_at(&self, now: Timestamp, is_later_than_all: bool) -> Timestamp {
         let mut clock = self.state.lock();
         let clock = clock.get_or_insert_with(|| self.begin(now));
         let at = clock.time.last().max(now);
         // The time was observed a second ago; where this is further on, the clock was set back.
-        let later = clock.displaced.filter(|displaced| *displaced > at && *displaced <= at.plus(OBSERVED_EVERY * 2));
+        let step = if is_later_than_all { IDENTIFIER_STEP } else { Duration::ZERO };
+        let earliest = clock.displaced.map(|displaced| displaced.plus(step));
+        let later = earliest.filter(|earliest| *earliest > at && *earliest <= at.plus(OBSERVED_EVERY * 2));
         let at = later.unwrap_or(at);
         clock.displaced = Some(at);
         at

@@ -1,7 +1,9 @@
 //! Finding entries of the history by their names.
 
+use std::ops::ControlFlow;
+
 use crate::model::keep_rule::Room;
-use crate::model::path::SharePath;
+use crate::model::path::{Name, SharePath};
 use crate::model::version::{Ending, EntryName, VersionId};
 
 use super::History;
@@ -22,7 +24,7 @@ impl History {
         self.disk.open(&found.dir(&*self.disk)?, &found.version.entry)
     }
 
-    /// One version of `path`. It is opened by its name, however many there are.
+    /// One version of `path`. Where nobody is named who displaced it it is found by its name, however many there are.
     pub fn find(&self, path: &SharePath, id: &VersionId) -> Result<Option<FoundVersion>> {
         self.find_in(HISTORY, path, id)
     }
@@ -39,16 +41,39 @@ impl History {
         let entries: Vec<_> = [name.to_name(), name.to_lowercase_name()].into_iter().chain(unsettled).collect();
         for EntryFolder { path, folder } in folders {
             let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { continue };
-            for entry in &entries {
-                if let Some(status) = self.disk.look(&dir, entry)?
-                    && matches!(status.kind, Kind::File | Kind::Dir)
-                {
-                    let version = Version { name, entry: entry.clone(), status };
-                    return Ok(Some(FoundVersion { top, folder, path, version, folders: Room::default() }));
-                }
+            let version = match self.first_of(&dir, &name, &entries)? {
+                None => self.find_listed(&dir, id)?,
+                version => version,
+            };
+            if let Some(version) = version {
+                return Ok(Some(FoundVersion { top, folder, path, version, folders: Room::default() }));
             }
         }
         Ok(None)
+    }
+
+    /// The first of several names that a version has in a folder.
+    fn first_of(&self, dir: &Dir, name: &EntryName, entries: &[Name]) -> Result<Option<Version>> {
+        for entry in entries {
+            if let Some(status) = self.disk.look(dir, entry)?
+                && matches!(status.kind, Kind::File | Kind::Dir)
+            {
+                return Ok(Some(Version { name: name.clone(), entry: entry.clone(), status }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The version of this identifier in a folder, whoever displaced it.
+    fn find_listed(&self, dir: &Dir, id: &VersionId) -> Result<Option<Version>> {
+        let mut version = None;
+        self.disk.list(dir, &mut |entry| {
+            let name = EntryName::parse(&entry.name).filter(|name| name.id == *id && name.ending == Ending::Settled);
+            let is_one = matches!(entry.status.kind, Kind::File | Kind::Dir);
+            version = name.filter(|_| is_one).map(|name| Version { name, entry: entry.name, status: entry.status });
+            if version.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(version)
     }
 
     /// Looks for entries on the file systems that the share has now.
@@ -62,7 +87,7 @@ impl History {
         if unsettled.len() == UNSETTLED_MAX {
             unsettled.pop_first();
         }
-        unsettled.insert(entry.id.clone(), entry.clone());
+        unsettled.insert(entry.id.clone(), entry.clone().displaced_by(None));
     }
 
     /// Whether an entry is a version, and not something that a commit is still about.

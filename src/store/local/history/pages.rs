@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use crate::model::author::Author;
 use crate::model::path::{Name, RESERVED, SharePath};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::version::{EntryName, VersionId};
@@ -26,6 +28,8 @@ pub struct KeptVersion {
     pub size: u64,
     /// When it had last been changed before it was displaced.
     pub modified: Timestamp,
+    /// Who displaced it; `None` where that is not known.
+    pub displaced_by: Option<Arc<Author>>,
 }
 
 /// Where a page of versions begins, and how long it is.
@@ -40,8 +44,15 @@ pub struct PageRequest<K> {
 /// The newest of what comes by in no order.
 struct Newest<K> {
     wanted: PageRequest<K>,
-    found: BTreeMap<K, (Kind, Stamp)>,
+    found: BTreeMap<K, Found>,
     goes_on: bool,
+}
+
+/// What is known of a version besides its name.
+struct Found {
+    kind: Kind,
+    stamp: Stamp,
+    by: Option<Arc<Author>>,
 }
 
 /// A piece of something, and whether more follows.
@@ -54,8 +65,9 @@ pub struct Page<T> {
 }
 
 impl KeptVersion {
-    fn new(id: VersionId, kind: Kind, stamp: &Stamp) -> Self {
-        Self { id, kind, size: if kind == Kind::File { stamp.size } else { 0 }, modified: stamp.mtime }
+    fn new(id: VersionId, Found { kind, stamp, by }: Found) -> Self {
+        let size = if kind == Kind::File { stamp.size } else { 0 };
+        Self { id, kind, size, modified: stamp.mtime, displaced_by: by }
     }
 }
 
@@ -64,11 +76,11 @@ impl<K: Ord> Newest<K> {
         Self { wanted, found: BTreeMap::new(), goes_on: false }
     }
 
-    fn take(&mut self, key: K, status: &Status) {
+    fn take(&mut self, key: K, by: Option<Arc<Author>>, status: &Status) {
         if self.wanted.before.as_ref().is_some_and(|before| key >= *before) {
             return;
         }
-        self.found.insert(key, (status.kind, status.stamp));
+        self.found.insert(key, Found { kind: status.kind, stamp: status.stamp, by });
         if self.found.len() > self.wanted.count {
             self.found.pop_first();
             self.goes_on = true;
@@ -76,8 +88,8 @@ impl<K: Ord> Newest<K> {
     }
 
     /// What it has found, the newest first.
-    fn page<T>(self, item: impl Fn(K, Kind, &Stamp) -> T) -> Page<T> {
-        let items = self.found.into_iter().rev().map(|(key, (kind, stamp))| item(key, kind, &stamp)).collect();
+    fn page<T>(self, item: impl Fn(K, Found) -> T) -> Page<T> {
+        let items = self.found.into_iter().rev().map(|(key, found)| item(key, found)).collect();
         Page { items, goes_on: self.goes_on }
     }
 }
@@ -95,8 +107,8 @@ impl History {
         let (top, folders) = self.where_all_entries_lie(HISTORY, path)?;
         for EntryFolder { folder, .. } in folders {
             let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { continue };
-            let listed = self.each_version(&dir, &mut |id, status| {
-                newest.take(id, status);
+            let listed = self.each_version(&dir, &mut |id, by, status| {
+                newest.take(id, by, status);
                 go_on()
             })?;
             if listed.is_break() {
@@ -114,28 +126,28 @@ impl History {
     ) -> Result<Page<(SharePath, KeptVersion)>> {
         let mut newest = Newest::new(wanted);
         self.each_place(HISTORY, below, &mut |path, _, place, _| {
-            let each = &mut |id, status: &Status| {
-                newest.take((id, path.clone()), status);
+            let each = &mut |id, by, status: &Status| {
+                newest.take((id, path.clone()), by, status);
                 ControlFlow::Continue(())
             };
             self.each_version(place, each).map(drop)
         })?;
-        Ok(newest.page(|(id, path), kind, stamp| (path, KeptVersion::new(id, kind, stamp))))
+        Ok(newest.page(|(id, path), found| (path, KeptVersion::new(id, found))))
     }
 
     /// Calls `each` for every version in a folder of them, until it breaks.
     fn each_version(
         &self,
         place: &Dir,
-        each: &mut dyn FnMut(VersionId, &Status) -> ControlFlow<()>,
+        each: &mut dyn FnMut(VersionId, Option<Arc<Author>>, &Status) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let mut end = ControlFlow::Continue(());
         self.disk.list(place, &mut |entry| {
             let parsed = EntryName::parse(&entry.name).filter(|parsed| self.is_version(parsed));
-            if let Some(EntryName { id, .. }) = parsed
+            if let Some(EntryName { id, by, .. }) = parsed
                 && matches!(entry.status.kind, Kind::File | Kind::Dir)
             {
-                end = each(id, &entry.status);
+                end = each(id, by, &entry.status);
             }
             end
         })?;

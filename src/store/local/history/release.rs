@@ -7,7 +7,7 @@ use parking_lot::MutexGuard;
 use crate::model::keep_rule::KeptContent;
 use crate::model::path::Name;
 use crate::model::stamp::Timestamp;
-use crate::model::version::{Ending, EntryName};
+use crate::model::version::Ending;
 
 use super::super::naming;
 use super::super::trees::{remove_folders, remove_tree};
@@ -104,7 +104,7 @@ impl History {
         now: Timestamp,
     ) -> Result<bool> {
         let Version { name, entry, .. } = &found.version;
-        let going = EntryName { id: name.id.clone(), ending: Ending::Upload }.to_name();
+        let going = name.as_upload().to_name();
         if name.ending == Ending::Upload {
             drop(turn);
             return self.remove_folder(dir, entry, content);
