@@ -62,7 +62,7 @@ pub(crate) async fn judge_states(
 fn judge_collection(path: &SharePath, precondition: &Precondition) -> Result<(), HandlerError> {
     match precondition.decide(&Target::Collection, Intent::Change) {
         Decision::Refuse(header) if header == crate::model::precondition::Header::IfMatch => {
-            let of = Subject::judged(&path, &Target::Collection);
+            let of = Subject::judged(path, &Target::Collection);
             Err(Stop::from(Refusal::PreconditionFailed { header, of, current: None }).into())
         }
         _ => Ok(()),

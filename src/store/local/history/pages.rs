@@ -107,7 +107,7 @@ impl History {
         let (top, folders) = self.where_all_entries_lie(HISTORY, path)?;
         for EntryFolder { folder, .. } in folders {
             let Some(dir) = found(self.disk.open_dir(&top, &folder))? else { continue };
-            let listed = self.each_version(&dir, &mut |id, by, status| {
+            let listed = self.each_version(&dir, &mut |EntryName { id, by, .. }, status| {
                 newest.take(id, by, status);
                 go_on()
             })?;
@@ -126,7 +126,7 @@ impl History {
     ) -> Result<Page<(SharePath, KeptVersion)>> {
         let mut newest = Newest::new(wanted);
         self.each_place(HISTORY, below, &mut |path, _, place, _| {
-            let each = &mut |id, by, status: &Status| {
+            let each = &mut |EntryName { id, by, .. }, status: &Status| {
                 newest.take((id, path.clone()), by, status);
                 ControlFlow::Continue(())
             };
@@ -139,15 +139,15 @@ impl History {
     fn each_version(
         &self,
         place: &Dir,
-        each: &mut dyn FnMut(VersionId, Option<Arc<Author>>, &Status) -> ControlFlow<()>,
+        each: &mut dyn FnMut(EntryName, &Status) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let mut end = ControlFlow::Continue(());
         self.disk.list(place, &mut |entry| {
             let parsed = EntryName::parse(&entry.name).filter(|parsed| self.is_version(parsed));
-            if let Some(EntryName { id, by, .. }) = parsed
+            if let Some(name) = parsed
                 && matches!(entry.status.kind, Kind::File | Kind::Dir)
             {
-                end = each(id, by, &entry.status);
+                end = each(name, &entry.status);
             }
             end
         })?;
