@@ -29,8 +29,6 @@ pub(super) struct Door {
     pub(super) verifier: Verifier,
     pub(super) invitations: Invitations,
     pub(super) links: Arc<Links>,
-    /// Of whoever has opened a link in a browser.
-    pub(super) visits: Sessions,
 }
 
 impl Door {
@@ -38,7 +36,6 @@ impl Door {
     pub(super) fn of(users: Arc<Users>, links: Option<PathBuf>) -> Self {
         Self {
             links: Links::open(links, &users),
-            visits: Sessions::default(),
             users,
             verified: Verified::default(),
             sessions: Sessions::default(),
@@ -112,6 +109,9 @@ impl Door {
             if !self.is_right(&about, password, Some(hash.clone()), credentials).await? {
                 return Err(Unproven::LinkPassword);
             }
+        }
+        if *uses_left == Some(0) {
+            return Err(Unproven::Wrong);
         }
         if uses_left.is_some() && !matches!(credentials.method, "HEAD" | "OPTIONS") {
             let id = Arc::clone(id);

@@ -57,6 +57,7 @@ impl AccessEdit {
             bail!("there is a user '{name}' already");
         }
         let mut user = Table::new();
+        user["added"] = value(now()?);
         if !groups.is_empty() {
             user["groups"] = value(groups.iter().collect::<Array>());
         }
@@ -206,4 +207,9 @@ fn set_password(user: &mut Table, password: &PasswordHash, digest: Option<&NewDi
             user.remove("digest_md5");
         }
     }
+}
+
+/// The time, to the second.
+fn now() -> anyhow::Result<toml_edit::Datetime> {
+    format!("{:.0}", jiff::Timestamp::now()).parse().context("the clock shows no time that TOML knows")
 }

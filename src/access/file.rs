@@ -36,6 +36,8 @@ pub struct AccessFile {
 pub struct UserRecord {
     /// The hash of the password; without one nobody signs in with a password.
     pub password: Option<PasswordHash>,
+    /// When the user was added, as it is written; `None` where nobody has written it.
+    pub added: Option<Box<str>>,
     /// The groups.
     pub groups: Vec<Arc<str>>,
     /// What Digest is checked by, for users who have been given that: the hashes of name, realm and password.
@@ -73,6 +75,8 @@ pub struct BadAccessFile {
     pub line: Option<usize>,
     /// Why.
     pub why: String,
+    /// Whether the disk did not give it, which may be otherwise the next time.
+    pub may_pass: bool,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +90,7 @@ struct Tables {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UserTable {
+    added: Option<toml::value::Datetime>,
     password: Option<Spanned<String>>,
     #[serde(default)]
     groups: Vec<String>,
@@ -117,10 +122,10 @@ impl AccessFile {
     /// # Errors
     /// Why it cannot be used.
     pub fn read(path: &Path, for_everybody: Option<Rights>) -> Result<Self, BadAccessFile> {
-        let bad = |line, why| BadAccessFile { path: path.to_owned(), line, why };
+        let bad = |line, why| BadAccessFile { path: path.to_owned(), line, why, may_pass: false };
         let cannot = |why: String| bad(None, format!("it cannot be read: {why}"));
         let ReadFile { bytes, is_open_to_others } =
-            private_file::read(path).map_err(|error| cannot(error.to_string()))?;
+            private_file::read(path).map_err(|error| BadAccessFile { may_pass: true, ..cannot(error.to_string()) })?;
         let text = String::from_utf8(bytes).map_err(|error| cannot(error.to_string()))?;
         let read = Self::parse(&text).map_err(|(at, why)| bad(Some(line_of(&text, at)), why))?;
         if is_open_to_others && read.holds_secrets() {
@@ -221,7 +226,8 @@ impl UserTable {
             return Err((None, format!("the hash of the token '{}' is not one", token.name.escape_default())));
         }
         let groups = self.groups.iter().map(|group| Arc::from(group.as_str())).collect();
-        Ok(UserRecord { password, groups, digest, tokens: self.tokens })
+        let added = self.added.map(|time| time.to_string().into());
+        Ok(UserRecord { password, added, groups, digest, tokens: self.tokens })
     }
 }
 

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::grants::Grants;
 use crate::model::path::SharePath;
 use crate::model::rights::Rights;
 
@@ -31,6 +32,9 @@ pub struct Link {
     /// Whose it is: it gives nothing that this user may not do. `None`: whoever runs the server.
     #[serde(default)]
     pub owner: Option<Arc<str>>,
+    /// When that user was added, so that another one of the name does not get it; `None`: nobody knows.
+    #[serde(default)]
+    pub owner_added: Option<Box<str>>,
     /// Until when it is good; `None`: always.
     #[serde(default)]
     pub until: Option<Timestamp>,
@@ -82,7 +86,7 @@ pub struct NewLink {
     /// What it is to give.
     pub may: LinkMay,
     /// Whose it is to be.
-    pub owner: Option<Arc<str>>,
+    pub owner: Option<LinkOwner>,
     /// How long it is to be good.
     pub life: Life,
     /// How often somebody can come by it.
@@ -91,10 +95,24 @@ pub struct NewLink {
     pub password: Option<PasswordHash>,
 }
 
+/// Whose a link is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkOwner {
+    /// The name of the user.
+    pub name: Arc<str>,
+    /// When the user was added, if that is noted.
+    pub added: Option<Box<str>>,
+}
+
 impl Link {
     /// Whether it is good at this time.
     pub fn is_good_at(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+
+    /// What it gives, as far as its owner has it.
+    pub(super) fn grants(&self) -> Grants {
+        self.place.grants(self.may)
     }
 
     /// The same link, but for how often it was used.
@@ -107,6 +125,19 @@ impl Place {
     /// What is at a path.
     pub fn new(path: SharePath, is_folder: bool) -> Self {
         Self { path, is_folder }
+    }
+
+    /// Whether a link gives there what it says: no rights are given at a name that some file system takes for none.
+    pub fn can_be_linked_to(&self) -> bool {
+        self.grants(LinkMay::Write).at(&self.path) == LinkMay::Write.rights()
+    }
+
+    fn grants(&self, may: LinkMay) -> Grants {
+        if self.is_folder {
+            Grants::by_path([(self.path.clone(), may.rights())])
+        } else {
+            Grants::of_file(self.path.clone(), may.rights())
+        }
     }
 }
 

@@ -17,8 +17,14 @@ use super::link::{Link, NewLink};
 /// How it is called, in the state folder.
 pub const LINKS_FILE: &str = "links.json";
 
-/// How many links there are at most that are good.
-pub const LINKS_MAX: usize = 1000;
+/// How many links a user has at most.
+pub const LINKS_OF_USER_MAX: usize = 100;
+
+/// How large the file is at most that links of users are added to, in bytes. Whoever runs the server adds more.
+const BYTES_MAX: usize = 16 << 20;
+
+/// How large it is at most, in bytes.
+const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// How many bytes of chance an identifier has.
 const ID_BYTES: usize = 4;
@@ -51,17 +57,22 @@ pub enum LinkFileError {
         why: String,
     },
     /// There are too many.
-    #[error("there are {LINKS_MAX} links already: revoke some")]
+    #[error("there are as many links already as there may be: revoke some")]
     TooMany,
     /// There is none of that name, for whoever asks.
     #[error("there is no such link")]
     Unknown,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
     links: Vec<Link>,
+}
+
+#[derive(Serialize)]
+struct ContentRef<'a> {
+    links: &'a [Link],
 }
 
 /// The links of a file; none if it is missing.
@@ -69,15 +80,17 @@ struct Content {
 /// # Errors
 /// Why it cannot be used: also where others than its owner can read it.
 pub fn read_links(path: &Path) -> Result<Vec<Link>, LinkFileError> {
-    match private_file::read(path) {
-        Ok(ReadFile { is_open_to_others: true, .. }) => {
-            let why = "others can read what is in it: chmod 600 makes it its owner's alone".to_owned();
-            Err(LinkFileError::Content { path: path.to_owned(), why })
-        }
+    match private_file::read_at_most(path, READ_BYTES_MAX) {
+        Ok(ReadFile { is_open_to_others: true, .. }) => Err(open_to_others(path)),
         Ok(ReadFile { bytes, .. }) => parse(path, &bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(LinkFileError::Disk { path: path.to_owned(), error }),
     }
+}
+
+fn open_to_others(path: &Path) -> LinkFileError {
+    let why = "others can read or write it: chmod 600 makes it its owner's alone".to_owned();
+    LinkFileError::Content { path: path.to_owned(), why }
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Link>, LinkFileError> {
@@ -98,24 +111,31 @@ impl LinkFile {
     pub fn open(path: &Path) -> Result<Self, LinkFileError> {
         let disk = |error| LinkFileError::Disk { path: path.to_owned(), error };
         let mut file = LockedFile::open(path).map_err(disk)?;
+        if file.is_open_to_others().map_err(disk)? {
+            return Err(open_to_others(path));
+        }
         let text = file.text().map_err(disk)?;
         Ok(Self { path: path.to_owned(), file, links: parse(path, text.as_bytes())? })
     }
 
-    /// Adds a link; gives its secret, which is noted nowhere. Those that are over are forgotten.
+    /// Adds a link; gives its secret, which is noted nowhere. Those that are over are forgotten; those that are used up stay, since whoever has come by
+    /// them may still be there.
     ///
     /// # Errors
-    /// That there are too many.
+    /// That there are too many, of its owner or in all.
     pub fn add(&mut self, new: NewLink, now: Timestamp) -> Result<(String, Link), LinkFileError> {
-        self.links.retain(|link| link.is_good_at(now) && link.uses_left != Some(0));
-        if self.links.len() >= LINKS_MAX {
-            return Err(LinkFileError::TooMany);
-        }
+        self.links.retain(|link| link.is_good_at(now));
         let secret = BASE64URL_NOPAD.encode(&random::bytes());
         let NewLink { place, may, owner, life, uses, password } = new;
+        let (owner, owner_added) = owner.map(|owner| (owner.name, owner.added)).unzip();
         let (id, hash, until) = (self.free_id(), HEXLOWER.encode(&hash_of(&secret)).into(), life.end(now));
-        let link = Link { id, hash, place, may, owner, until, uses_left: uses, password };
+        let owner_added = owner_added.flatten();
+        let link = Link { id, hash, place, may, owner, owner_added, until, uses_left: uses, password };
         self.links.push(link.clone());
+        let of_owner = self.links.iter().filter(|other| other.owner == link.owner).count();
+        if link.owner.is_some() && (of_owner > LINKS_OF_USER_MAX || self.to_text().len() > BYTES_MAX) {
+            return Err(LinkFileError::TooMany);
+        }
         Ok((secret, link))
     }
 
@@ -147,9 +167,13 @@ impl LinkFile {
     /// # Errors
     /// What the disk says. Nothing has changed then.
     pub fn commit(self) -> Result<(), LinkFileError> {
-        let Self { path, file, links } = self;
-        let text = serde_json::to_string_pretty(&Content { links }).expect("links are plain values");
-        file.replace(&(text + "\n"), |_| Ok::<(), io::Error>(())).map_err(|error| LinkFileError::Disk { path, error })
+        let text = self.to_text();
+        let Self { path, file, .. } = self;
+        file.replace(&text, |_| Ok::<(), io::Error>(())).map_err(|error| LinkFileError::Disk { path, error })
+    }
+
+    fn to_text(&self) -> String {
+        serde_json::to_string_pretty(&ContentRef { links: &self.links }).expect("links are plain values") + "\n"
     }
 
     fn free_id(&self) -> Arc<str> {
@@ -173,12 +197,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::access::link::{Life, LinkMay, Place};
+    use crate::access::link::{Life, LinkMay, LinkOwner, Place};
     use crate::model::path::SharePath;
+
+    fn owner_of(name: &str) -> LinkOwner {
+        LinkOwner { name: name.into(), added: None }
+    }
 
     fn wanted(owner: Option<&str>, uses: Option<u32>) -> NewLink {
         let place = Place::new(SharePath::parse_disk(b"docs").expect("a path"), true);
-        NewLink { place, may: LinkMay::Read, owner: owner.map(Arc::from), life: Life::default(), uses, password: None }
+        NewLink { place, may: LinkMay::Read, owner: owner.map(owner_of), life: Life::default(), uses, password: None }
     }
 
     #[test]
@@ -215,10 +243,20 @@ mod tests {
         let mut file = LinkFile::open(&folder.path().join(LINKS_FILE)).expect("opened");
         let now = Timestamp::now();
         let week = Life::default().end(now).expect("a week from now");
-        for _ in 0..LINKS_MAX {
-            file.add(wanted(None, None), now).expect("added");
+        for _ in 0..LINKS_OF_USER_MAX {
+            file.add(wanted(Some("bob"), None), now).expect("added");
         }
-        assert!(matches!(file.add(wanted(None, None), now), Err(LinkFileError::TooMany)));
+        assert!(matches!(file.add(wanted(Some("bob"), None), now), Err(LinkFileError::TooMany)));
+        file.links.pop();
+        file.add(wanted(Some("alice"), None), now).expect("others have their own");
+        let long = SharePath::parse_disk("+".repeat(250).as_bytes()).expect("a path");
+        let long = (0..14).fold(long.clone(), |path, _| long.names().fold(path, |path, name| path.join(&name)));
+        let long =
+            |owner: Option<LinkOwner>| NewLink { place: Place::new(long.clone(), true), owner, ..wanted(None, None) };
+        let many = (0..20).map(|nth| owner_of(&format!("user-{nth}"))).flat_map(|owner| vec![owner; LINKS_OF_USER_MAX]);
+        let full = many.map(|owner| file.add(long(Some(owner)), now)).find(Result::is_err).expect("it is full once");
+        assert!(matches!(full, Err(LinkFileError::TooMany)));
+        file.add(long(None), now).expect("whoever runs the server is not kept from it");
         file.add(wanted(None, None), week).expect("the others are over");
         assert_eq!(file.links.len(), 1);
     }

@@ -1,22 +1,24 @@
 //! The links in force: those of the file, read again whenever it has changed. What a link gives is never more than its owner may do at that moment.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use crate::model::author::WayIn;
-use crate::model::grants::Grants;
 use crate::model::permissions::{Decides, Permissions};
 use crate::model::principal::Principal;
 use crate::os::locked_file::FileState;
+use crate::os::random;
 
 use super::caller::{Caller, Standing};
 use super::link::Link;
 use super::link_file::{LinkFile, LinkFileError, hash_of, read_links};
+use super::password::PasswordHash;
 use super::users::Users;
 
 /// Why a link cannot be made, told or taken away.
@@ -42,18 +44,28 @@ pub(super) struct Links {
     /// `None` where there is nothing to keep links in.
     path: Option<PathBuf>,
     users: Arc<Users>,
-    in_force: RwLock<HashMap<[u8; 32], Arc<LinkInForce>>>,
+    in_force: RwLock<InForce>,
     known: Mutex<Known>,
-    /// Changes are made one after the other: a password takes memory to hash, and each waits for the disk.
-    turn: tokio::sync::Mutex<()>,
+    /// Changes are made one after the other, and each waits for the disk.
+    changing: tokio::sync::Mutex<()>,
+    hashing: tokio::sync::Mutex<()>,
     /// For the permissions, which ask whether something else holds.
     own: Weak<Self>,
 }
 
+#[derive(Debug, Default)]
+struct InForce {
+    /// By the hashes of their secrets.
+    links: HashMap<[u8; 32], Arc<LinkInForce>>,
+    /// By the hashes of the secrets of their visits.
+    visits: HashMap<[u8; 32], Arc<Caller>>,
+}
+
 /// A link, and whoever comes by it.
-#[derive(Debug)]
 pub(super) struct LinkInForce {
     link: Link,
+    /// By what a browser is known that has opened it: one secret for all of them, who may do the same.
+    visit: Arc<str>,
     /// What its owner may do; `None` if it is whoever runs the server.
     of_owner: Option<Permissions>,
     caller: Arc<Caller>,
@@ -68,10 +80,21 @@ struct Known {
     until: Option<Timestamp>,
 }
 
+impl fmt::Debug for LinkInForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkInForce").field("id", &self.link.id).finish_non_exhaustive()
+    }
+}
+
 impl LinkInForce {
     /// The link.
     pub(super) fn record(&self) -> &Link {
         &self.link
+    }
+
+    /// The secret of a visit by it.
+    pub(super) fn visit(&self) -> &str {
+        &self.visit
     }
 
     /// Whoever comes by it.
@@ -89,9 +112,20 @@ impl Links {
             users,
             in_force,
             known,
-            turn: tokio::sync::Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            hashing: tokio::sync::Mutex::default(),
             own: Weak::clone(own),
         })
+    }
+
+    /// Hashes a password, one after the other, since each takes memory: those who wait for that keep nobody from revoking a link.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub(super) async fn hash(&self, password: String) -> Result<PasswordHash, LinkError> {
+        let _turn = self.hashing.lock().await;
+        let hashed = tokio::task::spawn_blocking(move || PasswordHash::of(&password)).await;
+        hashed.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic())).map_err(LinkError::Password)
     }
 
     /// Changes the file.
@@ -103,7 +137,7 @@ impl Links {
         change: impl FnOnce(&mut LinkFile) -> Result<T, LinkError> + Send + 'static,
     ) -> Result<T, LinkError> {
         let path = self.path.clone().ok_or(LinkError::NoState)?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.changing.lock().await;
         let changed = tokio::task::spawn_blocking(move || {
             let mut file = LinkFile::open(&path)?;
             let done = change(&mut file)?;
@@ -116,14 +150,19 @@ impl Links {
     /// The link of this secret, if it is good.
     pub(super) fn find(&self, secret: &str) -> Option<Arc<LinkInForce>> {
         self.refresh();
-        self.in_force.read().get(&hash_of(secret)).filter(|found| !found.caller.has_ended()).cloned()
+        self.in_force.read().links.get(&hash_of(secret)).cloned()
+    }
+
+    /// Who makes a visit of this secret.
+    pub(super) fn visitor(&self, secret: &[u8]) -> Option<Arc<Caller>> {
+        self.in_force.read().visits.get(&hash_of(str::from_utf8(secret).ok()?)).cloned()
     }
 
     /// The links of an owner that are good.
     pub(super) fn of(&self, owner: &str) -> Vec<Link> {
         self.refresh();
         let in_force = self.in_force.read();
-        let own = in_force.values().map(|found| &found.link).filter(|link| link.owner.as_deref() == Some(owner));
+        let own = in_force.links.values().map(|found| &found.link).filter(|link| link.owner.as_deref() == Some(owner));
         own.cloned().collect()
     }
 
@@ -147,6 +186,9 @@ impl Links {
             Err(bad) => {
                 tracing::error!("{bad}; the links in force are those that were read before");
                 known.until = self.end_those_that_are_over(now);
+                if matches!(bad, LinkFileError::Disk { .. }) {
+                    return;
+                }
             }
         }
         (known.file, known.edition_of_users) = (file, edition_of_users);
@@ -154,36 +196,35 @@ impl Links {
 
     fn put_in_force(&self, links: Vec<Link>) {
         let mut in_force = self.in_force.write();
-        let mut before = std::mem::take(&mut *in_force);
+        let mut before = std::mem::take(&mut *in_force).links;
         for link in links {
             let Some(hash) = decoded(&link.hash) else { continue };
-            let of_owner = link.owner.as_deref().map(|owner| self.users.permissions_of(owner));
-            // A link whose owner is gone is none.
-            if of_owner.as_ref().is_some_and(Option::is_none) {
-                continue;
-            }
-            let of_owner = of_owner.flatten();
-            let same = before.remove(&hash).filter(|known| {
-                let is_same_owner = match (&known.of_owner, &of_owner) {
-                    (None, None) => true,
-                    (Some(one), Some(other)) => one.is(other),
-                    _ => false,
-                };
-                let is_same = known.link.is(&link) && is_same_owner;
+            let Some(of_owner) = self.permissions_of_owner(&link) else { continue };
+            let known = before.remove(&hash).filter(|known| {
+                let is_same = known.link.is(&link) && is_same_owner(&known.of_owner, &of_owner);
                 if !is_same {
                     known.caller.end();
                 }
                 is_same
             });
-            let caller = same.map_or_else(|| self.caller(&link, of_owner.as_ref()), |known| Arc::clone(&known.caller));
-            in_force.insert(hash, Arc::new(LinkInForce { link, of_owner, caller }));
+            let (caller, visit) = match known {
+                Some(known) => (Arc::clone(&known.caller), Arc::clone(&known.visit)),
+                None => (self.caller(&link, of_owner.as_ref()), BASE64URL_NOPAD.encode(&random::bytes()).into()),
+            };
+            in_force.visits.insert(hash_of(&visit), Arc::clone(&caller));
+            in_force.links.insert(hash, Arc::new(LinkInForce { link, visit, of_owner, caller }));
         }
         before.values().for_each(|gone| gone.caller.end());
     }
 
+    /// What the owner of a link may do; within, `None` if it is whoever runs the server. A link whose owner is gone is none.
+    fn permissions_of_owner(&self, link: &Link) -> Option<Option<Permissions>> {
+        let Some(owner) = &link.owner else { return Some(None) };
+        self.users.permissions_of(owner, link.owner_added.as_deref()).map(Some)
+    }
+
     fn caller(&self, link: &Link, of_owner: Option<&Permissions>) -> Arc<Caller> {
-        let given = Grants::by_path([(link.place.path.clone(), link.may.rights())]);
-        let permissions = Permissions::decided_by(given, Weak::clone(&self.own) as Weak<dyn Decides>);
+        let permissions = Permissions::decided_by(link.grants(), Weak::clone(&self.own) as Weak<dyn Decides>);
         let permissions = match of_owner {
             Some(of_owner) => permissions.as_far_as(of_owner),
             None => permissions,
@@ -195,20 +236,29 @@ impl Links {
     /// Ends what is over; says when the next is.
     fn end_those_that_are_over(&self, now: Timestamp) -> Option<Timestamp> {
         let mut in_force = self.in_force.write();
-        in_force.retain(|_, found| {
+        in_force.links.retain(|_, found| {
             let is_good = found.link.is_good_at(now);
             if !is_good {
                 found.caller.end();
             }
             is_good
         });
-        in_force.values().filter_map(|found| found.link.until).min()
+        in_force.visits.retain(|_, caller| !caller.has_ended());
+        in_force.links.values().filter_map(|found| found.link.until).min()
     }
 }
 
 impl Decides for Links {
     fn look_again(&self) {
         self.refresh();
+    }
+}
+
+fn is_same_owner(one: &Option<Permissions>, other: &Option<Permissions>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => one.is(other),
+        _ => false,
     }
 }
 

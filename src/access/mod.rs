@@ -18,6 +18,7 @@ mod throttle;
 mod users;
 mod verified;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ pub use caller::{Caller, Denied, Recognized};
 pub use credentials::{Credentials, DigestAlgorithm, REALM, Unproven};
 use door::Door;
 use file::{AccessFile, BadAccessFile};
-use link::{Link, NewLink};
+use link::{Link, LinkOwner, NewLink, Place};
 use link_file::LinkFile;
 pub use links::LinkError;
 use password::PasswordHash;
@@ -50,6 +51,20 @@ pub struct Access {
     unnamed: Arc<Caller>,
     /// `None` if there are no users.
     door: Option<Door>,
+}
+
+/// How a browser visits by a link.
+pub struct Visit {
+    /// The secret for the cookie.
+    pub secret: String,
+    /// Where the link leads.
+    pub place: Place,
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").field("place", &self.place).finish_non_exhaustive()
+    }
 }
 
 impl Access {
@@ -152,7 +167,7 @@ impl Access {
         Ok(caller)
     }
 
-    /// Begins a visit by a link, for a browser; gives the secret for the cookie, and where the link leads.
+    /// Lets a browser visit by a link; gives the secret for the cookie, and where the link leads.
     ///
     /// # Errors
     /// Why it is not believed.
@@ -161,41 +176,56 @@ impl Access {
         secret: &str,
         password: Option<String>,
         credentials: &Credentials<'_>,
-    ) -> Result<(String, Arc<Caller>), Unproven> {
+    ) -> Result<Visit, Unproven> {
         let door = self.door.as_ref().ok_or(Unproven::Wrong)?;
         if !credentials.is_private {
             return Err(Unproven::Unprotected);
         }
-        let caller = door.come_by(secret, password, credentials).await?;
-        Ok((door.visits.begin(Arc::clone(&caller), Instant::now()), caller))
+        door.come_by(secret, password, credentials).await?;
+        self.stay(secret).ok_or(Unproven::Wrong)
     }
 
-    /// Begins a visit of a caller who has come by a link already; gives the secret for the cookie.
-    pub fn stay(&self, caller: &Arc<Caller>) -> Option<String> {
-        self.door.as_ref().map(|door| door.visits.begin(Arc::clone(caller), Instant::now()))
+    /// As [`Access::visit`], for whoever has come by the link already.
+    pub fn stay(&self, secret: &str) -> Option<Visit> {
+        let found = self.door.as_ref()?.links.find(secret)?;
+        Some(Visit { secret: found.visit().to_owned(), place: found.record().place.clone() })
     }
 
     /// Who visits by a link that leads to a path, by the cookies of a browser.
-    pub fn visitor(&self, credentials: &Credentials<'_>, path: &SharePath) -> Option<Arc<Caller>> {
-        let door = self.door.as_ref().filter(|_| credentials.is_private)?;
-        let cookie = credentials.cookie?;
-        door.links.refresh();
-        let known =
-            sessions::secrets_in(cookie, LINK_COOKIE).filter_map(|secret| door.visits.find(secret, Instant::now()));
+    pub fn visitors(&self, credentials: &Credentials<'_>, path: &SharePath) -> Vec<Arc<Caller>> {
+        let cookie = credentials.cookie.filter(|_| credentials.is_private).unwrap_or_default();
         let leads_there = |caller: &Arc<Caller>| caller.place().is_some_and(|place| path.is_within(&place.path));
-        known.into_iter().find(leads_there)
+        self.visits(cookie).filter(leads_there).collect()
     }
 
-    /// Makes a link, which takes this password if there is one; gives its secret.
+    /// Where the links lead by which a browser visits.
+    pub fn places_visited(&self, cookie: &[u8]) -> Vec<Place> {
+        self.visits(cookie).filter_map(|caller| caller.place().cloned()).collect()
+    }
+
+    fn visits(&self, cookie: &[u8]) -> impl Iterator<Item = Arc<Caller>> {
+        let door = self.door.as_ref();
+        let known = move |secret: &[u8]| door.and_then(|door| door.links.visitor(secret));
+        sessions::secrets_in(cookie, LINK_COOKIE).filter_map(known)
+    }
+
+    /// Makes a link of this user, which takes this password if there is one; gives its secret.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn make_link(&self, new: NewLink, password: Option<String>) -> Result<(String, Link), LinkError> {
-        self.change_links(move |file| {
-            let password = password.as_deref().map(PasswordHash::of).transpose().map_err(LinkError::Password)?;
-            Ok(file.add(NewLink { password, ..new }, Timestamp::now())?)
-        })
-        .await
+    pub async fn make_link(
+        &self,
+        owner: Arc<str>,
+        new: NewLink,
+        password: Option<String>,
+    ) -> Result<(String, Link), LinkError> {
+        let door = self.door.as_ref().ok_or(LinkError::NoUsers)?;
+        let password = match password {
+            Some(password) => Some(door.links.hash(password).await?),
+            None => None,
+        };
+        let owner = Some(LinkOwner { added: door.users.added(&owner), name: owner });
+        self.change_links(move |file| Ok(file.add(NewLink { owner, password, ..new }, Timestamp::now())?)).await
     }
 
     /// The links of a user that are good.

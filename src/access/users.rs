@@ -106,7 +106,12 @@ impl Users {
         }
         match AccessFile::read(&self.path, self.for_everybody).map(|file| self.replace(file)) {
             Ok(()) => tracing::info!("{} has changed: its users and rules are in force", self.path.display()),
-            Err(bad) => tracing::error!("{bad}; the users and rules in force are those that were read before"),
+            Err(bad) => {
+                tracing::error!("{bad}; the users and rules in force are those that were read before");
+                if bad.may_pass {
+                    return;
+                }
+            }
         }
         *known = Some(state);
     }
@@ -124,9 +129,16 @@ impl Users {
         Some((Arc::clone(&user.standing), user.record.digest.clone()?))
     }
 
-    /// What a user may do, for as long as there is that user.
-    pub(super) fn permissions_of(&self, name: &str) -> Option<Permissions> {
-        self.in_force.read().users.get(name).map(|user| user.permissions.clone())
+    /// What a user may do, for as long as there is that user, who was added then.
+    pub(super) fn permissions_of(&self, name: &str, added: Option<&str>) -> Option<Permissions> {
+        let in_force = self.in_force.read();
+        let user = in_force.users.get(name).filter(|user| user.record.added.as_deref() == added)?;
+        Some(user.permissions.clone())
+    }
+
+    /// When a user was added, as it is noted.
+    pub(super) fn added(&self, name: &str) -> Option<Box<str>> {
+        self.in_force.read().users.get(name)?.record.added.clone()
     }
 
     /// How often something else was put in force.

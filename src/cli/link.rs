@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -11,13 +10,13 @@ use jiff::Timestamp;
 use super::share_path::{on_disk, share_path};
 use super::user::new_password;
 use crate::access::file::{AccessFile, user_name};
-use crate::access::link::{Life, Link, LinkMay, NewLink, Place};
+use crate::access::link::{Life, Link, LinkMay, LinkOwner, NewLink, Place};
 use crate::access::link_file::{LinkFile, read_links};
 use crate::config::Config;
 use crate::log::escaped;
 use crate::server::become_user;
 use crate::server::startup_lines::say;
-use crate::server::state::{links_file, links_file_to_change};
+use crate::server::state::links_file_of_server;
 
 /// What is to be done with links.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -84,6 +83,9 @@ pub struct ShareOfLinks {
     /// Where the server keeps the index, if it was started with --state
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// The file of users and rules, if the server was started with --users
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
 }
 
 impl LinkTask {
@@ -114,7 +116,7 @@ fn make(task: &LinkTask, config: &Config) -> anyhow::Result<()> {
     let owner = task.owner.as_deref().map(|owner| existing_user(owner, config)).transpose()?;
     let password = if task.password { Some(new_password()?.1) } else { None };
     let (may, life, uses) = (task.may, task.expires, task.uses.map(NonZeroU32::get));
-    let mut file = LinkFile::open(&links_file_to_change(config)?)?;
+    let mut file = LinkFile::open(&links_file_of_server(config)?)?;
     let (secret, link) = file.add(NewLink { place, may, owner, life, uses, password }, Timestamp::now())?;
     file.commit()?;
     let path = format!("{}?link={secret}", String::from(link.place.clone()));
@@ -132,8 +134,7 @@ fn make(task: &LinkTask, config: &Config) -> anyhow::Result<()> {
 }
 
 fn list(config: &Config) -> anyhow::Result<()> {
-    let file = links_file(config)?.context("there is no folder of state; --state names that of the server")?;
-    let links = read_links(&file)?;
+    let links = read_links(&links_file_of_server(config)?)?;
     if links.is_empty() {
         say("There are no links.");
     }
@@ -144,7 +145,7 @@ fn list(config: &Config) -> anyhow::Result<()> {
 }
 
 fn revoke(id: &str, config: &Config) -> anyhow::Result<()> {
-    let mut file = LinkFile::open(&links_file_to_change(config)?)?;
+    let mut file = LinkFile::open(&links_file_of_server(config)?)?;
     file.revoke(id, None)?;
     file.commit()?;
     say(&format!("The link {} is good for nothing any more.", escaped(id)));
@@ -158,15 +159,13 @@ fn place(task: &LinkTask, config: &Config) -> anyhow::Result<Place> {
     Ok(Place::new(path, found.is_dir()))
 }
 
-/// A user of the file of the server, if the settings name it.
-fn existing_user(name: &str, config: &Config) -> anyhow::Result<Arc<str>> {
+/// A user of the server.
+fn existing_user(name: &str, config: &Config) -> anyhow::Result<LinkOwner> {
     let name = user_name(name).map_err(anyhow::Error::msg)?;
-    if let Some(file) = &config.users
-        && !AccessFile::read(file, None)?.users.contains_key(&name)
-    {
-        bail!("there is no user '{name}'");
-    }
-    Ok(name)
+    let file = config.users.as_ref().context("--as takes the file of users: --users names it, or --config")?;
+    let users = AccessFile::read(file, None)?.users;
+    let user = users.get(&name).with_context(|| format!("there is no user '{name}'"))?;
+    Ok(LinkOwner { name, added: user.added.clone() })
 }
 
 fn place_in_words(place: &Place) -> String {

@@ -140,8 +140,13 @@ fn to_restore(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, UsageError> {
     let RestoreVersion { folder, config, state, no_state, .. } = which;
-    let served =
-        Served { folder: folder.as_ref(), config: config.as_ref(), state: state.as_ref(), no_state: *no_state };
+    let served = Served {
+        folder: folder.as_ref(),
+        config: config.as_ref(),
+        state: state.as_ref(),
+        users: None,
+        no_state: *no_state,
+    };
     let mut config = served_with(served, variables)?;
     config.require_preconditions = false;
     config.log.file = None;
@@ -155,12 +160,19 @@ struct Served<'a> {
     folder: Option<&'a PathBuf>,
     config: Option<&'a PathBuf>,
     state: Option<&'a PathBuf>,
+    users: Option<&'a PathBuf>,
     no_state: bool,
 }
 
 impl<'a> From<&'a ShareOfLinks> for Served<'a> {
-    fn from(ShareOfLinks { folder, config, state }: &'a ShareOfLinks) -> Self {
-        Self { folder: folder.as_ref(), config: config.as_ref(), state: state.as_ref(), no_state: false }
+    fn from(ShareOfLinks { folder, config, state, users }: &'a ShareOfLinks) -> Self {
+        Self {
+            folder: folder.as_ref(),
+            config: config.as_ref(),
+            state: state.as_ref(),
+            users: users.as_ref(),
+            no_state: false,
+        }
     }
 }
 
@@ -173,6 +185,7 @@ fn served_with(
     let mut words = vec!["--listen=127.0.0.1:0".into(), "--log-level=info".into(), "--log-format=text".into()];
     words.extend(served.config.map(|file| option("--config=", file)));
     words.extend(served.state.map(|folder| option("--state=", folder)));
+    words.extend(served.users.map(|file| option("--users=", file)));
     words.extend(served.no_state.then(|| "--no-state".into()));
     words.push("--".into());
     words.extend(served.folder.map(OsString::from));

@@ -8,16 +8,18 @@ use actix_http::RequestHead;
 use actix_web::http::header;
 
 use crate::access::{Access, Caller, Credentials, REALM, Recognized, Unproven};
-use crate::http::context::RequestScope;
+use crate::http::context::{RequestScope, rights_for};
 use crate::http::headers::field;
 use crate::http::quirks::Quirks;
 use crate::http::reply::{Challenge, SESSION_SCHEME};
 use crate::http::request::forwarded::Origin;
+use crate::http::request::method::DavMethod;
 use crate::http::request::query::LinkSecret;
 use crate::http::request::target::RequestTarget;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::fast_path::Plain;
 use crate::model::path::SharePath;
+use crate::model::rights::Rights;
 
 /// Finds out who makes a request that comes from there.
 pub(crate) async fn identify(
@@ -58,19 +60,26 @@ pub(crate) async fn identify(
     if credentials.link.is_some() || credentials.authorization.is_some() {
         return known;
     }
-    let visitor = asked.as_ref().and_then(|asked| visitor(access, &credentials, known.as_ref().ok(), &asked.path));
-    visitor.map_or(known, Ok)
+    let Some(asked) = &asked else { return known };
+    let wanted = rights_for(DavMethod::of(&head.method), &asked.query);
+    by_whom_more_may_be_done(known, access.visitors(&credentials, &asked.path), wanted, &asked.path)
 }
 
-/// Who visits by a link that leads to a path, and has not signed in as somebody who may do something there.
-fn visitor(
-    access: &Access,
-    credentials: &Credentials<'_>,
-    known: Option<&Arc<Caller>>,
+/// Of whoever is known by other means and those who visit by a link, the one by whom more of this may be done: whoever has signed in loses nothing by a
+/// link, and gains what it gives.
+fn by_whom_more_may_be_done(
+    known: Result<Arc<Caller>, Unproven>,
+    visitors: Vec<Arc<Caller>>,
+    wanted: Rights,
     path: &SharePath,
-) -> Option<Arc<Caller>> {
-    let is_anybody = known.is_some_and(|known| !known.can_sign_in() && !known.permissions().at(path).is_empty());
-    if is_anybody { None } else { access.visitor(credentials, path) }
+) -> Result<Arc<Caller>, Unproven> {
+    let given = |caller: &Caller| caller.permissions().at(path) & wanted;
+    let is_nobody = |caller: &Caller| caller.can_sign_in() && given(caller).is_empty();
+    visitors.into_iter().fold(known, |known, visitor| match known {
+        Ok(known) if given(&known).contains(given(&visitor)) && !is_nobody(&known) => Ok(known),
+        Ok(_) | Err(Unproven::SessionOver) => Ok(visitor),
+        Err(unproven) => Err(unproven),
+    })
 }
 
 /// The user whom a trusted proxy names.

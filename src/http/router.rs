@@ -5,7 +5,7 @@
 use crate::access::{Caller, Denied, Unproven};
 use crate::http::access_log::{Unanswered, log_answer, log_is_on, log_plain};
 use crate::http::bodies::{has_no_body, reads_away};
-use crate::http::callers::{self, LastLookAtUsers};
+use crate::http::callers::{self, LastLookAtUsers, credentials_of};
 use crate::http::context::parse;
 use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
@@ -89,6 +89,9 @@ impl Router {
             DavMethod::Post if asked.query.links => links::make(app, body, &asked).await,
             DavMethod::Get | DavMethod::Options | DavMethod::Post if reads_away(body).await.is_err() => {
                 Err(RequestError::BrokenBody.into())
+            }
+            DavMethod::Get if asked.query.sign_in && !credentials_of(app).is_private => {
+                Err(RequestError::Unproven(Unproven::Unprotected).into())
             }
             DavMethod::Get if asked.query.sign_in => match &asked.query.invitation {
                 Some(invitation) => sign_in::accept(app, head, &asked, invitation),
@@ -254,6 +257,13 @@ async fn explain(
     head: &RequestHead,
     trouble: HandlerError,
 ) -> HttpResponse {
+    let asked = RequestTarget::parse(head).map_or_else(|_| SharePath::root(), |asked| asked.path);
+    let trouble = match trouble {
+        HandlerError::Stop(stop) => {
+            HandlerError::Stop(stop.as_far_as(&asked, |path| app.caller.permissions().at(path)))
+        }
+        wrong @ HandlerError::RequestError(_) => wrong,
+    };
     let unproven = match &trouble {
         HandlerError::RequestError(RequestError::Unproven(unproven)) => Some(Some(*unproven)),
         HandlerError::RequestError(RequestError::Denied(Denied::SignIn)) => Some(None),
@@ -273,8 +283,6 @@ async fn explain(
     match trouble {
         HandlerError::RequestError(wrong) => reply::wrong(head, &wrong),
         HandlerError::Stop(stop) => {
-            let asked = RequestTarget::parse(head).map_or_else(|_| SharePath::root(), |asked| asked.path);
-            let stop = stop.as_far_as(&asked, |path| app.caller.permissions().at(path));
             if let Some(request) = request
                 && let Some(answer) = file::instead_of_412(app, request, &stop).await
             {

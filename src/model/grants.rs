@@ -14,6 +14,8 @@ pub struct Grants {
     everywhere: Rights,
     /// As the paths were written. Empty if the same holds everywhere.
     exact: HashMap<Box<[u8]>, Rights>,
+    /// Whether what is said of a path holds for that path alone, and nothing for what is below.
+    is_of_files: bool,
     /// By their folded names, with what is left where several are alike.
     folded: BTreeMap<Box<[u8]>, Rights>,
 }
@@ -21,7 +23,12 @@ pub struct Grants {
 impl Grants {
     /// The same rights at every path.
     pub fn everywhere(rights: Rights) -> Self {
-        Self { everywhere: rights, exact: HashMap::new(), folded: BTreeMap::new() }
+        Self { everywhere: rights, exact: HashMap::new(), is_of_files: false, folded: BTreeMap::new() }
+    }
+
+    /// These rights at the path of a file, and none anywhere else: not below either, should a folder come to be there.
+    pub fn of_file(path: SharePath, rights: Rights) -> Self {
+        Self { is_of_files: true, ..Self::by_path([(path, rights)]) }
     }
 
     /// These rights at these paths, and none where none of them leads to.
@@ -43,18 +50,25 @@ impl Grants {
         if self.exact.is_empty() {
             return self.everywhere;
         }
+        if self.is_of_files {
+            return self.exact.get(path.as_bytes()).copied().unwrap_or(Rights::empty());
+        }
         let exact = path.lineage().find_map(|above| self.exact.get(above)).copied().unwrap_or(self.everywhere);
         exact & self.at_folded(&path.folded())
     }
 
     /// The rights that hold at a path and everywhere below it.
     pub fn throughout(&self, path: &SharePath) -> Rights {
+        if self.is_of_files {
+            return Rights::empty();
+        }
         self.below(&path.folded()).fold(self.at(path), |left, rights| left & rights)
     }
 
     /// Whether the same holds at a path and everywhere below it.
     pub fn are_the_same_throughout(&self, path: &SharePath) -> bool {
-        self.exact.is_empty() || self.below(&path.folded()).next().is_none()
+        let is_at_file = self.is_of_files && self.exact.contains_key(path.as_bytes());
+        self.exact.is_empty() || !is_at_file && self.below(&path.folded()).next().is_none()
     }
 
     fn at_folded(&self, folded: &[u8]) -> Rights {

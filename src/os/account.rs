@@ -7,7 +7,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
 
 /// A user of this machine (passwd(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,21 @@ impl Account {
     pub fn own(&self, path: &Path) -> io::Result<()> {
         chown(path, Some(self.uid), Some(self.gid))
     }
+}
+
+/// Where root does this, becomes this user, with this group and no others, for good: what another user can put into a folder must not have root write
+/// elsewhere.
+///
+/// # Errors
+/// What setresuid(2) says.
+pub fn give_up_root(uid: u32, gid: u32) -> io::Result<()> {
+    if !geteuid().is_root() || uid == 0 {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setgroups(&[gid])?;
+    setresgid(gid, gid, gid)?;
+    Ok(setresuid(uid, uid, uid)?)
 }
 
 impl FromStr for Account {

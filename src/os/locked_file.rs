@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::private_file::OF_OTHERS;
 use super::random;
 
 /// In which state a file was found: what changes when it is written or replaced.
@@ -42,8 +43,7 @@ impl FileState {
 }
 
 impl LockedFile {
-    /// Opens a file and locks it, waiting for others who have it locked; makes it, its owner's alone, if it is missing. One that root makes belongs
-    /// to whom the folder belongs, whose program is to read it.
+    /// Opens a file and locks it, waiting for others who have it locked; makes it, its owner's alone, if it is missing.
     ///
     /// # Errors
     /// What the file system says.
@@ -59,10 +59,17 @@ impl LockedFile {
             let is_there =
                 fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino()));
             if is_there {
-                give_to_owner_of_folder(&file, &path)?;
                 return Ok(Self { path, file });
             }
         }
+    }
+
+    /// Whether somebody besides its owner may read or write it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn is_open_to_others(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.mode() & OF_OTHERS != 0)
     }
 
     /// What is in it.
@@ -112,10 +119,4 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
-    let (own, folder) = (file.metadata()?, fs::metadata(folder_of(path))?);
-    let is_new_of_root = own.len() == 0 && own.uid() == 0 && rustix::process::geteuid().is_root();
-    if is_new_of_root && folder.uid() != 0 { fchown(file, Some(folder.uid()), Some(folder.gid())) } else { Ok(()) }
 }

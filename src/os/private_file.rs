@@ -9,7 +9,7 @@ use std::path::Path;
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// What others may do with a file.
-const OF_OTHERS: u32 = 0o077;
+pub(super) const OF_OTHERS: u32 = 0o077;
 
 /// A file as it was read.
 #[derive(Debug)]
@@ -25,11 +25,19 @@ pub struct ReadFile {
 /// # Errors
 /// What the disk says, and where it is too large.
 pub fn read(path: &Path) -> io::Result<ReadFile> {
+    read_at_most(path, BYTES_MAX)
+}
+
+/// As [`read`], where it may have so many bytes.
+///
+/// # Errors
+/// What the disk says, and where it is larger.
+pub fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<ReadFile> {
     let file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode();
     let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > BYTES_MAX {
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(ReadFile { bytes, is_open_to_others: mode & OF_OTHERS != 0 })

@@ -15,6 +15,7 @@ use crate::access::link_file::LINKS_FILE;
 use crate::config::{Certificate, Config, StateFolder, WrongSetting};
 use crate::model::path::RESERVED;
 use crate::model::stamp::Timestamp;
+use crate::os::account;
 use crate::share::{INDEX, IndexError, Share, ShareIdentity};
 use crate::store::catalog::index::Index;
 
@@ -105,13 +106,15 @@ pub(crate) fn links_file(config: &Config) -> anyhow::Result<Option<PathBuf>> {
     Ok(state_folder(config)?.map(|folder| folder.join(LINKS_FILE)))
 }
 
-/// As [`links_file`], with a folder to write it in.
-pub(crate) fn links_file_to_change(config: &Config) -> anyhow::Result<PathBuf> {
-    let Some(file) = links_file(config)? else {
-        bail!("there is no folder to keep links in; --state names that of the server")
-    };
+/// As [`links_file`], where a server has kept its state; from here on the process is whoever that belongs to, and not root.
+pub(crate) fn links_file_of_server(config: &Config) -> anyhow::Result<PathBuf> {
+    let file = links_file(config)?.context("there is no folder to keep links in: --state names that of the server")?;
     let folder = file.parent().unwrap_or(Path::new("."));
-    make_private(folder).with_context(|| format!("cannot keep links in {}", folder.display()))?;
+    let found = fs::metadata(folder).with_context(|| {
+        format!("no server keeps its state in {}: start it first, or name its --state or --config", folder.display())
+    })?;
+    account::give_up_root(found.uid(), found.gid())
+        .with_context(|| format!("cannot become the owner of {}", folder.display()))?;
     Ok(file)
 }
 

@@ -263,6 +263,9 @@ pub struct Current {
 impl Stop {
     /// The same to a request for `asked`, without what the client may not hear of, by its rights at each path.
     pub fn as_far_as(mut self, asked: &SharePath, rights: impl Fn(&SharePath) -> Rights) -> Self {
+        if self.tells_what_is_there() && !rights(asked).see() {
+            return Refusal::NotPermitted.into();
+        }
         let hide = |root: &mut LockRoot| {
             if !rights(&root.path).see() {
                 *root = LockRoot { path: asked.clone(), is_collection: false };
@@ -288,6 +291,25 @@ impl Stop {
             _ => {}
         }
         self
+    }
+
+    /// Whether it goes by what is at the target: whether something is, and which kind and state of it.
+    fn tells_what_is_there(&self) -> bool {
+        matches!(
+            self,
+            Self::Refusal(
+                Refusal::IsCollection
+                    | Refusal::NotACollection
+                    | Refusal::NotFree
+                    | Refusal::Exists { .. }
+                    | Refusal::PreconditionFailed { .. }
+                    | Refusal::PreconditionRequired { .. }
+                    | Refusal::RefusedLately { .. }
+                    | Refusal::Locked { .. }
+                    | Refusal::LockConflict { .. }
+                    | Refusal::OpenForWriting
+            )
+        )
     }
 }
 
@@ -377,7 +399,7 @@ mod tests {
             Refusal::RefusedLately { of: of(), current: current() },
         ] {
             for may_read in [true, false] {
-                let told = Stop::from(refusal.clone()).as_far_as(&SharePath::root(), |of| {
+                let told = Stop::from(refusal.clone()).as_far_as(&path, |of| {
                     assert_eq!(*of, path);
                     if may_read { Rights::READ } else { Rights::LIST }
                 });

@@ -53,12 +53,12 @@ pub(crate) async fn make(
     let new = NewLink {
         place,
         may: wish.may,
-        owner: Some(owner),
+        owner: None,
         life: life.unwrap_or_else(Life::default),
         uses: wish.uses.map(NonZeroU32::get),
         password: None,
     };
-    Ok(match app.access.make_link(new, wish.password).await {
+    Ok(match app.access.make_link(owner, new, wish.password).await {
         Ok((secret, link)) => reply::made_link(&secret, &link),
         Err(error) => reply::no_link(&error),
     })
@@ -105,11 +105,13 @@ async fn place(app: &RequestScope, asked: &RequestTarget) -> Result<Place, Handl
     let (path, reader) = (asked.path.clone(), reader(app));
     let occupant = app.ask(move |share| share.occupant(&path, &reader)).await?;
     let is_folder = match occupant {
-        Occupant::Collection | Occupant::LinkedCollection => true,
-        Occupant::File | Occupant::LinkedFile if !asked.has_trailing_slash => false,
+        Occupant::Collection => true,
+        Occupant::File if !asked.has_trailing_slash => false,
+        Occupant::LinkedCollection | Occupant::LinkedFile => return Err(RequestError::NotLinkable.into()),
         _ => return Err(Stop::from(Refusal::NotFound).into()),
     };
-    Ok(Place::new(asked.path.clone(), is_folder))
+    let place = Place::new(asked.path.clone(), is_folder);
+    if place.can_be_linked_to() { Ok(place) } else { Err(RequestError::NotLinkable.into()) }
 }
 
 async fn wish(app: &RequestScope, body: &mut Payload) -> Result<Wish, HandlerError> {

@@ -44,10 +44,11 @@ pub(crate) fn page(asked: &RequestTarget) -> HttpResponse {
 
 /// Where somebody opens a link in a browser, it becomes a cookie. Other programs send the link again each time.
 pub(crate) fn open(app: &RequestScope, head: &RequestHead) -> Option<HttpResponse> {
-    let place = app.caller.place().filter(|_| is_opened(head))?;
-    let asked = RequestTarget::parse(head).ok().filter(|asked| asked.query.link.is_some())?;
-    let secret = app.access.stay(&app.caller)?;
-    Some(reply::opened(place, &without_secret(head, &asked), &secret, app.origin.is_https == Some(true)))
+    app.caller.place().filter(|_| is_opened(head))?;
+    let asked = RequestTarget::parse(head).ok()?;
+    let LinkSecret(secret) = asked.query.link.as_ref()?;
+    let visit = app.access.stay(secret)?;
+    Some(reply::opened(&visit, &without_secret(head, &asked), app.origin.is_https == Some(true)))
 }
 
 /// The answer to whoever has opened a link in a browser that lets nobody in, or not yet.
@@ -128,10 +129,9 @@ async fn visit(
     };
     let LinkSecret(secret) = link;
     match app.access.visit(secret, Some(password), &credentials_of(app)).await {
-        Ok((cookie, caller)) => {
-            let place = caller.place().ok_or(RequestError::Unproven(Unproven::Wrong))?;
+        Ok(visit) => {
             let path = if asked.has_trailing_slash { urls::of_folder(&asked.path) } else { urls::of(&asked.path) };
-            Ok(reply::opened(place, &path, &cookie, app.origin.is_https == Some(true)))
+            Ok(reply::opened(&visit, &path, app.origin.is_https == Some(true)))
         }
         Err(Unproven::LinkPassword) if !is_json => Ok(reply::link_page(link, true)),
         Err(unproven) => Err(RequestError::Unproven(unproven).into()),
@@ -140,11 +140,13 @@ async fn visit(
 
 /// Signs out.
 pub(crate) fn sign_out(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> HttpResponse {
+    let mut visited = Vec::new();
     for cookie in field::lines(&head.headers, &header::COOKIE) {
         app.access.sign_out(cookie);
+        visited.extend(app.access.places_visited(cookie));
     }
     let is_json = media_type(head) == "application/json";
-    reply::signed_out((!is_json).then_some(&asked.path))
+    reply::signed_out((!is_json).then_some(&asked.path), &visited)
 }
 
 fn media_type(head: &RequestHead) -> String {

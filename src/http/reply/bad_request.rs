@@ -82,6 +82,13 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
         RequestError::LinkForm(why) => {
             bad(&format!("A link is asked for by JSON, like {{\"may\": \"read\", \"expires\": \"7d\"}}: {why}. Nothing was changed."))
         }
+        RequestError::NotLinkable => Problem::new(
+            StatusCode::CONFLICT,
+            "not-linkable",
+            "No link can lead here",
+            "No link can lead here: this is a symbolic link, or a name that some file system takes for none. Nothing was changed.",
+        )
+        .send(),
         RequestError::DropOnFile => Problem::new(
             StatusCode::CONFLICT,
             "no-folder",

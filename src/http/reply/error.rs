@@ -97,6 +97,8 @@ pub(crate) enum RequestError {
     Form,
     /// What is wanted of a link cannot be read.
     LinkForm(String),
+    /// A link is to lead to a symbolic link, or to a name that some file system takes for none.
+    NotLinkable,
     /// A link is to take files where there is no folder to put them.
     DropOnFile,
     /// A body that should be XML and does not say so.

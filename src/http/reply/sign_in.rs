@@ -9,7 +9,7 @@ use actix_web::http::header::{self, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::access::link::Place;
-use crate::access::{COOKIE, LINK_COOKIE, Unproven};
+use crate::access::{COOKIE, LINK_COOKIE, Unproven, Visit};
 use crate::http::reply::problem::{Problem, bodiless_for_head};
 use crate::http::request::query::LinkSecret;
 use crate::http::urls;
@@ -81,7 +81,10 @@ fn form(status: StatusCode, page: String) -> HttpResponse {
 pub(crate) fn link_page(LinkSecret(secret): &LinkSecret, is_wrong: bool) -> HttpResponse {
     let page = include_str!("../../../static/link.html").replacen("SECRET", &escaped_in_query(secret), 1);
     let page = if is_wrong { page.replacen("<form", "<p>That is not the password.\n<form", 1) } else { page };
-    with_session_scheme(form(StatusCode::UNAUTHORIZED, page))
+    let mut answer = with_session_scheme(form(StatusCode::UNAUTHORIZED, page));
+    // The address has the secret in it. Without any Referer browsers would leave out the Origin, too.
+    answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
+    answer
 }
 
 /// A link that is good no more, or never was, on a page: a person can still sign in with a name and a password.
@@ -105,10 +108,9 @@ fn escaped_in_query(text: &str) -> String {
 /// Somebody has opened a link: the browser keeps the secret of the visit, and goes on without that of the link, which would stand in its history and
 /// wherever the address is copied to. It sends the cookie along when a page of another site leads here, too, since that is where links stand;
 /// nothing is changed by that.
-pub(crate) fn opened(place: &Place, location: &str, secret: &str, is_https: bool) -> HttpResponse {
-    let path = if place.path.is_root() { urls::share().to_owned() } else { urls::of(&place.path) };
+pub(crate) fn opened(visit: &Visit, location: &str, is_https: bool) -> HttpResponse {
     let secure = if is_https { "; Secure" } else { "" };
-    let cookie = format!("{LINK_COOKIE}={secret}; Path={path}; HttpOnly; SameSite=Lax; Max-Age=604800{secure}");
+    let cookie = link_cookie(&visit.place, &visit.secret, &format!("Max-Age=604800{secure}"));
     HttpResponse::build(StatusCode::SEE_OTHER)
         .insert_header((header::LOCATION, location))
         .insert_header((header::SET_COOKIE, cookie))
@@ -117,15 +119,26 @@ pub(crate) fn opened(place: &Place, location: &str, secret: &str, is_https: bool
         .finish()
 }
 
+fn link_cookie(place: &Place, secret: &str, life: &str) -> String {
+    let path = if place.path.is_root() { urls::share().to_owned() } else { urls::of(&place.path) };
+    format!("{LINK_COOKIE}={secret}; Path={path}; HttpOnly; SameSite=Lax; {life}")
+}
+
 /// The session has begun: the browser keeps its secret, shows it to no script, and sends it with nothing that another site asks for.
 pub(crate) fn signed_in(back_to: Option<&SharePath>, secret: &str, is_https: bool) -> HttpResponse {
     let secure = if is_https { "; Secure" } else { "" };
     done_with(back_to, &cookie(secret, &format!("Max-Age=604800{secure}")))
 }
 
-/// The session is over.
-pub(crate) fn signed_out(back_to: Option<&SharePath>) -> HttpResponse {
-    done_with(back_to, &cookie("", "Max-Age=0"))
+/// The session is over, and the browser forgets the links that it has opened.
+pub(crate) fn signed_out(back_to: Option<&SharePath>, visited: &[Place]) -> HttpResponse {
+    let mut answer = done_with(back_to, &cookie("", "Max-Age=0"));
+    for place in visited {
+        if let Ok(cookie) = HeaderValue::try_from(link_cookie(place, "", "Max-Age=0")) {
+            answer.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+    answer
 }
 
 fn cookie(secret: &str, life: &str) -> String {
