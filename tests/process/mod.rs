@@ -2,9 +2,11 @@
 
 mod cli;
 mod doctor;
+mod guessing;
 mod lan;
 mod logging;
 mod memory;
+mod secrets;
 mod soak;
 mod start;
 mod state;
