@@ -226,12 +226,11 @@ fn no_other_page_shows_in_a_frame_what_is_here() {
                 .header("Sec-Fetch-Mode", "navigate")
         };
         // A small file is answered from memory the second time.
-        let statuses = ["/a.txt", "/a.txt", "/", "/none"].map(|target| {
+        ["/a.txt", "/a.txt", "/", "/none"].map(|target| {
             let answer = request(target).send();
             assert_eq!(answer.field("x-frame-options"), "SAMEORIGIN");
             answer.status
-        });
-        statuses
+        })
     };
     for kind in ["iframe", "frame", "fencedframe", "object", "embed"] {
         for site in ["cross-site", "same-site"] {
