@@ -238,6 +238,11 @@ impl Keep {
 }
 
 impl Config {
+    /// Whether the process has in its memory what nobody else may know: passwords that people come with, and the key of a certificate.
+    pub fn has_secrets(&self) -> bool {
+        self.users.is_some() || self.lan.is_some() || self.certificate.is_some()
+    }
+
     /// What is spoken where this is all that was said of an address.
     pub fn scheme(&self, said: Option<Scheme>) -> Scheme {
         said.unwrap_or(if self.certificate.is_some() { Scheme::Https } else { Scheme::Http })

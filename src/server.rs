@@ -70,6 +70,9 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
         let log = Rc::clone(&log);
         system.block_on(async { process::on_hangup(move || log.reopen()) })?;
     }
+    if config.has_secrets() {
+        process::leave_no_core();
+    }
     let access = open_access(config, guest.as_ref())?;
     config.base_path.clone().take_effect();
     let share = Arc::new(open_share(config, disk)?);

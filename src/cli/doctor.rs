@@ -16,6 +16,7 @@ use crate::doctor::address::Address;
 use crate::doctor::report::{Report, Table};
 use crate::doctor::{Patient, Trust, examine};
 use crate::log::escaped;
+use crate::os::process::leave_no_core;
 
 /// The variable that may hold the password.
 const PASSWORD: &str = "NOCLOBBER_PASSWORD";
@@ -32,6 +33,7 @@ impl fmt::Debug for Password {
 
 /// Examines a server and prints what was found.
 pub fn doctor(which: &Examine, password: Option<Password>) -> ExitCode {
+    leave_no_core();
     match print(which, password) {
         Ok(report) => ExitCode::from(u8::from(!report.is_well())),
         Err(error) => {

@@ -13,6 +13,7 @@ use crate::access::edit::{AccessEdit, NewDigest};
 use crate::access::file::{AccessFile, user_name};
 use crate::access::password::{PASSWORD_BYTES_MAX, PasswordHash};
 use crate::log::escaped;
+use crate::os::process::leave_no_core;
 use crate::os::random;
 use crate::server::startup_lines::say;
 
@@ -90,6 +91,7 @@ pub enum UserTask {
 
 /// Carries out a task. A server that has the file heeds it from its next request on.
 pub fn change_users(task: &UserTask) -> anyhow::Result<()> {
+    leave_no_core();
     match task {
         UserTask::Add { name, groups, digest, file } => {
             user_name(name).map_err(anyhow::Error::msg)?;

@@ -86,9 +86,10 @@ impl RequestLine<'_> {
             LineForm::Common => self.write_common(out),
             LineForm::Combined => {
                 self.write_common(out);
-                for field in [self.referer, self.user_agent] {
+                let (scheme, place) = without_secrets(self.referer.unwrap_or(b"-"));
+                for field in [[scheme, place], [b"", self.user_agent.unwrap_or(b"-")]] {
                     out.extend_from_slice(b" \"");
-                    push_quoted(out, field.unwrap_or(b"-"));
+                    field.iter().for_each(|piece| push_quoted(out, piece));
                     out.push(b'"');
                 }
             }
@@ -167,6 +168,18 @@ impl RequestLine<'_> {
         out.push(b' ');
         push_number(out, self.bytes);
     }
+}
+
+/// A URL without what may be secret in it: its scheme, and its host and path. The name and the password are left out that stand before the host,
+/// and the query, in which a secret may stand under any name.
+fn without_secrets(url: &[u8]) -> (&[u8], &[u8]) {
+    let end = url.iter().position(|byte| b"?#".contains(byte)).unwrap_or(url.len());
+    let url = &url[..end];
+    let host = url.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(host);
+    let path = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    let host = rest[..path].iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+    (scheme, &rest[host..])
 }
 
 /// What stands before the name of a field of a change, before its value, and behind that.
@@ -306,6 +319,25 @@ fn push_time(out: &mut Vec<u8>, form: TimeForm) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_secret_in_a_referer_is_left_out() {
+        for (url, told) in [
+            ("http://nas/a/b.txt", "http://nas/a/b.txt"),
+            ("http://bob:secret@nas:80/a@b", "http://nas:80/a@b"),
+            ("http://bob:sec@ret@nas", "http://nas"),
+            ("http://nas/?sign-in=secret", "http://nas/"),
+            ("http://nas?token=secret", "http://nas"),
+            ("https://nas/a#secret", "https://nas/a"),
+            ("/a?secret", "/a"),
+            ("bob:secret@nas/a", "nas/a"),
+            ("-", "-"),
+            ("", ""),
+        ] {
+            let (scheme, place) = without_secrets(url.as_bytes());
+            assert_eq!([scheme, place].concat(), told.as_bytes(), "{url}");
+        }
+    }
 
     const LINE: RequestLine<'_> = RequestLine {
         method: "GET",

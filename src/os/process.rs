@@ -18,6 +18,14 @@ pub fn raise_open_files() {
     }
 }
 
+/// Lets the process leave no core dump, in which secrets would lie that it has in its memory. A limit of one byte holds for programs that take
+/// core dumps through a pipe as well, which heed no other (core(5); `do_coredump` in Linux).
+pub fn leave_no_core() {
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) }) {
+        tracing::warn!("a crash may leave a core dump, in which secrets lie: {error}");
+    }
+}
+
 /// Says which permissions new files and folders do not get (umask(2)).
 pub fn set_umask(mask: u32) {
     umask(Mode::from_raw_mode(mask));

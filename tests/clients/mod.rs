@@ -2,10 +2,13 @@
 //! server's disk is compared byte for byte and name for name. A client that is not installed is left out by name, and whatever
 //! is started, mounted or written for it is gone when its test ends. Nothing here decides what a client should have sent.
 
+mod browser;
 mod cadaver;
 mod chromium;
+mod cross_site;
 mod curl;
 mod davfs2;
+mod foreign_site;
 mod gvfs;
 mod kio;
 mod libraries;

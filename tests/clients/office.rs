@@ -1,17 +1,18 @@
 //! LibreOffice without a screen, told what to do by a script through its own interface (UNO). It locks what it opens and names
 //! the token when it saves, but never a version: what is saved outside meanwhile is for the server to notice.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
 
 use super::libraries::script;
 use super::scripted::Scripted;
-use super::signed_in::{KEPT, NAME, Over, PASSWORD, WRONG};
+use super::signed_in::{BOTH, KEPT, NAME, Over, PASSWORD, WRONG};
 use super::workout::{NAMES, create_read_overwrite};
 use super::{Drive as _, Scratch, Served, SignedIn, has_all, work_out_without};
-use crate::harness::heavy;
 use crate::harness::programs::StartProgram as _;
+use crate::harness::{has_program, heavy, is_root, left_out};
 
 /// Debian's own Python, the only one that has the module.
 const PYTHON: &str = "/usr/bin/python3";
@@ -103,29 +104,46 @@ fn libreoffice_does_not_save_over_an_outside_edit() {
     }
 }
 
-/// It asks for the password for each thing it does. Over HTTPS it trusts what the system trusts, and cannot be told otherwise.
+/// It asks for the password for each connection that it makes. Over HTTPS it trusts what the system trusts, whatever its settings and its
+/// environment say.
 #[test]
 fn libreoffice_signs_in() {
-    if !is_there("libreoffice_signs_in") {
+    const TEST: &str = "libreoffice_signs_in";
+    if !is_there(TEST) {
         return;
     }
     let _turn = heavy();
-    let signed = SignedIn::start(Over::Plain);
-    let mut refused = start_with(&[signed.served().url(), NAME, WRONG]);
+    for over in BOTH {
+        if over == Over::Tls && !(is_root() && has_program("unshare")) {
+            left_out(TEST, "over HTTPS it takes root and unshare, to have another certificate trusted");
+            continue;
+        }
+        let signed = SignedIn::start(over);
+        if over == Over::Tls {
+            does_nothing(start_with(&[signed.served().url(), NAME, PASSWORD], None), &signed);
+        }
+        let trusted = signed.certificate();
+        does_nothing(start_with(&[signed.served().url(), NAME, WRONG], trusted.as_deref()), &signed);
+        signed.has_refused();
+        let mut office = start_with(&[signed.served().url(), NAME, PASSWORD], trusted.as_deref());
+        signed.work(&mut office);
+        office.ask(&json!({"do": "save_as", "path": "letter.odt", "text": "first"}));
+        office.ask(&json!({"do": "open", "path": "letter.odt"}));
+        office.ask(&json!({"do": "edit", "text": "second"}));
+        office.ask(&json!({"do": "save"}));
+        assert!(text_in(signed.served(), "letter.odt").contains("second"));
+        office.ask(&json!({"do": "close"}));
+    }
+}
+
+/// It is refused, or does not trust the server.
+#[track_caller]
+fn does_nothing(mut office: Scripted, signed: &SignedIn) {
     for act in [json!({"do": "write", "path": KEPT, "content": "eA=="}), json!({"do": "remove", "path": KEPT})] {
-        let answer = refused.try_ask(&act);
+        let answer = office.try_ask(&act);
         assert_eq!(answer["ok"], false, "{act}: {answer}");
     }
-    drop(refused);
-    signed.has_refused();
-    let mut office = start_with(&[signed.served().url(), NAME, PASSWORD]);
-    signed.work(&mut office);
-    office.ask(&json!({"do": "save_as", "path": "letter.odt", "text": "first"}));
-    office.ask(&json!({"do": "open", "path": "letter.odt"}));
-    office.ask(&json!({"do": "edit", "text": "second"}));
-    office.ask(&json!({"do": "save"}));
-    assert!(text_in(signed.served(), "letter.odt").contains("second"));
-    office.ask(&json!({"do": "close"}));
+    signed.is_unchanged();
 }
 
 fn is_there(test: &str) -> bool {
@@ -134,21 +152,26 @@ fn is_there(test: &str) -> bool {
     }
     let has_module = Command::new(PYTHON).args(["-c", "import uno"]).run().is_ok_and(|said| said.status.success());
     if !has_module {
-        crate::harness::left_out(test, "python3-uno is not installed");
+        left_out(test, "python3-uno is not installed");
     }
     has_module
 }
 
 #[track_caller]
 fn start(served: &Served) -> Scripted {
-    start_with(&[served.url()])
+    start_with(&[served.url()], None)
 }
 
-/// With an address, and a name and a password.
+/// With an address, and a name and a password; and with a certificate that is trusted in place of those that the system trusts, for this process
+/// alone: it has mounts of its own.
 #[track_caller]
-fn start_with(words: &[&str]) -> Scripted {
+fn start_with(words: &[&str], trusted: Option<&Path>) -> Scripted {
+    const TRUSTING: &str = "mount --bind \"$0\" /etc/ssl/certs/ca-certificates.crt && exec \"$@\"";
     let scratch = Scratch::new("office");
-    let mut command = scratch.command(PYTHON);
+    let mut command = scratch.command(if trusted.is_some() { "unshare" } else { PYTHON });
+    if let Some(certificate) = trusted {
+        command.args(["--mount", "sh", "-c", TRUSTING]).arg(certificate).arg(PYTHON);
+    }
     command.arg(script("office.py")).arg(words[0]).arg(scratch.path("profile")).args(&words[1..]);
     Scripted::start(scratch, &mut command)
 }

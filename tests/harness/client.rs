@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::canaries;
 use super::programs;
 use super::server::Server;
 use super::tls::TlsStream;
@@ -392,6 +393,7 @@ impl Connection {
         loop {
             let answer = self.read_one(method, request)?;
             if answer.status >= 200 {
+                canaries::look_at(&answer);
                 return Ok(Answer { interim, ..answer });
             }
             interim.push(answer.status);

@@ -4,6 +4,7 @@
 // A harness offers more than any one test takes.
 #![allow(dead_code, unused_imports)]
 
+pub mod canaries;
 pub mod client;
 pub mod copies;
 pub mod dav;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::canaries;
 use super::programs::StartProgram as _;
 use super::server::Options;
 
@@ -19,6 +20,8 @@ impl OneUserFile {
     /// Adds this user, with these words besides (`--digest`).
     #[track_caller]
     pub fn with(name: &str, password: &str, words: &[&str]) -> Self {
+        canaries::note(password);
+        canaries::note(&format!("{name}:{password}"));
         let file = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         let mut command = Command::new(env!("CARGO_BIN_EXE_noclobber"));
         command.args(["user", "add", name]).args(words).arg("--users").arg(file.path());

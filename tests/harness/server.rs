@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::canaries;
 use super::eventually;
 use super::programs::{StartProgram as _, while_none_starts};
 
@@ -353,7 +354,11 @@ impl Drop for Server {
             let _ = child.kill();
             let _ = child.wait();
         }
-        if std::thread::panicking() {
+        if !std::thread::panicking() {
+            canaries::are_not_in("the log", self.log().as_bytes());
+            canaries::are_not_below(&self.places.state);
+            canaries::are_not_below(&self.local(".noclobber"));
+        } else {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
             eprintln!("the end of the server's log:");

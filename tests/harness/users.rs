@@ -14,7 +14,7 @@ use noclobber::access::password::PasswordHash;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::{Answer, Request};
+use super::{Answer, Request, canaries};
 
 /// The users, each with the groups.
 pub const USERS: [(&str, &[&str]); 7] =
@@ -84,6 +84,11 @@ pub fn users() -> String {
         let hash = |(name, _): &(&str, _)| PasswordHash::of(&password_of(name)).unwrap().as_str().to_owned();
         USERS.iter().map(hash).collect()
     });
+    for (name, _) in USERS {
+        canaries::note(&password_of(name));
+        canaries::note(&token_of(name));
+        canaries::note(&format!("{name}:{}", password_of(name)));
+    }
     let table = |((name, groups), hash): (&(&str, &[&str]), &String)| {
         let digest = hashes_of(name, &password_of(name));
         let token = HEXLOWER.encode(blake3::hash(token_of(name).as_bytes()).as_bytes());

@@ -154,7 +154,7 @@ fn an_allowed_page_is_told_what_it_may_send() {
                 assert!(fields.split(", ").any(|allowed| allowed == field), "{field}: {answer}");
             }
             assert_eq!(answer.field("access-control-allow-private-network"), "true");
-            assert!(answer.header("access-control-allow-credentials").is_none(), "{answer}");
+            assert_eq!(answer.field("access-control-allow-credentials"), "true");
             assert!(varies_by_origin(&answer), "{answer}");
         }
     }
@@ -210,6 +210,36 @@ fn no_other_page_may_embed_what_is_here() {
             assert_eq!(answer.field("cross-origin-resource-policy"), "same-origin", "{answer}");
             assert!(grants(&answer).is_empty(), "{answer}");
         }
+    }
+}
+
+/// In a frame a page would not read what it shows, but find out whether there is something.
+#[test]
+fn no_other_page_shows_in_a_frame_what_is_here() {
+    let server = with_an_editor();
+    let get = |site: &str, kind: &str| {
+        let request = |target: &str| {
+            server
+                .get(target)
+                .header("Sec-Fetch-Site", site)
+                .header("Sec-Fetch-Dest", kind)
+                .header("Sec-Fetch-Mode", "navigate")
+        };
+        // A small file is answered from memory the second time.
+        ["/a.txt", "/a.txt", "/", "/none"].map(|target| {
+            let answer = request(target).send();
+            assert_eq!(answer.field("x-frame-options"), "SAMEORIGIN");
+            answer.status
+        })
+    };
+    for kind in ["iframe", "frame", "fencedframe", "object", "embed"] {
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(get(site, kind), [403; 4], "{site} {kind}");
+        }
+        assert_eq!(get("same-origin", kind), [200, 200, 200, 404], "{kind}");
+    }
+    for site in ["cross-site", "same-site", "none"] {
+        assert_eq!(get(site, "document"), [200, 200, 200, 404], "{site}");
     }
 }
 

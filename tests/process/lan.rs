@@ -18,7 +18,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::harness::programs::StartProgram as _;
 use crate::harness::server::Options;
-use crate::harness::{Answer, Request, Server, eventually, has_program, is_root, left_out};
+use crate::harness::{Answer, Request, Server, canaries, eventually, has_program, is_root, left_out};
 
 /// A server on this machine and on all its networks. The tests talk to it on this machine.
 fn lan() -> Options {
@@ -40,6 +40,7 @@ fn said(server: &Server, words: &str) -> Vec<String> {
 fn phrase(server: &Server) -> String {
     let said = said(server, "Pass phrase: ");
     assert_eq!(said.len(), 1, "{}", server.greeting());
+    canaries::note(&said[0]);
     said[0].clone()
 }
 
@@ -69,7 +70,9 @@ fn scanned(server: &Server) -> String {
 /// The path and the query of a URL.
 fn target_of(url: &str) -> String {
     let rest = url.split_once("://").expect("a URL").1;
-    format!("/{}", rest.split_once('/').expect("a path").1)
+    let (_, target) = rest.split_once('/').expect("a path");
+    canaries::note(target.split_once("sign-in=").map_or("", |(_, secret)| secret));
+    format!("/{target}")
 }
 
 fn cookie_of(answer: &Answer) -> String {

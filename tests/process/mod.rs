@@ -3,9 +3,11 @@
 mod cli;
 mod confinement;
 mod doctor;
+mod guessing;
 mod lan;
 mod logging;
 mod memory;
+mod secrets;
 mod soak;
 mod start;
 mod state;

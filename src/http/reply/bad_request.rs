@@ -75,7 +75,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
             "cross-site",
             "Sent by another site",
             "A page of another site made the browser send this. Changes are taken from pages of this server, and of those that it was \
-             started to allow with --allow-origin.",
+             started to allow with --allow-origin; and nothing is shown in frames of other pages.",
         )
         .send(),
         RequestError::Form => bad("A name and a password are wanted: as a form, or as JSON with these two texts."),

@@ -59,6 +59,14 @@ pub(crate) fn is_foreign(head: &RequestHead, host: Option<&str>, allowed: &[Stri
     }
 }
 
+/// Whether a page of another site wants to show this as a part of itself. A browser keeps it from reading what it shows, and not from finding out
+/// whether there is something, and how many frames a page has.
+pub(crate) fn is_in_foreign_frame(head: &RequestHead) -> bool {
+    let word = |name| field::text(&head.headers, name).unwrap_or_default();
+    matches!(word("sec-fetch-site"), "cross-site" | "same-site")
+        && matches!(word("sec-fetch-dest"), "iframe" | "frame" | "fencedframe" | "object" | "embed")
+}
+
 /// Says with an answer who may use it: every page of this server and, if the request comes from one, a page that is allowed to.
 pub(crate) fn describe(head: &RequestHead, headers: &mut HeaderMap, allowed: &[String]) {
     for (name, value) in to_others(allowed) {
@@ -71,6 +79,7 @@ pub(crate) fn describe(head: &RequestHead, headers: &mut HeaderMap, allowed: &[S
     let Some(origin) = origin else { return };
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(ANSWER_HEADERS));
     if head.method == Method::OPTIONS && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
@@ -85,7 +94,10 @@ pub(crate) fn describe(head: &RequestHead, headers: &mut HeaderMap, allowed: &[S
 
 /// What is said to whoever is not an allowed page.
 pub(crate) fn to_others(allowed: &[String]) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = vec![(RESOURCE_POLICY, HeaderValue::from_static("same-origin"))];
+    let mut headers = vec![
+        (RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN")),
+    ];
     if !allowed.is_empty() {
         headers.push((header::VARY, HeaderValue::from_static("Origin")));
     }

@@ -16,12 +16,12 @@ pub(crate) enum SiteRefusal {
     NoHost,
     /// The Host is none of ours (DNS rebinding).
     ForeignHost,
-    /// A page of another origin makes the browser send it.
+    /// A page of another origin makes the browser send it, to change something or to show it in a frame.
     CrossSite,
 }
 
-/// Whether a request may be looked at at all: it has one host, which is one of ours, and a change does not come from a page of another
-/// site. No page can reach a Unix socket, which may be called by any name. `forwarded_host` is what a trusted proxy was called, and it has to be
+/// Whether a request may be looked at at all: it has one host, which is one of ours, and neither does a change come from a page of another site nor
+/// is it for a frame in one. No page can reach a Unix socket, which may be called by any name. `forwarded_host` is what a trusted proxy was called, and it has to be
 /// ours as well.
 pub(crate) fn check_site(
     head: &RequestHead,
@@ -47,7 +47,8 @@ pub(crate) fn check_site(
         }
     }
     let named = forwarded_host.or(named);
-    if !DavMethod::of(&head.method).is_safe() && origin::is_foreign(head, named, allowed_origins) {
+    let changes = !DavMethod::of(&head.method).is_safe();
+    if changes && origin::is_foreign(head, named, allowed_origins) || origin::is_in_foreign_frame(head) {
         return Err(SiteRefusal::CrossSite);
     }
     Ok(())

@@ -29,7 +29,7 @@ use crate::http::wire::rejection::Rejection;
 const FIELDS_MAX: usize = 24;
 
 /// Fields that change nothing about the answer to a plain request, besides those that are understood here.
-const HARMLESS: [&str; 15] = [
+const HARMLESS: [&str; 14] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -42,7 +42,6 @@ const HARMLESS: [&str; 15] = [
     "sec-ch-ua-platform",
     "sec-fetch-dest",
     "sec-fetch-mode",
-    "sec-fetch-site",
     "sec-fetch-user",
     "upgrade-insecure-requests",
 ];
@@ -188,6 +187,9 @@ fn understood<'a>(reads: Reads, path: &'a str, fields: &[Header<'a>]) -> Option<
             user_agent = Some(field.value);
         } else if is("referer") {
             referer = Some(field.value);
+        } else if is("sec-fetch-site") {
+            // What a page of another site may have shown is decided elsewhere.
+            matches!(field.value, b"same-origin" | b"none").then_some(())?;
         } else if is("connection") {
             field.value.eq_ignore_ascii_case(b"keep-alive").then_some(())?;
         } else {
