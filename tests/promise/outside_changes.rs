@@ -323,15 +323,39 @@ fn a_folder_that_vanishes_and_comes_back() {
     });
     server.get("/a.txt").expect_body("text");
     server.put("/b.txt").body("x").expect(201);
+}
 
-    // Another folder under the old name is served as the folder it is now.
-    fs::rename(&folder, &away).unwrap();
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("a.txt"), "another").unwrap();
-    eventually(Duration::from_secs(2), "the other folder to be noticed", || {
-        let answer = server.get("/a.txt").expect_any(&[200, 503]);
-        (answer.status == 503 || answer.text() == "another").then_some(())
-    });
+/// Another folder under the old name is served as the folder it is now, by a server that may reach it. One that is confined to the first serves
+/// nothing until it is started again.
+#[test]
+fn another_folder_under_the_old_name_is_another_share() {
+    // The state of the first share is none of the second.
+    let without_state = || Server::with("--no-state").without_state();
+    for options in [without_state(), without_state().option("--no-landlock")] {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, away) = (place.path().join("share"), place.path().join("away"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a.txt"), "text").unwrap();
+        let mut server = options.folder(&folder).start();
+        server.get("/a.txt").expect_body("text");
+        let is_confined = !server.greeting().contains("Not confined");
+        fs::rename(&folder, &away).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a.txt"), "another").unwrap();
+        eventually(Duration::from_secs(2), "the other folder to be noticed", || {
+            let answer = server.get("/a.txt").send();
+            (answer.status == 503 || answer.text() == "another").then_some(())
+        });
+        if is_confined {
+            server.get("/a.txt").expect(503);
+            server.put("/b.txt").body("x").expect(503);
+            server.stop();
+            server.start_again();
+        }
+        server.get("/a.txt").expect_body("another");
+        server.put("/b.txt").body("x").expect(201);
+        assert!(!away.join("b.txt").exists());
+    }
 }
 
 /// The machine gives out no more watches. The server says so once, and sees every change all the same.

@@ -16,7 +16,7 @@ use super::probe;
 use super::share_lock::{FolderLock, ShareLock};
 use super::status::{ASKED, device_of};
 use crate::store::abilities::Abilities;
-use crate::store::disk_error::{Cause, Result};
+use crate::store::disk_error::{Cause, DiskError, Result};
 use crate::store::handle::Dir;
 use crate::store::share_identity::ShareIdentity;
 use crate::store::status::Status;
@@ -199,7 +199,7 @@ impl Top {
     }
 
     fn replace_root(&self, root: &mut Root) -> Result<()> {
-        let (dir, place) = open_root(&self.folder)?;
+        let (dir, place) = open_root(&self.folder).map_err(|error| self.out_of_reach(error))?;
         let lock = if root.lock.is_some() { ShareLock::take(&dir, self.name())? } else { None };
         let abilities = if place.device == root.place.device && place.mount == root.place.mount {
             root.abilities
@@ -210,6 +210,15 @@ impl Top {
         let folding = probe::folding(fd(&dir.0)?);
         *root = Root { dir, place, abilities, folding, lock };
         Ok(())
+    }
+
+    /// What is told of another folder that this process may not read: the kernel may have confined it to the one before. The share is not there.
+    fn out_of_reach(&self, error: DiskError) -> DiskError {
+        if error.cause != Cause::NotReadable {
+            return error;
+        }
+        let message = "another folder has come there, which a server that is confined to the first (Landlock) can serve when it is started again";
+        refused("open", self.name(), Cause::NotFound, message)
     }
 
     /// Whether a file lies where the abilities were found out. Other file systems may be mounted inside the share.
