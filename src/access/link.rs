@@ -129,14 +129,15 @@ impl Place {
 
     /// Whether a link gives there what it says: no rights are given at a name that some file system takes for none.
     pub fn can_be_linked_to(&self) -> bool {
-        self.grants(LinkMay::Write).at(&self.path) == LinkMay::Write.rights()
+        self.grants(LinkMay::Read).at(&self.path) == LinkMay::Read.rights()
     }
 
     fn grants(&self, may: LinkMay) -> Grants {
         if self.is_folder {
             Grants::by_path([(self.path.clone(), may.rights())])
         } else {
-            Grants::of_file(self.path.clone(), may.rights())
+            // Of a file one cannot say that nothing is below it until it is looked at, and so it is replaced, and not taken away.
+            Grants::of_file(self.path.clone(), may.rights() - Rights::DELETE)
         }
     }
 }

@@ -263,7 +263,8 @@ pub struct Current {
 impl Stop {
     /// The same to a request for `asked`, without what the client may not hear of, by its rights at each path.
     pub fn as_far_as(mut self, asked: &SharePath, rights: impl Fn(&SharePath) -> Rights) -> Self {
-        if self.tells_what_is_there() && !rights(asked).see() {
+        // Whoever may only add to what is there is not told what that is.
+        if self.tells_what_is_there() && !rights(asked).intersects(Rights::all() - Rights::CREATE - Rights::HISTORY) {
             return Refusal::NotPermitted.into();
         }
         let hide = |root: &mut LockRoot| {

@@ -68,7 +68,9 @@ pub fn are_not_below(folder: &Path) {
 #[track_caller]
 pub fn look_at(answer: &Answer) {
     for (name, value) in &answer.headers {
-        match value.strip_prefix("noclobber-session=").filter(|_| name == "set-cookie") {
+        let is_cookie = name == "set-cookie";
+        let cookie = ["noclobber-session=", "noclobber-link="].into_iter().find_map(|name| value.strip_prefix(name));
+        match cookie.filter(|_| is_cookie) {
             Some(cookie) => note(cookie.split(';').next().unwrap_or_default()),
             None => are_not_in(&format!("the field {name} of the answer to {}", answer.request), value.as_bytes()),
         }

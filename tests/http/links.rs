@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::programs::StartProgram as _;
+use crate::harness::server::NOBODY;
 use crate::harness::users::{UsersFile, Way, basic, signed};
-use crate::harness::{Answer, Request, Server, eventually};
+use crate::harness::{Answer, Request, Server, canaries, eventually};
 
 /// Everybody writes everywhere but alice in `/mine`, which is hers, and in `/mine/secret`, where she may read alone.
 const RULES: &str = "[[rules]]\npath = \"/\"\nwho = \"signed-in\"\nmay = \"write\"\n\
@@ -45,6 +46,7 @@ fn link(server: &Server, users: &UsersFile, who: &str, path: &str, wish: &Value)
     let (place, secret) = href.split_once("?link=").unwrap();
     assert_eq!((place, told["path"].as_str()), (path, Some(path)));
     assert!(secret.len() >= 22, "128 bits: {secret}");
+    canaries::note(secret);
     (told["id"].as_str().unwrap().to_owned(), secret.to_owned())
 }
 
@@ -160,7 +162,18 @@ fn whoever_drops_sees_nothing_of_what_others_dropped() {
     put("mine").body("first").expect(201);
     put("mine").body("second").expect(403);
     put("of-another").body("mine now").expect(403);
-    put("of-another").if_match("*").body("mine now").expect_any(&[403, 412]);
+    std::fs::create_dir_all(server.local("inbox/folder")).unwrap();
+    // Nothing tells what is there without leaving something: not the condition, and not the kind.
+    for name in ["of-another", "folder", "none"] {
+        let told = put(name).if_match("*").body("mine now").expect(403).text();
+        assert!(!told.contains("kind") && !told.contains("folder"), "{name}: {told}");
+        put(name).if_match("\"a\"").body("mine now").expect(403);
+        put(name).header("if", "([\"a\"])").body("mine now").expect(403);
+    }
+    let told = put("folder").body("x").expect(403).text();
+    assert_eq!(told, put("of-another").body("x").expect(403).text());
+    let told_folder = |name: &str| server.mkcol(format!("/inbox/{name}?link={secret}")).expect(403).text();
+    assert_eq!((told_folder("folder"), told_folder("of-another")), (told.clone(), told));
     for name in ["of-another", "none", "mine"] {
         let told = server.get(format!("/inbox/{name}?link={secret}")).expect(404);
         let other = server.get(format!("/inbox/nothing-here?link={secret}")).expect(404);
@@ -225,6 +238,9 @@ fn a_link_that_is_revoked_is_over() {
     let (id, secret) = link(&server, &users, "alice", "/mine/", &json!({ "may": "write" }));
     let (other, kept) = link(&server, &users, "alice", "/mine/sub/", &json!({}));
     let cookie = visit(&server, "/mine/", &secret);
+    for _ in 0..3 {
+        by_link(&server, "GET", "/mine/f", &secret, 1).expect_body("mine/f");
+    }
     let list = |path: &str, who: &str| {
         let told = signed(server.get(format!("{path}?links")), who, Way::Token, &users).expect(200).json();
         let ids = told["links"].as_array().unwrap().iter().map(|link| link["id"].as_str().unwrap().to_owned());
@@ -244,7 +260,7 @@ fn a_link_that_is_revoked_is_over() {
     );
     connection.write(vec![b'x'; 1_000_000]);
     assert!([401, 403, 404].contains(&connection.answer("PUT").status));
-    for way in [0, 1] {
+    for way in [1, 0] {
         by_link(&server, "GET", "/mine/f", &secret, way).expect(401);
         by_link(&server, "GET", "/mine/sub/g", &kept, way).expect_body("mine/sub/g");
     }
@@ -305,7 +321,9 @@ fn a_link_may_take_a_password() {
     let users = UsersFile::make(RULES);
     let server = serve_with(&users, &["--log-level=trace"]);
     let wish = json!({ "password": "canary ü:1" });
-    let (_, secret) = link(&server, &users, "alice", "/mine/", &wish);
+    // The form has the secret in it, and so it is not noted.
+    let told = made(&server, &users, "alice", "/mine/", &wish).expect(201).json();
+    let secret = told["href"].as_str().unwrap().split_once("?link=").unwrap().1.to_owned();
     let target = format!("/mine/f?link={secret}");
     server.get(&target).expect(401);
     server.get(&target).header("authorization", basic("anybody", "canary ü:1")).expect_body("mine/f");
@@ -355,6 +373,14 @@ fn a_link_may_be_good_a_number_of_times() {
         asking.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 3, "{statuses:?}");
+    server.head(&target).expect(401);
+    server.options(&target).expect_any(&[200, 401]);
+    // Whoever came by the last use stays, whatever becomes of other links.
+    let (_, last) = link(&server, &users, "alice", "/mine/", &json!({ "uses": 1 }));
+    let cookie = visit(&server, "/mine/", &last);
+    server.get(format!("/mine/f?link={last}")).expect(401);
+    link(&server, &users, "alice", "/mine/f", &json!({}));
+    server.get("/mine/f").header("cookie", &cookie).expect_body("mine/f");
     server.get("/mine/f").header("authorization", basic(&secret, "")).expect(401);
     for cannot in [
         json!({ "uses": 0 }),
@@ -378,10 +404,11 @@ fn a_link_ends() {
     let (_, lasting) = link(&server, &users, "alice", "/mine/", &json!({ "expires": "never" }));
     let cookie = visit(&server, "/mine/", &secret);
     server.get(format!("/mine/f?link={secret}")).expect(200);
+    let remembered = || by_link(&server, "GET", "/mine/f", &secret, 1);
+    remembered().expect(200);
     server.get("/mine/f").header("cookie", &cookie).expect(200);
-    eventually(Duration::from_secs(10), "the link ends", || {
-        (server.get(format!("/mine/f?link={secret}")).send().status == 401).then_some(())
-    });
+    eventually(Duration::from_secs(10), "the link ends", || (remembered().send().status == 401).then_some(()));
+    server.get(format!("/mine/f?link={secret}")).expect(401);
     server.get("/mine/f").header("cookie", &cookie).expect(401);
     server.get(format!("/mine/f?link={lasting}")).expect(200);
 }
@@ -438,6 +465,19 @@ fn links_are_made_on_the_command_line() {
     }
 }
 
+/// Where no server has kept its state no link is made, which would be good for nothing.
+#[test]
+fn a_link_takes_the_state_of_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("f"), "x").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+    command.args(["link", "f", "--folder"]).arg(folder.path()).env("XDG_STATE_HOME", folder.path().join("none"));
+    let said = command.run().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success() && text.contains("no server keeps its state"), "{text}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
 /// A file of links that is broken, or that others can read, leaves the old ones in force and is told of.
 #[test]
 fn a_file_that_cannot_be_used_leaves_the_links_in_force() {
@@ -455,6 +495,134 @@ fn a_file_that_cannot_be_used_leaves_the_links_in_force() {
     std::fs::write(&file, text.replace(&*text.split("\"id\": \"").nth(1).unwrap()[..8].to_owned(), "00000000"))
         .unwrap();
     get().expect(200);
+    let open = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(&file, open(0o666)).unwrap();
+    made(&server, &users, "alice", "/mine/", &json!({})).expect(500);
+    get().expect(200);
+    std::fs::set_permissions(&file, open(0o600)).unwrap();
     std::fs::remove_file(&file).unwrap();
     get().expect(401);
+}
+
+/// The user of a link who is removed is another one if somebody of that name is added later.
+#[test]
+fn another_user_of_the_name_does_not_have_the_link() {
+    let users = UsersFile::make(RULES);
+    let added = |date: &str| users.text().replace("[users.alice]\n", &format!("[users.alice]\nadded = {date}\n"));
+    let text = added("2026-11-01T10:00:00Z");
+    let other = added("2026-11-02T10:00:00Z");
+    users.write(&text);
+    let server = serve(&users);
+    let (_, secret) = link(&server, &users, "alice", "/mine/", &json!({}));
+    let cookie = visit(&server, "/mine/", &secret);
+    let get = || server.get(format!("/mine/f?link={secret}"));
+    get().expect(200);
+    users.write(&other);
+    get().expect(401);
+    server.get("/mine/f").header("cookie", &cookie).expect(401);
+    let told = signed(server.get("/?links"), "alice", Way::Token, &users).expect(200).json();
+    assert_eq!(told["links"], json!([]));
+    users.write(&text);
+    get().expect(200);
+}
+
+/// A link is to a file or to a folder: of what comes there instead it gives nothing.
+#[test]
+fn a_link_to_a_file_is_none_to_a_folder_of_its_name() {
+    let users = UsersFile::make(RULES);
+    let server = serve_with(&users, &["--follow-symlinks"]);
+    let (_, secret) = link(&server, &users, "alice", "/mine/f", &json!({ "may": "write" }));
+    let ask = |method: &str, path: &str| server.request(method, format!("{path}?link={secret}"));
+    ask("PUT", "/mine/f").body("again").expect(204);
+    ask("DELETE", "/mine/f").expect(403);
+    std::fs::remove_file(server.local("mine/f")).unwrap();
+    server.write("mine/f/inside", "inside");
+    ask("GET", "/mine/f/inside").expect_any(&[403, 404]);
+    ask("PUT", "/mine/f/new").body("x").expect_any(&[403, 404]);
+    ask("DELETE", "/mine/f/").expect_any(&[403, 404]);
+    assert!(!ask("PROPFIND", "/mine/f/").header("depth", "1").send().text().contains("inside"));
+    std::os::unix::fs::symlink("other", server.local("linked")).unwrap();
+    made(&server, &users, "bob", "/linked/", &json!({})).expect(409);
+    std::fs::create_dir_all(server.local("\u{202e}")).unwrap();
+    made(&server, &users, "bob", "/%E2%80%AE/", &json!({})).expect(409);
+}
+
+/// Nobody loses by a link what they may do without it: whoever has opened one has what both give.
+#[test]
+fn whoever_opens_a_link_loses_nothing_by_it() {
+    let users = UsersFile::make(
+        "[[rules]]\npath = \"/\"\nwho = \"signed-in\"\nmay = \"write\"\n[[rules]]\npath = \"/\"\nwho = \"everybody\"\nmay = \"read\"\n\
+         [[rules]]\npath = \"/inbox\"\nwho = \"user:carl\"\nmay = \"drop\"\n",
+    );
+    let server = serve(&users);
+    let (_, drops) = link(&server, &users, "bob", "/inbox/", &json!({ "may": "drop" }));
+    let (_, reads) = link(&server, &users, "bob", "/inbox/", &json!({}));
+    let (drops, reads) = (visit(&server, "/inbox/", &drops), visit(&server, "/inbox/", &reads));
+    server.get("/inbox/of-another").header("cookie", &drops).expect_body("inbox/of-another");
+    server.put("/inbox/dropped").header("cookie", &drops).body("x").expect(201);
+    for both in [format!("{drops}; {reads}"), format!("{reads}; {drops}")] {
+        server.get("/inbox/of-another").header("cookie", &both).expect_body("inbox/of-another");
+        server
+            .put(format!("/inbox/{}", both.len() % 7 + usize::from(both.starts_with(&drops))))
+            .header("cookie", &both)
+            .body("x")
+            .expect(201);
+    }
+    let form = json!({ "name": "carl", "password": crate::harness::users::password_of("carl") }).to_string();
+    let session = server.post("/?sign-in").header("content-type", "application/json").body(form).expect(204);
+    let session = session.field("set-cookie").split(';').next().unwrap().to_owned();
+    server.get("/inbox/of-another").header("cookie", &session).expect(404);
+    let all = format!("{session}; {reads}");
+    server.get("/inbox/of-another").header("cookie", &all).expect_body("inbox/of-another");
+    server.put("/inbox/by-carl").header("cookie", &all).body("x").expect(201);
+    // Signing out, the browser forgets the links, too.
+    let out = server.post("/?sign-out").header("cookie", &all).expect(303);
+    let gone = out.headers.iter().filter(|(name, value)| name == "set-cookie" && value.contains("Max-Age=0"));
+    assert!(gone.clone().count() == 2 && gone.clone().any(|(_, cookie)| cookie.contains("Path=/inbox;")), "{out}");
+}
+
+/// Each user has a bounded number of links, and nobody's keep another from having some.
+#[test]
+fn links_are_bounded_for_each_user() {
+    let users = UsersFile::make(RULES);
+    let server = serve(&users);
+    let make = |who: &str| made(&server, &users, who, "/other/", &json!({ "expires": "never" })).status;
+    let made: Vec<u16> = (0..101).map(|_| make("bob")).collect();
+    assert_eq!(made.iter().filter(|status| **status == 201).count(), 100, "{made:?}");
+    assert_eq!((made[100], make("alice")), (409, 201));
+}
+
+/// Who changed something by a link stands in the history.
+#[test]
+fn who_changed_something_by_a_link_is_noted() {
+    let users = UsersFile::make(RULES);
+    let server = serve(&users);
+    let (id, secret) = link(&server, &users, "alice", "/mine/", &json!({ "may": "write" }));
+    server.put(format!("/mine/f?link={secret}")).body("by the link").expect(204);
+    let told = signed(server.get("/mine/f?versions"), "alice", Way::Token, &users).expect(200).json();
+    let by = &told["versions"][0]["displaced_by"];
+    assert!(by.to_string().contains(&id) && by.to_string().contains("link"), "{told}");
+    server.wait_for_log(&id);
+}
+
+/// Root makes, lists and revokes links as whoever the state belongs to, so that a link that is put there leads root nowhere.
+#[test]
+fn root_writes_nowhere_else() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::harness::left_out("root_writes_nowhere_else", "it takes root");
+    }
+    let users = UsersFile::make(RULES);
+    let server = serve(&users);
+    let (state, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(own.path().join("written"), state.path().join("links.json")).unwrap();
+    for folder in [state.path(), state.path().parent().unwrap()] {
+        assert!(folder.exists());
+    }
+    std::os::unix::fs::chown(state.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    for words in [&["revoke", "00000000"][..], &["top"], &["list"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+        command.arg("link").args(words).arg("--folder").arg(server.folder()).arg("--state").arg(state.path());
+        let _ = command.run().unwrap();
+        assert_eq!(std::fs::read_dir(own.path()).unwrap().count(), 0, "{words:?}");
+    }
 }

@@ -128,7 +128,7 @@ const ROWS: &[Row] = &[
     ("PROPFIND", "@", &[("depth", "infinity")], ["l", "l", "l"]),
     ("PROPPATCH", "@", &[], ["o", "o", "o"]),
     ("PUT", "@", &[], ["c", "o", "c|o"]),
-    ("MKCOL", "@", &[], ["c", "c", "c"]),
+    ("MKCOL", "@", &[], ["c", "cl|cr|co|cd", "cl|cr|co|cd"]),
     ("DELETE", "@", &[], ["d", "d", "d"]),
     ("COPY", "@", &[("destination", "/pit/x")], ["r", "r", "lr"]),
     ("COPY", "/pit/s", &[("destination", "@")], ["c", "o", "cod"]),
