@@ -193,7 +193,7 @@ mod tests {
             assert_eq!(Author::parse_words(words), Some(author));
         }
         for foreign in
-            ["", " ", "somebody", "link", "password ", "password a b", "password =", "password =85N6S", "program a"]
+            ["", " ", "somebody", "link", "password ", "password a b", "password =1", "password =85N6S", "program a"]
         {
             assert_eq!(Author::parse_words(foreign), None, "{foreign:?}");
         }

@@ -1,9 +1,12 @@
 //! Guessing from outside, at the pace that somebody may have: few guesses are computed.
 
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::Server;
 use crate::harness::users::{UsersFile, basic, password_of};
+use crate::harness::{Server, full, left_out};
 
 const RULES: &str = "[[rules]]\npath = \"/\"\nwho = \"signed-in\"\nmay = \"read\"\n";
 
@@ -49,4 +52,72 @@ fn of_a_thousand_guesses_a_minute_ten_are_computed() {
             });
         }
     });
+}
+
+/// Guesses at one user from so many addresses, each of which guesses once: few are computed, and the memory does not grow with the addresses.
+fn memory_does_not_grow_with(addresses: u32) {
+    const AT_ONCE: u32 = 100;
+    const GROWTH_MAX: u64 = 16 << 20;
+    let users = UsersFile::make(RULES);
+    let server = Server::builder()
+        .value("--users", users.path().display())
+        .value("--trusted-proxy", "127.0.0.1")
+        .value("--log-level", "error")
+        .start();
+    server.write("f", "text");
+    let mut connection = TcpStream::connect(server.address()).unwrap();
+    let credentials = basic("alice", "a guess");
+    let mut guess_from = |first: u32, count: u32| {
+        let mut requests = String::new();
+        for address in (first..first + count).map(|number| std::net::Ipv4Addr::from(0x0b00_0000 + number)) {
+            write!(
+                requests,
+                "GET /f HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\nX-Forwarded-Proto: https\r\n\
+                 Authorization: {credentials}\r\n\r\n"
+            )
+            .unwrap();
+        }
+        connection.write_all(requests.as_bytes()).unwrap();
+        let (mut answers, mut piece) = (Vec::new(), [0; 65536]);
+        let count_of = |answers: &[u8], words: &str| {
+            answers.windows(words.len()).filter(|window| *window == words.as_bytes()).count()
+        };
+        while count_of(&answers, "HTTP/1.1 ") < count as usize || !answers.ends_with(b"}") {
+            let read = connection.read(&mut piece).unwrap();
+            assert!(read > 0, "the connection was closed behind {} answers", count_of(&answers, "HTTP/1.1 "));
+            answers.extend_from_slice(&piece[..read]);
+        }
+        let (computed, later) = (count_of(&answers, "HTTP/1.1 401 "), count_of(&answers, "HTTP/1.1 429 "));
+        assert_eq!(computed + later, count as usize, "{}", String::from_utf8_lossy(&answers));
+        computed
+    };
+    let begun = Instant::now();
+    // The tables are full behind these.
+    let filling = 40_000;
+    let mut computed: usize = (0..filling / AT_ONCE).map(|turn| guess_from(turn * AT_ONCE, AT_ONCE)).sum();
+    let before = server.memory("VmRSS");
+    for first in (filling..addresses).step_by(AT_ONCE as usize) {
+        computed += guess_from(first, AT_ONCE);
+    }
+    let after = server.memory("VmRSS");
+    assert!(after < before + GROWTH_MAX, "{before} bytes became {after}");
+    // Thirty at once, and one in six seconds.
+    let at_most = 30 + begun.elapsed().as_secs() / 6 + 1;
+    assert!((1..=at_most).contains(&(computed as u64)), "{computed} were computed");
+    println!(
+        "figure: {addresses} addresses guessed, {computed} guesses were computed; {before} bytes of memory became {after}"
+    );
+}
+
+#[test]
+fn a_hundred_thousand_addresses_leave_the_memory_as_it_is() {
+    memory_does_not_grow_with(100_000);
+}
+
+#[test]
+fn a_million_addresses_leave_the_memory_as_it_is() {
+    if !full() {
+        return left_out("a_million_addresses_leave_the_memory_as_it_is", "it takes minutes; NOCLOBBER_FULL=1 runs it");
+    }
+    memory_does_not_grow_with(1_000_000);
 }
