@@ -24,6 +24,8 @@ pub(super) struct Standing {
 #[derive(Clone, Debug)]
 pub struct Caller {
     standing: Arc<Standing>,
+    /// Those of the standing, and what else is permitted.
+    permissions: Permissions,
     author: Arc<Author>,
     can_sign_in: bool,
     /// Where the link leads by which it comes.
@@ -80,7 +82,20 @@ impl Caller {
     /// A caller of this standing, who came this way.
     pub(super) fn new(standing: &Arc<Standing>, way_in: WayIn) -> Self {
         let author = Arc::new(Author::client(standing.principal.clone(), way_in));
-        Self { standing: Arc::clone(standing), author, can_sign_in: false, place: None }
+        let permissions = standing.permissions.clone();
+        Self { standing: Arc::clone(standing), permissions, author, can_sign_in: false, place: None }
+    }
+
+    /// This caller, who may do besides what these others may, who have come by links. Whoever has not said who they are is the first of them.
+    pub(crate) fn with(self: Arc<Self>, others: Vec<Arc<Self>>) -> Arc<Self> {
+        let mut all = others;
+        if all.is_empty() {
+            return self;
+        }
+        let first = if self.can_sign_in { std::mem::replace(&mut all[0], self) } else { self };
+        let place = first.place.as_ref().or_else(|| all.iter().find_map(|other| other.place.as_ref())).cloned();
+        let permissions = first.permissions.clone().and(all.iter().map(|other| other.permissions.clone()));
+        Arc::new(Self { permissions, place, ..Self::clone(&first) })
     }
 
     /// One who has not said who they are, where somebody could.
@@ -110,7 +125,7 @@ impl Caller {
 
     /// What it may do: shared, so that what changes holds for requests that have begun.
     pub fn permissions(&self) -> &Permissions {
-        &self.standing.permissions
+        &self.permissions
     }
 
     /// Ends the standing: whoever still has it may do nothing any more.
@@ -138,6 +153,7 @@ impl Caller {
             () => Err(Denied::NotThere),
         }
     }
+
     /// Whether no more than what the link says itself is told by a refusal: that something is where it leads, and that nothing else is reached.
     fn is_told_of(&self, path: &SharePath) -> bool {
         self.place.as_ref().is_some_and(|place| *path == place.path || !path.is_within(&place.path))

@@ -75,8 +75,8 @@ pub struct BadAccessFile {
     pub line: Option<usize>,
     /// Why.
     pub why: String,
-    /// Whether the disk did not give it, which may be otherwise the next time.
-    pub may_pass: bool,
+    /// Why the disk did not give it, if that is why: it may be otherwise the next time.
+    pub disk: Option<std::io::ErrorKind>,
 }
 
 #[derive(Deserialize)]
@@ -122,10 +122,10 @@ impl AccessFile {
     /// # Errors
     /// Why it cannot be used.
     pub fn read(path: &Path, for_everybody: Option<Rights>) -> Result<Self, BadAccessFile> {
-        let bad = |line, why| BadAccessFile { path: path.to_owned(), line, why, may_pass: false };
+        let bad = |line, why| BadAccessFile { path: path.to_owned(), line, why, disk: None };
         let cannot = |why: String| bad(None, format!("it cannot be read: {why}"));
-        let ReadFile { bytes, is_open_to_others } =
-            private_file::read(path).map_err(|error| BadAccessFile { may_pass: true, ..cannot(error.to_string()) })?;
+        let ReadFile { bytes, is_open_to_others } = private_file::read(path)
+            .map_err(|error| BadAccessFile { disk: Some(error.kind()), ..cannot(error.to_string()) })?;
         let text = String::from_utf8(bytes).map_err(|error| cannot(error.to_string()))?;
         let read = Self::parse(&text).map_err(|(at, why)| bad(Some(line_of(&text, at)), why))?;
         if is_open_to_others && read.holds_secrets() {

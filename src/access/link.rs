@@ -136,8 +136,8 @@ impl Place {
         if self.is_folder {
             Grants::by_path([(self.path.clone(), may.rights())])
         } else {
-            // Of a file one cannot say that nothing is below it until it is looked at, and so it is replaced, and not taken away.
-            Grants::of_file(self.path.clone(), may.rights() - Rights::DELETE)
+            // It is replaced, and neither taken away nor made: what came next might be a folder.
+            Grants::of_file(self.path.clone(), may.rights() & (Rights::LOOK | Rights::OVERWRITE))
         }
     }
 }

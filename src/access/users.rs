@@ -1,8 +1,9 @@
 //! The users and rules in force: those of the file, read again whenever it has changed. A file that cannot be used leaves the old ones in force.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -28,6 +29,8 @@ pub(super) struct Users {
     for_everybody: Option<Rights>,
     in_force: RwLock<InForce>,
     state: Mutex<Option<FileState>>,
+    /// Whether nobody may do anything, since the file may not be read.
+    is_shut: AtomicBool,
     /// How often users and rules were put in force.
     edition: AtomicU64,
     /// Whoever has not said who they are.
@@ -74,7 +77,16 @@ impl Users {
         Arc::new_cyclic(|own: &Weak<Self>| {
             let unnamed = Standing::new(Principal::Anonymous, nothing_yet(own));
             let (in_force, state, own) = (RwLock::default(), Mutex::new(state), Weak::clone(own));
-            Self { path, for_everybody, in_force, state, edition: AtomicU64::new(0), unnamed, own }
+            Self {
+                path,
+                for_everybody,
+                in_force,
+                state,
+                is_shut: AtomicBool::new(false),
+                edition: AtomicU64::new(0),
+                unnamed,
+                own,
+            }
         })
     }
 
@@ -107,13 +119,35 @@ impl Users {
         match AccessFile::read(&self.path, self.for_everybody).map(|file| self.replace(file)) {
             Ok(()) => tracing::info!("{} has changed: its users and rules are in force", self.path.display()),
             Err(bad) => {
-                tracing::error!("{bad}; the users and rules in force are those that were read before");
-                if bad.may_pass {
+                if bad.disk == Some(ErrorKind::PermissionDenied) {
+                    self.shut(&bad);
+                } else {
+                    tracing::error!("{bad}; the users and rules in force are those that were read before");
+                }
+                if bad.disk.is_some() {
+                    *known = None;
                     return;
                 }
             }
         }
         *known = Some(state);
+    }
+
+    /// Nobody may do anything until the file can be read: whoever put one there that may not be read has changed what it says, and be it that a
+    /// user is gone.
+    fn shut(&self, bad: &BadAccessFile) {
+        if self.is_shut.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::error!("{bad}; so nobody may do anything until it can be");
+        let nothing = || Grants::everywhere(Rights::empty());
+        let in_force = self.in_force.read();
+        self.unnamed.may(nothing());
+        for user in in_force.users.values() {
+            user.standing.may(nothing());
+            user.permissions.replace(nothing());
+        }
+        in_force.tokens.values().for_each(|caller| caller.permissions().replace(nothing()));
     }
 
     /// The standing of a user, and the hash of the password.
@@ -170,6 +204,7 @@ impl Users {
     }
 
     fn put_in_force(&self, file: AccessFile) {
+        self.is_shut.store(false, Ordering::Release);
         let has_rules = file.has_rules() || file.rules.is_empty();
         let AccessFile { users: records, rules } = file;
         let of = |principal: &Principal, groups: &[Arc<str>]| grants(&rules, Member { principal, groups });

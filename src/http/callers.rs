@@ -8,18 +8,15 @@ use actix_http::RequestHead;
 use actix_web::http::header;
 
 use crate::access::{Access, Caller, Credentials, REALM, Recognized, Unproven};
-use crate::http::context::{RequestScope, rights_for};
+use crate::http::context::RequestScope;
 use crate::http::headers::field;
 use crate::http::quirks::Quirks;
 use crate::http::reply::{Challenge, SESSION_SCHEME};
 use crate::http::request::forwarded::Origin;
-use crate::http::request::method::DavMethod;
 use crate::http::request::query::LinkSecret;
 use crate::http::request::target::RequestTarget;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::fast_path::Plain;
-use crate::model::path::SharePath;
-use crate::model::rights::Rights;
 
 /// Finds out who makes a request that comes from there.
 pub(crate) async fn identify(
@@ -28,9 +25,6 @@ pub(crate) async fn identify(
     head: &RequestHead,
     origin: &Origin,
 ) -> Result<Arc<Caller>, Unproven> {
-    if let Some(name) = user_of_proxy(settings, head, origin)? {
-        return access.by_word_of_a_proxy(name);
-    }
     let (authorizations, cookies) = (field::lines(&head.headers, &header::AUTHORIZATION), cookies(head));
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let may_have_a_link = head.uri.query().is_some() || !cookies.is_empty();
@@ -52,34 +46,31 @@ pub(crate) async fn identify(
         is_private: is_private(settings, origin),
     };
     access.look_again();
-    let known = match access.recognize(&credentials) {
-        Ok(Recognized::NotYet) => return access.verify(&credentials).await,
-        Ok(Recognized::Caller(caller)) => Ok(caller),
-        Err(unproven) => Err(unproven),
-    };
-    if credentials.link.is_some() || credentials.authorization.is_some() {
-        return known;
+    let by_proxy = user_of_proxy(settings, head, origin)?.map(|name| access.by_word_of_a_proxy(name)).transpose()?;
+    let by_itself = async || prove(access, &credentials).await;
+    let visitors = || asked.iter().flat_map(|asked| access.visitors(&credentials, &asked.path)).collect::<Vec<_>>();
+    match (by_proxy, link) {
+        (Some(user), Some(_)) => Ok(user.with(vec![by_itself().await?])),
+        (Some(user), None) => Ok(user.with(visitors())),
+        (None, Some(_)) => by_itself().await,
+        (None, None) => match by_itself().await {
+            Ok(known) => Ok(known.with(visitors())),
+            // Whoever was signed in comes by the links that are left.
+            Err(Unproven::SessionOver) => match visitors() {
+                none if none.is_empty() => Err(Unproven::SessionOver),
+                some => Ok(access.unnamed().with(some)),
+            },
+            Err(unproven) => Err(unproven),
+        },
     }
-    let Some(asked) = &asked else { return known };
-    let wanted = rights_for(DavMethod::of(&head.method), &asked.query);
-    by_whom_more_may_be_done(known, access.visitors(&credentials, &asked.path), wanted, &asked.path)
 }
 
-/// Of whoever is known by other means and those who visit by a link, the one by whom more of this may be done: whoever has signed in loses nothing by a
-/// link, and gains what it gives.
-fn by_whom_more_may_be_done(
-    known: Result<Arc<Caller>, Unproven>,
-    visitors: Vec<Arc<Caller>>,
-    wanted: Rights,
-    path: &SharePath,
-) -> Result<Arc<Caller>, Unproven> {
-    let given = |caller: &Caller| caller.permissions().at(path) & wanted;
-    let is_nobody = |caller: &Caller| caller.can_sign_in() && given(caller).is_empty();
-    visitors.into_iter().fold(known, |known, visitor| match known {
-        Ok(known) if given(&known).contains(given(&visitor)) && !is_nobody(&known) => Ok(known),
-        Ok(_) | Err(Unproven::SessionOver) => Ok(visitor),
-        Err(unproven) => Err(unproven),
-    })
+/// Who makes a request by what it brings along.
+async fn prove(access: &Access, credentials: &Credentials<'_>) -> Result<Arc<Caller>, Unproven> {
+    match access.recognize(credentials)? {
+        Recognized::Caller(caller) => Ok(caller),
+        Recognized::NotYet => access.verify(credentials).await,
+    }
 }
 
 /// The user whom a trusted proxy names.

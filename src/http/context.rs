@@ -101,7 +101,7 @@ pub(crate) async fn parse(app: &RequestScope, head: &RequestHead) -> Result<Requ
 
 /// The rights of which a method takes one at its target, whatever is there; for what it takes besides, the share is told what may be done. A COPY
 /// takes its rights at the destination by itself.
-pub(crate) fn rights_for(method: DavMethod, query: &Query) -> Rights {
+fn rights_for(method: DavMethod, query: &Query) -> Rights {
     // Of a link it is asked by what it is to give.
     if query.sign_in || query.sign_out || query.links || query.revoke.is_some() {
         return Rights::empty();

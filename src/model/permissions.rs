@@ -23,6 +23,8 @@ pub struct Permissions {
     grants: Arc<RwLock<Grants>>,
     /// What holds as well, if there is such a bound: nothing is permitted that is not permitted there.
     bound: Option<Arc<RwLock<Grants>>>,
+    /// What is permitted besides.
+    besides: Arc<[Self]>,
     decided_by: Option<Weak<dyn Decides>>,
 }
 
@@ -35,7 +37,7 @@ impl Default for Permissions {
 
 impl From<Grants> for Permissions {
     fn from(grants: Grants) -> Self {
-        Self { grants: Arc::new(RwLock::new(grants)), bound: None, decided_by: None }
+        Self { grants: Arc::new(RwLock::new(grants)), bound: None, besides: Arc::default(), decided_by: None }
     }
 }
 
@@ -55,6 +57,11 @@ impl Permissions {
         Self { bound: Some(Arc::clone(&others.grants)), ..self }
     }
 
+    /// These, and the others besides.
+    pub fn and(self, others: impl IntoIterator<Item = Self>) -> Self {
+        Self { besides: self.besides.iter().cloned().chain(others).collect(), ..self }
+    }
+
     /// Whether these are the same, and not only alike.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.grants, &other.grants)
@@ -65,6 +72,7 @@ impl Permissions {
         if let Some(decides) = self.decided_by.as_ref().and_then(Weak::upgrade) {
             decides.look_again();
         }
+        self.besides.iter().for_each(Self::look_again);
     }
 
     /// From now on, these hold instead.
@@ -88,13 +96,16 @@ impl Permissions {
     /// What may be done with every member of a folder and all that is below, where the same holds for all of them.
     pub fn throughout_if_the_same(&self, folder: &SharePath) -> Option<Rights> {
         let is_the_same = |grants: &RwLock<Grants>| grants.read().are_the_same_throughout(folder);
-        let is_same = is_the_same(&self.grants) && self.bound.iter().all(|bound| is_the_same(bound));
-        is_same.then(|| self.at(folder))
+        let is_same = |these: &Self| is_the_same(&these.grants) && these.bound.iter().all(|bound| is_the_same(bound));
+        (is_same(self) && self.besides.iter().all(is_same)).then(|| self.at(folder))
     }
 
-    /// What is left of what these grants give, and those that bound them.
+    /// What is left of what these grants give, and those that bound them; and what is given besides.
     fn all(&self, give: impl Fn(&Grants) -> Rights) -> Rights {
-        let given = give(&self.grants.read());
-        self.bound.iter().fold(given, |left, bound| left & give(&bound.read()))
+        let by = |these: &Self| {
+            let given = give(&these.grants.read());
+            these.bound.iter().fold(given, |left, bound| left & give(&bound.read()))
+        };
+        self.besides.iter().fold(by(self), |all, besides| all | by(besides))
     }
 }

@@ -96,6 +96,10 @@ pub fn places_of(file: &Path) -> Vec<PathBuf> {
     match std::fs::canonicalize(file) {
         Ok(real) if !real.is_file() => vec![real],
         Ok(real) => vec![folder(file), folder(&real)],
-        Err(_) => vec![folder(file)],
+        // A link that leads to what is still to be made.
+        Err(_) => match std::fs::read_link(file) {
+            Ok(to) => vec![folder(file), folder(&folder(file).join(to))],
+            Err(_) => vec![folder(file)],
+        },
     }
 }

@@ -536,6 +536,8 @@ fn a_link_to_a_file_is_none_to_a_folder_of_its_name() {
     ask("PUT", "/mine/f").body("again").expect(204);
     ask("DELETE", "/mine/f").expect(403);
     std::fs::remove_file(server.local("mine/f")).unwrap();
+    ask("MKCOL", "/mine/f").expect(403);
+    ask("PUT", "/mine/f").body("made").expect(403);
     server.write("mine/f/inside", "inside");
     ask("GET", "/mine/f/inside").expect_any(&[403, 404]);
     ask("PUT", "/mine/f/new").body("x").expect_any(&[403, 404]);
@@ -575,10 +577,56 @@ fn whoever_opens_a_link_loses_nothing_by_it() {
     let all = format!("{session}; {reads}");
     server.get("/inbox/of-another").header("cookie", &all).expect_body("inbox/of-another");
     server.put("/inbox/by-carl").header("cookie", &all).body("x").expect(201);
+    let (_, writes) = link(&server, &users, "bob", "/other/", &json!({ "may": "write" }));
+    let both = format!(
+        "{session}; {}; {}",
+        visit(&server, "/other/", &writes),
+        visit(&server, "/inbox/", &link(&server, &users, "bob", "/inbox/", &json!({ "may": "write" })).1)
+    );
+    // What takes two rights, of which each gives one.
+    let onto = format!("http://{}/inbox/moved", server.address());
+    server.request("MOVE", "/other/o").header("cookie", &both).header("destination", onto).expect(201);
+    // By Basic, too, which a browser sends along with its cookies.
+    let carl = crate::harness::users::password_of("carl");
+    let by_basic = || server.get("/inbox/of-another").header("authorization", basic("carl", &carl));
+    by_basic().expect(404);
+    by_basic().header("cookie", &reads).expect_body("inbox/of-another");
     // Signing out, the browser forgets the links, too.
     let out = server.post("/?sign-out").header("cookie", &all).expect(303);
     let gone = out.headers.iter().filter(|(name, value)| name == "set-cookie" && value.contains("Max-Age=0"));
     assert!(gone.clone().count() == 2 && gone.clone().any(|(_, cookie)| cookie.contains("Path=/inbox;")), "{out}");
+}
+
+/// Whoever has signed in, and may read and replace, still may after opening a link by which one drops; and so may everybody who may.
+#[test]
+fn a_weaker_link_takes_nothing_away() {
+    let users = UsersFile::make(
+        "[[rules]]\npath = \"/\"\nwho = \"user:bob\"\nmay = \"write\"\n[[rules]]\npath = \"/inbox\"\nwho = \"everybody\"\n\
+         may = [\"read\", \"overwrite\"]\n[[rules]]\npath = \"/inbox\"\nwho = \"user:bob\"\nmay = \"write\"\n",
+    );
+    let server = serve(&users);
+    let (_, drops) = link(&server, &users, "bob", "/inbox/", &json!({ "may": "drop" }));
+    let cookie = visit(&server, "/inbox/", &drops);
+    let form = json!({ "name": "alice", "password": crate::harness::users::password_of("alice") }).to_string();
+    let session = server.post("/?sign-in").header("content-type", "application/json").body(form).expect(204);
+    let session = session.field("set-cookie").split(';').next().unwrap().to_owned();
+    for cookies in [cookie.clone(), format!("{session}; {cookie}")] {
+        let with = |request: Request| request.header("cookie", &cookies);
+        with(server.put("/inbox/of-another")).body("replaced").expect(204);
+        with(server.put("/inbox/of-another")).if_match("\"other\"").body("x").expect(412);
+        with(server.put(format!("/inbox/new-{}", cookies.len()))).body("dropped").expect(201);
+        with(server.get("/inbox/of-another")).expect_body("replaced");
+        with(server.delete("/inbox/of-another")).expect_any(&[401, 403]);
+    }
+    let proxied = serve_with(&users, &["--trusted-proxy=127.0.0.1", "--user-header=remote-user"]);
+    let by_proxy = |request: Request| request.header("remote-user", "alice").header("x-forwarded-proto", "https");
+    by_proxy(proxied.put("/inbox/n")).body("x").expect(403);
+    let made = signed(proxied.post("/inbox/?links"), "bob", Way::Proxy, &users).body("{\"may\":\"drop\"}").expect(201);
+    let href = made.json()["href"].as_str().unwrap().to_owned();
+    let secret = href.split_once("?link=").unwrap().1;
+    canaries::note(secret);
+    by_proxy(proxied.put(format!("/inbox/n?link={secret}"))).body("x").expect(201);
+    by_proxy(proxied.put(format!("/inbox/f?link={}", "0".repeat(22)))).body("x").expect(401);
 }
 
 /// Each user has a bounded number of links, and nobody's keep another from having some.

@@ -248,3 +248,47 @@ fn a_server_goes_no_further_than_its_files() {
         assert!(!socket.exists());
     }
 }
+
+/// Where the file of users is out of reach, whoever is in the one that was read last may do nothing, and is let in again when it is back.
+#[test]
+fn users_whose_file_is_out_of_reach_may_do_nothing() {
+    if cannot_be_confined("users_whose_file_is_out_of_reach_may_do_nothing") {
+        return;
+    }
+    let users = UsersFile::make(EVERYBODY);
+    let above = tempfile::tempdir().unwrap();
+    let (folder, aside) = (above.path().join("users"), above.path().join("aside"));
+    fs::create_dir(&folder).unwrap();
+    let copy_to = |folder: &Path, text: &str| {
+        fs::write(folder.join("users.toml"), text).unwrap();
+        fs::set_permissions(folder.join("users.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    copy_to(&folder, &users.text());
+    let server = Server::builder().value("--users", folder.join("users.toml").display()).start();
+    server.write("f", "text");
+    let statuses = || [Way::Basic, Way::Token].map(|way| signed(server.get("/f"), "bob", way, &users).send().status);
+    assert_eq!(statuses(), [200, 200]);
+    fs::rename(&folder, &aside).unwrap();
+    fs::create_dir(&folder).unwrap();
+    copy_to(&folder, &users.text().replace("[users.bob]", "[users.bobby]").replace("[[users.bob.", "[[users.bobby."));
+    for _ in 0..3 {
+        assert!(statuses().iter().all(|status| *status >= 400), "{:?}", statuses());
+        assert!(signed(server.delete("/f"), "bob", Way::Basic, &users).send().status >= 400);
+    }
+    server.wait_for_log("so nobody may do anything");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
+    assert_eq!(statuses(), [200, 200]);
+}
+
+/// A log whose name is a link to what is still to be made is made there.
+#[test]
+fn a_log_is_made_where_its_link_leads() {
+    let (links, logs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    symlink(logs.path().join("log"), links.path().join("log")).unwrap();
+    let server = Server::builder().value("--log-file", links.path().join("log").display()).start();
+    server.get("/").expect(200);
+    eventually(Duration::from_secs(10), "a line in the log", || {
+        fs::read_to_string(logs.path().join("log")).ok().filter(|text| text.contains("method=")).map(drop)
+    });
+}
