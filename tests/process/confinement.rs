@@ -215,7 +215,7 @@ fn every_thread_is_confined() {
     assert_eq!(threads_and_confined(&free).1, 0);
 }
 
-/// What somebody else has put in the place of the file of users leads to no file that lies elsewhere. The log is opened anew, and the socket is
+/// What somebody else has put in the place of the file of users leads to no file that lies elsewhere, and lets nobody in by what was there before. The log is opened anew, and the socket is
 /// removed at the end, by a server that may do nothing else beside its folder.
 #[test]
 fn a_server_goes_no_further_than_its_files() {
@@ -238,10 +238,10 @@ fn a_server_goes_no_further_than_its_files() {
         eventually(Duration::from_secs(10), "a new log", || log.exists().then_some(()));
         fs::remove_file(users.path()).unwrap();
         symlink(others.path(), users.path()).unwrap();
-        get().expect(if is_confined { 200 } else { 404 });
+        get().expect(404);
         eventually(Duration::from_secs(10), "the log", || {
             let told = fs::read_to_string(&log).unwrap();
-            told.contains(if is_confined { "Permission denied" } else { "has changed" }).then_some(())
+            told.contains(if is_confined { "so nobody may do anything" } else { "has changed" }).then_some(())
         });
         assert!(socket.exists());
         server.stop();
