@@ -1,7 +1,7 @@
 //! Guessing from outside, at the pace that somebody may have: few guesses are computed.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
