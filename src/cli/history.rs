@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use super::args::ShowHistory;
 use super::program_task::plain;
 use super::share_path::share_path;
-use crate::http::representations::versions::Described;
+use crate::http::representations::versions::Listed;
 use crate::log::escaped;
 use crate::model::path::SharePath;
 use crate::server::explain::explain;
@@ -25,11 +25,9 @@ pub fn show_history(which: &ShowHistory) -> anyhow::Result<()> {
         return print_json(&mut out, &share, &path);
     }
     let count = each_version(&share, &path, |KeptAt { path, version }| {
-        write!(out, "{}  {:>12}  {}", version.id.as_str(), describe_size(version), escaped(&path.to_text()))?;
-        if let Some(by) = &version.displaced_by {
-            write!(out, "  displaced by {}", escaped(&by.to_string()))?;
-        }
-        writeln!(out)?;
+        let (id, size, by) = (version.id.as_str(), describe_size(version), describe_author(version));
+        // The path is last: whatever it is called, it is taken for nothing else.
+        writeln!(out, "{id}  {size:>12}  {by:<20}  {}", escaped(&path.to_text()))?;
         Ok(())
     })?;
     if count == 0 {
@@ -43,7 +41,7 @@ fn print_json(out: &mut impl io::Write, share: &Share, path: &SharePath) -> anyh
     write!(out, "[")?;
     let mut separator = "\n";
     let count = each_version(share, path, |version| {
-        write!(out, "{separator}{}", serde_json::to_string(&Described::with_path(version))?)?;
+        write!(out, "{separator}{}", serde_json::to_string(&Listed::with_path(version))?)?;
         separator = ",\n";
         Ok(())
     })?;
@@ -68,6 +66,11 @@ fn each_version(
             return Ok(count);
         }
     }
+}
+
+/// Who displaced it, where that is known.
+fn describe_author(version: &KeptVersion) -> String {
+    version.displaced_by.as_ref().map_or_else(|| "-".to_owned(), |by| escaped(&by.to_string()).to_string())
 }
 
 fn describe_size(version: &KeptVersion) -> String {

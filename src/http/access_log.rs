@@ -55,7 +55,8 @@ fn write_line(
     let Some(requests) = log::requests() else { return };
     let field = |name| head.headers.get(name).map(|value| value.as_bytes());
     let query = head.uri.query().map(without_secrets);
-    let destination = head.headers.get("destination").and_then(|value| path_of(value.to_str().ok()?));
+    let destination = head.headers.get("destination").map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let destination = destination.as_deref().and_then(path_of);
     let (author, restored) = (app.caller.author(), restored(head));
     let restores = restored.as_ref().and_then(|version| version.0.as_ref()).map(VersionId::as_str);
     let change = (is_change(head) || restored.is_some()).then(|| ChangeLine {
@@ -144,11 +145,12 @@ fn restored(head: &RequestHead) -> Option<Named> {
 
 /// The path of a URL: neither who it names, nor its query.
 fn path_of(url: &str) -> Option<&str> {
-    let path = match url.split_once("://") {
-        Some((_, rest)) => &rest[rest.find('/')?..],
-        None => url,
-    };
-    path.starts_with('/').then(|| path.split(['?', '#']).next().unwrap_or(path))
+    let url = url.split(['?', '#']).next()?;
+    if url.starts_with('/') {
+        return Some(url);
+    }
+    let (_, place) = url.split_once("://")?;
+    Some(place.find('/').map_or("/", |at| &place[at..]))
 }
 
 /// Logs the answer to a plain request.
@@ -178,5 +180,27 @@ fn version(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2.0",
         Version::HTTP_3 => "HTTP/3.0",
         _ => "HTTP/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_url_has_neither_its_host_nor_its_query() {
+        for (url, path) in [
+            ("/a/b", Some("/a/b")),
+            ("/a://b/c", Some("/a://b/c")),
+            ("http://nas/caf\u{e9}.txt", Some("/caf\u{e9}.txt")),
+            ("http://bob:secret@nas:80/a?secret/b", Some("/a")),
+            ("http://nas?secret/b", Some("/")),
+            ("http://nas", Some("/")),
+            ("/a#secret", Some("/a")),
+            ("a/b", None),
+            ("", None),
+        ] {
+            assert_eq!(path_of(url), path, "{url}");
+        }
     }
 }

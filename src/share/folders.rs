@@ -42,6 +42,9 @@ impl Share {
             }
             let swap = claim.make_collection();
             let (is_made, made) = (matches!(swap, Ok(Swap::Done(_))), self.as_made(path).into_owned());
+            if is_made {
+                self.note_folder_made(&made);
+            }
             if is_made && !amendments.is_empty() {
                 if made != *path {
                     self.let_notes_follow(Following::Moved { from: path.clone(), to: made, displaced: None });

@@ -1,5 +1,5 @@
-//! Who made at a path what is there now, for a client that was refused. What is not certain is not said: after another program has written there,
-//! nobody is named who wrote before.
+//! Who stored what is there now, for a client that was refused. What is not certain is not said: after another program has written there, nobody is
+//! named who wrote before, and where nothing is nobody is named at all, since nobody can know what came and went in between.
 
 use std::sync::Arc;
 
@@ -11,40 +11,30 @@ use crate::model::validators::Target;
 use crate::store::catalog::last_changes::{LastChange, Left};
 
 use super::identity::Identity;
-use super::outcome::{Made, MadeBy, Subject};
+use super::outcome::{StoredBy, Subject};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
 
 impl Share {
-    /// What a condition was judged by at a path, and who made it so, as far as that is known.
+    /// What a condition was judged by at a path, and who stored that, as far as it is known.
     pub(super) fn subject(&self, path: &SharePath, target: &Target<'_>, identity: Option<&Identity>) -> Subject {
-        let made_by = match (target, identity) {
-            (Target::Nothing, _) => self.who_removed(path),
-            (_, Some(known)) => self.who_stored(path, known),
-            _ => None,
-        };
-        Subject { made_by, ..Subject::judged(path, target) }
+        let stored_by = identity.and_then(|known| self.who_stored(path, known));
+        Subject { stored_by, ..Subject::judged(path, target) }
     }
 
     /// As [`Share::subject`], of a file.
     pub(super) fn subject_file(&self, path: &SharePath, identity: Option<&Identity>) -> Subject {
-        Subject { made_by: identity.and_then(|known| self.who_stored(path, known)), ..Subject::file(path) }
+        Subject { stored_by: identity.and_then(|known| self.who_stored(path, known)), ..Subject::file(path) }
     }
 
-    fn who_removed(&self, path: &SharePath) -> Option<MadeBy> {
-        let (last, is_last) = self.last_changes.of(path)?;
-        let is_removal = matches!(last.left, Left::Nothing { .. });
-        (is_removal && is_last).then(|| MadeBy { made: Made::Removed, by: Arc::clone(&last.by), at: Some(last.at) })
-    }
-
-    fn who_stored(&self, path: &SharePath, known: &Identity) -> Option<MadeBy> {
+    fn who_stored(&self, path: &SharePath, known: &Identity) -> Option<StoredBy> {
         let (last, is_last) = self.last_changes.of(path)?;
         let is_it = |stamp: &Stamp, hash| known.hash == Some(hash) && known.stamp.same_content_as(stamp);
         // What was read before another client changed it was not written by a program.
         let came_later = |than, other: Option<FileId>| known.stamp.ctime > than && Some(known.stamp.id) != other;
         let is_of_a_program = match last.left {
             Left::File { stamp, hash, .. } if is_it(&stamp, hash) => {
-                return Some(MadeBy { made: Made::Stored, by: Arc::clone(&last.by), at: Some(last.at) });
+                return Some(StoredBy { by: Arc::clone(&last.by), at: Some(last.at) });
             }
             Left::File { stamp, hash, .. } if stamp.id == known.stamp.id => {
                 known.hash.is_some_and(|there| there != hash)
@@ -52,7 +42,7 @@ impl Share {
             Left::File { stamp, replaced, .. } => came_later(stamp.ctime, replaced),
             Left::Nothing { removed } => came_later(last.at, removed),
         };
-        (is_last && is_of_a_program).then(|| MadeBy { made: Made::Stored, by: Arc::new(Author::Program), at: None })
+        (is_last && is_of_a_program).then(|| StoredBy { by: Arc::new(Author::Program), at: None })
     }
 
     /// Notes who has stored a file, if its state and its content are certain.
@@ -78,6 +68,11 @@ impl Share {
     fn note_last(&self, path: &SharePath, left: Option<Left>, request: &RequestContext) {
         let change = left.zip(request.by.clone()).map(|(left, by)| LastChange { by, at: request.now, left });
         self.last_changes.note(path, change);
+    }
+
+    /// Notes that a new folder was made at a path: what was noted there holds no more.
+    pub(super) fn note_folder_made(&self, path: &SharePath) {
+        self.last_changes.note(path, None);
     }
 
     /// Notes that a folder has come to a path, with all that is in it.

@@ -175,28 +175,17 @@ pub struct Subject {
     pub path: SharePath,
     /// Whether a folder is there.
     pub is_collection: bool,
-    /// Who made it so, as far as that is known.
-    pub made_by: Option<MadeBy>,
+    /// Who stored what is there, as far as that is known; nobody where nothing is.
+    pub stored_by: Option<StoredBy>,
 }
 
-/// Who made a state, and when.
+/// Who stored a version, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MadeBy {
-    /// What was done.
-    pub made: Made,
-    /// By whom.
+pub struct StoredBy {
+    /// Who.
     pub by: Arc<Author>,
     /// When; of another program that is not known.
     pub at: Option<Timestamp>,
-}
-
-/// What was done at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
-    /// What is there was put there.
-    Stored,
-    /// What was there was taken away.
-    Removed,
 }
 
 /// An end of a request.
@@ -286,7 +275,7 @@ impl Stop {
                 }
                 // By the history, too, only these may know who it was.
                 if !(rights.see() && rights.contains(Rights::HISTORY)) {
-                    of.made_by = None;
+                    of.stored_by = None;
                 }
             }
             _ => {}
@@ -317,12 +306,12 @@ impl Stop {
 impl Subject {
     /// A file, or nothing, at this path.
     pub fn file(path: &SharePath) -> Self {
-        Self { path: path.clone(), is_collection: false, made_by: None }
+        Self { path: path.clone(), is_collection: false, stored_by: None }
     }
 
     /// What a condition was judged by, at this path.
     pub fn judged(path: &SharePath, target: &Target<'_>) -> Self {
-        Self { path: path.clone(), is_collection: matches!(target, Target::Collection), made_by: None }
+        Self { path: path.clone(), is_collection: matches!(target, Target::Collection), stored_by: None }
     }
 }
 

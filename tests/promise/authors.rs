@@ -108,7 +108,18 @@ fn by(user: &str, way_in: &str) -> Value {
 }
 
 fn stored(user: &str, way_in: &str) -> Value {
-    json!({ "act": "stored", "by": by(user, way_in) })
+    json!({ "by": by(user, way_in) })
+}
+
+/// The columns of a line of `noclobber history`: the version, its size, who displaced it, and the path.
+fn columns(line: &str) -> [&str; 4] {
+    let (line, mut columns) = (&mut line.trim_start(), [""; 4]);
+    for column in &mut columns[..3] {
+        let (text, rest) = line.split_once("  ").expect("another column");
+        (*column, *line) = (text, rest.trim_start());
+    }
+    columns[3] = line;
+    columns
 }
 
 /// The names of the versions of a path, as they stand on the disk.
@@ -140,8 +151,8 @@ fn every_way_in_is_told() {
         assert_eq!(stage.told("bob", "/f"), stored("", "anonymous"), "{way:?}");
         let listed = stage.history(&[]);
         let lines: Vec<&str> = listed.lines().collect();
-        assert!(lines[0].ends_with("/f  displaced by somebody who had not signed in"), "{listed}");
-        assert!(lines[1].ends_with(&format!("/f  displaced by bob ({word})")), "{listed}");
+        assert_eq!(columns(lines[0])[1..], ["3", "somebody who had not signed in", "/f"], "{listed}");
+        assert_eq!(columns(lines[1])[1..], ["3", &format!("bob ({word})"), "/f"], "{listed}");
     }
 }
 
@@ -204,22 +215,47 @@ fn every_change_that_displaces_something_says_who_made_it() {
     }
 }
 
-/// `?deleted` tells who deleted each, deep inside of what was deleted, too.
+/// Whoever displaced the newest version has not deleted what came after it, which a program may have done: `?deleted` names nobody.
 #[test]
-fn a_list_of_what_was_deleted_says_who_deleted_it() {
+fn a_list_of_what_was_deleted_names_nobody() {
     let stage = Stage::set(&[], Way::Basic);
-    for (path, name) in [("/d/a", "alice"), ("/d/b", "bob"), ("/d/c", "")] {
-        stage.put("alice", &format!("{path}?mkdirs"), "text");
-        stage.send(name, stage.server.delete(path)).expect(204);
+    for path in ["/d/by-bob", "/d/by-a-program"] {
+        stage.put("alice", &format!("{path}?mkdirs"), "one");
+        stage.put("bob", path, "two");
     }
-    let answer = stage.send("alice", stage.server.get("/d/?deleted")).expect(200);
-    let text = answer.text();
-    let told: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
-    let told: Vec<_> = told.iter().map(|line| (line["path"].clone(), line["displaced_by"].clone())).collect();
-    let of = |path: &str, who| (Value::from(path), who);
-    let wanted =
-        [of("/d/a", by("alice", "password")), of("/d/b", by("bob", "password")), of("/d/c", by("", "anonymous"))];
-    assert_eq!(told, wanted);
+    stage.send("bob", stage.server.delete("/d/by-bob")).expect(204);
+    fs::remove_file(stage.server.local("d/by-a-program")).unwrap();
+    for query in ["?deleted", "?deleted&deep"] {
+        let answer = stage.send("alice", stage.server.get(format!("/d/{query}"))).expect(200);
+        let text = answer.text();
+        let told: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let paths: Vec<&Value> = told.iter().map(|line| &line["path"]).collect();
+        assert_eq!(paths, ["/d/by-a-program", "/d/by-bob"]);
+        assert!(told.iter().all(|line| line.get("displaced_by").is_none() && line["restore"].is_string()), "{text}");
+        assert!(!text.contains("alice") && !text.contains("(password)") && !text.contains("way_in"), "{text}");
+    }
+    // Who displaced which version stands beside the versions.
+    assert_eq!(stage.displaced_by("/d/by-a-program"), [by("bob", "password")]);
+    assert_eq!(stage.displaced_by("/d/by-bob"), [by("bob", "password"), by("bob", "password")]);
+}
+
+/// Whatever a path is called, it is taken for no other column: it is the last.
+#[test]
+fn a_path_names_nobody_in_the_history() {
+    let stage = Stage::set(&[], Way::Basic);
+    let name = "f  2026-11-22T14-35-07.123456Z  3  bob (password)  displaced by bob (password)";
+    let path = format!("/{}", name.replace(' ', "%20"));
+    stage.server.write(name, "one");
+    stage.put("alice", &path, "two");
+    assert_eq!(columns(stage.history(&[]).trim_end())[1..], ["3", "alice (password)", &format!("/{name}")]);
+    // Where nobody is noted there is a column, too.
+    let server = Server::start();
+    server.put(&path).body("one").expect(201);
+    server.put(&path).body("two").expect(204);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
+    let output = program.args(["history", "--folder"]).arg(server.folder()).run().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(columns(listed.trim_end())[1..], ["3", "-", &format!("/{name}")]);
 }
 
 /// Without the right to the history nobody is named, in no answer: neither in the list, nor in a 412, nor to whoever may not even look.
@@ -245,7 +281,7 @@ fn who_may_not_look_into_the_history_hears_no_name() {
     assert_eq!(stage.told("alice", "/f"), stored("bob", "password"));
 }
 
-/// A 412 says it in words, too, for a person; and who deleted what is not there any more.
+/// A 412 says it in words, too, for a person.
 #[test]
 fn a_412_says_who_was_faster() {
     let stage = Stage::set(&[], Way::Basic);
@@ -253,12 +289,8 @@ fn a_412_says_who_was_faster() {
     stage.put("alice", "/f", "one");
     let said = detail("bob", "/f");
     assert!(said.contains(" What is here was stored by alice (password) at 20"), "{said}");
-    stage.send("bob", stage.server.delete("/f")).expect(204);
-    let said = detail("alice", "/f");
-    assert!(said.contains(" What was here was removed by bob (password) at 20"), "{said}");
     stage.put("alice", "/g", "one");
     stage.send("bob", stage.to("MOVE", "/g", "/h")).expect(201);
-    assert_eq!(stage.told("alice", "/g"), json!({ "act": "removed", "by": by("bob", "password") }));
     assert_eq!(stage.told("alice", "/h"), stored("bob", "password"));
     // Whoever made a folder is not remembered, and nobody is named in their stead.
     stage.send("bob", stage.server.delete("/h")).expect(204);
@@ -272,7 +304,57 @@ fn a_412_says_who_was_faster() {
     stage.server.write("l", "a program's, of another length");
     let put = stage.server.put("/l").header("if", format!("({token})")).body("bob's");
     let told = stage.send("bob", put).expect(412).problem()["last_change"].clone();
-    assert_eq!(told, json!({ "act": "stored", "by": by("", "program"), "at": null }));
+    assert_eq!(told, json!({ "by": by("", "program"), "at": null }));
+}
+
+/// Where nothing is, somebody else may have stored and removed something since whoever was the last that is known: nobody is named.
+#[test]
+fn where_nothing_is_nobody_is_named() {
+    let stage = Stage::set(&[], Way::Basic);
+    let remove = |path: &str| stage.send("alice", stage.server.delete(path)).expect(204);
+    type Go<'a> = &'a dyn Fn(&str);
+    let ways: [(&str, Go<'_>); 5] = [
+        ("removed by a client", &|path| drop(remove(path))),
+        ("moved by a client", &|path| {
+            stage.send("alice", stage.to("MOVE", path, &format!("{path}-moved"))).expect(201);
+        }),
+        ("removed by a program", &|path| fs::remove_file(stage.server.local(&path[1..])).unwrap()),
+        ("stored and removed by a program after a client had removed it", &|path| {
+            remove(path);
+            stage.server.write(&path[1..], "a program's");
+            fs::remove_file(stage.server.local(&path[1..])).unwrap();
+        }),
+        ("a folder that a program removed after a client had removed the file", &|path| {
+            remove(path);
+            stage.send("carl", stage.server.mkcol(path)).expect(201);
+            fs::remove_dir(stage.server.local(&path[1..])).unwrap();
+        }),
+    ];
+    for (number, (how, go)) in ways.into_iter().enumerate() {
+        let path = format!("/f{number}");
+        stage.put("alice", &path, "one");
+        go(&path);
+        let answer = stage.refused("bob", &path);
+        assert!(answer.problem().get("last_change").is_none(), "{how}: {answer}");
+        assert!(!answer.to_string().contains("alice") && !answer.to_string().contains("program"), "{how}: {answer}");
+    }
+}
+
+/// A folder that was made where something was removed may have been replaced by whoever comes next: what was known before it is over.
+#[test]
+fn what_was_known_before_a_folder_was_made_is_over() {
+    let stage = Stage::set(&[], Way::Basic);
+    for (path, with_a_folder) in [("/f", false), ("/g", true)] {
+        stage.put("alice", path, "one");
+        stage.send("alice", stage.server.delete(path)).expect(204);
+        if with_a_folder {
+            stage.send("carl", stage.server.mkcol(path)).expect(201);
+            fs::remove_dir(stage.server.local(&path[1..])).unwrap();
+        }
+        stage.server.write(&path[1..], "a program's");
+        let told = stage.told("bob", path);
+        assert_eq!(told, if with_a_folder { Value::Null } else { stored("", "program") }, "{path}");
+    }
 }
 
 /// A program's write takes the name away at once, in whichever way it is made, and nothing brings it back.
@@ -446,7 +528,7 @@ fn the_command_line_names_nobody_but_itself() {
     stage.server.start_again();
     assert_eq!(stage.displaced_by("/f"), [by("", "command"), by("bob", "password")]);
     assert!(!stage.refused("bob", "/f").to_string().contains("bob"));
-    assert!(stage.history(&[]).contains("displaced by somebody at the server's command line"));
+    assert!(stage.history(&[]).contains("  somebody at the server's command line  /f"));
 }
 
 /// Names may have letters that file systems fold, or do not take: in the name of a version they are written so that none changes them.
@@ -542,6 +624,30 @@ fn where_requests_are_logged_as_others_do_the_audit_line_stands_beside() {
             assert!(audit[0].contains(field), "{field}: {}", audit[0]);
         }
         assert_eq!(log.lines().filter(|line| line.contains("\"PUT /f%20g HTTP/1.1\"")).count(), 1, "{log}");
+    }
+}
+
+/// Clients write `Destination` in UTF-8 as it is, too, and it is heeded: so it is told, in every form that has the field.
+#[test]
+fn a_destination_in_plain_utf_8_is_told() {
+    for format in ["text", "json", "common", "combined"] {
+        let stage = Stage::set(&[&format!("--log-format={format}")], Way::Token);
+        stage.server.write("f", "one");
+        stage.send("alice", stage.to("COPY", "/f", "http://localhost/café.txt")).expect(201);
+        assert_eq!(stage.server.read("café.txt"), "one");
+        // What is no UTF-8 is refused, and told as far as it can be.
+        let broken = stage.server.request("MOVE", "/f").header("Destination", b"http://localhost/caf\xe9.txt");
+        stage.send("alice", broken).expect(400);
+        stage.server.wait_for_log("\u{fffd}");
+        let log = stage.server.log();
+        for path in ["/café.txt", "/caf\u{fffd}.txt"] {
+            let field = if format == "json" {
+                format!("\"destination\":\"{path}\"")
+            } else {
+                format!(" destination=\"{path}\"")
+            };
+            assert_eq!(log.matches(&field).count(), 1, "{format} {path}: {log}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::http::wire::body::LengthOnly;
 use crate::log::escaped;
 use crate::model::http_date;
 use crate::model::stamp::Timestamp;
-use crate::share::outcome::{Current, Made, MadeBy};
+use crate::share::outcome::{Current, StoredBy};
 use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -49,18 +49,14 @@ impl Problem {
         described.with("current_last_modified", http_date::format(current.modified))
     }
 
-    /// Who made what is there now, for people and for programs.
-    pub(super) fn made_by(mut self, made_by: Option<&MadeBy>) -> Self {
-        let Some(MadeBy { made, by, at }) = made_by else { return self };
-        let (word, sentence) = match made {
-            Made::Stored => ("stored", format!("What is here was stored by {}", escaped(&by.to_string()))),
-            Made::Removed => ("removed", format!("What was here was removed by {}", escaped(&by.to_string()))),
-        };
+    /// Who stored what is there now, for people and for programs.
+    pub(super) fn stored_by(mut self, stored_by: Option<&StoredBy>) -> Self {
+        let Some(StoredBy { by, at }) = stored_by else { return self };
         let at = at.map(Timestamp::rfc_3339);
         let when = at.as_ref().map_or_else(String::new, |at| format!(" at {at}"));
-        self.detail = format!("{} {sentence}{when}.", self.detail);
+        self.detail = format!("{} What is here was stored by {}{when}.", self.detail, escaped(&by.to_string()));
         let by = serde_json::to_value(DescribedAuthor::new(by)).expect("texts are JSON");
-        self.with("last_change", json!({ "act": word, "by": by, "at": at }))
+        self.with("last_change", json!({ "by": by, "at": at }))
     }
 
     pub(super) fn answer(self) -> HttpResponseBuilder {

@@ -345,7 +345,7 @@ pub(super) fn precondition_failed(header: Header, of: &Subject, current: Option<
         .with("resource", resource)
         .with("retry", retry)
         .describing(current)
-        .made_by(of.made_by.as_ref());
+        .stored_by(of.stored_by.as_ref());
     with_current(problem.send(), current)
 }
 
@@ -357,7 +357,7 @@ pub(super) fn refused_lately(of: &Subject, current: Option<&Current>) -> HttpRes
     let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "refused-lately", "An upload was refused here", detail)
         .with("retry", retry)
         .describing(current)
-        .made_by(of.made_by.as_ref());
+        .stored_by(of.stored_by.as_ref());
     with_current(problem.send(), current)
 }
 

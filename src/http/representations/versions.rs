@@ -99,7 +99,7 @@ fn write_versions(output: &mut Output, path: &SharePath, versions: &[KeptVersion
         if go_on.is_break() {
             return;
         }
-        let described = serde_json::to_string(&Described::new(path, version)).expect("texts and numbers are JSON");
+        let described = serde_json::to_string(&Listed::new(path, version)).expect("texts and numbers are JSON");
         go_on = output.append(format!("{separator}{described}").into_bytes());
         separator = ",\n";
     }
@@ -129,7 +129,8 @@ struct Next {
     next: String,
 }
 
-/// What was and is no more: its newest version, and how it comes back.
+/// What was and is no more: its newest version, and how it comes back. Who displaced that is not told: it would be taken for who deleted it, which
+/// another program may have done later.
 #[derive(Serialize)]
 struct Deleted {
     #[serde(flatten)]
@@ -144,9 +145,34 @@ impl Deleted {
     }
 }
 
-/// A version, as JSON tells it, here and on the command line. Every version has every field.
+/// A version in a listing, here and on the command line, with who displaced it. Every version has every field.
 #[derive(Serialize)]
-pub(crate) struct Described {
+pub(crate) struct Listed {
+    #[serde(flatten)]
+    version: Described,
+    /// Who displaced it, where that is known. Whoever has the right to the history has the right to know.
+    displaced_by: Option<DescribedAuthor>,
+}
+
+impl Listed {
+    /// One of the versions of a path.
+    fn new(path: &SharePath, version: &KeptVersion) -> Self {
+        Self { version: Described::new(path, version), displaced_by: described_author(version) }
+    }
+
+    /// One among versions of many paths.
+    pub(crate) fn with_path(kept: &KeptAt) -> Self {
+        Self { version: Described::with_path(kept), displaced_by: described_author(&kept.version) }
+    }
+}
+
+fn described_author(version: &KeptVersion) -> Option<DescribedAuthor> {
+    version.displaced_by.as_deref().map(DescribedAuthor::new)
+}
+
+/// A version, as JSON tells it wherever it does.
+#[derive(Serialize)]
+struct Described {
     /// The path it was at; left out where all are of one path.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -156,13 +182,10 @@ pub(crate) struct Described {
     size: Option<u64>,
     modified: String,
     kept: String,
-    /// Who displaced it, where that is known. Whoever has the right to the history has the right to know.
-    displaced_by: Option<DescribedAuthor>,
     href: String,
 }
 
 impl Described {
-    /// One of the versions of a path.
     fn new(path: &SharePath, version: &KeptVersion) -> Self {
         let id = version.id.as_str();
         let is_file = version.kind != Kind::Dir;
@@ -173,13 +196,11 @@ impl Described {
             size: is_file.then_some(version.size),
             modified: version.modified.rfc_3339(),
             kept: version.id.time().rfc_3339(),
-            displaced_by: version.displaced_by.as_deref().map(DescribedAuthor::new),
             href: format!("{}?version={id}", urls::of(path)),
         }
     }
 
-    /// One among versions of many paths.
-    pub(crate) fn with_path(kept: &KeptAt) -> Self {
+    fn with_path(kept: &KeptAt) -> Self {
         Self { path: Some(kept.path.to_text()), ..Self::new(&kept.path, &kept.version) }
     }
 }
