@@ -43,6 +43,7 @@ pub struct LinkTask {
     /// Whose it is: what this user may not do any more, the link does not let do [default: nobody's, so that only revoking it ends it]
     #[arg(long = "as", value_name = "USER")]
     pub owner: Option<String>,
+    #[allow(rustdoc::bare_urls, reason = "it is what the help says")]
     /// The address at which the share is reached, to print the link whole, like https://files.example.org/
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
