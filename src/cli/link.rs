@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -9,11 +10,13 @@ use jiff::Timestamp;
 
 use super::share_path::{on_disk, share_path};
 use super::user::new_password;
+use crate::access::Principal;
 use crate::access::file::{AccessFile, user_name};
 use crate::access::link::{Life, Link, LinkMay, LinkOwner, NewLink, Place};
 use crate::access::link_file::{LinkFile, read_links};
-use crate::config::Config;
+use crate::config::{Anonymous, Config};
 use crate::log::escaped;
+use crate::model::rules::{Member, grants};
 use crate::server::become_user;
 use crate::server::startup_lines::say;
 use crate::server::state::links_file_of_server;
@@ -114,7 +117,7 @@ fn make(task: &LinkTask, config: &Config) -> anyhow::Result<()> {
     if task.may == LinkMay::Drop && !place.is_folder {
         bail!("a link that files are dropped by leads to a folder, and {} is none", place_in_words(&place));
     }
-    let owner = task.owner.as_deref().map(|owner| existing_user(owner, config)).transpose()?;
+    let owner = task.owner.as_deref().map(|owner| user_who_may(owner, task.may, &place, config)).transpose()?;
     let password = if task.password { Some(new_password()?.1) } else { None };
     let (may, life, uses) = (task.may, task.expires, task.uses.map(NonZeroU32::get));
     let mut file = LinkFile::open(&links_file_of_server(config)?)?;
@@ -160,13 +163,18 @@ fn place(task: &LinkTask, config: &Config) -> anyhow::Result<Place> {
     Ok(Place::new(path, found.is_dir()))
 }
 
-/// A user of the server.
-fn existing_user(name: &str, config: &Config) -> anyhow::Result<LinkOwner> {
+/// A user of the server who may do what the link is to let do.
+fn user_who_may(name: &str, may: LinkMay, place: &Place, config: &Config) -> anyhow::Result<LinkOwner> {
     let name = user_name(name).map_err(anyhow::Error::msg)?;
     let file = config.users.as_ref().context("--as takes the file of users: --users names it, or --config")?;
-    let users = AccessFile::read(file, None)?.users;
+    let AccessFile { users, rules } = AccessFile::read(file, config.anonymous.map(Anonymous::rights))?;
     let user = users.get(&name).with_context(|| format!("there is no user '{name}'"))?;
-    Ok(LinkOwner { name, added: user.added.clone() })
+    let principal = Principal::Named(Arc::clone(&name));
+    let given = grants(&rules, Member { principal: &principal, groups: &user.groups });
+    if !given.at(&place.path).contains(may.rights()) {
+        bail!("'{name}' may not do that there, and so nobody may by a link of that user; 'noclobber rules' says why");
+    }
+    Ok(LinkOwner { added: user.added.clone(), name })
 }
 
 fn place_in_words(place: &Place) -> String {

@@ -455,6 +455,7 @@ fn links_are_made_on_the_command_line() {
         (&["nothing-here"], "cannot be linked to"),
         (&["top", "--may", "drop"], "leads to a folder"),
         (&["top", "--as", "nobody-here"], "no user"),
+        (&["mine", "--as", "bob"], "may not do that there"),
         (&["top", "--expires", "soon"], "a time is wanted"),
         (&["top", "--uses", "0"], "--uses"),
         (&["../outside"], "not a path inside the share"),
@@ -634,6 +635,7 @@ fn a_weaker_link_takes_nothing_away() {
 fn links_are_bounded_for_each_user() {
     let users = UsersFile::make(RULES);
     let server = serve(&users);
+    signed(server.post("/other/?links"), "carl", Way::Token, &users).expect(201);
     let make = |who: &str| made(&server, &users, who, "/other/", &json!({ "expires": "never" })).status;
     let made: Vec<u16> = (0..101).map(|_| make("bob")).collect();
     assert_eq!(made.iter().filter(|status| **status == 201).count(), 100, "{made:?}");

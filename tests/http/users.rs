@@ -238,7 +238,11 @@ fn a_session_is_begun_and_ended() {
     }
     sign_in().header("origin", "https://evil.example").expect(403);
     sign_in().header("sec-fetch-site", "cross-site").expect(403);
-    server.post("/?sign-in").body("name=bob&password=wrong").expect(401);
+    let again = server.post("/?sign-in").body("name=bob&password=wrong").expect(401);
+    assert!(
+        again.text().contains("are not right. Sign in with") && !again.field("www-authenticate").contains("Basic"),
+        "{again}"
+    );
     server.post("/?sign-in").body("nonsense").expect(400);
     server.post("/?sign-in").body("x".repeat(100_000)).expect(413);
     let cookie = cookie.split(';').next().unwrap().to_owned();

@@ -120,7 +120,8 @@ async fn wish(app: &RequestScope, body: &mut Payload) -> Result<Wish, HandlerErr
     while let Some(chunk) = pace.next(body).await? {
         bytes.extend_from_slice(&chunk);
     }
-    let wish: Wish = serde_json::from_slice(&bytes).map_err(|error| RequestError::LinkForm(error.to_string()))?;
+    let said = if bytes.is_empty() { b"{}" } else { &bytes[..] };
+    let wish: Wish = serde_json::from_slice(said).map_err(|error| RequestError::LinkForm(error.to_string()))?;
     let is_fit = |password: &String| {
         !password.is_empty() && password.len() <= PASSWORD_BYTES_MAX && !password.contains(char::is_control)
     };

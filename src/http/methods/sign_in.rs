@@ -109,7 +109,11 @@ pub(crate) async fn sign_in(
         Form::of(form_of(&bytes)).ok_or(RequestError::Form)?
     };
     let Form { name, password } = form;
-    let secret = app.access.sign_in(name, password, &credentials_of(app)).await.map_err(RequestError::Unproven)?;
+    let secret = match app.access.sign_in(name, password, &credentials_of(app)).await {
+        Ok(secret) => secret,
+        Err(Unproven::Wrong) if !is_json => return Ok(reply::not_signed_in()),
+        Err(unproven) => return Err(RequestError::Unproven(unproven).into()),
+    };
     let back_to = (!is_json).then_some(asked);
     Ok(reply::signed_in(back_to.map(|asked| &asked.path), &secret, app.origin.is_https == Some(true)))
 }

@@ -25,8 +25,8 @@ pub(crate) use links::{links_of, made_link, no_link, revoked};
 pub(crate) use log_word::outcome_word;
 pub(crate) use refusal::stop;
 pub(crate) use sign_in::{
-    Challenge, SESSION_SCHEME, invitation_over, link_over, link_page, opened, sign_in_first, sign_in_page, signed_in,
-    signed_out,
+    Challenge, SESSION_SCHEME, invitation_over, link_over, link_page, not_signed_in, opened, sign_in_first,
+    sign_in_page, signed_in, signed_out,
 };
 pub(crate) use success::{
     DISPLACED, done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed,

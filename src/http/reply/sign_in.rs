@@ -57,6 +57,12 @@ pub(crate) fn sign_in_page() -> HttpResponse {
     form(StatusCode::OK, include_str!("../../../static/sign-in.html").to_owned())
 }
 
+/// The same form, for whoever got it wrong.
+pub(crate) fn not_signed_in() -> HttpResponse {
+    let page = sign_in_page_that_says("The name and the password are not right.");
+    with_session_scheme(form(StatusCode::UNAUTHORIZED, page))
+}
+
 /// Somebody has come with the invitation, or it is too old: a person can still sign in with a name and a password.
 pub(crate) fn invitation_over() -> HttpResponse {
     form(StatusCode::GONE, sign_in_page_that_says("This link has been used, or is too old."))
@@ -161,7 +167,7 @@ pub(super) fn not_proven(unproven: Unproven) -> HttpResponse {
             StatusCode::UNAUTHORIZED,
             "wrong-credentials",
             "Not signed in",
-            "The name and the password, or the token, are not right. Nothing was changed.",
+            "The name and the password, the token or the link are not right, or good no more. Nothing was changed.",
         )
         .send(),
         Unproven::LinkPassword => Problem::new(
