@@ -118,8 +118,8 @@ impl Access {
         Some(door.nonces.give(Instant::now()))
     }
 
-    /// Puts in force what has changed about the users. To be called before a request is recognized, and after it has come; costs a look at the
-    /// status of a file.
+    /// Puts in force what has changed about users and links. To be called before a request is recognized, and after it has come; costs a look at
+    /// the status of two files.
     pub fn look_again(&self) {
         self.door.iter().for_each(|door| door.links.refresh());
     }
@@ -185,7 +185,7 @@ impl Access {
         self.stay(secret).ok_or(Unproven::Wrong)
     }
 
-    /// As [`Access::visit`], for whoever has come by the link already.
+    /// As [`Access::visit`], for whoever has come by this very link already: nothing is proven here.
     pub fn stay(&self, secret: &str) -> Option<Visit> {
         let found = self.door.as_ref()?.links.find(secret)?;
         Some(Visit { secret: found.visit().to_owned(), place: found.record().place.clone() })

@@ -19,6 +19,11 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// How many passwords wait to be verified at most.
 const WAITING_MAX: usize = 64;
 
+/// Whether a password may be this: not empty, without control characters, and at most [`PASSWORD_BYTES_MAX`] bytes long.
+pub fn may_be_a_password(text: &str) -> bool {
+    !text.is_empty() && text.len() <= PASSWORD_BYTES_MAX && !text.contains(char::is_control)
+}
+
 /// The hash of a password, as a PHC string.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

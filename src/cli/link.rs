@@ -159,8 +159,16 @@ fn revoke(id: &str, config: &Config) -> anyhow::Result<()> {
 fn place(task: &LinkTask, config: &Config) -> anyhow::Result<Place> {
     let path = share_path(&config.folder, task.path.as_deref())?;
     let there = on_disk(&config.folder, &path);
-    let found = std::fs::metadata(&there).with_context(|| format!("{} cannot be linked to", there.display()))?;
-    Ok(Place::new(path, found.is_dir()))
+    let found =
+        std::fs::symlink_metadata(&there).with_context(|| format!("{} cannot be linked to", there.display()))?;
+    let place = Place::new(path, found.is_dir());
+    if found.is_symlink() || !place.can_be_linked_to() {
+        bail!(
+            "no link can lead to {}: it is a symbolic link, or a name that some file system takes for none",
+            there.display()
+        );
+    }
+    Ok(place)
 }
 
 /// A user of the server who may do what the link is to let do.

@@ -11,7 +11,7 @@ use data_encoding::BASE64URL_NOPAD;
 use crate::access::digest::hashes_of;
 use crate::access::edit::{AccessEdit, NewDigest};
 use crate::access::file::{AccessFile, user_name};
-use crate::access::password::{PASSWORD_BYTES_MAX, PasswordHash};
+use crate::access::password::{PASSWORD_BYTES_MAX, PasswordHash, may_be_a_password};
 use crate::log::escaped;
 use crate::os::process::leave_no_core;
 use crate::os::random;
@@ -157,11 +157,8 @@ fn password_of_user(name: &str, with_digest: bool) -> anyhow::Result<(PasswordHa
 /// Reads a password, from the terminal or from standard input; with its hash.
 pub(super) fn new_password() -> anyhow::Result<(String, PasswordHash)> {
     let password = ask_for_password()?;
-    if password.is_empty() {
-        bail!("a password has at least one letter");
-    }
-    if password.len() > PASSWORD_BYTES_MAX || password.contains(char::is_control) {
-        bail!("a password has no control characters, and at most {PASSWORD_BYTES_MAX} bytes");
+    if !may_be_a_password(&password) {
+        bail!("a password has at least one letter, no control characters, and at most {PASSWORD_BYTES_MAX} bytes");
     }
     let hash = PasswordHash::of(&password).map_err(|error| anyhow::anyhow!("cannot hash the password: {error}"))?;
     Ok((password, hash))

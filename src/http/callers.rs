@@ -29,8 +29,7 @@ pub(crate) async fn identify(
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let may_have_a_link = head.uri.query().is_some() || !cookies.is_empty();
     let asked = may_have_a_link.then(|| RequestTarget::parse(head).ok()).flatten();
-    // Whoever signs in is not known yet.
-    let link = asked.as_ref().filter(|asked| !asked.query.sign_in).and_then(|asked| asked.query.link.as_ref());
+    let link = asked.as_ref().and_then(|asked| asked.query.shown_link());
     // Two that differ say nothing.
     if authorizations.len() > 1 {
         return Err(Unproven::Wrong);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::locked_file::folder_of;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope,
@@ -88,11 +89,7 @@ fn confine(reach: &[(PathFd, Reach)]) -> Result<(), NotConfined> {
 /// Where a file is looked for that may be replaced by another one: the folder that its path names, and the one that it really lies in. What is no
 /// regular file, such as a terminal, stays what it is.
 pub fn places_of(file: &Path) -> Vec<PathBuf> {
-    let folder = |path: &Path| match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
-        Some(folder) => folder.to_owned(),
-        None => path.to_owned(),
-    };
+    let folder = |path: &Path| folder_of(path).to_owned();
     match std::fs::canonicalize(file) {
         Ok(real) if !real.is_file() => vec![real],
         Ok(real) => vec![folder(file), folder(&real)],

@@ -114,7 +114,8 @@ impl LockedFile {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a path names before its last component.
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -346,6 +346,14 @@ fn a_link_may_take_a_password() {
     server.get("/mine/f").header("cookie", cookie).expect_body("mine/f");
     let json = server.post(format!("/mine/?sign-in&link={secret}")).header("content-type", "application/json");
     json.body(json!({ "password": "canary ü:1" }).to_string()).expect_any(&[204, 303]);
+    // Whoever visits by another link does not come by this one without the password.
+    let (_, other) = link(&server, &users, "alice", "/mine/sub/", &json!({}));
+    let visiting = visit(&server, "/mine/sub/", &other);
+    for query in ["sign-in&", ""] {
+        let open = server.get(format!("/mine/sub/?{query}link={secret}")).header("sec-fetch-mode", "navigate");
+        let answer = open.header("cookie", &visiting).expect(401);
+        assert!(answer.header("set-cookie").is_none(), "{answer}");
+    }
     for cannot in [json!({ "password": "" }), json!({ "password": "a\u{7}" }), json!({ "password": "x".repeat(2000) })]
     {
         made(&server, &users, "alice", "/mine/", &cannot).expect(400);
@@ -418,6 +426,7 @@ fn a_link_ends() {
 fn links_are_made_on_the_command_line() {
     let users = UsersFile::make(RULES);
     let server = serve(&users);
+    std::os::unix::fs::symlink("other", server.local("linked")).unwrap();
     let run = |words: &[&str], input: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_noclobber"));
         command.arg("link").args(words).arg("--folder").arg(server.folder()).arg("--state").arg(server.state());
@@ -456,6 +465,7 @@ fn links_are_made_on_the_command_line() {
         (&["top", "--may", "drop"], "leads to a folder"),
         (&["top", "--as", "nobody-here"], "no user"),
         (&["mine", "--as", "bob"], "may not do that there"),
+        (&["linked"], "no link can lead to"),
         (&["top", "--expires", "soon"], "a time is wanted"),
         (&["top", "--uses", "0"], "--uses"),
         (&["../outside"], "not a path inside the share"),

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use serde::Deserialize;
 
 use crate::access::link::{Life, LinkMay, NewLink, Place};
-use crate::access::password::PASSWORD_BYTES_MAX;
+use crate::access::password::may_be_a_password;
 use crate::access::{Denied, Principal};
 use crate::http::bodies::SHORT_TIME_MAX;
 use crate::http::context::{RequestScope, permit, reader};
@@ -122,10 +122,7 @@ async fn wish(app: &RequestScope, body: &mut Payload) -> Result<Wish, HandlerErr
     }
     let said = if bytes.is_empty() { b"{}" } else { &bytes[..] };
     let wish: Wish = serde_json::from_slice(said).map_err(|error| RequestError::LinkForm(error.to_string()))?;
-    let is_fit = |password: &String| {
-        !password.is_empty() && password.len() <= PASSWORD_BYTES_MAX && !password.contains(char::is_control)
-    };
-    if wish.password.as_ref().is_some_and(|password| !is_fit(password)) {
+    if wish.password.as_ref().is_some_and(|password| !may_be_a_password(password)) {
         return Err(RequestError::LinkForm("this cannot be a password".to_owned()).into());
     }
     Ok(wish)

@@ -46,7 +46,7 @@ pub(crate) fn page(asked: &RequestTarget) -> HttpResponse {
 pub(crate) fn open(app: &RequestScope, head: &RequestHead) -> Option<HttpResponse> {
     app.caller.place().filter(|_| is_opened(head))?;
     let asked = RequestTarget::parse(head).ok()?;
-    let LinkSecret(secret) = asked.query.link.as_ref()?;
+    let LinkSecret(secret) = asked.query.shown_link()?;
     let visit = app.access.stay(secret)?;
     Some(reply::opened(&visit, &without_secret(head, &asked), app.origin.is_https == Some(true)))
 }

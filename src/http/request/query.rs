@@ -351,6 +351,11 @@ impl Query {
         Ok(query)
     }
 
+    /// The link by which a request says who makes it: none where somebody is only about to sign in by it, who has still to prove more.
+    pub(crate) fn shown_link(&self) -> Option<&LinkSecret> {
+        self.link.as_ref().filter(|_| !self.sign_in)
+    }
+
     fn set_link(&mut self, secret: &str) {
         let is_another = self.link.as_ref().is_some_and(|LinkSecret(known)| **known != *secret);
         self.link = Some(LinkSecret(if is_another { "".into() } else { secret.into() }));
