@@ -5,6 +5,7 @@ mod bounds;
 mod certificate;
 mod certificates;
 pub(crate) mod explain;
+mod feed_keeper;
 pub(crate) mod housekeeping;
 mod lan;
 mod listening;
@@ -37,6 +38,7 @@ use crate::os::{allocator, process};
 use announcement::names_beside;
 use bounds::Bounds;
 use certificates::Certificates;
+use feed_keeper::FeedKeeper;
 use housekeeping::{Housekeeping, close};
 use lan::{Browser, Guest, share_on_lan};
 use listening::{Listening, listen, remove_sockets};
@@ -46,6 +48,9 @@ use startup_lines::{say, say_what_is_served};
 
 /// How many members PROPFIND tells of everything below a folder, unless it may tell all.
 const PROPFIND_MEMBERS_MAX: usize = 10_000;
+
+/// How many streams of events may be open at once.
+const EVENT_STREAMS_MAX: usize = 1000;
 
 /// Serves the folder until asked to stop.
 pub fn serve(config: Config) -> anyhow::Result<()> {
@@ -84,6 +89,7 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
     let certificates = open_certificates(config, &listening)?;
     let handshake = certificates.as_ref().map(Certificates::handshake).transpose()?;
     let housekeeping = Housekeeping::start(Arc::clone(&share), certificates);
+    let feed = FeedKeeper::start(Arc::clone(&share));
     let watch = config.watch.then(|| crate::watch::start(Arc::clone(&share), &config.folder));
     for address in &listening.addresses {
         // Of an address the URL is told, and of a socket its name.
@@ -100,6 +106,13 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
     let app = Arc::new(AppState::new(Arc::clone(&share), access, http_settings(config)));
     let served = system.block_on(async {
         let stop = process::stop_on_signals()?;
+        let mut also_stops = process::stop_on_signals()?;
+        let streams = Arc::clone(&app);
+        actix_rt::spawn(async move {
+            if also_stops.recv().await.is_some() {
+                streams.stop_streams();
+            }
+        });
         let served =
             transport::serve(transport_settings(config), listeners, move || Router::new(Arc::clone(&app)), stop).await;
         share.stop_what_takes_long();
@@ -108,6 +121,7 @@ fn serve_on(listening: Listening, config: &Config) -> anyhow::Result<()> {
     drop(announcement);
     drop(watch);
     housekeeping.stop();
+    feed.stop();
     close(&share);
     served.context("the server cannot go on")?;
     say("Stopped.");
@@ -168,6 +182,7 @@ fn http_settings(config: &Config) -> HttpSettings {
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
         uploads_max: limits.uploads_max.get(),
         copies_max: limits.copies_max,
+        event_streams_max: EVENT_STREAMS_MAX,
         hashing_max: limits.hashing_max.get(),
         cache_bytes: limits.cache_bytes,
         propfind_members_max: if config.propfind_infinity { usize::MAX } else { PROPFIND_MEMBERS_MAX },

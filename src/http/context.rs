@@ -5,6 +5,7 @@ use crate::http::ask::ask;
 use crate::http::clock::now;
 use crate::http::headers::field;
 use crate::http::limits::copies::Copies;
+use crate::http::limits::event_streams::EventStreams;
 use crate::http::limits::hashing::Hashings;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::forwarded::Origin;
@@ -37,6 +38,7 @@ pub struct AppState {
     pub(crate) hot: Arc<HotCache>,
     pub(crate) hashings: Arc<Hashings>,
     pub(crate) copies: Arc<Copies>,
+    pub(crate) events: Arc<EventStreams>,
 }
 
 impl AppState {
@@ -46,8 +48,14 @@ impl AppState {
         let uploads = Arc::new(Semaphore::new(settings.uploads_max));
         let hashings = Arc::new(Hashings::new(Arc::clone(&share), settings.hashing_max));
         let copies = Arc::new(Copies::new(Arc::clone(&share), settings.copies_max));
+        let events = EventStreams::new(&share, settings.event_streams_max);
         let settings = Arc::new(settings);
-        Self { share, access, settings, uploads, hot, hashings, copies }
+        Self { share, access, settings, uploads, hot, hashings, copies, events }
+    }
+
+    /// Ends what would go on for ever.
+    pub fn stop_streams(&self) {
+        self.events.stop();
     }
 
     /// Asks the share on the blocking pool. Once begun it runs to its end, whether or not the client is still there.
@@ -108,6 +116,9 @@ fn rights_for(method: DavMethod, query: &Query) -> Rights {
     }
     if query.versions || query.deleted || query.version.is_some() || query.restore.is_some() {
         return Rights::HISTORY;
+    }
+    if query.changes || query.events {
+        return Rights::LIST;
     }
     match method {
         DavMethod::Get => Rights::LOOK,

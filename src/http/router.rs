@@ -9,7 +9,7 @@ use crate::http::callers::{self, LastLookAtUsers, credentials_of};
 use crate::http::context::parse;
 use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
-use crate::http::methods::{copy_move, get, links, lock, propfind, proppatch, put, sign_in};
+use crate::http::methods::{changes, copy_move, events, get, links, lock, propfind, proppatch, put, sign_in};
 use crate::http::methods::{delete, mkcol, options, restore};
 use crate::http::reply;
 use crate::http::reply::HandlerError;
@@ -101,6 +101,8 @@ impl Router {
             DavMethod::Post if asked.query.revoke.is_some() => links::revoke(app, &asked).await,
             DavMethod::Get if asked.query.versions => versions::list(app, &asked).await,
             DavMethod::Get if asked.query.deleted => versions::deleted(app, &asked).await,
+            DavMethod::Get if asked.query.changes => changes::list(app, head, &asked).await,
+            DavMethod::Get if asked.query.events => events::stream(app, head, &asked).await,
             DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,
             DavMethod::Get => get::get(app, request, &asked).await,
             DavMethod::Put => put::put(app, head, body, &asked).await,

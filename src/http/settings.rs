@@ -28,6 +28,8 @@ pub struct HttpSettings {
     pub uploads_max: usize,
     /// How many copies may be made at once.
     pub copies_max: usize,
+    /// How many streams of events may be open at once.
+    pub event_streams_max: usize,
     /// How many large files are hashed at once.
     pub hashing_max: usize,
     /// How much of small files is kept in memory, in bytes.

@@ -2,7 +2,9 @@
 
 pub mod age_clock;
 pub mod author;
+pub mod change;
 pub mod content_hash;
+pub mod cursor;
 pub mod dating;
 pub mod extent;
 pub mod grants;

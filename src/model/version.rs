@@ -6,12 +6,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::author::Author;
 use super::path::Name;
 use super::stamp::{FileId, Timestamp};
 
 /// The identifier of a version: when it was displaced, to the microsecond.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>", into = "Box<str>")]
 pub struct VersionId(Box<str>);
 
 /// The name of an entry in the history, taken apart.
@@ -60,6 +63,20 @@ pub enum Act {
 
 /// How long the name of a version may be, in bytes: as long as eCryptfs takes it.
 const NAME_BYTES_MAX: usize = 143;
+
+impl TryFrom<Box<str>> for VersionId {
+    type Error = &'static str;
+
+    fn try_from(text: Box<str>) -> Result<Self, &'static str> {
+        Self::parse(&text).ok_or("this is not the identifier of a version")
+    }
+}
+
+impl From<VersionId> for Box<str> {
+    fn from(id: VersionId) -> Self {
+        id.0
+    }
+}
 
 impl VersionId {
     /// The identifier of what is displaced now.

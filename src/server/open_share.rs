@@ -10,7 +10,7 @@ use super::state;
 use crate::config::{Config, Keep};
 use crate::http::clock::now;
 use crate::os::process;
-use crate::share::{Cause, Share, ShareSettings};
+use crate::share::{Cause, JournalLimits, Share, ShareSettings};
 use crate::store::catalog::index::Index;
 use crate::store::catalog::properties::PropertyLimits;
 use crate::store::local::commit::Tree;
@@ -78,6 +78,7 @@ pub(crate) fn open_share(config: &Config, disk: LockedDisk) -> anyhow::Result<Sh
         hashing_max: config.limits.hashing_max.get(),
         syncs: config.sync,
         root_locks: config.root_locks,
+        journal: JournalLimits::default(),
         properties: PropertyLimits { all_bytes_max: config.limits.properties_bytes_max, ..PropertyLimits::default() },
     };
     let index = match purpose {

@@ -1,5 +1,7 @@
 //! Making folders: by themselves, and those above something that is to come.
 
+use std::sync::Arc;
+
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::verdict::Deed;
@@ -8,10 +10,38 @@ use crate::store::disk_error::{Cause, DiskError};
 use crate::store::local::commit::Swap;
 use crate::store::local::staging::NewFolders;
 
+use super::feed::Before;
+use super::feed::to_look_at::ToLookAt;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::properties::PropertyUpdate;
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
+
+/// Folders that were made above something that is to come, and go again with it if it comes to nothing: then they are looked at, and that they went
+/// is told.
+#[derive(Debug, Default)]
+pub struct FoldersAbove {
+    made: NewFolders,
+    paths: Vec<SharePath>,
+    to_look_at: Option<Arc<ToLookAt>>,
+}
+
+impl FoldersAbove {
+    /// They stay.
+    pub(super) fn keep(mut self) {
+        std::mem::take(&mut self.made).keep();
+        self.to_look_at = None;
+    }
+}
+
+impl Drop for FoldersAbove {
+    fn drop(&mut self) {
+        drop(std::mem::take(&mut self.made));
+        if let Some(to_look_at) = &self.to_look_at {
+            self.paths.drain(..).for_each(|path| to_look_at.path(path, None));
+        }
+    }
+}
 
 impl Share {
     /// Makes a folder, with these properties from the beginning: all of it or nothing.
@@ -44,6 +74,7 @@ impl Share {
             let (is_made, made) = (matches!(swap, Ok(Swap::Done(_))), self.as_made(path).into_owned());
             if is_made {
                 self.note_folder_made(&made);
+                self.tell_folder(&made, Before::Nothing, false, None, request);
             }
             if is_made && !amendments.is_empty() {
                 if made != *path {
@@ -62,7 +93,7 @@ impl Share {
     }
 
     /// Makes every folder above a path that is not there yet. If one cannot be made, none stays.
-    pub fn make_parents(&self, path: &SharePath, request: &RequestContext) -> Outcome<NewFolders> {
+    pub fn make_parents(&self, path: &SharePath, request: &RequestContext) -> Outcome<FoldersAbove> {
         self.make_folders_above(path, Deed::MakeCollection, request)
     }
 
@@ -72,9 +103,10 @@ impl Share {
         path: &SharePath,
         deed: Deed,
         request: &RequestContext,
-    ) -> Outcome<NewFolders> {
+    ) -> Outcome<FoldersAbove> {
         let mine = request.demanding(Precondition::default());
-        let mut folders = NewFolders::default();
+        let to_look_at = Some(Arc::clone(&self.to_look_at));
+        let mut folders = FoldersAbove { to_look_at, ..FoldersAbove::default() };
         let Some((parent, _)) = path.split() else { return Ok(folders) };
         let mut above = SharePath::root();
         for name in parent.names() {
@@ -86,12 +118,13 @@ impl Share {
                 Err(Stop::Refusal(Refusal::Exists { is_collection: false })) => return Err(Refusal::NoParent.into()),
                 // It is there, and goes again.
                 Err(Stop::Fault(fault)) if fault.cause == Cause::Unsure => {
-                    self.tree.was_made(&mut folders, &site)?;
+                    self.tree.was_made(&mut folders.made, &site)?;
                     return Err(Stop::Fault(DiskError { cause: Cause::Failed, ..fault }));
                 }
                 made => {
                     made?;
-                    self.tree.was_made(&mut folders, &site)?;
+                    self.tree.was_made(&mut folders.made, &site)?;
+                    folders.paths.push(above.clone());
                 }
             }
         }

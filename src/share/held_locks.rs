@@ -114,8 +114,13 @@ impl Share {
 
     /// Forgets the locks that have expired.
     pub(super) fn expire_locks(&self, now: Timestamp) {
-        let mut table = self.locks.table();
-        table.expire(now).iter().for_each(|lock| self.note_gone(&lock.token));
+        let expired = {
+            let mut table = self.locks.table();
+            let expired = table.expire(now);
+            expired.iter().for_each(|lock| self.note_gone(&lock.token));
+            expired
+        };
+        expired.iter().for_each(|lock| self.tell_lock(&lock.root, None, now));
     }
 
     /// The locks, as far as a path is concerned: what is at it, above and below it goes by the path that the disk has now. Another program may

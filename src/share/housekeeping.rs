@@ -12,7 +12,7 @@ use crate::store::notice::Notice;
 use crate::store::share_identity::ShareIdentity;
 
 use super::dates::Dates;
-use super::feed::Happened;
+use super::feed::listeners::Happened;
 use super::hints::Hint;
 use super::outcome::Outcome;
 use super::shared_folder::{Share, ShareSettings};
@@ -28,6 +28,8 @@ impl Share {
         share.tree.history().check_own_folders()?;
         share.load_locks(now)?;
         share.tree.recover(now)?;
+        // From now on a process that is killed has not ended in good order. What cannot be saved now is tried again.
+        let _ = share.changes.save(now);
         Ok(share)
     }
 
@@ -41,7 +43,13 @@ impl Share {
         self.tree.second_look(now);
         self.expire_locks(now);
         self.dates.watch_the_clock(now);
-        self.tree.take_notices()
+        let notices = self.tree.take_notices();
+        for notice in &notices {
+            if let Notice::ConflictCopy { copy, .. } = notice {
+                self.notice_conflict_copy(copy, now);
+            }
+        }
+        notices
     }
 
     /// Observes the clock by which versions age, which is to be done every second; `running` is how long the process has been running, by a
@@ -77,7 +85,9 @@ impl Share {
     }
 
     /// Ends in good order.
-    pub fn close(&self) -> Outcome<()> {
+    pub fn close(&self, now: Timestamp) -> Outcome<()> {
+        // What is not saved is looked for by the next process.
+        let _ = self.changes.close(now);
         self.tree.history().clock().note_last_time();
         Ok(self.tree.close()?)
     }
@@ -91,6 +101,7 @@ impl Share {
         {
             self.index.forget(status.stamp.id.inode);
         }
+        self.look_at_hint(hint);
         self.feed.tell(self, &Happened::Hinted(hint.clone()), now);
     }
 

@@ -11,7 +11,7 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::validators::Target;
 
-use super::feed::{FeedListener, Listening};
+use super::feed::listeners::{FeedListener, Listening};
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;

@@ -153,7 +153,14 @@ impl Share {
     }
 
     /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.
-    fn tag_of(&self, folder: &SharePath, dir: &Dir, name: &Name, status: &Status, now: Timestamp) -> Option<EntityTag> {
+    pub(super) fn tag_of(
+        &self,
+        folder: &SharePath,
+        dir: &Dir,
+        name: &Name,
+        status: &Status,
+        now: Timestamp,
+    ) -> Option<EntityTag> {
         if let Some(tag) = self.recall_tag(&status.stamp) {
             return Some(tag);
         }

@@ -83,6 +83,7 @@ impl Share {
             let pinned = table.pin(&lock.token, path, pin, request.now)?;
             if *root == *path { Some(pinned) } else { table.respell(&lock.token, &root) }
         });
+        self.tell_lock(&root, Some(request), request.now);
         Ok(TakenLock { lock: pinned.unwrap_or(lock), created })
     }
 
@@ -118,6 +119,7 @@ impl Share {
         }
         judge_keeping(&lock, request)?;
         self.drop_lock(token);
+        self.tell_lock(&lock.root, Some(request), request.now);
         Ok(())
     }
 

@@ -39,12 +39,14 @@ mod upload;
 mod versions;
 mod walk;
 
+pub use crate::store::catalog::changes::{ChangesAfter, JournalLimits, LostPlace, NumberedChange};
 pub use crate::store::catalog::index_error::IndexError;
 pub use crate::store::disk_error::{Cause, Full};
 pub use crate::store::local::history::{KeptVersion, Page, PageRequest};
 pub use crate::store::share_identity::ShareIdentity;
 pub use crate::store::status::Kind;
 pub use deleted::{DeletedWish, Walked};
+pub use feed::ShownChange;
 pub use hashing::Unhashed;
 pub use hints::Hint;
 pub use housekeeping::INDEX;

@@ -122,7 +122,9 @@ impl Share {
         let path = &*self.spelled(path)?;
         if path.is_root() {
             let _under_way = self.judge_root(request, deed)?;
-            return self.note_amendments(path, amendments);
+            self.note_amendments(path, amendments)?;
+            self.tell_properties(path, None, request);
+            return Ok(());
         }
         match self.look_and_judge(path, request, deed)? {
             Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(PropertyUpdate::is_of_the_file) => {
@@ -131,13 +133,26 @@ impl Share {
             Looked { seen: Seen::File(seen), .. } => {
                 let before = seen.status;
                 let amended = self.amend_file(path, &seen, amendments, request.now).map_err(Stop::from);
-                amended.and_then(|()| self.note_amendments(path, amendments)).inspect_err(|_| {
+                let amended = amended.and_then(|()| self.note_amendments(path, amendments)).inspect_err(|_| {
                     // What was changed about the file is changed back: all or nothing.
                     let _ = self.tree.set_modified(&seen, before.stamp.mtime);
                     let _ = self.tree.set_permissions(&seen, before.mode);
-                })
+                });
+                if amended.is_ok() {
+                    let stamp = self.tree.status(&seen.file).map_or(before.stamp, |status| status.stamp);
+                    self.tell_properties(path, Some((stamp, self.recall_tag(&stamp))), request);
+                }
+                amended
             }
-            Looked { .. } => self.note_amendments(path, amendments),
+            Looked { seen, .. } => {
+                self.note_amendments(path, amendments)?;
+                let busy = match &seen {
+                    Seen::Busy(status) => Some((status.stamp, None)),
+                    _ => None,
+                };
+                self.tell_properties(path, busy, request);
+                Ok(())
+            }
         }
     }
 

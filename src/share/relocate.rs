@@ -22,6 +22,7 @@ use crate::store::status::Kind;
 
 use super::dating::Dating;
 use super::evidence::{AtName, Halt, Moment};
+use super::feed::Before;
 use super::identity::shown;
 use super::judge::{HASHINGS_MAX, LOOKS_MAX, Task};
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};
@@ -205,6 +206,7 @@ impl Share {
             return if is_file { Ok(MoveTry::OtherMount) } else { Err(Refusal::OtherMount.into()) };
         }
         let (moved, replaced) = (state_of(&source), state_of(&target));
+        let before = (Before::from(&source), Before::from(&target));
         let on_mismatch = on_mismatch(request);
         let on_mismatches = OnMismatches { source: on_mismatch, target: on_mismatch };
         let swap = match copy {
@@ -218,6 +220,7 @@ impl Share {
                     self.dates.folder_came(to, request.now);
                 }
                 self.note_moved((from, to), &changed, (moved, replaced), request);
+                self.tell_moved((from, &self.as_made(to)), before, &changed, request);
                 let displaced = self.kept(&changed).cloned();
                 drop((changed, change_under_way, pair));
                 self.forget_refusal(to, request);
@@ -310,16 +313,20 @@ impl Share {
                 return Err(Refusal::FolderChanged.into());
             }
             let created = matches!(seen, Seen::Nothing);
-            let replaced = state_of(&seen);
+            let (replaced, before) = (state_of(&seen), Before::from(&seen));
             let swap = claim.put_copy(seen, copy, on_mismatch(of_target), of_target.now)?;
             if let Swap::Done(changed) = &swap {
                 self.drop_locks_below(to, of_target.now);
                 match &*copy {
                     StagedCopy::File(file) => {
                         self.note_stored(to, &swap, &file.staged, replaced.as_ref(), of_target);
+                        self.tell_stored(to, before, false, (changed, &file.staged), of_target);
                     }
                     StagedCopy::Folder(_) => {
                         self.note_folder_came(to);
+                        let made = self.as_made(to);
+                        self.tell_folder(&made, before, false, self.kept(changed), of_target);
+                        self.look_below(&made, of_target);
                         self.dates.folder_came(to, of_target.now);
                         self.repin(to, of_target, None);
                     }

@@ -11,6 +11,7 @@ use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
 use crate::store::local::commit::Swap;
 
+use super::feed::Before;
 use super::identity::Identity;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
@@ -29,12 +30,13 @@ impl Share {
     pub fn delete(&self, path: &SharePath, request: &RequestContext) -> Outcome<Removed> {
         let path = &*self.spelled(path)?;
         let removed = self.look_until_done(path, request, Deed::Remove, |claim, seen| {
-            let file = state_of(&seen);
+            let (file, before) = (state_of(&seen), Before::from(&seen));
             let swap = claim.remove(seen, on_mismatch(request), request.now)?;
             if let Swap::Done(changed) = &swap {
                 self.note_last_removed(path, file.as_ref(), request);
                 self.drop_locks_in(path, request.now);
                 let version = self.kept(changed).cloned();
+                self.tell_removed(path, before, version.as_ref(), request);
                 self.let_notes_follow(Following::Gone { from: path.clone(), version });
             }
             Ok((swap, ()))

@@ -11,6 +11,7 @@ use crate::model::rights::Rights;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::os::open_folder::{FolderIdentity, OpenFolder};
 use crate::store::abilities::Abilities;
+use crate::store::catalog::changes::{ChangeJournal, JournalLimits};
 use crate::store::catalog::checksums::Checksums;
 use crate::store::catalog::index::Index;
 use crate::store::catalog::last_changes::LastChanges;
@@ -22,7 +23,9 @@ use crate::store::local::staging::RoomAhead;
 use crate::store::status::Kind;
 
 use super::dates::Dates;
-use super::feed::Feed;
+use super::feed::listeners::Feed;
+use super::feed::to_look_at::ToLookAt;
+use super::feed::wakers::Wakers;
 use super::hashing_slots::HashingSlots;
 use super::hints::Hints;
 use super::lock_table::LockTable;
@@ -47,6 +50,8 @@ pub struct ShareSettings {
     pub root_locks: bool,
     /// How much clients may note on files and folders.
     pub properties: PropertyLimits,
+    /// How many changes are kept for who asks later.
+    pub journal: JournalLimits,
 }
 
 /// The folder that is served, and all that the server knows about it.
@@ -63,6 +68,12 @@ pub struct Share {
     pub(super) refused: RecentlyRefused,
     /// Tells whoever listens what happens.
     pub(super) feed: Arc<Feed<Share>>,
+    /// What was told, and what is known.
+    pub(super) changes: ChangeJournal,
+    /// What is to be looked at, for the feed.
+    pub(super) to_look_at: Arc<ToLookAt>,
+    /// Whoever is woken when something was told.
+    pub(super) wakers: Wakers,
     pub(super) dates: Dates,
     /// What all uploads have set aside for bytes that are still to come.
     pub(super) ahead: Arc<RoomAhead>,
@@ -83,6 +94,7 @@ impl Default for ShareSettings {
             syncs: true,
             root_locks: false,
             properties: PropertyLimits::default(),
+            journal: JournalLimits::default(),
         }
     }
 }
@@ -96,10 +108,13 @@ impl Share {
             checksums: index.checksums(),
             last_changes: index.last_changes(),
             notes_stay_behind: AtomicBool::new(false),
+            changes: index.changes(settings.journal),
             index,
             locks: LockTable::new(),
             refused: RecentlyRefused::default(),
             feed: Arc::default(),
+            to_look_at: Arc::default(),
+            wakers: Wakers::default(),
             dates: Dates::since(Timestamp::default()),
             ahead: Arc::default(),
             hashing: HashingSlots::new(settings.hashing_max),

@@ -13,6 +13,7 @@ use crate::store::local::commit::{Changed, OnMismatch, Seen, Site, Swap};
 use crate::store::local::staging::{Staged, Staging};
 
 use super::dating::Dating;
+use super::feed::Before;
 use super::judge::Task;
 use super::outcome::{Outcome, Refusal};
 use super::request_context::RequestContext;
@@ -103,6 +104,9 @@ impl Share {
                             notes(Came::ToAFreeName);
                         }
                         self.note_stored(path, &swap, staged, None, request);
+                        if let Swap::Done(changed) = &swap {
+                            self.tell_stored(path, Before::Nothing, deed == Deed::Restore, (changed, staged), request);
+                        }
                         Ok((swap, true))
                     }
                     Seen::File(seen) => {
@@ -114,6 +118,9 @@ impl Share {
                             notes(Came::InPlaceOf(self.kept(changed).cloned()));
                         }
                         self.note_stored(path, &swap, staged, Some(&replaced), request);
+                        if let Swap::Done(changed) = &swap {
+                            self.tell_stored(path, Before::File, deed == Deed::Restore, (changed, staged), request);
+                        }
                         Ok((swap, false))
                     }
                     Seen::Busy(_) | Seen::Collection(_) | Seen::Link | Seen::Special => {

@@ -8,10 +8,11 @@ use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
 use crate::store::local::commit::Site;
-use crate::store::local::staging::{NewFolders, Staging};
+use crate::store::local::staging::Staging;
 
 use super::dating::Dating;
 use super::early::FoundEarly;
+use super::folders::FoldersAbove;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
@@ -32,7 +33,7 @@ pub struct Upload {
     /// The file that it is to replace, where that was opened a moment ago.
     replaces: Option<Replaced>,
     /// What was made for it, and goes with it if it comes to nothing.
-    folders: NewFolders,
+    folders: FoldersAbove,
     /// How long it is to become, if the client said so.
     announced: Option<u64>,
     /// Whether its bytes were there before it was begun: its path was spelled a moment ago, and is not spelled again. The commit finds the name
@@ -50,7 +51,7 @@ impl Upload {
 impl Share {
     /// Begins an upload, setting the announced room aside; whether it can succeed is for the commit to say.
     pub fn begin_upload(&self, path: &SharePath, announced: Option<u64>, now: Timestamp) -> Outcome<Upload> {
-        self.begin_upload_at(self.site_of_upload(path)?, announced, NewFolders::default(), now)
+        self.begin_upload_at(self.site_of_upload(path)?, announced, FoldersAbove::default(), now)
     }
 
     /// As [`Share::begin_upload`], if it could succeed now; makes the folders above where they are missing and that is asked for.
@@ -91,7 +92,7 @@ impl Share {
         }
         let site = self.site_of_upload(path)?;
         self.has_room(&site, bytes, request.now)?;
-        begin(site, NewFolders::default(), None)
+        begin(site, FoldersAbove::default(), None)
     }
 
     /// Judges an upload by what is there, and makes the folders above where they are missing and that is asked for.
@@ -101,14 +102,14 @@ impl Share {
         request: &RequestContext,
         announced: Option<u64>,
         make_parents: bool,
-    ) -> Outcome<(FoundEarly, NewFolders)> {
+    ) -> Outcome<(FoundEarly, FoldersAbove)> {
         match self.judge_upload(path, request, announced) {
             Err(Stop::Refusal(Refusal::NoParent)) if make_parents => {
                 self.may_put_with_parents(path, request, announced)?;
                 let folders = self.make_parents(path, request)?;
                 Ok((self.judge_upload(path, request, announced)?, folders))
             }
-            judged => Ok((judged?, NewFolders::default())),
+            judged => Ok((judged?, FoldersAbove::default())),
         }
     }
 
@@ -120,7 +121,7 @@ impl Share {
         &self,
         site: Site,
         announced: Option<u64>,
-        folders: NewFolders,
+        folders: FoldersAbove,
         now: Timestamp,
     ) -> Outcome<Upload> {
         let mut staging = self.stage(&site, now)?;

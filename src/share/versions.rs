@@ -12,10 +12,12 @@ use crate::store::catalog::properties::Following;
 use crate::store::handle::{File, Opened};
 use crate::store::local::commit::{FileCopy, Site, StagedCopy, Swap};
 use crate::store::local::history::{FoundVersion, KeptVersion, Page, PageRequest};
-use crate::store::local::staging::{NewFolders, Staging};
+use crate::store::local::staging::Staging;
 use crate::store::status::Kind;
 
 use super::dating::Dating;
+use super::feed::Before;
+use super::folders::FoldersAbove;
 use super::judge::Task;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::read::OpenResource;
@@ -104,7 +106,7 @@ impl Share {
                 }
                 self.make_folders_above(path, Deed::BringBack, request)?
             }
-            site => site.map(|_| NewFolders::default())?,
+            site => site.map(|_| FoldersAbove::default())?,
         };
         let stored = match deed {
             Deed::Restore => Some(self.restore_file(path, &found, request, limit)?),
@@ -206,6 +208,8 @@ impl Share {
         self.look_until_done(path, request, Deed::BringBack, |claim, _| {
             let swap = claim.bring_back(found)?;
             if matches!(swap, Swap::Done(_)) {
+                self.tell_folder(path, Before::Nothing, true, None, request);
+                self.look_below(path, request);
                 let (of, version, to) = (found.path.clone(), found.version.name.id.clone(), path.clone());
                 self.let_notes_follow(Following::Back { of, version, to, displaced: None, stays: false });
             }

@@ -2,6 +2,7 @@
 //! holds no thread.
 
 pub(crate) mod copies;
+pub(crate) mod event_streams;
 pub(crate) mod hashing;
 pub(crate) mod pace;
 pub(crate) mod walks;

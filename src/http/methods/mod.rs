@@ -1,8 +1,10 @@
 //! The methods of HTTP and WebDAV: each reads what its request says, asks the share, and says what came of it.
 
 pub(crate) mod attempt;
+pub(crate) mod changes;
 pub(crate) mod copy_move;
 pub(crate) mod delete;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod links;
 pub(crate) mod lock;

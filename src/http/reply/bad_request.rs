@@ -14,6 +14,7 @@ use crate::http::wire::rejection::Rejection;
 use crate::http::xml::XmlError;
 use crate::http::xml::write::Condition;
 use crate::model::path::PathError;
+use crate::share::LostPlace;
 use crate::share::outcome::Refusal;
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
@@ -235,6 +236,19 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
             answer.headers_mut().insert(header::CONTENT_RANGE, range::unsatisfied_range(*size));
             answer
         }
+        RequestError::LostPlace(LostPlace::Unreadable) => later(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "changes-unreadable",
+            "Not to be read now",
+            "What has happened cannot be read now. Try again.",
+        )),
+        RequestError::LostPlace(lost) => Problem::new(
+            StatusCode::CONFLICT,
+            "lost-place",
+            "Look again",
+            format!("The cursor leads nowhere: {lost}. Ask without since= for a new one, then list the folder again, and go on from there."),
+        )
+        .send(),
         RequestError::VersionIsCollection => bad("This version is a folder; it can be restored, not sent."),
     };
     bodiless_for_head(head, answer)

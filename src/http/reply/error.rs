@@ -8,6 +8,7 @@ use crate::http::request::site_check::SiteRefusal;
 use crate::http::request::target::BadTarget;
 use crate::http::xml::XmlError;
 use crate::model::precondition::Header;
+use crate::share::LostPlace;
 use crate::share::outcome::Stop;
 
 /// Why a request ends without having been carried out.
@@ -115,6 +116,8 @@ pub(crate) enum RequestError {
     TooManyBodies,
     /// A version that cannot be.
     VersionId,
+    /// What happened since a place in the feed cannot be told.
+    LostPlace(LostPlace),
     /// Not one range can be satisfied.
     Range(u64),
     /// A folder was asked for by name and version where only a file can be sent.

@@ -10,6 +10,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 use crate::http::request::method::{Allowed, DavMethod};
+use crate::model::cursor::Cursor;
 use crate::model::path::SharePath;
 use crate::model::version::VersionId;
 
@@ -54,6 +55,14 @@ pub(crate) struct Query {
     pub(crate) restore: Option<Named>,
     /// `?deleted`: what was in a folder and is no more.
     pub(crate) deleted: bool,
+    /// `?changes`: what has happened in a folder.
+    pub(crate) changes: bool,
+    /// `?events`: what happens there, as it does.
+    pub(crate) events: bool,
+    /// `?since=CURSOR`: behind which place in the feed.
+    pub(crate) since: Option<Since>,
+    /// `?wait=SECONDS`: for how long to wait for something to happen.
+    pub(crate) wait: Option<u64>,
     /// `?deep`: everything below, too.
     pub(crate) deep: bool,
     /// `?limit=N`: how many versions, or names, at most.
@@ -79,6 +88,10 @@ pub(crate) struct TakenWord {
 /// A version that a query names; without an identifier where it cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named(pub(crate) Option<VersionId>);
+
+/// A place in the feed that a query names; none where it cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Since(pub(crate) Option<Cursor>);
 
 /// The secret of an invitation, which no log shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -261,6 +274,50 @@ const WORDS: &[Word] = &[
         set: |query, value| stands_alone(value, &mut query.deleted),
     },
     Word {
+        name: "changes",
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
+        never: &[Allowed::OnFiles, Allowed::OnLinkedFiles],
+        belongs_to: &[],
+        beside: &["since", "wait", "limit"],
+        set: |query, value| stands_alone(value, &mut query.changes),
+    },
+    Word {
+        name: "events",
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
+        never: &[Allowed::OnFiles, Allowed::OnLinkedFiles],
+        belongs_to: &[],
+        beside: &["since"],
+        set: |query, value| stands_alone(value, &mut query.events),
+    },
+    Word {
+        name: "since",
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
+        never: &[],
+        belongs_to: &["changes", "events"],
+        beside: &["changes", "events", "wait", "limit"],
+        set: |query, value| {
+            query.since = Some(Since(Cursor::parse(&decoded(value))));
+            true
+        },
+    },
+    Word {
+        name: "wait",
+        methods: &[DavMethod::Get],
+        alone: &[DavMethod::Get],
+        never: &[],
+        belongs_to: &["changes"],
+        beside: &["changes", "since", "limit"],
+        set: |query, value| {
+            let digits = decoded(value);
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            query.wait = digits.parse().ok().filter(|_| is_number);
+            query.wait.is_some()
+        },
+    },
+    Word {
         name: "deep",
         methods: &[DavMethod::Get],
         alone: &[DavMethod::Get],
@@ -274,8 +331,8 @@ const WORDS: &[Word] = &[
         methods: &[DavMethod::Get],
         alone: &[DavMethod::Get],
         never: &[],
-        belongs_to: &["versions", "deleted"],
-        beside: &["versions", "deleted", "json", "before", "deep", "after"],
+        belongs_to: &["versions", "deleted", "changes"],
+        beside: &["versions", "deleted", "json", "before", "deep", "after", "changes", "since", "wait"],
         set: |query, value| {
             let digits = decoded(value);
             let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::stamp::Stamp;
 
+use super::changes::{ChangeJournal, JournalLimits};
 use super::checksums::Checksums;
 use super::codec::{decode, encode};
 use super::database::{StateDatabase, failed, table_if_any};
@@ -122,6 +123,11 @@ impl Index {
     /// The checksums of contents, in the same database.
     pub fn checksums(&self) -> Checksums {
         Checksums::new(Arc::clone(&self.database))
+    }
+
+    /// The journal of the feed, in the same database.
+    pub fn changes(&self, limits: JournalLimits) -> ChangeJournal {
+        ChangeJournal::new(Arc::clone(&self.database), limits)
     }
 
     /// What clients last did, path by path, in the same database.

@@ -1,0 +1,93 @@
+//! The streams of events that are open: how many there are, and how they are woken when something has happened.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::share::Share;
+
+/// How long a stream that was woken rests before it is woken again, and by how much longer for each that is open: a folder in which much goes on
+/// does not keep the machine busy with telling of it.
+const REST: Duration = Duration::from_millis(20);
+const REST_FOR_EACH: Duration = Duration::from_micros(250);
+
+/// The streams, and whoever else waits for something to happen.
+pub(crate) struct EventStreams {
+    woken: watch::Sender<Waking>,
+    open: AtomicUsize,
+    open_max: usize,
+}
+
+/// What those who wait are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waking {
+    /// Something has happened.
+    Told,
+    /// The server stops.
+    Stops,
+}
+
+/// One stream that is open; dropping it makes room for another.
+#[derive(Debug)]
+pub(crate) struct OpenStream(Arc<EventStreams>);
+
+impl EventStreams {
+    /// The streams of a share, which has them woken after each change.
+    pub(crate) fn new(share: &Share, open_max: usize) -> Arc<Self> {
+        let streams = Arc::new(Self { woken: watch::Sender::new(Waking::Told), open: AtomicUsize::new(0), open_max });
+        let waking = Arc::downgrade(&streams);
+        share.on_change(Box::new(move || {
+            if let Some(streams) = waking.upgrade() {
+                streams.wake(Waking::Told);
+            }
+        }));
+        streams
+    }
+
+    /// Opens one more, unless there are as many as there may be.
+    pub(crate) fn open(self: &Arc<Self>) -> Option<OpenStream> {
+        let stream = OpenStream(Arc::clone(self));
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        (before < self.open_max).then_some(stream)
+    }
+
+    /// By which one hears that something has happened.
+    pub(crate) fn listen(&self) -> watch::Receiver<Waking> {
+        self.woken.subscribe()
+    }
+
+    /// How long to rest after having been woken.
+    pub(crate) fn rest(&self) -> Duration {
+        let open = u32::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        REST + REST_FOR_EACH.saturating_mul(open)
+    }
+
+    /// Ends all of them.
+    pub(crate) fn stop(&self) {
+        self.wake(Waking::Stops);
+    }
+
+    /// Once it stops nothing else is said.
+    fn wake(&self, waking: Waking) {
+        self.woken.send_modify(|last| {
+            if *last != Waking::Stops {
+                *last = waking;
+            }
+        });
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for EventStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStreams").field("open", &self.open).finish_non_exhaustive()
+    }
+}

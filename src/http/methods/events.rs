@@ -1,0 +1,248 @@
+//! `GET folder?events`: what happens in a folder, as it happens, as server-sent events (HTML Living Standard, *Server-sent events*).
+//!
+//! The identifier of each event is a place in the feed, so that a client which comes again goes on where it was (`Last-Event-ID`). A client that is
+//! too slow is told to look again. What one may not see is not told: that is asked for each event when it is sent.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::RequestHead;
+use actix_web::HttpResponse;
+use actix_web::body::BodyStream;
+use actix_web::http::header::{self, HeaderName};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::http::context::{RequestScope, is_collection, reader};
+use crate::http::headers::field;
+use crate::http::limits::event_streams::{OpenStream, Waking};
+use crate::http::reply;
+use crate::http::reply::{HandlerError, RequestError};
+use crate::http::representations::change::DescribedChange;
+use crate::http::request::target::RequestTarget;
+use crate::model::change::ChangeKind;
+use crate::model::cursor::Cursor;
+use crate::model::path::SharePath;
+use crate::model::permissions::Permissions;
+use crate::model::rights::Rights;
+use crate::share::outcome::{Refusal, Stop};
+use crate::share::{LostPlace, ShownChange};
+
+/// How long nothing is sent at most: a proxy may close what is silent.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// After how long a client comes again whose stream has broken, in milliseconds.
+const RETRY_MS: u64 = 2000;
+
+/// How many changes are told at once.
+const STEP: usize = 500;
+
+/// Where a client was that comes again.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Streams what happens in a folder.
+pub(crate) async fn stream(
+    app: &RequestScope,
+    head: &RequestHead,
+    asked: &RequestTarget,
+) -> Result<HttpResponse, HandlerError> {
+    if !is_collection(app, asked).await? {
+        return Err(Stop::from(Refusal::NotFound).into());
+    }
+    let place = app.events.open().ok_or(Stop::from(Refusal::Overloaded))?;
+    let mut events = Events {
+        woken: app.events.listen(),
+        folder: asked.path.clone(),
+        permissions: reader(app).permissions,
+        at: app.share.feed_end(),
+        rests_until: Instant::now(),
+        was_complete: false,
+        app: app.clone(),
+        _place: place,
+    };
+    let greeting = events.begin(last_event(head, asked)?);
+    let mut answer = reply::found();
+    answer
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    // A proxy is asked to pass on each event at once.
+    answer.insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
+    if head.method == actix_web::http::Method::HEAD {
+        return Ok(answer.finish());
+    }
+    let stream = stream::unfold((events, Some(greeting)), |(mut events, greeting)| async move {
+        let text = match greeting {
+            Some(greeting) => greeting,
+            None => events.next().await?,
+        };
+        Some((Ok::<_, io::Error>(Bytes::from(text)), (events, None)))
+    });
+    Ok(answer.body(BodyStream::new(stream)))
+}
+
+/// From where on a client wants to hear, if it says; garbled if that is no place.
+fn last_event(head: &RequestHead, asked: &RequestTarget) -> Result<Option<Result<Cursor, LostPlace>>, RequestError> {
+    if let Some(last) = field::text(&head.headers, LAST_EVENT_ID).filter(|last| !last.is_empty()) {
+        return Ok(Some(Cursor::parse(last).ok_or(LostPlace::Foreign)));
+    }
+    match &asked.query.since {
+        Some(since) => Ok(Some(Ok(since.0.ok_or(RequestError::LostPlace(LostPlace::Foreign))?))),
+        None => Ok(None),
+    }
+}
+
+/// A stream, and how far it has come.
+struct Events {
+    app: RequestScope,
+    folder: SharePath,
+    permissions: Permissions,
+    woken: watch::Receiver<Waking>,
+    at: Cursor,
+    /// Before that it is not woken again.
+    rests_until: Instant,
+    was_complete: bool,
+    _place: OpenStream,
+}
+
+impl Events {
+    /// What is sent first.
+    fn begin(&mut self, wanted: Option<Result<Cursor, LostPlace>>) -> String {
+        let mut text = format!("retry: {RETRY_MS}\n\n");
+        let lost = match wanted {
+            None => None,
+            Some(Err(lost)) => Some(lost),
+            Some(Ok(cursor)) => {
+                self.at = cursor;
+                self.app.share.check_place(cursor).err()
+            }
+        };
+        match lost {
+            Some(lost) => text += &self.look_again(lost),
+            None => {
+                self.was_complete = self.app.share.feed_is_complete();
+                text += &event("begin", self.at, &json!({ "complete": self.was_complete }).to_string());
+            }
+        }
+        text
+    }
+
+    /// What is sent next; `None` at the end.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            sleep_until(self.rests_until).await;
+            self.woken.mark_unchanged();
+            if *self.woken.borrow() == Waking::Stops || !self.may_go_on() {
+                return None;
+            }
+            let text = self.what_happened().await;
+            if !text.is_empty() {
+                self.rests_until = Instant::now() + self.app.events.rest();
+                return Some(text);
+            }
+            match timeout(KEEP_ALIVE, self.woken.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(": \n\n".to_owned()),
+            }
+        }
+    }
+
+    /// Whether whoever listens still may.
+    fn may_go_on(&self) -> bool {
+        self.permissions.look_again();
+        !self.app.caller.has_ended() && self.permissions.at(&self.folder).contains(Rights::LIST)
+    }
+
+    async fn what_happened(&mut self) -> String {
+        let (at, share) = (self.at, Arc::clone(&self.app.share));
+        let is_complete = share.feed_is_complete();
+        let some = match share.changes_in_memory_after(at, STEP) {
+            Ok(Some(some)) => Ok(some),
+            Err(lost) => Err(lost),
+            Ok(None) => match self.app.ask(move |share| Ok(share.changes_after(at, STEP))).await {
+                Ok(some) => some,
+                Err(_) => return String::new(),
+            },
+        };
+        let some = match some {
+            Ok(some) => some,
+            // It is tried again when something else happens.
+            Err(LostPlace::Unreadable) => return String::new(),
+            Err(lost) => return self.look_again(lost),
+        };
+        let mut latest = Coalesced::default();
+        for numbered in &some.changes {
+            self.at.number = numbered.number;
+            numbered.shown(&self.folder, &self.permissions).into_iter().for_each(|change| latest.add(change));
+        }
+        let mut text = String::new();
+        for change in latest.changes.iter().flatten() {
+            let place = Cursor { number: change.number, ..self.at };
+            let described = serde_json::to_string(&DescribedChange::new(change)).expect("texts and numbers are JSON");
+            text += &event("change", place, &described);
+        }
+        if is_complete && !self.was_complete && !some.goes_on {
+            self.was_complete = true;
+            text += &event("complete", self.at, "{}");
+        }
+        text
+    }
+
+    /// Says that something happened which cannot be told, and goes on from now.
+    fn look_again(&mut self, lost: LostPlace) -> String {
+        self.was_complete = self.app.share.feed_is_complete();
+        self.at = self.app.share.feed_end();
+        let why = json!({ "why": lost.to_string(), "complete": self.was_complete });
+        event("reset", self.at, &why.to_string())
+    }
+}
+
+/// One event; the data is one line.
+fn event(kind: &str, at: Cursor, data: &str) -> String {
+    format!("id: {at}\nevent: {kind}\ndata: {data}\n\n")
+}
+
+/// Changes, of which a later one of the same file takes the place of an earlier one.
+#[derive(Default)]
+struct Coalesced {
+    changes: Vec<Option<ShownChange>>,
+    latest: HashMap<(SharePath, bool), usize>,
+}
+
+impl Coalesced {
+    fn add(&mut self, mut change: ShownChange) {
+        let is_content = match change.kind {
+            ChangeKind::Created | ChangeKind::Replaced | ChangeKind::Restored | ChangeKind::ConflictCopy => true,
+            ChangeKind::Deleted => true,
+            ChangeKind::Properties | ChangeKind::Lock => false,
+            // What comes before this must be told before it.
+            ChangeKind::Moved { .. } | ChangeKind::Uncertain => {
+                self.latest.clear();
+                self.changes.push(Some(change));
+                return;
+            }
+        };
+        if change.resource.is_folder() && is_content {
+            self.latest.clear();
+            self.changes.push(Some(change));
+            return;
+        }
+        if !is_content {
+            self.changes.push(Some(change));
+            return;
+        }
+        let key = (change.path.clone(), is_content);
+        if let Some(before) = self.latest.insert(key, self.changes.len()).and_then(|at| self.changes[at].take())
+            && before.kind == ChangeKind::Created
+            && change.kind == ChangeKind::Replaced
+        {
+            change.kind = ChangeKind::Created;
+        }
+        self.changes.push(Some(change));
+    }
+}

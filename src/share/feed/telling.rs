@@ -1,0 +1,185 @@
+//! Telling what a request has changed: under the mutex of the name, before anybody else can change it again.
+
+use std::sync::Arc;
+
+use crate::model::change::{Change, ChangeKind, Resource};
+use crate::model::path::SharePath;
+use crate::model::stamp::{Stamp, Timestamp};
+use crate::model::tag::EntityTag;
+use crate::model::version::VersionId;
+use crate::store::catalog::changes::Known;
+use crate::store::catalog::known_members::KnownMember;
+use crate::store::local::commit::{Changed, Seen};
+use crate::store::local::staging::Staged;
+
+use super::super::request_context::RequestContext;
+use super::super::shared_folder::Share;
+
+/// What was at a path before a change of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::share) enum Before {
+    Nothing,
+    File,
+    Folder,
+}
+
+impl From<&Seen> for Before {
+    fn from(seen: &Seen) -> Self {
+        match seen {
+            Seen::Collection(_) => Self::Folder,
+            Seen::File(_) | Seen::Busy(_) => Self::File,
+            Seen::Nothing | Seen::Link | Seen::Special => Self::Nothing,
+        }
+    }
+}
+
+impl Before {
+    /// What it is to find something else there.
+    fn kind(self) -> ChangeKind {
+        if self == Self::Nothing { ChangeKind::Created } else { ChangeKind::Replaced }
+    }
+
+    /// What is known from now on, where this is there.
+    fn then(self, member: KnownMember) -> Known {
+        if self == Self::Folder { Known::InPlaceOfFolder(member) } else { Known::Member(member) }
+    }
+
+    /// What is known from now on, where nothing is.
+    fn gone(self) -> Known {
+        if self == Self::Folder { Known::NoFolder } else { Known::NoFile }
+    }
+
+    fn resource(self) -> Resource {
+        if self == Self::Folder { Resource::Folder } else { Resource::GONE_FILE }
+    }
+}
+
+impl Share {
+    /// Tells that a file has come to a path.
+    pub(in crate::share) fn tell_stored(
+        &self,
+        path: &SharePath,
+        before: Before,
+        came_back: bool,
+        (changed, staged): (&Changed<'_>, &Staged),
+        request: &RequestContext,
+    ) {
+        let path = if before == Before::Nothing { self.as_made(path).into_owned() } else { path.clone() };
+        let stamp = changed.stamp.unwrap_or(*staged.sealed());
+        let tag = EntityTag::of_content(staged.hash());
+        let member = self.known_file(stamp, Some(tag.clone()), request.now);
+        let resource = Resource::File { size: Some(stamp.size), tag: Some(tag) };
+        let kind = if came_back { ChangeKind::Restored } else { before.kind() };
+        let displaced = self.kept(changed).cloned();
+        self.tell(Change { displaced, ..change_by(request, path, kind, resource) }, before.then(member));
+    }
+
+    /// Tells that a folder has come to a path. What is in it is looked for, and told by itself.
+    pub(in crate::share) fn tell_folder(
+        &self,
+        path: &SharePath,
+        before: Before,
+        came_back: bool,
+        displaced: Option<&VersionId>,
+        request: &RequestContext,
+    ) {
+        let kind = if came_back { ChangeKind::Restored } else { before.kind() };
+        let change = change_by(request, path.clone(), kind, Resource::Folder);
+        self.tell(Change { displaced: displaced.cloned(), ..change }, before.then(KnownMember::Folder));
+    }
+
+    /// Has all looked at that has come with a folder.
+    pub(in crate::share) fn look_below(&self, path: &SharePath, request: &RequestContext) {
+        self.to_look_at.below(path.clone(), request.by.clone());
+    }
+
+    /// Tells that nothing is at a path any more.
+    pub(in crate::share) fn tell_removed(
+        &self,
+        path: &SharePath,
+        before: Before,
+        displaced: Option<&VersionId>,
+        request: &RequestContext,
+    ) {
+        let change = change_by(request, path.clone(), ChangeKind::Deleted, before.resource());
+        self.tell(Change { displaced: displaced.cloned(), ..change }, before.gone());
+    }
+
+    /// Tells that what was at one path is at another.
+    pub(in crate::share) fn tell_moved(
+        &self,
+        (from, to): (&SharePath, &SharePath),
+        (moved, target): (Before, Before),
+        changed: &Changed<'_>,
+        request: &RequestContext,
+    ) {
+        let kind = ChangeKind::Moved { from: from.clone() };
+        let displaced = self.kept(changed).cloned();
+        if moved == Before::Folder {
+            let change = change_by(request, to.clone(), kind, Resource::Folder);
+            self.tell(Change { displaced, ..change }, Known::MovedFrom(from.clone(), None));
+            return;
+        }
+        let there = changed.stamp.or_else(|| self.status_of(to).ok().flatten().map(|status| status.stamp));
+        let tag = there.as_ref().and_then(|stamp| self.recall_tag(stamp));
+        let resource = Resource::File { size: there.map(|stamp| stamp.size), tag: tag.clone() };
+        let known = there.map_or(Known::AsBefore, |stamp| target.then(self.known_file(stamp, tag, request.now)));
+        self.changes.learn(from, Known::NoFile);
+        self.tell(Change { displaced, ..change_by(request, to.clone(), kind, resource) }, known);
+    }
+
+    /// Tells that what is at a path has other properties; `there` is the file in its new state.
+    pub(in crate::share) fn tell_properties(
+        &self,
+        path: &SharePath,
+        there: Option<(Stamp, Option<EntityTag>)>,
+        request: &RequestContext,
+    ) {
+        let (resource, known) = match there {
+            None => (Resource::Folder, Known::AsBefore),
+            Some((stamp, tag)) => (
+                Resource::File { size: Some(stamp.size), tag: tag.clone() },
+                Known::Member(self.known_file(stamp, tag, request.now)),
+            ),
+        };
+        self.tell(change_by(request, path.clone(), ChangeKind::Properties, resource), known);
+    }
+
+    /// Tells that something was locked, or is not locked any more; `by` is who did that.
+    pub(in crate::share) fn tell_lock(&self, path: &SharePath, request: Option<&RequestContext>, now: Timestamp) {
+        let resource = match self.status_of(path) {
+            Ok(Some(status)) if status.kind == crate::store::status::Kind::File => {
+                Resource::File { size: Some(status.stamp.size), tag: self.recall_tag(&status.stamp) }
+            }
+            Ok(Some(_)) => Resource::Folder,
+            // What is gone has been told already.
+            Ok(None) | Err(_) => return,
+        };
+        let by = request.and_then(|request| request.by.clone());
+        let (path, kind) = (path.clone(), ChangeKind::Lock);
+        self.tell(Change { at: now, path, kind, resource, displaced: None, by }, Known::AsBefore);
+    }
+
+    /// Tells a change, and wakes whoever listens.
+    fn tell(&self, change: Change, known: Known) {
+        self.changes.add(change, known);
+        self.wakers.wake();
+    }
+
+    /// A file, as it is known from now on.
+    pub(super) fn known_file(&self, stamp: Stamp, tag: Option<EntityTag>, now: Timestamp) -> KnownMember {
+        let is_certain = tag.as_ref().is_none_or(|tag| !tag.is_weak());
+        let is_settled = is_certain && self.is_settled(&stamp, now).unwrap_or(false);
+        KnownMember::File { stamp, is_settled, tag }
+    }
+
+    /// Calls `wake` after each change that is told, soon and without waiting for anything.
+    pub fn on_change(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.wakers.add(wake);
+    }
+}
+
+fn change_by(request: &RequestContext, path: SharePath, kind: ChangeKind, resource: Resource) -> Change {
+    let by = request.by.as_ref().map(Arc::clone);
+    Change { at: request.now, path, kind, resource, displaced: None, by }
+}

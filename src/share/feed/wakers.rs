@@ -1,0 +1,25 @@
+//! Who is woken when something was told.
+
+use std::fmt;
+
+use parking_lot::RwLock;
+
+/// Calls that are made after each change that was told.
+#[derive(Default)]
+pub(in crate::share) struct Wakers(RwLock<Vec<Box<dyn Fn() + Send + Sync>>>);
+
+impl Wakers {
+    pub(in crate::share) fn add(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.0.write().push(wake);
+    }
+
+    pub(in crate::share) fn wake(&self) {
+        self.0.read().iter().for_each(|wake| wake());
+    }
+}
+
+impl fmt::Debug for Wakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Wakers").field(&self.0.read().len()).finish()
+    }
+}
