@@ -106,7 +106,7 @@ impl Share {
     ) -> Outcome<FoldersAbove> {
         let mine = request.demanding(Precondition::default());
         let to_look_at = Some(Arc::clone(&self.to_look_at));
-        let mut folders = FoldersAbove { to_look_at, ..FoldersAbove::default() };
+        let mut folders = FoldersAbove { made: NewFolders::default(), paths: Vec::new(), to_look_at };
         let Some((parent, _)) = path.split() else { return Ok(folders) };
         let mut above = SharePath::root();
         for name in parent.names() {
