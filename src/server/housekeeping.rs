@@ -63,7 +63,7 @@ impl Housekeeping {
 pub(crate) fn close(share: &Share) {
     tell(share.tick(now()));
     save(share, &mut false);
-    if let Err(stop) = share.close(now()) {
+    if let Err(stop) = share.close() {
         tracing::warn!("{}", explain(stop));
     }
 }

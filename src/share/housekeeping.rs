@@ -30,6 +30,7 @@ impl Share {
         share.tree.recover(now)?;
         // From now on a process that is killed has not ended in good order. What cannot be saved now is tried again.
         let _ = share.changes.save(now);
+        share.look_at_everything();
         Ok(share)
     }
 
@@ -85,9 +86,9 @@ impl Share {
     }
 
     /// Ends in good order.
-    pub fn close(&self, now: Timestamp) -> Outcome<()> {
+    pub fn close(&self) -> Outcome<()> {
         // What is not saved is looked for by the next process.
-        let _ = self.changes.close(now);
+        let _ = self.changes.close();
         self.tree.history().clock().note_last_time();
         Ok(self.tree.close()?)
     }

@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::model::path::SharePath;
 use crate::model::rights::Rights;
 use crate::model::stamp::{Stamp, Timestamp};
@@ -25,7 +27,7 @@ use crate::store::status::Kind;
 use super::dates::Dates;
 use super::feed::listeners::Feed;
 use super::feed::to_look_at::ToLookAt;
-use super::feed::wakers::Wakers;
+use super::feed::wakers::{ServedFolder, Wakers};
 use super::hashing_slots::HashingSlots;
 use super::hints::Hints;
 use super::lock_table::LockTable;
@@ -74,6 +76,8 @@ pub struct Share {
     pub(super) to_look_at: Arc<ToLookAt>,
     /// Whoever is woken when something was told.
     pub(super) wakers: Wakers,
+    /// Which folder the feed tells of, once that is known.
+    pub(super) feed_of: Mutex<Option<ServedFolder>>,
     pub(super) dates: Dates,
     /// What all uploads have set aside for bytes that are still to come.
     pub(super) ahead: Arc<RoomAhead>,
@@ -115,6 +119,7 @@ impl Share {
             feed: Arc::default(),
             to_look_at: Arc::default(),
             wakers: Wakers::default(),
+            feed_of: Mutex::default(),
             dates: Dates::since(Timestamp::default()),
             ahead: Arc::default(),
             hashing: HashingSlots::new(settings.hashing_max),

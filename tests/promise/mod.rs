@@ -5,6 +5,7 @@ mod aliases;
 mod authors;
 mod conditions;
 mod dates;
+mod feed;
 mod history;
 mod outside_changes;
 mod race;

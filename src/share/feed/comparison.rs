@@ -11,12 +11,11 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::store::catalog::changes::Known;
 use crate::store::catalog::known_members::KnownMember;
-use crate::store::disk_error::DiskError;
+use crate::store::disk_error::{DiskError, Result};
 use crate::store::handle::Dir;
 use crate::store::local::commit::Site;
 use crate::store::status::{Entry, Kind};
 
-use super::super::outcome::{Outcome, Stop};
 use super::super::shared_folder::Share;
 use super::noticing::{Finding, Found, is_nowhere, unreadable};
 use super::to_look_at::{By, Next};
@@ -47,8 +46,6 @@ struct Keeper<'a> {
     share: &'a Share,
     clock: &'a dyn Fn() -> Timestamp,
     saved: Instant,
-    /// What is found is of another program, unless the last process could not save what it told.
-    by: By,
 }
 
 /// A comparison under way.
@@ -70,12 +67,14 @@ enum Compared {
 impl Share {
     /// Keeps the feed until it is to stop: looks at what is to be looked at, and saves what was told. Runs on a thread of its own.
     pub fn keep_feed(&self, clock: &dyn Fn() -> Timestamp) {
+        Keeper { share: self, clock, saved: Instant::now() }.run();
+    }
+
+    /// Has all looked at that may have changed while no process was there. What is found is of another program, unless the last process could not
+    /// save what it told.
+    pub(in crate::share) fn look_at_everything(&self) {
         let by = self.changes.went_on().then(|| Arc::new(Author::Program));
-        let mut keeper = Keeper { share: self, clock, saved: Instant::now(), by };
-        if self.changes.is_filled() {
-            self.to_look_at.below(SharePath::root(), keeper.by.clone());
-        }
-        keeper.run();
+        self.to_look_at.below(SharePath::root(), by);
     }
 
     /// Ends [`Share::keep_feed`].
@@ -92,6 +91,7 @@ impl Share {
 impl Keeper<'_> {
     fn run(&mut self) {
         loop {
+            self.follow_folder();
             if !self.share.changes.is_filled() && self.fill().is_break() {
                 return;
             }
@@ -105,6 +105,17 @@ impl Keeper<'_> {
         }
     }
 
+    /// Another folder may have come to the place of the one that was served: of that nothing was told.
+    fn follow_folder(&mut self) {
+        let Ok(now) = self.share.served_now() else { return };
+        let before = self.share.feed_of.lock().replace(now);
+        if before.is_some_and(|before| before != now) {
+            self.share.changes.begin_anew();
+            self.share.wakers.wake();
+        }
+    }
+
+    /// Nothing is looked at while the folder is not there.
     fn look_at(&mut self, paths: std::collections::HashMap<SharePath, By>) {
         for (path, by) in paths {
             self.look_at_one(&path, by);
@@ -113,6 +124,7 @@ impl Keeper<'_> {
 
     fn look_at_one(&self, path: &SharePath, by: By) {
         match self.share.notice(path, &Finding::by(by.clone()), (self.clock)()) {
+            _ if self.share.is_still_served().is_err() => {}
             Ok(Found::NewFolder) => self.share.to_look_at.below(path.clone(), by),
             Ok(_) => {}
             Err(_) => self.tell_uncertain(path.clone(), by),
@@ -138,6 +150,7 @@ impl Keeper<'_> {
     fn fill(&mut self) -> ControlFlow<()> {
         let finding = Finding { is_quiet: true, ..Finding::by(None) };
         match self.compare_below(SharePath::root(), finding) {
+            Ok(Compared::Whole) if self.share.is_still_served().is_err() => self.rest(TRY_AGAIN),
             Ok(Compared::Whole) => {
                 self.share.changes.now_filled();
                 self.share.wakers.wake();
@@ -151,14 +164,18 @@ impl Keeper<'_> {
     fn compare(&mut self, folder: SharePath, by: &By) {
         let found = match self.share.notice(&folder, &Finding::by(by.clone()), (self.clock)()) {
             Ok(found) => found,
+            Err(_) if self.share.is_still_served().is_err() => return,
             Err(_) => return self.tell_uncertain(folder, by.clone()),
         };
-        if found != Found::Nothing && self.compare_below(folder.clone(), Finding::by(by.clone())).is_err() {
+        if found != Found::Nothing
+            && self.compare_below(folder.clone(), Finding::by(by.clone())).is_err()
+            && self.share.is_still_served().is_ok()
+        {
             self.tell_uncertain(folder, by.clone());
         }
     }
 
-    fn compare_below(&mut self, folder: SharePath, finding: Finding) -> Outcome<Compared> {
+    fn compare_below(&mut self, folder: SharePath, finding: Finding) -> Result<Compared> {
         // What the database knows is compared with what is there.
         let _ = self.share.changes.save((self.clock)());
         let begun = (Instant::now(), 0);
@@ -185,7 +202,7 @@ impl Keeper<'_> {
 
 impl Comparison<'_, '_> {
     /// Compares the members of one folder with what is known of them.
-    fn compare(&mut self, path: &SharePath) -> Outcome<Compared> {
+    fn compare(&mut self, path: &SharePath) -> Result<Compared> {
         let share = self.keeper.share;
         let dir = match share.tree.open_folder(path) {
             Err(error) if is_nowhere(error.cause) => {
@@ -201,15 +218,15 @@ impl Comparison<'_, '_> {
             Site { path: path.join(&name), parent, folder, mount, name }
         };
         let mut as_known = 0;
-        let mut end: Option<Result<Compared, Stop>> = None;
+        let mut end: Option<Result<Compared>> = None;
         let listed = share.tree.list(&dir, &mut |entry| match self.member(&site, entry, &mut as_known) {
             Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
             Ok(ControlFlow::Break(())) => {
                 end = Some(Ok(Compared::Stopped));
                 ControlFlow::Break(())
             }
-            Err(stop) => {
-                end = Some(Err(stop));
+            Err(error) => {
+                end = Some(Err(error));
                 ControlFlow::Break(())
             }
         });
@@ -221,7 +238,7 @@ impl Comparison<'_, '_> {
     }
 
     /// Compares one member; breaks if the server stops.
-    fn member(&mut self, site: &dyn Fn(Name) -> Site, entry: Entry, as_known: &mut usize) -> Outcome<ControlFlow<()>> {
+    fn member(&mut self, site: &dyn Fn(Name) -> Site, entry: Entry, as_known: &mut usize) -> Result<ControlFlow<()>> {
         let Entry { name, status, is_linked } = entry;
         let kind = status.kind;
         if name.is_reserved() || matches!(kind, Kind::Link | Kind::Special) {
@@ -258,7 +275,7 @@ impl Comparison<'_, '_> {
         dir: &Dir,
         as_known: usize,
         site: &dyn Fn(Name) -> Site,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let share = self.keeper.share;
         let saved = |after: Option<&Name>| {
             let names = share.changes.saved_names(folder, after, NAMES_AT_ONCE);
@@ -296,7 +313,7 @@ impl Comparison<'_, '_> {
     }
 
     /// A folder that cannot be read now: whoever may read it looks.
-    fn cannot_be_read(&mut self, path: &SharePath, _: DiskError) -> Outcome<Compared> {
+    fn cannot_be_read(&mut self, path: &SharePath, _: DiskError) -> Result<Compared> {
         if !self.finding.is_quiet {
             self.keeper.tell_uncertain(path.clone(), self.finding.by.clone());
         }

@@ -12,14 +12,14 @@ use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
 use crate::store::catalog::changes::Known;
 use crate::store::catalog::known_members::KnownMember;
-use crate::store::disk_error::Cause;
+use crate::store::disk_error::{Cause, DiskError, Result};
 use crate::store::local::commit::{Claim, Site};
 use crate::store::status::{Kind, Status};
 
 use super::super::hints::Hint;
-use super::super::outcome::{Outcome, Stop};
 use super::super::shared_folder::Share;
 use super::to_look_at::By;
+use super::wakers::ServedFolder;
 
 /// How often a look is taken again.
 const LOOKS_MAX: usize = 16;
@@ -79,16 +79,18 @@ impl Share {
     }
 
     /// Looks at a path, and tells what is not as it was told.
-    pub(super) fn notice(&self, path: &SharePath, finding: &Finding, now: Timestamp) -> Outcome<Found> {
+    pub(super) fn notice(&self, path: &SharePath, finding: &Finding, now: Timestamp) -> Result<Found> {
         if path.is_root() {
             return Ok(Found::Folder);
         }
+        // What is in a folder that is not there any more goes with it.
+        let _ = self.folders_above_are_told(path, now);
         self.notice_by(path, finding, now, || self.claim_or_nothing(path))
     }
 
     /// As [`Share::notice`], of a name in a folder that is open already.
-    pub(super) fn notice_in(&self, site: &Site, finding: &Finding, now: Timestamp) -> Outcome<Found> {
-        self.notice_by(&site.path, finding, now, || Ok(self.tree.claim_site(site)?))
+    pub(super) fn notice_in(&self, site: &Site, finding: &Finding, now: Timestamp) -> Result<Found> {
+        self.notice_by(&site.path, finding, now, || self.tree.claim_site(site))
     }
 
     fn notice_by<'a>(
@@ -96,14 +98,14 @@ impl Share {
         path: &SharePath,
         finding: &Finding,
         now: Timestamp,
-        claim: impl Fn() -> Outcome<Option<Claim<'a>>>,
-    ) -> Outcome<Found> {
+        claim: impl Fn() -> Result<Option<Claim<'a>>>,
+    ) -> Result<Found> {
         for _ in 0..LOOKS_MAX {
             let since = self.changes.tree_changes();
             let look = self.look_at(
                 path,
                 match claim() {
-                    Err(Stop::Fault(error)) if is_nowhere(error.cause) => None,
+                    Err(error) if is_nowhere(error.cause) => None,
                     claim => claim?,
                 },
             )?;
@@ -120,6 +122,9 @@ impl Share {
                 Change { at: now, path, kind, resource, displaced: None, by }
             });
             let is_told = change.is_some();
+            if look.there.is_none() {
+                self.is_still_served()?;
+            }
             if self.changes.add_if_no_tree_changed(since, change, path, then) {
                 drop(look);
                 if is_told {
@@ -131,15 +136,36 @@ impl Share {
         Ok(Found::NewFolder)
     }
 
-    fn claim_or_nothing(&self, path: &SharePath) -> Outcome<Option<Claim<'_>>> {
-        Ok(self.tree.claim(path)?)
+    /// Whether the folder that is served is still the one that the feed tells of. Where none is, or another, nothing in it has been deleted.
+    pub(super) fn is_still_served(&self) -> Result<()> {
+        let now = self.served_now()?;
+        let served = self.feed_of.lock();
+        if served.is_none_or(|served| served == now) {
+            return Ok(());
+        }
+        let message = "another folder is served".to_owned();
+        Err(DiskError { operation: "look at", name: String::new(), cause: Cause::NotFound, message })
+    }
+
+    /// Which folder is served now.
+    pub(super) fn served_now(&self) -> Result<ServedFolder> {
+        let status = self.tree.folder_status(&self.tree.top_afresh()?)?;
+        Ok(ServedFolder { id: status.stamp.id, device: status.device })
+    }
+
+    fn claim_or_nothing(&self, path: &SharePath) -> Result<Option<Claim<'_>>> {
+        self.tree.claim(path)
     }
 
     /// What is at a name whose mutex is held: what a listing would show there.
-    fn look_at<'a>(&'a self, path: &SharePath, claim: Option<Claim<'a>>) -> Outcome<Look<'a>> {
+    fn look_at<'a>(&'a self, path: &SharePath, claim: Option<Claim<'a>>) -> Result<Look<'a>> {
         let Some(claim) = claim else { return Ok(Look { claim: None, there: None }) };
         let Site { parent, name, mount, .. } = claim.site();
-        let itself = self.tree.look_in(parent, name)?;
+        let itself = match self.tree.look_in(parent, name) {
+            Err(error) if is_nowhere(error.cause) => None,
+            looked => looked?,
+        };
+        // A name that cannot be looked at because its folder is gone is not there.
         let there = match itself {
             Some(status) if status.kind == Kind::Link || status.mount != *mount => {
                 self.spelled_to_read(path).ok().and_then(|_| self.status_of(path).ok().flatten())
@@ -236,6 +262,6 @@ pub(super) fn is_nowhere(cause: Cause) -> bool {
 }
 
 /// What is known cannot be read now: it is tried again.
-pub(super) fn unreadable(error: redb::Error) -> Stop {
-    Stop::Fault(crate::store::catalog::changes::unreadable(error))
+pub(super) fn unreadable(error: redb::Error) -> DiskError {
+    crate::store::catalog::changes::unreadable(error)
 }

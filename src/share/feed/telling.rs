@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::author::Author;
 use crate::model::change::{Change, ChangeKind, Resource};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
@@ -11,9 +12,13 @@ use crate::store::catalog::changes::Known;
 use crate::store::catalog::known_members::KnownMember;
 use crate::store::local::commit::{Changed, Seen};
 use crate::store::local::staging::Staged;
+use crate::store::status::Kind;
 
 use super::super::request_context::RequestContext;
 use super::super::shared_folder::Share;
+
+/// How often it is tried to tell a change while folders move or go.
+const TRIES_MAX: usize = 16;
 
 /// What was at a path before a change of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,14 +122,17 @@ impl Share {
         let displaced = self.kept(changed).cloned();
         if moved == Before::Folder {
             let change = change_by(request, to.clone(), kind, Resource::Folder);
-            self.tell(Change { displaced, ..change }, Known::MovedFrom(from.clone(), None));
+            self.tell(Change { displaced, ..change }, Known::FolderFrom(from.clone()));
             return;
         }
         let there = changed.stamp.or_else(|| self.status_of(to).ok().flatten().map(|status| status.stamp));
         let tag = there.as_ref().and_then(|stamp| self.recall_tag(stamp));
         let resource = Resource::File { size: there.map(|stamp| stamp.size), tag: tag.clone() };
-        let known = there.map_or(Known::AsBefore, |stamp| target.then(self.known_file(stamp, tag, request.now)));
-        self.changes.learn(from, Known::NoFile);
+        if target == Before::Folder {
+            self.changes.learn(to, Known::NoFolder);
+        }
+        let member = there.map(|stamp| self.known_file(stamp, tag, request.now));
+        let known = Known::FileFrom(from.clone(), member);
         self.tell(Change { displaced, ..change_by(request, to.clone(), kind, resource) }, known);
     }
 
@@ -148,7 +156,7 @@ impl Share {
     /// Tells that something was locked, or is not locked any more; `by` is who did that.
     pub(in crate::share) fn tell_lock(&self, path: &SharePath, request: Option<&RequestContext>, now: Timestamp) {
         let resource = match self.status_of(path) {
-            Ok(Some(status)) if status.kind == crate::store::status::Kind::File => {
+            Ok(Some(status)) if status.kind == Kind::File => {
                 Resource::File { size: Some(status.stamp.size), tag: self.recall_tag(&status.stamp) }
             }
             Ok(Some(_)) => Resource::Folder,
@@ -160,10 +168,47 @@ impl Share {
         self.tell(Change { at: now, path, kind, resource, displaced: None, by }, Known::AsBefore);
     }
 
-    /// Tells a change, and wakes whoever listens.
+    /// Tells a change, and wakes whoever listens. Where a folder above is not there any more, what was changed has moved with it, and is looked for.
     fn tell(&self, change: Change, known: Known) {
-        self.changes.add(change, known);
-        self.wakers.wake();
+        for _ in 0..TRIES_MAX {
+            let since = self.changes.tree_changes();
+            if !self.folders_above_are_told(&change.path, change.at) {
+                break;
+            }
+            if self.changes.add_if_no_tree_changed(since, Some(change.clone()), &change.path, known.clone()) {
+                return self.wakers.wake();
+            }
+        }
+        self.to_look_at.below(SharePath::root(), change.by);
+    }
+
+    /// Tells of the folders above a path that a program has made a moment ago: nothing is told of what is in a folder before that is. Says whether
+    /// all of them are there.
+    pub(super) fn folders_above_are_told(&self, path: &SharePath, at: Timestamp) -> bool {
+        let Some((above, _)) = path.split() else { return true };
+        // While all is still being learnt nobody follows; and where it cannot be asked what is known, it is told.
+        if !self.changes.is_filled() || self.changes.knows_folder(&above).unwrap_or(true) {
+            return true;
+        }
+        let mut folder = SharePath::root();
+        for name in above.names() {
+            folder = folder.join(&name);
+            let since = self.changes.tree_changes();
+            if self.changes.knows_folder(&folder).unwrap_or(true) {
+                continue;
+            }
+            let is_there =
+                self.status_of(&folder).is_ok_and(|there| there.is_some_and(|status| status.kind == Kind::Dir));
+            let by = Some(Arc::new(Author::Program));
+            let (path, kind, resource) = (folder.clone(), ChangeKind::Created, Resource::Folder);
+            let change = Change { at, path, kind, resource, displaced: None, by: by.clone() };
+            let then = Known::Member(KnownMember::Folder);
+            if !is_there || !self.changes.add_if_no_tree_changed(since, Some(change), &folder, then) {
+                return false;
+            }
+            self.to_look_at.below(folder.clone(), by);
+        }
+        true
     }
 
     /// A file, as it is known from now on.

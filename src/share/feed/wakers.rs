@@ -1,8 +1,17 @@
-//! Who is woken when something was told.
+//! Who is woken when something was told, and of which folder it is told.
 
 use std::fmt;
 
 use parking_lot::RwLock;
+
+use crate::model::stamp::FileId;
+
+/// Which folder the feed tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::share) struct ServedFolder {
+    pub(in crate::share) id: FileId,
+    pub(in crate::share) device: u64,
+}
 
 /// Calls that are made after each change that was told.
 #[derive(Default)]

@@ -4,7 +4,7 @@
 //! always what was told. A process that is killed loses what it told last: the places in the feed that it gave out meanwhile mean nothing
 //! afterwards. Losing all of it costs a walk over the share, never a file.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -42,6 +42,9 @@ const UNSAVED_MAX: usize = 100_000;
 /// How many layers of members there may be before it is time to save.
 const LAYERS_MAX: usize = 64;
 
+/// How many folders are remembered as known, without asking the database.
+const FOLDERS_MAX: usize = 4096;
+
 /// How many ranges of lost numbers are told apart.
 const LOST_MAX: usize = 100;
 
@@ -50,6 +53,9 @@ const RESERVED: u64 = 1 << 32;
 
 /// How many changes are let go at once for their age.
 const AGED_AT_ONCE: usize = 10_000;
+
+/// Which folder it is, wherever it lies, as [`ShareIdentity`](crate::store::share_identity::ShareIdentity) has it.
+type FolderId = [u8; 16];
 
 /// How many changes the journal keeps, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -97,8 +103,10 @@ pub enum Known {
     NoFile,
     /// Nothing is there, where a folder was with all that was below it.
     NoFolder,
-    /// What was known of another path is known of this one: of all below it if it is a folder.
-    MovedFrom(SharePath, Option<KnownMember>),
+    /// The file at another path is here now, if it can be said what it is.
+    FileFrom(SharePath, Option<KnownMember>),
+    /// What was known of another path, and of all below it, is known of this one.
+    FolderFrom(SharePath),
 }
 
 /// Why what happened since a place in the feed cannot be told.
@@ -130,6 +138,7 @@ pub struct ChangeJournal {
 
 struct State {
     feed: FeedId,
+    folder: Option<FolderId>,
     /// The newest changes; all that are not saved are among them.
     recent: VecDeque<Arc<NumberedChange>>,
     /// The number of the next change.
@@ -145,6 +154,8 @@ struct State {
     members: Layers,
     /// How often trees have moved or gone.
     tree_changes: u64,
+    /// Some of the folders that are known, as long as no tree has moved or gone.
+    folders: HashSet<SharePath>,
     /// Whether every member is known.
     is_filled: bool,
     /// Whether what is in the database is to be forgotten.
@@ -157,6 +168,7 @@ struct State {
 #[derive(Serialize, Deserialize)]
 struct SavedState {
     feed: FeedId,
+    folder: Option<FolderId>,
     next: u64,
     oldest: u64,
     reserved: u64,
@@ -176,14 +188,15 @@ struct Batch {
 
 impl ChangeJournal {
     /// The journal in this database.
-    pub(super) fn new(database: Arc<StateDatabase>, limits: JournalLimits) -> Self {
+    pub(super) fn new(database: Arc<StateDatabase>, folder: Option<FolderId>, limits: JournalLimits) -> Self {
         let saved = database.with_what_there_is(|database| {
             let Some(table) = table_if_any(&database.begin_read()?, FEED)? else { return Ok(None) };
             Ok(table.get(STATE)?.and_then(|state| decode::<SavedState>(state.value())))
         });
-        let saved = saved.ok().flatten().flatten();
+        // What was brought back from a backup is another folder: what happened to that since is not known.
+        let saved = saved.ok().flatten().flatten().filter(|saved| saved.folder == folder);
         let went_on = saved.as_ref().is_some_and(|saved| saved.is_closed);
-        let state = saved.map_or_else(State::begin, State::after);
+        let state = saved.map_or_else(|| State::begin(folder), State::after);
         Self { database, state: Mutex::new(state), saving: Mutex::default(), limits, went_on }
     }
 
@@ -233,6 +246,26 @@ impl ChangeJournal {
         Ok((loaded.flatten(), true))
     }
 
+    /// Whether it is known that a folder is at a path.
+    pub fn knows_folder(&self, path: &SharePath) -> Result<bool, redb::Error> {
+        let since = {
+            let state = self.state.lock();
+            if path.is_root() || state.folders.contains(path) {
+                return Ok(true);
+            }
+            state.tree_changes
+        };
+        let is_known = matches!(self.known(path)?.0, Some(KnownMember::Folder));
+        let mut state = self.state.lock();
+        if is_known && state.tree_changes == since {
+            if state.folders.len() >= FOLDERS_MAX {
+                state.folders.clear();
+            }
+            state.folders.insert(path.clone());
+        }
+        Ok(is_known)
+    }
+
     /// The names of members of a folder that the database knows, from behind `after` on.
     pub fn saved_names(
         &self,
@@ -259,6 +292,11 @@ impl ChangeJournal {
         state.is_changed = true;
         state.next += 1;
         state.oldest = state.next;
+    }
+
+    /// From now on it is another feed: nothing is known, and no place in the old one means anything.
+    pub fn begin_anew(&self) {
+        self.state.lock().begin_anew(None);
     }
 
     /// The place behind the last change.
@@ -322,8 +360,9 @@ impl ChangeJournal {
     }
 
     /// As [`ChangeJournal::save`], at the end: the next process goes on where this one has ended.
-    pub fn close(&self, now: Timestamp) -> Result<(), redb::Error> {
-        self.save_as(true, now)
+    pub fn close(&self) -> Result<(), redb::Error> {
+        // Nothing is let go for its age.
+        self.save_as(true, Timestamp::default())
     }
 
     fn save_as(&self, is_closed: bool, now: Timestamp) -> Result<(), redb::Error> {
@@ -412,11 +451,12 @@ impl ChangeJournal {
 
 impl State {
     /// A feed that begins.
-    fn begin() -> Self {
+    fn begin(folder: Option<FolderId>) -> Self {
         let mut feed = [0; 10];
         feed.copy_from_slice(&random::bytes()[..10]);
         Self {
             feed: FeedId(feed),
+            folder,
             recent: VecDeque::new(),
             next: 1,
             unsaved: 1,
@@ -425,6 +465,7 @@ impl State {
             reserved: u64::MAX,
             members: Layers::default(),
             tree_changes: 0,
+            folders: HashSet::new(),
             is_filled: false,
             begins_anew: true,
             is_changed: true,
@@ -433,7 +474,7 @@ impl State {
 
     /// The feed goes on.
     fn after(saved: SavedState) -> Self {
-        let SavedState { feed, next, oldest, reserved, mut lost, is_filled, is_closed } = saved;
+        let SavedState { feed, folder, next, oldest, reserved, mut lost, is_filled, is_closed } = saved;
         let mut oldest = oldest;
         let next = if is_closed {
             next
@@ -445,7 +486,7 @@ impl State {
         if lost.len() > LOST_MAX {
             oldest = lost.remove(0).end;
         }
-        let begun = Self::begin();
+        let begun = Self::begin(folder);
         Self { feed, next, unsaved: next, oldest, lost, is_filled, begins_anew: false, ..begun }
     }
 
@@ -487,21 +528,27 @@ impl State {
             Known::Member(member) => self.members.set(path.clone(), Some(member)),
             Known::NoFile => self.members.set(path.clone(), None),
             Known::NoFolder => {
-                self.tree_changes += 1;
+                self.tree_changed();
                 self.members.change_tree(TreeChange::Gone(path.clone()));
             }
             Known::InPlaceOfFolder(member) => {
                 self.learn(path, Known::NoFolder);
                 self.members.set(path.clone(), Some(member));
             }
-            Known::MovedFrom(from, member) => {
-                self.tree_changes += 1;
+            Known::FileFrom(from, member) => {
+                self.members.set(from, None);
+                self.members.set(path.clone(), member);
+            }
+            Known::FolderFrom(from) => {
+                self.tree_changed();
                 self.members.change_tree(TreeChange::Moved { from, to: path.clone() });
-                if let Some(member) = member {
-                    self.members.set(path.clone(), Some(member));
-                }
             }
         }
+    }
+
+    fn tree_changed(&mut self) {
+        self.tree_changes += 1;
+        self.folders.clear();
     }
 
     fn look_up(&self, path: &SharePath) -> InLayers {
@@ -518,6 +565,11 @@ impl State {
         ChangesAfter { changes, goes_on: self.recent.len() - from > count }
     }
 
+    /// Which folder it is then is for the next process to find out.
+    fn begin_anew(&mut self, folder: Option<FolderId>) {
+        *self = Self { tree_changes: self.tree_changes + 1, ..Self::begin(folder) };
+    }
+
     /// How many changes wait to be saved.
     fn waiting(&self) -> usize {
         self.recent.len() - self.recent.partition_point(|change| change.number < self.unsaved)
@@ -526,7 +578,7 @@ impl State {
     /// What is to be written; `None` where there is nothing.
     fn begin_save(&mut self, is_closed: bool) -> Option<Batch> {
         if self.waiting() > UNSAVED_MAX || self.members.len() > UNSAVED_MAX || self.next >= self.reserved {
-            *self = Self { tree_changes: self.tree_changes + 1, ..Self::begin() };
+            self.begin_anew(self.folder);
         }
         if !(is_closed || self.is_changed || self.begins_anew || self.waiting() > 0 || self.members.len() > 0) {
             return None;
@@ -535,6 +587,7 @@ impl State {
         let changes = self.recent.range(from..).map(Arc::clone).collect();
         let state = SavedState {
             feed: self.feed,
+            folder: self.folder,
             next: self.next,
             oldest: self.oldest,
             reserved: if is_closed { self.next } else { self.next + RESERVED },

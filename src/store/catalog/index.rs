@@ -52,6 +52,8 @@ const TOLD: &str = "told";
 
 /// The index of a share.
 pub struct Index {
+    /// Which folder the share is, if the index outlives the process.
+    folder: Option<[u8; 16]>,
     memory: Cache<u64, Remembered>,
     database: Arc<StateDatabase>,
     unsaved: Mutex<Unsaved>,
@@ -73,7 +75,8 @@ impl Index {
     /// Opens the index of a share in this file, or begins one. Its journal stands beside it.
     pub fn open(file: &Path, share: &ShareIdentity) -> Result<Self, IndexError> {
         let failed = |error| IndexError::of(file, error);
-        let index = Self::on(StateDatabase::open(file).map_err(failed)?);
+        let mut index = Self::on(StateDatabase::open(file).map_err(failed)?);
+        index.folder = Some(share.folder);
         if let Some(of) = index.belong_to(share).map_err(failed)? {
             return Err(IndexError::Foreign { file: file.to_owned(), of });
         }
@@ -88,7 +91,7 @@ impl Index {
 
     fn on(database: StateDatabase) -> Self {
         let (unsaved, saved_locks, saving) = Default::default();
-        Self { memory: Cache::new(IN_MEMORY), database: Arc::new(database), unsaved, saved_locks, saving }
+        Self { folder: None, memory: Cache::new(IN_MEMORY), database: Arc::new(database), unsaved, saved_locks, saving }
     }
 
     /// Notes whose the index is; gives the folder of the share that it belongs to, if that is another.
@@ -127,7 +130,7 @@ impl Index {
 
     /// The journal of the feed, in the same database.
     pub fn changes(&self, limits: JournalLimits) -> ChangeJournal {
-        ChangeJournal::new(Arc::clone(&self.database), limits)
+        ChangeJournal::new(Arc::clone(&self.database), self.folder, limits)
     }
 
     /// What clients last did, path by path, in the same database.
