@@ -126,7 +126,7 @@ impl Share {
             tag: EntityTag::of_content(staged.hash()),
             modified: staged.sealed().mtime,
             displaced: changed.displaced.filter(|_| self.keeps_history()),
-            is_dated_as_asked: dating.is_met(staged.sealed().mtime, self.abilities().time_grain),
+            is_dated_as_asked: dating.is_met(staged.sealed().mtime, self.tree.time_grain(path)),
         })
     }
 
@@ -155,7 +155,7 @@ impl Share {
             // The answer to the upload tells its date if that has come by then.
             let is_near = stamp.mtime <= request.now.plus(AHEAD_MAX);
             self.tell_date(path, &stamp, if is_near { request.now.max(stamp.mtime) } else { request.now });
-            self.remember_upload(changed, staged, date);
+            self.remember_upload(path, changed, staged, date);
             self.note_last_stored(path, changed.stamp.map(|stamp| (stamp, *staged.hash())), replaced, request);
             self.repin(path, request, Some(&EntityTag::of_content(staged.hash())));
         }

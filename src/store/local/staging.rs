@@ -93,7 +93,7 @@ impl Staging {
         (parent, folder): (&Dir, FileId),
         uploads: impl FnOnce() -> Result<UploadFolder>,
     ) -> Result<Self> {
-        let (file, own_name) = if disk.abilities().nameless {
+        let (file, own_name) = if disk.abilities(parent)?.nameless {
             (disk.create_nameless(parent)?, None)
         } else {
             let (UploadFolder { dir, running }, name) = (uploads()?, unfinished_name());
@@ -308,7 +308,7 @@ impl Staged {
     }
 
     fn give(&mut self, dir: &Dir, name: &Name) -> Result<()> {
-        let can = self.disk.abilities();
+        let can = self.disk.abilities(dir)?;
         match &mut self.own_name {
             None => self.disk.link(&self.file, dir, name)?,
             Some(_) if can.link && !can.no_replace => {

@@ -160,7 +160,7 @@ impl Tree {
                 Opened::File(file, status) => {
                     let uploads = || self.history.upload_folder(&target.path, target.mount);
                     let mut staging = Staging::begin(&self.disk, (&target.parent, target.folder), uploads)?;
-                    self.let_settle(&status.stamp, &target.parent)?;
+                    self.let_settle(&status.stamp, source)?;
                     staging.copy_from(&file, wish.is_wanted)?;
                     staging.inherits_from(&target.parent);
                     if self.was_steady(&file, &status.stamp)? {
@@ -307,7 +307,7 @@ impl Tree {
         for _ in 0..ATTEMPTS_MAX {
             let opened = self.read_consistent(path, || self.disk.open(from, name))?;
             let Opened::File(file, status) = opened else { return Ok(CopiedMember::LeftOut) };
-            self.let_settle(&status.stamp, to)?;
+            self.let_settle(&status.stamp, path)?;
             tree.copy_file((&file, &status), to, name, is_wanted)?;
             if self.was_steady(&file, &status.stamp)? {
                 return Ok(CopiedMember::Copied);
@@ -317,10 +317,10 @@ impl Tree {
         Ok(CopiedMember::Busy)
     }
 
-    /// Waits until a change made from now on would show in the stamp, where the file system's clock is coarse.
-    fn let_settle(&self, stamp: &Stamp, at: &Dir) -> Result<()> {
-        let grain = self.disk.abilities().time_grain;
-        if !grain.is_zero() && self.disk.clock(at)?.since(stamp.mtime.max(stamp.ctime)) <= grain {
+    /// Waits until a change made from now on would show in the stamp, where the clock is coarse that dates what is at a path.
+    fn let_settle(&self, stamp: &Stamp, path: &SharePath) -> Result<()> {
+        let grain = self.time_grain(path);
+        if !grain.is_zero() && self.clock(path)?.since(stamp.mtime.max(stamp.ctime)) <= grain {
             self.disk.wait(grain);
         }
         Ok(())
@@ -367,7 +367,7 @@ impl<'a> Claim<'a> {
     /// Fails if nothing may be changed where this is. It is asked before the first of two steps, so that the second does not fail.
     fn must_be_removable(&self, now: Timestamp) -> Result<()> {
         let (disk, history) = (&self.tree.disk, &self.tree.history);
-        if disk.abilities().nameless {
+        if disk.abilities(&self.site.parent)?.nameless {
             disk.create_nameless(&self.site.parent)?;
         }
         history.place(&self.site.path, self.site.mount, now).map(drop)
