@@ -6,6 +6,7 @@ use crate::http::clock::now;
 use crate::http::headers::field;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::hashing::Hashings;
+use crate::http::limits::patches::Patches;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::forwarded::Origin;
 use crate::http::request::method::{Allowed, DavMethod};
@@ -37,6 +38,7 @@ pub struct AppState {
     pub(crate) hot: Arc<HotCache>,
     pub(crate) hashings: Arc<Hashings>,
     pub(crate) copies: Arc<Copies>,
+    pub(crate) patches: Patches,
 }
 
 impl AppState {
@@ -47,7 +49,7 @@ impl AppState {
         let hashings = Arc::new(Hashings::new(Arc::clone(&share), settings.hashing_max));
         let copies = Arc::new(Copies::new(Arc::clone(&share), settings.copies_max));
         let settings = Arc::new(settings);
-        Self { share, access, settings, uploads, hot, hashings, copies }
+        Self { share, access, settings, uploads, hot, hashings, copies, patches: Patches::default() }
     }
 
     /// Asks the share on the blocking pool. Once begun it runs to its end, whether or not the client is still there.
@@ -115,7 +117,7 @@ fn rights_for(method: DavMethod, query: &Query) -> Rights {
         DavMethod::Copy => Rights::READ,
         DavMethod::Put | DavMethod::Lock | DavMethod::Unlock => Rights::CREATE | Rights::OVERWRITE,
         DavMethod::MakeCollection => Rights::CREATE,
-        DavMethod::Proppatch => Rights::OVERWRITE,
+        DavMethod::Proppatch | DavMethod::Patch => Rights::OVERWRITE,
         DavMethod::Delete | DavMethod::Move => Rights::DELETE,
         DavMethod::Options
         | DavMethod::Report

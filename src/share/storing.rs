@@ -41,6 +41,8 @@ pub(super) struct Storing<'a> {
     pub(super) deed: Deed,
     /// Whose its date is.
     pub(super) dating: Dating,
+    /// The one version that it may take the place of, since it was made from that.
+    pub(super) base: Option<&'a Stamp>,
     /// Lets what is noted follow, before anybody can note something on the file.
     pub(super) notes: &'a dyn Fn(Came),
 }
@@ -89,7 +91,8 @@ impl Share {
         storing: &Storing<'_>,
         request: &RequestContext,
     ) -> Outcome<Stored> {
-        let Storing { deed, dating, notes } = *storing;
+        let Storing { deed, dating, base, notes } = *storing;
+        let on_mismatch = if base.is_some() { OnMismatch::Undo } else { on_mismatch(request) };
         let (changed, created) =
             self.look_until_done(path, request, Task::from(deed).found_at(site), |claim, seen| {
                 if claim.site().folder != staged.folder() {
@@ -107,9 +110,12 @@ impl Share {
                     }
                     Seen::File(seen) => {
                         let replaced = seen.status.stamp;
+                        if base.is_some_and(|base| *base != replaced) {
+                            return Err(Refusal::ChangedMeanwhile.into());
+                        }
                         staged.look_like(&seen.file, &replaced)?;
                         self.date(path, staged, dating, Some(replaced.mtime), request.now)?;
-                        let swap = claim.replace(seen, staged, on_mismatch(request), request.now)?;
+                        let swap = claim.replace(seen, staged, on_mismatch, request.now)?;
                         if let Swap::Done(changed) = &swap {
                             notes(Came::InPlaceOf(self.kept(changed).cloned()));
                         }

@@ -7,6 +7,7 @@ mod conditions;
 mod dates;
 mod history;
 mod outside_changes;
+mod partial;
 mod race;
 mod refusals;
 mod writing;

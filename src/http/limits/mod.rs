@@ -4,4 +4,5 @@
 pub(crate) mod copies;
 pub(crate) mod hashing;
 pub(crate) mod pace;
+pub(crate) mod patches;
 pub(crate) mod walks;

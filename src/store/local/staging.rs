@@ -4,6 +4,7 @@
 //! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
 
 mod ahead;
+mod patch;
 mod tree;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::store::lease::{Lease, Leased};
 use crate::store::status::Kind;
 
 pub use ahead::RoomAhead;
+pub use patch::{NewBytes, Patch};
 pub use tree::StagedTree;
 
 use ahead::Aside;

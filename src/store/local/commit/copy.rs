@@ -318,7 +318,7 @@ impl Tree {
     }
 
     /// Waits until a change made from now on would show in the stamp, where the clock is coarse that dates what is at a path.
-    fn let_settle(&self, stamp: &Stamp, path: &SharePath) -> Result<()> {
+    pub(super) fn let_settle(&self, stamp: &Stamp, path: &SharePath) -> Result<()> {
         let grain = self.time_grain(path);
         if !grain.is_zero() && self.clock(path)?.since(stamp.mtime.max(stamp.ctime)) <= grain {
             self.disk.wait(grain);
@@ -327,7 +327,7 @@ impl Tree {
     }
 
     /// Whether nobody has written into a file since it had this stamp, nor can have without being noticed.
-    fn was_steady(&self, file: &File, before: &Stamp) -> Result<bool> {
+    pub(super) fn was_steady(&self, file: &File, before: &Stamp) -> Result<bool> {
         // Whoever has it mapped writable shows in the stamp late. A program that merely has it open does no harm.
         let lease = self.disk.lease(file, Duration::ZERO)?;
         let unchanged = self.disk.status(file)?.stamp == *before;

@@ -104,6 +104,12 @@ impl Tree {
         self.disk.look(folder, name)
     }
 
+    /// Whether a link is at a site, by which what has this status was found.
+    pub fn is_link(&self, site: &Site, found: &Status) -> Result<bool> {
+        let is_link = |at: Status| at.kind == Kind::Link;
+        Ok(!self.disk.has_one_path(found) && self.disk.look(&site.parent, &site.name)?.is_some_and(is_link))
+    }
+
     /// Opens a member of an open folder, if it is a file.
     pub fn open_in(&self, folder: &Dir, name: &Name) -> Result<Opened> {
         self.disk.open(folder, name)
