@@ -59,6 +59,8 @@ pub struct Config {
     pub history: Option<Keep>,
     /// A write that names no version is refused.
     pub require_preconditions: bool,
+    /// A PUT with `Content-Range` writes a part of a file.
+    pub partial_put: bool,
     /// The least tier to start on.
     pub require_tier: Option<Tier>,
     /// The most that is made of the disk's abilities; for tests.

@@ -180,6 +180,7 @@ fn http_settings(config: &Config) -> HttpSettings {
         body_idle_max: limits.body_idle_max,
         body_rate_min: limits.body_rate_min,
         upload_bytes_max: limits.upload_bytes_max.map(Into::into),
+        partial_put: config.partial_put,
         uploads_max: limits.uploads_max.get(),
         copies_max: limits.copies_max,
         event_streams_max: EVENT_STREAMS_MAX,

@@ -224,6 +224,9 @@ pub(super) struct Cli {
     /// Refuse (428) every write that does not name the version it replaces
     #[arg(long, help_heading = SAFETY)]
     pub(super) require_preconditions: bool,
+    /// Take a PUT with Content-Range for one that writes a part of a file; without it such a PUT is refused (400)
+    #[arg(long, help_heading = SAFETY)]
+    pub(super) partial_put: bool,
     /// Let clients lock the folder that is shared itself, and so keep everybody else from writing at all
     #[arg(long, help_heading = SAFETY)]
     pub(super) allow_root_lock: bool,

@@ -295,6 +295,7 @@ fn check(
         state,
         history: (!cli.no_history).then_some(keep),
         require_preconditions: cli.require_preconditions,
+        partial_put: cli.partial_put,
         require_tier: cli.require_tier.as_deref().map(tier),
         force_tier: cli.force_tier.as_deref().map(tier),
         force_time_grain: cli.force_time_grain.map(Duration::from_millis),

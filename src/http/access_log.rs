@@ -115,6 +115,7 @@ impl Drop for Unanswered<'_> {
 fn is_change(head: &RequestHead) -> bool {
     match DavMethod::of(&head.method) {
         DavMethod::Put
+        | DavMethod::Patch
         | DavMethod::Delete
         | DavMethod::MakeCollection
         | DavMethod::Proppatch

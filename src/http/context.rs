@@ -7,6 +7,7 @@ use crate::http::headers::field;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::event_streams::EventStreams;
 use crate::http::limits::hashing::Hashings;
+use crate::http::limits::patches::Patches;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::forwarded::Origin;
 use crate::http::request::method::{Allowed, DavMethod};
@@ -39,6 +40,7 @@ pub struct AppState {
     pub(crate) hashings: Arc<Hashings>,
     pub(crate) copies: Arc<Copies>,
     pub(crate) events: Arc<EventStreams>,
+    pub(crate) patches: Patches,
 }
 
 impl AppState {
@@ -50,7 +52,7 @@ impl AppState {
         let copies = Arc::new(Copies::new(Arc::clone(&share), settings.copies_max));
         let events = EventStreams::new(&share, settings.event_streams_max);
         let settings = Arc::new(settings);
-        Self { share, access, settings, uploads, hot, hashings, copies, events }
+        Self { share, access, settings, uploads, hot, hashings, copies, events, patches: Patches::default() }
     }
 
     /// Ends what would go on for ever.
@@ -126,7 +128,7 @@ fn rights_for(method: DavMethod, query: &Query) -> Rights {
         DavMethod::Copy => Rights::READ,
         DavMethod::Put | DavMethod::Lock | DavMethod::Unlock => Rights::CREATE | Rights::OVERWRITE,
         DavMethod::MakeCollection => Rights::CREATE,
-        DavMethod::Proppatch => Rights::OVERWRITE,
+        DavMethod::Proppatch | DavMethod::Patch => Rights::OVERWRITE,
         DavMethod::Delete | DavMethod::Move => Rights::DELETE,
         DavMethod::Options
         | DavMethod::Report

@@ -5,7 +5,7 @@ use actix_codec::Decoder as _;
 use actix_http::Payload;
 use actix_http::h1::{Codec, Message, MessageType};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use bytes::BytesMut;
 use tokio::task::LocalSet;
@@ -14,6 +14,7 @@ use crate::http::headers::dav_headers::{self, TIMEOUT_MAX, TIMEOUT_MIN, UrlTarge
 use crate::http::headers::digest::{self, Expected};
 use crate::http::headers::if_header;
 use crate::http::headers::range::{self, Ranges};
+use crate::http::headers::update_range;
 use crate::http::wire::chunks::{Chunks, Followed};
 use crate::http::wire::heads::{Head, HeadSeen};
 use crate::http::wire::request_gate::{Admitted, RequestGate};
@@ -41,6 +42,27 @@ pub fn range(bytes: &[u8], size: u64) {
     if range::if_range_holds(Some(bytes), &validators) {
         let text = String::from_utf8_lossy(bytes);
         assert!(text.trim() == "\"cur\"" || text.contains("08:49:37"), "{text}");
+    }
+}
+
+/// `X-Update-Range` and `Content-Range` of a part that is written; lines are parted by line breaks. What is read has its place in a file of this size, or is
+/// told to have none.
+pub fn update_range(bytes: &[u8], size: u64) {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Ok(value) = HeaderValue::from_bytes(line) else { return };
+        headers.append(HeaderName::from_static(update_range::X_UPDATE_RANGE), value.clone());
+        headers.append(header::CONTENT_RANGE, value);
+    }
+    let read = [update_range::update_range(&headers), update_range::content_range(&headers)];
+    for part in read.into_iter().flatten() {
+        assert_eq!(headers.len(), 2, "of several lines nobody can tell which one is meant");
+        let length = part.length.unwrap_or(4);
+        assert!(length > 0 && part.fits(length));
+        if let Some(becomes) = part.range.size_after(size, length) {
+            let start = part.range.start(size).expect("it has a place");
+            assert!(becomes >= size && start + length <= becomes);
+        }
     }
 }
 

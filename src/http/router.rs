@@ -105,7 +105,7 @@ impl Router {
             DavMethod::Get if asked.query.events => events::stream(app, head, &asked).await,
             DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,
             DavMethod::Get => get::get(app, request, &asked).await,
-            DavMethod::Put => put::put(app, head, body, &asked).await,
+            DavMethod::Put | DavMethod::Patch => put::put(app, head, body, &asked).await,
             DavMethod::Delete => delete::delete(app, head, &asked).await,
             DavMethod::MakeCollection => mkcol::make_collection(app, head, body, &asked).await,
             DavMethod::Post if restores => restore::restore(app, head, &asked).await,

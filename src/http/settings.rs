@@ -24,6 +24,8 @@ pub struct HttpSettings {
     pub body_rate_min: u64,
     /// How large an upload may be, in bytes.
     pub upload_bytes_max: Option<u64>,
+    /// Whether a PUT with `Content-Range` writes a part of a file (RFC 9110 §14.5).
+    pub partial_put: bool,
     /// How many uploads may be written at once.
     pub uploads_max: usize,
     /// How many copies may be made at once.

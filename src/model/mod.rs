@@ -24,6 +24,7 @@ pub mod stamp;
 pub mod state_list;
 pub mod submitted;
 pub mod tag;
+pub mod update_range;
 pub mod validators;
 pub mod verdict;
 pub mod version;

@@ -13,6 +13,8 @@ use super::rights::Rights;
 pub enum Deed {
     /// A file is made or replaced.
     Put,
+    /// A part of a file is written.
+    Patch,
     /// A version becomes the file again that it was, whatever it is called.
     Restore,
     /// A copy takes the place of whatever is there.
@@ -185,12 +187,15 @@ pub fn judge<E: Evidence>(changes: &[Change], evidence: &mut E) -> Result<(), E:
 impl Deed {
     /// Whether what is there makes way for something else, or for nothing.
     pub fn displaces(self) -> bool {
-        matches!(self, Self::Put | Self::Restore | Self::Copy | Self::Remove | Self::MoveAway | Self::MoveOnto)
+        matches!(
+            self,
+            Self::Put | Self::Patch | Self::Restore | Self::Copy | Self::Remove | Self::MoveAway | Self::MoveOnto
+        )
     }
 
     /// Whether something new comes to the name if nothing is there.
     pub fn makes_something(self) -> bool {
-        !matches!(self, Self::Remove | Self::MoveAway) && !self.amends()
+        !matches!(self, Self::Remove | Self::MoveAway | Self::Patch) && !self.amends()
     }
 
     /// Whether it takes a folder away with all that is in it.
@@ -222,9 +227,9 @@ impl Deed {
 impl Change {
     /// Why it cannot be made at all.
     pub fn obstacle(&self) -> Option<Obstacle> {
-        use Deed::{Amend, AmendDespiteLocks, BringBack, MakeCollection, MoveAway, Put, Remove, Restore};
+        use Deed::{Amend, AmendDespiteLocks, BringBack, MakeCollection, MoveAway, Patch, Put, Remove, Restore};
         match (self.deed, self.found) {
-            (Remove | MoveAway | Amend | AmendDespiteLocks, Found::Nothing) => Some(Obstacle::NothingThere),
+            (Remove | MoveAway | Patch | Amend | AmendDespiteLocks, Found::Nothing) => Some(Obstacle::NothingThere),
             (Restore | BringBack, Found::Nothing) => None,
             (_, Found::Nothing) if !self.is_fit_name => Some(Obstacle::BadName),
             (_, Found::Nothing) => None,
@@ -232,7 +237,7 @@ impl Change {
             (_, Found::Link) => Some(Obstacle::Link),
             (_, Found::Special) => Some(Obstacle::Special),
             (MakeCollection, _) => Some(Obstacle::Exists),
-            (Put, Found::Collection) => Some(Obstacle::IsCollection),
+            (Put | Patch, Found::Collection) => Some(Obstacle::IsCollection),
             (deed, _) if deed.displaces() && self.is_mount_point => Some(Obstacle::MountPoint),
             _ => None,
         }
@@ -244,6 +249,8 @@ impl Change {
         let rights = match (self.deed, self.found) {
             (Deed::Remove, _) => Rights::DELETE,
             (Deed::MoveAway, _) => Rights::DELETE | Rights::LOOK,
+            // The tag of the whole is told, and so what the rest of it is.
+            (Deed::Patch, _) => Rights::OVERWRITE | Rights::READ,
             (Deed::BringBack, _) | (Deed::Restore, Found::Nothing) => Rights::CREATE | Rights::HISTORY,
             (Deed::Restore, _) => Rights::OVERWRITE | Rights::HISTORY,
             (deed, Found::Nothing) if deed.makes_something() => Rights::CREATE,
@@ -288,8 +295,9 @@ impl Change {
 mod tests {
     use super::*;
 
-    const EVERY_DEED: [Deed; 12] = [
+    const EVERY_DEED: [Deed; 13] = [
         Deed::Put,
+        Deed::Patch,
         Deed::Restore,
         Deed::Copy,
         Deed::Remove,
@@ -442,6 +450,7 @@ mod tests {
         for (deed, found, expected) in [
             (Deed::Put, Found::File, &[Policy, Lock, Pin][..]),
             (Deed::Put, Found::Nothing, &[Policy, Lock, Pin]),
+            (Deed::Patch, Found::File, &[Policy, Lock, Pin]),
             (Deed::Restore, Found::File, &[Policy, Lock, Pin]),
             (Deed::Restore, Found::Nothing, &[Policy, Lock, Pin]),
             (Deed::Copy, Found::File, &[Policy, Lock, Pin]),
@@ -481,6 +490,7 @@ mod tests {
         use Extent::{Itself, Tree};
         for (deed, extent, expected) in [
             (Deed::Put, Itself, [Some(CREATE), Some(OVERWRITE), Some(OVERWRITE), None]),
+            (Deed::Patch, Itself, [None, Some(OVERWRITE | Rights::READ), Some(OVERWRITE | Rights::READ), None]),
             (
                 Deed::Restore,
                 Itself,
@@ -514,6 +524,7 @@ mod tests {
         for deed in EVERY_DEED {
             let expected = match deed {
                 Deed::Put => [None, None, Some(IsCollection), Some(Link), Some(Special)],
+                Deed::Patch => [Some(NothingThere), None, Some(IsCollection), Some(Link), Some(Special)],
                 Deed::Restore => [None, None, Some(NotFree), Some(Link), Some(Special)],
                 Deed::Copy | Deed::MoveOnto | Deed::Lock | Deed::LockTree => taken,
                 Deed::Remove | Deed::MoveAway | Deed::Amend | Deed::AmendDespiteLocks => of_what_is_there,
@@ -558,6 +569,7 @@ mod tests {
     fn who_waits_for_a_writer_is_told_so() {
         for (deed, waits) in [
             (Deed::Put, true),
+            (Deed::Patch, true),
             (Deed::Remove, true),
             (Deed::MoveAway, true),
             (Deed::MoveOnto, true),
@@ -579,6 +591,7 @@ mod tests {
         for (deed, found, expected) in [
             (Deed::Put, Found::Nothing, Touches::Membership),
             (Deed::Put, Found::File, Touches::Itself),
+            (Deed::Patch, Found::File, Touches::Itself),
             (Deed::Restore, Found::Nothing, Touches::Membership),
             (Deed::Copy, Found::Nothing, Touches::Membership),
             (Deed::Copy, Found::Collection, Touches::Tree),

@@ -65,7 +65,7 @@ pub(crate) fn open_share(config: &Config, disk: LockedDisk) -> anyhow::Result<Sh
             folder.display()
         );
     }
-    let tier = crate::store::local::disk::Disk::abilities(&disk).tier();
+    let tier = crate::store::local::disk::Disk::top_abilities(&disk).tier();
     if let Some(required) = config.require_tier
         && tier < required
     {

@@ -36,7 +36,7 @@ impl Dating {
 impl Share {
     /// The date of the version of this state that is at a path, and what it proves.
     pub(super) fn date_of(&self, path: &SharePath, stamp: &Stamp, known: DateKnown, now: Timestamp) -> VersionDate {
-        let dated = self.dated(stamp);
+        let dated = self.dated(path, stamp);
         let folders_came = self.dates.folders_came(path);
         let told = self.dates.told_of_others(path, stamp, dated);
         let is_exact = match known {
@@ -59,7 +59,7 @@ impl Share {
 
     /// Remembers that the version of this state that is at a path is told with its date.
     pub(super) fn tell_date(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) {
-        let grain = self.tree.abilities().time_grain;
+        let grain = self.tree.time_grain(path);
         let is_settled = grain.is_zero() || now.since(stamp.ctime) > grain.saturating_mul(2);
         self.dates.tell(path, stamp, is_settled, now);
     }
@@ -73,15 +73,15 @@ impl Share {
         now: Timestamp,
     ) -> DateKnown {
         let date = stamp.mtime.seconds();
-        let arrived = self.dated(stamp).arrived.unwrap_or_else(|| now.seconds());
+        let arrived = self.dated(path, stamp).arrived.unwrap_or_else(|| now.seconds());
         let dated = Dated { date, arrived: Some(arrived) };
-        let replaced = replaced.map(|stamp| self.dated(stamp));
+        let replaced = replaced.map(|stamp| self.dated(path, stamp));
         let told = self.dates.told_of_others(path, stamp, dated);
         if dated.is_exact(replaced.as_ref(), told) { DateKnown::Exact(key(path)) } else { DateKnown::Shared }
     }
 
-    fn dated(&self, stamp: &Stamp) -> Dated {
-        Dated::of(stamp, self.tree.abilities().time_grain)
+    fn dated(&self, path: &SharePath, stamp: &Stamp) -> Dated {
+        Dated::of(stamp, self.tree.time_grain(path))
     }
 
     /// Another program may have moved a folder above, which does not show in the file. It shows in the folder, until something in it is made
@@ -105,7 +105,7 @@ impl Share {
 
     /// The date that the server gives a new version at a path.
     pub(super) fn next_date(&self, path: &SharePath, displaced: Option<Timestamp>, now: Timestamp) -> Timestamp {
-        next_date(self.latest_date(path, displaced, now), now, self.abilities().time_grain)
+        next_date(self.latest_date(path, displaced, now), now, self.tree.time_grain(path))
     }
 
     /// The latest date that the name of a path is known to have been told with.

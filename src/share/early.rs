@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::model::path::SharePath;
-use crate::model::rights::Rights;
 use crate::model::verdict::{Change, Deed, Found};
 use crate::store::handle::Opened;
 use crate::store::local::commit::Site;
@@ -16,7 +15,7 @@ use super::shared_folder::Share;
 use super::storing::Replaced;
 
 /// How long an upload waits, before it is begun, for a program that has the file open for writing.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What an early look found.
 pub(super) struct FoundEarly {
@@ -39,7 +38,7 @@ impl Share {
         request: &RequestContext,
         announced: Option<u64>,
     ) -> Outcome<FoundEarly> {
-        let found = self.judge_early(path, request, PATIENCE)?;
+        let found = self.judge_early(path, Deed::Put, request, PATIENCE)?;
         announced.map_or(Ok(()), |bytes| self.has_room(&found.site, bytes, request.now))?;
         Ok(found)
     }
@@ -65,6 +64,7 @@ impl Share {
     pub(super) fn judge_early(
         &self,
         path: &SharePath,
+        deed: Deed,
         request: &RequestContext,
         patience: Duration,
     ) -> Outcome<FoundEarly> {
@@ -79,11 +79,11 @@ impl Share {
         let (mut is_mount_point, mut identity, mut replaces, mut is_to_be_hashed) = (false, None, None, false);
         let found = match opened {
             Opened::Nothing => Found::Nothing,
+            // A link is never what a change means, even where links are followed for reading.
+            Opened::Dir(status) | Opened::File(_, status) if self.tree.is_link(&site, &status)? => Found::Link,
             Opened::Dir(_) => Found::Collection,
             Opened::Link => Found::Link,
             Opened::Special => Found::Special,
-            // What a link leads to is told only to whoever may read it there.
-            Opened::File(..) if self.leads_where_nothing_is_read(&site.path, request) => Found::Link,
             Opened::File(_, status) if status.is_mount_point => {
                 is_mount_point = true;
                 Found::File
@@ -99,26 +99,10 @@ impl Share {
                 found
             }
         };
-        let change = Change {
-            deed: Deed::Put,
-            found,
-            is_mount_point,
-            is_fit_name: site.name.may_be_made(),
-            brings_folder: false,
-        };
+        let change = Change { deed, found, is_mount_point, is_fit_name: site.name.may_be_made(), brings_folder: false };
         let name = AtName { change, path: &site.path, site: Some(&site), seen: None, request, identity };
         self.judge(vec![name], Moment::Early)?;
         Ok(FoundEarly { site, replaces, is_to_be_hashed })
-    }
-
-    /// Whether a path is that of a link to what the client may not read.
-    fn leads_where_nothing_is_read(&self, path: &SharePath, request: &RequestContext) -> bool {
-        // Where the same holds everywhere a link leads to nothing else.
-        if request.permissions.throughout_if_the_same(&SharePath::root()).is_some() {
-            return false;
-        }
-        let may_read = |place: &SharePath| request.permissions.at(place).contains(Rights::READ);
-        self.spelled_to_read(path).is_ok_and(|place| *place != *path && !may_read(&place))
     }
 
     /// Judges every name that would be new on the way to a path, and gives the site of the first of them.

@@ -202,25 +202,32 @@ impl Share {
     ///
     /// What is small is hashed again until its stamp is settled. A large one is waited for where the clock ticks; where that would take too
     /// long its hash is remembered to be confirmed.
-    pub(super) fn remember_upload(&self, changed: &Changed<'_>, staged: &Staged, date: DateKnown) {
+    pub(super) fn remember_upload(&self, path: &SharePath, changed: &Changed<'_>, staged: &Staged, date: DateKnown) {
         let Some(stamp) = changed.stamp else { return };
         if stamp.size > self.settings.tag_threshold {
-            self.let_tick();
+            self.let_tick(path);
         }
-        let is_settled = self.is_settled(&stamp, Timestamp::default()).unwrap_or(false) && changed.is_unbroken();
+        let is_settled = self.is_settled(path, &stamp, Timestamp::default()).unwrap_or(false) && changed.is_unbroken();
         let hash = Some(*staged.hash());
         self.index.remember(Remembered { stamp, hash, shown: ShownForm::Content, date, is_settled });
     }
 
     /// What was remembered of a file in one state is remembered of it in another, which its content did not change with.
-    pub(super) fn remember_in(&self, stamp: Stamp, date: DateKnown, known: &Remembered, is_calm: impl Fn() -> bool) {
+    pub(super) fn remember_in(
+        &self,
+        path: &SharePath,
+        stamp: Stamp,
+        date: DateKnown,
+        known: &Remembered,
+        is_calm: impl Fn() -> bool,
+    ) {
         let is_large = stamp.size > self.settings.tag_threshold;
         if known.hash.is_none() || is_large {
-            self.let_tick();
+            self.let_tick(path);
         }
         // What was never hashed cannot be confirmed. A write would have moved its date, which lies apart from the clock's time.
-        let is_apart = || known.hash.is_none() && self.is_dated_apart(stamp.mtime).unwrap_or(false);
-        let is_past = self.is_settled(&stamp, Timestamp::default()).unwrap_or(false) || is_apart();
+        let is_apart = || known.hash.is_none() && self.is_dated_apart(path, stamp.mtime).unwrap_or(false);
+        let is_past = self.is_settled(path, &stamp, Timestamp::default()).unwrap_or(false) || is_apart();
         let is_settled = known.is_settled && is_past && is_calm();
         if is_settled || known.hash.is_some() {
             self.index.remember(Remembered { stamp, date, is_settled, ..*known });
@@ -244,10 +251,10 @@ impl Share {
         let is_to_be_confirmed = before.is_some_and(|before| !before.is_settled);
         let is_large = stamp.size > self.settings.tag_threshold;
         if is_large && effort != Effort::Recall {
-            self.let_tick_after(stamp, now)?;
+            self.let_tick_after(path, stamp, now)?;
         }
         // Before anything is read: what is written from now on shows.
-        let is_settled = before.is_some_and(|before| before.is_settled) || self.is_settled(stamp, now)?;
+        let is_settled = before.is_some_and(|before| before.is_settled) || self.is_settled(path, stamp, now)?;
         let hashes = match effort {
             // Without its hash nothing could be said of it but that it may be being written.
             Effort::Recall => is_to_be_confirmed || !(is_settled || is_large),
@@ -346,8 +353,8 @@ impl Share {
     }
 
     /// Whether a change made from now on would show in the stamp. It has to be asked before what the stamp is to stand for is read.
-    pub fn is_settled(&self, stamp: &Stamp, now: Timestamp) -> Result<bool> {
-        let grain = self.tree.abilities().time_grain;
+    pub fn is_settled(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) -> Result<bool> {
+        let grain = self.tree.time_grain(path);
         if grain.is_zero() {
             return Ok(true);
         }
@@ -356,30 +363,30 @@ impl Share {
         if grain <= TICK_MAX && now.since(last) > LONG_SETTLED {
             return Ok(true);
         }
-        let clock = self.tree.clock()?;
+        let clock = self.tree.clock(path)?;
         Ok(clock.since(last.min(clock)) > grain)
     }
 
     /// Waits until what has just been changed is settled, where the disk's clock ticks.
-    fn let_tick(&self) {
-        let grain = self.tree.abilities().time_grain;
+    fn let_tick(&self, path: &SharePath) {
+        let grain = self.tree.time_grain(path);
         if !grain.is_zero() && grain <= TICK_MAX {
             self.tree.wait(grain + TICK_OVER);
         }
     }
 
-    fn let_tick_after(&self, stamp: &Stamp, now: Timestamp) -> Result<()> {
-        if !self.is_settled(stamp, now)? {
-            self.let_tick();
+    fn let_tick_after(&self, path: &SharePath, stamp: &Stamp, now: Timestamp) -> Result<()> {
+        if !self.is_settled(path, stamp, now)? {
+            self.let_tick(path);
         }
         Ok(())
     }
 
     /// Whether a write made from now on would show in this modification time.
-    fn is_dated_apart(&self, mtime: Timestamp) -> Result<bool> {
-        let grain = self.tree.abilities().time_grain;
+    fn is_dated_apart(&self, path: &SharePath, mtime: Timestamp) -> Result<bool> {
+        let grain = self.tree.time_grain(path);
         Ok(grain.is_zero() || {
-            let clock = self.tree.clock()?;
+            let clock = self.tree.clock(path)?;
             mtime > clock || clock.since(mtime) > grain
         })
     }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::validators::Target;
+use crate::model::verdict::Deed;
 
 use super::feed::listeners::{FeedListener, Listening};
 use super::outcome::{Outcome, Refusal, Stop};
@@ -121,7 +122,7 @@ impl Share {
     /// Why the condition of an upload in flight no longer holds. What may be otherwise by the time of the commit does not count: a program
     /// that has the file open, a folder that is still to be made, a disk that fails.
     fn stale_reason(&self, path: &SharePath, request: &RequestContext) -> Option<Stop> {
-        let stop = self.judge_early(path, request, Duration::ZERO).err()?;
+        let stop = self.judge_early(path, Deed::Put, request, Duration::ZERO).err()?;
         match &stop {
             Stop::Refusal(Refusal::PreconditionFailed { .. }) => Some(stop),
             Stop::Refusal(Refusal::NoParent) => self.judge_conditions(path, request, &Target::Nothing).err(),

@@ -209,7 +209,7 @@ impl Share {
         let site = self.site_of_upload(path)?;
         let staged = self.stage(&site, request.now)?;
         let mut staged = staged.seal(None, self.next_date(path, None, request.now))?;
-        let storing = Storing { deed: Deed::Put, dating: Dating::Ours, notes: &self.notes_of_a_file(path) };
+        let storing = Storing { deed: Deed::Put, dating: Dating::Ours, base: None, notes: &self.notes_of_a_file(path) };
         let stored = self.put_staged(&site, path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         self.tell_of_change(path, request.now);

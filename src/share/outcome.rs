@@ -160,6 +160,12 @@ pub enum Refusal {
     /// The file would be larger than the file system allows.
     #[error("the file would be too large")]
     TooLarge,
+    /// The file has no byte so far before its end.
+    #[error("the file has no such bytes")]
+    NoSuchRange {
+        /// How long it is, in bytes.
+        size: u64,
+    },
     /// The shared folder itself is not there at the moment.
     #[error("the shared folder is not there")]
     ShareGone,
@@ -298,6 +304,7 @@ impl Stop {
                     | Refusal::Locked { .. }
                     | Refusal::LockConflict { .. }
                     | Refusal::OpenForWriting
+                    | Refusal::NoSuchRange { .. }
             )
         )
     }

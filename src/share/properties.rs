@@ -235,7 +235,7 @@ impl Share {
         let date = if same_date { known.date } else { self.date_that_came(path, &stamp, Some(before), now) };
         let is_unchanged = || seen.is_unbroken() && self.tree.status(&seen.file).is_ok_and(|now| now.stamp == stamp);
         self.last_changes.restamp(path, before, stamp);
-        self.remember_in(stamp, date, &known, is_unchanged);
+        self.remember_in(path, stamp, date, &known, is_unchanged);
         Ok(())
     }
 }

@@ -282,9 +282,8 @@ impl Share {
             self.judge_copied(from, &file.of, file.staged.hash(), of_source)?;
             // A copy has the date of its source, unless the client asks for another.
             dated.map_or(Ok(()), |dated| file.staged.postpone(dated))?;
-            is_dated_as_asked = dated.is_some_and(|dated| {
-                Dating::Asked(dated).is_met(file.staged.sealed().mtime, self.abilities().time_grain)
-            });
+            is_dated_as_asked = dated
+                .is_some_and(|dated| Dating::Asked(dated).is_met(file.staged.sealed().mtime, self.tree.time_grain(to)));
         }
         let Arrived { changed, created } = self.put_copy((from, to), &mut copy, of_target, notes)?;
         let displaced = self.kept(&changed).cloned();
@@ -478,7 +477,7 @@ impl Share {
             let file = known.hash.map(|hash| (stamp, hash));
             self.note_last_stored(to, file, replaced.as_ref(), request);
             let date = self.date_that_came(to, &stamp, replaced.as_ref(), request.now);
-            self.remember_in(stamp, date, &known, || changed.is_unbroken());
+            self.remember_in(to, stamp, date, &known, || changed.is_unbroken());
             self.repin(to, request, Some(&shown(&stamp, &known)));
         } else {
             self.repin(to, request, None);

@@ -129,7 +129,7 @@ impl Share {
         }
     }
 
-    /// What the file system can do.
+    /// What the file system of the share's top can do.
     pub fn abilities(&self) -> Abilities {
         self.tree.abilities()
     }

@@ -42,6 +42,8 @@ pub(super) struct Storing<'a> {
     pub(super) deed: Deed,
     /// Whose its date is.
     pub(super) dating: Dating,
+    /// The one version that it may take the place of, since it was made from that.
+    pub(super) base: Option<&'a Stamp>,
     /// Lets what is noted follow, before anybody can note something on the file.
     pub(super) notes: &'a dyn Fn(Came),
 }
@@ -90,7 +92,8 @@ impl Share {
         storing: &Storing<'_>,
         request: &RequestContext,
     ) -> Outcome<Stored> {
-        let Storing { deed, dating, notes } = *storing;
+        let Storing { deed, dating, base, notes } = *storing;
+        let on_mismatch = if base.is_some() { OnMismatch::Undo } else { on_mismatch(request) };
         let (changed, created) =
             self.look_until_done(path, request, Task::from(deed).found_at(site), |claim, seen| {
                 if claim.site().folder != staged.folder() {
@@ -111,9 +114,12 @@ impl Share {
                     }
                     Seen::File(seen) => {
                         let replaced = seen.status.stamp;
+                        if base.is_some_and(|base| *base != replaced) {
+                            return Err(Refusal::ChangedMeanwhile.into());
+                        }
                         staged.look_like(&seen.file, &replaced)?;
                         self.date(path, staged, dating, Some(replaced.mtime), request.now)?;
-                        let swap = claim.replace(seen, staged, on_mismatch(request), request.now)?;
+                        let swap = claim.replace(seen, staged, on_mismatch, request.now)?;
                         if let Swap::Done(changed) = &swap {
                             notes(Came::InPlaceOf(self.kept(changed).cloned()));
                         }
@@ -133,7 +139,7 @@ impl Share {
             tag: EntityTag::of_content(staged.hash()),
             modified: staged.sealed().mtime,
             displaced: changed.displaced.filter(|_| self.keeps_history()),
-            is_dated_as_asked: dating.is_met(staged.sealed().mtime, self.abilities().time_grain),
+            is_dated_as_asked: dating.is_met(staged.sealed().mtime, self.tree.time_grain(path)),
         })
     }
 
@@ -162,7 +168,7 @@ impl Share {
             // The answer to the upload tells its date if that has come by then.
             let is_near = stamp.mtime <= request.now.plus(AHEAD_MAX);
             self.tell_date(path, &stamp, if is_near { request.now.max(stamp.mtime) } else { request.now });
-            self.remember_upload(changed, staged, date);
+            self.remember_upload(path, changed, staged, date);
             self.note_last_stored(path, changed.stamp.map(|stamp| (stamp, *staged.hash())), replaced, request);
             self.repin(path, request, Some(&EntityTag::of_content(staged.hash())));
         }

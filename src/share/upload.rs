@@ -42,6 +42,10 @@ pub struct Upload {
 }
 
 impl Upload {
+    pub(super) fn staging(&self) -> &Staging {
+        &self.staging
+    }
+
     /// How many bytes have been written.
     pub fn written(&self) -> u64 {
         self.staging.written()
@@ -173,7 +177,7 @@ impl Share {
         let mut staged = staging.seal(replaces.as_ref().map(|there| &there.file), mtime)?;
         drop(replaces);
         let dating = dated.map_or(Dating::Ours, Dating::Asked);
-        let storing = Storing { deed: Deed::Put, dating, notes: &self.notes_of_a_file(path) };
+        let storing = Storing { deed: Deed::Put, dating, base: None, notes: &self.notes_of_a_file(path) };
         let stored = self.put_staged(&site, path, &mut staged, &storing, request);
         let stored = stored.map_err(Stop::of_an_arrival)?;
         folders.keep();

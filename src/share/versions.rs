@@ -181,7 +181,7 @@ impl Share {
             };
             self.let_notes_follow(Following::Back { of, version, to, displaced, stays: true });
         };
-        let storing = Storing { deed: Deed::Restore, dating: Dating::Ours, notes: &notes };
+        let storing = Storing { deed: Deed::Restore, dating: Dating::Ours, base: None, notes: &notes };
         self.put_staged(&site, path, &mut staged, &storing, request)
     }
 

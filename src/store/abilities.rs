@@ -20,6 +20,9 @@ pub struct Abilities {
     pub time_grain: Duration,
 }
 
+/// The grain where the clock is another machine's, or not known.
+pub const COARSEST_GRAIN: Duration = Duration::from_secs(3);
+
 /// How much a share on this file system can promise; docs/commit.md tells what each tier can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {

@@ -8,9 +8,12 @@ use noclobber::model::lock::{Reach, Scope};
 use noclobber::model::lock_token::LockToken;
 use noclobber::model::precondition::Precondition;
 use noclobber::model::property::{DeadProperty, PropertyName};
+use noclobber::model::update_range::UpdateRange;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Refusal, Stop};
-use noclobber::share::{CopyLimit, LockRequest, OpenResource, PropertyUpdate, RequestContext, Share, Upload};
+use noclobber::share::{
+    CopyLimit, LockRequest, OpenResource, PartBytes, PartialWrite, PropertyUpdate, RequestContext, Share, Upload,
+};
 use noclobber::store::abilities::Tier;
 
 use crate::harness::explore::Story as _;
@@ -61,6 +64,15 @@ impl Scene {
 }
 
 impl Scene {
+    /// Writes what the upload of this number would bring behind what is there.
+    fn append(&self, disk: &SimDisk, number: usize, tag: Option<&str>) -> Outcome<()> {
+        let precondition = tag.map_or_else(Default::default, if_match);
+        let bytes = PartBytes::InMemory(UPLOADS[number].as_bytes());
+        let write = PartialWrite { range: UpdateRange::Append, bytes, dated: None, size_max: None };
+        let request = RequestContext::new(precondition, disk.now());
+        self.share.patch(&share_path(PATH), &write, &request, CopyLimit::UNLIMITED).map(drop)
+    }
+
     /// Locks what has this tag; the version that the lock is pinned to.
     fn lock(&self, disk: &SimDisk, tag: &str) -> Outcome<String> {
         let wish = LockRequest {
@@ -148,6 +160,54 @@ fn of_two_uploads_that_name_nothing_both_are_kept() {
             );
             println!("two uploads that name nothing, {request:?}, tier {tier}: {schedules:?}");
         }
+    }
+}
+
+/// Two append at once and name no version: both come to the file, in some order, each whole, and what was there between them is kept.
+#[test]
+fn of_two_that_append_at_once_both_are_in_the_file() {
+    for tier in TIERS {
+        let schedules = with_the_other_at_every_step(
+            || scene(tier, Request::Put, [false, false]),
+            |disk, scene, who| scene.append(disk, who, None),
+            |disk, _, outcomes| {
+                let [one, other] = UPLOADS;
+                let orders = [format!("{BEFORE}{one}{other}"), format!("{BEFORE}{other}{one}")];
+                let there = disk.bytes_at(PATH).and_then(|bytes| String::from_utf8(bytes).ok());
+                match there.filter(|there| orders.contains(there)) {
+                    Some(there) if outcomes.iter().all(Result::is_ok) => {
+                        let between =
+                            if there == orders[0] { format!("{BEFORE}{one}") } else { format!("{BEFORE}{other}") };
+                        is_whole(disk, &[BEFORE, &between])
+                    }
+                    there => Some(format!("both are there, not {there:?} after {outcomes:?}")),
+                }
+            },
+        );
+        println!("two that append, tier {tier}: {schedules:?}");
+    }
+}
+
+/// Of two that append to the version that they name, one does.
+#[test]
+fn of_two_that_append_to_one_version_exactly_one_does() {
+    for tier in TIERS {
+        let schedules = with_the_other_at_every_step(
+            || scene(tier, Request::PutNamed, [false, false]),
+            |disk, scene, who| scene.append(disk, who, Some(&tag_of(BEFORE))),
+            |disk, _, outcomes| {
+                let winner = outcomes.iter().position(Result::is_ok);
+                let (Some(winner), true) = (winner, outcomes.iter().any(is_refused)) else {
+                    return Some(format!("one does and one is refused, not {outcomes:?}"));
+                };
+                let expected = format!("{BEFORE}{}", UPLOADS[winner]);
+                if disk.bytes_at(PATH) != Some(expected.clone().into_bytes()) {
+                    return Some(format!("the winner is {winner}"));
+                }
+                is_whole(disk, &[BEFORE, &expected])
+            },
+        );
+        println!("two that append to one version, tier {tier}: {schedules:?}");
     }
 }
 

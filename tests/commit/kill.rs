@@ -184,6 +184,18 @@ fn killed_at_every_step_of_a_delete() {
     at_every_step("killed_at_every_step_of_a_delete", Ending::Killed, &DELETE);
 }
 
+/// Killed before every call that changes the disk, while something is appended to one file.
+#[test]
+fn killed_at_every_step_of_a_patch() {
+    at_every_step("killed_at_every_step_of_a_patch", Ending::Killed, &PATCH);
+}
+
+/// The disk fails once, at each of the calls, while something is appended to one file.
+#[test]
+fn failed_at_every_step_of_a_patch() {
+    at_every_step("failed_at_every_step_of_a_patch", Ending::Failed, &PATCH);
+}
+
 /// The disk fails once, at each of the calls, while one file is created.
 #[test]
 fn failed_at_every_step_of_a_create() {
@@ -222,8 +234,12 @@ struct Operation {
 
 const CREATE: Operation = Operation { method: "PUT", outcomes: [None, Some(2)] };
 const REPLACE: Operation = Operation { method: "PUT", outcomes: [Some(1), Some(2)] };
+const PATCH: Operation = Operation { method: "PATCH", outcomes: [Some(1), Some(2)] };
 const DELETE: Operation = Operation { method: "DELETE", outcomes: [Some(1), None] };
 const MOVE: Operation = Operation { method: "MOVE", outcomes: [Some(1), Some(2)] };
+
+/// What a PATCH appends.
+const APPENDED: &[u8] = b"and this";
 
 /// What becomes of the server at the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -307,6 +323,11 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
     let tracer = Tracer::attach(&server, &["-e", &format!("trace={call}"), "-e", &ending.injection(call, nth)]);
     let request = match operation.method {
         "PUT" => server.request("PUT", "/docs/a.txt").body(text(0, 2)),
+        "PATCH" => server
+            .request("PATCH", "/docs/a.txt")
+            .header("Content-Type", "application/x-sabredav-partialupdate")
+            .header("X-Update-Range", "append")
+            .body(APPENDED),
         "MOVE" => server.request("MOVE", "/docs/b.txt").header("Destination", "/docs/a.txt"),
         method => server.request(method, "/docs/a.txt"),
     };
@@ -350,7 +371,11 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
 
 /// The file is as before or as asked, and what was there before is there or in the history.
 fn check_outcome(server: &Server, operation: &Operation, acknowledged: bool, what: &str) -> Option<u64> {
-    let found = read_text(&server.local("docs/a.txt")).map(|(_, version)| version);
+    let found = match fs::read(server.local("docs/a.txt")) {
+        // The next version is the first with something behind it.
+        Ok(bytes) if operation.method == "PATCH" && bytes == [text(0, 1), APPENDED.into()].concat() => Some(2),
+        _ => read_text(&server.local("docs/a.txt")).map(|(_, version)| version),
+    };
     assert!(server.local("docs/a.txt").exists() == found.is_some(), "{what}: the file is torn");
     assert!(operation.outcomes.contains(&found), "{what}: {found:?}");
     assert!(!acknowledged || found == operation.outcomes[1], "{what}: acknowledged, and yet {found:?}");

@@ -106,7 +106,7 @@ fn a_program_that_does_not_wait_breaks_the_lease_all_the_same() {
 fn tiers_and_foreign_files_have_what_they_have() {
     let b = SimDisk::with_file(Tier::B, "a", "old");
     assert!(matches!(b.lease(&open(&b, "a"), PATIENCE), Ok(Leased::Unavailable)));
-    assert_eq!(b.abilities().tier(), Tier::B);
+    assert_eq!(b.top_abilities().tier(), Tier::B);
     let a = SimDisk::with_file(Tier::A, "a", "old");
     a.give_away("a");
     assert!(matches!(a.lease(&open(&a, "a"), PATIENCE), Ok(Leased::Unavailable)));

@@ -2,6 +2,7 @@
 
 mod grains;
 mod least;
+mod mounts;
 mod os_disk;
 mod permissions;
 mod restarts;

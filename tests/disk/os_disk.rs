@@ -188,7 +188,7 @@ fn a_native_file_system_gives_tier_a_and_finds_nothing_new_in_it() {
             continue;
         }
         let before = folder.path().metadata().unwrap();
-        let abilities = open_disk(folder.path(), Options::default()).unwrap().abilities();
+        let abilities = open_disk(folder.path(), Options::default()).unwrap().top_abilities();
         let after = folder.path().metadata().unwrap();
         assert!(abilities.lease && abilities.exchange && abilities.no_replace && abilities.nameless, "{abilities:?}");
         assert_eq!(abilities.tier(), Tier::A);
@@ -222,7 +222,7 @@ fn no_more_is_shown_and_done_than_the_tier_that_was_asked_for() {
     ];
     for (tier, lease, exchange, free_names) in tiers {
         let share = Share::in_place(&std::env::temp_dir(), Options { at_most: Some(tier), ..Options::default() });
-        let can = share.disk.abilities();
+        let can = share.disk.top_abilities();
         assert_eq!((can.tier(), can.lease, can.exchange), (tier, lease, exchange));
         share.save("a", "one");
         share.save("b", "two");
@@ -244,7 +244,7 @@ fn a_read_only_file_system_is_judged_by_its_type() {
         return;
     };
     let disk = open_disk(mounted.path(), Options::default()).unwrap();
-    assert_eq!(disk.abilities().tier(), Tier::A);
+    assert_eq!(disk.top_abilities().tier(), Tier::A);
     let root = disk.root().unwrap();
     assert_eq!(cause(disk.create_nameless(&root)), Cause::ReadOnly);
     assert_eq!(cause(disk.make_dir(&root, &name("d"), false)), Cause::ReadOnly);
@@ -277,7 +277,7 @@ fn an_overlay_gives_no_lease() {
     let arguments = ["-t", "overlay", "-o", &layers, "overlay"].map(OsStr::new);
     let Some(mounted) = Mounted::new("an_overlay_gives_no_lease", &arguments) else { return };
     let disk = open_disk(mounted.path(), Options::default()).unwrap();
-    assert_eq!(disk.abilities().tier(), Tier::B, "{:?}", disk.abilities());
+    assert_eq!(disk.top_abilities().tier(), Tier::B, "{:?}", disk.top_abilities());
     let root = disk.root().unwrap();
     let Opened::File(file, _) = disk.open_path(&root, b"a").unwrap() else { panic!() };
     assert!(matches!(disk.lease(&file, Duration::ZERO), Ok(Leased::Unavailable)));
@@ -299,7 +299,7 @@ fn an_overlay_gives_no_lease() {
 fn abilities_of(mounted: &Path) -> (Abilities, OsDisk) {
     let disk = open_disk(mounted, Options::default()).unwrap();
     assert!(!mounted.join(".noclobber").exists(), "what was tried is gone again");
-    (disk.abilities(), disk)
+    (disk.top_abilities(), disk)
 }
 
 #[test]
@@ -1145,7 +1145,7 @@ fn a_file_that_may_not_be_written_keeps_its_attributes_too() {
 fn the_files_of_another_user_are_read_and_neither_leased_nor_widened() {
     let Some(folder) = as_nobody("the_files_of_another_user_are_read_and_neither_leased_nor_widened") else { return };
     let disk = open_disk(&folder, Options::default()).unwrap();
-    assert_eq!(disk.abilities().tier(), Tier::A, "where nothing can be tried the type decides");
+    assert_eq!(disk.top_abilities().tier(), Tier::A, "where nothing can be tried the type decides");
     let root = disk.root().unwrap();
     assert_eq!(cause(disk.create_nameless(&root)), Cause::NotPermitted);
     assert_eq!(cause(disk.open_path(&root, b"closed")), Cause::NotReadable);

@@ -790,8 +790,16 @@ impl SimDisk {
 // ---- the disk -------------------------------------------------------------------------------------------------------------
 
 impl Disk for SimDisk {
-    fn abilities(&self) -> Abilities {
+    fn top_abilities(&self) -> Abilities {
         self.lock().features.abilities
+    }
+
+    fn abilities(&self, _at: &Dir) -> Result<Abilities> {
+        Ok(self.lock().features.abilities)
+    }
+
+    fn has_other_mounts(&self) -> bool {
+        false
     }
 
     fn root_afresh(&self) -> Result<Dir> {

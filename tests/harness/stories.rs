@@ -12,9 +12,10 @@ use noclobber::model::precondition::{ConditionalFields, Precondition};
 use noclobber::model::principal::Principal;
 use noclobber::model::stamp::Timestamp;
 use noclobber::model::tag::EntityTag;
+use noclobber::model::update_range::UpdateRange;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
-use noclobber::share::{CopyLimit, RequestContext, Share, ShareSettings, Upload};
+use noclobber::share::{CopyLimit, PartBytes, PartialWrite, RequestContext, Share, ShareSettings, Upload};
 use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
 use noclobber::store::local::commit::Tree;
@@ -37,6 +38,9 @@ pub const BEFORE: &str = "S";
 /// What it uploads.
 pub const UPLOAD: &str = "NN";
 
+/// What was there before, and what is uploaded behind it.
+pub const APPENDED: &str = "SNN";
+
 /// What a restore brings back.
 const EARLIER: &str = "earlier";
 
@@ -53,6 +57,10 @@ pub enum Request {
     PutNew,
     /// PUT with `If-None-Match: *`, where nothing is.
     Create,
+    /// PATCH with `If-Match`, which appends.
+    PatchNamed,
+    /// PATCH without a condition, which writes over all there is.
+    Patch,
     /// DELETE with `If-Match`.
     DeleteNamed,
     /// DELETE without a condition.
@@ -90,12 +98,14 @@ pub struct Server {
 
 impl Request {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::PutNamed,
         Self::PutNamedLarge,
         Self::Put,
         Self::PutNew,
         Self::Create,
+        Self::PatchNamed,
+        Self::Patch,
         Self::DeleteNamed,
         Self::Delete,
         Self::DeleteFolder,
@@ -129,18 +139,21 @@ impl Request {
         match self {
             Self::Delete | Self::DeleteNamed | Self::DeleteFolder | Self::MakeFolder => None,
             Self::Restore | Self::RestoreFolder => Some(EARLIER),
+            Self::PatchNamed => Some(APPENDED),
             _ => Some(UPLOAD),
         }
     }
 
     fn uploads(self) -> bool {
-        self.brings() == Some(UPLOAD)
+        self.brings() == Some(UPLOAD) && self != Self::Patch
     }
 
     fn precondition(self) -> Precondition {
         let tag = tag_of(BEFORE);
         match self {
-            Self::PutNamed | Self::PutNamedLarge | Self::DeleteNamed | Self::Restore => if_match(&tag),
+            Self::PutNamed | Self::PutNamedLarge | Self::PatchNamed | Self::DeleteNamed | Self::Restore => {
+                if_match(&tag)
+            }
             Self::Create => Precondition::nothing_there(),
             _ => Precondition::default(),
         }
@@ -253,6 +266,12 @@ impl Asking {
         match self.request {
             Request::Delete | Request::DeleteNamed | Request::DeleteFolder => {
                 share.delete(&path, &somebodys(precondition.clone(), now)).map(drop)
+            }
+            Request::PatchNamed | Request::Patch => {
+                let range = if self.request == Request::Patch { UpdateRange::From(0) } else { UpdateRange::Append };
+                let bytes = PartBytes::InMemory(UPLOAD.as_bytes());
+                let write = PartialWrite { range, bytes, dated: None, size_max: None };
+                share.patch(&path, &write, &somebodys(precondition.clone(), now), CopyLimit::UNLIMITED).map(drop)
             }
             Request::MakeFolder => share.make_collection(&path, &[], &somebodys(precondition.clone(), now)),
             Request::Restore | Request::RestoreFolder => {

@@ -39,6 +39,13 @@ fn everything(server: &Server, path: &str) -> Vec<(String, Request)> {
         ("PUT", named("PUT", "").body("written")),
         ("PUT If-None-Match", named("PUT", "").if_none_match("*").body("written")),
         ("PUT If", named("PUT", "").states(format!("<{path}> ([\"{}\"])", "0".repeat(32))).body("written")),
+        (
+            "PATCH",
+            named("PATCH", "")
+                .header("Content-Type", "application/x-sabredav-partialupdate")
+                .header("X-Update-Range", "append")
+                .body("written"),
+        ),
         ("MKCOL", named("MKCOL", "")),
         ("LOCK", named("LOCK", "").depth("0").xml(lock_info("exclusive", ""))),
         ("UNLOCK", server.unlock(path, "urn:uuid:00000000-0000-4000-8000-000000000000")),

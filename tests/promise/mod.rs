@@ -8,6 +8,7 @@ mod dates;
 mod feed;
 mod history;
 mod outside_changes;
+mod partial;
 mod race;
 mod refusals;
 mod writing;

@@ -133,7 +133,7 @@ fn a_power_cut_takes_what_was_not_synced() {
 fn a_program_that_starts_is_no_writer() {
     let folder = tempfile::tempdir().unwrap();
     let (path, disk) = (folder.path().join("a"), open_disk(folder.path(), Options::default()).unwrap());
-    if !disk.abilities().lease {
+    if !disk.top_abilities().lease {
         return left_out("a_program_that_starts_is_no_writer", "the folder for temporary files gives no leases");
     }
     let is_leased = || {

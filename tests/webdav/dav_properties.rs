@@ -55,7 +55,7 @@ fn the_classes_are_promised_everywhere() {
     for target in ["/", "/d", "/d/a.txt", "/free.txt", "*"] {
         let answer = server.options(target).expect(200);
         let classes: Vec<&str> = answer.field("dav").split(',').map(str::trim).collect();
-        for class in ["1", "2", "3", "extended-mkcol"] {
+        for class in ["1", "2", "3", "extended-mkcol", "sabredav-partialupdate"] {
             assert!(classes.contains(&class), "{class} for {target}: {answer}");
         }
         assert!(!classes.contains(&"access-control"), "{answer}");

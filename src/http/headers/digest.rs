@@ -91,6 +91,11 @@ impl Expected {
         Ok(Self { claims })
     }
 
+    /// Whether anything is said of the whole of which a part is sent.
+    pub(crate) fn speaks_of_the_whole(&self) -> bool {
+        self.claims.iter().any(|claim| claim.field != Field::ContentDigest)
+    }
+
     /// Begins to check. Each algorithm runs once, however many headers name it. Who sends one checksum may compare another later: so both
     /// that clients compare run where `OC-Checksum` was sent.
     pub(crate) fn checker(self) -> Checker {

@@ -6,3 +6,4 @@ pub(crate) mod field;
 pub(crate) mod if_header;
 pub(crate) mod range;
 mod structured;
+pub(crate) mod update_range;

@@ -125,7 +125,7 @@ impl RangeSpec {
 }
 
 /// A decimal number; one beyond `u64` is as large as any that a file could have.
-fn number(text: &[u8]) -> Option<u64> {
+pub(super) fn number(text: &[u8]) -> Option<u64> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let add = |value: u64, digit: &u8| value.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
     is_number.then(|| text.iter().fold(0, add))

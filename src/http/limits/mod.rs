@@ -5,4 +5,5 @@ pub(crate) mod copies;
 pub(crate) mod event_streams;
 pub(crate) mod hashing;
 pub(crate) mod pace;
+pub(crate) mod patches;
 pub(crate) mod walks;

@@ -106,6 +106,7 @@ mod tests {
             body_idle_max: Duration::from_secs(30),
             body_rate_min: rate_min,
             upload_bytes_max: None,
+            partial_put: false,
             uploads_max: 1,
             copies_max: 1,
             hashing_max: 1,

@@ -10,6 +10,7 @@ pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod mkcol;
 pub(crate) mod options;
+mod patch;
 pub(crate) mod propfind;
 pub(crate) mod proppatch;
 pub(crate) mod put;

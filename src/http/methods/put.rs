@@ -1,4 +1,4 @@
-//! PUT: judged from the head, streamed into a nameless file, and committed, where it is judged again.
+//! PUT, and PATCH as far as its body comes like one: judged from the head, streamed into a nameless file, and committed, where it is judged again.
 //!
 //! Everything that touches the disk runs on the blocking pool, a piece at a time, so that an upload that sends nothing holds no thread, and no
 //! turn that another could have. Once the commit has begun it runs to its end. An upload whose condition turns false on the way is told then.
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use tokio::runtime::Handle;
@@ -23,13 +23,15 @@ use crate::http::headers::digest::{Checker, Expected};
 use crate::http::headers::{dav_headers, field};
 use crate::http::limits::pace::Pace;
 use crate::http::methods::attempt::Attempt;
+use crate::http::methods::patch::{self, CameAs, Part};
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
-use crate::share::outcome::{Forbidden, Outcome, Refusal, Stop};
+use crate::model::update_range::UpdateRange;
+use crate::share::outcome::{Forbidden, Refusal, Stop};
 use crate::share::{RequestContext, Share, Stored, Upload, UploadWatch};
 
 /// How much is written at once, in bytes. Larger pieces cost less, and hold more of the memory while an upload is slow.
@@ -59,6 +61,15 @@ struct Plan {
     expected: Expected,
     make_parents: bool,
     dated: Option<Timestamp>,
+    /// Where it goes, if it is a part of the file.
+    part: Option<UpdateRange>,
+}
+
+impl Plan {
+    fn into_part(self, range: UpdateRange, bytes: CameAs) -> Part {
+        let Self { path, context, dated, .. } = self;
+        Part { path, context, range, dated, bytes }
+    }
 }
 
 /// A short upload that has come whole.
@@ -70,9 +81,9 @@ struct Whole {
 /// What was stored, and its checksums if the client sent some.
 type Checked = (Stored, Option<String>);
 
-/// Judges a PUT before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
+/// Judges a PUT or a PATCH before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
 pub(crate) async fn early(app: &RequestScope, head: &RequestHead) -> Result<(), HandlerError> {
-    if DavMethod::of(&head.method) != DavMethod::Put {
+    if !matches!(DavMethod::of(&head.method), DavMethod::Put | DavMethod::Patch) {
         return Ok(());
     }
     let asked = parse(app, head).await?;
@@ -103,13 +114,13 @@ async fn store(
     let watch = watch(app, &plan, &changed).await?;
     let replaces = (plan.path.clone(), plan.context.clone());
     let pace = Pace::of_upload(&app.settings);
-    let announced = plan.announced;
+    let (announced, is_whole) = (plan.announced, plan.part.is_none());
     let source = UploadBody { app, body, announced, pace, watch, changed, replaces, doubt: None };
     let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
     };
-    if let Some(checksums) = checksums {
+    if let Some(checksums) = checksums.filter(|_| is_whole) {
         app.share.keep_checksums(&stored.tag, &checksums);
     }
     Ok(reply::stored(&asked.path, &stored, now()))
@@ -129,14 +140,12 @@ async fn names_a_file(app: &RequestScope, asked: &RequestTarget) -> Result<(), H
 
 fn plan(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<Plan, HandlerError> {
     let headers = &head.headers;
-    if is_partial(headers) {
-        return Err(RequestError::PartialPut.into());
-    }
+    let part = patch::part(app, head)?;
     if field::is_coded(headers) {
         return Err(RequestError::CodedBody.into());
     }
     let announced = field::announced_length(headers);
-    if announced.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
+    if part.is_none() && announced.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(RequestError::NoLength.into());
     }
     // What the client believes to send has to be what it sends: a body in chunks can end early and still look whole.
@@ -150,45 +159,40 @@ fn plan(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result
     {
         return Err(RequestError::LargeBody.into());
     }
+    let expected_digests = Expected::from_headers(headers).map_err(RequestError::InvalidDigest)?;
+    let part = part.map(|part| patch::place_of(part, head, announced, &expected_digests)).transpose()?;
     let context = request_context(app, head, asked)?;
     let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
     Ok(Plan {
         path: asked.path.clone(),
         context: if creates { context.that_only_creates() } else { context },
         announced,
-        expected: Expected::from_headers(headers).map_err(RequestError::InvalidDigest)?,
+        expected: expected_digests,
         make_parents: asked.query.make_parents,
         dated: dav_headers::asked_mtime(headers),
+        part,
     })
 }
 
-/// Whether a body is only a part of what is meant: of a range (RFC 9110 §14.5), in the manner of SabreDAV (`X-Update-Range`), or the first of
-/// several (`Upload-Complete: ?0` of the draft for resumable uploads).
-fn is_partial(headers: &HeaderMap) -> bool {
-    let is_whole = |complete: &HeaderValue| complete.as_bytes().trim_ascii() == b"?1";
-    headers.contains_key(header::CONTENT_RANGE)
-        || headers.contains_key("x-update-range")
-        || headers.get_all("upload-complete").any(|complete| !is_whole(complete))
-}
-
 async fn judge_early(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<(), HandlerError> {
-    let Plan { path, context, announced, make_parents, .. } = plan(app, head, asked)?;
-    app.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
-    app.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await
+    judge(app, &plan(app, head, asked)?).await
 }
 
-/// A missing folder that the request itself will make is no reason to refuse it.
-fn judge(
-    share: &Share,
-    path: &SharePath,
-    context: &RequestContext,
-    announced: Option<u64>,
-    make_parents: bool,
-) -> Outcome<()> {
-    match make_parents {
-        true => share.may_put_with_parents(path, context, announced),
-        false => share.may_put(path, context, announced),
-    }
+/// Says why it could not succeed now. A missing folder that the request itself will make is no reason to refuse it.
+async fn judge(app: &RequestScope, plan: &Plan) -> Result<(), HandlerError> {
+    let Plan { path, context, announced, make_parents, part, .. } = plan;
+    app.hashings.have_hashed(path, None, &context.of_states_alone()).await?;
+    let (path, context, announced, part) = (path.clone(), context.clone(), *announced, *part);
+    let make_parents = *make_parents;
+    app.ask(move |share| {
+        let context = context.at(now());
+        match part {
+            Some(range) => share.may_patch(&path, range, announced, &context),
+            None if make_parents => share.may_put_with_parents(&path, &context, announced),
+            None => share.may_put(&path, &context, announced),
+        }
+    })
+    .await
 }
 
 /// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
@@ -295,6 +299,11 @@ async fn put_small(mut source: UploadBody<'_>, plan: Plan, length: u64) -> Resul
         return Err(RequestError::BrokenBody.into());
     }
     let app = source.app;
+    if let Some(range) = plan.part {
+        drop(turn);
+        let checksums = compared(&plan.expected, &bytes)?;
+        return Ok((patch::write(app, plan.into_part(range, CameAs::Bytes(bytes.freeze()))).await?, checksums));
+    }
     let whole = Arc::new(Whole { plan, bytes: bytes.freeze() });
     // What is asked of the target is seen when it is looked at; what `If` asks of other places takes a look of its own.
     let looks_first = whole.plan.context.precondition.states().is_some();
@@ -316,10 +325,8 @@ async fn store_whole(
     let (share, whole) = (Arc::clone(&app.share), Arc::clone(whole));
     crossed(tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let Whole { plan: Plan { path, context, announced: _, expected, make_parents, dated }, bytes } = &*whole;
-        let mut checker = expected.clone().checker();
-        checker.update(bytes);
-        let checksums = checker.finish().map_err(RequestError::Digest)?;
+        let Whole { plan: Plan { path, context, expected, make_parents, dated, .. }, bytes } = &*whole;
+        let checksums = compared(expected, bytes)?;
         let context = context.clone().at(now());
         let begun = share.begin_short_upload(path, &context, bytes.len() as u64, *make_parents, can_wait)?;
         let Some(mut upload) = begun else { return Ok(None) };
@@ -327,6 +334,13 @@ async fn store_whole(
         Ok(Some((share.put(path, upload, *dated, &context.at(now()))?, checksums)))
     }))
     .await
+}
+
+/// The checksums of a short body, if the client sent some, and if they are right.
+fn compared(expected: &Expected, bytes: &[u8]) -> Result<Option<String>, RequestError> {
+    let mut checker = expected.clone().checker();
+    checker.update(bytes);
+    checker.finish().map_err(RequestError::Digest)
 }
 
 /// A body of any length, of which some may have come: while one piece is being written, the next is collected. A turn is held only while bytes
@@ -338,17 +352,13 @@ async fn put_large(
     mut held: Option<OwnedSemaphorePermit>,
 ) -> Result<Checked, HandlerError> {
     let app = source.app;
-    let (path, context, announced) = (plan.path.clone(), plan.context.clone(), plan.announced);
-    let make_parents = plan.make_parents;
-    app.hashings.have_hashed(&path, None, &context.of_states_alone()).await?;
-    app.ask(move |share| judge(share, &path, &context.at(now()), announced, make_parents)).await?;
+    judge(app, &plan).await?;
     let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
     if held.is_none() {
         held = Some(turn(app).await?);
     }
-    let (path, context) = (plan.path.clone(), plan.context.clone());
-    let begun = app.ask(move |share| share.begin_long_upload(&path, &context.at(now()), announced, make_parents));
-    let mut writer = UploadWriter::new(Arc::clone(&app.share), begun.await?, plan.expected.clone().checker());
+    let mut writer =
+        UploadWriter::new(Arc::clone(&app.share), begin(app, &plan).await?, plan.expected.clone().checker());
     let mut piece = Piece::default();
     while let Some(mut chunk) = next {
         if held.is_none() {
@@ -375,8 +385,22 @@ async fn put_large(
         None => turn_again(app).await,
     };
     writer.write(piece.take()).await?;
+    if let Some(range) = plan.part {
+        let (upload, checksums) = writer.complete(plan.announced).await?;
+        drop(turn);
+        return Ok((patch::write(app, plan.into_part(range, CameAs::Upload(Box::new(upload)))).await?, checksums));
+    }
     let _turn = hashed(app, &plan, turn).await?;
     writer.commit(plan).await
+}
+
+async fn begin(app: &RequestScope, plan: &Plan) -> Result<Upload, HandlerError> {
+    let Plan { path, context, announced, make_parents, part, .. } = plan;
+    let (path, context, announced, make_parents) = (path.clone(), context.clone(), *announced, *make_parents);
+    match part {
+        Some(_) => app.ask(move |share| share.begin_upload(&path, announced, now())).await,
+        None => app.ask(move |share| share.begin_long_upload(&path, &context.at(now()), announced, make_parents)).await,
+    }
 }
 
 /// Has what is there hashed if the upload names its content. Meanwhile others have the turn.
@@ -450,6 +474,16 @@ struct Writing {
     spare: BytesMut,
 }
 
+impl Writing {
+    fn complete(self, announced: Option<u64>) -> Result<(Upload, Option<String>), HandlerError> {
+        if announced.is_some_and(|length| length != self.upload.written()) {
+            return Err(RequestError::BrokenBody.into());
+        }
+        let checksums = self.checker.finish().map_err(RequestError::Digest)?;
+        Ok((self.upload, checksums))
+    }
+}
+
 impl UploadWriter {
     fn new(share: Arc<Share>, upload: Upload, checker: Checker) -> Self {
         Self { share, idle: Some(Box::new(Writing { upload, checker, spare: BytesMut::new() })), writing: None }
@@ -486,16 +520,18 @@ impl UploadWriter {
         Ok(())
     }
 
-    /// Waits for the last piece, compares the digests and the length, and commits.
+    /// Waits for the last piece, and compares the digests and the length.
+    async fn complete(mut self, announced: Option<u64>) -> Result<(Upload, Option<String>), HandlerError> {
+        let upload = self.upload().await?;
+        crossed(tokio::task::spawn_blocking(move || upload.complete(announced))).await
+    }
+
+    /// The same, and commits.
     async fn commit(mut self, plan: Plan) -> Result<Checked, HandlerError> {
         let upload = self.upload().await?;
         let share = Arc::clone(&self.share);
         crossed(tokio::task::spawn_blocking(move || {
-            let Writing { upload, checker, spare: _ } = *upload;
-            if plan.announced.is_some_and(|length| length != upload.written()) {
-                return Err(RequestError::BrokenBody.into());
-            }
-            let checksums = checker.finish().map_err(RequestError::Digest)?;
+            let (upload, checksums) = upload.complete(plan.announced)?;
             Ok((share.put(&plan.path, upload, plan.dated, &plan.context.at(now()))?, checksums))
         }))
         .await

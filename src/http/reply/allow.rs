@@ -5,7 +5,7 @@ use crate::http::request::query::TakenWord;
 use std::borrow::Cow;
 
 pub(super) const ALLOWED_ON_FILES: &str =
-    "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 
 pub(super) const ALLOWED_ON_COLLECTIONS: &str =
     "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
@@ -19,7 +19,7 @@ pub(super) const ALLOWED_ON_NO_COLLECTION: &str = "OPTIONS, MKCOL";
 pub(super) const ALLOWED_NOWHERE: &str = "OPTIONS";
 
 pub(super) const ALLOWED_SOMEWHERE: &str =
-    "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 
 /// What is served on a file or a folder, for `supported-method-set`.
 pub(crate) fn methods(is_collection: bool) -> &'static str {

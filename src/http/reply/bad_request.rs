@@ -2,12 +2,13 @@
 
 use crate::access::Denied;
 use crate::http::headers::dav_headers::BadUrl;
-use crate::http::headers::range;
+use crate::http::headers::{range, update_range};
 use crate::http::reply::RequestError;
 use crate::http::reply::dav::{dav_error, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_header};
 use crate::http::reply::refusal::stop;
 use crate::http::reply::sign_in::not_proven;
+use crate::http::reply::success::ACCEPT_PATCH;
 use crate::http::request::site_check::SiteRefusal;
 use crate::http::request::target::BadTarget;
 use crate::http::wire::rejection::Rejection;
@@ -130,7 +131,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
         )
         .send(),
         RequestError::PartialPut => {
-            bad("Content-Range, X-Update-Range or Upload-Complete: ?0 on a PUT would store a part as the whole (RFC 9110 §14.5). Nothing was changed.")
+            bad("This would store a part as the whole (RFC 9110 §14.5). A part of a file is sent by PATCH with X-Update-Range, or, where the server was started with --partial-put, by PUT with Content-Range. Nothing was changed.")
         }
         RequestError::NoLength => Problem::new(
             StatusCode::LENGTH_REQUIRED,
@@ -139,6 +140,31 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
             "An upload has a Content-Length, also if it is empty, or is sent in chunks. Nothing was changed.",
         )
         .send(),
+        RequestError::NoLengthOfPart => Problem::new(
+            StatusCode::LENGTH_REQUIRED,
+            "no-length",
+            "No length",
+            "A part of a file has a Content-Length: without it nobody can tell whether all of it has come. Nothing was changed.",
+        )
+        .send(),
+        RequestError::NoPart => {
+            bad("Where the bytes go cannot be read. It is told once: X-Update-Range with PATCH, as append, bytes=FIRST-LAST, bytes=FIRST- or bytes=-COUNT; Content-Range with PUT, as bytes FIRST-LAST/SIZE. Nothing was changed.")
+        }
+        RequestError::PartOfOtherLength => Problem::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "range",
+            "Range not satisfiable",
+            "The range ends before it begins, or the body is not as long as it. Nothing was changed.",
+        )
+        .send(),
+        RequestError::NoPatch => {
+            let detail = "A PATCH is bytes that are written into a file, as application/x-sabredav-partialupdate. Nothing was changed.";
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "no-patch", "Not a patch", detail);
+            with_header(problem.send(), ACCEPT_PATCH, update_range::MEDIA_TYPE)
+        }
+        RequestError::DigestOfWhole => {
+            bad("Repr-Digest and OC-Checksum of a part that is PUT speak of the whole file, which is not compared. Content-Digest speaks of the part. Nothing was changed.")
+        }
         RequestError::TwoLengths => {
             bad("Content-Length is not the length that the upload is said to have in another header. Nothing was stored.")
         }

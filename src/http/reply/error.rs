@@ -74,6 +74,16 @@ pub(crate) enum RequestError {
     Body,
     /// A part of a file (`Content-Range`).
     PartialPut,
+    /// A part of a file that does not say how long it is.
+    NoLengthOfPart,
+    /// A part of which nobody can tell where it goes.
+    NoPart,
+    /// A part that is not as long as its range.
+    PartOfOtherLength,
+    /// A PATCH of a kind that is not known (RFC 5789 §2.2).
+    NoPatch,
+    /// A part that comes with a digest of the whole.
+    DigestOfWhole,
     /// An upload that does not say where it ends.
     NoLength,
     /// An upload that says of two lengths that it has them.

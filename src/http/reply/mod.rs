@@ -137,6 +137,7 @@ mod tests {
             ("PUT", Refusal::NoSpace(Full::Disk), 507, None, false),
             ("COPY", Refusal::NoSpace(Full::Quota), 507, None, false),
             ("PUT", Refusal::TooLarge, 413, None, false),
+            ("PATCH", Refusal::NoSuchRange { size: 1 }, 416, None, false),
             ("GET", Refusal::ShareGone, 503, None, true),
             ("GET", Refusal::Overloaded, 503, None, true),
             ("COPY", Refusal::CopyOutOfTurn, 503, None, true),

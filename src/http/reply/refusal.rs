@@ -1,6 +1,7 @@
 //! What the share refused, or could not do. The matches have no arm for the rest, so a new refusal does not compile until somebody decides
 //! its status.
 
+use crate::http::headers::range;
 use crate::http::reply::dav::{dav_error, locked_inside, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_current};
 use crate::http::request::method::Allowed;
@@ -13,7 +14,7 @@ use crate::share::Cause;
 use crate::share::outcome::{Current, End, Forbidden, NotesBound, Refusal, Stop, Subject};
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{Method, StatusCode, header};
 use serde_json::json;
 
 /// Answers a request that the share did not carry out.
@@ -243,9 +244,16 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             "Too large",
-            "The file system cannot hold a file as large as this.",
+            "The file system, or this server, holds no file as large as this. Nothing was stored.",
         )
         .send(),
+        Refusal::NoSuchRange { size } => {
+            let detail = "The file is shorter than that: so far before its end it has no byte. Nothing was changed.";
+            let problem = plain(StatusCode::RANGE_NOT_SATISFIABLE, "range", "Range not satisfiable", detail);
+            let mut answer = problem.send();
+            answer.headers_mut().insert(header::CONTENT_RANGE, range::unsatisfied_range(*size));
+            answer
+        }
         Refusal::ShareGone => later(plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "share-gone",

@@ -1,5 +1,6 @@
 //! What was done, or is sent.
 
+use crate::http::headers::update_range;
 use crate::http::reply::allow::allow;
 use crate::http::reply::dav::left_out;
 use crate::http::request::method::Allowed;
@@ -17,8 +18,11 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 /// Names the version that a change has displaced.
 pub(crate) const DISPLACED: HeaderName = HeaderName::from_static("noclobber-displaced");
 
-/// The classes of WebDAV that are served (RFC 4918 §18), and the extended MKCOL of RFC 5689.
-pub(super) const CLASSES: &str = "1, 2, 3, extended-mkcol";
+/// Names the kinds of patches that are taken (RFC 5789 §3.1).
+pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
+/// The classes of WebDAV that are served (RFC 4918 §18), the extended MKCOL of RFC 5689, and the partial updates of SabreDAV.
+pub(super) const CLASSES: &str = "1, 2, 3, extended-mkcol, sabredav-partialupdate";
 
 /// 201 or 204 for what was stored, with the validators of exactly what was sent (RFC 9110 §9.3.4).
 pub(crate) fn stored(path: &SharePath, stored: &Stored, now: Timestamp) -> HttpResponse {
@@ -89,6 +93,9 @@ pub(crate) fn options(there: Allowed, words: Option<TakenWord>) -> HttpResponse 
     let mut answer = HttpResponse::build(StatusCode::OK);
     answer.insert_header(("dav", CLASSES)).insert_header(("ms-author-via", "DAV"));
     answer.insert_header((header::ALLOW, &*allow(there, words))).insert_header((header::CACHE_CONTROL, "no-store"));
+    if matches!(there, Allowed::OnFiles | Allowed::Somewhere) && words.is_none() {
+        answer.insert_header((ACCEPT_PATCH, update_range::MEDIA_TYPE));
+    }
     answer.insert_header((header::ACCEPT_RANGES, "bytes")).finish()
 }
 

@@ -14,12 +14,13 @@ use crate::http::headers::field;
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The methods that an allowed page may send.
-const METHODS: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+const METHODS: &str =
+    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
 
 /// What an allowed page may send besides what every page may. What it asks for by name is added.
 const REQUEST_HEADERS: &str = "Accept, Authorization, Brief, Cache-Control, Content-Digest, Content-Type, Depth, Destination, If, If-Match, \
      If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Lock-Token, OC-Checksum, OC-Total-Length, Overwrite, Pragma, Prefer, \
-     Range, Repr-Digest, Timeout, Want-Repr-Digest, X-Expected-Entity-Length, X-OC-Mtime, X-Requested-With";
+     Range, Repr-Digest, Timeout, Want-Repr-Digest, X-Expected-Entity-Length, X-OC-Mtime, X-Requested-With, X-Update-Range";
 
 /// What an allowed page may read besides what every page may.
 const ANSWER_HEADERS: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Location, Content-Range, DAV, Date, ETag, \

@@ -15,6 +15,7 @@ mod claim;
 mod copy;
 mod entries;
 mod looking;
+mod patched;
 mod recovery;
 mod relocate;
 mod replace;

@@ -32,8 +32,14 @@ pub enum Folding {
 
 /// The primitives. Every one is a single step as far as other programs and crashes are concerned, except where it says otherwise.
 pub trait Disk: Send + Sync + fmt::Debug {
-    /// What the file system can do, as probed when it was opened.
-    fn abilities(&self) -> Abilities;
+    /// What the file system of the share's top can do.
+    fn top_abilities(&self) -> Abilities;
+
+    /// What the file system can do that a folder is on. One that is mounted in the share is tried when this is first asked of it.
+    fn abilities(&self, at: &Dir) -> Result<Abilities>;
+
+    /// Whether anything that was looked at lies on another mount than the share's top.
+    fn has_other_mounts(&self) -> bool;
 
     /// The top of the share. Fails with [`Cause::NotFound`](crate::store::disk_error::Cause::NotFound) while the folder is not there (it was removed or unmounted).
     fn root(&self) -> Result<Dir>;

@@ -12,7 +12,7 @@ use crate::store::handle::{Dir, Opened};
 
 /// Renames something out of noclobber's own folder to a name that other programs may take too; [`Cause::Exists`] if it is taken.
 pub(super) fn take(disk: &dyn Disk, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
-    let can = disk.abilities();
+    let can = disk.abilities(to.0)?;
     if can.no_replace {
         return disk.rename_new(from, to);
     }
@@ -28,7 +28,7 @@ pub(super) fn take(disk: &dyn Disk, from: (&Dir, &Name), to: (&Dir, &Name)) -> R
 
 /// Renames something to a name in noclobber's own folder, where nobody else takes names; [`Cause::Exists`] if it is taken.
 pub(super) fn move_within(disk: &dyn Disk, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
-    if disk.abilities().no_replace { disk.rename_new(from, to) } else { look_and_rename(disk, from, to) }
+    if disk.abilities(to.0)?.no_replace { disk.rename_new(from, to) } else { look_and_rename(disk, from, to) }
 }
 
 /// The look and the rename are two steps. A folder that takes the name in between is destroyed only if it is empty.

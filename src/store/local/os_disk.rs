@@ -5,6 +5,7 @@
 
 mod attributes;
 mod errno;
+mod file_systems;
 mod handle;
 mod mounts;
 mod probe;
@@ -38,10 +39,11 @@ use crate::store::share_identity::ShareIdentity;
 use crate::store::space::Space;
 use crate::store::status::{Entry, Kind, Status};
 use errno::{failed, failed_to_resolve, no_name, reached, refused};
+use file_systems::FileSystems;
 use handle::{Handle, create, fd, handle_of, openat_again, set_mode_of_new_dir, set_mtime_of, sync};
 use resolver::Resolver;
-use status::{ASKED, device_of, kind_of, timestamp};
-use top::Top;
+use status::{ASKED, device_of, kind_of, mount_number, timestamp};
+use top::{Top, mount_of};
 
 pub use resolver::FollowLinks;
 pub use share_lock::FolderLock;
@@ -81,6 +83,8 @@ impl Default for Options {
 pub struct OsDisk {
     options: Options,
     top: Top,
+    /// Those that are mounted inside.
+    others: FileSystems,
     resolver: Resolver,
 }
 
@@ -92,7 +96,8 @@ impl OsDisk {
     pub fn open(folder: &Path, options: Options) -> Result<Self> {
         lease::ignore_lease_signal();
         lease::ignore_size_signal();
-        Ok(Self { options, top: Top::open(folder)?, resolver: Resolver { links: options.links } })
+        let (top, resolver) = (Top::open(folder)?, Resolver { links: options.links });
+        Ok(Self { options, top, others: FileSystems::default(), resolver })
     }
 
     /// Locks the folder, so that only one process serves it. Fails with [`Cause::InUse`] if another one does already, or serves a folder in
@@ -214,7 +219,10 @@ impl OsDisk {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | also;
         let at = fd(&at.0)?;
         match afresh(|| rustix::fs::statx(at, name.as_bytes(), flags, ASKED)) {
-            Ok(found) => Ok(Some(self.status_from(&found))),
+            Ok(found) => Ok(Some(self.status_from(&found, || {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(at, name.as_bytes(), flags, Mode::empty()).ok()
+            }))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(failed("look at", name.as_bytes(), errno)),
         }
@@ -230,10 +238,6 @@ impl OsDisk {
         let (one, other) = (fd(&from.0.0)?, fd(&to.0.0)?);
         match rustix::fs::renameat_with(one, from.1.as_bytes(), other, to.1.as_bytes(), flags) {
             Ok(()) => Ok(()),
-            // A file system that does not know the flag says so; where the share lies it was asked before.
-            Err(Errno::INVAL) if !flags.is_empty() && !self.top.is_on_mount(other) => {
-                Err(DiskError { cause: Cause::Unsupported, ..failed(operation, from.1.as_bytes(), Errno::INVAL) })
-            }
             Err(Errno::INVAL)
                 if self.look(from.0, from.1).is_ok_and(|it| it.is_some_and(|it| it.kind == Kind::Dir)) =>
             {
@@ -257,17 +261,18 @@ impl OsDisk {
     fn status_of(&self, fd: BorrowedFd<'_>) -> std::result::Result<Status, Errno> {
         // Another program or machine may keep the files: what the kernel remembers of them may be a second old.
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
-        rustix::fs::statx(fd, c"", flags, ASKED).map(|found| self.status_from(&found))
+        let again = || rustix::io::fcntl_dupfd_cloexec(fd, 0).ok();
+        rustix::fs::statx(fd, c"", flags, ASKED).map(|found| self.status_from(&found, again))
     }
 
-    fn status_from(&self, found: &Statx) -> Status {
+    /// What was `found`, and where: `open` opens it, if its file system was not met before.
+    fn status_from(&self, found: &Statx, open: impl FnOnce() -> Option<OwnedFd>) -> Status {
         let has = |flag: StatxFlags| found.stx_mask & flag.bits() != 0;
         let born = has(StatxFlags::BTIME).then(|| timestamp(found.stx_btime));
         let device = device_of((found.stx_dev_major, found.stx_dev_minor));
-        let mount = match has(StatxFlags::MNT_ID) {
-            true => self.top.mount_of(found.stx_mnt_id, device),
-            false => device,
-        };
+        let mount = mount_number(found);
+        let has_subvolumes =
+            if self.top.is_on(mount) { self.top.has_subvolumes() } else { self.others.has_subvolumes(found, open) };
         Status {
             kind: kind_of(found),
             stamp: Stamp {
@@ -284,11 +289,27 @@ impl OsDisk {
             gid: found.stx_gid,
             links: found.stx_nlink,
             allocated: found.stx_blocks.saturating_mul(512),
-            mount,
+            mount: mount_of(mount, device, has_subvolumes),
             device,
             is_mount_point: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
             born,
         }
+    }
+
+    /// Whether leases can be had where a file lies.
+    fn gives_leases(&self, file: BorrowedFd<'_>) -> bool {
+        let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, ASKED);
+        match found.map(|found| mount_number(&found)) {
+            Ok(mount) if self.top.is_on(mount) => self.top_abilities().lease,
+            Ok(mount) if let Some(abilities) = self.others.tried(mount) => self.shown(abilities).lease,
+            _ => self.options.at_most.is_none_or(|tier| tier >= Tier::A) && probe::leases_are_sound(file),
+        }
+    }
+
+    /// What is to be shown of what a file system can do.
+    fn shown(&self, abilities: Abilities) -> Abilities {
+        let abilities = self.options.at_most.map_or(abilities, |tier| abilities.at_most(tier));
+        Abilities { time_grain: self.options.time_grain.unwrap_or(abilities.time_grain), ..abilities }
     }
 
     /// A time as a clock of the forced grain would have kept it.
@@ -309,10 +330,28 @@ impl Disk for OsDisk {
         self.top.root_afresh()
     }
 
-    fn abilities(&self) -> Abilities {
-        let abilities = self.top.abilities();
-        let abilities = self.options.at_most.map_or(abilities, |tier| abilities.at_most(tier));
-        Abilities { time_grain: self.options.time_grain.unwrap_or(abilities.time_grain), ..abilities }
+    fn top_abilities(&self) -> Abilities {
+        self.shown(self.top.abilities())
+    }
+
+    fn abilities(&self, at: &Dir) -> Result<Abilities> {
+        let (raw, handle) = (fd(&at.0)?, handle_of(&at.0)?);
+        let failed = |errno| failed("find out what can be done in", b"", errno);
+        let mount = match handle.mount.get() {
+            Some(mount) => *mount,
+            None => {
+                let found = rustix::fs::statx(raw, c"", AtFlags::EMPTY_PATH, ASKED).map_err(failed)?;
+                *handle.mount.get_or_init(|| mount_number(&found))
+            }
+        };
+        if self.top.is_on(mount) {
+            return Ok(self.top_abilities());
+        }
+        self.others.abilities(mount, raw, self.top.handles.as_fd()).map(|found| self.shown(found)).map_err(failed)
+    }
+
+    fn has_other_mounts(&self) -> bool {
+        !self.others.is_empty()
     }
 
     fn open_dir(&self, from: &Dir, path: &[u8]) -> Result<Dir> {
@@ -550,7 +589,7 @@ impl Disk for OsDisk {
     }
 
     fn link(&self, file: &File, at: &Dir, name: &Name) -> Result<()> {
-        if !self.abilities().link {
+        if !self.abilities(at)?.link {
             return Err(refused("link", name.as_bytes(), Cause::Unsupported, "not to be had here"));
         }
         // By its place in /proc, since linking an open file by its descriptor alone needs a privilege (linkat(2)).
@@ -560,7 +599,7 @@ impl Disk for OsDisk {
     }
 
     fn rename_new(&self, from: (&Dir, &Name), to: (&Dir, &Name)) -> Result<()> {
-        if !self.abilities().no_replace {
+        if !self.abilities(to.0)?.no_replace {
             return Err(refused("rename", from.1.as_bytes(), Cause::Unsupported, "not to be had here"));
         }
         self.rename("rename", from, to, RenameFlags::NOREPLACE)
@@ -571,7 +610,7 @@ impl Disk for OsDisk {
     }
 
     fn exchange(&self, one: (&Dir, &Name), other: (&Dir, &Name)) -> Result<()> {
-        if !self.abilities().exchange {
+        if !self.abilities(other.0)?.exchange {
             return Err(refused("exchange", one.1.as_bytes(), Cause::Unsupported, "not to be had here"));
         }
         self.rename("exchange", one, other, RenameFlags::EXCHANGE)
@@ -623,7 +662,7 @@ impl Disk for OsDisk {
 
     fn lease(&self, file: &File, patience: Duration) -> Result<Leased> {
         let raw = fd(&file.0)?;
-        if !self.abilities().lease || !(self.top.is_on_mount(raw) || probe::leases_are_sound(raw)) {
+        if !self.gives_leases(raw) {
             return Ok(Leased::Unavailable);
         }
         let handle = handle_of(&file.0)?;

@@ -4,6 +4,7 @@
 //! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
 
 mod ahead;
+mod patch;
 mod tree;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::store::lease::{Lease, Leased};
 use crate::store::status::Kind;
 
 pub use ahead::RoomAhead;
+pub use patch::{NewBytes, Patch};
 pub use tree::StagedTree;
 
 use ahead::Aside;
@@ -93,7 +95,7 @@ impl Staging {
         (parent, folder): (&Dir, FileId),
         uploads: impl FnOnce() -> Result<UploadFolder>,
     ) -> Result<Self> {
-        let (file, own_name) = if disk.abilities().nameless {
+        let (file, own_name) = if disk.abilities(parent)?.nameless {
             (disk.create_nameless(parent)?, None)
         } else {
             let (UploadFolder { dir, running }, name) = (uploads()?, unfinished_name());
@@ -308,7 +310,7 @@ impl Staged {
     }
 
     fn give(&mut self, dir: &Dir, name: &Name) -> Result<()> {
-        let can = self.disk.abilities();
+        let can = self.disk.abilities(dir)?;
         match &mut self.own_name {
             None => self.disk.link(&self.file, dir, name)?,
             Some(_) if can.link && !can.no_replace => {

@@ -182,7 +182,7 @@ impl<'a> Claim<'a> {
         let disk = &self.tree.disk;
         let private = entry.to_name();
         let from = (&self.site.parent, &self.site.name);
-        let taken = if disk.abilities().no_replace {
+        let taken = if disk.abilities(&self.site.parent)?.no_replace {
             disk.rename_new(from, (&place.dir, &private))
         } else {
             disk.rename_over(from, (&place.dir, &private))
@@ -300,7 +300,7 @@ impl<'a> Claim<'a> {
         let status = self.tree.disk.status(upload.file()).ok()?;
         let unbroken = match lease {
             Some(lease) => lease.is_unbroken(),
-            None => !self.tree.disk.abilities().lease,
+            None => !self.tree.disk.abilities(&self.site.parent).ok()?.lease,
         };
         (unbroken && status.stamp.same_content_as(upload.sealed())).then_some(status.stamp)
     }

@@ -160,7 +160,7 @@ impl Tree {
                 Opened::File(file, status) => {
                     let uploads = || self.history.upload_folder(&target.path, target.mount);
                     let mut staging = Staging::begin(&self.disk, (&target.parent, target.folder), uploads)?;
-                    self.let_settle(&status.stamp, &target.parent)?;
+                    self.let_settle(&status.stamp, source)?;
                     staging.copy_from(&file, wish.is_wanted)?;
                     staging.inherits_from(&target.parent);
                     if self.was_steady(&file, &status.stamp)? {
@@ -307,7 +307,7 @@ impl Tree {
         for _ in 0..ATTEMPTS_MAX {
             let opened = self.read_consistent(path, || self.disk.open(from, name))?;
             let Opened::File(file, status) = opened else { return Ok(CopiedMember::LeftOut) };
-            self.let_settle(&status.stamp, to)?;
+            self.let_settle(&status.stamp, path)?;
             tree.copy_file((&file, &status), to, name, is_wanted)?;
             if self.was_steady(&file, &status.stamp)? {
                 return Ok(CopiedMember::Copied);
@@ -317,17 +317,17 @@ impl Tree {
         Ok(CopiedMember::Busy)
     }
 
-    /// Waits until a change made from now on would show in the stamp, where the file system's clock is coarse.
-    fn let_settle(&self, stamp: &Stamp, at: &Dir) -> Result<()> {
-        let grain = self.disk.abilities().time_grain;
-        if !grain.is_zero() && self.disk.clock(at)?.since(stamp.mtime.max(stamp.ctime)) <= grain {
+    /// Waits until a change made from now on would show in the stamp, where the clock is coarse that dates what is at a path.
+    pub(super) fn let_settle(&self, stamp: &Stamp, path: &SharePath) -> Result<()> {
+        let grain = self.time_grain(path);
+        if !grain.is_zero() && self.clock(path)?.since(stamp.mtime.max(stamp.ctime)) <= grain {
             self.disk.wait(grain);
         }
         Ok(())
     }
 
     /// Whether nobody has written into a file since it had this stamp, nor can have without being noticed.
-    fn was_steady(&self, file: &File, before: &Stamp) -> Result<bool> {
+    pub(super) fn was_steady(&self, file: &File, before: &Stamp) -> Result<bool> {
         // Whoever has it mapped writable shows in the stamp late. A program that merely has it open does no harm.
         let lease = self.disk.lease(file, Duration::ZERO)?;
         let unchanged = self.disk.status(file)?.stamp == *before;
@@ -359,7 +359,17 @@ impl<'a> Claim<'a> {
             }
             (seen, _) => {
                 let incoming = copy.id();
-                self.take_out_then(seen, incoming, on_mismatch, now, &mut |_| self.enter_copy(copy))
+                let lease = match &mut *copy {
+                    StagedCopy::File(file) => file.staged.lease_once(),
+                    StagedCopy::Folder(_) => None,
+                };
+                let mut swap = self.take_out_then(seen, incoming, on_mismatch, now, &mut |_| self.enter_copy(copy))?;
+                // What was copied is known, also where it took the place of a folder.
+                if let (Swap::Done(changed), StagedCopy::File(file)) = (&mut swap, &*copy) {
+                    changed.stamp = self.stamp_if_unwritten(&file.staged, &lease);
+                    changed.lease = HeldLease(lease);
+                }
+                Ok(swap)
             }
         }
     }
@@ -367,7 +377,7 @@ impl<'a> Claim<'a> {
     /// Fails if nothing may be changed where this is. It is asked before the first of two steps, so that the second does not fail.
     fn must_be_removable(&self, now: Timestamp) -> Result<()> {
         let (disk, history) = (&self.tree.disk, &self.tree.history);
-        if disk.abilities().nameless {
+        if disk.abilities(&self.site.parent)?.nameless {
             disk.create_nameless(&self.site.parent)?;
         }
         history.place(&self.site.path, self.site.mount, now).map(drop)

@@ -14,7 +14,7 @@ use super::super::history::FoundVersion;
 use super::super::spelling::LastLink;
 use super::super::staging::{NewFolders, try_name};
 use super::{SeenFile, Site, Tree};
-use crate::store::abilities::Abilities;
+use crate::store::abilities::{Abilities, COARSEST_GRAIN};
 use crate::store::handle::{Dir, File, Opened};
 use crate::store::lease::Leased;
 use crate::store::space::Space;
@@ -45,9 +45,18 @@ impl HeldFile {
 }
 
 impl Tree {
-    /// What the file system can do.
+    /// What the file system of the share's top can do.
     pub fn abilities(&self) -> Abilities {
-        self.disk.abilities()
+        self.disk.top_abilities()
+    }
+
+    /// The grain of the clock by which what is at a path is dated; where that cannot be found out, that of the coarsest clock there is.
+    pub fn time_grain(&self, path: &SharePath) -> Duration {
+        if !self.disk.has_other_mounts() {
+            return self.disk.top_abilities().time_grain;
+        }
+        let found = self.history.mount_top(path).and_then(|top| self.disk.abilities(&top));
+        found.map_or(COARSEST_GRAIN, |can| can.time_grain)
     }
 
     /// The folder that is served; it may be one that was there a moment ago.
@@ -95,6 +104,12 @@ impl Tree {
         self.disk.look(folder, name)
     }
 
+    /// Whether a link is at a site, by which what has this status was found.
+    pub fn is_link(&self, site: &Site, found: &Status) -> Result<bool> {
+        let is_link = |at: Status| at.kind == Kind::Link;
+        Ok(!self.disk.has_one_path(found) && self.disk.look(&site.parent, &site.name)?.is_some_and(is_link))
+    }
+
     /// Opens a member of an open folder, if it is a file.
     pub fn open_in(&self, folder: &Dir, name: &Name) -> Result<Opened> {
         self.disk.open(folder, name)
@@ -125,9 +140,10 @@ impl Tree {
         self.disk.lease(file, patience)
     }
 
-    /// What the clock of the file system says.
-    pub fn clock(&self) -> Result<Timestamp> {
-        self.disk.clock(&self.disk.root()?)
+    /// What the clock says by which what is at a path is dated.
+    pub fn clock(&self, path: &SharePath) -> Result<Timestamp> {
+        let top = if self.disk.has_other_mounts() { self.history.mount_top(path)? } else { self.disk.root()? };
+        self.disk.clock(&top)
     }
 
     /// Lets so much of that clock's time pass.
@@ -149,10 +165,8 @@ impl Tree {
     /// Fails with [`Cause::BadName`] or [`Cause::LongName`] if the file system cannot hold a name. Where it is not known to hold every name, an odd
     /// one is tried.
     pub fn can_hold(&self, site: &Site) -> Result<()> {
-        let holds_all = || -> Result<bool> {
-            Ok(self.disk.abilities().nameless && self.disk.dir_status(&self.disk.root()?)?.mount == site.mount)
-        };
-        if site.name.is_portable() || holds_all()? {
+        // What has nameless files takes names as they are.
+        if site.name.is_portable() || self.disk.abilities(&site.parent)?.nameless {
             return Ok(());
         }
         try_name(&self.disk, self.history.upload_folder(&site.path, site.mount)?, &site.name)

@@ -154,9 +154,7 @@ impl Tree {
         if status.kind != Kind::File {
             return Ok(None);
         }
-        if self.shows_late_words(&found.version)
-            && self.put_beside(&found.dir(&*self.disk)?, entry, &found.path, now)?
-        {
+        if self.shows_late_words(found) && self.put_beside(&found.dir(&*self.disk)?, entry, &found.path, now)? {
             return Ok(Some(WRITTEN_LATE));
         }
         self.hold(name.clone(), &found.path, status.stamp, HeldWhat::Displaced, now);
@@ -166,9 +164,9 @@ impl Tree {
     /// Whether the last that befell a displaced file is that somebody wrote into it: to be renamed moves its ctime and not its mtime. Within a tick
     /// of the clock the two cannot be told apart, and what was written just before it was displaced looks the same; nor can they where the
     /// disk keeps whole seconds, or has no ctime. A date that a client or a program gave to it lies before or after both.
-    pub(super) fn shows_late_words(&self, version: &Version) -> bool {
-        let (stamp, displaced) = (&version.status.stamp, version.name.id.time());
-        let tells_ctime = self.disk.abilities().time_grain < GRAIN_OF_WHOLE_SECONDS;
+    pub(super) fn shows_late_words(&self, found: &FoundVersion) -> bool {
+        let (stamp, displaced) = (&found.version.status.stamp, found.version.name.id.time());
+        let tells_ctime = self.time_grain(&found.path) < GRAIN_OF_WHOLE_SECONDS;
         let ends_with_words = tells_ctime && stamp.mtime == stamp.ctime && stamp.mtime > displaced.plus(CLOCK_TICK);
         ends_with_words || stamp.mtime > displaced.plus(MTIME_AHEAD) && stamp.mtime <= stamp.ctime
     }
@@ -178,7 +176,7 @@ impl Tree {
             return Ok(false);
         }
         let is_dated_late = found.version.status.stamp.mtime > found.version.name.id.time().plus(MTIME_AHEAD);
-        if is_dated_late || self.shows_late_words(&found.version) {
+        if is_dated_late || self.shows_late_words(found) {
             return Ok(true);
         }
         self.history.is_busy(&found.dir(&*self.disk)?, &found.version.entry)

@@ -174,7 +174,7 @@ impl<'a> Pair<'a> {
                 _ => Ok(Swap::Lost),
             };
         }
-        let abilities = self.tree.disk.abilities();
+        let abilities = self.disk().abilities(&self.target.site.parent)?;
         match target {
             Seen::File(target) if source.status.kind == Kind::File && abilities.exchange && abilities.no_replace => {
                 self.exchange_with_link(source, target, on_mismatches, now)
@@ -343,7 +343,7 @@ impl<'a> Pair<'a> {
         let (from, to) = (&self.source.site, &self.target.site);
         let moves_as_it_is = on_mismatch == OnMismatch::Accept || source.status.kind != Kind::File;
         // Its own name would be in the way.
-        if self.is_one_name || moves_as_it_is && !self.disk().abilities().no_replace {
+        if self.is_one_name || moves_as_it_is && !self.disk().abilities(&to.parent)?.no_replace {
             let place = self.source_place(taken_out, now)?;
             return self.enter_by_private_name(source, &place, on_mismatch, now);
         }

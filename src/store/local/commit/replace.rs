@@ -26,7 +26,7 @@ impl<'a> Claim<'a> {
         on_mismatch: OnMismatch,
         now: Timestamp,
     ) -> Result<Swap<'a>> {
-        let abilities = self.tree.disk.abilities();
+        let abilities = self.tree.disk.abilities(&self.site.parent)?;
         let place = self.tree.history.place(&self.site.path, self.site.mount, now)?;
         if abilities.exchange && abilities.no_replace {
             self.exchange_in(&place, seen, upload, on_mismatch, now)

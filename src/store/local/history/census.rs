@@ -64,6 +64,7 @@ impl History {
             Full::Disk => None,
             Full::Quota => self.disk.look(&top.dir, &own_name(RESERVED))?.map(|own| own.uid),
         };
+        let gives_leases = self.disk.abilities(&top.dir)?.lease;
         for found in self.walk_top(self.area(), top)? {
             let next = paths.len();
             let number = *paths.entry(composed(&found.path)).or_insert(next);
@@ -79,7 +80,7 @@ impl History {
             match self.measure(&found, trees) {
                 Ok(Measured { has_one_owner: false, .. }) if owner.is_some() => {}
                 Ok(Measured { room, content, .. }) => {
-                    let young_for = self.young_for(&found.version.status);
+                    let young_for = self.young_for(&found.version.status, gives_leases);
                     let kept = Kept { path: number, since: found.version.name.id.time(), young_for, room, content };
                     census.push((found, kept));
                 }
@@ -113,9 +114,9 @@ impl History {
     }
 
     /// For how long it stays in any case. Leases are to be had on files of one's own (fcntl(2)).
-    fn young_for(&self, status: &Status) -> Duration {
+    fn young_for(&self, status: &Status, gives_leases: bool) -> Duration {
         let user = self.disk.user();
-        let shows_writers = self.disk.abilities().lease && (user == ROOT || user == status.uid);
+        let shows_writers = gives_leases && (user == ROOT || user == status.uid);
         if shows_writers { YOUNG } else { YOUNG_UNSEEN }
     }
 }

@@ -159,6 +159,11 @@ impl History {
         Ok(self.disk.dir_status(&root)?.mount)
     }
 
+    /// The topmost folder of the file system that `path` lies on, as far as that is in the share.
+    pub(in super::super) fn mount_top(&self, path: &SharePath) -> Result<Dir> {
+        Ok(self.top_of(path, self.mount_of(path)?)?.1)
+    }
+
     /// The topmost folder of the share that lies on `mount` above `path`. A rename works within one mount only, so each has a history of
     /// its own.
     pub(super) fn top_of(&self, path: &SharePath, mount: u64) -> Result<(SharePath, Dir)> {

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::{Errno, retry_on_intr};
@@ -21,13 +21,15 @@ pub(super) struct Handle {
     fd: OwnedFd,
     /// Where links are followed: the share's top and the path from there, so that a link may lead up and down again.
     pub(super) place: Option<(Dir, Box<[u8]>)>,
+    /// The number of the mount that it lies on, once that was asked for.
+    pub(super) mount: OnceLock<u64>,
     /// Whether a lease was asked for and had: it must never be asked for again.
     pub(super) leased: AtomicBool,
 }
 
 impl Handle {
     pub(super) fn new(fd: OwnedFd, place: Option<(Dir, Box<[u8]>)>) -> Arc<Self> {
-        Arc::new(Self { fd, place, leased: AtomicBool::new(false) })
+        Arc::new(Self { fd, place, mount: OnceLock::new(), leased: AtomicBool::new(false) })
     }
 
     pub(super) fn file(fd: OwnedFd) -> File {

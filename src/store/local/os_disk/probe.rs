@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatFs, StatxFlags};
 use rustix::io::Errno;
 use rustix::path::DecInt;
@@ -11,7 +12,7 @@ use rustix::path::DecInt;
 use super::super::disk::Folding;
 use super::super::lease;
 use crate::model::path::RESERVED;
-use crate::store::abilities::Abilities;
+use crate::store::abilities::{Abilities, COARSEST_GRAIN};
 
 /// How often a file is written and looked at to learn how coarse the clock is.
 const GRAIN_ROUNDS: usize = 64;
@@ -25,9 +26,6 @@ const GRAIN_TICK: Duration = Duration::from_millis(10);
 
 /// The grain of file systems that keep whole or even seconds.
 const GRAIN_SECONDS: Duration = Duration::from_secs(2);
-
-/// The grain where the clock is another machine's, or not known.
-const GRAIN_UNKNOWN: Duration = Duration::from_secs(3);
 
 /// What a file system's type (statfs(2)) tells about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +42,24 @@ enum Family {
     Foreign,
 }
 
+/// What was found out.
+pub(super) struct Probed {
+    pub(super) abilities: Abilities,
+    /// Whether it is what the type promises, since nothing could be made to try it with.
+    pub(super) is_guess: bool,
+}
+
 /// Finds out what the file system of `root` can do. `handles` is `/proc/self/fd`.
-pub(super) fn probe(root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abilities {
+pub(super) fn probe(root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Probed {
     let family = Family::of(root);
     let nameless = make(root, c".", OFlags::TMPFILE);
     if matches!(nameless, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOSPC | Errno::DQUOT)) {
-        return guess(family, root, handles);
+        return Probed { abilities: guess(family, root, handles), is_guess: true };
     }
-    let mut names = if family.does_everything() { ProbeNames::known(handles) } else { ProbeNames::tried(root, family) };
+    let tried =
+        if family.does_everything() { Some(ProbeNames::known(handles)) } else { ProbeNames::tried(root, family) };
+    let is_guess = tried.is_none();
+    let mut names = tried.unwrap_or_default();
     let has_nameless = nameless.is_ok();
     let (time_grain, lease) = match nameless.ok().or(names.sample.take()) {
         Some(sample) => (family.grain(&sample), family.leases() && gives_lease(sample, handles)),
@@ -59,7 +67,8 @@ pub(super) fn probe(root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abilities 
     };
     let ProbeNames { exchange, no_replace, link, .. } = names;
     // What has no name gets one by a link.
-    Abilities { lease, exchange, no_replace, link, nameless: has_nameless && link, time_grain }
+    let abilities = Abilities { lease, exchange, no_replace, link, nameless: has_nameless && link, time_grain };
+    Probed { abilities, is_guess }
 }
 
 /// Whether a lease on this very file would see every writer.
@@ -149,7 +158,7 @@ impl Family {
         match self {
             Self::Native | Self::Overlay | Self::Local => measure_grain(sample).unwrap_or(GRAIN_TICK),
             Self::Coarse => GRAIN_SECONDS,
-            Self::Foreign => GRAIN_UNKNOWN,
+            Self::Foreign => COARSEST_GRAIN,
         }
     }
 
@@ -157,7 +166,7 @@ impl Family {
     fn grain_untried(self, root: BorrowedFd<'_>) -> Duration {
         match self {
             Self::Coarse => GRAIN_SECONDS,
-            Self::Foreign => GRAIN_UNKNOWN,
+            Self::Foreign => COARSEST_GRAIN,
             _ if keeps_whole_seconds(root) => GRAIN_SECONDS,
             Self::Native if kernel_is_at_least(6, 13) => Duration::ZERO,
             Self::Native | Self::Overlay | Self::Local => GRAIN_TICK,
@@ -179,6 +188,7 @@ fn guess(family: Family, root: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> Abili
 }
 
 /// What can be done with names.
+#[derive(Default)]
 struct ProbeNames {
     exchange: bool,
     no_replace: bool,
@@ -193,12 +203,11 @@ impl ProbeNames {
     }
 
     /// Tries them in a private folder, since the kernel asks the file system only for names that are there.
-    fn tried(root: BorrowedFd<'_>, family: Family) -> Self {
-        let nothing = Self { exchange: false, no_replace: false, link: false, sample: None };
-        let Some(folder) = TrialFolder::make(root) else { return nothing };
+    fn tried(root: BorrowedFd<'_>, family: Family) -> Option<Self> {
+        let folder = TrialFolder::make(root)?;
         let at = folder.fd.as_fd();
         let made = OFlags::CREATE | OFlags::EXCL;
-        let (Ok(one), Ok(other)) = (make(at, c"one", made), make(at, c"other", made)) else { return nothing };
+        let (Ok(one), Ok(other)) = (make(at, c"one", made), make(at, c"other", made)) else { return None };
         let exchange = rustix::fs::renameat_with(at, c"one", at, c"other", RenameFlags::EXCHANGE).is_ok()
             && inode_at(at, c"one").is_some_and(|inode| inode_of(&other) == Some(inode))
             && inode_at(at, c"other").is_some_and(|inode| inode_of(&one) == Some(inode));
@@ -207,7 +216,7 @@ impl ProbeNames {
         drop(other);
         // Where files are removed by another machine or program, one that is still open would keep the folder from going.
         let sample = (family != Family::Foreign).then_some(one);
-        Self { exchange, no_replace, link, sample }
+        Some(Self { exchange, no_replace, link, sample })
     }
 }
 
@@ -217,10 +226,16 @@ struct TrialFolder<'root> {
     reserved: OwnedFd,
     name: String,
     fd: OwnedFd,
+    /// The name is this process's, not this folder's.
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// Held while a trial folder is there.
+static TRYING: Mutex<()> = Mutex::new(());
 
 impl<'root> TrialFolder<'root> {
     fn make(root: BorrowedFd<'root>) -> Option<Self> {
+        let alone = TRYING.lock();
         let name = format!("trial-{}", std::process::id());
         let private = Mode::from_raw_mode(0o700);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -231,12 +246,13 @@ impl<'root> TrialFolder<'root> {
         let folder = open(root, RESERVED).and_then(|reserved| {
             made_or_there(rustix::fs::mkdirat(&reserved, &name, private))?;
             let fd = open(reserved.as_fd(), &name)?;
-            Some(Self { root, reserved, name, fd })
+            Some((reserved, fd))
         });
-        let Some(folder) = folder else {
+        let Some((reserved, fd)) = folder else {
             let _ = rustix::fs::unlinkat(root, RESERVED, AtFlags::REMOVEDIR);
             return None;
         };
+        let folder = Self { root, reserved, name, fd, _alone: alone };
         // What a process of the same number left when it was killed.
         folder.clear();
         Some(folder)

@@ -1,12 +1,12 @@
 //! The folder that is served: opened, locked, and opened again when another directory has come to its place.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{RwLock, RwLockReadGuard};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxAttributes};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::super::disk::Folding;
@@ -14,7 +14,7 @@ use super::errno::{failed, of_root, refused};
 use super::handle::{Handle, fd, open_handles};
 use super::probe;
 use super::share_lock::{FolderLock, ShareLock};
-use super::status::{ASKED, device_of};
+use super::status::{ASKED, device_of, mount_number};
 use crate::store::abilities::Abilities;
 use crate::store::disk_error::{Cause, DiskError, Result};
 use crate::store::handle::Dir;
@@ -37,6 +37,8 @@ pub(super) struct Top {
     pub(super) handles: OwnedFd,
     root: RwLock<Root>,
     began: Instant,
+    /// The number of the mount that it lies on.
+    mount: AtomicU64,
     /// When the root was last found to be where its path leads, in milliseconds since `began`; or [`NEVER`].
     looked: AtomicU64,
     /// Whether the file system keeps several trees in one mount, between which nothing can be renamed.
@@ -69,7 +71,7 @@ impl Directory {
         Self {
             device: (found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
-            mount: found.stx_mnt_id,
+            mount: mount_number(found),
             is_mount: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         }
     }
@@ -102,11 +104,12 @@ impl Top {
         let handles = open_handles()?;
         let (dir, place) = open_root(&folder)?;
         require_openat2(&dir)?;
-        let abilities = probe::probe(fd(&dir.0)?, handles.as_fd());
+        let abilities = probe::probe(fd(&dir.0)?, handles.as_fd()).abilities;
         Ok(Self {
             folder,
             is_mount: place.is_mount,
             handles,
+            mount: AtomicU64::new(place.mount),
             subvolumes: AtomicBool::new(probe::has_subvolumes(fd(&dir.0)?)),
             root: RwLock::new(Root { folding: probe::folding(fd(&dir.0)?), dir, place, abilities, lock: None }),
             began: Instant::now(),
@@ -136,7 +139,8 @@ impl Top {
     /// Whether what was found lies on the mount of the share's top, where names are one whatever their case.
     pub(super) fn has_one_path(&self, found: &Status) -> bool {
         let root = self.read();
-        let mount = self.mount_of(root.place.mount, device_of(root.place.device));
+        let subvolumes = self.has_subvolumes();
+        let mount = mount_of(root.place.mount, device_of(root.place.device), subvolumes);
         root.folding == Folding::Never && found.mount == mount
     }
 
@@ -204,8 +208,9 @@ impl Top {
         let abilities = if place.device == root.place.device && place.mount == root.place.mount {
             root.abilities
         } else {
-            probe::probe(fd(&dir.0)?, self.handles.as_fd())
+            probe::probe(fd(&dir.0)?, self.handles.as_fd()).abilities
         };
+        self.mount.store(place.mount, Ordering::Relaxed);
         self.subvolumes.store(probe::has_subvolumes(fd(&dir.0)?), Ordering::Relaxed);
         let folding = probe::folding(fd(&dir.0)?);
         *root = Root { dir, place, abilities, folding, lock };
@@ -221,20 +226,23 @@ impl Top {
         refused("open", self.name(), Cause::NotFound, message)
     }
 
-    /// Whether a file lies where the abilities were found out. Other file systems may be mounted inside the share.
-    pub(super) fn is_on_mount(&self, file: BorrowedFd<'_>) -> bool {
-        let root = self.read().place.mount;
-        rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
-            .is_ok_and(|found| found.stx_mask & StatxFlags::MNT_ID.bits() != 0 && found.stx_mnt_id == root)
+    /// Whether this is the mount that it lies on. Other file systems may be mounted inside the share.
+    pub(super) fn is_on(&self, mount: u64) -> bool {
+        self.mount.load(Ordering::Relaxed) == mount
+    }
+
+    /// Whether its mount holds several trees, between which nothing can be renamed.
+    pub(super) fn has_subvolumes(&self) -> bool {
+        self.subvolumes.load(Ordering::Relaxed)
     }
 
     fn is_fresh(&self) -> bool {
         let looked = self.looked.load(Ordering::Relaxed);
         looked != NEVER && self.began.elapsed().saturating_sub(Duration::from_millis(looked)) < ROOT_LOOK_EVERY
     }
+}
 
-    /// What counts as one mount.
-    pub(super) fn mount_of(&self, mount: u64, device: u64) -> u64 {
-        if self.subvolumes.load(Ordering::Relaxed) { mount ^ device } else { mount }
-    }
+/// What counts as one mount.
+pub(super) fn mount_of(mount: u64, device: u64, has_subvolumes: bool) -> u64 {
+    if has_subvolumes { mount ^ device } else { mount }
 }
