@@ -21,7 +21,7 @@ use super::relocate::Entered;
 use super::relocate::{OnMismatches, Pair};
 use super::seen::Seen;
 use super::site::Site;
-use super::swap::{Changed, OnMismatch, Swap, failed, failure};
+use super::swap::{Changed, HeldLease, OnMismatch, Swap, failed, failure};
 use crate::store::disk_error::{Cause, DiskError, Result};
 use crate::store::handle::{Dir, File, Opened};
 use crate::store::status::{Entry, Kind, Status};
