@@ -41,6 +41,7 @@ impl Share {
         self.tree.second_look(now);
         self.expire_locks(now);
         self.dates.watch_the_clock(now);
+        self.tree.folders().let_go(now);
         self.tree.take_notices()
     }
 

@@ -6,3 +6,4 @@ mod os_disk;
 mod permissions;
 mod restarts;
 pub mod room;
+mod watches;

@@ -3,5 +3,6 @@
 
 pub(crate) mod copies;
 pub(crate) mod hashing;
+pub(crate) mod held_bytes;
 pub(crate) mod pace;
 pub(crate) mod walks;
