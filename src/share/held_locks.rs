@@ -36,6 +36,11 @@ impl Share {
         Ok(())
     }
 
+    /// Whether there is any lock.
+    pub fn has_locks(&self) -> bool {
+        !self.locks.table().is_empty()
+    }
+
     /// Whether there is any lock. Those that concern a path, or what is below it, are looked for from now on by the paths that the disk has.
     pub fn has_locks_about(&self, path: &SharePath) -> bool {
         !self.table_about(path).is_empty()

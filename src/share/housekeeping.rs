@@ -44,6 +44,7 @@ impl Share {
         self.tree.second_look(now);
         self.expire_locks(now);
         self.dates.watch_the_clock(now);
+        self.tree.folders().let_go(now);
         let notices = self.tree.take_notices();
         for notice in &notices {
             if let Notice::ConflictCopy { copy, .. } = notice {

@@ -91,6 +91,11 @@ impl Share {
         Ok(Notes(self.properties.snapshot()?))
     }
 
+    /// How many times properties have changed. Whoever asks before he takes [`Share::notes`] knows later whether they are still the same.
+    pub fn changes_of_notes(&self) -> u64 {
+        self.properties.changes()
+    }
+
     /// How much room there is, in bytes; what the history would give back counts as free.
     pub fn space(&self, path: &SharePath) -> Outcome<Space> {
         self.tree.top().map_err(|_| Refusal::ShareGone)?;

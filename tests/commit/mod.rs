@@ -7,6 +7,7 @@ mod copying;
 mod crash;
 mod disk_refusals;
 mod kill;
+mod listings;
 mod model;
 mod moving;
 mod moving_at_once;

@@ -7,3 +7,4 @@ mod os_disk;
 mod permissions;
 mod restarts;
 pub mod room;
+mod watches;

@@ -19,7 +19,7 @@ use noclobber::store::abilities::{Abilities, Tier};
 use noclobber::store::disk_error::{Cause, DiskError, Result};
 use noclobber::store::handle::{Dir, File, Opened, RawHandle};
 use noclobber::store::lease::{Lease, Leased};
-use noclobber::store::local::disk::{Disk, Folding};
+use noclobber::store::local::disk::{Disk, FolderChange, Folding, WatchId};
 use noclobber::store::space::Space;
 use noclobber::store::status::{Entry, Kind, Status};
 
@@ -60,6 +60,10 @@ pub struct Features {
     pub frees_late: bool,
     /// How far the clock moves at every change and every step.
     pub tick: Duration,
+    /// How many folders can be watched at once.
+    pub watches: usize,
+    /// How many changes wait to be asked for before word is lost.
+    pub told_max: usize,
 }
 
 /// When, in relation to a step.
@@ -176,6 +180,24 @@ struct State {
     leased_handles: BTreeSet<u64>,
     hands: BTreeMap<Hand, OpenHand>,
     account: Account,
+    watches: Watches,
+}
+
+/// The folders that are watched, and what has happened in them.
+#[derive(Clone, Default)]
+struct Watches {
+    /// The folder of each.
+    folders: BTreeMap<i32, u64>,
+    last: i32,
+    told: Vec<Told>,
+}
+
+/// What is told of a watched folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    At(i32, Vec<u8>),
+    Ended(i32),
+    Lost,
 }
 
 #[derive(Clone)]
@@ -314,6 +336,8 @@ impl Features {
             root: false,
             frees_late: false,
             tick: Duration::from_micros(1),
+            watches: 64,
+            told_max: 16_384,
         }
     }
 }
@@ -354,6 +378,7 @@ impl SimDisk {
             leased_handles: BTreeSet::new(),
             hands: BTreeMap::new(),
             account: Account::default(),
+            watches: Watches::default(),
         };
         let root = state.new_inode(Kind::Dir, 0o755);
         state.journal[0].insert(root, Arc::default());
@@ -512,6 +537,7 @@ impl SimDisk {
         };
         state.dead = false;
         state.plan.clear();
+        state.watches = Watches::default();
         state.leased_handles.clear();
         let step = state.steps;
         for lease in &mut state.leases {
@@ -552,6 +578,27 @@ impl SimDisk {
     /// Takes a snapshot: what is there now goes on taking its blocks, whoever removes it.
     pub fn take_snapshot(&self) {
         self.lock().inodes.values_mut().for_each(|inode| inode.in_snapshot = true);
+    }
+
+    /// How many folders are watched.
+    pub fn watched(&self) -> usize {
+        self.lock().watches.folders.len()
+    }
+
+    /// A file system is unmounted that a watched folder lay on, as far as its watch is concerned.
+    pub fn end_watches(&self) {
+        let mut state = self.lock();
+        let ended = std::mem::take(&mut state.watches.folders);
+        ended.into_keys().for_each(|watch| state.tell(Told::Ended(watch)));
+    }
+
+    /// Writes into a file as through a mapping: its date moves, and nobody is told.
+    pub fn write_unheard(&self, path: &str, bytes: &str) {
+        let mut state = self.lock();
+        let now = state.tick();
+        let inode = state.find(path).expect("the file is there");
+        let file = state.inode_mut(inode);
+        (file.bytes, file.mtime, file.ctime) = (bytes.as_bytes().to_vec(), now, now);
     }
 
     /// The disk's clock.
@@ -935,6 +982,56 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn entry(&self, dir: &Dir, name: &Name) -> Result<Option<Entry>> {
+        let status = self.look(dir, name)?;
+        Ok(status.map(|status| Entry { name: name.clone(), status, is_linked: false }))
+    }
+
+    fn watch(&self, dir: &Dir) -> Option<WatchId> {
+        let label = |state: &State| state.label(dir, b"");
+        let watched = self.step("watch", "", label, |state| {
+            let folder = id(&dir.0);
+            let Watches { folders, last, .. } = &mut state.watches;
+            if let Some((watch, _)) = folders.iter().find(|(_, it)| **it == folder) {
+                return Ok(WatchId(*watch));
+            }
+            if folders.len() >= state.features.watches {
+                return Err(Cause::NoSpace);
+            }
+            *last += 1;
+            folders.insert(*last, folder);
+            Ok(WatchId(*last))
+        });
+        watched.ok()
+    }
+
+    fn unwatch(&self, watch: WatchId) {
+        let ended = self.step(
+            "unwatch",
+            "",
+            |_| watch.0.to_string(),
+            |state| {
+                if state.watches.folders.remove(&watch.0).is_some() {
+                    state.tell(Told::Ended(watch.0));
+                }
+                Ok(())
+            },
+        );
+        let _ = ended;
+    }
+
+    fn changes(&self, each: &mut dyn FnMut(FolderChange<'_>)) {
+        let told = self.step("changes", "", |_| String::new(), |state| Ok(std::mem::take(&mut state.watches.told)));
+        let Ok(told) = told else { return each(FolderChange::Lost) };
+        for told in &told {
+            each(match told {
+                Told::At(watch, name) => FolderChange::At(WatchId(*watch), name),
+                Told::Ended(watch) => FolderChange::Ended(WatchId(*watch)),
+                Told::Lost => FolderChange::Lost,
+            });
+        }
+    }
+
     fn create_nameless(&self, at: &Dir) -> Result<File> {
         self.change(
             "create_nameless",
@@ -998,6 +1095,7 @@ impl Disk for SimDisk {
             file.bytes.resize(file.bytes.len().max(end as usize), 0);
             file.bytes[offset as usize..end as usize].copy_from_slice(bytes);
             (file.mtime, file.ctime, file.durable) = (now, now, false);
+            state.tell_of_file(inode);
             Ok(())
         })
     }
@@ -1010,8 +1108,10 @@ impl Disk for SimDisk {
             }
             let bytes = state.inodes[&id(&from.0)].bytes.clone();
             let now = state.tick();
-            let to = state.inode_mut(id(&to.0));
+            let number = id(&to.0);
+            let to = state.inode_mut(number);
             (to.bytes, to.mtime, to.ctime, to.durable) = (bytes, now, now, false);
+            state.tell_of_file(number);
             Ok(())
         })
     }
@@ -1024,8 +1124,10 @@ impl Disk for SimDisk {
                 (from.mode & 0o1777, from.gid)
             };
             let now = state.tick();
-            let to = state.inode_mut(id(&to.0));
+            let number = id(&to.0);
+            let to = state.inode_mut(number);
             (to.mode, to.gid, to.ctime) = (mode, gid, now);
+            state.tell_of_file(number);
             Ok(())
         })
     }
@@ -1060,8 +1162,10 @@ impl Disk for SimDisk {
             |state| state.file_label(file),
             |state| {
                 let now = state.tick();
-                let file = state.inode_mut(id(&file.0));
+                let number = id(&file.0);
+                let file = state.inode_mut(number);
                 (file.mtime, file.ctime) = (mtime, now);
+                state.tell_of_file(number);
                 Ok(())
             },
         )
@@ -1074,9 +1178,11 @@ impl Disk for SimDisk {
             |state| state.file_label(file),
             |state| {
                 let now = state.tick();
-                let file = state.inode_mut(id(&file.0));
+                let number = id(&file.0);
+                let file = state.inode_mut(number);
                 file.mode = file.mode & !0o777 | bits & 0o777;
                 file.ctime = now;
+                state.tell_of_file(number);
                 Ok(())
             },
         )
@@ -1444,7 +1550,39 @@ impl State {
     fn change<T>(&mut self, how: impl FnOnce(&mut Tree) -> T) {
         let mut tree = self.tree().clone();
         how(&mut tree);
+        self.tell_of_names(&tree);
         self.journal.push(tree);
+    }
+
+    /// Tells of every name in a watched folder that is another one's in the next tree.
+    fn tell_of_names(&mut self, next: &Tree) {
+        let mut told = Vec::new();
+        for (watch, folder) in &self.watches.folders {
+            let (before, after) = (&self.tree()[folder], &next[folder]);
+            if Arc::ptr_eq(before, after) {
+                continue;
+            }
+            let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            let others = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+            told.extend(others.map(|name| Told::At(*watch, name.clone())));
+        }
+        told.into_iter().for_each(|told| self.tell(told));
+    }
+
+    /// Tells of a change of a file itself: only at the first of its names, as the file would be opened by one of them.
+    fn tell_of_file(&mut self, inode: u64) {
+        let Some((folder, name)) = self.place_of(inode).map(|(folder, name)| (folder, name.to_vec())) else { return };
+        let watch = self.watches.folders.iter().find(|(_, it)| **it == folder).map(|(watch, _)| *watch);
+        watch.into_iter().for_each(|watch| self.tell(Told::At(watch, name.clone())));
+    }
+
+    fn tell(&mut self, told: Told) {
+        let queue = &mut self.watches.told;
+        if queue.len() < self.features.told_max {
+            queue.push(told);
+        } else if queue.last() != Some(&Told::Lost) {
+            queue.push(Told::Lost);
+        }
     }
 
     /// The names of now are on the disk.
@@ -1939,6 +2077,7 @@ impl State {
         let now = self.tick();
         let file = self.inode_mut(inode);
         (file.mode, file.ctime) = (mode, now);
+        self.tell_of_file(inode);
         Ok("done")
     }
 
@@ -1988,6 +2127,7 @@ impl State {
         let file = self.inode_mut(inode);
         let old = std::mem::replace(&mut file.bytes, bytes.clone());
         (file.mtime, file.ctime, file.by_stranger, file.durable) = (now, now, true, true);
+        self.tell_of_file(inode);
         self.account.disowned.insert(old);
         if self.account.epochs.get(&path).copied().unwrap_or(0) == epoch {
             self.account.owed.insert(bytes.clone());
@@ -2063,7 +2203,8 @@ impl Matters {
     fn of(operation: &str, label: &str) -> Self {
         let is_own = |path: &str| path == OWN || path.starts_with(".noclobber/");
         let never = match operation {
-            "root" | "open_dir" | "dir_status" | "is_the_only_path" | "space" | "clock" | "copy_attributes" => true,
+            "root" | "open_dir" | "dir_status" | "is_the_only_path" | "space" | "clock" | "copy_attributes"
+            | "watch" | "unwatch" => true,
             "look" | "list" | "make_dir" | "create_named" => is_own(label),
             "link" => label.contains(" at .noclobber/"),
             "rename_new" => label.split(" , ").all(is_own),
@@ -2098,6 +2239,9 @@ fn only_looks(operation: &str) -> bool {
             | "is_unbroken"
             | "space"
             | "clock"
+            | "watch"
+            | "unwatch"
+            | "changes"
     )
 }
 

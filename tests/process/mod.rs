@@ -5,6 +5,7 @@ mod confinement;
 mod doctor;
 mod guessing;
 mod lan;
+mod listing_hammer;
 mod logging;
 mod memory;
 mod secrets;

@@ -8,3 +8,4 @@ mod dav_locks;
 mod dav_model;
 mod dav_moves;
 mod dav_properties;
+mod known_listings;

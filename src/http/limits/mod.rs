@@ -4,6 +4,7 @@
 pub(crate) mod copies;
 pub(crate) mod event_streams;
 pub(crate) mod hashing;
+pub(crate) mod held_bytes;
 pub(crate) mod pace;
 pub(crate) mod patches;
 pub(crate) mod walks;

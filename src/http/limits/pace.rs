@@ -109,6 +109,7 @@ mod tests {
             partial_put: false,
             uploads_max: 1,
             copies_max: 1,
+            event_streams_max: 1,
             hashing_max: 1,
             cache_bytes: 0,
             propfind_members_max: 0,

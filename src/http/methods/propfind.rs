@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use actix_http::Payload;
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 
 use crate::http::bodies::{parse_xml, xml_body};
 use crate::http::clock::now;
@@ -21,15 +22,17 @@ use crate::http::context::{RequestScope, request_context};
 use crate::http::headers::dav_headers;
 use crate::http::headers::dav_headers::Depth;
 use crate::http::headers::digest::Checker;
+use crate::http::limits::held_bytes::HeldBytes;
 use crate::http::quirks::Quirks;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, of_property};
 use crate::http::representations::active_lock::describe;
+use crate::http::representations::lasting_form::LastingForm;
 use crate::http::representations::listing::{Listing, Output, PIECE_BYTES};
 use crate::http::representations::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use crate::http::request::target::RequestTarget;
 use crate::http::xml::read::Propfind;
-use crate::http::xml::write::{ActiveLock, Condition, Multistatus, ResponseWriter};
+use crate::http::xml::write::{ActiveLock, Condition, END_OF_MULTISTATUS, Multistatus, ResponseWriter};
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
@@ -37,7 +40,7 @@ use crate::model::rights::Rights;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::share::outcome::{Outcome, Refusal};
-use crate::share::{Kind, ListedMember, Notes, OpenResource, Share};
+use crate::share::{Kind, ListedMember, ListingEffort, Notes, OpenResource, PagedListing, Share};
 
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
@@ -54,7 +57,7 @@ pub(crate) async fn propfind(
     let asked_for = parse_xml(xml_body(app, head, body).await?, Propfind::parse).await?;
     let reach = depth.map_or(Depth::Infinity, |asked| asked.depth);
     let has_trailing_slash = asked.has_trailing_slash;
-    let request = PropfindRequest {
+    let request = Arc::new(PropfindRequest {
         needs: Needs::new(&asked_for),
         asked_for,
         path: asked.path.clone(),
@@ -64,33 +67,56 @@ pub(crate) async fn propfind(
         is_minimal: dav_headers::prefers_minimal(&head.headers),
         quirks: Quirks::of(head),
         reader: reader(app),
-    };
-    let (path, with_tag) = (asked.path.clone(), request.needs.tags);
+    });
+    let is_plain = context.is_unconditional();
+    if is_plain && let Some(listing) = request.at_hand(&app.share, ListingEffort::Little) {
+        return Ok(answer(asked, request.is_minimal, true).body(listing));
+    }
+    let path = asked.path.clone();
     let context = context.that_must_match();
     app.hashings.have_hashed(&path, None, &context).await?;
+    let asking = Arc::clone(&request);
     let target = app.ask(move |share| {
-        let target = share.resource(&path, with_tag, &context)?;
+        if is_plain && let Some(listing) = asking.at_hand(share, ListingEffort::Some) {
+            return Ok(Target::Listed(listing));
+        }
+        let target = share.resource(&path, asking.needs.tags, &context)?;
         if has_trailing_slash && target.kind != Kind::Dir {
             return Err(Refusal::NotFound.into());
         }
         share.judge_read(&path, &context.at(now()))?;
-        Ok(target)
+        Ok(Target::Found(target))
     });
-    let target = target.await?;
+    let target = match target.await? {
+        Target::Listed(listing) => return Ok(answer(asked, request.is_minimal, true).body(listing)),
+        Target::Found(target) => target,
+    };
     let is_collection = target.kind == Kind::Dir;
     let share = Arc::clone(&app.share);
     let minimal = request.is_minimal;
     let is_one = !is_collection || reach == Depth::Zero;
     let write = move |output: &mut Output| request.answer(&share, target, output);
     let listing = if is_one { Listing::of_one(write).await } else { Listing::begin(write).await }?;
+    Ok(answer(asked, minimal, is_collection).body(listing))
+}
+
+/// The head of the answer.
+fn answer(asked: &RequestTarget, is_minimal: bool, is_collection: bool) -> HttpResponseBuilder {
     let mut answer = reply::multistatus();
-    if minimal {
+    if is_minimal {
         answer.insert_header(("preference-applied", "return=minimal"));
     }
-    if is_collection && !has_trailing_slash {
+    if is_collection && !asked.has_trailing_slash {
         answer.insert_header((header::CONTENT_LOCATION, urls::of_folder(&asked.path)));
     }
-    Ok(answer.body(listing))
+    answer
+}
+
+/// What is there where a PROPFIND goes.
+enum Target {
+    /// A folder, of which all was told already.
+    Listed(Listing),
+    Found(ListedMember),
 }
 
 /// A PROPFIND, parsed.
@@ -115,6 +141,7 @@ struct Needs {
     notes: bool,
     checksums: bool,
     rights: bool,
+    locks: bool,
 }
 
 /// Which properties are told of every resource.
@@ -129,7 +156,9 @@ impl Needs {
     fn new(asked_for: &Propfind) -> Self {
         let names = match asked_for {
             Propfind::AllProp { include } => include,
-            Propfind::PropName => return Self { tags: true, room: true, notes: true, checksums: true, rights: true },
+            Propfind::PropName => {
+                return Self { tags: true, room: true, notes: true, checksums: true, rights: true, locks: true };
+            }
             Propfind::Prop(names) => names,
         };
         let lives: Vec<_> = names.iter().map(Live::of).collect();
@@ -140,17 +169,63 @@ impl Needs {
             room: has(&[Live::QuotaAvailable, Live::QuotaUsed]),
             checksums: has(&[Live::Checksums]),
             rights: has(&[Live::PrivilegeSet]),
+            locks: is_all || has(&[Live::LockDiscovery]),
             notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName]),
         }
     }
 }
 
 impl PropfindRequest {
-    /// Writes the whole answer.
-    fn answer(self, share: &Share, target: ListedMember, output: &mut Output) -> Outcome<()> {
+    /// The whole answer, if every part of it was written before, nothing in the folder is otherwise since, and no more is needed than so much to know
+    /// that.
+    fn at_hand(&self, share: &Share, effort: ListingEffort) -> Option<Listing> {
+        let notes = share.changes_of_notes();
+        let form = self.lasting_form(notes, self.needs.locks && share.has_locks())?;
         let reader = self.reader.clone().at(now());
-        let mut answer = Answer::new(&self, share, reader.now)?;
+        let listing = share.paged_at_hand(&self.path, self.tags(), effort, &reader)?;
+        let form = form.for_client(self.needs.rights, &listing);
+        let mut pieces = Vec::with_capacity(listing.pages().len() + 2);
+        pieces.push(listing.written(&form.of_folder(&listing))?);
+        for page in listing.pages() {
+            pieces.push(listing.written_of(page, form.as_bytes())?);
+        }
+        pieces.push(Bytes::from_static(END_OF_MULTISTATUS.as_bytes()));
+        let mut held = HeldBytes::default();
+        held.add(pieces.iter().map(Bytes::len).sum()).then(|| Listing::whole(pieces, held))
+    }
+
+    /// In which form members are told of; `None` where what is told of one depends on more than itself and this, or changes with time: room, checksums,
+    /// the time that is left of a lock.
+    fn lasting_form(&self, notes: u64, has_locks: bool) -> Option<LastingForm> {
+        let Needs { room, checksums, locks, .. } = self.needs;
+        if self.reach != Depth::One || room || checksums || locks && has_locks {
+            return None;
+        }
+        let notes = if self.needs.notes { notes } else { 0 };
+        Some(LastingForm::new(
+            &self.path,
+            &self.asked_for,
+            notes,
+            [self.quirks.are_of_windows, self.is_minimal, self.without_root],
+        ))
+    }
+
+    fn tags(&self) -> Tags {
+        if self.needs.tags { Tags::Show } else { Tags::Omit }
+    }
+
+    /// Writes the whole answer.
+    fn answer(&self, share: &Share, target: ListedMember, output: &mut Output) -> Outcome<()> {
+        let reader = self.reader.clone().at(now());
+        let notes = share.changes_of_notes();
+        let mut answer = Answer::new(self, share, reader.now)?;
         let is_collection = target.kind == Kind::Dir;
+        if is_collection
+            && let Some(form) = self.lasting_form(notes, answer.has_locks)
+            && let Some(listing) = share.paged(&self.path, self.tags(), &reader)?
+        {
+            return answer.tell_pages(&listing, &form.for_client(self.needs.rights, &listing), output);
+        }
         if !(self.without_root && is_collection && self.reach != Depth::Zero) {
             let href = if is_collection { urls::of_folder(&self.path) } else { urls::of(&self.path) };
             answer.tell(&href, &target, || share.place_of(&self.path))?;
@@ -160,8 +235,7 @@ impl PropfindRequest {
             return Ok(());
         }
         let reach = if self.reach == Depth::Infinity { WalkReach::Everything } else { WalkReach::Members };
-        let tags = if self.needs.tags { Tags::Show } else { Tags::Omit };
-        let walk = Walk { top: self.path.clone(), reach, tags, members_max: self.members_max };
+        let walk = Walk { top: self.path.clone(), reach, tags: self.tags(), members_max: self.members_max };
         let (mut href, mut told) = (Href::default(), 0);
         let end = share.walk(&walk, &reader, &mut |folder, member| {
             told += 1;
@@ -235,6 +309,55 @@ impl<'a> Answer<'a> {
         let left_to_read = if request.needs.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
         let root = urls::of_folder(&SharePath::root());
         Ok(Self { request, share, selection, xml, notes, has_locks, room, left_to_read, date, root, now })
+    }
+
+    /// Tells of a folder whose members are remembered: what was written of a page is told again, and what is written now is kept where it lasts.
+    fn tell_pages(mut self, listing: &PagedListing<'_>, form: &LastingForm, output: &mut Output) -> Outcome<()> {
+        let of_folder = form.of_folder(listing);
+        let (head, is_kept) = match listing.written(&of_folder) {
+            Some(head) => (head, true),
+            None => {
+                if !self.request.without_root {
+                    let path = &self.request.path;
+                    self.tell(&urls::of_folder(path), listing.itself(), || path.clone())?;
+                }
+                let head = Bytes::copy_from_slice(self.xml.written());
+                let is_kept = listing.keep(&of_folder, &head);
+                (head, is_kept)
+            }
+        };
+        self.xml.clear();
+        let _ = output.append_piece(head, is_kept);
+        let told = self.tell_each_page(listing, form, output);
+        listing.has_kept();
+        told?;
+        let _ = output.append_piece(Bytes::from_static(END_OF_MULTISTATUS.as_bytes()), true);
+        Ok(())
+    }
+
+    fn tell_each_page(&mut self, listing: &PagedListing<'_>, form: &LastingForm, output: &mut Output) -> Outcome<()> {
+        let (path, mut href) = (&self.request.path, Href::default());
+        for page in listing.pages() {
+            let (piece, is_kept) = match listing.written_of(page, form.as_bytes()) {
+                Some(piece) => (piece, true),
+                None => {
+                    let lasts = listing.tell(page, &mut |member| match member.kind {
+                        Kind::Dir | Kind::File => {
+                            self.tell(href.of(path, &member), &member, || path.join(&member.name))
+                        }
+                        Kind::Link | Kind::Special => Ok(()),
+                    })?;
+                    let piece = Bytes::copy_from_slice(self.xml.written());
+                    self.xml.clear();
+                    let is_kept = lasts && listing.keep_of(page, form.as_bytes(), &piece);
+                    (piece, is_kept)
+                }
+            };
+            if output.append_piece(piece, is_kept).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Tells of one resource. `path` is asked for only where properties, locks or checksums are looked for, since links may have to be resolved for it.

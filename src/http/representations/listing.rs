@@ -4,6 +4,7 @@
 
 use crate::share::{RequestContext, Tags};
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::iter::Peekable;
@@ -30,6 +31,7 @@ use crate::model::stamp::Timestamp;
 use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{Kind, ListedMember, Share};
 
+use crate::http::limits::held_bytes::HeldBytes;
 use crate::http::limits::walks::RunningWalk;
 use crate::http::urls;
 
@@ -78,16 +80,20 @@ pub(crate) fn html_policy() -> HeaderValue {
 /// A listing on its way: the body of an answer. Its length is known if all of it was ready at once.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    first: Option<Message>,
-    rest: mpsc::Receiver<Message>,
-    is_over: bool,
+    /// What has come and was not sent yet.
+    ready: VecDeque<Bytes>,
+    /// How long it is, if all of it has come.
+    length: Option<u64>,
+    rest: Option<mpsc::Receiver<Message>>,
+    /// What of it others hold as well.
+    _held: HeldBytes,
 }
 
 /// What the thread that reads the folder hands over.
 #[derive(Debug)]
 enum Message {
-    Piece(Bytes),
-    Last(Bytes),
+    Piece(Vec<Bytes>),
+    Last(Vec<Bytes>, HeldBytes),
     Failed(Stop),
 }
 
@@ -106,7 +112,7 @@ impl Listing {
         let runtime = Handle::current();
         walk.carry_out(move |walk| {
             let ready = Vec::with_capacity(PIECE_BYTES + 4096);
-            let mut output = Output { ready, sender, runtime, walk: Some(walk), stall_time_max, is_open: true };
+            let mut output = Output { ready, ..Output::new(sender, runtime, Some(walk), stall_time_max) };
             match write(&mut output) {
                 Ok(()) => output.finish(),
                 Err(stop) => output.hand_over(Message::Failed(stop)),
@@ -114,8 +120,20 @@ impl Listing {
         });
         match rest.recv().await {
             Some(Message::Failed(stop)) => Err(stop),
-            first => Ok(Self { first, rest, is_over: false }),
+            Some(Message::Last(all, held)) => Ok(Self::whole(all, held)),
+            Some(Message::Piece(first)) => Ok(Self::begun(first, rest)),
+            None => Ok(Self::begun(Vec::new(), rest)),
         }
+    }
+
+    /// A listing that is there.
+    pub(crate) fn whole(pieces: Vec<Bytes>, held: HeldBytes) -> Self {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self { ready: pieces.into(), length: Some(length), rest: None, _held: held }
+    }
+
+    fn begun(pieces: Vec<Bytes>, rest: mpsc::Receiver<Message>) -> Self {
+        Self { ready: pieces.into(), length: None, rest: Some(rest), _held: HeldBytes::default() }
     }
 
     /// Writes a listing of one resource in the blocking pool. It is short: it waits for no other, and is held as a whole.
@@ -123,14 +141,7 @@ impl Listing {
         let (sender, mut rest) = mpsc::channel(1);
         let runtime = Handle::current();
         let written = spawn_blocking(move || {
-            let mut output = Output {
-                ready: Vec::new(),
-                sender,
-                runtime,
-                walk: None,
-                stall_time_max: Duration::ZERO,
-                is_open: true,
-            };
+            let mut output = Output::new(sender, runtime, None, Duration::ZERO);
             write(&mut output)?;
             output.finish();
             Outcome::Ok(())
@@ -139,7 +150,10 @@ impl Listing {
             Ok(written) => written?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
-        Ok(Self { first: rest.recv().await, rest, is_over: false })
+        match rest.recv().await {
+            Some(Message::Last(all, held)) => Ok(Self::whole(all, held)),
+            _ => Ok(Self::begun(Vec::new(), rest)),
+        }
     }
 }
 
@@ -147,34 +161,39 @@ impl MessageBody for Listing {
     type Error = io::Error;
 
     fn size(&self) -> BodySize {
-        match &self.first {
-            Some(Message::Last(all)) => BodySize::Sized(all.len() as u64),
-            _ => BodySize::Stream,
-        }
+        self.length.map_or(BodySize::Stream, BodySize::Sized)
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let message = match self.first.take() {
-            Some(first) => Some(first),
-            None if self.is_over => return Poll::Ready(None),
-            None => ready!(self.rest.poll_recv(cx)),
-        };
-        Poll::Ready(Some(match message {
-            Some(Message::Piece(bytes)) => Ok(bytes),
-            Some(Message::Last(bytes)) => {
-                self.is_over = true;
-                Ok(bytes)
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(piece)));
             }
-            // An error here ends the connection, so that the client sees that something is missing.
-            Some(Message::Failed(stop)) => Err(io::Error::other(format!("the listing broke off: {stop:?}"))),
-            None => Err(io::Error::other("the listing broke off")),
-        }))
+            let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+            match ready!(rest.poll_recv(cx)) {
+                Some(Message::Piece(pieces)) => self.ready.extend(pieces),
+                Some(Message::Last(pieces, held)) => {
+                    self.ready.extend(pieces);
+                    (self.rest, self._held) = (None, held);
+                }
+                // An error here ends the connection, so that the client sees that something is missing.
+                Some(Message::Failed(stop)) => {
+                    return Poll::Ready(Some(Err(io::Error::other(format!("the listing broke off: {stop:?}")))));
+                }
+                None => return Poll::Ready(Some(Err(io::Error::other("the listing broke off")))),
+            }
+        }
     }
 }
 
 /// Where a listing is written to, piece by piece.
 pub(crate) struct Output {
+    /// What was written last.
     ready: Vec<u8>,
+    /// What comes before that, and how much of it nobody else holds.
+    pieces: Vec<Bytes>,
+    own_bytes: usize,
+    held: HeldBytes,
     sender: mpsc::Sender<Message>,
     runtime: Handle,
     /// `None`: the listing is held as a whole.
@@ -184,6 +203,17 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    fn new(
+        sender: mpsc::Sender<Message>,
+        runtime: Handle,
+        walk: Option<RunningWalk>,
+        stall_time_max: Duration,
+    ) -> Self {
+        let (ready, pieces) = (Vec::new(), Vec::new());
+        let held = HeldBytes::default();
+        Self { ready, pieces, own_bytes: 0, held, sender, runtime, walk, stall_time_max, is_open: true }
+    }
+
     /// Whether somebody still reads; asked for every member, also while nothing is handed over.
     pub(crate) fn go_on(&self) -> ControlFlow<()> {
         if self.is_open && !self.sender.is_closed() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -191,10 +221,9 @@ impl Output {
 
     /// Hands over what is ready, if it is enough for a piece.
     pub(crate) fn pass_on(&mut self) -> ControlFlow<()> {
-        if self.ready.len() >= PIECE_BYTES && self.walk.is_some() {
-            let piece = Bytes::copy_from_slice(&self.ready);
-            self.ready.clear();
-            self.hand_over(Message::Piece(piece));
+        if self.own_bytes + self.ready.len() >= PIECE_BYTES && self.walk.is_some() {
+            let pieces = self.take_pieces();
+            self.hand_over(Message::Piece(pieces));
         }
         self.go_on()
     }
@@ -202,17 +231,43 @@ impl Output {
     /// Takes over what was written elsewhere.
     pub(crate) fn append(&mut self, bytes: Vec<u8>) -> ControlFlow<()> {
         if self.ready.is_empty() && bytes.len() >= PIECE_BYTES && self.walk.is_some() {
-            self.hand_over(Message::Piece(bytes.into()));
-            return self.go_on();
+            self.own_bytes += bytes.len();
+            self.pieces.push(bytes.into());
+        } else {
+            self.ready.extend_from_slice(&bytes);
         }
-        self.ready.extend_from_slice(&bytes);
         self.pass_on()
+    }
+
+    /// Takes over what was written elsewhere, and is kept there as well or for this alone.
+    pub(crate) fn append_piece(&mut self, piece: Bytes, is_kept: bool) -> ControlFlow<()> {
+        self.seal();
+        let is_held = is_kept && self.held.add(piece.len());
+        self.own_bytes += if is_held { 0 } else { piece.len() };
+        self.pieces.push(piece);
+        self.pass_on()
+    }
+
+    /// What was written last is a piece.
+    fn seal(&mut self) {
+        if !self.ready.is_empty() {
+            self.own_bytes += self.ready.len();
+            self.pieces.push(Bytes::copy_from_slice(&self.ready));
+            self.ready.clear();
+        }
+    }
+
+    fn take_pieces(&mut self) -> Vec<Bytes> {
+        self.seal();
+        self.own_bytes = 0;
+        std::mem::take(&mut self.pieces)
     }
 
     fn finish(mut self) {
         if self.go_on().is_continue() {
-            let last = Bytes::from(std::mem::take(&mut self.ready));
-            self.hand_over(Message::Last(last));
+            let last = self.take_pieces();
+            let held = std::mem::take(&mut self.held);
+            self.hand_over(Message::Last(last, held));
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod active_lock;
 pub(crate) mod change;
 pub(crate) mod file;
+pub(crate) mod lasting_form;
 pub(crate) mod listing;
 pub(crate) mod live;
 pub(crate) mod versions;

@@ -19,6 +19,9 @@ use super::escape::{TextContext, escaped};
 /// What all answers say they are (RFC 4918 §8.2).
 pub(crate) const CONTENT_TYPE: &str = "application/xml; charset=utf-8";
 
+/// What ends every multistatus.
+pub(crate) const END_OF_MULTISTATUS: &str = "</D:multistatus>";
+
 const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
 
 /// A multistatus while it is written (RFC 4918 §14.16).
@@ -131,6 +134,16 @@ impl Multistatus {
         self.out.len()
     }
 
+    /// What has been written since it was last taken.
+    pub(crate) fn written(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Forgets that.
+    pub(crate) fn clear(&mut self) {
+        self.out.clear();
+    }
+
     /// Takes what has been written since the last time. What follows belongs behind it.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let room = Vec::with_capacity(self.out.capacity());
@@ -139,7 +152,7 @@ impl Multistatus {
 
     /// Ends it, and gives what has been written since the last time.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        push(&mut self.out, "</D:multistatus>");
+        push(&mut self.out, END_OF_MULTISTATUS);
         self.out
     }
 }

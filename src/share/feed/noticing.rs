@@ -198,7 +198,7 @@ impl Share {
                 Some((kind, Resource::Folder, Known::Member(KnownMember::Folder)))
             }
             (None, Some(status)) if finding.is_quiet => {
-                let member = self.known_file(status.stamp, None, now);
+                let member = self.known_file(path, status.stamp, None, now);
                 Some((None, Resource::GONE_FILE, Known::Member(member)))
             }
             (None, Some(status)) => Some(self.found_file(path, new_is(), look, &status, now)),
@@ -248,7 +248,7 @@ impl Share {
             let folder = path.split().map_or_else(SharePath::root, |(folder, _)| folder);
             self.tag_of(&folder, parent, name, status, now)
         });
-        let member = self.known_file(status.stamp, tag.clone(), now);
+        let member = self.known_file(path, status.stamp, tag.clone(), now);
         (kind, Resource::File { size: Some(status.stamp.size), tag }, Known::Member(member))
     }
 }

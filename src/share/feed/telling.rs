@@ -72,7 +72,7 @@ impl Share {
         let path = if before == Before::Nothing { self.as_made(path).into_owned() } else { path.clone() };
         let stamp = changed.stamp.unwrap_or(*staged.sealed());
         let tag = EntityTag::of_content(staged.hash());
-        let member = self.known_file(stamp, Some(tag.clone()), request.now);
+        let member = self.known_file(&path, stamp, Some(tag.clone()), request.now);
         let resource = Resource::File { size: Some(stamp.size), tag: Some(tag) };
         let kind = if came_back { ChangeKind::Restored } else { before.kind() };
         let displaced = self.kept(changed).cloned();
@@ -131,7 +131,7 @@ impl Share {
         if target == Before::Folder {
             self.changes.learn(to, Known::NoFolder);
         }
-        let member = there.map(|stamp| self.known_file(stamp, tag, request.now));
+        let member = there.map(|stamp| self.known_file(to, stamp, tag, request.now));
         let known = Known::FileFrom(from.clone(), member);
         self.tell(Change { displaced, ..change_by(request, to.clone(), kind, resource) }, known);
     }
@@ -147,7 +147,7 @@ impl Share {
             None => (Resource::Folder, Known::AsBefore),
             Some((stamp, tag)) => (
                 Resource::File { size: Some(stamp.size), tag: tag.clone() },
-                Known::Member(self.known_file(stamp, tag, request.now)),
+                Known::Member(self.known_file(path, stamp, tag, request.now)),
             ),
         };
         self.tell(change_by(request, path.clone(), ChangeKind::Properties, resource), known);
@@ -212,9 +212,15 @@ impl Share {
     }
 
     /// A file, as it is known from now on.
-    pub(super) fn known_file(&self, stamp: Stamp, tag: Option<EntityTag>, now: Timestamp) -> KnownMember {
+    pub(super) fn known_file(
+        &self,
+        path: &SharePath,
+        stamp: Stamp,
+        tag: Option<EntityTag>,
+        now: Timestamp,
+    ) -> KnownMember {
         let is_certain = tag.as_ref().is_none_or(|tag| !tag.is_weak());
-        let is_settled = is_certain && self.is_settled(&stamp, now).unwrap_or(false);
+        let is_settled = is_certain && self.is_settled(path, &stamp, now).unwrap_or(false);
         KnownMember::File { stamp, is_settled, tag }
     }
 

@@ -180,8 +180,11 @@ fn key_of(path: &SharePath) -> Option<Vec<u8>> {
     Some([folder.as_bytes(), b"\0", name.as_bytes()].concat())
 }
 
+/// From which key to which.
+type Keys = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// Where the keys of all that is below a folder are.
-fn below(folder: &SharePath) -> [(Bound<Vec<u8>>, Bound<Vec<u8>>); 2] {
+fn below(folder: &SharePath) -> [Keys; 2] {
     let between = |from: &[u8], to: &[u8]| {
         let from = Bound::Included([folder.as_bytes(), from].concat());
         (from, Bound::Excluded([folder.as_bytes(), to].concat()))
@@ -189,7 +192,7 @@ fn below(folder: &SharePath) -> [(Bound<Vec<u8>>, Bound<Vec<u8>>); 2] {
     [between(b"\0", b"\x01"), between(b"/", b"0")]
 }
 
-fn as_slices<'b>((from, to): &'b (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> impl RangeBounds<&'b [u8]> + 'b {
+fn as_slices<'b>((from, to): &'b Keys) -> impl RangeBounds<&'b [u8]> + 'b {
     (from.as_ref().map(|key| &**key), to.as_ref().map(|key| &**key))
 }
 

@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 #[cfg(test)]
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redb::{Durability, ReadableDatabase, ReadableTable as _, TableDefinition};
@@ -54,6 +55,8 @@ pub struct Properties {
     syncs: bool,
     limits: PropertyLimits,
     books: Mutex<Books>,
+    /// How many changes there were.
+    changes: AtomicU64,
     /// Whether the disk fails.
     #[cfg(test)]
     fails: AtomicBool,
@@ -94,6 +97,7 @@ impl Properties {
             syncs,
             limits,
             books: Mutex::default(),
+            changes: AtomicU64::new(0),
             #[cfg(test)]
             fails: AtomicBool::new(false),
         }
@@ -103,6 +107,11 @@ impl Properties {
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.database.wait_until_open();
         self.snapshot_now()
+    }
+
+    /// How many changes there were. Whoever asks before he takes a snapshot knows later whether it still holds.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     fn snapshot_now(&self) -> Result<Snapshot> {
@@ -281,7 +290,9 @@ impl Properties {
                 let (bytes, are_changed) = (rows.bytes, rows.are_changed);
                 drop(rows);
                 if are_changed {
-                    writing.commit()?;
+                    let committed = writing.commit();
+                    self.changes.fetch_add(1, Ordering::Release);
+                    committed?;
                 } else {
                     writing.abort()?;
                 }

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 
 use crate::model::path::{Name, SharePath};
 
+use super::dir_cache::{DirCache, Limits};
 use super::disk::Disk;
 use super::history::{History, KeepLimits};
 use super::name_lock::PathMutexes;
@@ -54,6 +55,7 @@ pub struct Tree {
     disk: Arc<dyn Disk>,
     history: History,
     mutexes: PathMutexes,
+    folders: DirCache,
     touched: Arc<Touched>,
     held: Mutex<Vec<HeldEntry>>,
     notices: Mutex<Vec<Notice>>,
@@ -66,6 +68,7 @@ impl Tree {
     pub fn on(disk: Arc<dyn Disk>) -> Self {
         Self {
             history: History::new(Arc::clone(&disk), None),
+            folders: DirCache::new(Arc::clone(&disk), Limits::default()),
             disk,
             mutexes: PathMutexes::default(),
             touched: Arc::default(),
@@ -93,6 +96,11 @@ impl Tree {
     /// The counters by which a listing notices changes under way.
     pub fn mutexes(&self) -> &PathMutexes {
         &self.mutexes
+    }
+
+    /// The members of folders that are listed again and again.
+    pub fn folders(&self) -> &DirCache {
+        &self.folders
     }
 
     /// Finds the folder of a path. `None` for the share itself, which is in no folder.

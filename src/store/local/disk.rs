@@ -30,6 +30,22 @@ pub enum Folding {
     Always,
 }
 
+/// A folder that is being watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub i32);
+
+/// What has happened in the folders that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderChange<'a> {
+    /// Something may be otherwise at this name. Where it is `#` and a number, that may also be the inode number of a file which had no name when it
+    /// was opened, whatever it is called now.
+    At(WatchId, &'a [u8]),
+    /// The watch has ended by itself: the folder was removed, or its file system unmounted.
+    Ended(WatchId),
+    /// Word was lost: anything may be otherwise in all of them.
+    Lost,
+}
+
 /// The primitives. Every one is a single step as far as other programs and crashes are concerned, except where it says otherwise.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// What the file system of the share's top can do.
@@ -93,6 +109,23 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Calls `each` for every entry of a directory, in no order, until it says [`std::ops::ControlFlow::Break`]. Memory does not
     /// grow with the directory. Entries that vanish on the way are left out. Not a single step.
     fn list(&self, dir: &Dir, each: &mut dyn FnMut(Entry) -> std::ops::ControlFlow<()>) -> Result<()>;
+
+    /// What [`Disk::list`] would tell of one name; `None` where nothing has it.
+    fn entry(&self, dir: &Dir, name: &Name) -> Result<Option<Entry>>;
+
+    /// Begins to watch the members of a directory (inotify(7)); the same watch for each way to the same directory. `None` where none is to be
+    /// had, or the system would not be told of what is changed there: behind another program, by another machine, in a layer below.
+    ///
+    /// Not told even so is what changes a file without its name: a write by another of its names, through a mapping, by `io_submit(2)`, by
+    /// its handle or as a loop device; and what happens inside a folder in the directory, which moves that folder's dates.
+    fn watch(&self, dir: &Dir) -> Option<WatchId>;
+
+    /// Ends a watch. What was told of it before may still come.
+    fn unwatch(&self, watch: WatchId);
+
+    /// Calls `each` for all that had happened in the watched directories when this was called, in order, and perhaps for some of what has happened
+    /// since. Each change is told once, so that one thread at a time has to ask.
+    fn changes(&self, each: &mut dyn FnMut(FolderChange<'_>));
 
     /// Begins a file without a name on the file system of `at`, open for writing (`O_TMPFILE`). [`Cause::Unsupported`](crate::store::disk_error::Cause::Unsupported) where
     /// that is not to be had.

@@ -14,6 +14,7 @@ mod share_lock;
 mod status;
 mod top;
 mod walk;
+mod watches;
 mod write_out;
 
 use std::ops::{ControlFlow, Range};
@@ -27,7 +28,7 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, Statx, Stat
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::DecInt;
 
-use super::disk::{Disk, Folding};
+use super::disk::{Disk, FolderChange, Folding, WatchId};
 use super::lease;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::{FileId, Stamp, Timestamp};
@@ -44,6 +45,7 @@ use handle::{Handle, create, fd, handle_of, openat_again, set_mode_of_new_dir, s
 use resolver::Resolver;
 use status::{ASKED, device_of, kind_of, mount_number, timestamp};
 use top::{Top, mount_of};
+use watches::Watches;
 
 pub use resolver::FollowLinks;
 pub use share_lock::FolderLock;
@@ -86,6 +88,7 @@ pub struct OsDisk {
     /// Those that are mounted inside.
     others: FileSystems,
     resolver: Resolver,
+    watches: Watches,
 }
 
 impl OsDisk {
@@ -97,7 +100,7 @@ impl OsDisk {
         lease::ignore_lease_signal();
         lease::ignore_size_signal();
         let (top, resolver) = (Top::open(folder)?, Resolver { links: options.links });
-        Ok(Self { options, top, others: FileSystems::default(), resolver })
+        Ok(Self { options, top, others: FileSystems::default(), resolver, watches: Watches::default() })
     }
 
     /// Locks the folder, so that only one process serves it. Fails with [`Cause::InUse`] if another one does already, or serves a folder in
@@ -199,7 +202,7 @@ impl OsDisk {
     }
 
     /// What a listing tells of a name; nothing if it has vanished meanwhile.
-    fn entry(&self, dir: &Dir, name: Name) -> Result<Option<Entry>> {
+    fn entry_of(&self, dir: &Dir, name: Name) -> Result<Option<Entry>> {
         let status = match self.look_with(dir, &name, AtFlags::empty()) {
             Ok(Some(status)) => status,
             Ok(None) => return Ok(None),
@@ -460,7 +463,23 @@ impl Disk for OsDisk {
     }
 
     fn list(&self, dir: &Dir, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
-        walk::walk(dir, &|name| self.entry(dir, name), each)
+        walk::walk(dir, &|name| self.entry_of(dir, name), each)
+    }
+
+    fn entry(&self, dir: &Dir, name: &Name) -> Result<Option<Entry>> {
+        self.entry_of(dir, name.clone())
+    }
+
+    fn watch(&self, dir: &Dir) -> Option<WatchId> {
+        self.watches.begin(fd(&dir.0).ok()?)
+    }
+
+    fn unwatch(&self, watch: WatchId) {
+        self.watches.end(watch);
+    }
+
+    fn changes(&self, each: &mut dyn FnMut(FolderChange<'_>)) {
+        self.watches.changes(each);
     }
 
     fn create_nameless(&self, at: &Dir) -> Result<File> {

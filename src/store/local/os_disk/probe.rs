@@ -76,6 +76,11 @@ pub(super) fn leases_are_sound(file: BorrowedFd<'_>) -> bool {
     Family::of(file).leases()
 }
 
+/// Whether the kernel is told of all that is changed there, but for what it tells nobody: nothing happens behind its back.
+pub(super) fn tells_changes(folder: BorrowedFd<'_>) -> bool {
+    !matches!(Family::of(folder), Family::Overlay | Family::Foreign)
+}
+
 /// Whether one mount of this file system may hold several trees, between which nothing can be renamed or linked.
 pub(super) fn has_subvolumes(root: BorrowedFd<'_>) -> bool {
     rustix::fs::fstatfs(root).is_ok_and(|found| matches!(found.f_type as u32, BTRFS | BCACHEFS))
