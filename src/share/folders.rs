@@ -11,11 +11,11 @@ use crate::store::local::commit::Swap;
 use crate::store::local::staging::NewFolders;
 
 use super::feed::Before;
-use super::feed::to_look_at::ToLookAt;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::properties::PropertyUpdate;
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
+use super::to_look_at::ToLookAt;
 
 /// Folders that were made above something that is to come, and go again with it if it comes to nothing: then they are looked at, and that they went
 /// is told.

@@ -12,8 +12,8 @@ use crate::store::notice::Notice;
 use crate::store::share_identity::ShareIdentity;
 
 use super::dates::Dates;
-use super::feed::listeners::Happened;
 use super::hints::Hint;
+use super::listeners::Happened;
 use super::outcome::Outcome;
 use super::shared_folder::{Share, ShareSettings};
 

@@ -12,7 +12,7 @@ use crate::model::stamp::Timestamp;
 use crate::model::validators::Target;
 use crate::model::verdict::Deed;
 
-use super::feed::listeners::{FeedListener, Listening};
+use super::listeners::{FeedListener, Listening};
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;

@@ -20,6 +20,7 @@ mod identity;
 mod in_flight;
 mod judge;
 mod last_change;
+mod listeners;
 mod listing;
 mod lock_gate;
 mod lock_table;
@@ -37,8 +38,10 @@ mod request_context;
 mod room;
 mod shared_folder;
 mod storing;
+mod to_look_at;
 mod upload;
 mod versions;
+mod wakers;
 mod walk;
 
 pub use crate::store::catalog::changes::{ChangesAfter, JournalLimits, LostPlace, NumberedChange};

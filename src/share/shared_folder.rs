@@ -25,15 +25,15 @@ use crate::store::local::staging::RoomAhead;
 use crate::store::status::Kind;
 
 use super::dates::Dates;
-use super::feed::listeners::Feed;
-use super::feed::to_look_at::ToLookAt;
-use super::feed::wakers::{ServedFolder, Wakers};
 use super::hashing_slots::HashingSlots;
 use super::hints::Hints;
+use super::listeners::Feed;
 use super::lock_table::LockTable;
 use super::outcome::{Forbidden, Outcome, Refusal, Stop};
 use super::recently_refused::RecentlyRefused;
 use super::request_context::RequestContext;
+use super::to_look_at::ToLookAt;
+use super::wakers::{ServedFolder, Wakers};
 
 /// What a share is told to do, apart from where it lies.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 mod anonymous;
 mod base_path;
 mod behind_proxy;
+mod changes;
 mod connection;
 mod cross_site;
 mod hashing;

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::model::author::Author;
 use crate::model::change::{Change, ChangeKind, Resource};
@@ -17,8 +17,8 @@ use crate::store::local::commit::Site;
 use crate::store::status::{Entry, Kind};
 
 use super::super::shared_folder::Share;
-use super::noticing::{Finding, Found, is_nowhere, unreadable};
-use super::to_look_at::{By, Next};
+use super::super::to_look_at::{By, Next};
+use super::noticing::{Finding, Found, is_nowhere};
 
 /// How often what was told is saved, at least where something was.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +31,10 @@ const MEMBERS_AT_ONCE: usize = 256;
 
 /// For how long others have the disk, as many times as long as a piece of a comparison took.
 const REST: u32 = 1;
+
+/// The longest rest, whatever the clock says, and how soon one ends where the server stops.
+const REST_MAX: Duration = Duration::from_secs(5);
+const REST_PIECE: Duration = Duration::from_millis(50);
 
 /// How long to wait before what could not be looked at is looked at again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -45,7 +49,7 @@ const NAMES_AT_ONCE: usize = 1000;
 struct Keeper<'a> {
     share: &'a Share,
     clock: &'a dyn Fn() -> Timestamp,
-    saved: Instant,
+    saved: Timestamp,
 }
 
 /// A comparison under way.
@@ -54,7 +58,7 @@ struct Comparison<'k, 'a> {
     finding: Finding,
     waiting: Vec<SharePath>,
     waiting_bytes: usize,
-    since_rest: (Instant, usize),
+    since_rest: (Timestamp, usize),
 }
 
 /// What came of comparing one folder.
@@ -67,7 +71,7 @@ enum Compared {
 impl Share {
     /// Keeps the feed until it is to stop: looks at what is to be looked at, and saves what was told. Runs on a thread of its own.
     pub fn keep_feed(&self, clock: &dyn Fn() -> Timestamp) {
-        Keeper { share: self, clock, saved: Instant::now() }.run();
+        Keeper { share: self, clock, saved: clock() }.run();
     }
 
     /// Has all looked at that may have changed while no process was there. What is found is of another program, unless the last process could not
@@ -139,10 +143,13 @@ impl Keeper<'_> {
     }
 
     fn save_if_due(&mut self) {
-        if self.saved.elapsed() >= SAVE_EVERY || self.share.changes.unsaved() >= UNSAVED_MAX {
+        let now = (self.clock)();
+        // The clock may have been set back.
+        let is_due = now.since(self.saved) >= SAVE_EVERY || now < self.saved;
+        if is_due || self.share.changes.unsaved() >= UNSAVED_MAX {
             // It is tried again, and the index says why nothing can be saved.
-            let _ = self.share.changes.save((self.clock)());
-            self.saved = Instant::now();
+            let _ = self.share.changes.save(now);
+            self.saved = now;
         }
     }
 
@@ -178,7 +185,7 @@ impl Keeper<'_> {
     fn compare_below(&mut self, folder: SharePath, finding: Finding) -> Result<Compared> {
         // What the database knows is compared with what is there.
         let _ = self.share.changes.save((self.clock)());
-        let begun = (Instant::now(), 0);
+        let begun = ((self.clock)(), 0);
         let waiting_bytes = folder.as_bytes().len();
         let mut comparison =
             Comparison { keeper: self, finding, waiting: vec![folder], waiting_bytes, since_rest: begun };
@@ -192,9 +199,11 @@ impl Keeper<'_> {
     }
 
     fn rest(&mut self, time: Duration) -> ControlFlow<()> {
-        let until = Instant::now() + time;
-        while Instant::now() < until && !self.share.to_look_at.stops() {
-            std::thread::sleep((until - Instant::now()).min(Duration::from_millis(50)));
+        let mut left = time.min(REST_MAX);
+        while !left.is_zero() && !self.share.to_look_at.stops() {
+            let piece = left.min(REST_PIECE);
+            std::thread::sleep(piece);
+            left -= piece;
         }
         if self.share.to_look_at.stops() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -246,7 +255,7 @@ impl Comparison<'_, '_> {
         }
         let site = site(name);
         let share = self.keeper.share;
-        let (known, is_saved) = share.changes.known(&site.path).map_err(unreadable)?;
+        let (known, is_saved) = share.changes.known(&site.path)?;
         let is_as_known = match &known {
             Some(KnownMember::Folder) => kind == Kind::Dir,
             Some(KnownMember::File { stamp, is_settled, .. }) => {
@@ -277,10 +286,7 @@ impl Comparison<'_, '_> {
         site: &dyn Fn(Name) -> Site,
     ) -> Result<()> {
         let share = self.keeper.share;
-        let saved = |after: Option<&Name>| {
-            let names = share.changes.saved_names(folder, after, NAMES_AT_ONCE);
-            names.map_err(unreadable)
-        };
+        let saved = |after: Option<&Name>| share.changes.saved_names(folder, after, NAMES_AT_ONCE);
         let (mut count, mut last) = (0, None);
         loop {
             let names = saved(last.as_ref())?;
@@ -336,12 +342,12 @@ impl Comparison<'_, '_> {
         if self.since_rest.1 < MEMBERS_AT_ONCE {
             return ControlFlow::Continue(());
         }
-        let took = self.since_rest.0.elapsed();
+        let took = (self.keeper.clock)().since(self.since_rest.0);
         let paths = self.keeper.share.to_look_at.take_paths();
         self.keeper.look_at(paths);
         self.keeper.save_if_due();
         let rested = self.keeper.rest(took * REST);
-        self.since_rest = (Instant::now(), 0);
+        self.since_rest = ((self.keeper.clock)(), 0);
         rested
     }
 }

@@ -6,12 +6,9 @@
 //! ([`showing`]).
 
 mod comparison;
-pub(super) mod listeners;
 mod noticing;
 mod showing;
 mod telling;
-pub(super) mod to_look_at;
-pub(super) mod wakers;
 
 pub use showing::ShownChange;
 pub(super) use telling::Before;

@@ -18,8 +18,8 @@ use crate::store::status::{Kind, Status};
 
 use super::super::hints::Hint;
 use super::super::shared_folder::Share;
-use super::to_look_at::By;
-use super::wakers::ServedFolder;
+use super::super::to_look_at::By;
+use super::super::wakers::ServedFolder;
 
 /// How often a look is taken again.
 const LOOKS_MAX: usize = 16;
@@ -110,7 +110,7 @@ impl Share {
                 },
             )?;
             let path = look.claim.as_ref().map_or(path, |claim| &claim.site().path);
-            let (known, _) = self.changes.known(path).map_err(unreadable)?;
+            let (known, _) = self.changes.known(path)?;
             let found = match (look.there.map(|status| status.kind), &known) {
                 (Some(Kind::Dir), Some(KnownMember::Folder)) => Found::Folder,
                 (Some(Kind::Dir), _) => Found::NewFolder,
@@ -259,9 +259,4 @@ pub(super) fn is_nowhere(cause: Cause) -> bool {
         cause,
         Cause::NotFound | Cause::NotADirectory | Cause::Escapes | Cause::Reserved | Cause::LongName | Cause::BadName
     )
-}
-
-/// What is known cannot be read now: it is tried again.
-pub(super) fn unreadable(error: redb::Error) -> DiskError {
-    crate::store::catalog::changes::unreadable(error)
 }

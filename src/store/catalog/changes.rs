@@ -234,7 +234,7 @@ impl ChangeJournal {
     }
 
     /// What is known of a path; and whether the database alone knows it. Fails while that cannot be asked.
-    pub fn known(&self, path: &SharePath) -> Result<(Option<KnownMember>, bool), redb::Error> {
+    pub fn known(&self, path: &SharePath) -> Result<(Option<KnownMember>, bool), DiskError> {
         let path = match self.state.lock().look_up(path) {
             InLayers::Known(member) => return Ok((member, false)),
             InLayers::Saved(path) => path,
@@ -242,12 +242,13 @@ impl ChangeJournal {
         let loaded = self.database.with_what_there_is(|database| {
             let Some(table) = table_if_any(&database.begin_read()?, MEMBERS)? else { return Ok(None) };
             known_members::load(&table, &path)
-        })?;
+        });
+        let loaded = loaded.map_err(unreadable)?;
         Ok((loaded.flatten(), true))
     }
 
     /// Whether it is known that a folder is at a path.
-    pub fn knows_folder(&self, path: &SharePath) -> Result<bool, redb::Error> {
+    pub fn knows_folder(&self, path: &SharePath) -> Result<bool, DiskError> {
         let since = {
             let state = self.state.lock();
             if path.is_root() || state.folders.contains(path) {
@@ -267,17 +268,12 @@ impl ChangeJournal {
     }
 
     /// The names of members of a folder that the database knows, from behind `after` on.
-    pub fn saved_names(
-        &self,
-        folder: &SharePath,
-        after: Option<&Name>,
-        count: usize,
-    ) -> Result<Vec<Name>, redb::Error> {
+    pub fn saved_names(&self, folder: &SharePath, after: Option<&Name>, count: usize) -> Result<Vec<Name>, DiskError> {
         let names = self.database.with_what_there_is(|database| {
             let Some(table) = table_if_any(&database.begin_read()?, MEMBERS)? else { return Ok(Vec::new()) };
             known_members::saved_names(&table, folder, after, count)
-        })?;
-        Ok(names.unwrap_or_default())
+        });
+        Ok(names.map_err(unreadable)?.unwrap_or_default())
     }
 
     /// Whether every member is known, so that whatever is not was made since.
@@ -624,7 +620,7 @@ impl SavedState {
 }
 
 /// What it is to whoever asked that the database cannot be read.
-pub fn unreadable(error: redb::Error) -> DiskError {
+fn unreadable(error: redb::Error) -> DiskError {
     failed("read what was told", error)
 }
 

@@ -8,21 +8,21 @@ use crate::model::stamp::FileId;
 
 /// Which folder the feed tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::share) struct ServedFolder {
-    pub(in crate::share) id: FileId,
-    pub(in crate::share) device: u64,
+pub(super) struct ServedFolder {
+    pub(super) id: FileId,
+    pub(super) device: u64,
 }
 
 /// Calls that are made after each change that was told.
 #[derive(Default)]
-pub(in crate::share) struct Wakers(RwLock<Vec<Box<dyn Fn() + Send + Sync>>>);
+pub(super) struct Wakers(RwLock<Vec<Box<dyn Fn() + Send + Sync>>>);
 
 impl Wakers {
-    pub(in crate::share) fn add(&self, wake: Box<dyn Fn() + Send + Sync>) {
+    pub(super) fn add(&self, wake: Box<dyn Fn() + Send + Sync>) {
         self.0.write().push(wake);
     }
 
-    pub(in crate::share) fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.0.read().iter().for_each(|wake| wake());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -14,11 +14,11 @@ use crate::model::path::SharePath;
 const WAITING_MAX: usize = 4096;
 
 /// Whoever is thought to have made the changes that a look finds.
-pub(in crate::share) type By = Option<Arc<Author>>;
+pub(super) type By = Option<Arc<Author>>;
 
 /// What is to be looked at.
 #[derive(Debug, Default)]
-pub(in crate::share) struct ToLookAt {
+pub(super) struct ToLookAt {
     waiting: Mutex<Waiting>,
     came: Condvar,
 }
@@ -34,7 +34,7 @@ struct Waiting {
 
 /// What is to be done next.
 #[derive(Debug)]
-pub(in crate::share) enum Next {
+pub(super) enum Next {
     /// Look at these paths.
     Paths(HashMap<SharePath, By>),
     /// Look at all below this folder.
@@ -46,7 +46,7 @@ pub(in crate::share) enum Next {
 }
 
 impl ToLookAt {
-    pub(in crate::share) fn path(&self, path: SharePath, by: By) {
+    pub(super) fn path(&self, path: SharePath, by: By) {
         let mut waiting = self.waiting.lock();
         if waiting.folders.contains_key(&SharePath::root()) {
             return;
@@ -58,7 +58,7 @@ impl ToLookAt {
         self.came.notify_one();
     }
 
-    pub(in crate::share) fn below(&self, folder: SharePath, by: By) {
+    pub(super) fn below(&self, folder: SharePath, by: By) {
         let mut waiting = self.waiting.lock();
         if folder.is_root() || waiting.folders.len() >= WAITING_MAX {
             return waiting.everywhere(&self.came, by);
@@ -69,9 +69,8 @@ impl ToLookAt {
         self.came.notify_one();
     }
 
-    /// Waits for something to do, no longer than this.
-    pub(in crate::share) fn next(&self, longest: Duration) -> Next {
-        let until = Instant::now() + longest;
+    /// Waits for something to do, about so long at most.
+    pub(super) fn next(&self, longest: Duration) -> Next {
         let mut waiting = self.waiting.lock();
         waiting.is_under_way = false;
         loop {
@@ -82,29 +81,29 @@ impl ToLookAt {
                 waiting.is_under_way = true;
                 return next;
             }
-            if self.came.wait_until(&mut waiting, until).timed_out() {
+            if self.came.wait_for(&mut waiting, longest).timed_out() {
                 return Next::Nothing;
             }
         }
     }
 
     /// The paths that wait, for whoever is at a folder and that for long.
-    pub(in crate::share) fn take_paths(&self) -> HashMap<SharePath, By> {
+    pub(super) fn take_paths(&self) -> HashMap<SharePath, By> {
         std::mem::take(&mut self.waiting.lock().paths)
     }
 
     /// Whether nothing waits, nor is being looked at.
-    pub(in crate::share) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         let waiting = self.waiting.lock();
         waiting.paths.is_empty() && waiting.folders.is_empty() && !waiting.is_under_way
     }
 
-    pub(in crate::share) fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.waiting.lock().stops = true;
         self.came.notify_all();
     }
 
-    pub(in crate::share) fn stops(&self) -> bool {
+    pub(super) fn stops(&self) -> bool {
         self.waiting.lock().stops
     }
 }

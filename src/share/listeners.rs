@@ -10,11 +10,11 @@ use parking_lot::Mutex;
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 
-use super::super::hints::Hint;
+use super::hints::Hint;
 
 /// What has happened, or may have.
 #[derive(Clone, Debug)]
-pub(in crate::share) enum Happened {
+pub(super) enum Happened {
     /// A request has changed what is at this path, or below it.
     Changed(SharePath),
     /// Another program may have changed something.
@@ -22,13 +22,13 @@ pub(in crate::share) enum Happened {
 }
 
 /// Whoever is told of what happens at a path. `S` is the share, by which a listener can look at what is there now.
-pub(in crate::share) trait FeedListener<S>: Send + Sync {
+pub(super) trait FeedListener<S>: Send + Sync {
     /// Something has happened there, or above it. Nothing is held meanwhile that a commit would wait for; the next listener waits.
     fn hear(&self, share: &S, now: Timestamp);
 }
 
 /// All who listen, by what they listen at. What some file system takes for one name is one here: who is told for nothing looks once.
-pub(in crate::share) struct Feed<S> {
+pub(super) struct Feed<S> {
     by_path: Mutex<ByPath<S>>,
 }
 
@@ -38,7 +38,7 @@ type ByPath<S> = HashMap<Folded, Vec<Arc<dyn FeedListener<S>>>>;
 type Folded = Vec<Box<[u8]>>;
 
 /// Somebody who listens; dropping it ends that.
-pub(in crate::share) struct Listening<S> {
+pub(super) struct Listening<S> {
     feed: Arc<Feed<S>>,
     at: Folded,
     listener: Arc<dyn FeedListener<S>>,
@@ -46,18 +46,14 @@ pub(in crate::share) struct Listening<S> {
 
 impl<S> Feed<S> {
     /// Tells `listener` from now on of whatever concerns a path.
-    pub(in crate::share) fn listen(
-        self: &Arc<Self>,
-        path: &SharePath,
-        listener: Arc<dyn FeedListener<S>>,
-    ) -> Listening<S> {
+    pub(super) fn listen(self: &Arc<Self>, path: &SharePath, listener: Arc<dyn FeedListener<S>>) -> Listening<S> {
         let at = folded(path);
         self.by_path.lock().entry(at.clone()).or_default().push(Arc::clone(&listener));
         Listening { feed: Arc::clone(self), at, listener }
     }
 
     /// Tells everybody whom it concerns.
-    pub(in crate::share) fn tell(&self, share: &S, what: &Happened, now: Timestamp) {
+    pub(super) fn tell(&self, share: &S, what: &Happened, now: Timestamp) {
         let concerned: Vec<_> = {
             let by_path = self.by_path.lock();
             if by_path.is_empty() {

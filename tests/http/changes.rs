@@ -1,0 +1,232 @@
+//! What has happened, by `?changes`, and what happens, by `?events`: in order, from where one was, and no more than one may see.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::users::{UsersFile, Way, signed};
+use crate::harness::{Request, Server, eventually};
+
+/// So long may a machine that is busy with other tests take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Everybody signed in writes; in `/mine` alice alone, and in `/mine/secret` nobody.
+const RULES: &str = "[[rules]]\npath = \"/\"\nwho = \"signed-in\"\nmay = \"write\"\n\
+    [[rules]]\npath = \"/mine\"\nwho = \"everybody\"\nmay = \"none\"\n\
+    [[rules]]\npath = \"/mine\"\nwho = \"user:alice\"\nmay = \"write\"\n\
+    [[rules]]\npath = \"/mine/secret\"\nwho = \"user:alice\"\nmay = \"none\"\n";
+
+/// Waits until all is known, and gives a cursor.
+fn cursor(server: &Server) -> String {
+    cursor_of(|| server.get("/?changes"))
+}
+
+fn cursor_of(ask: impl Fn() -> Request) -> String {
+    eventually(LIMIT, "the feed is complete", || (ask().expect(200).json()["complete"] == true).then_some(()));
+    ask().expect(200).json()["cursor"].as_str().unwrap().to_owned()
+}
+
+/// What was told, as words: kind and path.
+fn words(page: &Value) -> Vec<String> {
+    let changes = page["changes"].as_array().unwrap().iter();
+    changes.map(|change| format!("{} {}", change["kind"].as_str().unwrap(), change["path"].as_str().unwrap())).collect()
+}
+
+fn since(server: &Server, folder: &str, cursor: &str) -> Vec<String> {
+    words(&server.get(format!("{folder}?changes&since={cursor}")).expect(200).json())
+}
+
+#[test]
+fn what_has_happened_is_told_in_order_and_by_pages() {
+    let server = Server::start();
+    let begin = cursor(&server);
+    server.put("/a").body("1").expect(201);
+    server.put("/a").body("22").expect(204);
+    server.mkcol("/d").expect(201);
+    server.put("/d/b").body("3").expect(201);
+    server.request("MOVE", "/d").header("destination", "/e").expect(201);
+    server.delete("/a").expect(204);
+    let all = ["created /a", "replaced /a", "created /d", "created /d/b", "moved /e", "deleted /a"];
+    assert_eq!(since(&server, "/", &begin), all);
+    assert_eq!(since(&server, "/e/", &begin), ["created /e", "uncertain /e"], "it came from outside of that folder");
+    let (mut at, mut told) = (begin.clone(), Vec::new());
+    loop {
+        let page = server.get(format!("/?changes&since={at}&limit=2")).expect(200).json();
+        told.extend(words(&page));
+        at = page["cursor"].as_str().unwrap().to_owned();
+        if page["goes_on"] == false {
+            break;
+        }
+        assert_eq!(page["changes"].as_array().unwrap().len(), 2);
+    }
+    assert_eq!(told, all);
+    let lines = server.get(format!("/?changes&since={begin}")).header("accept", "application/x-ndjson").expect(200);
+    assert_eq!(lines.field("content-type"), "application/x-ndjson");
+    let lines: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), all.len() + 1);
+    assert_eq!(lines[1]["size"], 2);
+    assert_eq!(lines[6]["cursor"], at);
+    let replaced = server.get(format!("/?changes&since={begin}")).expect(200).json()["changes"][1].clone();
+    assert_eq!(replaced["displaced"].as_str().map(str::len), Some(27), "{replaced}");
+}
+
+#[test]
+fn what_is_no_cursor_of_this_feed_is_said_to_be_none() {
+    let server = Server::start();
+    let begin = cursor(&server);
+    let (feed, number) = begin.split_once('-').unwrap();
+    let ahead = format!("{feed}-{}", number.parse::<u64>().unwrap() + 1000);
+    let foreign = format!("{}-{number}", feed.chars().rev().collect::<String>());
+    for wrong in ["", "garbled", "1", &ahead, &foreign, &begin.to_uppercase()] {
+        let answer = server.get(format!("/?changes&since={wrong}")).expect(409);
+        assert!(answer.problem()["detail"].as_str().unwrap().contains("list the folder again"), "{wrong}");
+    }
+    server.write("file", "text");
+    server.get("/file?changes").expect_any(&[404, 405]);
+    server.get("/none/?changes").expect(404);
+    server.put("/?changes").body("x").expect(405);
+    server.get("/?events&since=garbled").expect(409);
+    server.get("/?changes&wait=x").expect(400);
+    server.get("/?since=1").expect(400);
+}
+
+#[test]
+fn who_waits_is_answered_when_something_happens() {
+    let server = Server::start();
+    let begin = cursor(&server);
+    let before = Instant::now();
+    let page = server.get(format!("/?changes&since={begin}&wait=1")).expect(200).json();
+    assert!(words(&page).is_empty() && before.elapsed() >= Duration::from_millis(900));
+    let waiting = {
+        let request = server.get(format!("/?changes&since={begin}&wait=60"));
+        std::thread::spawn(move || request.expect(200).json())
+    };
+    std::thread::sleep(Duration::from_millis(200));
+    server.write("by-a-program", "text");
+    assert_eq!(words(&waiting.join().unwrap()), ["created /by-a-program"]);
+}
+
+/// What changed while no server ran is told by the next one; nothing is told twice.
+#[test]
+fn what_changed_while_no_server_ran_is_told() {
+    let mut server = Server::start();
+    server.write("stays", "text");
+    server.write("goes", "text");
+    server.write("d/inside", "text");
+    let begin = cursor(&server);
+    server.write("goes", "text again");
+    eventually(LIMIT, "the last is told", || {
+        since(&server, "/", &begin).iter().any(|told| told == "replaced /goes").then_some(())
+    });
+    let begin = cursor(&server);
+    server.put("/put").body("by a client").expect(201);
+    server.stop();
+    std::fs::remove_file(server.local("goes")).unwrap();
+    std::fs::write(server.local("stays"), "other text").unwrap();
+    std::fs::write(server.local("d/new"), "text").unwrap();
+    server.start_again();
+    cursor(&server);
+    let mut told = since(&server, "/", &begin);
+    assert_eq!(told.remove(0), "created /put");
+    told.sort();
+    assert_eq!(told, ["created /d/new", "deleted /goes", "replaced /stays"]);
+}
+
+#[test]
+fn what_one_may_not_see_is_not_told() {
+    let users = UsersFile::make(RULES);
+    let server = Server::builder().value("--users", users.path().display()).start();
+    std::fs::create_dir_all(server.local("mine/secret")).unwrap();
+    let by = |name: &str, request: Request| signed(request, name, Way::Token, &users);
+    let begin = cursor_of(|| by("alice", server.get("/?changes")));
+    by("alice", server.put("/mine/f")).body("x").expect(201);
+    by("alice", server.put("/top")).body("x").expect(201);
+    server.write("mine/secret/s", "x");
+    by("alice", server.request("MOVE", "/mine/f")).header("destination", "/shown").expect(201);
+    by("alice", server.request("MOVE", "/top")).header("destination", "/mine/hidden").expect(201);
+    let told = |name: &str| words(&by(name, server.get(format!("/?changes&since={begin}"))).expect(200).json());
+    eventually(LIMIT, "alice hears of all", || (told("alice").len() == 4).then_some(()));
+    assert_eq!(told("alice"), ["created /mine/f", "created /top", "moved /shown", "moved /mine/hidden"]);
+    assert_eq!(told("bob"), ["created /top", "created /shown", "deleted /top"]);
+    let page = by("bob", server.get(format!("/?changes&since={begin}"))).expect(200).text();
+    assert!(!page.contains("mine") && !page.contains("secret"), "{page}");
+    server.get(format!("/?changes&since={begin}")).expect(401);
+    by("bob", server.get("/mine/?changes")).expect(404);
+    let who = by("alice", server.get(format!("/?changes&since={begin}"))).expect(200).json();
+    assert_eq!(who["changes"][0]["by"]["user"], "alice");
+}
+
+/// A stream of events, read line by line.
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    fn open(server: &Server, target: &str, headers: &str) -> Self {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", server.address())
+            .unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// The next event: its identifier, its kind and its data; `None` at the end.
+    fn next(&mut self) -> Option<(String, String, Value)> {
+        let (mut id, mut kind) = (String::new(), String::new());
+        loop {
+            let mut line = String::new();
+            if self.0.read_line(&mut line).expect("it is not silent for that long") == 0 {
+                return None;
+            }
+            let line = line.trim_end();
+            if let Some(value) = line.strip_prefix("id: ") {
+                id = value.to_owned();
+            } else if let Some(value) = line.strip_prefix("event: ") {
+                kind = value.to_owned();
+            } else if let Some(value) = line.strip_prefix("data: ") {
+                return Some((id, kind, serde_json::from_str(value).unwrap()));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_happens_is_told_as_it_does_and_from_where_one_was() {
+    let mut server = Server::start();
+    cursor(&server);
+    let mut events = Events::open(&server, "/?events", "");
+    let (begun, kind, data) = events.next().unwrap();
+    assert_eq!((kind.as_str(), &data["complete"]), ("begin", &Value::Bool(true)));
+    server.put("/a").body("1").expect(201);
+    let (first, kind, data) = events.next().unwrap();
+    assert_eq!((kind.as_str(), &data["kind"], &data["path"]), ("change", &"created".into(), &"/a".into()));
+    assert_ne!(first, begun);
+    server.write("program", "text");
+    assert_eq!(events.next().unwrap().2["path"], "/program");
+    drop(events);
+    let mut again = Events::open(&server, "/?events", &format!("Last-Event-ID: {first}\r\n"));
+    assert_eq!(again.next().unwrap().1, "begin");
+    assert_eq!(again.next().unwrap().2["path"], "/program");
+    let mut lost = Events::open(&server, "/?events", "Last-Event-ID: nonsense\r\n");
+    assert_eq!(lost.next().unwrap().1, "reset");
+    server.delete("/a").expect(204);
+    assert_eq!(lost.next().unwrap().2["kind"], "deleted");
+    let before = Instant::now();
+    server.stop();
+    while again.next().is_some() {}
+    assert!(before.elapsed() < Duration::from_secs(9), "streams end when the server stops");
+}
+
+/// A user who is taken away hears nothing any more.
+#[test]
+fn a_stream_ends_with_the_right_to_it() {
+    let users = UsersFile::make(RULES);
+    let server = Server::builder().value("--users", users.path().display()).start();
+    cursor_of(|| signed(server.get("/?changes"), "bob", Way::Token, &users));
+    let token = format!("Authorization: Bearer {}\r\n", crate::harness::users::token_of("bob"));
+    let mut events = Events::open(&server, "/?events", &token);
+    assert_eq!(events.next().unwrap().1, "begin");
+    users.write("");
+    server.write("later", "text");
+    assert!(events.next().is_none());
+}
