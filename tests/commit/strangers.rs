@@ -298,7 +298,8 @@ fn a_conflict_copy_has_a_shorter_name_where_names_are_shorter() {
         story.look_again(&disk, &server);
         let visible = disk.visible_contents().into_iter();
         let copy = visible.map(|(path, _)| path).find(|path| path.contains("(conflict "));
-        let renamed = disk.trace().into_iter().rev().find(|line| line.contains("(conflict ")).expect("a step");
+        let names_it = |line: &String| line.contains("(conflict ") && line.contains("rename");
+        let renamed = disk.trace().into_iter().rev().find(names_it).expect("a step");
         let step: usize = renamed.trim_start().split(' ').next().unwrap().parse().expect("a number");
         (copy.expect("a conflict copy"), step)
     };
