@@ -60,7 +60,7 @@ pub enum Resource {
     File {
         /// Its size in bytes; `None` of one that is gone.
         size: Option<u64>,
-        /// Its tag, where one can be had.
+        /// Its tag, if one was shown already; of others nobody has heard of it yet.
         tag: Option<EntityTag>,
     },
     /// A folder.

@@ -243,38 +243,14 @@ impl<'a> ListedFolder<'a> {
         ListedMember { linked: is_linked.then_some(status.stamp.id), ..ListedMember::new(name, &status, tag, now) }
     }
 
-    /// A tag that is made from the stamp, for what none is remembered of.
+    /// A tag that is made from the stamp, for what none is remembered of; for that the file is opened.
     fn find_tag(&self, name: &Name, status: &Status) -> Option<EntityTag> {
-        self.share.find_tag(&self.place, &self.dir, name, status, self.told_of.request.now)
-    }
-}
-
-impl Share {
-    /// The tag that is remembered, or else one made from the stamp; for that the file is opened, the first time.
-    pub(super) fn tag_of(
-        &self,
-        folder: &SharePath,
-        dir: &Dir,
-        name: &Name,
-        status: &Status,
-        now: Timestamp,
-    ) -> Option<EntityTag> {
-        self.recall_tag(&status.stamp).or_else(|| self.find_tag(folder, dir, name, status, now))
-    }
-
-    fn find_tag(
-        &self,
-        folder: &SharePath,
-        dir: &Dir,
-        name: &Name,
-        status: &Status,
-        now: Timestamp,
-    ) -> Option<EntityTag> {
-        let Ok(Opened::File(file, opened)) = self.tree.open_in(dir, name) else { return None };
+        let (share, now) = (self.share, self.told_of.request.now);
+        let Ok(Opened::File(file, opened)) = share.tree.open_in(&self.dir, name) else { return None };
         if opened.stamp.id != status.stamp.id {
             return None;
         }
-        let known = self.identify(&folder.join(name), &file, &opened, Effort::Recall, now).ok()?;
+        let known = share.identify(&self.place.join(name), &file, &opened, Effort::Recall, now).ok()?;
         Some(known.validators.shown)
     }
 }

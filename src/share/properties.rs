@@ -135,7 +135,7 @@ impl Share {
             Looked { seen: Seen::Busy(_), .. } if amendments.iter().any(PropertyUpdate::is_of_the_file) => {
                 Err(Refusal::OpenForWriting.into())
             }
-            Looked { claim, seen: Seen::File(seen), .. } => {
+            Looked { seen: Seen::File(seen), .. } => {
                 let before = seen.status;
                 let amended = self.amend_file(path, &seen, amendments, request.now).map_err(Stop::from);
                 let amended = amended.and_then(|()| self.note_amendments(path, amendments)).inspect_err(|_| {
@@ -144,10 +144,8 @@ impl Share {
                     let _ = self.tree.set_permissions(&seen, before.mode);
                 });
                 if amended.is_ok() {
-                    let (status, site) = (self.tree.status(&seen.file).unwrap_or(before), claim.site());
-                    let folder = path.split().map_or_else(SharePath::root, |(folder, _)| folder);
-                    let tag = self.tag_of(&folder, &site.parent, &site.name, &status, request.now);
-                    self.tell_properties(path, Some((status.stamp, tag)), request);
+                    let stamp = self.tree.status(&seen.file).map_or(before.stamp, |status| status.stamp);
+                    self.tell_properties(path, Some((stamp, self.recall_tag(&stamp))), request);
                 }
                 amended
             }

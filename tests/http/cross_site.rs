@@ -281,7 +281,7 @@ fn every_kind_of_answer(server: &Server) -> Vec<(Request, u16)> {
         (server.put("/a.txt").body("text"), 204),
         (server.put("/none/a.txt").body("x"), 409),
         (server.delete("/none"), 404),
-        (server.request("PATCH", "/a.txt"), 405),
+        (server.request("PATCH", "/a.txt"), 415),
         (server.request("FROBNICATE", "/a.txt"), 501),
         (server.request("REPORT", "/a.txt"), 403),
         (server.lock("/none/a.txt", "exclusive", "0"), 409),

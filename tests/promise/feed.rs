@@ -216,6 +216,12 @@ impl Follower {
         let is_weak =
             |told: &Told| told.as_ref().is_some_and(|(_, tag)| tag.as_ref().is_none_or(|tag| tag.starts_with('W')));
         let weak: Vec<_> = there.iter().filter(|(_, told)| is_weak(told)).map(|(path, _)| path.clone()).collect();
+        // No tag is told of a file that was shown to nobody.
+        let untold: Vec<_> =
+            told.iter().filter(|(_, told)| matches!(told, Some((_, None)))).map(|(path, _)| path.clone()).collect();
+        for path in untold {
+            there.entry(path).and_modify(|there| *there = there.as_ref().map(|(size, _)| (*size, None)));
+        }
         for path in weak {
             there.insert(path.clone(), Some((0, None)));
             told.entry(path).and_modify(|told| *told = told.as_ref().map(|_| (0, None)));

@@ -201,9 +201,9 @@ impl Share {
                 let member = self.known_file(path, status.stamp, None, now);
                 Some((None, Resource::GONE_FILE, Known::Member(member)))
             }
-            (None, Some(status)) => Some(self.found_file(path, new_is(), look, &status, now)),
+            (None, Some(status)) => Some(self.found_file(path, new_is(), &status, now)),
             (Some(KnownMember::Folder), Some(status)) => {
-                let (kind, resource, then) = self.found_file(path, Some(ChangeKind::Replaced), look, &status, now);
+                let (kind, resource, then) = self.found_file(path, Some(ChangeKind::Replaced), &status, now);
                 let Known::Member(member) = then else { return Some((kind, resource, then)) };
                 Some((kind, resource, Known::InPlaceOfFolder(member)))
             }
@@ -213,7 +213,7 @@ impl Share {
                 None
             }
             (Some(KnownMember::File { stamp, tag, .. }), Some(status)) => {
-                let (_, resource, then) = self.found_file(path, None, look, &status, now);
+                let (_, resource, then) = self.found_file(path, None, &status, now);
                 let kind = self.became(&stamp, tag.as_ref(), &status.stamp, &resource);
                 Some((kind, resource, then))
             }
@@ -239,15 +239,11 @@ impl Share {
         &self,
         path: &SharePath,
         kind: Option<ChangeKind>,
-        look: &Look<'_>,
         status: &Status,
         now: Timestamp,
     ) -> (Option<ChangeKind>, Resource, Known) {
-        let tag = look.claim.as_ref().and_then(|claim| {
-            let Site { parent, name, .. } = claim.site();
-            let folder = path.split().map_or_else(SharePath::root, |(folder, _)| folder);
-            self.tag_of(&folder, parent, name, status, now)
-        });
+        // Which tag it has is chosen when it is shown, and this shows it to nobody yet.
+        let tag = self.recall_tag(&status.stamp);
         let member = self.known_file(path, status.stamp, tag.clone(), now);
         (kind, Resource::File { size: Some(status.stamp.size), tag }, Known::Member(member))
     }
