@@ -138,13 +138,15 @@ fn a_large_folder_is_listed_in_bounded_memory() {
     assert!(found.text().matches("<D:response>").count() > 100_000, "all are in the answer");
     let as_properties = grown(&server);
     report(&format!("PROPFIND of 100,000 entries: {as_properties} KiB more at most, {} ms in all", took.as_millis()));
-    assert!(as_properties <= with_index + 24 * 1024, "{as_properties} KiB with PROPFIND");
+    // A folder that is listed again is kept, and that has a bound of its own.
+    let kept = 64 * 1024;
+    assert!(as_properties <= with_index + kept + 24 * 1024, "{as_properties} KiB with PROPFIND");
     report(&format!(
         "listing 100,000 entries: {with_index} KiB more at most the first time, {again} the second, {as_page} with the page"
     ));
     assert!(with_index <= 64 * 1024, "{with_index} KiB with what is remembered of each file");
-    assert!(again <= with_index + 24 * 1024, "{again} KiB when it is listed again");
-    assert!(as_page <= with_index + 24 * 1024, "{as_page} KiB with the page");
+    assert!(again <= with_index + kept + 24 * 1024, "{again} KiB when it is listed again");
+    assert!(as_page <= with_index + kept + 24 * 1024, "{as_page} KiB with the page");
 }
 
 /// Uploads and downloads of hundreds of megabytes pass through, and the memory stays what it was.
