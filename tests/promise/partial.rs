@@ -381,7 +381,7 @@ fn a_part_that_nobody_waits_for_any_more_is_not_written() {
     connection.write("x");
     std::thread::sleep(Duration::from_millis(300));
     connection.break_off();
-    eventually(Duration::from_secs(20), "its files to be closed", || (server.open_files() <= open + 1).then_some(()));
+    eventually(Duration::from_secs(120), "its files to be closed", || (server.open_files() <= open + 1).then_some(()));
     assert_eq!(fs::metadata(&path).unwrap().len(), 40 << 30);
     assert!(server.kept_files().is_empty());
 }
