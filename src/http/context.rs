@@ -20,7 +20,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::principal::Client;
 use crate::model::rights::Rights;
-use crate::share::outcome::Outcome;
+use crate::share::outcome::{Outcome, Refusal, Stop};
 use crate::share::{RequestContext, Share};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -182,6 +182,11 @@ pub(crate) fn request_context(
 pub(crate) async fn is_collection(app: &RequestScope, asked: &RequestTarget) -> Result<bool, HandlerError> {
     let (path, reader) = (asked.path.clone(), reader(app));
     app.ask(move |share| share.is_collection(&path, &reader)).await
+}
+
+/// Refuses a request for a folder where none is.
+pub(crate) async fn is_folder(app: &RequestScope, asked: &RequestTarget) -> Result<(), HandlerError> {
+    if is_collection(app, asked).await? { Ok(()) } else { Err(Stop::from(Refusal::NotFound).into()) }
 }
 
 /// What is there where the request went, and so what is served.

@@ -52,7 +52,6 @@ pub use crate::store::local::history::{KeptVersion, Page, PageRequest};
 pub use crate::store::share_identity::ShareIdentity;
 pub use crate::store::status::Kind;
 pub use deleted::{DeletedWish, Walked};
-pub use feed::ShownChange;
 pub use hashing::Unhashed;
 pub use hints::Hint;
 pub use housekeeping::INDEX;

@@ -25,7 +25,7 @@ use noclobber::share::{
 use noclobber::store::abilities::Tier;
 use noclobber::store::local::commit::Tree;
 use noclobber::store::local::history::KeepLimits;
-use noclobber::store::local::os_disk::{Options, OsDisk};
+use noclobber::store::local::os_disk::{FollowLinks, Options, OsDisk};
 
 use crate::harness::full;
 use crate::harness::stories::share_path;
@@ -71,7 +71,11 @@ impl Place {
     }
 
     fn serve(&self) -> Served {
-        let options = Options { at_most: self.tier, ..Options::default() };
+        self.serve_following(FollowLinks::Never)
+    }
+
+    fn serve_following(&self, links: FollowLinks) -> Served {
+        let options = Options { at_most: self.tier, links, ..Options::default() };
         let disk = OsDisk::open(self.folder.path(), options).expect("a disk");
         let identity = ShareIdentity { path: self.folder.path().to_owned(), folder: [7; 16] };
         let index = Share::open_index(self.state.path(), &identity).expect("an index");
@@ -496,4 +500,26 @@ fn a_folder_that_goes_away_is_not_a_folder_that_was_emptied() {
     fs::remove_dir_all(place.folder.path()).expect("removed");
     fs::rename(&away, place.folder.path()).expect("moved back");
     served.kill();
+}
+
+/// What a link leads to is told where it is, and not once more by every link: they may go in a circle.
+#[test]
+fn what_a_link_leads_to_is_told_once() {
+    let place = Place::new(Tier::A);
+    fs::create_dir_all(place.on_disk("d")).expect("made");
+    let served = place.serve_following(FollowLinks::Inside);
+    served.wait_until_complete();
+    let before = served.share.feed_end();
+    std::os::unix::fs::symlink("../d", place.on_disk("d/round")).expect("a link");
+    fs::write(place.on_disk("d/x"), "text").expect("written");
+    for hint in ["d/round", "d"] {
+        served.share.noticed(&Hint::Subtree(share_path(hint)), now());
+    }
+    served.share.noticed(&Hint::Path(share_path("d/round")), now());
+    served.wait_until_complete();
+    let told = served.share.changes_after(before, 100).expect("a place").changes;
+    let mut told: Vec<_> = told.iter().map(|told| told.change.path.to_text()).collect();
+    told.sort();
+    assert_eq!(told, ["/d/round", "/d/x"]);
+    served.stop();
 }

@@ -8,7 +8,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
 use serde::Serialize;
 
-use crate::http::context::{RequestScope, is_collection, reader};
+use crate::http::context::{RequestScope, is_folder, reader};
 use crate::http::headers::field;
 use crate::http::limits::event_streams::Waking;
 use crate::http::media;
@@ -20,8 +20,7 @@ use crate::http::representations::listing;
 use crate::http::request::target::RequestTarget;
 use crate::model::cursor::Cursor;
 use crate::model::path::SharePath;
-use crate::share::outcome::{Refusal, Stop};
-use crate::share::{LostPlace, RequestContext, Share, ShownChange};
+use crate::share::{LostPlace, NumberedChange, RequestContext, Share};
 
 /// How many changes one page tells where the client does not say, and at most.
 const PAGE_DEFAULT: usize = 1000;
@@ -38,7 +37,7 @@ const NDJSON: &str = "application/x-ndjson";
 
 /// Some changes of a folder, as a client is shown them, and how far that goes.
 pub(crate) struct ShownPage {
-    pub(crate) changes: Vec<ShownChange>,
+    pub(crate) changes: Vec<NumberedChange>,
     pub(crate) up_to: Cursor,
     pub(crate) goes_on: bool,
     pub(crate) is_complete: bool,
@@ -50,9 +49,7 @@ pub(crate) async fn list(
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
-    if !is_collection(app, asked).await? {
-        return Err(Stop::from(Refusal::NotFound).into());
-    }
+    is_folder(app, asked).await?;
     let since = match &asked.query.since {
         Some(since) => Some(since.0.ok_or(RequestError::LostPlace(LostPlace::Foreign))?),
         None => None,

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::http::context::{RequestScope, is_collection, reader};
+use crate::http::context::{RequestScope, is_folder, reader};
 use crate::http::headers::field;
 use crate::http::limits::event_streams::{OpenStream, Waking};
 use crate::http::reply;
@@ -31,7 +31,7 @@ use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
 use crate::model::rights::Rights;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{LostPlace, ShownChange};
+use crate::share::{LostPlace, NumberedChange};
 
 /// How long nothing is sent at most: a proxy may close what is silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -51,9 +51,7 @@ pub(crate) async fn stream(
     head: &RequestHead,
     asked: &RequestTarget,
 ) -> Result<HttpResponse, HandlerError> {
-    if !is_collection(app, asked).await? {
-        return Err(Stop::from(Refusal::NotFound).into());
-    }
+    is_folder(app, asked).await?;
     let place = app.events.open().ok_or(Stop::from(Refusal::Overloaded))?;
     let mut events = Events {
         woken: app.events.listen(),
@@ -210,39 +208,34 @@ fn event(kind: &str, at: Cursor, data: &str) -> String {
 /// Changes, of which a later one of the same file takes the place of an earlier one.
 #[derive(Default)]
 struct Coalesced {
-    changes: Vec<Option<ShownChange>>,
-    latest: HashMap<(SharePath, bool), usize>,
+    changes: Vec<Option<NumberedChange>>,
+    /// Where the last change of the content of a file is.
+    latest: HashMap<SharePath, usize>,
 }
 
 impl Coalesced {
-    fn add(&mut self, mut change: ShownChange) {
-        let is_content = match change.kind {
-            ChangeKind::Created | ChangeKind::Replaced | ChangeKind::Restored | ChangeKind::ConflictCopy => true,
-            ChangeKind::Deleted => true,
-            ChangeKind::Properties | ChangeKind::Lock => false,
-            // What comes before this must be told before it.
-            ChangeKind::Moved { .. } | ChangeKind::Uncertain => {
-                self.latest.clear();
-                self.changes.push(Some(change));
-                return;
+    fn add(&mut self, mut numbered: NumberedChange) {
+        let change = &mut numbered.change;
+        match change.kind {
+            ChangeKind::Properties | ChangeKind::Lock => {}
+            ChangeKind::Created
+            | ChangeKind::Replaced
+            | ChangeKind::Restored
+            | ChangeKind::ConflictCopy
+            | ChangeKind::Deleted
+                if !change.resource.is_folder() =>
+            {
+                let before = self.latest.insert(change.path.clone(), self.changes.len());
+                let before = before.and_then(|at| self.changes[at].take());
+                if change.kind == ChangeKind::Replaced
+                    && before.is_some_and(|before| before.change.kind == ChangeKind::Created)
+                {
+                    change.kind = ChangeKind::Created;
+                }
             }
-        };
-        if change.resource.is_folder() && is_content {
-            self.latest.clear();
-            self.changes.push(Some(change));
-            return;
+            // What comes before a change of many paths is told before it.
+            _ => self.latest.clear(),
         }
-        if !is_content {
-            self.changes.push(Some(change));
-            return;
-        }
-        let key = (change.path.clone(), is_content);
-        if let Some(before) = self.latest.insert(key, self.changes.len()).and_then(|at| self.changes[at].take())
-            && before.kind == ChangeKind::Created
-            && change.kind == ChangeKind::Replaced
-        {
-            change.kind = ChangeKind::Created;
-        }
-        self.changes.push(Some(change));
+        self.changes.push(Some(numbered));
     }
 }

@@ -6,7 +6,7 @@ use crate::http::reply::DescribedAuthor;
 use crate::http::urls;
 use crate::model::change::{ChangeKind, Resource};
 use crate::model::cursor::Cursor;
-use crate::share::ShownChange;
+use crate::share::NumberedChange;
 
 /// A change, as JSON tells it.
 #[derive(Serialize)]
@@ -29,7 +29,8 @@ pub(crate) struct DescribedChange {
 }
 
 impl DescribedChange {
-    pub(crate) fn new(change: &ShownChange) -> Self {
+    pub(crate) fn new(numbered: &NumberedChange) -> Self {
+        let change = &numbered.change;
         let (is_folder, size, tag) = match &change.resource {
             Resource::Folder => (true, None, None),
             Resource::File { size, tag } => (false, *size, tag.as_ref().map(ToString::to_string)),
@@ -39,7 +40,7 @@ impl DescribedChange {
             _ => None,
         };
         Self {
-            number: change.number,
+            number: numbered.number,
             at: change.at.rfc_3339(),
             kind: change.kind.word(),
             path: change.path.to_text(),

@@ -11,7 +11,7 @@ use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::store::catalog::changes::Known;
 use crate::store::catalog::known_members::KnownMember;
-use crate::store::disk_error::{DiskError, Result};
+use crate::store::disk_error::Result;
 use crate::store::handle::Dir;
 use crate::store::local::commit::Site;
 use crate::store::status::{Entry, Kind};
@@ -218,7 +218,10 @@ impl Comparison<'_, '_> {
                 share.notice(path, &self.finding, (self.keeper.clock)())?;
                 return Ok(Compared::Whole);
             }
-            Err(error) => return self.cannot_be_read(path, error),
+            Err(_) => {
+                self.cannot_be_read(path);
+                return Ok(Compared::Whole);
+            }
             Ok(dir) => dir,
         };
         let status = share.tree.folder_status(&dir)?;
@@ -241,7 +244,10 @@ impl Comparison<'_, '_> {
         });
         match (listed, end) {
             (_, Some(end)) => end,
-            (Err(error), None) => self.cannot_be_read(path, error),
+            (Err(_), None) => {
+                self.cannot_be_read(path);
+                Ok(Compared::Whole)
+            }
             (Ok(()), None) => self.look_for_those_known(path, &dir, as_known, &site).map(|()| Compared::Whole),
         }
     }
@@ -319,11 +325,10 @@ impl Comparison<'_, '_> {
     }
 
     /// A folder that cannot be read now: whoever may read it looks.
-    fn cannot_be_read(&mut self, path: &SharePath, _: DiskError) -> Result<Compared> {
+    fn cannot_be_read(&mut self, path: &SharePath) {
         if !self.finding.is_quiet {
             self.keeper.tell_uncertain(path.clone(), self.finding.by.clone());
         }
-        Ok(Compared::Whole)
     }
 
     fn wait_for(&mut self, folder: SharePath) {

@@ -10,5 +10,4 @@ mod noticing;
 mod showing;
 mod telling;
 
-pub use showing::ShownChange;
 pub(super) use telling::Before;

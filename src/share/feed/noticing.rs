@@ -56,6 +56,8 @@ pub(super) enum Found {
 struct Look<'a> {
     claim: Option<Claim<'a>>,
     there: Option<Status>,
+    /// Whether a link leads there.
+    is_linked: bool,
 }
 
 impl Share {
@@ -85,7 +87,7 @@ impl Share {
         }
         // What is in a folder that is not there any more goes with it.
         let _ = self.folders_above_are_told(path, now);
-        self.notice_by(path, finding, now, || self.claim_or_nothing(path))
+        self.notice_by(path, finding, now, || self.tree.claim(path))
     }
 
     /// As [`Share::notice`], of a name in a folder that is open already.
@@ -112,6 +114,8 @@ impl Share {
             let path = look.claim.as_ref().map_or(path, |claim| &claim.site().path);
             let (known, _) = self.changes.known(path)?;
             let found = match (look.there.map(|status| status.kind), &known) {
+                // What is in it is told where it is.
+                _ if look.is_linked => Found::Nothing,
                 (Some(Kind::Dir), Some(KnownMember::Folder)) => Found::Folder,
                 (Some(Kind::Dir), _) => Found::NewFolder,
                 _ => Found::Nothing,
@@ -153,13 +157,9 @@ impl Share {
         Ok(ServedFolder { id: status.stamp.id, device: status.device })
     }
 
-    fn claim_or_nothing(&self, path: &SharePath) -> Result<Option<Claim<'_>>> {
-        self.tree.claim(path)
-    }
-
     /// What is at a name whose mutex is held: what a listing would show there.
     fn look_at<'a>(&'a self, path: &SharePath, claim: Option<Claim<'a>>) -> Result<Look<'a>> {
-        let Some(claim) = claim else { return Ok(Look { claim: None, there: None }) };
+        let Some(claim) = claim else { return Ok(Look { claim: None, there: None, is_linked: false }) };
         let Site { parent, name, mount, .. } = claim.site();
         let itself = match self.tree.look_in(parent, name) {
             Err(error) if is_nowhere(error.cause) => None,
@@ -173,7 +173,8 @@ impl Share {
             there => there,
         };
         let there = there.filter(|status| matches!(status.kind, Kind::File | Kind::Dir));
-        Ok(Look { claim: Some(claim), there })
+        let is_linked = itself.is_some_and(|status| status.kind == Kind::Link);
+        Ok(Look { claim: Some(claim), there, is_linked })
     }
 
     /// In what a look differs from what is known, and what is known from then on. `None` if it does not; no kind if there is nothing to tell.

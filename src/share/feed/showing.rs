@@ -1,37 +1,13 @@
 //! What a client is shown of a change: as much as a listing would show, of the folder that it asks about, and nothing of what it may not see.
 
-use std::sync::Arc;
-
-use crate::model::author::Author;
-use crate::model::change::{ChangeKind, Resource};
+use crate::model::change::{Change, ChangeKind, Resource};
 use crate::model::cursor::Cursor;
 use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
 use crate::model::rights::Rights;
-use crate::model::stamp::Timestamp;
-use crate::model::version::VersionId;
 use crate::store::catalog::changes::{ChangesAfter, LostPlace, NumberedChange};
 
 use super::super::shared_folder::Share;
-
-/// A change, as a client is shown it.
-#[derive(Clone, Debug)]
-pub struct ShownChange {
-    /// Its number in the feed.
-    pub number: u64,
-    /// When it was made, or noticed.
-    pub at: Timestamp,
-    /// The path.
-    pub path: SharePath,
-    /// What has become of it.
-    pub kind: ChangeKind,
-    /// What is there now; what was there, if it was deleted.
-    pub resource: Resource,
-    /// The version that what it displaced has become, for who may use the history.
-    pub displaced: Option<VersionId>,
-    /// Who made it, for who may use the history.
-    pub by: Option<Arc<Author>>,
-}
 
 /// What a client sees of the tree: a folder and all below it, as far as its rights say.
 struct View<'a> {
@@ -72,7 +48,7 @@ impl Share {
 
 impl NumberedChange {
     /// What a client is shown of it that asks about a folder: nothing, or one change, or several.
-    pub fn shown(&self, folder: &SharePath, permissions: &Permissions) -> Vec<ShownChange> {
+    pub fn shown(&self, folder: &SharePath, permissions: &Permissions) -> Vec<Self> {
         let view = View { folder, permissions };
         let change = &self.change;
         let shown = match &change.kind {
@@ -82,7 +58,7 @@ impl NumberedChange {
         shown.into_iter().map(|(path, kind)| self.show(path, kind, permissions)).collect()
     }
 
-    fn show(&self, path: SharePath, kind: ChangeKind, permissions: &Permissions) -> ShownChange {
+    fn show(&self, path: SharePath, kind: ChangeKind, permissions: &Permissions) -> Self {
         let change = &self.change;
         let is_told_who = permissions.at(&path).contains(Rights::HISTORY);
         let is_itself = path == change.path;
@@ -91,15 +67,15 @@ impl NumberedChange {
             ChangeKind::Deleted if !change.resource.is_folder() => Resource::GONE_FILE,
             _ => change.resource.clone(),
         };
-        ShownChange {
-            number: self.number,
+        let change = Change {
             at: change.at,
             resource,
             displaced: change.displaced.clone().filter(|_| is_told_who && is_itself),
             by: change.by.clone().filter(|_| is_told_who),
             path,
             kind,
-        }
+        };
+        Self { number: self.number, change }
     }
 }
 
