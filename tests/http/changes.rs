@@ -112,14 +112,11 @@ fn who_waits_is_answered_when_something_happens() {
 #[test]
 fn what_changed_while_no_server_ran_is_told() {
     let mut server = Server::start();
-    server.write("stays", "text");
-    server.write("goes", "text");
-    server.write("d/inside", "text");
-    let begin = cursor(&server);
-    server.write("goes", "text again");
-    eventually(LIMIT, "the last is told", || {
-        since(&server, "/", &begin).iter().any(|told| told == "replaced /goes").then_some(())
-    });
+    server.stop();
+    for file in ["stays", "goes", "d/inside"] {
+        server.write(file, "text");
+    }
+    server.start_again();
     let begin = cursor(&server);
     server.put("/put").body("by a client").expect(201);
     server.stop();
@@ -138,8 +135,13 @@ fn what_changed_while_no_server_ran_is_told() {
 fn what_one_may_not_see_is_not_told() {
     let users = UsersFile::make(RULES);
     let server = Server::builder().value("--users", users.path().display()).start();
-    std::fs::create_dir_all(server.local("mine/secret")).unwrap();
     let by = |name: &str, request: Request| signed(request, name, Way::Token, &users);
+    let first = cursor_of(|| by("alice", server.get("/?changes")));
+    std::fs::create_dir_all(server.local("mine/secret")).unwrap();
+    eventually(LIMIT, "the folders are told", || {
+        let told = by("alice", server.get(format!("/?changes&since={first}"))).expect(200).json();
+        words(&told).contains(&"created /mine".to_owned()).then_some(())
+    });
     let begin = cursor_of(|| by("alice", server.get("/?changes")));
     by("alice", server.put("/mine/f")).body("x").expect(201);
     by("alice", server.put("/top")).body("x").expect(201);
