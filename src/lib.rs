@@ -23,7 +23,7 @@
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
 //! | edge | [`doctor`] | a client of its own, which tries out over the network what any server does |
-//! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; [`share::outcome`] says how it ended |
+//! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; uploads go on after their connection broke; [`share::outcome`] says how it ended |
 //! | 1 | [`store`] | the folder ([`store::local`]) and what is remembered beside it ([`store::catalog`]): [`store::local::commit`] swaps one name, [`store::local::history`] keeps what was displaced, [`store::local::staging`] holds uploads, [`store::catalog::index`] remembers tags and locks, [`store::catalog::properties`] keeps what clients note, [`store::catalog::checksums`] what clients compare, [`store::catalog::last_changes`] who last changed what, [`store::local::name_lock`] orders changes, [`store::local::touched`] tells what the server did from what programs did, all through the seam of [`store::local::disk`] |
 //! | 0 | [`model`] | values: [`model::author`], [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::dating`], [`model::validators`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::rules`], [`model::grants`], [`model::permissions`], [`model::property`], [`model::version`], [`model::verdict`], [`model::keep_rule`], [`model::age_clock`] |
 //! | 0 | [`os`] | open files and folders of the operating system, for rooms that know no file descriptor |

@@ -118,6 +118,7 @@ fn rights_for(method: DavMethod, query: &Query) -> Rights {
         DavMethod::Proppatch => Rights::OVERWRITE,
         DavMethod::Delete | DavMethod::Move => Rights::DELETE,
         DavMethod::Options
+        | DavMethod::Patch
         | DavMethod::Report
         | DavMethod::Post
         | DavMethod::Connect

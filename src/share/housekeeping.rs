@@ -28,6 +28,7 @@ impl Share {
         share.tree.history().check_own_folders()?;
         share.load_locks(now)?;
         share.tree.recover(now)?;
+        share.load_uploads(now)?;
         Ok(share)
     }
 
@@ -40,6 +41,7 @@ impl Share {
     pub fn tick(&self, now: Timestamp) -> Vec<Notice> {
         self.tree.second_look(now);
         self.expire_locks(now);
+        self.expire_uploads(now);
         self.dates.watch_the_clock(now);
         self.tree.take_notices()
     }

@@ -23,6 +23,7 @@ use crate::store::status::Kind;
 
 use super::dates::Dates;
 use super::feed::Feed;
+use super::half_done::UploadTable;
 use super::hashing_slots::HashingSlots;
 use super::hints::Hints;
 use super::lock_table::LockTable;
@@ -66,6 +67,7 @@ pub struct Share {
     pub(super) dates: Dates,
     /// What all uploads have set aside for bytes that are still to come.
     pub(super) ahead: Arc<RoomAhead>,
+    pub(super) uploads: UploadTable,
     pub(super) hashing: HashingSlots,
     pub(super) is_stopping: AtomicBool,
     pub(super) hints: Hints,
@@ -102,6 +104,7 @@ impl Share {
             feed: Arc::default(),
             dates: Dates::since(Timestamp::default()),
             ahead: Arc::default(),
+            uploads: UploadTable::default(),
             hashing: HashingSlots::new(settings.hashing_max),
             is_stopping: AtomicBool::new(false),
             hints: Hints::default(),

@@ -6,3 +6,5 @@ pub(crate) mod field;
 pub(crate) mod if_header;
 pub(crate) mod range;
 mod structured;
+pub(crate) mod tus_fields;
+pub(crate) mod upload_fields;

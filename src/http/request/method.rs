@@ -4,7 +4,7 @@ use crate::share::Occupant;
 use actix_web::http::Method;
 
 /// The methods of HTTP and WebDAV that exist but are not served.
-const KNOWN_METHODS: &[&str] = &["TRACE", "PATCH", "REPORT", "SEARCH", "ACL"];
+const KNOWN_METHODS: &[&str] = &["TRACE", "REPORT", "SEARCH", "ACL"];
 
 /// What is asked to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub(crate) enum DavMethod {
     /// GET or HEAD.
     Get,
     Put,
+    Patch,
     Delete,
     MakeCollection,
     Propfind,
@@ -37,6 +38,7 @@ impl DavMethod {
         match method.as_str() {
             "GET" | "HEAD" => Self::Get,
             "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
             "DELETE" => Self::Delete,
             "MKCOL" => Self::MakeCollection,
             "PROPFIND" => Self::Propfind,
@@ -59,6 +61,7 @@ impl DavMethod {
         match self {
             Self::Get => "GET, HEAD",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::MakeCollection => "MKCOL",
             Self::Propfind => "PROPFIND",
@@ -88,6 +91,8 @@ pub(crate) enum Allowed {
     OnLinkedFiles,
     /// The same, to a folder.
     OnLinkedCollections,
+    /// A half-done upload, or the place where they begin.
+    Upload,
     /// A free name.
     OnNothing,
     /// A free name that a slash makes one of a folder.

@@ -14,7 +14,8 @@ use crate::http::headers::field;
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The methods that an allowed page may send.
-const METHODS: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+const METHODS: &str =
+    "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST, PATCH";
 
 /// What an allowed page may send besides what every page may. What it asks for by name is added.
 const REQUEST_HEADERS: &str = "Accept, Authorization, Brief, Cache-Control, Content-Digest, Content-Type, Depth, Destination, If, If-Match, \
@@ -24,7 +25,8 @@ const REQUEST_HEADERS: &str = "Accept, Authorization, Brief, Cache-Control, Cont
 /// What an allowed page may read besides what every page may.
 const ANSWER_HEADERS: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Location, Content-Range, DAV, Date, ETag, \
      Link, Location, Lock-Token, MS-Author-Via, Noclobber-Displaced, OC-Checksum, Preference-Applied, Repr-Digest, Retry-After, \
-     Want-Repr-Digest, X-OC-Mtime";
+     Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Complete, Upload-Expires, Upload-Length, \
+     Upload-Limit, Upload-Metadata, Upload-Offset, Want-Repr-Digest, X-OC-Mtime";
 
 /// How long a browser need not ask again, in seconds.
 const MAX_AGE: &str = "3600";
