@@ -162,19 +162,19 @@ fn told_url(connection: &mut Connection) -> String {
 #[test]
 fn a_long_upload_is_told_what_counts_and_outlives_a_kill() {
     let mut server = Server::start();
-    let all = content(70 << 20);
+    let all = content(100 << 20);
     let mut connection = server.connect();
     let put = server.put("/a.bin").header("upload-complete", "?1").header(VERSION.0, VERSION.1);
     connection.write(put.header("content-length", all.len().to_string()).head());
     let url = told_url(&mut connection);
-    connection.write(&all[..60 << 20]);
+    connection.write(&all[..90 << 20]);
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.extend(connection.read_raw(1).unwrap());
     }
     let head = String::from_utf8(head).unwrap();
     let told: usize = head.lines().find_map(|line| line.strip_prefix("upload-offset: ")).unwrap().parse().unwrap();
-    assert!(told >= 32 << 20, "{head}");
+    assert!(told >= 64 << 20, "{head}");
     server.kill();
     server.start_again();
     let counts = offset(&server, &url);
@@ -504,6 +504,9 @@ fn half_done_uploads_are_bounded() {
     let refused = put(128).expect(429);
     assert!(refused.header("retry-after").is_some(), "{refused}");
     assert_eq!(half_done_files(&server).len(), 256);
+    // What comes whole is taken all the same, and cannot go on.
+    let whole = server.put("/whole").header("upload-complete", "?1").header(VERSION.0, VERSION.1).body([7; 300_000]);
+    assert_eq!(whole.expect(201).interim, [0; 0]);
     server.delete(&urls[0]).expect(204);
     let put =
         |bytes: u64| server.put("/big").header("upload-complete", "?0").header("upload-length", bytes.to_string());

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::model::stamp::Timestamp;
 use crate::store::disk_error::Result;
-use crate::store::local::staging::{Mark, Point};
+use crate::store::local::staging::{Mark, Note, Point};
 
 use super::super::half_done::{Begun, Entry, Hands, Place, UploadState};
 
 /// How much may be written before it is brought to the disk, so that a server that is killed has not lost more; in bytes.
-const UNSYNCED_MAX: u64 = 32 << 20;
+const UNSYNCED_MAX: u64 = 64 << 20;
 
 /// An upload at which somebody writes, and nobody else.
 #[derive(Debug)]
@@ -91,6 +91,19 @@ impl HeldUpload {
         hands.note.acknowledge(mark)?;
         self.entry.state.lock().mark = mark;
         Ok(())
+    }
+
+    /// So many bytes count: they are on the disk, in a file that is not open any more.
+    pub(super) fn counts(&self, mut note: Note, offset: u64) {
+        let mark = Mark { offset, ..self.entry.state.lock().mark };
+        if note.acknowledge(mark).is_ok() {
+            self.entry.state.lock().mark = mark;
+        }
+    }
+
+    /// It has become a file of so many bytes.
+    pub(super) fn is_whole(&self, bytes: u64) {
+        self.entry.state.lock().mark = Mark { offset: bytes, length: Some(bytes) };
     }
 
     /// It comes to this, and is let go.

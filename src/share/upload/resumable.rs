@@ -233,8 +233,6 @@ impl Share {
         request: &RequestContext,
     ) -> Outcome<Stored> {
         held.touch(request.now);
-        // Whatever comes of it, what has come counts.
-        held.checkpoint()?;
         let (found, folders) = self.judge_upload_making(path, request, None, make_parents)?;
         let site = found.site;
         let replaces = match found.replaces {
@@ -243,26 +241,27 @@ impl Share {
         };
         let path = site.path.clone();
         if site.mount != held.entry.mount {
+            let written = held.written();
             let stored = self.finish_elsewhere(&held, &site, replaces, dated, request)?;
             folders.keep();
-            self.is_finished(held);
+            self.is_finished(held, written);
             return Ok(stored);
         }
         let Some(hands) = held.hands.take() else { return Err(Refusal::UploadOver.into()) };
         let Hands { mut staging, note } = *hands;
         staging.comes_into(&site.parent, site.folder);
+        let written = staging.written();
         let (mut staged, dating) = self.seal_for(&path, staging, replaces, dated, request.now)?;
         match self.store(&site, &path, &mut staged, dating, request) {
             Ok(stored) => {
                 folders.keep();
-                drop(note);
-                self.is_finished(held);
+                self.is_finished(held, written);
                 Ok(stored)
             }
             Err(stop) => {
-                drop(note);
-                if staged.goes_back(&held.entry.dir, &held.entry.stem).is_err() {
-                    self.let_go(held);
+                match staged.goes_back(&held.entry.dir, &held.entry.stem) {
+                    Ok(()) => held.counts(note, written),
+                    Err(_) => self.let_go(held),
                 }
                 Err(stop)
             }
@@ -286,9 +285,10 @@ impl Share {
         self.store(site, &site.path, &mut staged, dating, request)
     }
 
-    fn is_finished(&self, held: HeldUpload) {
+    fn is_finished(&self, held: HeldUpload, written: u64) {
         // What cannot be removed now is at the next start.
         let _ = self.tree.remove_lasting(&held.entry.dir, &held.entry.stem);
+        held.is_whole(written);
         held.comes_to(Place::Complete);
     }
 

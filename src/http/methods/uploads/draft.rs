@@ -13,7 +13,7 @@ use crate::http::context::RequestScope;
 use crate::http::headers::digest::Expected;
 use crate::http::headers::{field, upload_fields};
 use crate::http::methods::attempt::Attempt;
-use crate::http::methods::put::{Plan, is_short, keep_checksums, names_a_file, plan};
+use crate::http::methods::put::{Plan, is_short, keep_checksums, names_a_file, plan, put};
 use crate::http::reply::{self, HandlerError, RequestError};
 use crate::http::request::method::Allowed;
 use crate::http::request::service_url;
@@ -61,8 +61,14 @@ pub(super) async fn begin(
     let head = request.head();
     names_a_file(app, asked).await?;
     let attempt = Attempt::new(app, head, &asked.path);
-    let begun = attempt.ends(begin_at(app, request, body, asked).await).await;
-    with_limits(app, head, begun)
+    let begun = begin_at(app, request, body, asked).await;
+    // Whoever sends everything at once need not be able to go on.
+    let is_whole = how_it_begins(head) == Some(Begins::Whole);
+    if let (true, Err(HandlerError::Stop(Stop::Refusal(Refusal::TooManyUploads)))) = (is_whole, &begun) {
+        attempt.ends(Ok(())).await?;
+        return put(app, head, body, asked).await;
+    }
+    with_limits(app, head, attempt.ends(begun).await)
 }
 
 async fn begin_at(
