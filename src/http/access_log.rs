@@ -15,6 +15,7 @@ use crate::http::context::RequestScope;
 use crate::http::reply;
 use crate::http::request::method::DavMethod;
 use crate::http::request::query::{Named, without_secrets};
+use crate::http::request::service_url;
 use crate::http::request::target::RequestTarget;
 use crate::http::wire::fast_path::Plain;
 use crate::log::{self, ChangeLine, RequestLine};
@@ -67,7 +68,7 @@ fn write_line(
     });
     requests.write(&RequestLine {
         method: head.method.as_str(),
-        path: head.uri.path(),
+        path: service_url::without_secrets(head.uri.path()),
         query: query.as_deref(),
         version: version(head.version),
         status,

@@ -14,7 +14,7 @@ use crate::http::quirks::Quirks;
 use crate::http::reply::{Challenge, SESSION_SCHEME};
 use crate::http::request::forwarded::Origin;
 use crate::http::request::query::LinkSecret;
-use crate::http::request::target::RequestTarget;
+use crate::http::request::service_url;
 use crate::http::settings::HttpSettings;
 use crate::http::wire::fast_path::Plain;
 
@@ -28,7 +28,7 @@ pub(crate) async fn identify(
     let (authorizations, cookies) = (field::lines(&head.headers, &header::AUTHORIZATION), cookies(head));
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let may_have_a_link = head.uri.query().is_some() || !cookies.is_empty();
-    let asked = may_have_a_link.then(|| RequestTarget::parse(head).ok()).flatten();
+    let asked = may_have_a_link.then(|| service_url::place(head)).flatten();
     let link = asked.as_ref().and_then(|asked| asked.query.shown_link());
     // Two that differ say nothing.
     if authorizations.len() > 1 {

@@ -7,6 +7,8 @@ use actix_http::h1::{Codec, Message, MessageType};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use tokio::task::LocalSet;
 
@@ -15,6 +17,7 @@ use crate::http::headers::digest::{self, Expected};
 use crate::http::headers::if_header;
 use crate::http::headers::range::{self, Ranges};
 use crate::http::headers::update_range;
+use crate::http::headers::{tus_fields, upload_fields};
 use crate::http::wire::chunks::{Chunks, Followed};
 use crate::http::wire::heads::{Head, HeadSeen};
 use crate::http::wire::request_gate::{Admitted, RequestGate};
@@ -183,6 +186,44 @@ pub fn digests(bytes: &[u8]) {
     };
     // Nothing holds its own digest, so these bytes are only right where any are: where there was nothing to check.
     assert_eq!(holds_for(expected.clone(), &[bytes]), holds_for(expected, &[bytes, b"more"]));
+}
+
+/// The fields of uploads that go on: the first byte says which one, and the rest are its lines. What is read is read again from what is written
+/// of it.
+pub fn uploads(bytes: &[u8]) {
+    let names = [
+        upload_fields::COMPLETE,
+        upload_fields::OFFSET,
+        upload_fields::LENGTH,
+        tus_fields::METADATA,
+        tus_fields::CHECKSUM,
+    ];
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let name = &names[usize::from(*first) % names.len()];
+    let mut headers = HeaderMap::new();
+    for line in rest.split(|byte| *byte == b'\n') {
+        let Ok(value) = HeaderValue::from_bytes(line) else { return };
+        headers.append(name.clone(), value);
+    }
+    let several = headers.get_all(name).count() > 1;
+    let numbers = [upload_fields::offset(&headers), upload_fields::length(&headers)];
+    assert!(numbers.into_iter().flatten().all(|number| !several && number < 1_000_000_000_000_000));
+    assert!(upload_fields::complete(&headers).is_none() || !several);
+    if let Some(digits) = tus_fields::number(&headers, name) {
+        let mut again = HeaderMap::new();
+        again.insert(name.clone(), HeaderValue::from(digits));
+        assert_eq!(tus_fields::number(&again, name), Some(digits));
+    }
+    if let Some(pairs) = tus_fields::metadata(&headers) {
+        let written = pairs.iter().map(|(key, value)| format!("{key} {}", STANDARD.encode(value)));
+        let mut again = HeaderMap::new();
+        let written = HeaderValue::try_from(written.collect::<Vec<_>>().join(",")).expect("letters and base 64");
+        again.insert(tus_fields::METADATA, written);
+        assert_eq!(tus_fields::metadata(&again), Some(pairs));
+    }
+    if let Ok(Some((algorithm, digest))) = tus_fields::checksum(&headers) {
+        let _ = Expected::of_part(&algorithm, digest);
+    }
 }
 
 /// `If`; lines are parted by line breaks. What is understood is understood again from what is written of it, and holds for a file only if it

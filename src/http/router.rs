@@ -9,7 +9,7 @@ use crate::http::callers::{self, LastLookAtUsers, credentials_of};
 use crate::http::context::parse;
 use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
-use crate::http::methods::{changes, copy_move, events, get, links, lock, propfind, proppatch, put, sign_in};
+use crate::http::methods::{changes, copy_move, events, get, links, lock, propfind, proppatch, put, sign_in, uploads};
 use crate::http::methods::{delete, mkcol, options, restore};
 use crate::http::reply;
 use crate::http::reply::HandlerError;
@@ -20,7 +20,7 @@ use crate::http::request::forwarded;
 use crate::http::request::host::Host;
 use crate::http::request::method::{Allowed, DavMethod};
 use crate::http::request::target::RequestTarget;
-use crate::http::request::{origin, site_check};
+use crate::http::request::{origin, service_url, site_check};
 use crate::http::settings::HttpSettings;
 use crate::http::small_files::LastLook;
 use crate::http::urls;
@@ -72,6 +72,9 @@ impl Router {
         if let Some(opened) = sign_in::open(app, head) {
             return Ok(opened);
         }
+        if let Some((folder, service)) = service_url::parse(head) {
+            return uploads::serve(app, request, body, &folder, &service).await;
+        }
         let asked = parse(app, head).await?;
         if DavMethod::of(&head.method) == DavMethod::Get {
             get::judge_states(app, head, &asked).await?;
@@ -105,6 +108,7 @@ impl Router {
             DavMethod::Get if asked.query.events => events::stream(app, head, &asked).await,
             DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,
             DavMethod::Get => get::get(app, request, &asked).await,
+            DavMethod::Put if uploads::begins(head) => uploads::begin(app, request, body, &asked).await,
             DavMethod::Put | DavMethod::Patch => put::put(app, head, body, &asked).await,
             DavMethod::Delete => delete::delete(app, head, &asked).await,
             DavMethod::MakeCollection => mkcol::make_collection(app, head, body, &asked).await,
@@ -259,7 +263,7 @@ async fn explain(
     head: &RequestHead,
     trouble: HandlerError,
 ) -> HttpResponse {
-    let asked = RequestTarget::parse(head).map_or_else(|_| SharePath::root(), |asked| asked.path);
+    let asked = service_url::place(head).map_or_else(SharePath::root, |asked| asked.path);
     let trouble = match trouble {
         HandlerError::Stop(stop) => {
             HandlerError::Stop(stop.as_far_as(&asked, |path| app.caller.permissions().at(path)))
@@ -269,7 +273,9 @@ async fn explain(
     let unproven = match &trouble {
         HandlerError::RequestError(RequestError::Unproven(unproven)) => Some(Some(*unproven)),
         HandlerError::RequestError(RequestError::Denied(Denied::SignIn)) => Some(None),
-        HandlerError::Stop(Stop::Refusal(Refusal::NotPermitted | Refusal::NotSeen)) if app.caller.can_sign_in() => {
+        HandlerError::Stop(Stop::Refusal(Refusal::NotPermitted | Refusal::NotSeen | Refusal::NoUpload))
+            if app.caller.can_sign_in() =>
+        {
             Some(None)
         }
         // It was good when the request began.

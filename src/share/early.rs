@@ -106,7 +106,7 @@ impl Share {
     }
 
     /// Judges every name that would be new on the way to a path, and gives the site of the first of them.
-    fn judge_new_parents(&self, path: &SharePath) -> Outcome<Site> {
+    pub(super) fn judge_new_parents(&self, path: &SharePath) -> Outcome<Site> {
         let mut above = SharePath::root();
         let mut first: Option<Site> = None;
         for name in path.names() {

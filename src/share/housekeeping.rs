@@ -28,6 +28,7 @@ impl Share {
         share.tree.history().check_own_folders()?;
         share.load_locks(now)?;
         share.tree.recover(now)?;
+        share.load_uploads(now)?;
         // From now on a process that is killed has not ended in good order. What cannot be saved now is tried again.
         let _ = share.changes.save(now);
         share.look_at_everything();
@@ -43,6 +44,7 @@ impl Share {
     pub fn tick(&self, now: Timestamp) -> Vec<Notice> {
         self.tree.second_look(now);
         self.expire_locks(now);
+        self.expire_uploads(now);
         self.dates.watch_the_clock(now);
         self.tree.folders().let_go(now);
         let notices = self.tree.take_notices();

@@ -31,6 +31,21 @@ pub enum Refusal {
     /// Nothing is there, or nothing that may be shown.
     #[error("nothing is there")]
     NotFound,
+    /// There is no half-done upload of that name, or none of whoever asks.
+    #[error("there is no such upload")]
+    NoUpload,
+    /// The half-done upload is no more: its time is over, or it was cancelled.
+    #[error("the upload is over")]
+    UploadOver,
+    /// The upload has become a file, and takes no more.
+    #[error("the upload is complete")]
+    UploadComplete,
+    /// An upload is to have another length than was said before.
+    #[error("the upload was to have another length")]
+    InconsistentLength,
+    /// There are as many half-done uploads as may be.
+    #[error("there are too many half-done uploads")]
+    TooManyUploads,
     /// Whoever asks may not know what is there.
     #[error("nothing is there for whoever asks")]
     NotSeen,

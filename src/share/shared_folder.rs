@@ -25,6 +25,7 @@ use crate::store::local::staging::RoomAhead;
 use crate::store::status::Kind;
 
 use super::dates::Dates;
+use super::half_done::UploadTable;
 use super::hashing_slots::HashingSlots;
 use super::hints::Hints;
 use super::listeners::Feed;
@@ -81,6 +82,7 @@ pub struct Share {
     pub(super) dates: Dates,
     /// What all uploads have set aside for bytes that are still to come.
     pub(super) ahead: Arc<RoomAhead>,
+    pub(super) uploads: UploadTable,
     pub(super) hashing: HashingSlots,
     pub(super) is_stopping: AtomicBool,
     pub(super) hints: Hints,
@@ -122,6 +124,7 @@ impl Share {
             feed_of: Mutex::default(),
             dates: Dates::since(Timestamp::default()),
             ahead: Arc::default(),
+            uploads: UploadTable::default(),
             hashing: HashingSlots::new(settings.hashing_max),
             is_stopping: AtomicBool::new(false),
             hints: Hints::default(),

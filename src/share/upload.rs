@@ -1,5 +1,9 @@
 //! Uploads: begun, written a piece at a time, and made the file at their path.
 
+mod held;
+mod id;
+mod resumable;
+
 use std::borrow::Cow;
 
 use crate::model::dating::ASKED_AHEAD_MAX;
@@ -7,8 +11,9 @@ use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
 use crate::model::verdict::Deed;
+use crate::store::handle::Dir;
 use crate::store::local::commit::Site;
-use crate::store::local::staging::Staging;
+use crate::store::local::staging::{Staged, Staging};
 
 use super::dating::Dating;
 use super::early::FoundEarly;
@@ -17,6 +22,10 @@ use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
 use super::storing::{Replaced, Stored, Storing};
+
+pub use held::HeldUpload;
+pub use id::UploadId;
+pub use resumable::UploadName;
 
 /// What the file system takes besides, to note where the bytes are.
 const SLACK: u64 = 64 << 10;
@@ -138,17 +147,27 @@ impl Share {
     /// Writes an upload on, making room in the history when the disk is full: for what has come, and a little ahead of an upload that goes
     /// on, but only if all of it will fit.
     pub fn write(&self, upload: &mut Upload, bytes: &[u8], now: Timestamp) -> Outcome<()> {
-        match upload.staging.write(bytes) {
+        self.write_making_room(&mut upload.staging, &upload.site.parent, upload.announced, bytes, now)
+    }
+
+    fn write_making_room(
+        &self,
+        staging: &mut Staging,
+        at: &Dir,
+        announced: Option<u64>,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Outcome<()> {
+        match staging.write(bytes) {
             Err(error) if let Some(full) = error.full() => {
-                let (written, come) = (upload.staging.written(), bytes.len() as u64);
+                let (written, come) = (staging.written(), bytes.len() as u64);
                 // How long it will become is not always known.
-                let rest = upload.announced.map_or(come + written / 4, |all| all.saturating_sub(written)).max(come);
+                let rest = announced.map_or(come + written / 4, |all| all.saturating_sub(written)).max(come);
                 let step = Room { bytes: rest.min(come.max(AHEAD)) + SLACK, files: 0 };
-                let whole = Room { bytes: upload.announced.map_or(come, |_| rest) + SLACK, files: 0 };
-                let history = self.tree.history();
-                let made_room = history.make_room_for_a_step(&upload.site.parent, step, whole, full, now);
-                let written = upload.staging.write(bytes);
-                Ok(if made_room { self.with_room_made(written, &upload.site.parent, now) } else { written }?)
+                let whole = Room { bytes: announced.map_or(come, |_| rest) + SLACK, files: 0 };
+                let made_room = self.tree.history().make_room_for_a_step(at, step, whole, full, now);
+                let written = staging.write(bytes);
+                Ok(if made_room { self.with_room_made(written, at, now) } else { written }?)
             }
             written => Ok(written?),
         }
@@ -171,16 +190,40 @@ impl Share {
             None => self.to_be_replaced(&site)?,
             opened => opened,
         };
-        let displaced = replaces.as_ref().map(|there| there.modified);
-        let dated = dated.filter(|dated| *dated <= request.now.plus(ASKED_AHEAD_MAX));
-        let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, request.now));
-        let mut staged = staging.seal(replaces.as_ref().map(|there| &there.file), mtime)?;
-        drop(replaces);
-        let dating = dated.map_or(Dating::Ours, Dating::Asked);
-        let storing = Storing { deed: Deed::Put, dating, base: None, notes: &self.notes_of_a_file(path) };
-        let stored = self.put_staged(&site, path, &mut staged, &storing, request);
-        let stored = stored.map_err(Stop::of_an_arrival)?;
+        let (mut staged, dating) = self.seal_for(path, staging, replaces, dated, request.now)?;
+        let stored = self.store(&site, path, &mut staged, dating, request)?;
         folders.keep();
+        Ok(stored)
+    }
+
+    /// Gives a file that is written its date and brings it to the disk, to take the place of another if there is one.
+    fn seal_for(
+        &self,
+        path: &SharePath,
+        staging: Staging,
+        replaces: Option<Replaced>,
+        dated: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Outcome<(Staged, Dating)> {
+        let displaced = replaces.as_ref().map(|there| there.modified);
+        let dated = dated.filter(|dated| *dated <= now.plus(ASKED_AHEAD_MAX));
+        let mtime = dated.unwrap_or_else(|| self.next_date(path, displaced, now));
+        let staged = staging.seal(replaces.as_ref().map(|there| &there.file), mtime)?;
+        Ok((staged, dated.map_or(Dating::Ours, Dating::Asked)))
+    }
+
+    /// Makes a file that is complete the one at a path, as it is spelled on the disk, and tells whoever listens.
+    fn store(
+        &self,
+        site: &Site,
+        path: &SharePath,
+        staged: &mut Staged,
+        dating: Dating,
+        request: &RequestContext,
+    ) -> Outcome<Stored> {
+        let storing = Storing { deed: Deed::Put, dating, base: None, notes: &self.notes_of_a_file(path) };
+        let stored = self.put_staged(site, path, staged, &storing, request);
+        let stored = stored.map_err(Stop::of_an_arrival)?;
         self.forget_refusal(path, request);
         self.tell_of_change(path, request.now);
         Ok(stored)

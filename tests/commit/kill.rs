@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::order::Tracer;
 use crate::harness::disk_images::{DiskImage, Kind};
-use crate::harness::{Dice, Server, eventually, full, heavy, left_out, report};
+use crate::harness::{Answer, Dice, Request, Server, eventually, full, heavy, left_out, report};
 
 const FILES: usize = 6;
 
@@ -214,6 +214,18 @@ fn failed_at_every_step_of_a_delete() {
     at_every_step("failed_at_every_step_of_a_delete", Ending::Failed, &DELETE);
 }
 
+/// Killed before every call that changes the disk, while one file is replaced by an upload that comes in two parts.
+#[test]
+fn killed_at_every_step_of_a_resumed_upload() {
+    at_every_step("killed_at_every_step_of_a_resumed_upload", Ending::Killed, &RESUME);
+}
+
+/// The disk fails once, at each of the calls, while one file is replaced by an upload that comes in two parts.
+#[test]
+fn failed_at_every_step_of_a_resumed_upload() {
+    at_every_step("failed_at_every_step_of_a_resumed_upload", Ending::Failed, &RESUME);
+}
+
 /// Killed before every call that changes the disk, while one file is moved over another.
 #[test]
 fn killed_at_every_step_of_a_move() {
@@ -229,14 +241,17 @@ fn failed_at_every_step_of_a_move() {
 /// One operation, and the text that the file may have afterwards: as before, or as asked.
 struct Operation {
     method: &'static str,
+    /// Whether it is an upload that goes on.
+    goes_on: bool,
     outcomes: [Option<u64>; 2],
 }
 
-const CREATE: Operation = Operation { method: "PUT", outcomes: [None, Some(2)] };
-const REPLACE: Operation = Operation { method: "PUT", outcomes: [Some(1), Some(2)] };
-const PATCH: Operation = Operation { method: "PATCH", outcomes: [Some(1), Some(2)] };
-const DELETE: Operation = Operation { method: "DELETE", outcomes: [Some(1), None] };
-const MOVE: Operation = Operation { method: "MOVE", outcomes: [Some(1), Some(2)] };
+const CREATE: Operation = Operation { method: "PUT", goes_on: false, outcomes: [None, Some(2)] };
+const REPLACE: Operation = Operation { method: "PUT", goes_on: false, outcomes: [Some(1), Some(2)] };
+const PATCH: Operation = Operation { method: "PATCH", goes_on: false, outcomes: [Some(1), Some(2)] };
+const DELETE: Operation = Operation { method: "DELETE", goes_on: false, outcomes: [Some(1), None] };
+const RESUME: Operation = Operation { method: "PATCH", goes_on: true, outcomes: [Some(1), Some(2)] };
+const MOVE: Operation = Operation { method: "MOVE", goes_on: false, outcomes: [Some(1), Some(2)] };
 
 /// What a PATCH appends.
 const APPENDED: &[u8] = b"and this";
@@ -298,7 +313,7 @@ fn at_every_step(name: &str, ending: Ending, operation: &Operation) {
             }
             seen.insert(found);
             points += 1;
-            assert!(nth < 60, "{call} is called without end");
+            assert!(nth < 120, "{call} is called without end");
         }
     }
     report(&format!("{name}: {points} points"));
@@ -321,17 +336,24 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
     }
     let mut server = Server::with("--no-watch").folder(folder.path()).start();
     let tracer = Tracer::attach(&server, &["-e", &format!("trace={call}"), "-e", &ending.injection(call, nth)]);
-    let request = match operation.method {
-        "PUT" => server.request("PUT", "/docs/a.txt").body(text(0, 2)),
+    let mut half_done = None;
+    let answer = match operation.method {
+        "PUT" => server.request("PUT", "/docs/a.txt").body(text(0, 2)).try_send(),
+        "PATCH" if operation.goes_on => {
+            begin_half(&server).and_then(|begun| match begun.header("location").filter(|_| begun.status == 201) {
+                Some(url) => rest_of(&server, half_done.insert(url.to_owned()), HALF).try_send(),
+                None => Ok(begun),
+            })
+        }
         "PATCH" => server
             .request("PATCH", "/docs/a.txt")
             .header("Content-Type", "application/x-sabredav-partialupdate")
             .header("X-Update-Range", "append")
-            .body(APPENDED),
-        "MOVE" => server.request("MOVE", "/docs/b.txt").header("Destination", "/docs/a.txt"),
-        method => server.request(method, "/docs/a.txt"),
+            .body(APPENDED)
+            .try_send(),
+        "MOVE" => server.request("MOVE", "/docs/b.txt").header("Destination", "/docs/a.txt").try_send(),
+        method => server.request(method, "/docs/a.txt").try_send(),
     };
-    let answer = request.try_send();
     let acknowledged = answer.as_ref().is_ok_and(|answer| answer.status < 300);
     if let (Ending::Failed, Ok(answer)) = (ending, &answer) {
         assert!(acknowledged || answer.status >= 400, "{what}: {answer}");
@@ -364,9 +386,36 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
         assert!(found == Some(2) || source.exists(), "{what}: what was to be moved is nowhere");
         assert!(!source.exists() || read_text(&source) == Some((0, 2)), "{what}: the source is torn");
     }
+    if let Some(url) = half_done.filter(|_| found != operation.outcomes[1]) {
+        goes_on_if_left(&server, &url, what);
+    }
     // The server goes on from there.
     server.put("/docs/a.txt").body(text(0, 9)).expect_any(&[201, 204]);
     (found, struck)
+}
+
+/// How much of an upload in two parts comes first, in bytes.
+const HALF: usize = 20_000;
+
+fn begin_half(server: &Server) -> std::io::Result<Answer> {
+    server.put("/docs/a.txt").header("upload-complete", "?0").body(&text(0, 2)[..HALF]).try_send()
+}
+
+fn rest_of(server: &Server, url: &str, offset: usize) -> Request {
+    let patch = server.request("PATCH", url).header("content-type", "application/partial-upload");
+    let patch = patch.header("upload-complete", "?1").header("upload-offset", offset.to_string());
+    patch.body(&text(0, 2)[offset..])
+}
+
+/// What counted of an upload that was cut short still counts, and it ends as it should; unless it was cut short in its commit.
+fn goes_on_if_left(server: &Server, url: &str, what: &str) {
+    let told = server.head(url).expect_any(&[204, 404, 410]);
+    if told.status == 204 {
+        let counts: usize = told.field("upload-offset").parse().unwrap();
+        assert!(counts >= HALF, "{what}: {counts} count");
+        rest_of(server, url, counts).expect_any(&[201, 204]);
+        assert_eq!(read_text(&server.local("docs/a.txt")), Some((0, 2)), "{what}");
+    }
 }
 
 /// The file is as before or as asked, and what was there before is there or in the history.

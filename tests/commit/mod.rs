@@ -12,6 +12,7 @@ mod model;
 mod moving;
 mod moving_at_once;
 mod order;
+mod resumable;
 mod sessions;
 mod sim_disk;
 mod strangers;

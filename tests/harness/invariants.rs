@@ -107,7 +107,8 @@ pub fn judge(disk: &SimDisk, asked: &Asked, end: &End) -> Vec<Broken> {
     let mut broken = Vec::new();
     broken.extend(scene.lost(&everywhere));
     let mut check = |invariant, found: Option<String>| broken.extend(found.map(|found| Broken { invariant, found }));
-    check("torn", everywhere.iter().find(|(_, bytes)| bytes.starts_with(TORN)).map(|(path, _)| path.clone()));
+    let is_torn = |(path, bytes): &&(String, Vec<u8>)| bytes.ends_with(TORN) && !is_half_done(path);
+    check("torn", everywhere.iter().find(is_torn).map(|(path, _)| path.clone()));
     if end.restarted || !end.failed {
         check("stray", everywhere.iter().map(|(path, _)| path).find(|path| is_stray(path)).cloned());
     }
@@ -332,6 +333,11 @@ impl Scene<'_> {
         let undone = self.is_done() && old && cut && !destroyed && !self.name_was_removed();
         undone.then(|| "what was answered is undone".to_owned())
     }
+}
+
+/// Whether it is an upload that goes on, or its note: what of them was not synced does not count.
+fn is_half_done(path: &str) -> bool {
+    path.starts_with(".noclobber/uploads/lasting-")
 }
 
 /// What recovery and the end of an upload leave in noclobber's own folder: versions, and nothing else. Where nothing is kept, a refused

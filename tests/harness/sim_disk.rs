@@ -212,6 +212,8 @@ struct Inode {
     born: Timestamp,
     /// Whether a power cut leaves the bytes as they are.
     durable: bool,
+    /// What the last sync brought to the disk: a power cut leaves of it what was not written since.
+    synced: Vec<u8>,
     /// A sync failed: no later one can be believed.
     doomed: bool,
     /// A nameless file may be given its first name.
@@ -1065,6 +1067,33 @@ impl Disk for SimDisk {
         )
     }
 
+    fn open_to_write(&self, at: &Dir, name: &Name) -> Result<File> {
+        self.step(
+            "open_to_write",
+            &name.to_text(),
+            |state| state.label(at, name.as_bytes()),
+            |state| {
+                let inode = state.at((at, name))?;
+                if state.inodes[&inode].kind != Kind::File {
+                    return Err(Cause::NotFound);
+                }
+                Ok(File(self.hand_out(state, inode, true)))
+            },
+        )
+    }
+
+    fn cut(&self, file: &File, bytes: u64) -> Result<()> {
+        let label = |state: &State| format!("{} to {bytes}", state.file_label(file));
+        self.change("cut", "", label, |state| {
+            assert!(raw(&file.0).writing, "a cut through a handle that only reads");
+            let now = state.tick();
+            let file = state.inode_mut(id(&file.0));
+            file.bytes.resize(bytes as usize, 0);
+            (file.mtime, file.ctime, file.durable) = (now, now, false);
+            Ok(())
+        })
+    }
+
     fn reserve(&self, file: &File, bytes: std::ops::Range<u64>) -> Result<()> {
         let label = |state: &State| format!("{} bytes {bytes:?}", state.file_label(file));
         self.change("reserve", "", label, |state| {
@@ -1198,6 +1227,9 @@ impl Disk for SimDisk {
                 let file = state.inode_mut(id(&file.0));
                 file.doomed |= fails;
                 file.durable |= !file.doomed;
+                if !file.doomed {
+                    file.synced.clone_from(&file.bytes);
+                }
                 Ok(())
             },
         )
@@ -1599,7 +1631,15 @@ impl State {
         for (number, inode) in &mut self.inodes {
             inode.linkable = false;
             if named.contains(number) && inode.kind == Kind::File && !inode.durable {
-                (inode.bytes, inode.durable) = (TORN.to_vec(), true);
+                // What was synced and not written since stays; the rest is anything.
+                let mut left = inode.synced.clone();
+                for (at, byte) in left.iter_mut().enumerate() {
+                    if inode.bytes.get(at) != Some(byte) {
+                        *byte = 0xff;
+                    }
+                }
+                left.extend_from_slice(TORN);
+                (inode.bytes, inode.durable) = (left, true);
             }
         }
     }
@@ -1629,6 +1669,7 @@ impl State {
             ctime: now,
             born: now,
             durable: true,
+            synced: Vec::new(),
             doomed: false,
             linkable: false,
             by_server: false,

@@ -78,6 +78,15 @@ pub(crate) enum Algorithm {
 /// The algorithms of `OC-Checksum` that clients compare; rclone takes either for its own.
 const COMPARED: [Algorithm; 2] = [Algorithm::Sha1, Algorithm::Md5];
 
+/// The algorithms that the checksum of a part may have in tus, which asks for SHA-1.
+const PART_ALGORITHMS: [(&str, Algorithm); 4] =
+    [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512), ("md5", Algorithm::Md5)];
+
+/// The names of those algorithms.
+pub(crate) fn part_algorithms() -> String {
+    PART_ALGORITHMS.map(|(name, _)| name).join(",")
+}
+
 impl Expected {
     /// Reads the digests that a request carries. Algorithms that are not known are left out.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, Invalid> {
@@ -94,6 +103,19 @@ impl Expected {
     /// Whether anything is said of the whole of which a part is sent.
     pub(crate) fn speaks_of_the_whole(&self) -> bool {
         self.claims.iter().any(|claim| claim.field != Field::ContentDigest)
+    }
+
+    /// Reads what a request says of its content alone, and not of the whole that it is a part of (`Content-Digest`).
+    pub(crate) fn of_content(headers: &HeaderMap) -> Result<Self, Invalid> {
+        let mut all = Self::from_headers(headers)?;
+        all.claims.retain(|claim| claim.field == Field::ContentDigest);
+        Ok(all)
+    }
+
+    /// One digest of a part, by the name of its algorithm in tus; `None` if it cannot be one.
+    pub(crate) fn of_part(algorithm: &str, digest: Vec<u8>) -> Option<Self> {
+        let (_, algorithm) = PART_ALGORITHMS.into_iter().find(|(name, _)| *name == algorithm)?;
+        Some(Self { claims: vec![SentDigest::new(Field::ContentDigest, algorithm, digest).ok()?] })
     }
 
     /// Begins to check. Each algorithm runs once, however many headers name it. Who sends one checksum may compare another later: so both
@@ -127,6 +149,11 @@ impl Checker {
             running: COMPARED.iter().copied().map(RunningDigest::new).collect(),
             has_checksums: true,
         }
+    }
+
+    /// Whether nothing was said of the bytes, so that they need not come here.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty()
     }
 
     /// Takes the next bytes.

@@ -6,4 +6,6 @@ pub(crate) mod field;
 pub(crate) mod if_header;
 pub(crate) mod range;
 mod structured;
+pub(crate) mod tus_fields;
 pub(crate) mod update_range;
+pub(crate) mod upload_fields;

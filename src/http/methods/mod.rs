@@ -16,3 +16,4 @@ pub(crate) mod proppatch;
 pub(crate) mod put;
 pub(crate) mod restore;
 pub(crate) mod sign_in;
+pub(crate) mod uploads;

@@ -14,7 +14,8 @@ pub(crate) async fn report(app: &RequestScope, asked: &RequestTarget) -> Handler
         Allowed::OnFiles | Allowed::OnCollections | Allowed::OnLinkedFiles | Allowed::OnLinkedCollections => {
             RequestError::NoReport.into()
         }
-        Allowed::OnNothing
+        Allowed::Upload
+        | Allowed::OnNothing
         | Allowed::OnNoCollection
         | Allowed::WithoutParent
         | Allowed::Nowhere
@@ -23,5 +24,11 @@ pub(crate) async fn report(app: &RequestScope, asked: &RequestTarget) -> Handler
 }
 
 pub(crate) async fn options(app: &RequestScope, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
-    Ok(reply::options(allowed(app, asked).await, asked.query.taken))
+    let there = allowed(app, asked).await;
+    let answer = reply::options(there, asked.query.taken);
+    // An upload that goes on begins by PUT.
+    Ok(match there {
+        Allowed::OnFiles | Allowed::OnNothing => reply::takes_uploads(answer, app.settings.upload_bytes_max),
+        _ => answer,
+    })
 }

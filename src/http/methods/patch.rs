@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actix_http::RequestHead;
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderMap};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
@@ -13,6 +13,7 @@ use crate::http::context::RequestScope;
 use crate::http::headers::digest::Expected;
 use crate::http::headers::field;
 use crate::http::headers::update_range::{self, AskedPart, BadPart};
+use crate::http::headers::upload_fields;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::method::DavMethod;
 use crate::model::path::SharePath;
@@ -29,7 +30,7 @@ pub(super) fn part(app: &RequestScope, head: &RequestHead) -> Result<Option<Aske
         DavMethod::Patch if !is_patch(headers) => return Err(RequestError::NoPatch),
         DavMethod::Patch if has_range || is_first_of_several(headers) => return Err(RequestError::PartialPut),
         DavMethod::Patch => update_range::update_range(headers),
-        _ if headers.contains_key(update_range::X_UPDATE_RANGE) || is_first_of_several(headers) => {
+        _ if headers.contains_key(update_range::X_UPDATE_RANGE) || is_perhaps_a_part(headers) => {
             return Err(RequestError::PartialPut);
         }
         _ if has_range && app.settings.partial_put => update_range::content_range(headers),
@@ -69,8 +70,12 @@ fn is_patch(headers: &HeaderMap) -> bool {
 
 /// Whether more parts of the same are to come (`Upload-Complete: ?0` of the draft for resumable uploads).
 fn is_first_of_several(headers: &HeaderMap) -> bool {
-    let is_whole = |complete: &HeaderValue| complete.as_bytes().trim_ascii() == b"?1";
-    headers.get_all("upload-complete").any(|complete| !is_whole(complete))
+    headers.contains_key(upload_fields::COMPLETE) && upload_fields::complete(headers) != Some(true)
+}
+
+/// Whether it cannot be read if it is the first of several.
+fn is_perhaps_a_part(headers: &HeaderMap) -> bool {
+    headers.contains_key(upload_fields::COMPLETE) && upload_fields::complete(headers).is_none()
 }
 
 /// A part that has come whole, and where it goes.

@@ -4,6 +4,7 @@
 //! turn that another could have. Once the commit has begun it runs to its end. An upload whose condition turns false on the way is told then.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_http::{Payload, RequestHead};
@@ -54,13 +55,13 @@ const SMALL: u64 = 256 * 1024;
 const TURN_WAIT: Duration = Duration::from_secs(5);
 
 /// What the head of a PUT says.
-struct Plan {
-    path: SharePath,
-    context: RequestContext,
-    announced: Option<u64>,
-    expected: Expected,
-    make_parents: bool,
-    dated: Option<Timestamp>,
+pub(super) struct Plan {
+    pub(super) path: SharePath,
+    pub(super) context: RequestContext,
+    pub(super) announced: Option<u64>,
+    pub(super) expected: Expected,
+    pub(super) make_parents: bool,
+    pub(super) dated: Option<Timestamp>,
     /// Where it goes, if it is a part of the file.
     part: Option<UpdateRange>,
 }
@@ -72,6 +73,13 @@ impl Plan {
     }
 }
 
+/// What the head of a PUT demands, and says of the file that it stores.
+pub(super) struct Demands {
+    pub(super) context: RequestContext,
+    pub(super) expected: Expected,
+    pub(super) dated: Option<Timestamp>,
+}
+
 /// A short upload that has come whole.
 struct Whole {
     plan: Plan,
@@ -79,7 +87,7 @@ struct Whole {
 }
 
 /// What was stored, and its checksums if the client sent some.
-type Checked = (Stored, Option<String>);
+pub(super) type Checked = (Stored, Option<String>);
 
 /// Judges a PUT or a PATCH before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
 pub(crate) async fn early(app: &RequestScope, head: &RequestHead) -> Result<(), HandlerError> {
@@ -115,19 +123,25 @@ async fn store(
     let replaces = (plan.path.clone(), plan.context.clone());
     let pace = Pace::of_upload(&app.settings);
     let (announced, is_whole) = (plan.announced, plan.part.is_none());
-    let source = UploadBody { app, body, announced, pace, watch, changed, replaces, doubt: None };
+    let is_to_stop = Arc::default();
+    let source = UploadBody { app, body, announced, pace, watch, changed, is_to_stop, replaces, doubt: None };
     let (stored, checksums) = match plan.announced {
         Some(length) if length <= SMALL => put_small(source, plan, length).await?,
         _ => put_large(source, plan, BytesMut::new(), None).await?,
     };
-    if let Some(checksums) = checksums.filter(|_| is_whole) {
-        app.share.keep_checksums(&stored.tag, &checksums);
-    }
+    keep_checksums(app, &stored, checksums.filter(|_| is_whole));
     Ok(reply::stored(&asked.path, &stored, now()))
 }
 
+/// Keeps what clients compare of a file that was stored, if one of them said what it should come to.
+pub(super) fn keep_checksums(app: &RequestScope, stored: &Stored, checksums: Option<String>) {
+    if let Some(checksums) = checksums {
+        app.share.keep_checksums(&stored.tag, &checksums);
+    }
+}
+
 /// A path that ends in a slash names no file. To store something there is no attempt to store it at the path without.
-async fn names_a_file(app: &RequestScope, asked: &RequestTarget) -> Result<(), HandlerError> {
+pub(super) async fn names_a_file(app: &RequestScope, asked: &RequestTarget) -> Result<(), HandlerError> {
     if !asked.has_trailing_slash {
         return Ok(());
     }
@@ -138,7 +152,7 @@ async fn names_a_file(app: &RequestScope, asked: &RequestTarget) -> Result<(), H
     }
 }
 
-fn plan(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<Plan, HandlerError> {
+pub(super) fn plan(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<Plan, HandlerError> {
     let headers = &head.headers;
     let part = patch::part(app, head)?;
     if field::is_coded(headers) {
@@ -159,18 +173,20 @@ fn plan(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result
     {
         return Err(RequestError::LargeBody.into());
     }
-    let expected_digests = Expected::from_headers(headers).map_err(RequestError::InvalidDigest)?;
-    let part = part.map(|part| patch::place_of(part, head, announced, &expected_digests)).transpose()?;
+    let Demands { context, expected, dated } = demands(app, head, asked)?;
+    let part = part.map(|part| patch::place_of(part, head, announced, &expected)).transpose()?;
+    let (path, make_parents) = (asked.path.clone(), asked.query.make_parents);
+    Ok(Plan { path, context, announced, expected, make_parents, dated, part })
+}
+
+/// What a head demands of the state that is to be found, and says of the file.
+pub(super) fn demands(app: &RequestScope, head: &RequestHead, asked: &RequestTarget) -> Result<Demands, HandlerError> {
     let context = request_context(app, head, asked)?;
-    let creates = dav_headers::overwrite(headers)? == Overwrite::Forbid;
-    Ok(Plan {
-        path: asked.path.clone(),
+    let creates = dav_headers::overwrite(&head.headers)? == Overwrite::Forbid;
+    Ok(Demands {
         context: if creates { context.that_only_creates() } else { context },
-        announced,
-        expected: expected_digests,
-        make_parents: asked.query.make_parents,
-        dated: dav_headers::asked_mtime(headers),
-        part,
+        expected: Expected::from_headers(&head.headers).map_err(RequestError::InvalidDigest)?,
+        dated: dav_headers::asked_mtime(&head.headers),
     })
 }
 
@@ -197,25 +213,45 @@ async fn judge(app: &RequestScope, plan: &Plan) -> Result<(), HandlerError> {
 
 /// Only an upload that names a version can go stale, and only a body that takes a while is worth being told.
 async fn watch(app: &RequestScope, plan: &Plan, changed: &Arc<Notify>) -> Result<Option<UploadWatch>, HandlerError> {
-    let takes_a_while = plan.announced.is_none_or(|length| length > SMALL);
-    if plan.context.is_unconditional() || !takes_a_while {
+    if is_short(plan.announced) {
         return Ok(None);
     }
-    let (changed, path, context) = (Arc::clone(changed), plan.path.clone(), plan.context.clone());
+    watch_long(app, &plan.path, &plan.context, changed).await
+}
+
+/// Whether a body is collected before anything is done about it.
+pub(super) fn is_short(announced: Option<u64>) -> bool {
+    announced.is_some_and(|length| length <= SMALL)
+}
+
+pub(super) async fn watch_long(
+    app: &RequestScope,
+    path: &SharePath,
+    context: &RequestContext,
+    changed: &Arc<Notify>,
+) -> Result<Option<UploadWatch>, HandlerError> {
+    if context.is_unconditional() {
+        return Ok(None);
+    }
+    let (changed, path, context) = (Arc::clone(changed), path.clone(), context.clone());
     let wake = Box::new(move || changed.notify_one());
     app.ask(move |share| Ok(Some(share.watch_upload(&path, &context, wake)))).await
 }
 
 /// Says that an upload in flight can no longer succeed, once the file that it depends on is hashed. What cannot be hashed now is hashed for the
 /// commit.
-async fn look_again(app: &RequestScope, path: SharePath, context: RequestContext) -> Result<(), HandlerError> {
+pub(super) async fn look_again(
+    app: &RequestScope,
+    path: SharePath,
+    context: RequestContext,
+) -> Result<(), HandlerError> {
     if app.hashings.have_hashed(&path, None, &context).await.is_err() {
         return Ok(());
     }
     app.ask(move |share| share.may_go_on(&path, &context.at(now()))).await
 }
 
-async fn turn(app: &RequestScope) -> Result<OwnedSemaphorePermit, HandlerError> {
+pub(super) async fn turn(app: &RequestScope) -> Result<OwnedSemaphorePermit, HandlerError> {
     match timeout(TURN_WAIT, Arc::clone(&app.uploads).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(RequestError::TooManyUploads.into()),
@@ -223,27 +259,32 @@ async fn turn(app: &RequestScope) -> Result<OwnedSemaphorePermit, HandlerError> 
 }
 
 /// The body of an upload while it comes, and what makes it worthless meanwhile.
-struct UploadBody<'a> {
-    app: &'a RequestScope,
-    body: &'a mut Payload,
+pub(super) struct UploadBody<'a> {
+    pub(super) app: &'a RequestScope,
+    pub(super) body: &'a mut Payload,
     /// How long the client says that it is, in bytes.
-    announced: Option<u64>,
-    pace: Pace,
-    watch: Option<UploadWatch>,
-    changed: Arc<Notify>,
+    pub(super) announced: Option<u64>,
+    pub(super) pace: Pace,
+    pub(super) watch: Option<UploadWatch>,
+    pub(super) changed: Arc<Notify>,
+    /// Whether another request has taken the upload over.
+    pub(super) is_to_stop: Arc<AtomicBool>,
     /// What the upload is to replace.
-    replaces: (SharePath, RequestContext),
+    pub(super) replaces: (SharePath, RequestContext),
     /// The look that says whether the upload can still succeed, while it is in doubt; without it what is hashed for that is not wanted.
-    doubt: Option<LocalBoxFuture<'a, Result<(), HandlerError>>>,
+    pub(super) doubt: Option<LocalBoxFuture<'a, Result<(), HandlerError>>>,
 }
 
 impl UploadBody<'_> {
     /// The next piece of the body; `None` only at its proper end. What is longer than was said is broken as soon as that is seen.
-    async fn next(&mut self) -> Result<Option<Bytes>, HandlerError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, HandlerError> {
         loop {
             tokio::select! {
                 biased;
                 () = self.changed.notified() => {
+                    if self.is_to_stop.load(Ordering::Relaxed) {
+                        return Err(RequestError::TakenOver.into());
+                    }
                     if let Some(stop) = self.watch.as_ref().and_then(UploadWatch::told) {
                         return Err(stop.into());
                     }
@@ -353,13 +394,34 @@ async fn put_large(
 ) -> Result<Checked, HandlerError> {
     let app = source.app;
     judge(app, &plan).await?;
-    let mut next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
+    let next = if come.is_empty() { source.next().await? } else { Some(come.freeze()) };
     if held.is_none() {
         held = Some(turn(app).await?);
     }
-    let mut writer =
-        UploadWriter::new(Arc::clone(&app.share), begin(app, &plan).await?, plan.expected.clone().checker());
-    let mut piece = Piece::default();
+    let storing = Storing { upload: begin(app, &plan).await?, checker: plan.expected.clone().checker() };
+    let mut writer = UploadWriter::new(Arc::clone(&app.share), storing);
+    let turn = pour(&mut source, &mut writer, &mut Piece::default(), next, held).await?;
+    let storing = writer.into_sink().await?;
+    if let Some(range) = plan.part {
+        let announced = plan.announced;
+        let (upload, checksums) = crossed(tokio::task::spawn_blocking(move || storing.complete(announced))).await?;
+        drop(turn);
+        return Ok((patch::write(app, plan.into_part(range, CameAs::Upload(Box::new(upload)))).await?, checksums));
+    }
+    let _turn = hashed(app, &plan, turn).await?;
+    commit(app, storing, plan).await
+}
+
+/// Writes a body to its end, of which the `next` piece has come: while one piece is being written, the next is collected. A turn is held only while
+/// bytes come; the one that is held at the end comes back.
+pub(super) async fn pour<S: Sink>(
+    source: &mut UploadBody<'_>,
+    writer: &mut UploadWriter<S>,
+    piece: &mut Piece,
+    mut next: Option<Bytes>,
+    mut held: Option<OwnedSemaphorePermit>,
+) -> Result<OwnedSemaphorePermit, HandlerError> {
+    let app = source.app;
     while let Some(mut chunk) = next {
         if held.is_none() {
             held = Some(turn_again(app).await);
@@ -369,7 +431,7 @@ async fn put_large(
             if piece.is_full() {
                 let comes_fast = source.pace.received() >= LARGE_FROM && piece.begun.elapsed() < COLLECTED_IN;
                 let spare = writer.write(piece.take()).await?;
-                piece = if comes_fast { Piece::large(spare) } else { Piece::default() };
+                *piece = if comes_fast { Piece::large(spare) } else { Piece::default() };
             }
         }
         next = match source.next_soon().await? {
@@ -385,13 +447,17 @@ async fn put_large(
         None => turn_again(app).await,
     };
     writer.write(piece.take()).await?;
-    if let Some(range) = plan.part {
-        let (upload, checksums) = writer.complete(plan.announced).await?;
-        drop(turn);
-        return Ok((patch::write(app, plan.into_part(range, CameAs::Upload(Box::new(upload)))).await?, checksums));
-    }
-    let _turn = hashed(app, &plan, turn).await?;
-    writer.commit(plan).await
+    Ok(turn)
+}
+
+/// Compares the digests and the length of what has come, and commits.
+async fn commit(app: &RequestScope, storing: Storing, plan: Plan) -> Result<Checked, HandlerError> {
+    let share = Arc::clone(&app.share);
+    crossed(tokio::task::spawn_blocking(move || {
+        let (upload, checksums) = storing.complete(plan.announced)?;
+        Ok((share.put(&plan.path, upload, plan.dated, &plan.context.at(now()))?, checksums))
+    }))
+    .await
 }
 
 async fn begin(app: &RequestScope, plan: &Plan) -> Result<Upload, HandlerError> {
@@ -418,12 +484,12 @@ async fn hashed(
 }
 
 /// Waits for another turn, however long it takes: what has come is on the disk.
-async fn turn_again(app: &RequestScope) -> OwnedSemaphorePermit {
+pub(super) async fn turn_again(app: &RequestScope) -> OwnedSemaphorePermit {
     Arc::clone(&app.uploads).acquire_owned().await.expect("it is never closed")
 }
 
 /// What is collected of an upload before it is written.
-struct Piece {
+pub(super) struct Piece {
     bytes: BytesMut,
     full: usize,
     begun: Instant,
@@ -455,26 +521,45 @@ impl Piece {
     }
 
     /// What was collected; what is collected next is small.
-    fn take(&mut self) -> BytesMut {
+    pub(super) fn take(&mut self) -> BytesMut {
         std::mem::take(self).bytes
     }
 }
 
 /// Writes pieces one after the other on the blocking pool.
-struct UploadWriter {
+pub(super) struct UploadWriter<S: Sink> {
     share: Arc<Share>,
-    idle: Option<Box<Writing>>,
-    writing: Option<JoinHandle<Result<Box<Writing>, HandlerError>>>,
+    idle: Option<Box<Writing<S>>>,
+    writing: Option<JoinHandle<Result<Box<Writing<S>>, HandlerError>>>,
 }
 
-/// An upload, the digests that it has come to so far, and the buffer that was written last.
-struct Writing {
+/// What pieces are written to.
+pub(super) trait Sink: Send + 'static {
+    /// Takes a piece, on the blocking pool.
+    fn write(&mut self, share: &Share, piece: &[u8]) -> Result<(), HandlerError>;
+}
+
+/// An upload, and the digests that it has come to so far.
+struct Storing {
     upload: Upload,
     checker: Checker,
+}
+
+impl Sink for Storing {
+    fn write(&mut self, share: &Share, piece: &[u8]) -> Result<(), HandlerError> {
+        self.checker.update(piece);
+        Ok(share.write(&mut self.upload, piece, now())?)
+    }
+}
+
+/// What is written to, and the buffer that was written last.
+struct Writing<S> {
+    sink: S,
     spare: BytesMut,
 }
 
-impl Writing {
+impl Storing {
+    /// What has come, if its length and its digests are right.
     fn complete(self, announced: Option<u64>) -> Result<(Upload, Option<String>), HandlerError> {
         if announced.is_some_and(|length| length != self.upload.written()) {
             return Err(RequestError::BrokenBody.into());
@@ -484,19 +569,18 @@ impl Writing {
     }
 }
 
-impl UploadWriter {
-    fn new(share: Arc<Share>, upload: Upload, checker: Checker) -> Self {
-        Self { share, idle: Some(Box::new(Writing { upload, checker, spare: BytesMut::new() })), writing: None }
+impl<S: Sink> UploadWriter<S> {
+    pub(super) fn new(share: Arc<Share>, sink: S) -> Self {
+        Self { share, idle: Some(Box::new(Writing { sink, spare: BytesMut::new() })), writing: None }
     }
 
     /// Begins to write a piece as soon as the one before it is written, and gives back the buffer of that one if it was large.
-    async fn write(&mut self, mut piece: BytesMut) -> Result<BytesMut, HandlerError> {
-        let mut writing = self.upload().await?;
+    pub(super) async fn write(&mut self, mut piece: BytesMut) -> Result<BytesMut, HandlerError> {
+        let mut writing = self.idle().await?;
         let share = Arc::clone(&self.share);
         let spare = std::mem::take(&mut writing.spare);
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            writing.checker.update(&piece);
-            share.write(&mut writing.upload, &piece, now())?;
+            writing.sink.write(&share, &piece)?;
             if piece.len() == LARGE_PIECE {
                 piece.clear();
                 writing.spare = piece;
@@ -508,45 +592,37 @@ impl UploadWriter {
 
     /// Writes what there is, and keeps nothing meanwhile: no buffer, and the turn no longer than the disk takes.
     async fn rest(&mut self, piece: BytesMut, turn: Option<OwnedSemaphorePermit>) -> Result<(), HandlerError> {
-        let mut writing = self.upload().await?;
+        let mut writing = self.idle().await?;
         let share = Arc::clone(&self.share);
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let _turn = turn;
             writing.spare = BytesMut::new();
-            writing.checker.update(&piece);
-            share.write(&mut writing.upload, &piece, now())?;
+            writing.sink.write(&share, &piece)?;
             Ok(writing)
         }));
         Ok(())
     }
 
-    /// Waits for the last piece, and compares the digests and the length.
-    async fn complete(mut self, announced: Option<u64>) -> Result<(Upload, Option<String>), HandlerError> {
-        let upload = self.upload().await?;
-        crossed(tokio::task::spawn_blocking(move || upload.complete(announced))).await
+    /// Whether what is written to is still there: after an error it is not.
+    pub(super) fn has_sink(&self) -> bool {
+        self.idle.is_some() || self.writing.is_some()
     }
 
-    /// The same, and commits.
-    async fn commit(mut self, plan: Plan) -> Result<Checked, HandlerError> {
-        let upload = self.upload().await?;
-        let share = Arc::clone(&self.share);
-        crossed(tokio::task::spawn_blocking(move || {
-            let (upload, checksums) = upload.complete(plan.announced)?;
-            Ok((share.put(&plan.path, upload, plan.dated, &plan.context.at(now()))?, checksums))
-        }))
-        .await
+    /// Waits for the last piece.
+    pub(super) async fn into_sink(mut self) -> Result<S, HandlerError> {
+        Ok(self.idle().await?.sink)
     }
 
-    async fn upload(&mut self) -> Result<Box<Writing>, HandlerError> {
+    async fn idle(&mut self) -> Result<Box<Writing<S>>, HandlerError> {
         match self.idle.take() {
-            Some(upload) => Ok(upload),
+            Some(idle) => Ok(idle),
             None => crossed(self.writing.take().expect("what is not idle is being written")).await,
         }
     }
 }
 
 /// What becomes of nothing is let go on the blocking pool: the file may be large, and folders may have been made for it.
-impl Drop for UploadWriter {
+impl<S: Sink> Drop for UploadWriter<S> {
     fn drop(&mut self) {
         let (idle, writing) = (self.idle.take(), self.writing.take());
         let Ok(runtime) = Handle::try_current() else { return };
@@ -563,7 +639,7 @@ impl Drop for UploadWriter {
     }
 }
 
-async fn crossed<T>(task: JoinHandle<Result<T, HandlerError>>) -> Result<T, HandlerError> {
+pub(super) async fn crossed<T>(task: JoinHandle<Result<T, HandlerError>>) -> Result<T, HandlerError> {
     match task.await {
         Ok(outcome) => outcome,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

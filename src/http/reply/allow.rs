@@ -21,6 +21,8 @@ pub(super) const ALLOWED_NOWHERE: &str = "OPTIONS";
 pub(super) const ALLOWED_SOMEWHERE: &str =
     "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 
+pub(super) const ALLOWED_ON_UPLOADS: &str = "OPTIONS, GET, HEAD, POST, PATCH, DELETE";
+
 /// What is served on a file or a folder, for `supported-method-set`.
 pub(crate) fn methods(is_collection: bool) -> &'static str {
     if is_collection { ALLOWED_ON_COLLECTIONS } else { ALLOWED_ON_FILES }
@@ -39,6 +41,7 @@ pub(super) fn allow(there: Allowed, words: Option<TakenWord>) -> Cow<'static, st
         Allowed::OnNothing => ALLOWED_ON_NOTHING,
         Allowed::OnNoCollection => ALLOWED_ON_NO_COLLECTION,
         Allowed::WithoutParent | Allowed::Nowhere => ALLOWED_NOWHERE,
+        Allowed::Upload => ALLOWED_ON_UPLOADS,
         Allowed::Somewhere => ALLOWED_SOMEWHERE,
     })
 }

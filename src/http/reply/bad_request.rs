@@ -2,6 +2,7 @@
 
 use crate::access::Denied;
 use crate::http::headers::dav_headers::BadUrl;
+use crate::http::headers::upload_fields::OFFSET;
 use crate::http::headers::{range, update_range};
 use crate::http::reply::RequestError;
 use crate::http::reply::dav::{dav_error, not_permitted};
@@ -9,6 +10,7 @@ use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, 
 use crate::http::reply::refusal::stop;
 use crate::http::reply::sign_in::not_proven;
 use crate::http::reply::success::ACCEPT_PATCH;
+use crate::http::reply::uploads::checksum_mismatch;
 use crate::http::request::site_check::SiteRefusal;
 use crate::http::request::target::BadTarget;
 use crate::http::wire::rejection::Rejection;
@@ -241,6 +243,37 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
             "Too many uploads",
             "As many uploads as this server takes at once are under way. Nothing was stored. Try again.",
         )),
+        RequestError::TakenOver => Problem::new(
+            StatusCode::CONFLICT,
+            "taken-over",
+            "Another request goes on with this upload",
+            "Another request asked for this upload meanwhile, and the newer one has it: it is sent over one connection at a time. What had come counts.",
+        )
+        .send(),
+        RequestError::UploadOffset { expected, provided } => {
+            let problem = Problem::new(
+                StatusCode::CONFLICT,
+                "mismatching-upload-offset",
+                "Another offset",
+                "The upload goes on where Upload-Offset says. Nothing was written.",
+            );
+            let problem = problem.with("expected-offset", *expected).with("provided-offset", *provided);
+            with_header(problem.send(), OFFSET, &expected.to_string())
+        }
+        RequestError::TusChecksum => Problem::new(
+            checksum_mismatch(),
+            "checksum-mismatch",
+            "The checksum does not fit",
+            "The bytes that came do not have the checksum that Upload-Checksum names. Nothing of them was kept.",
+        )
+        .send(),
+        RequestError::NoPartOfAnUpload(media_type) => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "no-part-of-an-upload",
+            "Not a part of an upload",
+            format!("What goes on with this upload comes as {media_type}, without a Content-Encoding. Nothing was written."),
+        )
+        .send(),
         RequestError::TooManyBodies => later(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too-many-bodies",

@@ -122,6 +122,19 @@ pub(crate) enum RequestError {
     LargeBody,
     /// Too many uploads at once.
     TooManyUploads,
+    /// Another request goes on with the upload.
+    TakenOver,
+    /// An upload goes on elsewhere than the server has it.
+    UploadOffset {
+        /// How many bytes the server has.
+        expected: u64,
+        /// How many the client said.
+        provided: u64,
+    },
+    /// The bytes of a part are not those that the client spoke of.
+    TusChecksum,
+    /// A part of an upload that does not say that it is one.
+    NoPartOfAnUpload(&'static str),
     /// Too many large bodies in memory at once.
     TooManyBodies,
     /// A version that cannot be.

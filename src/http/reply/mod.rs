@@ -14,6 +14,7 @@ mod problem;
 mod refusal;
 mod sign_in;
 mod success;
+mod uploads;
 
 pub(crate) use allow::methods;
 pub(crate) use bad_request::{rejected, wrong};
@@ -31,6 +32,12 @@ pub(crate) use sign_in::{
 pub(crate) use success::{
     DISPLACED, done, found, made, not_modified, options, partial, precondition_failed_with_current, relocated, removed,
     stored,
+};
+
+pub(crate) use uploads::{
+    by_tus, half_done, limits_of_upload, located, options_of_tus, options_of_uploads, other_tus_version,
+    resumption_supported, takes_uploads, too_large, tus_begun, tus_goes_on, tus_state, tus_told, upload_begun,
+    upload_goes_on, upload_progress, upload_state, upload_stored, with_state,
 };
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 /// What the problem types of noclobber begin with.
 pub(super) const PROBLEMS: &str = "urn:noclobber:problem:";
 
-/// The problem types that the draft on digest fields registers.
-pub(super) const DIGEST_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#";
+/// What the problem types begin with that the drafts on digest fields and on resumable uploads register.
+pub(super) const REGISTERED_PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#";
 
 /// When to try again, in seconds, where that may help.
 pub(super) const RETRY_AFTER: &str = "2";
@@ -64,7 +64,7 @@ impl Problem {
     }
 
     pub(super) fn send(self) -> HttpResponse {
-        let base = if self.kind.starts_with("digest-") { DIGEST_PROBLEMS } else { PROBLEMS };
+        let base = if is_registered(self.kind) { REGISTERED_PROBLEMS } else { PROBLEMS };
         let mut document = Map::new();
         document.insert("type".to_owned(), json!(format!("{base}{}", self.kind)));
         document.insert("title".to_owned(), json!(self.title));
@@ -77,6 +77,12 @@ impl Problem {
         answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
         answer.body(text)
     }
+}
+
+/// Whether a problem type is one that everybody knows.
+fn is_registered(kind: &str) -> bool {
+    kind.starts_with("digest-")
+        || matches!(kind, "mismatching-upload-offset" | "completed-upload" | "inconsistent-upload-length")
 }
 
 /// 400 for a name that is to be made.

@@ -5,6 +5,7 @@ use crate::http::headers::range;
 use crate::http::reply::dav::{dav_error, locked_inside, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_current};
 use crate::http::request::method::Allowed;
+use crate::http::request::service_url::without_secrets;
 use crate::http::urls;
 use crate::http::xml::write::Condition;
 use crate::log::escaped;
@@ -31,7 +32,7 @@ pub(crate) fn stop(head: &RequestHead, stop: &Stop) -> HttpResponse {
         }
         Stop::Refusal(refusal) => refuse(head, refusal),
         Stop::Fault(fault) => {
-            tracing::error!("{} {}: {fault}", head.method, escaped(head.uri.path()));
+            tracing::error!("{} {}: {fault}", head.method, escaped(without_secrets(head.uri.path())));
             let detail = match fault.cause {
                 Cause::Unsure => {
                     "It was done, but could not be brought to the disk: a power cut may undo it. The server's log says why. Look what is here."
@@ -58,6 +59,40 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
     let has_trailing_slash = SharePath::url_names_a_collection(head.uri.path());
     match refusal {
         Refusal::NotFound | Refusal::NotSeen => plain(StatusCode::NOT_FOUND, "not-found", "Not found", "Nothing is here.").send(),
+        Refusal::NoUpload => plain(
+            StatusCode::NOT_FOUND,
+            "no-upload",
+            "No such upload",
+            "There is no half-done upload of that name, or it is not yours. Begin again.",
+        )
+        .send(),
+        Refusal::UploadOver => plain(
+            StatusCode::GONE,
+            "upload-over",
+            "The upload is over",
+            "This upload was cancelled, was not gone on with in time, or its bytes are lost. Begin again.",
+        )
+        .send(),
+        Refusal::UploadComplete => plain(
+            StatusCode::BAD_REQUEST,
+            "completed-upload",
+            "The upload is complete",
+            "This upload has become a file, and takes no more. Nothing was changed.",
+        )
+        .send(),
+        Refusal::InconsistentLength => plain(
+            StatusCode::BAD_REQUEST,
+            "inconsistent-upload-length",
+            "Another length",
+            "The upload was said to have another length, or more came than that. What was acknowledged before is as it was.",
+        )
+        .send(),
+        Refusal::TooManyUploads => later(plain(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-half-done",
+            "Too many half-done uploads",
+            "As many uploads are half done as this server keeps. Finish or cancel one of yours, or send the file in one request. Nothing was stored.",
+        )),
         Refusal::NoParent => {
             let detail = match method.as_str() {
                 "PUT" => {

@@ -91,6 +91,8 @@ pub(crate) enum Allowed {
     OnLinkedFiles,
     /// The same, to a folder.
     OnLinkedCollections,
+    /// A half-done upload, or the place where they begin.
+    Upload,
     /// A free name.
     OnNothing,
     /// A free name that a slash makes one of a folder.

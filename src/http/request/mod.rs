@@ -6,5 +6,6 @@ pub mod host;
 pub(crate) mod method;
 pub mod origin;
 pub(crate) mod query;
+pub(crate) mod service_url;
 pub(crate) mod site_check;
 pub(crate) mod target;

@@ -25,7 +25,8 @@ const REQUEST_HEADERS: &str = "Accept, Authorization, Brief, Cache-Control, Cont
 /// What an allowed page may read besides what every page may.
 const ANSWER_HEADERS: &str = "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Location, Content-Range, DAV, Date, ETag, \
      Link, Location, Lock-Token, MS-Author-Via, Noclobber-Displaced, OC-Checksum, Preference-Applied, Repr-Digest, Retry-After, \
-     Want-Repr-Digest, X-OC-Mtime";
+     Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Complete, Upload-Expires, Upload-Length, \
+     Upload-Limit, Upload-Metadata, Upload-Offset, Want-Repr-Digest, X-OC-Mtime";
 
 /// How long a browser need not ask again, in seconds.
 const MAX_AGE: &str = "3600";

@@ -7,6 +7,7 @@
 use crate::http::wire::crowd::ConnectionPermit;
 use crate::http::wire::farewell::{Farewell, THROWN_AWAY_BYTES_MAX};
 use crate::http::wire::fast_path::Edge;
+use crate::http::wire::interim::Interims;
 use crate::http::wire::rejection::Rejection;
 use crate::http::wire::request_gate::{Admitted, RequestGate, broken_off};
 use crate::http::wire::send_file::{Job, Jobs, SendStep, WINDOW};
@@ -64,6 +65,7 @@ pub struct Connection {
     /// Whether actix may have bytes in its buffer that have not left.
     holds_bytes: bool,
     jobs: Jobs,
+    interims: Interims,
     idle: IdleTimeout,
     stall: SlowReader,
     gone: IdleTimeout,
@@ -127,6 +129,7 @@ impl Connection {
             holds_bytes: false,
             idle: IdleTimeout::new(limits.keep_alive),
             jobs: Jobs::default(),
+            interims: Interims::default(),
             stall: SlowReader::new(limits.write_stall, limits.read_rate_min),
             gone: IdleTimeout::new(GONE_TIME_MAX),
             turn: RequestGate::new(limits.head_bytes_max),
@@ -152,6 +155,11 @@ impl Connection {
     /// The place where response bodies put their jobs; one for each connection.
     pub fn jobs(&self) -> Jobs {
         self.jobs.clone()
+    }
+
+    /// Where what is said before an answer waits.
+    pub fn interims(&self) -> Interims {
+        self.interims.clone()
     }
 
     /// Whose turn it is on this connection.
@@ -331,12 +339,15 @@ impl Connection {
         Ok(answered)
     }
 
-    /// Sends what is left of an answer from the edge.
+    /// Sends what is said before an answer, and what is left of an answer from the edge.
     fn send_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.flush(cx))?;
             if self.unsent.is_empty() {
-                return Poll::Ready(Ok(()));
+                // Behind what of the answer has left it would be a part of that.
+                let interim = if self.holds_bytes { None } else { self.interims.take() };
+                let Some(head) = interim else { return Poll::Ready(Ok(())) };
+                self.unsent.head = head;
             }
             match self.unsent.send_more(&mut self.socket) {
                 Ok(sent) => self.has_sent(sent),

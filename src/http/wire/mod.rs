@@ -11,6 +11,7 @@ mod farewell;
 pub(crate) mod fast_path;
 pub(crate) mod handshake;
 pub(crate) mod heads;
+pub(crate) mod interim;
 pub mod rejection;
 pub(crate) mod request_gate;
 mod send_file;

@@ -294,6 +294,7 @@ fn http<H: Handler>(
         .on_connect_ext(|connection: &Connection, data| {
             data.insert(connection.jobs());
             data.insert(connection.turn());
+            data.insert(connection.interims());
             data.insert(Encrypted(connection.is_encrypted()));
         })
         .expect(fn_service({

@@ -27,13 +27,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::model::path::{Name, SharePath};
+use crate::model::stamp::FileId;
 
 use super::dir_cache::{DirCache, Limits};
 use super::disk::Disk;
 use super::history::{History, KeepLimits};
 use super::name_lock::PathMutexes;
 use super::spelling::spelled;
-use super::staging::Staging;
+use super::staging::{Mark, Note, Point, Staging, remove_lasting};
 use super::touched::Touched;
 use crate::store::disk_error::{Cause, Result};
 use crate::store::handle::Dir;
@@ -144,6 +145,30 @@ impl Tree {
     /// Begins a file that nobody sees yet, for a folder. [`Cause::NotFound`] if that is not there any more.
     pub fn stage(&self, site: &Site) -> Result<Staging> {
         Staging::begin(&self.disk, (&site.parent, site.folder), || self.history.upload_folder(&site.path, site.mount))
+    }
+
+    /// Begins a file that nobody sees yet, for a folder, and that outlives the process: `what` is its name on the disk, what it is for, and how
+    /// far it goes. It lies in the folder that comes back.
+    pub fn stage_lasting(&self, site: &Site, what: (&str, &[u8], Mark)) -> Result<(Staging, Note, Dir)> {
+        let uploads = self.history.upload_folder(&site.path, site.mount)?;
+        let (staging, note) = Staging::begin_lasting(&self.disk, (&site.parent, site.folder), &uploads, what)?;
+        Ok((staging, note, uploads.dir))
+    }
+
+    /// Takes up a lasting file in its folder: its name on the disk, how many bytes count, and the point at which it was left, if that is known.
+    pub fn take_up_lasting(&self, dir: &Dir, what: (&str, u64, Option<Point>)) -> Result<(Staging, Note)> {
+        let note = Note::open(&self.disk, dir, what.0)?;
+        Ok((Staging::take_up(&self.disk, dir, what, self.folder_id(dir)?)?, note))
+    }
+
+    /// Which folder this is.
+    pub fn folder_id(&self, dir: &Dir) -> Result<FileId> {
+        Ok(self.disk.dir_status(dir)?.stamp.id)
+    }
+
+    /// Removes a lasting file, or what is left of one, from its folder.
+    pub fn remove_lasting(&self, dir: &Dir, stem: &str) -> Result<()> {
+        remove_lasting(&*self.disk, dir, stem)
     }
 
     /// Whether other file systems are mounted in the folder of this name.

@@ -134,6 +134,13 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Begins a file of this name, open for writing; [`Cause::Exists`](crate::store::disk_error::Cause::Exists) if the name is taken (`O_EXCL`).
     fn create_named(&self, at: &Dir, name: &Name) -> Result<File>;
 
+    /// Opens a file of noclobber's own once more, to write it on and to read it; [`Cause::NotFound`](crate::store::disk_error::Cause::NotFound)
+    /// if no regular file has the name.
+    fn open_to_write(&self, at: &Dir, name: &Name) -> Result<File>;
+
+    /// Cuts a file that is being written to so many bytes, or makes it as long with zeros (ftruncate(2)).
+    fn cut(&self, file: &File, bytes: u64) -> Result<()>;
+
     /// Sets room aside for these bytes of a file, so that a full disk says so now (`fallocate` with `KEEP_SIZE`). Does nothing where that is
     /// not to be had.
     fn reserve(&self, file: &File, bytes: Range<u64>) -> Result<()>;

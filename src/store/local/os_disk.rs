@@ -503,6 +503,23 @@ impl Disk for OsDisk {
         created.map(Handle::file).map_err(|errno| failed("create", name.as_bytes(), errno))
     }
 
+    fn open_to_write(&self, at: &Dir, name: &Name) -> Result<File> {
+        let failed = |errno| failed("open", name.as_bytes(), errno);
+        // What is a pipe is not waited for, and turned away below.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let at = fd(&at.0)?;
+        let opened = retry_on_intr(|| rustix::fs::openat(at, name.as_bytes(), flags, Mode::empty())).map_err(failed)?;
+        match self.status_of(opened.as_fd()).map_err(failed)?.kind {
+            Kind::File => Ok(Handle::file(opened)),
+            _ => Err(failed(Errno::NOENT)),
+        }
+    }
+
+    fn cut(&self, file: &File, bytes: u64) -> Result<()> {
+        let file = fd(&file.0)?;
+        retry_on_intr(|| rustix::fs::ftruncate(file, bytes)).map_err(|errno| failed("cut", b"", errno))
+    }
+
     fn reserve(&self, file: &File, bytes: Range<u64>) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());

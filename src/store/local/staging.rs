@@ -4,6 +4,7 @@
 //! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
 
 mod ahead;
+mod lasting;
 mod patch;
 mod tree;
 
@@ -25,6 +26,7 @@ use crate::store::lease::{Lease, Leased};
 use crate::store::status::Kind;
 
 pub use ahead::RoomAhead;
+pub use lasting::{Left, Mark, Note, Point, lasting_in, remove_lasting};
 pub use patch::{NewBytes, Patch};
 pub use tree::StagedTree;
 
@@ -32,6 +34,9 @@ use ahead::Aside;
 
 /// What the names of unfinished uploads begin with, where they need one.
 pub const UNFINISHED: &str = "unfinished-";
+
+/// What the names of uploads begin with that outlive the process.
+const LASTING: &str = "lasting-";
 
 /// An upload that is being written.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub struct Staging {
     /// The folder whose group it is to have, if that hands its group on.
     heir_of: Option<Dir>,
     aside: Option<Aside>,
+    /// Whether it outlives the process, and its file may be longer than what was written.
+    lasts: bool,
 }
 
 /// An upload that is complete, on the disk, and read-only from now on.
@@ -111,7 +118,7 @@ impl Staging {
         };
         let hasher = blake3::Hasher::new();
         let disk = Arc::clone(disk);
-        Ok(Self { disk, file, own_name, folder, hasher, written: 0, heir_of: None, aside: None })
+        Ok(Self { disk, file, own_name, folder, hasher, written: 0, heir_of: None, aside: None, lasts: false })
     }
 
     /// Sets room aside, as bytes come, for an upload of `announced` bytes to the file system on which `parent` lies.
@@ -163,8 +170,11 @@ impl Staging {
 
     /// Gives it the attributes of the file that it is to replace and its modification time, brings it to the disk, once, and
     /// closes the writing handle.
-    pub fn seal(self, like: Option<&File>, mtime: Timestamp) -> Result<Staged> {
+    pub fn seal(mut self, like: Option<&File>, mtime: Timestamp) -> Result<Staged> {
         let mut looks_like = None;
+        if self.lasts {
+            self.disk.cut(&self.file, self.written)?;
+        }
         if let Some(like) = like {
             looks_like = Some(self.disk.status(like)?.stamp);
             self.disk.copy_attributes(like, &self.file)?;
@@ -177,6 +187,10 @@ impl Staging {
         let hash = ContentHash::finish(&self.hasher);
         let file = self.disk.finish_writing(self.file)?;
         let sealed = self.disk.status(&file)?.stamp;
+        // From now on it is the commit's, which takes its name away.
+        if let Some(own) = self.own_name.as_mut().filter(|_| self.lasts) {
+            own.sweep = true;
+        }
         Ok(Staged {
             disk: self.disk,
             file,
@@ -335,7 +349,7 @@ impl Drop for OwnName {
             return;
         }
         // A name of no version is nobody else's, and not every file system knows a file again by its number (FUSE).
-        let is_own = self.name.as_bytes().starts_with(UNFINISHED.as_bytes());
+        let is_own = [UNFINISHED, LASTING].iter().any(|word| self.name.as_bytes().starts_with(word.as_bytes()));
         let removed = self.disk.look(&self.dir, &self.name).and_then(|there| match there {
             Some(status) if is_own || status.stamp.id == self.id => self.disk.unlink(&self.dir, &self.name),
             _ => Ok(()),

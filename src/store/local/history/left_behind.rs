@@ -5,11 +5,12 @@ use std::time::Duration;
 use crate::model::path::SharePath;
 use crate::model::version::Ending;
 
-use super::super::staging;
+use super::super::staging::{self, Left};
 use super::History;
 use super::areas::{HISTORY, SWAP, UPLOADS, folder_of, found};
 use super::found::FoundVersion;
 use crate::store::disk_error::Result;
+use crate::store::handle::Dir;
 
 /// For how long before the last version was displaced a start looks at versions once more: longer than they wait for their second look.
 const LAST_MOMENTS: Duration = Duration::from_secs(20);
@@ -25,6 +26,20 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// The uploads that outlived the process that began them, each with the folder that it lies in and the mount of that. What is only half
+    /// there is removed.
+    pub fn lasting_uploads(&self) -> Result<Vec<(Dir, u64, Left)>> {
+        let mut all = Vec::new();
+        for top in self.tops()? {
+            let Some(uploads) = found(self.disk.open_dir(&top.dir, &folder_of(UPLOADS, b"")))? else { continue };
+            match staging::lasting_in(&*self.disk, &uploads) {
+                Ok(left) => all.extend(left.into_iter().map(|left| (uploads.clone(), top.mount, left))),
+                Err(error) => self.notices.add_stuck_folder(&top.path, &error),
+            }
+        }
+        Ok(all)
     }
 
     /// What is to be settled: the entries that a commit left with a tail, all that was displaced while there was no history, and the versions of

@@ -102,7 +102,10 @@ impl History {
         let running = self.begin(&top_path, &top)?;
         let mut dir = top;
         for name in [RESERVED, UPLOADS].map(own_name) {
-            ensure_dir(&*self.disk, &dir, &name)?;
+            // An upload that is to outlive the process must not lie in a folder that a power cut takes away.
+            if ensure_dir(&*self.disk, &dir, &name)? {
+                self.disk.sync_dir(&dir)?;
+            }
             dir = self.disk.open_dir(&dir, name.as_bytes()).map_err(in_the_way)?;
         }
         Ok(UploadFolder { dir, running })
