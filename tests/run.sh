@@ -62,14 +62,19 @@ install_what_is_missing() {
 
 # The clients that are libraries go beside the build, where their tests look for them.
 install_libraries() {
-    local place="${CARGO_TARGET_DIR:-target}/clients"
+    local place="${CARGO_TARGET_DIR:-target}/clients" library
+    local of_npm=(webdav@5 tus-js-client@4 eventsource@4)
     mkdir -p "$place"
-    [ -d "$place/npm/node_modules/webdav" ] ||
-        timeout 120 npm install --prefix "$place/npm" --no-audit --no-fund --ignore-scripts webdav@5 >/dev/null 2>&1 ||
-        echo "missing: webdav, from npm (what needs it is left out)"
-    "$place/python/bin/python" -c 'import webdav4' 2>/dev/null ||
-        { timeout 120 /usr/bin/python3 -m venv "$place/python" && timeout 120 "$place/python/bin/pip" install -q webdav4; } >/dev/null 2>&1 ||
-        echo "missing: webdav4, from pip (what needs it is left out)"
+    for library in "${of_npm[@]}"; do
+        [ -d "$place/npm/node_modules/${library%@*}" ] && continue
+        # All at once: what npm is not told of it takes away again.
+        timeout 120 npm install --prefix "$place/npm" --no-audit --no-fund --ignore-scripts "${of_npm[@]}" >/dev/null 2>&1 ||
+            echo "missing: ${of_npm[*]}, from npm (what needs them is left out)"
+        break
+    done
+    "$place/python/bin/python" -c 'import webdav4, tusclient' 2>/dev/null ||
+        { timeout 120 /usr/bin/python3 -m venv "$place/python" && timeout 120 "$place/python/bin/pip" install -q webdav4 tuspy; } >/dev/null 2>&1 ||
+        echo "missing: webdav4, tuspy, from pip (what needs them is left out)"
 }
 
 # The tests that take long are marked as ignored for the runner, and are left out by name unless they are asked for.

@@ -201,14 +201,20 @@ impl Handler for Router {
         let head = request.head();
         let (scope, checked) = self.scope(head, None, is_encrypted(request.conn_data())).await;
         let judged = match checked {
-            Ok(()) => put::early(&scope, head).await,
-            trouble => trouble,
+            Ok(()) => match service_url::parse(head) {
+                Some((folder, service)) => uploads::early(&scope, head, &folder, &service).await,
+                None => put::early(&scope, head).await.map(|()| None),
+            },
+            Err(trouble) => Err(trouble),
         };
-        let Err(trouble) = judged else {
-            request.extensions_mut().insert(Arc::clone(&scope.caller));
-            return Ok(());
+        let mut answer = match judged {
+            Ok(None) => {
+                request.extensions_mut().insert(Arc::clone(&scope.caller));
+                return Ok(());
+            }
+            Ok(Some(answer)) => answer,
+            Err(trouble) => explain(&scope, None, head, trouble).await,
         };
-        let mut answer = explain(&scope, None, head, trouble).await;
         self.describe(head, &mut answer);
         log_answer(&scope, head, &answer, begun);
         Err(answer.into())

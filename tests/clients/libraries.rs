@@ -97,7 +97,7 @@ fn npm_with(test: &str, words: &[&str], set_up: impl FnOnce(&mut std::process::C
 }
 
 /// Where `tests/run.sh` puts what comes from elsewhere: beside the build.
-fn installed(what: &str) -> PathBuf {
+pub fn installed(what: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients").join(what)
 }
 

@@ -7,6 +7,7 @@ mod cadaver;
 mod chromium;
 mod cross_site;
 mod curl;
+mod cutting;
 mod davfs2;
 mod foreign_site;
 mod gvfs;
@@ -24,6 +25,7 @@ mod scripted;
 mod served;
 mod session;
 mod signed_in;
+mod uploads;
 mod workout;
 
 use program::{Scratch, has_all};

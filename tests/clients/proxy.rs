@@ -90,7 +90,7 @@ fn pass_on(mut client: TcpStream, upstream: &str, method: &str, field: &str) -> 
 }
 
 /// The head up to and with its empty line, and what was read beyond it.
-fn read_head(from: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
+pub fn read_head(from: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
     let mut read = Vec::new();
     loop {
         if let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -536,3 +536,25 @@ fn options_tell_that_uploads_go_on() {
     assert_eq!(refused.field("upload-limit"), "max-size=1000");
     server.get("/a").expect(404);
 }
+
+/// curl waits with a large part until it is asked for it.
+#[test]
+fn a_part_is_judged_before_it_is_asked_for() {
+    let server = Server::start();
+    server.put("/a.bin").body("first").expect(201);
+    let url = begun(&server, "/a.bin", b"0123", |put| put.if_match(tag_of("first")));
+    let added = patch(&server, &url, 4, false).body_when_asked("4567").expect(204);
+    assert_eq!(added.interim, [100]);
+    let ahead = patch(&server, &url, 9, true).body_when_asked("x").expect(409);
+    assert_eq!((ahead.interim.len(), &ahead.problem()["expected-offset"]), (0, &json!(8)));
+    let unknown = "/.noclobber/uploads/00000000000000000000000000000000";
+    assert_eq!(patch(&server, unknown, 0, true).body_when_asked("x").expect(404).interim, [0; 0]);
+    server.put("/a.bin").if_match(tag_of("first")).body("second").expect(204);
+    let stale = patch(&server, &url, 8, true).body_when_asked("89").expect(412);
+    assert_eq!((stale.interim.len(), stale.field("upload-offset"), stale.tag()), (0, "8", tag_of("second")));
+    let ended = patch(&server, &url, 8, true).if_match(tag_of("second")).body_when_asked("89").expect(204);
+    assert_eq!(ended.interim, [100]);
+    server.get("/a.bin").expect_body("0123456789");
+    let over = patch(&server, &url, 10, true).body_when_asked("x").expect(400);
+    assert_eq!(over.interim, [0; 0]);
+}

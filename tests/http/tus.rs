@@ -164,3 +164,22 @@ fn what_is_no_request_of_tus_is_refused() {
     patch().header("content-type", "application/offset+octet-stream").expect(400);
     tus(server.put(&url)).body("x").expect(405);
 }
+
+/// curl waits with a large part until it is asked for it.
+#[test]
+fn a_part_is_judged_before_it_is_asked_for() {
+    let server = Server::start();
+    server.put("/a.bin").body("first").expect(201);
+    let pairs = [("filename", "a.bin"), ("if-match", &tag_of("first"))];
+    let url = url_in(&post(&server, "/", 6, &pairs).body("").expect(201));
+    assert_eq!(patch(&server, &url, 0).body_when_asked("012").expect(204).interim, [100]);
+    let ahead = patch(&server, &url, 4).body_when_asked("x").expect(409);
+    assert_eq!((ahead.interim.len(), ahead.field("upload-offset"), ahead.field("tus-resumable")), (0, "3", "1.0.0"));
+    let instead = tus(server.post(&url)).header("x-http-method-override", "PATCH").header("upload-offset", "4");
+    let ahead = instead.header("content-type", "application/offset+octet-stream").body_when_asked("x").expect(409);
+    assert_eq!(ahead.interim, [0; 0]);
+    server.put("/a.bin").if_match(tag_of("first")).body("second").expect(204);
+    let stale = patch(&server, &url, 3).body_when_asked("345").expect(412);
+    assert_eq!((stale.interim.len(), stale.field("upload-offset")), (0, "3"));
+    assert_eq!(server.read("a.bin"), "second");
+}

@@ -69,6 +69,20 @@ pub(crate) async fn serve(
     }
 }
 
+/// The answer to a request to what is below a folder for uploads, if it has one before its body is asked for (`Expect: 100-continue`).
+pub(crate) async fn early(
+    app: &RequestScope,
+    head: &RequestHead,
+    folder: &RequestTarget,
+    service: &Service,
+) -> Result<Option<HttpResponse>, HandlerError> {
+    match (service, DavMethod::of(&head.method)) {
+        (Service::Upload(Dialect::Draft, name), DavMethod::Patch) => draft::early(app, head, name).await,
+        (Service::Upload(Dialect::Tus, name), _) => tus::early(app, head, folder, name).await,
+        _ => Ok(None),
+    }
+}
+
 /// The half-done uploads of whoever asks, as far as they may see the places that these are for. Of those who have not said who they are, and of
 /// those who came by one link, nobody is told how to go on with what may be another's.
 async fn list(app: &RequestScope, folder: &RequestTarget) -> Result<HttpResponse, HandlerError> {

@@ -387,8 +387,9 @@ async fn answer<H: Handler>(handler: &H, request: ServiceRequest) -> ServiceResp
     let far = turn.is_some_and(|turn| turn.to_come() > LEFTOVER_BYTES_MAX);
     let leftover = if far { Leftover::More } else { read_away(&mut body).await };
     if matches!(leftover, Leftover::More) {
-        // Who uploads a file may send all of it before reading the answer. Other bodies are small, or meant to hurt.
-        let thrown_away = if *request.method() == Method::PUT { u64::MAX } else { THROWN_AWAY_BYTES_MAX };
+        // Who uploads a file, or a part of one, may send all of it before reading the answer. Other bodies are small, or meant to hurt.
+        let uploads = matches!(*request.method(), Method::PUT | Method::PATCH);
+        let thrown_away = if uploads { u64::MAX } else { THROWN_AWAY_BYTES_MAX };
         turn.inspect(|turn| turn.is_over_after(thrown_away));
     }
     ServiceResponse::new(request, response)

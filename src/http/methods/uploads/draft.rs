@@ -4,6 +4,8 @@
 //! The newest request has the upload, and ends the one before it, as the draft advises: a connection that broke without a word would keep it shut
 //! for as long as nothing comes.
 
+use std::ops::ControlFlow;
+
 use actix_http::{Payload, RequestHead};
 use actix_web::http::{Method, Version, header};
 use actix_web::{HttpRequest, HttpResponse};
@@ -105,14 +107,20 @@ async fn begin_at(
     }
 }
 
-/// Goes on with an upload, by PATCH.
-pub(super) async fn append(
+/// A request that goes on with an upload, and may.
+struct Contact {
+    name: Named,
+    ending: Ending,
+    complete: bool,
+    provided: u64,
+}
+
+/// Judges a request that goes on with an upload before its body is read: it is answered already, or may go on.
+async fn contact(
     app: &RequestScope,
-    request: &HttpRequest,
-    body: &mut Payload,
+    head: &RequestHead,
     name: &str,
-) -> Result<HttpResponse, HandlerError> {
-    let head = request.head();
+) -> Result<ControlFlow<HttpResponse, Contact>, HandlerError> {
     let headers = &head.headers;
     let is_a_part = field::text(headers, header::CONTENT_TYPE).is_some_and(|kind| {
         kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(upload_fields::PARTIAL)
@@ -122,20 +130,49 @@ pub(super) async fn append(
     }
     let complete = upload_fields::complete(headers).ok_or(RequestError::Header("Upload-Complete"))?;
     let provided = upload_fields::offset(headers).ok_or(RequestError::Header("Upload-Offset"))?;
-    let announced = field::announced_length(headers);
     let name = Named::new(name);
     let told = state(app, &name, Dialect::Draft).await?;
     if told.is_complete {
-        let has_bytes = announced != Some(0);
+        let has_bytes = field::announced_length(headers) != Some(0);
         let why = if has_bytes { Refusal::InconsistentLength } else { Refusal::UploadComplete };
-        return Ok(reply::with_state(refused(app, head, &told.begun.path, why.into()), &told, None));
+        let answer = refused(app, head, &told.begun.path, why.into());
+        return Ok(ControlFlow::Break(reply::with_state(answer, &told, None)));
     }
     let ending = kept::ending(app, &told.begun, head)?;
     if let Some(stale) = stale(app, &ending).await {
-        return Ok(refused_with(app, &ending.head, &told, stale));
+        return Ok(ControlFlow::Break(refused_with(app, &ending.head, &told, stale)));
     }
+    if provided != told.offset {
+        return Err(RequestError::UploadOffset { expected: told.offset, provided }.into());
+    }
+    Ok(ControlFlow::Continue(Contact { name, ending, complete, provided }))
+}
+
+/// The answer to a request that goes on with an upload, if it has one before its body is asked for.
+pub(super) async fn early(
+    app: &RequestScope,
+    head: &RequestHead,
+    name: &str,
+) -> Result<Option<HttpResponse>, HandlerError> {
+    Ok(contact(app, head, name).await?.break_value())
+}
+
+/// Goes on with an upload, by PATCH.
+pub(super) async fn append(
+    app: &RequestScope,
+    request: &HttpRequest,
+    body: &mut Payload,
+    name: &str,
+) -> Result<HttpResponse, HandlerError> {
+    let head = request.head();
+    let Contact { name, ending, complete, provided } = match contact(app, head, name).await? {
+        ControlFlow::Break(answer) => return Ok(answer),
+        ControlFlow::Continue(contact) => contact,
+    };
+    let announced = field::announced_length(&head.headers);
     let held = take_up(app, &name, Dialect::Draft).await?;
     let expected = held.written();
+    // Somebody else may have written since.
     if provided != expected {
         appending::rest(held).await?;
         return Err(RequestError::UploadOffset { expected, provided }.into());

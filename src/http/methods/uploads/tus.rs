@@ -4,6 +4,8 @@
 //! The newest request has the upload and ends the one before it, as in the other dialect and for the same reason. A client of tus takes an upload
 //! for done when its offset is its length; so that is told only of one that is the file at its path.
 
+use std::ops::ControlFlow;
+
 use actix_http::{Payload, RequestHead};
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -53,6 +55,32 @@ pub(super) async fn serve(
         }
         _ => Err(RequestError::Method(Allowed::Upload).into()),
     };
+    answered(app, head, folder, served)
+}
+
+/// The answer to a request that goes on with an upload, if it has one before its body is asked for.
+pub(super) async fn early(
+    app: &RequestScope,
+    head: &RequestHead,
+    folder: &RequestTarget,
+    name: &str,
+) -> Result<Option<HttpResponse>, HandlerError> {
+    if !tus_fields::speaks(&head.headers) || asked(head) != "PATCH" {
+        return Ok(None);
+    }
+    match contact(app, head, name).await {
+        Ok(judged) => Ok(judged.break_value().map(reply::by_tus)),
+        Err(wrong) => answered(app, head, folder, Err(wrong)).map(Some),
+    }
+}
+
+/// An answer as clients of tus read it.
+fn answered(
+    app: &RequestScope,
+    head: &RequestHead,
+    folder: &RequestTarget,
+    served: Result<HttpResponse, HandlerError>,
+) -> Result<HttpResponse, HandlerError> {
     match served {
         Ok(answer) => Ok(reply::by_tus(answer)),
         // Whoever has not said who they are is asked to.
@@ -137,12 +165,19 @@ fn path_below(folder: &SharePath, text: &[u8]) -> Option<SharePath> {
     (path != *folder && !below.ends_with('/')).then_some(path)
 }
 
-async fn append(
+/// A request that goes on with an upload, and may.
+struct Contact {
+    name: Named,
+    ending: Ending,
+    provided: u64,
+}
+
+/// Judges a request that goes on with an upload before its body is read: it is answered already, or may go on.
+async fn contact(
     app: &RequestScope,
     head: &RequestHead,
-    body: &mut Payload,
     name: &str,
-) -> Result<HttpResponse, HandlerError> {
+) -> Result<ControlFlow<HttpResponse, Contact>, HandlerError> {
     if !is_a_part(head) {
         return Err(RequestError::NoPartOfAnUpload(tus_fields::PART).into());
     }
@@ -154,12 +189,30 @@ async fn append(
         return Err(Stop::from(Refusal::UploadComplete).into());
     }
     let ending = kept::ending(app, &told.begun, head)?;
-    let (put, path) = (ending.head.clone(), ending.path.clone());
     if let Some(stale) = stale(app, &ending).await {
-        return Ok(reply::tus_state(refused(app, &put, &path, stale), &told));
+        let answer = refused(app, &ending.head, &ending.path, stale);
+        return Ok(ControlFlow::Break(reply::tus_state(answer, &told)));
     }
+    if provided != told.offset {
+        return Err(RequestError::UploadOffset { expected: told.offset, provided }.into());
+    }
+    Ok(ControlFlow::Continue(Contact { name, ending, provided }))
+}
+
+async fn append(
+    app: &RequestScope,
+    head: &RequestHead,
+    body: &mut Payload,
+    name: &str,
+) -> Result<HttpResponse, HandlerError> {
+    let Contact { name, ending, provided } = match contact(app, head, name).await? {
+        ControlFlow::Break(answer) => return Ok(answer),
+        ControlFlow::Continue(contact) => contact,
+    };
+    let (put, path) = (ending.head.clone(), ending.path.clone());
     let held = take_up(app, &name, Dialect::Tus).await?;
     let expected = held.written();
+    // Somebody else may have written since.
     if provided != expected {
         appending::rest(held).await?;
         return Err(RequestError::UploadOffset { expected, provided }.into());
