@@ -9,6 +9,7 @@ mod cross_site;
 mod curl;
 mod cutting;
 mod davfs2;
+mod event_source;
 mod foreign_site;
 mod gvfs;
 mod kio;

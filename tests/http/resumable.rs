@@ -558,3 +558,20 @@ fn a_part_is_judged_before_it_is_asked_for() {
     let over = patch(&server, &url, 10, true).body_when_asked("x").expect(400);
     assert_eq!(over.interim, [0; 0]);
 }
+
+/// Few clients read an answer before they have sent all.
+#[test]
+fn who_sends_all_of_what_is_refused_hears_why() {
+    let server = Server::start();
+    server.put("/a.bin").body("first").expect(201);
+    let url = begun(&server, "/a.bin", b"", |put| put.if_match(tag_of("first")));
+    server.put("/a.bin").if_match(tag_of("first")).body("second").expect(204);
+    let whole = vec![b'x'; 64 << 20];
+    for request in [patch(&server, &url, 0, true), server.put("/a.bin").if_match(tag_of("first"))] {
+        let mut connection = server.connect();
+        connection.write(request.header("content-length", whole.len().to_string()).head());
+        connection.write(&whole);
+        connection.answer("PUT").expect(412);
+    }
+    server.get("/a.bin").expect_body("second");
+}
