@@ -4,10 +4,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::users::{UsersFile, Way, signed};
-use crate::harness::{Request, Server, eventually};
+use crate::harness::{Request, Server, eventually, left_out};
 
 /// So long may a machine that is busy with other tests take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -129,6 +130,52 @@ fn what_changed_while_no_server_ran_is_told() {
     assert_eq!(told.remove(0), "created /put");
     told.sort();
     assert_eq!(told, ["created /d/new", "deleted /goes", "replaced /stays"]);
+}
+
+/// The kernel holds so many events for a program that does not read them, and drops the rest (inotify(7)).
+#[test]
+fn what_the_kernel_did_not_tell_is_found() {
+    const NAME: &str = "what_the_kernel_did_not_tell_is_found";
+    let held = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap_or_default();
+    let Some(held) = held.trim().parse::<usize>().ok().filter(|held| *held <= 50_000) else {
+        return left_out(NAME, "the kernel holds too many events");
+    };
+    let server = Server::start();
+    for file in ["late/goes", "late/stays"] {
+        server.write(file, "text");
+    }
+    std::fs::create_dir(server.local("many")).unwrap();
+    let begin = cursor(&server);
+    server.request("PROPFIND", "/late/").header("depth", "1").expect(207);
+    server.signal(Signal::STOP);
+    for number in 0..held + 1000 {
+        std::fs::write(server.local(format!("many/{number}")), "text").unwrap();
+    }
+    std::fs::remove_file(server.local("late/goes")).unwrap();
+    std::fs::write(server.local("late/stays"), "other text").unwrap();
+    server.signal(Signal::CONT);
+    // What it shows is never older than what it could know.
+    server.get("/late/goes").expect(404);
+    let listed = server.request("PROPFIND", "/late/").header("depth", "1").expect(207).text();
+    assert!(!listed.contains("/late/goes") && listed.contains(">10<"), "{listed}");
+    let told = eventually(LIMIT, "all of it is told", || {
+        let (mut at, mut told) = (begin.clone(), Vec::new());
+        loop {
+            let page = server.get(format!("/?changes&since={at}")).expect(200).json();
+            told.extend(words(&page));
+            page["cursor"].as_str().unwrap().clone_into(&mut at);
+            if page["goes_on"] == false {
+                break;
+            }
+        }
+        (told.len() >= held + 1002).then_some(told)
+    });
+    let late: Vec<_> = told.iter().filter(|change| change.contains("/late/")).map(String::as_str).collect();
+    assert_eq!(late.iter().filter(|change| **change == "deleted /late/goes").count(), 1, "{late:?}");
+    assert_eq!(late.iter().filter(|change| **change == "replaced /late/stays").count(), 1, "{late:?}");
+    let made: std::collections::HashSet<_> =
+        told.iter().filter(|change| change.starts_with("created /many/")).collect();
+    assert_eq!((told.len(), made.len()), (held + 1002, held + 1000), "each of them once");
 }
 
 #[test]

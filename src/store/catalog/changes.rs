@@ -166,7 +166,7 @@ struct State {
 
 /// What is saved of the feed itself.
 #[derive(Serialize, Deserialize)]
-struct SavedState {
+pub(super) struct SavedState {
     feed: FeedId,
     folder: Option<FolderId>,
     next: u64,

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod checksums;
 mod codec;
 mod database;
+pub mod fuzzing;
 pub mod index;
 pub mod index_error;
 mod journal;
