@@ -483,6 +483,40 @@ fn an_upload_is_its_owners_alone() {
     assert_eq!(server.read("alice/a"), "half-done");
 }
 
+/// Where both may write, the upload of one is not there for the other, even if its URL is known.
+#[test]
+fn whoever_may_write_there_too_has_no_part_in_it() {
+    let users = UsersFile::make(RULES);
+    let server = Server::builder().value("--users", users.path().display()).start();
+    for folder in ["both", "alice"] {
+        fs::create_dir(server.local(folder)).unwrap();
+    }
+    let by = |who: &str, request: Request| signed(request, who, Way::Token, &users);
+    let put = server.put("/both/a").header("upload-complete", "?0").body("half");
+    let url = url_in(&by("alice", put).expect(201));
+    for request in [server.head(&url), server.delete(&url), patch(&server, &url, 4, true).body("x")] {
+        by("bob", request).expect(404);
+    }
+    by("bob", server.get("/both/.noclobber/uploads/")).expect_body("{\"uploads\":[]}");
+    let tus = server.post("/both/.noclobber/tus/").header("tus-resumable", "1.0.0").header("upload-length", "4");
+    let url_of_tus = url_in(&by("alice", tus.header("upload-metadata", "filename Yg==").body("")).expect(201));
+    by("bob", server.head(&url_of_tus).header("tus-resumable", "1.0.0")).expect(404);
+    // Nor does anybody end an upload where he may not write.
+    let put = server.put("/both/b").header("upload-complete", "?0").body("half");
+    let url = url_in(&by("bob", put).expect(201));
+    let elsewhere = patch(&server, &url, 4, true).header("destination", "/alice/b").body("");
+    by("bob", elsewhere).expect_any(&[403, 404]);
+    assert_eq!(server.names("alice"), [""; 0]);
+    by("bob", patch(&server, &url, 4, true).body("")).expect(201);
+    by("alice", server.head(&url_in_list(&by("alice", server.get("/.noclobber/uploads/")).expect(200)))).expect(204);
+}
+
+fn url_in_list(answer: &Answer) -> String {
+    let uploads = answer.json()["uploads"].as_array().unwrap().clone();
+    let of_draft = uploads.iter().filter_map(|upload| upload["url"].as_str()).find(|url| url.contains("/uploads/"));
+    of_draft.unwrap().to_owned()
+}
+
 /// Who has not said who he is is told of no upload how to go on with it: all of them are one.
 #[test]
 fn a_list_for_everybody_names_no_urls() {
