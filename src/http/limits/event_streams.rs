@@ -12,7 +12,7 @@ use crate::share::Share;
 /// How long a stream that was woken rests before it is woken again, and by how much longer for each that is open: a folder in which much goes on
 /// does not keep the machine busy with telling of it.
 const REST: Duration = Duration::from_millis(20);
-const REST_FOR_EACH: Duration = Duration::from_micros(250);
+const REST_FOR_EACH: Duration = Duration::from_micros(500);
 
 /// The streams, and whoever else waits for something to happen.
 pub(crate) struct EventStreams {

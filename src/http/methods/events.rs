@@ -42,6 +42,9 @@ const RETRY_MS: u64 = 2000;
 /// How many changes are told at once.
 const STEP: usize = 500;
 
+/// How much is handed to the connection at once, in bytes: as much as its buffer takes without growing, which it then would keep.
+const PIECE: usize = 4096;
+
 /// Where a client was that comes again.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -60,10 +63,11 @@ pub(crate) async fn stream(
         at: app.share.feed_end(),
         rests_until: Instant::now(),
         was_complete: false,
+        unsent: Bytes::new(),
         app: app.clone(),
         _place: place,
     };
-    let greeting = events.begin(last_event(head, asked)?);
+    events.unsent = events.begin(last_event(head, asked)?).into();
     let mut answer = reply::found();
     answer
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
@@ -73,12 +77,9 @@ pub(crate) async fn stream(
     if head.method == actix_web::http::Method::HEAD {
         return Ok(answer.finish());
     }
-    let stream = stream::unfold((events, Some(greeting)), |(mut events, greeting)| async move {
-        let text = match greeting {
-            Some(greeting) => greeting,
-            None => events.next().await?,
-        };
-        Some((Ok::<_, io::Error>(Bytes::from(text)), (events, None)))
+    let stream = stream::unfold(events, |mut events| async move {
+        let piece = events.next().await?;
+        Some((Ok::<_, io::Error>(piece), events))
     });
     Ok(answer.body(BodyStream::new(stream)))
 }
@@ -104,6 +105,8 @@ struct Events {
     /// Before that it is not woken again.
     rests_until: Instant,
     was_complete: bool,
+    /// What is told and has not been sent.
+    unsent: Bytes,
     _place: OpenStream,
 }
 
@@ -130,8 +133,13 @@ impl Events {
     }
 
     /// What is sent next; `None` at the end.
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if !self.unsent.is_empty() {
+                // What was handed over before leaves first.
+                tokio::task::yield_now().await;
+                return Some(self.unsent.split_to(self.unsent.len().min(PIECE)));
+            }
             sleep_until(self.rests_until).await;
             self.woken.mark_unchanged();
             if *self.woken.borrow() == Waking::Stops || !self.may_go_on() {
@@ -140,12 +148,13 @@ impl Events {
             let text = self.what_happened().await;
             if !text.is_empty() {
                 self.rests_until = Instant::now() + self.app.events.rest();
-                return Some(text);
+                self.unsent = text.into();
+                continue;
             }
             match timeout(KEEP_ALIVE, self.woken.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return None,
-                Err(_) => return Some(": \n\n".to_owned()),
+                Err(_) => return Some(Bytes::from_static(b": \n\n")),
             }
         }
     }

@@ -301,7 +301,8 @@ fn http<H: Handler>(
             let gate = gate.clone();
             move |request: Request| {
                 let gate = gate.clone();
-                async move { gate.before_continue(request).await }
+                // In a box, since every connection sets room aside for it, and few ask.
+                Box::pin(async move { gate.before_continue(request).await })
             }
         }))
         .finish(front(gate, handler))
