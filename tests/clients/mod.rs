@@ -7,6 +7,7 @@ mod cadaver;
 mod chromium;
 mod cross_site;
 mod curl;
+mod cutter;
 mod davfs2;
 mod foreign_site;
 mod gvfs;

@@ -28,6 +28,7 @@ use crate::http::methods::patch::{self, CameAs, Part};
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
 use crate::http::request::method::{Allowed, DavMethod};
+use crate::http::request::service_url;
 use crate::http::request::target::RequestTarget;
 use crate::model::path::SharePath;
 use crate::model::stamp::Timestamp;
@@ -74,6 +75,7 @@ impl Plan {
 }
 
 /// What the head of a PUT demands, and says of the file that it stores.
+#[derive(Clone)]
 pub(super) struct Demands {
     pub(super) context: RequestContext,
     pub(super) expected: Expected,
@@ -92,6 +94,10 @@ pub(super) type Checked = (Stored, Option<String>);
 /// Judges a PUT or a PATCH before its body is asked for (`Expect: 100-continue`). Other methods have nothing to say yet.
 pub(crate) async fn early(app: &RequestScope, head: &RequestHead) -> Result<(), HandlerError> {
     if !matches!(DavMethod::of(&head.method), DavMethod::Put | DavMethod::Patch) {
+        return Ok(());
+    }
+    // What comes to a half-done upload is judged when it has begun to come.
+    if service_url::parse(head).is_some() {
         return Ok(());
     }
     let asked = parse(app, head).await?;
