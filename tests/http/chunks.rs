@@ -500,6 +500,22 @@ fn a_chunk_counts_whole_or_not_at_all() {
     server.get("/a").expect_body("whole");
 }
 
+/// A client that asks before it sends its bytes is told to send them, to any half-done upload.
+#[test]
+fn bytes_are_asked_for() {
+    let server = Server::start();
+    let upload = Upload::begin(&server, "asked-for");
+    let put = server.put(format!("{}/1", upload.url)).body_when_asked("in chunks");
+    put.expect(201);
+    upload.end("/a").expect(201);
+    server.get("/a").expect_body("in chunks");
+    let url = server.put("/b").header("upload-complete", "?0").body("in ").expect(201).field("location").to_owned();
+    let patch = server.request("PATCH", &url).header("content-type", "application/partial-upload");
+    let patch = patch.header("upload-offset", "3").header("upload-complete", "?1");
+    patch.body_when_asked("parts").expect(201);
+    server.get("/b").expect_body("in parts");
+}
+
 /// Sixteen chunks come at once, in no order.
 #[test]
 fn many_chunks_come_at_once() {
