@@ -11,6 +11,9 @@ use crate::share::outcome::LockRoot;
 /// Before the path in the share: empty, or a slash and names, without a slash at the end; percent-encoded.
 static BASE: OnceLock<Box<str>> = OnceLock::new();
 
+/// Where the share is besides, below its base: the name of a user follows, which is whatever the client was told to put there.
+const OTHER_PLACE: &str = "/.noclobber/remote.php/dav/files/";
+
 /// The path on the server below which everything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BasePath(Box<str>);
@@ -71,9 +74,50 @@ pub(crate) fn of_lock_root(root: &LockRoot) -> String {
     if root.is_collection { of_folder(&root.path) } else { of(&root.path) }
 }
 
-/// What stands behind the base in the path of a URL, a slash first; `None` where the URL leads elsewhere.
+/// What stands behind the base in the path of a URL, a slash first; `None` where the URL leads elsewhere. What is behind the share's other
+/// place is what has that place in front of it.
 pub(crate) fn inside(url_path: &str) -> Option<&str> {
-    behind(base(), url_path)
+    let inside = behind(base(), url_path)?;
+    match in_other_place(inside) {
+        Some((_, "")) => Some("/"),
+        Some((_, rest)) => Some(rest),
+        None => Some(inside),
+    }
+}
+
+/// The share's other place and what stands behind it: clients of Nextcloud know a user's files by such a URL, and find by it where chunks go. No
+/// member of the share has such a path.
+fn in_other_place(inside: &str) -> Option<(&str, &str)> {
+    let from_user = inside.strip_prefix(OTHER_PLACE)?;
+    let (user, rest) = from_user.split_at(from_user.find('/').unwrap_or(from_user.len()));
+    (!user.is_empty()).then(|| (&inside[..inside.len() - rest.len()], rest))
+}
+
+/// The place by which a request came to the share: what it is told lies below that.
+#[derive(Clone, Debug)]
+pub(crate) struct View(Box<str>);
+
+impl View {
+    /// The one that a request came by.
+    pub(crate) fn of(url_path: &str) -> Self {
+        let other = behind(base(), url_path).and_then(in_other_place).map_or("", |(place, _)| place);
+        Self([base(), other].concat().into())
+    }
+
+    /// Whether it is the place that all others know.
+    pub(crate) fn is_usual(&self) -> bool {
+        *self.0 == *base()
+    }
+
+    /// The path of the URL of what is at a path, without a slash at the end; the share itself has one.
+    pub(crate) fn url(&self, path: &SharePath) -> String {
+        [&*self.0, &path.to_url()].concat()
+    }
+
+    /// As [`View::url`], with a slash at the end.
+    pub(crate) fn url_of_folder(&self, path: &SharePath) -> String {
+        [&*self.0, &path.to_collection_url()].concat()
+    }
 }
 
 /// Whether a folder of the server leads down to the share, and is not in it.
@@ -118,6 +162,33 @@ mod tests {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn the_other_place_of_the_share() {
+        for (url_path, inside_it, usual) in [
+            ("/.noclobber/remote.php/dav/files/alice", Some("/"), false),
+            ("/.noclobber/remote.php/dav/files/alice/", Some("/"), false),
+            ("/.noclobber/remote.php/dav/files/a%40b/d/e", Some("/d/e"), false),
+            ("/.noclobber/remote.php/dav/files/", Some("/.noclobber/remote.php/dav/files/"), true),
+            ("/.noclobber/remote.php/dav/files//a", Some("/.noclobber/remote.php/dav/files//a"), true),
+            ("/remote.php/dav/files/alice/a", Some("/remote.php/dav/files/alice/a"), true),
+            ("/a/.noclobber/remote.php/dav/files/alice/a", Some("/a/.noclobber/remote.php/dav/files/alice/a"), true),
+            (
+                "/.noclobber/remote.php/dav/files/a/.noclobber/remote.php/dav/files/a/b",
+                Some("/.noclobber/remote.php/dav/files/a/b"),
+                false,
+            ),
+        ] {
+            assert_eq!(inside(url_path), inside_it, "{url_path}");
+            assert_eq!(View::of(url_path).is_usual(), usual, "{url_path}");
+        }
+        let (path, view) =
+            (SharePath::parse_url("/d/e").expect("a path"), View::of("/.noclobber/remote.php/dav/files/al/x"));
+        assert_eq!(view.url(&path), "/.noclobber/remote.php/dav/files/al/d/e");
+        assert_eq!(view.url_of_folder(&SharePath::root()), "/.noclobber/remote.php/dav/files/al/");
+        assert_eq!(View::of("/x").url_of_folder(&path), "/d/e/");
+    }
+
     #[test]
     fn what_stands_behind_the_base() {
         for (base, url_path, expected) in [

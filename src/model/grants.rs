@@ -65,6 +65,11 @@ impl Grants {
         self.below(&path.folded()).fold(self.at(path), |left, rights| left & rights)
     }
 
+    /// The rights that hold at one path or another.
+    pub fn anywhere(&self) -> Rights {
+        self.exact.values().fold(self.everywhere, |all, rights| all | *rights)
+    }
+
     /// Whether the same holds at a path and everywhere below it.
     pub fn are_the_same_throughout(&self, path: &SharePath) -> bool {
         let is_at_file = self.is_of_files && self.exact.contains_key(path.as_bytes());

@@ -3,6 +3,7 @@
 pub mod age_clock;
 pub mod author;
 pub mod change;
+pub mod chunk_name;
 pub mod content_hash;
 pub mod cursor;
 pub mod dating;

@@ -85,6 +85,11 @@ impl Permissions {
         self.all(|grants| grants.at(path))
     }
 
+    /// What may be done at one path or another, and no more.
+    pub fn anywhere(&self) -> Rights {
+        self.all(Grants::anywhere)
+    }
+
     /// What may be done at a path, or there and everywhere below it.
     pub fn over(&self, extent: Extent, path: &SharePath) -> Rights {
         match extent {

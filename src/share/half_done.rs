@@ -2,7 +2,7 @@
 //!
 //! At most one writes at an upload. Whoever comes next asks that one to stop, and waits until it has left the upload where it can be taken up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::model::chunk_name::ChunkName;
 use crate::model::path::SharePath;
 use crate::model::principal::Principal;
 use crate::model::stamp::Timestamp;
@@ -17,6 +18,7 @@ use crate::store::handle::Dir;
 use crate::store::local::staging::{Mark, Note, Point, Staging};
 
 use super::outcome::{Outcome, Refusal};
+use super::stored::Stored;
 
 /// How long a half-done upload is kept without a word of its client.
 const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
@@ -30,6 +32,12 @@ const OF_ONE_MAX: usize = 128;
 /// How many there may be in all.
 const OF_ALL_MAX: usize = 1024;
 
+/// How many chunks all half-done uploads of one principal may have.
+const CHUNKS_OF_ONE_MAX: usize = 50_000;
+
+/// How many chunks there may be in all.
+const CHUNKS_OF_ALL_MAX: usize = 200_000;
+
 /// How many uploads that are over are remembered, so that their clients can be told.
 const OVER_MAX: usize = 4096;
 
@@ -40,6 +48,8 @@ pub enum Dialect {
     Draft,
     /// tus 1.0.
     Tus,
+    /// The chunked upload of Nextcloud, version 2.
+    Chunks,
 }
 
 /// What is kept of the request that began an upload.
@@ -49,7 +59,7 @@ pub struct Begun {
     pub dialect: Dialect,
     /// By whom: nobody else sees it.
     pub owner: Principal,
-    /// For which path.
+    /// For which path; the share itself, where that is told at the end.
     pub path: SharePath,
     /// Whether the folders above are to be made.
     pub make_parents: bool,
@@ -100,10 +110,25 @@ pub(super) enum Place {
     Resting(Box<Point>),
     /// Somebody writes at it.
     Held(Holder),
-    /// It has become the file at its path.
-    Complete,
+    /// It comes in chunks, each of them a file of its own.
+    InChunks(InChunks),
+    /// It has become the file at its path. Of one in chunks it is known at which, and how that ended.
+    Complete(Option<Box<(SharePath, Stored)>>),
     /// It is gone: it was cancelled, or it expired, or its bytes are lost.
     Over,
+}
+
+/// The chunks of an upload.
+#[derive(Debug)]
+pub(super) struct InChunks {
+    /// What the folder is called in which they lie.
+    pub(super) folder: Box<str>,
+    /// Those that came whole, with their lengths in bytes.
+    pub(super) chunks: BTreeMap<ChunkName, u64>,
+    /// How many are being written.
+    pub(super) writers: usize,
+    /// Whether the file is being made of them.
+    pub(super) is_ending: bool,
 }
 
 /// What is needed to write at an upload.
@@ -130,7 +155,7 @@ pub(super) struct UploadTable(Mutex<HashMap<Box<str>, Arc<Entry>>>);
 
 impl Entry {
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.state.lock().place, Place::Complete | Place::Over)
+        matches!(self.state.lock().place, Place::Complete(_) | Place::Over)
     }
 
     /// How the upload stands.
@@ -140,7 +165,7 @@ impl Entry {
             begun: Arc::clone(&self.begun),
             offset: state.mark.offset,
             length: state.mark.length,
-            is_complete: matches!(state.place, Place::Complete),
+            is_complete: matches!(state.place, Place::Complete(_)),
             expires: self.expires(state.touched),
             stem: self.stem.clone(),
         }
@@ -148,6 +173,25 @@ impl Entry {
 
     fn expires(&self, touched: Timestamp) -> Timestamp {
         touched.plus(IDLE_MAX).min(self.begun.at.plus(AGE_MAX))
+    }
+
+    /// How many bytes it takes besides those that have come. What comes in chunks is written once more when it is whole.
+    fn to_come(&self) -> u64 {
+        let mark = self.state.lock().mark;
+        let all = match (self.begun.dialect, mark.length) {
+            (Dialect::Chunks, length) => length.unwrap_or(mark.offset).saturating_mul(2),
+            (_, length) => length.unwrap_or(mark.offset),
+        };
+        all.saturating_sub(mark.offset)
+    }
+
+    /// Whether it goes when its time is over: it is half done, and nobody does anything with it.
+    pub(super) fn may_expire(state: &State) -> bool {
+        match &state.place {
+            Place::OnDisk | Place::Resting(_) => true,
+            Place::InChunks(chunks) => chunks.writers == 0 && !chunks.is_ending,
+            Place::Held(_) | Place::Complete(_) | Place::Over => false,
+        }
     }
 
     /// Whether nobody writes at it. Whoever does is asked to stop, and `free` is called then.
@@ -181,8 +225,23 @@ impl UploadTable {
         if of_one >= OF_ONE_MAX || of_all >= OF_ALL_MAX {
             return Err(Refusal::TooManyUploads.into());
         }
+        if all.get(&entry.stem).is_some_and(|known| !known.is_over()) {
+            return Err(Refusal::UploadExists.into());
+        }
         all.insert(entry.stem.clone(), entry);
         Ok(())
+    }
+
+    /// Whether there may be one more chunk of an owner: what is known of each takes memory.
+    pub(super) fn has_room_for_chunks(&self, owner: &Principal) -> bool {
+        let (mut of_one, mut of_all) = (0, 0);
+        for entry in self.0.lock().values() {
+            if let Place::InChunks(there) = &entry.state.lock().place {
+                of_all += there.chunks.len();
+                of_one += if entry.begun.owner == *owner { there.chunks.len() } else { 0 };
+            }
+        }
+        of_one < CHUNKS_OF_ONE_MAX && of_all < CHUNKS_OF_ALL_MAX
     }
 
     /// Takes in an upload that an earlier process left.
@@ -196,6 +255,11 @@ impl UploadTable {
         let is_theirs = |entry: &Arc<Entry>| entry.begun.owner == *owner && entry.begun.dialect == dialect;
         let entry = found.filter(is_theirs).ok_or(Refusal::NoUpload)?;
         if matches!(entry.state.lock().place, Place::Over) { Err(Refusal::UploadOver.into()) } else { Ok(entry) }
+    }
+
+    /// The upload of this name on the disk, whosever it is.
+    pub(super) fn find_any(&self, stem: &str) -> Option<Arc<Entry>> {
+        self.0.lock().get(stem).cloned()
     }
 
     /// The half-done uploads of an owner.
@@ -215,12 +279,7 @@ impl UploadTable {
     pub(super) fn to_come(&self, mount: u64) -> u64 {
         let all = self.0.lock();
         let there = all.values().filter(|entry| entry.mount == mount && !entry.is_over());
-        there
-            .map(|entry| {
-                let mark = entry.state.lock().mark;
-                mark.length.map_or(0, |length| length.saturating_sub(mark.offset))
-            })
-            .fold(0, u64::saturating_add)
+        there.map(|entry| entry.to_come()).fold(0, u64::saturating_add)
     }
 
     /// Those whose time is over, and at which nobody writes. What is over for long is forgotten.
@@ -240,7 +299,7 @@ impl UploadTable {
         }
         let is_due = |entry: &&Arc<Entry>| {
             let state = entry.state.lock();
-            matches!(state.place, Place::OnDisk | Place::Resting(_)) && entry.expires(state.touched) < now
+            Entry::may_expire(&state) && entry.expires(state.touched) < now
         };
         all.values().filter(is_due).cloned().collect()
     }

@@ -43,6 +43,21 @@ pub enum Refusal {
     /// An upload is to have another length than was said before.
     #[error("the upload was to have another length")]
     InconsistentLength,
+    /// An upload of that name is half done.
+    #[error("an upload of that name is half done")]
+    UploadExists,
+    /// The file is being made of the chunks of the upload.
+    #[error("the file is being made of its chunks")]
+    UploadIsEnding,
+    /// Chunks of an upload are missing: these, as far as it is known which.
+    #[error("chunks are missing")]
+    MissingChunks(Box<[Box<str>]>),
+    /// A chunk is called so that it cannot be one of this upload, or is not as long as its name says.
+    #[error("this is no chunk of the upload")]
+    NoChunk,
+    /// An upload has as many chunks as one may have.
+    #[error("the upload has as many chunks as one may have")]
+    TooManyChunks,
     /// There are as many half-done uploads as may be.
     #[error("there are too many half-done uploads")]
     TooManyUploads,

@@ -23,7 +23,8 @@ use super::relocate::CopyLimit;
 use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
-use super::storing::{Stored, Storing};
+use super::stored::Stored;
+use super::storing::Storing;
 use super::upload::Upload;
 
 /// A partial write, as it is asked for.

@@ -16,8 +16,12 @@ impl Share {
     /// Refuses what there is no room for, even if the history gives what it may. Nothing goes: bytes that have come take room, and words do
     /// not.
     pub(super) fn has_room(&self, site: &Site, bytes: u64, now: Timestamp) -> Outcome<()> {
-        let wanted = Room { bytes, files: 1 };
-        let has_room = self.tree.history().has_room(&site.parent, wanted, now)?;
+        self.has_room_at(&site.parent, bytes, now)
+    }
+
+    /// As [`Share::has_room`], in a folder.
+    pub(super) fn has_room_at(&self, at: &Dir, bytes: u64, now: Timestamp) -> Outcome<()> {
+        let has_room = self.tree.history().has_room(at, Room { bytes, files: 1 }, now)?;
         if has_room { Ok(()) } else { Err(Refusal::NoSpace(Full::Disk).into()) }
     }
 

@@ -19,21 +19,7 @@ use super::outcome::{Outcome, Refusal};
 use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
-
-/// What an upload has become.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// Whether nothing was there before.
-    pub created: bool,
-    /// The tag of the new version.
-    pub tag: EntityTag,
-    /// Its date.
-    pub modified: Timestamp,
-    /// The version that what it replaced has become.
-    pub displaced: Option<VersionId>,
-    /// Whether it has the date that the client asked for.
-    pub is_dated_as_asked: bool,
-}
+use super::stored::Stored;
 
 /// How a staged file is to be stored.
 #[derive(Clone, Copy)]

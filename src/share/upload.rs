@@ -1,5 +1,6 @@
 //! Uploads: begun, written a piece at a time, and made the file at their path.
 
+mod chunked;
 mod held;
 mod id;
 mod resumable;
@@ -21,10 +22,12 @@ use super::folders::FoldersAbove;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;
 use super::shared_folder::Share;
-use super::storing::{Replaced, Stored, Storing};
+use super::stored::Stored;
+use super::storing::{Replaced, Storing};
 
+pub use chunked::{ChunkStart, ChunkUpload, ChunkedEnd};
 pub use held::HeldUpload;
-pub use id::UploadId;
+pub use id::{ChosenId, UploadId};
 pub use resumable::UploadName;
 
 /// What the file system takes besides, to note where the bytes are.

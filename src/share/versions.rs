@@ -25,7 +25,8 @@ use super::relocate::{CopyLimit, Relocated, Relocation};
 use super::request_context::RequestContext;
 use super::room::A_NAME;
 use super::shared_folder::Share;
-use super::storing::{Came, Stored, Storing};
+use super::stored::Stored;
+use super::storing::{Came, Storing};
 
 /// A version that is kept, and where it was.
 #[derive(Clone, Debug)]

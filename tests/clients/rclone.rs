@@ -4,11 +4,14 @@
 use std::process::Command;
 use std::time::Duration;
 
+use super::cutter::Cutter;
 use super::mounted::Mounted;
 use super::program::{PATIENCE, Running, can_mount};
 use super::proxy::Proxy;
-use super::served::within;
+use super::served::{names_in, within};
 use super::signed_in::{NAME, PASSWORD, WRONG};
+use crate::harness::{Server, left_out};
+
 use super::{BOTH, Drive, Scratch, Served, SignedIn, has_all, work_out};
 
 #[test]
@@ -47,6 +50,90 @@ fn copies(test: &str, vendor: &'static str) {
     }
     let served = Served::start();
     work_out(&mut Rclone::new(served.url(), vendor), &served);
+}
+
+/// Where the share is for clients of Nextcloud.
+fn as_nextcloud(url: &str) -> String {
+    format!("{url}.noclobber/remote.php/dav/files/me/")
+}
+
+/// Whether rclone is there and sends chunks (1.63 and later); says so if not.
+fn sends_chunks(test: &str) -> bool {
+    if !has_all(test, &["rclone"]) {
+        return false;
+    }
+    let scratch = Scratch::new("rclone");
+    let told = scratch.run(scratch.command("rclone").args(["help", "backend", "webdav"]), b"");
+    let can = told.text().contains("nextcloud-chunk-size");
+    if !can {
+        left_out(test, "this rclone sends no chunks");
+    }
+    can
+}
+
+/// rclone for the server at this address, that sends what is larger than 5 MiB in chunks.
+fn in_chunks(url: &str) -> Rclone {
+    let mut rclone = Rclone::new(&as_nextcloud(url), "nextcloud");
+    rclone.variables.push(("RCLONE_CONFIG_DAV_NEXTCLOUD_CHUNK_SIZE", "5Mi".to_owned()));
+    rclone
+}
+
+/// Bytes of which no two pieces are the same.
+fn large(bytes: usize) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"large");
+    let mut large = vec![0; bytes];
+    hasher.finalize_xof().fill(&mut large);
+    large
+}
+
+#[test]
+fn rclone_works_by_the_place_for_nextcloud() {
+    if !has_all("rclone_works_by_the_place_for_nextcloud", &["rclone"]) {
+        return;
+    }
+    let served = Served::own(Server::builder());
+    work_out(&mut in_chunks(served.url()), &served);
+}
+
+/// 200 MB go over a connection that is cut at the first, the fifth and the ninth tenth, and last when the file is to be made of the chunks. What is
+/// there in the end is the file that was sent, once.
+#[test]
+fn rclone_sends_chunks_over_a_connection_that_breaks() {
+    if !sends_chunks("rclone_sends_chunks_over_a_connection_that_breaks") {
+        return;
+    }
+    let served = Served::own(Server::builder());
+    let all = large(200_000_000);
+    let cutter = Cutter::start(served.authority(), [20_000_000, 100_000_000, 180_000_000]);
+    let rclone = in_chunks(&cutter.url(served.url()));
+    let file = rclone.scratch.file("upload", &all);
+    let words = ["copyto", "--ignore-times", "--retries", "4", file.to_str().unwrap(), "dav:large.bin"];
+    rclone.rclone(&words, b"").well();
+    served.expect("large.bin", &all);
+    assert_eq!(cutter.cuts_left(), 0, "it was cut as often as was meant");
+    assert_eq!(names_in(&served.local(".noclobber/uploads")), [""; 0]);
+}
+
+/// The file has changed when it is to be made of the chunks, and a condition says so: it stays as it is. rclone takes the refusal for a broken file
+/// that it must clear away, and that is refused as well.
+#[test]
+fn rclone_refused_at_the_end_of_its_chunks_does_not_get_to_delete() {
+    if !sends_chunks("rclone_refused_at_the_end_of_its_chunks_does_not_get_to_delete") {
+        return;
+    }
+    let served = Served::own(Server::builder());
+    served.write("keep.bin", b"the other's work");
+    let proxy = Proxy::adding(served.authority(), "MOVE", "If-Match: \"00000000000000000000000000000000\"");
+    let rclone = in_chunks(&proxy.url(served.url()));
+    rclone.copy("keep.bin", &large(12_000_000)).badly();
+    let sent = proxy.sent();
+    assert!(sent.contains(&("MOVE".to_owned(), 412)), "it was to be refused: {sent:?}");
+    served.expect("keep.bin", b"the other's work");
+    // Without the condition it takes the place of what is there, which is kept.
+    in_chunks(served.url()).copy("keep.bin", &large(12_000_000)).well();
+    served.expect("keep.bin", &large(12_000_000));
+    served.expect_kept("keep.bin", b"the other's work");
 }
 
 /// The vendors that say a time: it is the file's on the disk, and rclone finds nothing to do the second time.
@@ -337,6 +424,8 @@ impl Rclone {
 pub fn configure(command: &mut Command, url: &str, vendor: &str) {
     command.env("RCLONE_CONFIG", "/notfound").env("RCLONE_CONFIG_DAV_TYPE", "webdav");
     command.env("RCLONE_CONFIG_DAV_URL", url).env("RCLONE_CONFIG_DAV_VENDOR", vendor);
+    // For chunks it wants to know the share by another URL.
+    command.env("RCLONE_CONFIG_DAV_NEXTCLOUD_CHUNK_SIZE", "0");
 }
 
 impl Drive for Rclone {

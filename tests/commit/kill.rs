@@ -226,6 +226,18 @@ fn failed_at_every_step_of_a_resumed_upload() {
     at_every_step("failed_at_every_step_of_a_resumed_upload", Ending::Failed, &RESUME);
 }
 
+/// Killed before every call that changes the disk, while one file is replaced by an upload that comes in two chunks.
+#[test]
+fn killed_at_every_step_of_an_upload_in_chunks() {
+    at_every_step("killed_at_every_step_of_an_upload_in_chunks", Ending::Killed, &CHUNKS);
+}
+
+/// The disk fails once, at each of the calls, while one file is replaced by an upload that comes in two chunks.
+#[test]
+fn failed_at_every_step_of_an_upload_in_chunks() {
+    at_every_step("failed_at_every_step_of_an_upload_in_chunks", Ending::Failed, &CHUNKS);
+}
+
 /// Killed before every call that changes the disk, while one file is moved over another.
 #[test]
 fn killed_at_every_step_of_a_move() {
@@ -251,6 +263,8 @@ const REPLACE: Operation = Operation { method: "PUT", goes_on: false, outcomes: 
 const PATCH: Operation = Operation { method: "PATCH", goes_on: false, outcomes: [Some(1), Some(2)] };
 const DELETE: Operation = Operation { method: "DELETE", goes_on: false, outcomes: [Some(1), None] };
 const RESUME: Operation = Operation { method: "PATCH", goes_on: true, outcomes: [Some(1), Some(2)] };
+/// MKCOL, a PUT for each chunk, and the MOVE that makes the file of them.
+const CHUNKS: Operation = Operation { method: "MKCOL", goes_on: true, outcomes: [Some(1), Some(2)] };
 const MOVE: Operation = Operation { method: "MOVE", goes_on: false, outcomes: [Some(1), Some(2)] };
 
 /// What a PATCH appends.
@@ -336,7 +350,7 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
     }
     let mut server = Server::with("--no-watch").folder(folder.path()).start();
     let tracer = Tracer::attach(&server, &["-e", &format!("trace={call}"), "-e", &ending.injection(call, nth)]);
-    let mut half_done = None;
+    let (mut half_done, mut chunks) = (None, Vec::new());
     let answer = match operation.method {
         "PUT" => server.request("PUT", "/docs/a.txt").body(text(0, 2)).try_send(),
         "PATCH" if operation.goes_on => {
@@ -351,6 +365,7 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
             .header("X-Update-Range", "append")
             .body(APPENDED)
             .try_send(),
+        "MKCOL" => in_chunks(&server, &mut chunks),
         "MOVE" => server.request("MOVE", "/docs/b.txt").header("Destination", "/docs/a.txt").try_send(),
         method => server.request(method, "/docs/a.txt").try_send(),
     };
@@ -389,6 +404,9 @@ fn one_step(ending: Ending, operation: &Operation, call: &str, nth: u32, what: &
     if let Some(url) = half_done.filter(|_| found != operation.outcomes[1]) {
         goes_on_if_left(&server, &url, what);
     }
+    if operation.method == "MKCOL" && found != operation.outcomes[1] {
+        chunks_are_left(&server, &chunks, what);
+    }
     // The server goes on from there.
     server.put("/docs/a.txt").body(text(0, 9)).expect_any(&[201, 204]);
     (found, struck)
@@ -405,6 +423,50 @@ fn rest_of(server: &Server, url: &str, offset: usize) -> Request {
     let patch = server.request("PATCH", url).header("content-type", "application/partial-upload");
     let patch = patch.header("upload-complete", "?1").header("upload-offset", offset.to_string());
     patch.body(&text(0, 2)[offset..])
+}
+
+/// Where an upload in chunks comes.
+const IN_CHUNKS: &str = "/.noclobber/remote.php/dav/uploads/user/up";
+
+/// All of it, as far as it is acknowledged; tells which chunks were.
+fn in_chunks(server: &Server, acknowledged: &mut Vec<&'static str>) -> std::io::Result<Answer> {
+    let begun = server.request("MKCOL", IN_CHUNKS).try_send()?;
+    if begun.status != 201 {
+        return Ok(begun);
+    }
+    for name in ["00002", "00001"] {
+        let put = chunk(server, name).try_send()?;
+        if put.status != 201 {
+            return Ok(put);
+        }
+        acknowledged.push(name);
+    }
+    all_chunks(server).try_send()
+}
+
+fn chunk(server: &Server, name: &str) -> Request {
+    let text = text(0, 2);
+    server.put(format!("{IN_CHUNKS}/{name}")).body(if name == "00001" { &text[..HALF] } else { &text[HALF..] })
+}
+
+fn all_chunks(server: &Server) -> Request {
+    server.request("MOVE", format!("{IN_CHUNKS}/.file")).header("destination", "/docs/a.txt")
+}
+
+/// What was acknowledged of an upload in chunks that was cut short is there, and it ends as it should.
+fn chunks_are_left(server: &Server, acknowledged: &[&str], what: &str) {
+    let told = server.request("PROPFIND", IN_CHUNKS).header("depth", "1").expect_any(&[207, 404]);
+    assert!(told.status == 207 || acknowledged.is_empty(), "{what}: {acknowledged:?} are lost");
+    if told.status == 207 {
+        let told = told.text();
+        let is_there = |name: &str| told.contains(&format!("{IN_CHUNKS}/{name}<"));
+        assert!(acknowledged.iter().all(|name| is_there(name)), "{what}: {acknowledged:?} of {told}");
+        for name in ["00002", "00001"].into_iter().filter(|name| !is_there(name)) {
+            chunk(server, name).expect(201);
+        }
+        all_chunks(server).expect_any(&[201, 204]);
+        assert_eq!(read_text(&server.local("docs/a.txt")), Some((0, 2)), "{what}");
+    }
 }
 
 /// What counted of an upload that was cut short still counts, and it ends as it should; unless it was cut short in its commit.

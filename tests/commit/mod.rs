@@ -2,6 +2,7 @@
 //! server is killed.
 
 mod at_once;
+mod chunks;
 mod commit_model;
 mod copying;
 mod crash;

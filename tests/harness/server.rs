@@ -328,6 +328,14 @@ impl Server {
         line.parse().expect("a number")
     }
 
+    /// How many bytes it has written to files and sockets so far (`wchar`).
+    #[track_caller]
+    pub fn bytes_written(&self) -> u64 {
+        let lines = fs::read_to_string(format!("/proc/{}/io", self.process_id())).expect("the counters can be read");
+        let line = lines.lines().find_map(|line| line.strip_prefix("wchar: ")).expect("a known field");
+        line.parse().expect("a number")
+    }
+
     /// How many files, sockets and the like it has open.
     #[track_caller]
     pub fn open_files(&self) -> usize {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use noclobber::model::author::{Author, WayIn};
+use noclobber::model::chunk_name::ChunkName;
 use noclobber::model::content_hash::ContentHash;
 use noclobber::model::path::SharePath;
 use noclobber::model::precondition::{ConditionalFields, Precondition};
@@ -16,8 +17,8 @@ use noclobber::model::update_range::UpdateRange;
 use noclobber::model::version::VersionId;
 use noclobber::share::outcome::{Outcome, Stop};
 use noclobber::share::{
-    Begun, CopyLimit, Dialect, HeldUpload, PartBytes, PartialWrite, RequestContext, Share, ShareSettings, Upload,
-    UploadId, UploadName,
+    Begun, ChosenId, ChunkStart, CopyLimit, Dialect, HeldUpload, PartBytes, PartialWrite, RequestContext, Share,
+    ShareSettings, Upload, UploadId, UploadName,
 };
 use noclobber::store::abilities::Tier;
 use noclobber::store::catalog::index::Index;
@@ -59,6 +60,8 @@ pub enum Request {
     PutNamedLarge,
     /// An upload that goes on after it was left, with `If-Match`.
     Resume,
+    /// An upload in two chunks, with `If-Match`.
+    Chunks,
     /// PUT without a condition, over a file.
     Put,
     /// PUT without a condition, where nothing is.
@@ -106,9 +109,10 @@ pub struct Server {
 
 impl Request {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PutNamed,
         Self::Resume,
+        Self::Chunks,
         Self::PutNamedLarge,
         Self::Put,
         Self::PutNew,
@@ -164,6 +168,7 @@ impl Request {
             | Self::PutNamedLarge
             | Self::PatchNamed
             | Self::Resume
+            | Self::Chunks
             | Self::DeleteNamed
             | Self::Restore => if_match(&tag),
             Self::Create => Precondition::nothing_there(),
@@ -299,6 +304,36 @@ impl Asking {
         share.finish_upload(held, &self.request.path(), false, None, &named).map(drop)
     }
 
+    /// Begins an upload in chunks, and brings them.
+    fn chunks(&self, disk: &SimDisk, server: &Server) -> Outcome<()> {
+        let (path, now) = (self.request.path(), disk.now());
+        let (dialect, owner) = (Dialect::Chunks, Principal::Anonymous);
+        let begun = Begun { dialect, owner, path, make_parents: false, fields: Vec::new(), at: now };
+        let (share, named) = (&server.share, somebodys(self.request.precondition(), now));
+        share.begin_chunked(&chosen(), begun, Some(UPLOAD.len() as u64), &named)?;
+        for (number, byte) in UPLOAD.bytes().enumerate() {
+            let start = ChunkStart { name: ChunkName::Number(number as u64 + 1), bytes: Some(1), total: None };
+            let mut chunk = share.begin_chunk(&chosen(), &Principal::Anonymous, start, now)?;
+            share.write_chunk(&mut chunk, &[byte], now)?;
+            share.end_chunk(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the file of those chunks.
+    fn make_of_chunks(&self, disk: &SimDisk, server: &Server) -> Outcome<()> {
+        let (share, path, now) = (&server.share, self.request.path(), disk.now());
+        if !self.short {
+            self.chunks(disk, server)?;
+        }
+        let named = somebodys(self.request.precondition(), now);
+        let end = share.end_chunked(&chosen(), &Principal::Anonymous, None, now)?;
+        let upload = share.put_together(&end, &path, &named, CopyLimit::UNLIMITED, &mut |_| {})?;
+        let stored = share.put(&path, upload, None, &named)?;
+        share.chunked_is_stored(end, &path, &stored);
+        Ok(())
+    }
+
     fn ask(&self, disk: &SimDisk, server: &Server) -> Outcome<()> {
         let (share, path, precondition) = (&server.share, self.request.path(), self.request.precondition());
         let now = disk.now();
@@ -320,6 +355,7 @@ impl Asking {
                     .map(drop)
             }
             Request::Resume => self.resume(disk, server),
+            Request::Chunks => self.make_of_chunks(disk, server),
             _ => {
                 let ready = server.upload.lock().expect("whole").take();
                 let upload = match ready {
@@ -357,6 +393,8 @@ impl Story for Asking {
         }
         if self.short && self.request == Request::Resume {
             drop(self.half_done(&disk, &server, UPLOAD.as_bytes()).expect("nothing fails yet"));
+        } else if self.short && self.request == Request::Chunks {
+            self.chunks(&disk, &server).expect("nothing fails yet");
         } else if self.short && self.request.uploads() {
             *server.upload.lock().expect("whole") = Some(self.upload(&disk, &server).expect("nothing fails yet"));
         }
@@ -440,6 +478,11 @@ fn has_settled_swap(disk: &SimDisk) -> bool {
     let everywhere = disk.contents_everywhere();
     let is_settled = |path: &str| !path.contains('~') && !path.ends_with(" (upload)");
     everywhere.iter().any(|(path, _)| path.starts_with(".noclobber/swap/") && is_settled(path))
+}
+
+/// What the upload in chunks is called.
+fn chosen() -> ChosenId {
+    ChosenId::new(&Principal::Anonymous, &["user", "up"])
 }
 
 /// The tag of a content, as it stands in a header.

@@ -4,6 +4,7 @@ mod anonymous;
 mod base_path;
 mod behind_proxy;
 mod changes;
+mod chunks;
 mod connection;
 mod cross_site;
 mod hashing;

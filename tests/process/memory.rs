@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::harness::programs::StartProgram as _;
@@ -82,6 +83,47 @@ fn small_files_in_memory_take_little_more_than_their_bytes() {
         ));
         assert!(each <= each_max, "{each} bytes each");
     }
+}
+
+/// A file comes in sixteen chunks at once, and is made of them. Its bytes are written twice at most: as chunks, and as the file.
+#[test]
+fn an_upload_in_chunks_takes_little_memory_and_one_copy() {
+    let _turn = heavy();
+    const CHUNK: usize = 24 << 20;
+    let server = Server::start();
+    warm_up(&server);
+    let url = "/.noclobber/remote.php/dav/uploads/me/large";
+    let all = (16 * CHUNK) as u64;
+    let written = server.bytes_written();
+    let before = server.memory("Anonymous");
+    server.mkcol(url).header("oc-total-length", all.to_string()).expect(201);
+    let largest = AtomicU64::new(0);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                largest.fetch_max(server.memory("Anonymous"), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let send = |number: usize| server.put(format!("{url}/{number}")).body(vec![number as u8; CHUNK]).expect(201);
+        let sending: Vec<_> = (1..=16).map(|number| scope.spawn(move || send(number))).collect();
+        let sent: Vec<bool> = sending.into_iter().map(|sending| sending.join().is_ok()).collect();
+        let made = std::panic::catch_unwind(|| {
+            server.request("MOVE", format!("{url}/.file")).header("destination", "/large.bin").expect(201)
+        });
+        done.store(true, Ordering::Relaxed);
+        assert!(sent.iter().all(|sent| *sent) && made.is_ok());
+    });
+    let file = fs::read(server.local("large.bin")).unwrap();
+    assert!(
+        file.len() as u64 == all
+            && file.chunks(CHUNK).enumerate().all(|(at, chunk)| chunk == vec![at as u8 + 1; CHUNK])
+    );
+    let (grown, written) = (largest.into_inner().saturating_sub(before), server.bytes_written() - written);
+    report(&format!("an upload of 384 MiB in 16 chunks: {grown} bytes of memory, {written} written"));
+    assert!(grown <= 32 << 20, "{grown} bytes of memory");
+    assert!(written <= 2 * all + (4 << 20), "{written} bytes written of {all}");
 }
 
 /// A thousand clients upload slowly.

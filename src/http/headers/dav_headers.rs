@@ -178,14 +178,23 @@ pub(crate) fn asked_mtime(headers: &HeaderMap) -> Option<Timestamp> {
 pub(crate) fn expected_length(headers: &HeaderMap) -> Result<Option<u64>, BadHeader> {
     let mut expected = None;
     for name in ["X-Expected-Entity-Length", "OC-Total-Length"] {
-        let Some(text) = only_text(headers, name)? else { continue };
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        let length: u64 = text.parse().ok().filter(|_| is_number).ok_or(BadHeader(name))?;
+        let Some(length) = length(headers, name)? else { continue };
         if expected.replace(length).is_some_and(|other| other != length) {
             return Err(BadHeader(name));
         }
     }
     Ok(expected)
+}
+
+/// How many bytes the chunks of an upload are to have together: `OC-Total-Length`, of Nextcloud's clients.
+pub(crate) fn length_of_all_chunks(headers: &HeaderMap) -> Result<Option<u64>, BadHeader> {
+    length(headers, "OC-Total-Length")
+}
+
+fn length(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, BadHeader> {
+    let Some(text) = only_text(headers, name)? else { return Ok(None) };
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number).map(Some).ok_or(BadHeader(name))
 }
 
 /// Whether the client wants to hear of failures alone: `Prefer: return=minimal`, or `Brief: t` (RFC 8144 §2 and appendix A).

@@ -15,6 +15,7 @@ pub(crate) async fn report(app: &RequestScope, asked: &RequestTarget) -> Handler
             RequestError::NoReport.into()
         }
         Allowed::Upload
+        | Allowed::Chunks
         | Allowed::OnNothing
         | Allowed::OnNoCollection
         | Allowed::WithoutParent

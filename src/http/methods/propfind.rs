@@ -5,7 +5,7 @@
 //! its members.
 
 use crate::http::context::reader;
-use crate::http::urls;
+use crate::http::urls::View;
 use crate::share::{RequestContext, Tags, Walk, WalkEnd, WalkReach};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -61,6 +61,7 @@ pub(crate) async fn propfind(
         needs: Needs::new(&asked_for),
         asked_for,
         path: asked.path.clone(),
+        view: View::of(head.uri.path()),
         reach,
         members_max: if reach == Depth::Infinity { app.settings.propfind_members_max } else { usize::MAX },
         without_root: dav_headers::prefers_no_root(&head.headers, depth),
@@ -70,7 +71,7 @@ pub(crate) async fn propfind(
     });
     let is_plain = context.is_unconditional();
     if is_plain && let Some(listing) = request.at_hand(&app.share, ListingEffort::Little) {
-        return Ok(answer(asked, request.is_minimal, true).body(listing));
+        return Ok(answer(asked, &request.view, request.is_minimal, true).body(listing));
     }
     let path = asked.path.clone();
     let context = context.that_must_match();
@@ -88,26 +89,26 @@ pub(crate) async fn propfind(
         Ok(Target::Found(target))
     });
     let target = match target.await? {
-        Target::Listed(listing) => return Ok(answer(asked, request.is_minimal, true).body(listing)),
+        Target::Listed(listing) => return Ok(answer(asked, &request.view, request.is_minimal, true).body(listing)),
         Target::Found(target) => target,
     };
     let is_collection = target.kind == Kind::Dir;
     let share = Arc::clone(&app.share);
-    let minimal = request.is_minimal;
+    let (minimal, view) = (request.is_minimal, request.view.clone());
     let is_one = !is_collection || reach == Depth::Zero;
     let write = move |output: &mut Output| request.answer(&share, target, output);
     let listing = if is_one { Listing::of_one(write).await } else { Listing::begin(write).await }?;
-    Ok(answer(asked, minimal, is_collection).body(listing))
+    Ok(answer(asked, &view, minimal, is_collection).body(listing))
 }
 
 /// The head of the answer.
-fn answer(asked: &RequestTarget, is_minimal: bool, is_collection: bool) -> HttpResponseBuilder {
+fn answer(asked: &RequestTarget, view: &View, is_minimal: bool, is_collection: bool) -> HttpResponseBuilder {
     let mut answer = reply::multistatus();
     if is_minimal {
         answer.insert_header(("preference-applied", "return=minimal"));
     }
     if is_collection && !asked.has_trailing_slash {
-        answer.insert_header((header::CONTENT_LOCATION, urls::of_folder(&asked.path)));
+        answer.insert_header((header::CONTENT_LOCATION, view.url_of_folder(&asked.path)));
     }
     answer
 }
@@ -122,6 +123,8 @@ enum Target {
 /// A PROPFIND, parsed.
 struct PropfindRequest {
     path: SharePath,
+    /// By which place it came, and is told of.
+    view: View,
     /// Which properties.
     asked_for: Propfind,
     needs: Needs,
@@ -198,7 +201,7 @@ impl PropfindRequest {
     /// the time that is left of a lock.
     fn lasting_form(&self, notes: u64, has_locks: bool) -> Option<LastingForm> {
         let Needs { room, checksums, locks, .. } = self.needs;
-        if self.reach != Depth::One || room || checksums || locks && has_locks {
+        if self.reach != Depth::One || !self.view.is_usual() || room || checksums || locks && has_locks {
             return None;
         }
         let notes = if self.needs.notes { notes } else { 0 };
@@ -227,7 +230,7 @@ impl PropfindRequest {
             return answer.tell_pages(&listing, &form.for_client(self.needs.rights, &listing), output);
         }
         if !(self.without_root && is_collection && self.reach != Depth::Zero) {
-            let href = if is_collection { urls::of_folder(&self.path) } else { urls::of(&self.path) };
+            let href = if is_collection { self.view.url_of_folder(&self.path) } else { self.view.url(&self.path) };
             answer.tell(&href, &target, || share.place_of(&self.path))?;
         }
         if !is_collection || self.reach == Depth::Zero {
@@ -239,11 +242,11 @@ impl PropfindRequest {
         let (mut href, mut told) = (Href::default(), 0);
         let end = share.walk(&walk, &reader, &mut |folder, member| {
             told += 1;
-            answer.tell(href.of(&folder.path, &member), &member, || folder.place.join(&member.name))?;
+            answer.tell(href.of(&self.view, &folder.path, &member), &member, || folder.place.join(&member.name))?;
             Ok(answer.pass_on(output))
         })?;
         if end == WalkEnd::CutShort {
-            answer.cut_short(&urls::of_folder(&self.path), told);
+            answer.cut_short(&self.view.url_of_folder(&self.path), told);
         }
         answer.finish(output);
         Ok(())
@@ -260,9 +263,9 @@ struct Href {
 }
 
 impl Href {
-    fn of(&mut self, folder: &SharePath, member: &ListedMember) -> &str {
+    fn of(&mut self, view: &View, folder: &SharePath, member: &ListedMember) -> &str {
         if self.folder.as_ref() != Some(folder) {
-            self.text = urls::of_folder(folder);
+            self.text = view.url_of_folder(folder);
             self.place = self.text.len();
             self.folder = Some(folder.clone());
         }
@@ -307,7 +310,7 @@ impl<'a> Answer<'a> {
         let has_locks = share.has_locks_about(&share.place_of(&request.path));
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
         let left_to_read = if request.needs.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
-        let root = urls::of_folder(&SharePath::root());
+        let root = request.view.url_of_folder(&SharePath::root());
         Ok(Self { request, share, selection, xml, notes, has_locks, room, left_to_read, date, root, now })
     }
 
@@ -319,7 +322,7 @@ impl<'a> Answer<'a> {
             None => {
                 if !self.request.without_root {
                     let path = &self.request.path;
-                    self.tell(&urls::of_folder(path), listing.itself(), || path.clone())?;
+                    self.tell(&self.request.view.url_of_folder(path), listing.itself(), || path.clone())?;
                 }
                 let head = Bytes::copy_from_slice(self.xml.written());
                 let is_kept = listing.keep(&of_folder, &head);
@@ -343,7 +346,7 @@ impl<'a> Answer<'a> {
                 None => {
                     let lasts = listing.tell(page, &mut |member| match member.kind {
                         Kind::Dir | Kind::File => {
-                            self.tell(href.of(path, &member), &member, || path.join(&member.name))
+                            self.tell(href.of(&self.request.view, path, &member), &member, || path.join(&member.name))
                         }
                         Kind::Link | Kind::Special => Ok(()),
                     })?;

@@ -14,7 +14,7 @@ use crate::http::reply;
 use crate::http::reply::{HandlerError, of_property};
 use crate::http::representations::live::{Live, MICROSOFT};
 use crate::http::request::target::RequestTarget;
-use crate::http::urls;
+use crate::http::urls::View;
 use crate::http::xml::read::{Instruction, Proppatch};
 use crate::http::xml::write::{Condition, Multistatus, ResponseWriter};
 use crate::model::dating::ASKED_AHEAD_MAX;
@@ -53,7 +53,8 @@ pub(crate) async fn proppatch(
     let plans: Vec<_> = instructions.into_iter().map(|step| plan(step, is_collection, asked_at)).collect();
     let names: Vec<_> = plans.iter().map(|(name, _)| name.clone()).collect();
     let faults: Vec<_> = plans.iter().map(|(_, plan)| plan.as_ref().err().copied()).collect();
-    let url = if is_collection { urls::of_folder(&asked.path) } else { urls::of(&asked.path) };
+    let view = View::of(head.uri.path());
+    let url = if is_collection { view.url_of_folder(&asked.path) } else { view.url(&asked.path) };
     // Windows sets the dates and attributes of files that others have locked, and gives the file up if it may not.
     let is_of_windows = !names.is_empty() && names.iter().all(|name| name.namespace() == MICROSOFT);
     if faults.iter().any(Option::is_some) {

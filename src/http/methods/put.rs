@@ -74,6 +74,7 @@ impl Plan {
 }
 
 /// What the head of a PUT demands, and says of the file that it stores.
+#[derive(Clone)]
 pub(super) struct Demands {
     pub(super) context: RequestContext,
     pub(super) expected: Expected,

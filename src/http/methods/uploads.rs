@@ -2,6 +2,7 @@
 //! common is here: who may go on, how bytes are added, and how an upload ends.
 
 mod appending;
+mod chunks;
 mod contact;
 mod draft;
 mod kept;
@@ -63,6 +64,7 @@ pub(crate) async fn serve(
         }
         (Service::Uploads(Dialect::Tus), _) => tus::serve(app, head, body, folder, None).await,
         (Service::Upload(Dialect::Tus, name), _) => tus::serve(app, head, body, folder, Some(name)).await,
+        (Service::Chunked(_) | Service::Chunk(..), _) => chunks::serve(app, head, body, service).await,
         (_, DavMethod::Options) => Ok(reply::options_of_uploads(app.settings.upload_bytes_max)),
         (_, DavMethod::Unknown) => Err(RequestError::UnknownMethod.into()),
         _ => Err(RequestError::Method(Allowed::Upload).into()),
@@ -92,8 +94,9 @@ async fn list(app: &RequestScope, folder: &RequestTarget) -> Result<HttpResponse
         upload.begun.path.is_within(&folder.path) && app.caller.permissions().at(&upload.begun.path).see()
     });
     let named = matches!(app.caller.principal(), Principal::Named(_));
-    let url =
-        |upload: &UploadState| named.then(|| service_url::of_upload(&folder.path, upload.begun.dialect, &upload.stem));
+    let url = |upload: &UploadState| {
+        named.then(|| service_url::of_upload(&folder.path, upload.begun.dialect, &chunks::url_name(upload)))
+    };
     let listed: Vec<_> = uploads.iter().map(|upload| (upload, url(upload))).collect();
     Ok(reply::half_done(&listed))
 }

@@ -23,6 +23,8 @@ pub(super) const ALLOWED_SOMEWHERE: &str =
 
 pub(super) const ALLOWED_ON_UPLOADS: &str = "OPTIONS, GET, HEAD, POST, PATCH, DELETE";
 
+pub(super) const ALLOWED_ON_CHUNKS: &str = "OPTIONS, PUT, DELETE, MKCOL, PROPFIND, MOVE";
+
 /// What is served on a file or a folder, for `supported-method-set`.
 pub(crate) fn methods(is_collection: bool) -> &'static str {
     if is_collection { ALLOWED_ON_COLLECTIONS } else { ALLOWED_ON_FILES }
@@ -42,6 +44,7 @@ pub(super) fn allow(there: Allowed, words: Option<TakenWord>) -> Cow<'static, st
         Allowed::OnNoCollection => ALLOWED_ON_NO_COLLECTION,
         Allowed::WithoutParent | Allowed::Nowhere => ALLOWED_NOWHERE,
         Allowed::Upload => ALLOWED_ON_UPLOADS,
+        Allowed::Chunks => ALLOWED_ON_CHUNKS,
         Allowed::Somewhere => ALLOWED_SOMEWHERE,
     })
 }

@@ -260,6 +260,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
             let problem = problem.with("expected-offset", *expected).with("provided-offset", *provided);
             with_header(problem.send(), OFFSET, &expected.to_string())
         }
+        RequestError::NoChunkName => stop(head, &Refusal::NoChunk.into()),
         RequestError::TusChecksum => Problem::new(
             checksum_mismatch(),
             "checksum-mismatch",

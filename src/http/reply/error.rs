@@ -131,6 +131,8 @@ pub(crate) enum RequestError {
         /// How many the client said.
         provided: u64,
     },
+    /// What is sent is called as no chunk of an upload is.
+    NoChunkName,
     /// The bytes of a part are not those that the client spoke of.
     TusChecksum,
     /// A part of an upload that does not say that it is one.

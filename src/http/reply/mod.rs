@@ -35,9 +35,9 @@ pub(crate) use success::{
 };
 
 pub(crate) use uploads::{
-    by_tus, half_done, limits_of_upload, located, options_of_tus, options_of_uploads, other_tus_version,
-    resumption_supported, takes_uploads, too_large, tus_begun, tus_goes_on, tus_state, tus_told, upload_begun,
-    upload_goes_on, upload_progress, upload_state, upload_stored, with_state,
+    by_tus, chunk_stored, chunked_upload_made, chunks_of, half_done, limits_of_upload, located, options_of_tus,
+    options_of_uploads, other_tus_version, resumption_supported, takes_uploads, too_large, tus_begun, tus_goes_on,
+    tus_state, tus_told, upload_begun, upload_goes_on, upload_progress, upload_state, upload_stored, with_state,
 };
 
 #[cfg(test)]

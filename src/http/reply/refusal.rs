@@ -87,6 +87,45 @@ pub(super) fn refuse(head: &RequestHead, refusal: &Refusal) -> HttpResponse {
             "The upload was said to have another length, or more came than that. What was acknowledged before is as it was.",
         )
         .send(),
+        Refusal::UploadExists => with_allow(
+            head,
+            plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "upload-exists",
+                "The upload is there already",
+                "An upload of this name is half done. Go on with it, or cancel it first. Nothing was changed.",
+            ),
+            Allowed::Chunks,
+        ),
+        Refusal::UploadIsEnding => later(plain(
+            StatusCode::LOCKED,
+            "upload-is-ending",
+            "The upload is being put together",
+            "The file is being made of the chunks of this upload, and none comes or goes meanwhile. Nothing was changed.",
+        )),
+        Refusal::MissingChunks(missing) => plain(
+            StatusCode::CONFLICT,
+            "missing-chunks",
+            "Chunks are missing",
+            "Not all of the file has come; \"missing\" names the first chunks that are not there. Send them, and then this again. The upload is as it was.",
+        )
+        .with("missing", missing.iter().map(|name| &**name).collect::<Vec<_>>())
+        .send(),
+        Refusal::NoChunk => plain(
+            StatusCode::BAD_REQUEST,
+            "no-chunk",
+            "Not a chunk of this upload",
+            "A chunk is called by a number, like 00001, or by its first and last byte, like 000000000000000-000000005242879, and is as long as \
+             that says; all chunks of an upload are called in the same way. The upload is as it was.",
+        )
+        .send(),
+        Refusal::TooManyChunks => plain(
+            StatusCode::FORBIDDEN,
+            "too-many-chunks",
+            "Too many chunks",
+            "An upload has 10,000 chunks at most. Send larger ones. The upload is as it was.",
+        )
+        .send(),
         Refusal::TooManyUploads => later(plain(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-half-done",

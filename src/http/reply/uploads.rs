@@ -9,10 +9,16 @@ use crate::http::headers::digest::part_algorithms;
 use crate::http::headers::tus_fields::{EXPIRES, METADATA, RESUMABLE, VERSION};
 use crate::http::headers::upload_fields::{COMPLETE, INTEROP, INTEROP_VERSION, LENGTH, LIMIT, OFFSET, PARTIAL};
 use crate::http::reply::allow::allow;
+use crate::http::reply::dav::multistatus;
+use crate::http::reply::dav::of_property::{DONE, MISSING};
 use crate::http::reply::problem::{Problem, with_header};
 use crate::http::request::method::Allowed;
 use crate::http::urls;
+use crate::http::xml::read::Propfind;
+use crate::http::xml::write::Multistatus;
+use crate::model::chunk_name::ChunkName;
 use crate::model::http_date;
+use crate::model::property::PropertyName;
 use crate::model::stamp::Timestamp;
 use crate::share::{Stored, UploadState};
 
@@ -113,7 +119,7 @@ pub(crate) fn half_done(uploads: &[(&UploadState, Option<String>)]) -> HttpRespo
         .iter()
         .map(|(upload, url)| {
             json!({
-                "path": urls::of(&upload.begun.path),
+                "path": Some(&upload.begun.path).filter(|path| !path.is_root()).map(urls::of),
                 "url": url,
                 "offset": upload.offset,
                 "length": upload.length,
@@ -197,4 +203,41 @@ fn with_tag(answer: HttpResponse, stored: Option<&Stored>) -> HttpResponse {
         Some(stored) => with_header(answer, header::ETAG, &stored.tag.to_string()),
         None => answer,
     }
+}
+
+/// 201 for an upload in chunks that begins.
+pub(crate) fn chunked_upload_made(url: &str) -> HttpResponse {
+    HttpResponse::build(StatusCode::CREATED).insert_header((header::LOCATION, url)).finish()
+}
+
+/// 201 for a chunk, or 204 for one in the place of another.
+pub(crate) fn chunk_stored(is_new: bool) -> HttpResponse {
+    HttpResponse::build(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }).finish()
+}
+
+/// 207 with an upload and its chunks: what kind each of them is, and how long.
+pub(crate) fn chunks_of(place: &str, asked_for: &Propfind, chunks: &[(ChunkName, u64)]) -> HttpResponse {
+    let (all, names): (bool, &[PropertyName]) = match asked_for {
+        Propfind::Prop(names) => (false, names),
+        Propfind::AllProp { .. } | Propfind::PropName => (true, &[]),
+    };
+    let (kind, length) = (PropertyName::dav("resourcetype"), PropertyName::dav("getcontentlength"));
+    let mut xml = Multistatus::new(names);
+    let mut tell = |href: &str, bytes: Option<u64>| {
+        xml.response(href, |response| {
+            let has = |name: &PropertyName| *name == kind || *name == length && bytes.is_some();
+            response.propstat(DONE, |out| {
+                if all || names.contains(&kind) {
+                    out.resource_type(bytes.is_none());
+                }
+                if let Some(bytes) = bytes.filter(|_| all || names.contains(&length)) {
+                    out.number("getcontentlength", bytes);
+                }
+            });
+            response.propstat(MISSING, |out| names.iter().filter(|name| !has(name)).for_each(|name| out.name(name)));
+        });
+    };
+    tell(&format!("{place}/"), None);
+    chunks.iter().for_each(|(name, bytes)| tell(&format!("{place}/{name}"), Some(*bytes)));
+    multistatus().body(xml.finish())
 }

@@ -93,6 +93,8 @@ pub(crate) enum Allowed {
     OnLinkedCollections,
     /// A half-done upload, or the place where they begin.
     Upload,
+    /// An upload in chunks, or a chunk of one.
+    Chunks,
     /// A free name.
     OnNothing,
     /// A free name that a slash makes one of a folder.

@@ -20,7 +20,8 @@ use super::super::outcome::{Outcome, Refusal, Stop};
 use super::super::request_context::RequestContext;
 use super::super::room::A_NAME;
 use super::super::shared_folder::Share;
-use super::super::storing::{Replaced, Stored};
+use super::super::stored::Stored;
+use super::super::storing::Replaced;
 use super::held::HeldUpload;
 use super::id::UploadId;
 
@@ -53,10 +54,7 @@ impl Share {
             Err(error) if self.makes_room_after(&error, &site.parent, A_NAME, request.now) => stage()?,
             staged => staged?,
         };
-        // One open folder is enough for all that lie in it.
-        let known = self.uploads.dir_on(site.mount);
-        let is_the_same = |known: &Dir| matches!((self.tree.folder_id(known), self.tree.folder_id(&dir)), (Ok(one), Ok(other)) if one == other);
-        let dir = known.filter(is_the_same).unwrap_or(dir);
+        let dir = self.the_one_open(dir, site.mount);
         let state = State { mark, touched: request.now, place: Place::Held(Holder::default()) };
         let entry = Entry { stem, begun: Arc::new(begun), dir, mount: site.mount, state: Mutex::new(state) };
         let entry = Arc::new(entry);
@@ -68,8 +66,15 @@ impl Share {
         Ok(held)
     }
 
+    /// The folder of the uploads on a mount as it is open already: one is enough for all that lie in it.
+    pub(super) fn the_one_open(&self, dir: Dir, mount: u64) -> Dir {
+        let known = self.uploads.dir_on(mount);
+        let is_the_same = |known: &Dir| matches!((self.tree.folder_id(known), self.tree.folder_id(&dir)), (Ok(one), Ok(other)) if one == other);
+        known.filter(is_the_same).unwrap_or(dir)
+    }
+
     /// Where an upload begins: in the folder that its path is in, or the lowest one above it that is there.
-    fn site_of_resumable(&self, begun: &Begun, request: &RequestContext) -> Outcome<Site> {
+    pub(super) fn site_of_resumable(&self, begun: &Begun, request: &RequestContext) -> Outcome<Site> {
         match self.judge_upload(&begun.path, request, None) {
             Err(Stop::Refusal(Refusal::NoParent)) if begun.make_parents => {
                 self.may_put_with_parents(&begun.path, request, None)?;
@@ -152,8 +157,12 @@ impl Share {
                 Entry::is_free_or_told(&mut state, free);
                 Ok(None)
             }
-            Place::Complete => {
-                state.place = Place::Complete;
+            Place::InChunks(chunks) => {
+                state.place = Place::InChunks(chunks);
+                Err(Refusal::NoUpload.into())
+            }
+            Place::Complete(how) => {
+                state.place = Place::Complete(how);
                 Err(Refusal::UploadComplete.into())
             }
             Place::Over => {
@@ -289,7 +298,7 @@ impl Share {
         // What cannot be removed now is at the next start.
         let _ = self.tree.remove_lasting(&held.entry.dir, &held.entry.stem);
         held.is_whole(written);
-        held.comes_to(Place::Complete);
+        held.comes_to(Place::Complete(None));
     }
 
     /// Lets an upload go for good, with its bytes.
@@ -311,10 +320,13 @@ impl Share {
         for entry in self.uploads.expired(now) {
             let mut state = entry.state.lock();
             // Somebody may have taken it up since.
-            if matches!(state.place, Place::OnDisk | Place::Resting(_)) {
-                state.place = Place::Over;
+            if Entry::may_expire(&state) {
+                let place = std::mem::replace(&mut state.place, Place::Over);
                 drop(state);
-                let _ = self.tree.remove_lasting(&entry.dir, &entry.stem);
+                let _ = match place {
+                    Place::InChunks(chunks) => self.tree.chunks().remove(&entry.dir, &chunks.folder),
+                    _ => self.tree.remove_lasting(&entry.dir, &entry.stem),
+                };
             }
         }
     }
@@ -330,6 +342,6 @@ impl Share {
             let (stem, begun, state) = (left.stem, Arc::new(begun), Mutex::new(state));
             self.uploads.take_in(Arc::new(Entry { stem, begun, dir, mount, state }));
         }
-        Ok(())
+        self.load_uploads_in_chunks(now)
     }
 }

@@ -33,8 +33,9 @@ use super::dir_cache::{DirCache, Limits};
 use super::disk::Disk;
 use super::history::{History, KeepLimits};
 use super::name_lock::PathMutexes;
+use super::place::UploadFolder;
 use super::spelling::spelled;
-use super::staging::{Mark, Note, Point, Staging, remove_lasting};
+use super::staging::{Chunks, Mark, Note, Point, Staging, remove_lasting};
 use super::touched::Touched;
 use crate::store::disk_error::{Cause, Result};
 use crate::store::handle::Dir;
@@ -169,6 +170,17 @@ impl Tree {
     /// Removes a lasting file, or what is left of one, from its folder.
     pub fn remove_lasting(&self, dir: &Dir, stem: &str) -> Result<()> {
         remove_lasting(&*self.disk, dir, stem)
+    }
+
+    /// The folder for uploads that belong to a path in the folder `at`, and the mount that it lies on.
+    pub fn upload_folder(&self, path: &SharePath, at: &Dir) -> Result<(UploadFolder, u64)> {
+        let mount = self.disk.dir_status(at)?.mount;
+        Ok((self.history.upload_folder(path, mount)?, mount))
+    }
+
+    /// The uploads that come in chunks.
+    pub fn chunks(&self) -> Chunks<'_> {
+        Chunks::on(&self.disk)
     }
 
     /// Whether other file systems are mounted in the folder of this name.

@@ -4,6 +4,7 @@
 //! [`Staging::seal`] brings it to the disk and makes it a [`Staged`], which nobody writes any more and which a commit gives its name.
 
 mod ahead;
+mod chunks;
 mod lasting;
 mod patch;
 mod tree;
@@ -26,6 +27,7 @@ use crate::store::lease::{Lease, Leased};
 use crate::store::status::Kind;
 
 pub use ahead::RoomAhead;
+pub use chunks::{Chunks, LeftChunks};
 pub use lasting::{Left, Mark, Note, Point, lasting_in, remove_lasting};
 pub use patch::{NewBytes, Patch};
 pub use tree::StagedTree;

@@ -59,6 +59,24 @@ pub(super) fn ending(app: &RequestScope, begun: &Begun, head: &RequestHead) -> R
     ends(app, begun, head, destination, replaces_conditions)
 }
 
+/// How an upload in chunks is to end by the MOVE that ends it: at its destination, on its conditions if it has any, else on those of the beginning.
+pub(super) fn ending_by_move(
+    app: &RequestScope,
+    begun: &Begun,
+    head: &RequestHead,
+    destination: SharePath,
+) -> Result<Ending, HandlerError> {
+    let has_conditions = CONDITIONS.iter().any(|name| head.headers.contains_key(*name));
+    let is_of_the_move = |name: &str| head.headers.contains_key(name);
+    let mut begun = begun.clone();
+    begun.fields.retain(|(name, _)| !is_of_the_move(name));
+    for name in DESCRIPTIONS {
+        let values = head.headers.get_all(name).map(|value| (name.into(), value.as_bytes().into()));
+        begun.fields.extend(values);
+    }
+    ends(app, &begun, head, Some(destination), has_conditions)
+}
+
 fn ends(
     app: &RequestScope,
     begun: &Begun,
@@ -105,7 +123,7 @@ fn ends(
 }
 
 /// Where an upload is to end instead of where it was begun for.
-fn destination(head: &RequestHead) -> Result<Option<SharePath>, HandlerError> {
+pub(super) fn destination(head: &RequestHead) -> Result<Option<SharePath>, HandlerError> {
     if !head.headers.contains_key("destination") {
         return Ok(None);
     }

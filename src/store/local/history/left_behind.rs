@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::path::SharePath;
 use crate::model::version::Ending;
 
-use super::super::staging::{self, Left};
+use super::super::staging::{self, Chunks, Left, LeftChunks};
 use super::History;
 use super::areas::{HISTORY, SWAP, UPLOADS, folder_of, found};
 use super::found::FoundVersion;
@@ -35,6 +35,19 @@ impl History {
         for top in self.tops()? {
             let Some(uploads) = found(self.disk.open_dir(&top.dir, &folder_of(UPLOADS, b"")))? else { continue };
             match staging::lasting_in(&*self.disk, &uploads) {
+                Ok(left) => all.extend(left.into_iter().map(|left| (uploads.clone(), top.mount, left))),
+                Err(error) => self.notices.add_stuck_folder(&top.path, &error),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The uploads in chunks that outlived the process that began them, as [`History::lasting_uploads`].
+    pub fn uploads_in_chunks(&self) -> Result<Vec<(Dir, u64, LeftChunks)>> {
+        let mut all = Vec::new();
+        for top in self.tops()? {
+            let Some(uploads) = found(self.disk.open_dir(&top.dir, &folder_of(UPLOADS, b"")))? else { continue };
+            match Chunks::on(&self.disk).left_in(&uploads) {
                 Ok(left) => all.extend(left.into_iter().map(|left| (uploads.clone(), top.mount, left))),
                 Err(error) => self.notices.add_stuck_folder(&top.path, &error),
             }

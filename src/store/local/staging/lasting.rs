@@ -22,7 +22,7 @@ use crate::store::status::Kind;
 const NOTE: &str = ".note";
 
 /// How long what an upload is for may be as it is noted, in bytes.
-const PURPOSE_BYTES_MAX: usize = 64 << 10;
+pub(super) const PURPOSE_BYTES_MAX: usize = 64 << 10;
 
 /// A place in a note: when it was written in turn, how far the upload goes, how long it is to become, and a digest of these.
 const PLACE_BYTES: usize = 40;
@@ -31,7 +31,7 @@ const PLACE_BYTES: usize = 40;
 const PURPOSE_AT: u64 = 2 * PLACE_BYTES as u64;
 
 /// How long the digest is that tells what was written whole, in bytes.
-const CHECK_BYTES: usize = 16;
+pub(super) const CHECK_BYTES: usize = 16;
 
 /// How far an upload goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -385,7 +385,7 @@ fn read_place(bytes: &[u8], stem: &str) -> Option<(u64, Mark)> {
     (place(turn, mark, stem) == bytes).then_some((turn, mark))
 }
 
-fn read_all(disk: &dyn Disk, file: &File, mut at: u64, mut into: &mut [u8]) -> Result<bool> {
+pub(super) fn read_all(disk: &dyn Disk, file: &File, mut at: u64, mut into: &mut [u8]) -> Result<bool> {
     while !into.is_empty() {
         let count = disk.read(file, at, into)?;
         if count == 0 {
@@ -397,7 +397,7 @@ fn read_all(disk: &dyn Disk, file: &File, mut at: u64, mut into: &mut [u8]) -> R
     Ok(true)
 }
 
-fn check(parts: &[&[u8]]) -> [u8; CHECK_BYTES] {
+pub(super) fn check(parts: &[&[u8]]) -> [u8; CHECK_BYTES] {
     let mut hasher = blake3::Hasher::new();
     parts.iter().for_each(|part| {
         hasher.update(part);
@@ -413,7 +413,7 @@ fn note_name(stem: &str) -> Name {
     Name::new(format!("{LASTING}{stem}{NOTE}").as_bytes()).expect("a plain word")
 }
 
-fn lost(stem: &str) -> DiskError {
+pub(super) fn lost(stem: &str) -> DiskError {
     let message = "the bytes of this upload are not what was left".to_owned();
     DiskError { operation: "take up", name: stem.to_owned(), cause: Cause::NotFound, message }
 }
