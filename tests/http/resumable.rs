@@ -508,7 +508,7 @@ fn whoever_may_write_there_too_has_no_part_in_it() {
     by("bob", elsewhere).expect_any(&[403, 404]);
     assert_eq!(server.names("alice"), [""; 0]);
     by("bob", patch(&server, &url, 4, true).body("")).expect(201);
-    by("alice", server.head(&url_in_list(&by("alice", server.get("/.noclobber/uploads/")).expect(200)))).expect(204);
+    by("alice", server.head(url_in_list(&by("alice", server.get("/.noclobber/uploads/")).expect(200)))).expect(204);
 }
 
 fn url_in_list(answer: &Answer) -> String {
