@@ -225,6 +225,10 @@ pub struct Limits {
     pub cache_bytes: u64,
     /// The most that the properties which clients set may take on all files together, in bytes.
     pub properties_bytes_max: u64,
+    /// The most changes that the feed keeps.
+    pub feed_changes_max: NonZeroU64,
+    /// The age up to which it keeps them.
+    pub feed_age_max: Duration,
     /// How long an idle connection is kept; zero: not at all.
     pub keep_alive: Duration,
     /// A file larger than this is not hashed before it is answered, in bytes.

@@ -22,7 +22,8 @@
 //! | 3 | [`http`] | requests and answers: the methods ([`http::methods`]) over the connections ([`http::wire`]); one room with status codes ([`http::reply`]) |
 //! | edge | [`access`] | who may do what |
 //! | edge | [`watch`] | what other programs do, as hints |
-//! | edge | [`doctor`] | a client of its own, which tries out over the network what any server does |
+//! | edge | [`client`] | a small HTTP client |
+//! | edge | [`doctor`] | tries out with it, over the network, what any server does |
 //! | 2 | [`share`] | the promise: [`share::Share`] reads, writes, lists, moves, locks, notes, restores; uploads go on after their connection broke; [`share::outcome`] says how it ended |
 //! | 1 | [`store`] | the folder ([`store::local`]) and what is remembered beside it ([`store::catalog`]): [`store::local::commit`] swaps one name, [`store::local::history`] keeps what was displaced, [`store::local::staging`] holds uploads, [`store::catalog::index`] remembers tags and locks, [`store::catalog::properties`] keeps what clients note, [`store::catalog::checksums`] what clients compare, [`store::catalog::last_changes`] who last changed what, [`store::catalog::changes`] what the feed has told, [`store::local::name_lock`] orders changes, [`store::local::touched`] tells what the server did from what programs did, [`store::local::dir_cache`] remembers folders that are listed again and again, all through the seam of [`store::local::disk`] |
 //! | 0 | [`model`] | values: [`model::author`], [`model::change`], [`model::chunk_name`], [`model::cursor`], [`model::path`], [`model::stamp`], [`model::content_hash`], [`model::tag`], [`model::dating`], [`model::validators`], [`model::precondition`], [`model::state_list`], [`model::lock`], [`model::principal`], [`model::rules`], [`model::grants`], [`model::permissions`], [`model::property`], [`model::version`], [`model::verdict`], [`model::keep_rule`], [`model::age_clock`] |
@@ -36,6 +37,7 @@
 
 pub mod access;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod doctor;
 pub mod http;

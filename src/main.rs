@@ -3,7 +3,9 @@
 
 use std::process::ExitCode;
 
-use noclobber::cli::{self, ProgramTask, UsageError, doctor, history, link, manual, mount_help, restore, rules, user};
+use noclobber::cli::{
+    self, ProgramTask, UsageError, doctor, history, link, manual, mount_help, restore, rules, user, watch,
+};
 use noclobber::config::WrongSetting;
 
 fn main() -> ExitCode {
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
         ProgramTask::Rules(asked) => rules::show_rules(&asked),
         ProgramTask::Link(task, config) => link::change_links(&task, &config),
         ProgramTask::Doctor(which, password) => return doctor::doctor(&which, password),
+        ProgramTask::Watch(which, secrets) => return watch::watch(&which, secrets),
         ProgramTask::MountHelp(address) => manual::print(mount_help::text(&address).as_bytes()),
         ProgramTask::Completions(shell) => manual::print_completions(shell),
         ProgramTask::Man => manual::print_man(),

@@ -5,7 +5,7 @@ mod bounds;
 mod certificate;
 mod certificates;
 pub(crate) mod explain;
-mod feed_keeper;
+pub(crate) mod feed_keeper;
 pub(crate) mod housekeeping;
 mod lan;
 mod listening;

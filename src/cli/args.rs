@@ -10,6 +10,7 @@ use super::link::LinkTask;
 use super::mount_help::Address;
 use super::rules::AskRules;
 use super::user::UserTask;
+use super::watch::ChangesToWatch;
 use crate::config::{Anonymous, Listen};
 use crate::http::media::trusted_pages;
 use crate::http::request::forwarded::TrustedProxy;
@@ -301,6 +302,13 @@ pub(super) struct Cli {
     /// How much the properties that clients set on files and folders may take together, in bytes [default: 67108864]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(super) properties_bytes_max: Option<u64>,
+    /// How many changes of the folder are kept for whoever asks what has happened (?changes, ?events); who was away for longer looks
+    /// again [default: 100000]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(super) feed_changes_max: Option<NonZeroU64>,
+    /// For how many days they are kept at most [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500), help_heading = LIMITS)]
+    pub(super) feed_days: Option<u32>,
     /// Do not hash a file larger than this before answering, in bytes; its tag then stands for its size and times
     /// [default: 8388608]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
@@ -332,6 +340,8 @@ pub(super) enum Command {
     Link(LinkTask),
     /// Try out a server over the network: whether conditions, tags, methods and names arrive through all that stands between
     Doctor(Examine),
+    /// Print what changes in a folder, one line a change, as it happens
+    Watch(ChangesToWatch),
     /// Print how to connect from Windows, macOS, GNOME, KDE, davfs2, rclone, LibreOffice and phones
     MountHelp {
         /// Where the server is reached [default: http://127.0.0.1:4918/]

@@ -11,6 +11,7 @@ mod lan;
 pub mod link;
 pub mod manual;
 pub mod mount_help;
+mod password;
 pub mod program_task;
 pub mod restore;
 pub mod rules;
@@ -18,7 +19,9 @@ mod settings;
 mod share_path;
 pub mod usage_error;
 pub mod user;
+pub mod watch;
 
 pub use args::command;
+pub use password::Password;
 pub use program_task::{ProgramTask, read};
 pub use usage_error::UsageError;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,18 +11,23 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 
 use super::args::{Cli, Command, Examine, RestoreVersion, ShowHistory};
-use super::doctor::{Password, password_in};
 use super::lan;
 use super::link::{LinkTask, ShareOfLinks};
 use super::mount_help::Address;
+use super::password::Password;
 use super::rules::AskRules;
 use super::settings::{FOLDER, Setting, holds_users, id_of, settings_of_file, settings_of_variables, variable};
 use super::usage_error::UsageError;
 use super::user::UserTask;
+use super::watch::{ChangesToWatch, Secrets};
 use crate::access::file::AccessFile;
 use crate::config::{Anonymous, Certificate, Config, Keep, Lan, Limits, Listen, Scheme, StateFolder};
 use crate::log::{Log, LogFormat, LogLevel};
 use crate::store::abilities::Tier;
+
+/// The variables that may hold what proves to a server who asks.
+const PASSWORD: &str = "NOCLOBBER_PASSWORD";
+const TOKEN: &str = "NOCLOBBER_TOKEN";
 
 /// What the program is to do.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub enum ProgramTask {
     Link(LinkTask, Box<Config>),
     /// Examine a server, with this password if a variable has it.
     Doctor(Examine, Option<Password>),
+    /// Print what changes, with what the variables say to prove who asks.
+    Watch(ChangesToWatch, Secrets),
     /// Print how to connect to a server at this address.
     MountHelp(Address),
     /// Print a completion script.
@@ -71,7 +78,16 @@ pub fn read(
             let config = served_with(task.of().into(), variables)?;
             return Ok(ProgramTask::Link(task, Box::new(config)));
         }
-        Some(Command::Doctor(which)) => return Ok(ProgramTask::Doctor(which, password_in(variables))),
+        Some(Command::Doctor(which)) => {
+            let variables: Vec<_> = variables.into_iter().collect();
+            return Ok(ProgramTask::Doctor(which, Password::in_variable(PASSWORD, &variables)));
+        }
+        Some(Command::Watch(which)) => {
+            let variables: Vec<_> = variables.into_iter().collect();
+            which.check()?;
+            let [password, token] = [PASSWORD, TOKEN].map(|name| Password::in_variable(name, &variables));
+            return Ok(ProgramTask::Watch(which, Secrets { password, token }));
+        }
         Some(Command::MountHelp { address }) => return Ok(ProgramTask::MountHelp(address.unwrap_or_default())),
         Some(Command::Completions { shell }) => return Ok(ProgramTask::Completions(shell)),
         Some(Command::Man) => return Ok(ProgramTask::Man),
@@ -271,6 +287,8 @@ fn check(
         upload_bytes_max: cli.upload_bytes_max,
         cache_bytes: cli.cache_bytes.unwrap_or(64 * 1024 * 1024),
         properties_bytes_max: cli.properties_bytes_max.unwrap_or(64 * 1024 * 1024),
+        feed_changes_max: cli.feed_changes_max.unwrap_or(const { NonZeroU64::new(100_000).unwrap() }),
+        feed_age_max: Duration::from_secs(u64::from(cli.feed_days.unwrap_or(30)) * 24 * 60 * 60),
         keep_alive: Duration::from_secs(cli.keep_alive_seconds.unwrap_or(75)),
         tag_threshold: cli.tag_threshold.unwrap_or(8 * 1024 * 1024),
     };

@@ -8,14 +8,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::address::Address;
 use super::check::{Check, Group};
 use super::checks;
-use super::client::{Answer, Request, Route, Trust};
 use super::finding::{Finding, Outcome};
 use super::report::{Line, Report};
 use super::scratch;
 use super::visit::Visit;
+use crate::client::{Address, Answer, Request, Route, Trust};
 
 /// How long nothing may come or go on a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,6 +80,7 @@ fn arrive(patient: &Patient, stop: Arc<AtomicBool>) -> Result<Visit, Unreachable
     };
     let route = Route {
         address: patient.address.clone(),
+        program: "noclobber-doctor",
         credentials: encoded.as_ref().map(|encoded| format!("Basic {encoded}")),
         tls,
         patience: PATIENCE,

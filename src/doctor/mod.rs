@@ -3,11 +3,9 @@
 //! It judges any WebDAV server, by what it answers and by what is there afterwards, in a scratch folder that it makes and removes. It knows
 //! nothing of the share, the store or the server in this program, and would find the same about them over the network as anybody else.
 
-pub mod address;
 mod advice;
 mod check;
 mod checks;
-mod client;
 mod examination;
 mod finding;
 mod multistatus;
@@ -15,5 +13,4 @@ pub mod report;
 mod scratch;
 mod visit;
 
-pub use client::Trust;
 pub use examination::{Patient, Unreachable, examine};

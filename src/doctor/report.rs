@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::address::Address;
 pub use super::finding::Outcome;
 use super::visit::Exchange;
+use crate::client::Address;
 use crate::log::escaped;
 
 /// What one check found.

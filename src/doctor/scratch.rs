@@ -2,8 +2,8 @@
 
 use data_encoding::HEXLOWER;
 
-use super::client::Request;
 use super::visit::Visit;
+use crate::client::Request;
 use crate::os::random;
 
 /// What the name of every scratch folder begins with. No dot: some servers hide such names.

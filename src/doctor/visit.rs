@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::client::{Answer, Connection, Request, Route};
 use super::finding::{Checked, fail, skip, warn};
 use super::multistatus::{Member, parse};
+use crate::client::{Answer, Connection, Request, Route};
 
 /// What a file holds before a check writes over it.
 pub(super) const OLD: &[u8] = b"the old text\n";

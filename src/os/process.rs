@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +35,23 @@ pub fn set_umask(mask: u32) {
 /// Lets everything else go before what this thread does (setpriority(2)).
 pub fn give_way_to_others() {
     let _ = rustix::process::setpriority_process(None, 10);
+}
+
+/// Waits until nobody can read any more what is written to standard output (poll(2)): the reader of a pipe has closed it, or a terminal is gone.
+/// Of anything else that never comes.
+pub fn wait_until_nobody_reads() {
+    let output = io::stdout();
+    loop {
+        let mut watched = [PollFd::new(&output, PollFlags::empty())];
+        match poll(&mut watched, None) {
+            Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) => return,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // It cannot be known, and shows when something is written.
+            Err(_) => loop {
+                std::thread::park();
+            },
+        }
+    }
 }
 
 /// What the machine is called on its network (uname(2)).

@@ -7,18 +7,18 @@ use crate::http::clock::now;
 use crate::share::Share;
 
 /// The thread that keeps the feed, for as long as the share is served.
-pub(super) struct FeedKeeper {
+pub(crate) struct FeedKeeper {
     share: Arc<Share>,
     thread: JoinHandle<()>,
 }
 
 impl FeedKeeper {
-    pub(super) fn start(share: Arc<Share>) -> Self {
+    pub(crate) fn start(share: Arc<Share>) -> Self {
         let kept = Arc::clone(&share);
         Self { share, thread: thread::spawn(move || kept.keep_feed(&now)) }
     }
 
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         self.share.stop_feed();
         let _ = self.thread.join();
     }

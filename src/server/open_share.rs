@@ -78,7 +78,7 @@ pub(crate) fn open_share(config: &Config, disk: LockedDisk) -> anyhow::Result<Sh
         hashing_max: config.limits.hashing_max.get(),
         syncs: config.sync,
         root_locks: config.root_locks,
-        journal: JournalLimits::default(),
+        journal: JournalLimits { count: config.limits.feed_changes_max.get(), age: config.limits.feed_age_max },
         properties: PropertyLimits { all_bytes_max: config.limits.properties_bytes_max, ..PropertyLimits::default() },
     };
     let index = match purpose {

@@ -109,6 +109,25 @@ fn who_waits_is_answered_when_something_happens() {
     assert_eq!(words(&waiting.join().unwrap()), ["created /by-a-program"]);
 }
 
+/// Of what is not kept any more nothing is told, and that is said; what is kept is told as ever.
+#[test]
+fn who_was_away_for_more_changes_than_are_kept_looks_again() {
+    let server = Server::with("--feed-changes-max=5").start();
+    let begin = cursor(&server);
+    for number in 0..10 {
+        server.put(format!("/{number}")).body("1").expect(201);
+    }
+    // What is too much goes when something is saved.
+    let refused = eventually(LIMIT, "the first are let go", || {
+        let answer = server.get(format!("/?changes&since={begin}")).expect_any(&[200, 409]);
+        (answer.status == 409).then_some(answer)
+    });
+    assert!(refused.problem()["detail"].as_str().unwrap().contains("not known any more"));
+    let (feed, number) = begin.split_once('-').unwrap();
+    let kept = format!("{feed}-{}", number.parse::<u64>().unwrap() + 5);
+    assert_eq!(since(&server, "/", &kept), ["created /5", "created /6", "created /7", "created /8", "created /9"]);
+}
+
 /// What changed while no server ran is told by the next one; nothing is told twice.
 #[test]
 fn what_changed_while_no_server_ran_is_told() {

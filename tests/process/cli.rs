@@ -26,6 +26,7 @@ fn the_help_reads_as_it_was_reviewed() {
     compare("help_restore.txt", &text_of(&run(&["restore", "--help"]), 0));
     compare("help_link.txt", &text_of(&run(&["link", "--help"]), 0));
     compare("help_doctor.txt", &text_of(&run(&["doctor", "--help"]), 0));
+    compare("help_watch.txt", &text_of(&run(&["watch", "--help"]), 0));
     compare("help_mount_help.txt", &text_of(&run(&["mount-help", "--help"]), 0));
     compare("mount_help.txt", &text_of(&run(&["mount-help"]), 0));
 }
@@ -121,6 +122,10 @@ fn every_option_arrives() {
             "13",
             "--keep-alive-seconds",
             "11",
+            "--feed-changes-max",
+            "15",
+            "--feed-days",
+            "16",
             "--tag-threshold",
             "12",
             "--log-level",
@@ -158,6 +163,8 @@ fn every_option_arrives() {
     assert_eq!(limits.cache_bytes, 10);
     assert_eq!(limits.properties_bytes_max, 13);
     assert_eq!(limits.keep_alive.as_secs(), 11);
+    assert_eq!(limits.feed_changes_max.get(), 15);
+    assert_eq!(limits.feed_age_max, Duration::from_secs(16 * 86_400));
     assert_eq!(limits.tag_threshold, 12);
 
     let bare = serve(&["noclobber", "--no-history", "--no-state", "--no-sync"], &[]);
@@ -487,6 +494,8 @@ fn bad_usage_ends_with_2() {
         (&["--allow-host", "a.example:80"], "a.example:80"),
         (&["--allow-host", ""], "--allow-host"),
         (&["--history-percent", "0"], "--history-percent"),
+        (&["--feed-changes-max", "0"], "--feed-changes-max"),
+        (&["--feed-days", "0"], "--feed-days"),
         (&["--require-tier", "D"], "D"),
         (&["--log-level", "loud"], "loud"),
         (&["restore", "a.txt"], "<VERSION>"),

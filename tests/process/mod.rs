@@ -1,4 +1,4 @@
-//! The process: its command line, its bounds, the doctor, its log, the local network, its start and its end, its state, the watch, and how much memory it takes.
+//! The process: its command line, its bounds, the doctor, its log, the local network, its start and its end, its state, the watcher, the command that watches, and how much memory it takes.
 
 mod cli;
 mod confinement;
@@ -12,4 +12,5 @@ mod secrets;
 mod soak;
 mod start;
 mod state;
+mod watch;
 mod watching;

@@ -76,6 +76,7 @@ fn a_room_that_reaches_too_far_is_found() {
         ("src/http/methods/put.rs", "//! A.\nfn a() { std::fs::read(b) }", 2, "std::fs"),
         ("src/http/xml/read.rs", "//! A.\nuse notify::Event;", 2, "notify"),
         ("src/access/mod.rs", "//! A.\nuse crate::http::request::target;", 2, "crate::http"),
+        ("src/client/route.rs", "//! A.\nuse crate::doctor::report;", 2, "crate::doctor"),
         ("src/doctor/visit.rs", "//! A.\nuse crate::http::xml;", 2, "crate::http"),
         ("src/doctor/visit.rs", "//! A.\nuse crate::share::Share;", 2, "crate::share"),
         ("src/model/tag.rs", "//! A.\n#[cfg(test)]\nmod tests {\n    fn a() {}\n}\nuse std::fs;", 6, "std::fs"),
@@ -348,7 +349,25 @@ const RULES: &[Rule] = &[
         room: "src/access/",
         forbidden: &["crate::store", "crate::share", "crate::http", "crate::server", "notify"],
     },
-    // It has to find out over the network what anybody finds out.
+    // They have to find out over the network what anybody finds out.
+    Rule {
+        room: "src/client/",
+        forbidden: &[
+            "tokio",
+            "actix",
+            "notify",
+            "redb",
+            "crate::store",
+            "crate::share",
+            "crate::watch",
+            "crate::access",
+            "crate::http",
+            "crate::server",
+            "crate::config",
+            "crate::cli",
+            "crate::doctor",
+        ],
+    },
     Rule {
         room: "src/doctor/",
         forbidden: &[

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::client::{Answer, Body, Connection, Request, Sent, chunk};
 use crate::doctor::advice::{ATOMIC, CHUNKED, CONTENT_RANGE, EXPECT, LARGE, SLOW};
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::{Answer, Body, Connection, Request, Sent, chunk};
 use crate::doctor::finding::{Checked, fail, note, skip, warn};
 use crate::doctor::visit::{NEW, OLD, Visit, WRONG_TAG, judge_refusal};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::client::Request;
 use crate::doctor::advice::{CONDITIONS, REFUSES_RIGHT};
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::Request;
 use crate::doctor::finding::{Checked, Finding, fail, skip, warn};
 use crate::doctor::visit::{NEW, OLD, Visit, WRONG_TAG, judge_refusal, lock_request};
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::client::Request;
 use crate::doctor::advice::{CLOCK, FRAMING, KEEP_ALIVE};
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::Request;
 use crate::doctor::finding::{Checked, fail, note, skip, warn};
 use crate::doctor::visit::{NEW, OLD, Visit, WRONG_TAG};
 

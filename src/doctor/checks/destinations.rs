@@ -1,8 +1,8 @@
 //! Whether COPY and MOVE understand the `Destination` that clients send, and heed `Overwrite` and `Depth`.
 
+use crate::client::Request;
 use crate::doctor::advice::{DEPTH, DESTINATION, OVERWRITE};
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::Request;
 use crate::doctor::finding::{Checked, fail, warn};
 use crate::doctor::visit::{NEW, OLD, Visit, judge_refusal};
 

@@ -1,8 +1,8 @@
 //! Whether each method reaches the server, and does what it is for.
 
+use crate::client::Request;
 use crate::doctor::advice::{DEPTH, METHODS, REFERENCES};
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::Request;
 use crate::doctor::finding::{Checked, fail, note, skip, warn};
 use crate::doctor::multistatus::{Member, parse};
 use crate::doctor::visit::{NEW, OLD, Visit, lock_request};

@@ -2,9 +2,9 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::client::Request;
 use crate::doctor::advice::{NAMES, SLASHES};
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::Request;
 use crate::doctor::finding::{Checked, fail, note, warn};
 use crate::doctor::visit::{NEW, OLD, Visit};
 

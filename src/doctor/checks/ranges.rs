@@ -1,8 +1,8 @@
 //! Whether parts of a file are served as asked, and never parts of two versions as one.
 
+use crate::client::{Answer, Request};
 use crate::doctor::advice::RANGES;
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::{Answer, Request};
 use crate::doctor::finding::{Checked, fail, skip, warn};
 use crate::doctor::visit::{Visit, WRONG_TAG};
 

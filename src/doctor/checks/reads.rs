@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::client::Request;
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::Request;
 use crate::doctor::finding::{Checked, fail, skip, warn};
 use crate::doctor::visit::{OLD, Visit, WRONG_TAG};
 

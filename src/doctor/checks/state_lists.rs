@@ -1,8 +1,8 @@
 //! Whether the `If` header of WebDAV is heeded (RFC 4918 §10.4): tags and tokens, for the target and for other resources.
 
+use crate::client::Request;
 use crate::doctor::advice::STATE_LISTS;
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::Request;
 use crate::doctor::finding::Checked;
 use crate::doctor::visit::{NEW, OLD, Visit, WRONG_TAG, WRONG_TOKEN};
 

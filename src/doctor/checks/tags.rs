@@ -1,8 +1,8 @@
 //! Whether entity tags arrive as the server made them, and whether they tell versions apart.
 
+use crate::client::{Answer, Request};
 use crate::doctor::advice::{CACHE, COMPRESSION, TAG_OF_VERSIONS, TAGS};
 use crate::doctor::check::{Check, Group};
-use crate::doctor::client::{Answer, Request};
 use crate::doctor::finding::{Checked, fail, note, skip, warn};
 use crate::doctor::visit::{NEW, OLD, Visit};
 

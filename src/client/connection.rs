@@ -29,7 +29,7 @@ const PIECE: usize = 64 * 1024;
 
 /// Whether all was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::doctor) enum Sent {
+pub(crate) enum Sent {
     All,
     /// The server has answered, or has closed, before all was written.
     Cut,
@@ -43,7 +43,7 @@ enum Stream {
 
 /// A connection to a server.
 #[derive(Debug)]
-pub(in crate::doctor) struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     route: Route,
     read: Vec<u8>,
@@ -53,7 +53,7 @@ pub(in crate::doctor) struct Connection {
 
 impl Connection {
     /// Connects; with TLS up to the end of the handshake.
-    pub(in crate::doctor) fn open(route: &Route) -> io::Result<Self> {
+    pub(crate) fn open(route: &Route) -> io::Result<Self> {
         let address = &route.address;
         let mut last = io::Error::other("the name has no address");
         for found in (address.host.as_str(), address.port).to_socket_addrs()? {
@@ -87,12 +87,12 @@ impl Connection {
     }
 
     /// Whether another request may be sent on it.
-    pub(in crate::doctor) fn is_reusable(&mut self) -> bool {
+    pub(crate) fn is_reusable(&mut self) -> bool {
         self.is_open && self.read.is_empty() && !self.has_answer()
     }
 
     /// Sends a request with its body, as far as the server takes it.
-    pub(in crate::doctor) fn send(&mut self, request: &Request) -> io::Result<Sent> {
+    pub(crate) fn send(&mut self, request: &Request) -> io::Result<Sent> {
         let mut bytes = request.head(&self.route);
         match &request.body {
             Body::None | Body::Announced(_) | Body::AnnouncedChunked => {}
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// Writes bytes until the server answers.
-    pub(in crate::doctor) fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Sent> {
         let mut rest = bytes;
         let mut moved = Instant::now();
         while !rest.is_empty() {
@@ -127,7 +127,7 @@ impl Connection {
     }
 
     /// Whether the server has sent anything, or has closed.
-    pub(in crate::doctor) fn has_answer(&mut self) -> bool {
+    pub(crate) fn has_answer(&mut self) -> bool {
         if !self.read.is_empty() || self.has_ended {
             return true;
         }
@@ -138,7 +138,7 @@ impl Connection {
     }
 
     /// Waits for the first bytes of an answer; `false` if none have come by then.
-    pub(in crate::doctor) fn wait(&mut self, limit: Duration) -> bool {
+    pub(crate) fn wait(&mut self, limit: Duration) -> bool {
         let begun = Instant::now();
         while !self.has_answer() {
             if begun.elapsed() > limit || self.route.is_stopped() {
@@ -150,7 +150,7 @@ impl Connection {
     }
 
     /// Reads one answer, be it an interim one.
-    pub(in crate::doctor) fn next_answer(&mut self, method: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<Answer> {
+    pub(crate) fn next_answer(&mut self, method: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<Answer> {
         let (mut answer, length) = loop {
             match Answer::parse(&self.read)? {
                 Some(parsed) => break parsed,
@@ -179,12 +179,12 @@ impl Connection {
     }
 
     /// Reads the final answer to a request of this method.
-    pub(in crate::doctor) fn answer(&mut self, method: &str) -> io::Result<Answer> {
+    pub(crate) fn answer(&mut self, method: &str) -> io::Result<Answer> {
         self.answer_with(method, &mut |_| {})
     }
 
     /// As `answer`, and hands on the content as it comes.
-    pub(in crate::doctor) fn answer_with(&mut self, method: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<Answer> {
+    pub(crate) fn answer_with(&mut self, method: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<Answer> {
         loop {
             let answer = self.next_answer(method, each)?;
             if answer.status >= 200 {
@@ -334,7 +334,7 @@ impl Write for Stream {
 }
 
 /// A piece of a chunked body; an empty one ends it.
-pub(in crate::doctor) fn chunk(piece: &[u8]) -> Vec<u8> {
+pub(crate) fn chunk(piece: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{:x}\r\n", piece.len()).into_bytes();
     bytes.extend_from_slice(piece);
     bytes.extend_from_slice(b"\r\n");

@@ -4,7 +4,7 @@ use super::route::Route;
 
 /// What follows the head.
 #[derive(Clone, Debug)]
-pub(in crate::doctor) enum Body {
+pub(crate) enum Body {
     None,
     /// With its `Content-Length`.
     Whole(Vec<u8>),
@@ -19,43 +19,43 @@ pub(in crate::doctor) enum Body {
 /// A request.
 #[derive(Clone, Debug)]
 #[must_use = "a request is only sent by a connection"]
-pub(in crate::doctor) struct Request {
-    pub(in crate::doctor) method: &'static str,
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
     /// As it stands in the request line.
-    pub(in crate::doctor) path: String,
+    pub(crate) path: String,
     fields: Vec<(&'static str, String)>,
-    pub(in crate::doctor) body: Body,
+    pub(crate) body: Body,
 }
 
 impl Request {
-    pub(in crate::doctor) fn new(method: &'static str, path: &str) -> Self {
+    pub(crate) fn new(method: &'static str, path: &str) -> Self {
         Self { method, path: path.to_owned(), fields: Vec::new(), body: Body::None }
     }
 
-    pub(in crate::doctor) fn field(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn field(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
     }
 
-    pub(in crate::doctor) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Body::Whole(body.into());
         self
     }
 
-    pub(in crate::doctor) fn framed(mut self, body: Body) -> Self {
+    pub(crate) fn framed(mut self, body: Body) -> Self {
         self.body = body;
         self
     }
 
     /// The head up to and with the empty line.
-    pub(in crate::doctor) fn head(&self, route: &Route) -> Vec<u8> {
+    pub(crate) fn head(&self, route: &Route) -> Vec<u8> {
         let mut head = self.lines(route, false).join("\r\n");
         head.push_str("\r\n\r\n");
         head.into_bytes()
     }
 
     /// The lines of the head, for a report: what proves the user is left out.
-    pub(in crate::doctor) fn shown(&self, route: &Route) -> Vec<String> {
+    pub(crate) fn shown(&self, route: &Route) -> Vec<String> {
         self.lines(route, true)
     }
 
@@ -63,7 +63,7 @@ impl Request {
         let mut lines = vec![
             format!("{} {} HTTP/1.1", self.method, self.path),
             format!("Host: {}", route.address.authority),
-            concat!("User-Agent: noclobber-doctor/", env!("CARGO_PKG_VERSION")).to_owned(),
+            format!("User-Agent: {}/{}", route.program, env!("CARGO_PKG_VERSION")),
         ];
         let credentials = route.credentials.as_ref().map(|known| if is_hidden { "(not shown)" } else { known });
         lines.extend(credentials.map(|value| format!("Authorization: {value}")));

@@ -23,7 +23,7 @@ pub struct Trust {
 
 impl Trust {
     /// What TLS needs to know.
-    pub(in crate::doctor) fn config(&self) -> io::Result<Arc<ClientConfig>> {
+    pub(crate) fn config(&self) -> io::Result<Arc<ClientConfig>> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

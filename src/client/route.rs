@@ -6,23 +6,25 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
-use crate::doctor::address::Address;
+use crate::client::Address;
 
 /// What every connection to one server has in common.
 #[derive(Clone, Debug)]
-pub(in crate::doctor) struct Route {
-    pub(in crate::doctor) address: Address,
+pub(crate) struct Route {
+    pub(crate) address: Address,
+    /// Who asks, for `User-Agent`.
+    pub(crate) program: &'static str,
     /// The value of `Authorization`.
-    pub(in crate::doctor) credentials: Option<String>,
-    pub(in crate::doctor) tls: Option<Arc<ClientConfig>>,
+    pub(crate) credentials: Option<String>,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     /// How long nothing may come or go before a connection is given up.
-    pub(in crate::doctor) patience: Duration,
+    pub(crate) patience: Duration,
     /// Set when the user wants an end.
-    pub(in crate::doctor) stop: Arc<AtomicBool>,
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl Route {
-    pub(in crate::doctor) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 }

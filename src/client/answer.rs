@@ -7,13 +7,13 @@ const FIELDS_MAX: usize = 256;
 
 /// What a server answered.
 #[derive(Clone, Debug)]
-pub(in crate::doctor) struct Answer {
-    pub(in crate::doctor) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     reason: String,
     fields: Vec<(String, String)>,
-    pub(in crate::doctor) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// How long the content was; `body` may hold less of it.
-    pub(in crate::doctor) length: u64,
+    pub(crate) length: u64,
 }
 
 /// How the end of the content is told (RFC 9112 §6.3).
@@ -44,26 +44,26 @@ impl Answer {
     }
 
     /// The first field of this name.
-    pub(in crate::doctor) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
     /// All fields of this name as one list.
-    pub(in crate::doctor) fn list(&self, name: &str) -> String {
+    pub(crate) fn list(&self, name: &str) -> String {
         let values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         values.map(|(_, value)| value.trim()).collect::<Vec<_>>().join(", ")
     }
 
-    pub(in crate::doctor) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    pub(in crate::doctor) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         self.status >= 400
     }
 
     /// The lines of the head, for a report.
-    pub(in crate::doctor) fn shown(&self) -> Vec<String> {
+    pub(crate) fn shown(&self) -> Vec<String> {
         let mut lines = vec![format!("{} {}", self.status, self.reason).trim_end().to_owned()];
         lines.extend(self.fields.iter().map(|(name, value)| format!("{name}: {value}")));
         lines
