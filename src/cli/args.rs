@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 use glob::Pattern;
 
+use super::changes_to_watch::ChangesToWatch;
 use super::link::LinkTask;
 use super::mount_help::Address;
 use super::rules::AskRules;
 use super::user::UserTask;
-use super::watch::ChangesToWatch;
 use crate::config::{Anonymous, Listen};
 use crate::http::media::trusted_pages;
 use crate::http::request::forwarded::TrustedProxy;

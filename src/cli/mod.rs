@@ -5,6 +5,7 @@
 //! messages. Nothing is opened or probed for that but the file of `--config`.
 
 pub mod args;
+mod changes_to_watch;
 pub mod doctor;
 pub mod history;
 mod lan;

@@ -7,10 +7,12 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum as _};
 
 use super::args::{Cli, Command, Examine, RestoreVersion, ShowHistory};
+use super::changes_to_watch::{ChangesToWatch, Secrets};
 use super::lan;
 use super::link::{LinkTask, ShareOfLinks};
 use super::mount_help::Address;
@@ -19,7 +21,6 @@ use super::rules::AskRules;
 use super::settings::{FOLDER, Setting, holds_users, id_of, settings_of_file, settings_of_variables, variable};
 use super::usage_error::UsageError;
 use super::user::UserTask;
-use super::watch::{ChangesToWatch, Secrets};
 use crate::access::file::AccessFile;
 use crate::config::{Anonymous, Certificate, Config, Keep, Lan, Limits, Listen, Scheme, StateFolder};
 use crate::log::{Log, LogFormat, LogLevel};
@@ -84,7 +85,10 @@ pub fn read(
         }
         Some(Command::Watch(which)) => {
             let variables: Vec<_> = variables.into_iter().collect();
-            which.check()?;
+            if which.lacks_a_server() {
+                let text = "--since, --user, --cacert and --insecure are for servers: a folder is told of from now on";
+                return Err(Cli::command().error(ErrorKind::ArgumentConflict, text).into());
+            }
             let [password, token] = [PASSWORD, TOKEN].map(|name| Password::in_variable(name, &variables));
             return Ok(ProgramTask::Watch(which, Secrets { password, token }));
         }

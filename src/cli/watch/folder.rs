@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use super::super::program_task::plain;
-use super::Halt;
+use super::halt::Halt;
 use super::lines::Lines;
 use crate::http::representations::change::DescribedChange;
 use crate::log::escaped;
@@ -38,7 +38,8 @@ pub(super) fn watch(folder: &Path, stop: &AtomicBool, lines: &mut Lines) -> Resu
     let watch = watch::start(Arc::clone(&share), folder);
     let feed = FeedKeeper::start(Arc::clone(&share));
     // Until then it is not known what is new.
-    while !(share.feed_is_complete() && watch.state() != WatchState::Setting) && !stop.load(Ordering::SeqCst) {
+    let is_known = || share.feed_is_complete() && watch.state() != WatchState::Setting;
+    while !is_known() && !stop.load(Ordering::SeqCst) {
         let _ = woken.recv_timeout(SLICE);
     }
     if !stop.load(Ordering::SeqCst) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use serde::Deserialize;
 
-use super::Halt;
+use super::halt::Halt;
 use super::lines::Lines;
 use crate::client::{Answer, Connection, Request, Route};
 use crate::log::escaped;
