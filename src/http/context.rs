@@ -124,18 +124,15 @@ fn rights_for(method: DavMethod, query: &Query) -> Rights {
     }
     match method {
         DavMethod::Get => Rights::LOOK,
-        DavMethod::Propfind => Rights::LIST,
+        DavMethod::Propfind | DavMethod::Report => Rights::LIST,
         DavMethod::Copy => Rights::READ,
         DavMethod::Put | DavMethod::Lock | DavMethod::Unlock => Rights::CREATE | Rights::OVERWRITE,
         DavMethod::MakeCollection => Rights::CREATE,
         DavMethod::Proppatch | DavMethod::Patch => Rights::OVERWRITE,
         DavMethod::Delete | DavMethod::Move => Rights::DELETE,
-        DavMethod::Options
-        | DavMethod::Report
-        | DavMethod::Post
-        | DavMethod::Connect
-        | DavMethod::Unserved
-        | DavMethod::Unknown => Rights::empty(),
+        DavMethod::Options | DavMethod::Post | DavMethod::Connect | DavMethod::Unserved | DavMethod::Unknown => {
+            Rights::empty()
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::http::context::parse;
 use crate::http::context::{AppState, RequestScope, allowed};
 use crate::http::methods::copy_move::CopyOrMove;
 use crate::http::methods::{changes, copy_move, events, get, links, lock, propfind, proppatch, put, sign_in, uploads};
-use crate::http::methods::{delete, mkcol, options, restore};
+use crate::http::methods::{delete, mkcol, options, report, restore};
 use crate::http::reply;
 use crate::http::reply::HandlerError;
 use crate::http::reply::RequestError;
@@ -121,7 +121,7 @@ impl Router {
             DavMethod::Move => copy_move::relocate(app, head, &asked, CopyOrMove::Move).await,
             DavMethod::Lock => lock::lock(app, head, body, &asked).await,
             DavMethod::Unlock => lock::unlock(app, head, &asked).await,
-            DavMethod::Report => Err(options::report(app, &asked).await),
+            DavMethod::Report => report::report(app, request, body, &asked).await,
             DavMethod::Options => options::options(app, &asked).await,
             DavMethod::Post | DavMethod::Connect | DavMethod::Unserved => {
                 Err(RequestError::Method(allowed(app, &asked).await).into())

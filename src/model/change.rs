@@ -21,6 +21,8 @@ pub struct Change {
     pub kind: ChangeKind,
     /// What is there now; what was there, if it was deleted.
     pub resource: Resource,
+    /// What was told to be there before.
+    pub before: Before,
     /// The version that what it displaced has become, if that is kept.
     pub displaced: Option<VersionId>,
     /// Who made it; `None` where nobody can know, and where nobody is told from anybody.
@@ -51,6 +53,17 @@ pub enum ChangeKind {
     Lock,
     /// What is below it may have changed, and cannot be told.
     Uncertain,
+}
+
+/// What was at a path before a change of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Before {
+    /// Nothing.
+    Nothing,
+    /// A file.
+    File,
+    /// A folder, which has gone with all that was in it, if something else is there now.
+    Folder,
 }
 
 /// What is at a path, as far as a listing tells it.

@@ -76,6 +76,20 @@ impl Grants {
         self.exact.is_empty() || !is_at_file && self.below(&path.folded()).next().is_none()
     }
 
+    /// A digest of which paths in a folder may be listed.
+    pub fn digest_of_listed(&self, folder: &SharePath) -> [u8; 32] {
+        let mut digest = blake3::Hasher::new();
+        let mut add = |path: &[u8], rights: Rights| {
+            digest.update(&(path.len() as u64).to_le_bytes());
+            digest.update(path);
+            digest.update(&[u8::from(rights.contains(Rights::LIST))]);
+        };
+        add(b"", self.at(folder));
+        add(b"", if self.is_of_files { Rights::LIST } else { Rights::empty() });
+        self.folded_below(&folder.folded()).for_each(|(path, rights)| add(path, rights));
+        *digest.finalize().as_bytes()
+    }
+
     fn at_folded(&self, folded: &[u8]) -> Rights {
         let mut above = folded;
         while !above.is_empty() {
@@ -89,8 +103,12 @@ impl Grants {
 
     /// What is said of the paths below a folded one.
     fn below(&self, folded: &[u8]) -> impl Iterator<Item = Rights> {
+        self.folded_below(folded).map(|(_, rights)| rights)
+    }
+
+    fn folded_below(&self, folded: &[u8]) -> impl Iterator<Item = (&[u8], Rights)> {
         let first = if folded.is_empty() { Vec::new() } else { [folded, b"/"].concat() };
         let from = self.folded.range::<[u8], _>((std::ops::Bound::Included(&*first), std::ops::Bound::Unbounded));
-        from.take_while(move |(path, _)| path.starts_with(&first)).map(|(_, rights)| *rights)
+        from.take_while(move |(path, _)| path.starts_with(&first)).map(|(path, rights)| (&**path, *rights))
     }
 }

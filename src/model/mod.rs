@@ -24,6 +24,7 @@ pub mod rules;
 pub mod stamp;
 pub mod state_list;
 pub mod submitted;
+pub mod sync_token;
 pub mod tag;
 pub mod update_range;
 pub mod validators;

@@ -105,6 +105,26 @@ impl Permissions {
         (is_same(self) && self.besides.iter().all(is_same)).then(|| self.at(folder))
     }
 
+    /// A digest of which paths in a folder may be listed: another one, where others may be. It is the same in another process.
+    pub fn digest_of_listed(&self, folder: &SharePath) -> [u8; 32] {
+        let of = |these: &Self| {
+            let mut digest = blake3::Hasher::new();
+            std::iter::once(&these.grants).chain(&these.bound).for_each(|grants| {
+                digest.update(&grants.read().digest_of_listed(folder));
+            });
+            *digest.finalize().as_bytes()
+        };
+        // In which order permissions are given besides says nothing.
+        let mut besides: Vec<_> = self.besides.iter().map(of).collect();
+        besides.sort_unstable();
+        let mut all = blake3::Hasher::new();
+        all.update(&of(self));
+        besides.iter().for_each(|besides| {
+            all.update(besides);
+        });
+        *all.finalize().as_bytes()
+    }
+
     /// What is left of what these grants give, and those that bound them; and what is given besides.
     fn all(&self, give: impl Fn(&Grants) -> Rights) -> Rights {
         let by = |these: &Self| {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::change::Before;
 use crate::model::path::SharePath;
 use crate::model::precondition::Precondition;
 use crate::model::verdict::Deed;
@@ -10,7 +11,6 @@ use crate::store::disk_error::{Cause, DiskError};
 use crate::store::local::commit::Swap;
 use crate::store::local::staging::NewFolders;
 
-use super::feed::Before;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::properties::PropertyUpdate;
 use super::request_context::RequestContext;

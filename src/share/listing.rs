@@ -145,6 +145,20 @@ impl Share {
         }
         stop.map_or(Ok(()), |error| Err(error.into()))
     }
+
+    /// What a client is told of one member of a folder by a look at it; `None` where there is nothing, or nothing that it is told of.
+    pub(super) fn member(
+        &self,
+        path: &SharePath,
+        tags: Tags,
+        request: &RequestContext,
+    ) -> Outcome<Option<ListedMember>> {
+        let Some((folder, name)) = path.split() else { return Ok(None) };
+        let folder = ListedFolder::open(self, &folder, tags, request)?.for_telling();
+        let Some(entry) = self.tree.entry_in(&folder.dir, &name)? else { return Ok(None) };
+        let member = folder.tell(Cow::Owned(entry), Found::Now)?.member;
+        Ok(member.filter(|member| matches!(member.kind, Kind::Dir | Kind::File)))
+    }
 }
 
 impl<'a> ListedFolder<'a> {

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::fmt;
 
+use crate::model::change::Before;
 use crate::model::dating::ASKED_AHEAD_MAX;
 use crate::model::extent::Extent;
 use crate::model::path::SharePath;
@@ -22,7 +23,6 @@ use crate::store::status::Kind;
 
 use super::dating::Dating;
 use super::evidence::{AtName, Halt, Moment};
-use super::feed::Before;
 use super::identity::shown;
 use super::judge::{HASHINGS_MAX, LOOKS_MAX, Task};
 use super::outcome::{Forbidden, NotesBound, Outcome, Refusal, Stop};

@@ -3,6 +3,7 @@
 //! Some clients answer every failed PUT, MOVE or COPY with a DELETE of the target, to take back what they believe to be half of their own
 //! file. What stands there is whole, and not theirs. Other clients are not concerned.
 
+use crate::model::change::Before;
 use crate::model::path::SharePath;
 use crate::model::principal::Client;
 use crate::model::stamp::Timestamp;
@@ -11,7 +12,6 @@ use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
 use crate::store::local::commit::Swap;
 
-use super::feed::Before;
 use super::identity::Identity;
 use super::outcome::{Outcome, Refusal, Stop};
 use super::request_context::RequestContext;

@@ -1,5 +1,6 @@
 //! Storing a file that is complete: the staged file becomes the one at its path, and what is to be known of it is remembered before anybody asks.
 
+use crate::model::change::Before;
 use crate::model::dating::AHEAD_MAX;
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
@@ -13,7 +14,6 @@ use crate::store::local::commit::{Changed, OnMismatch, Seen, Site, Swap};
 use crate::store::local::staging::{Staged, Staging};
 
 use super::dating::Dating;
-use super::feed::Before;
 use super::judge::Task;
 use super::outcome::{Outcome, Refusal};
 use super::request_context::RequestContext;

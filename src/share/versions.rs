@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::model::change::Before;
 use crate::model::keep_rule::Room;
 use crate::model::path::SharePath;
 use crate::model::rights::Rights;
@@ -16,7 +17,6 @@ use crate::store::local::staging::Staging;
 use crate::store::status::Kind;
 
 use super::dating::Dating;
-use super::feed::Before;
 use super::folders::FoldersAbove;
 use super::judge::Task;
 use super::outcome::{Outcome, Refusal, Stop};

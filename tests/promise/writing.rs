@@ -401,8 +401,9 @@ fn options_says_what_can_be_done() {
 #[test]
 fn allow_lists_only_what_could_succeed() {
     const FILE: &str = "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
-    const FOLDER: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+    const FOLDER: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, REPORT, COPY, MOVE, LOCK, UNLOCK";
     const LINK: &str = "OPTIONS, GET, HEAD, PROPFIND, COPY";
+    const LINKED_FOLDER: &str = "OPTIONS, GET, HEAD, PROPFIND, REPORT, COPY";
     const NONE: &str = "OPTIONS";
     let set = |follows: bool| {
         let server = if follows { Server::with("--follow-symlinks") } else { Server::builder() }.start();
@@ -432,8 +433,8 @@ fn allow_lists_only_what_could_succeed() {
         ("/pipe", NONE, NONE),
         ("/pipe/", NONE, NONE),
         ("/pipe/x", NONE, NONE),
-        ("/to-folder", NONE, LINK),
-        ("/to-folder/", NONE, LINK),
+        ("/to-folder", NONE, LINKED_FOLDER),
+        ("/to-folder/", NONE, LINKED_FOLDER),
         ("/to-folder/m", NONE, FILE),
         ("/to-folder/m/", NONE, NONE),
         ("/to-folder/x", NONE, "OPTIONS, PUT, MKCOL, LOCK"),

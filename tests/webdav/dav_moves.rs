@@ -378,7 +378,7 @@ fn methods_that_are_not_served() {
         let allowed = server.options("/a.txt").expect(200).field("allow").to_owned();
         assert!(!allowed.split(", ").any(|name| name == method), "{answer}");
     }
-    // 14.1.14: there is no report.
+    // 14.1.14: a report that is not known is refused, and one without a body is none.
     let answer = server.request("REPORT", "/a.txt").expect(403);
     assert!(answer.text().contains("<D:supported-report/>"), "{answer}");
     server.request("REPORT", "/d").expect(403);

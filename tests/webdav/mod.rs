@@ -9,3 +9,4 @@ mod dav_model;
 mod dav_moves;
 mod dav_properties;
 mod known_listings;
+mod sync_collection;

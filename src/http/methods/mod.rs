@@ -14,6 +14,7 @@ mod patch;
 pub(crate) mod propfind;
 pub(crate) mod proppatch;
 pub(crate) mod put;
+pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod sign_in;
 pub(crate) mod uploads;

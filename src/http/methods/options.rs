@@ -1,28 +1,11 @@
-//! OPTIONS, and REPORT, of which there is none.
+//! OPTIONS: what could be done at a URL.
 
 use crate::http::context::{RequestScope, allowed};
 use crate::http::reply;
-use crate::http::reply::{HandlerError, RequestError};
+use crate::http::reply::HandlerError;
 use crate::http::request::method::Allowed;
 use crate::http::request::target::RequestTarget;
-use crate::share::outcome::{Refusal, Stop};
 use actix_web::HttpResponse;
-
-/// Why no REPORT is made: there is none about what is there.
-pub(crate) async fn report(app: &RequestScope, asked: &RequestTarget) -> HandlerError {
-    match allowed(app, asked).await {
-        Allowed::OnFiles | Allowed::OnCollections | Allowed::OnLinkedFiles | Allowed::OnLinkedCollections => {
-            RequestError::NoReport.into()
-        }
-        Allowed::Upload
-        | Allowed::Chunks
-        | Allowed::OnNothing
-        | Allowed::OnNoCollection
-        | Allowed::WithoutParent
-        | Allowed::Nowhere
-        | Allowed::Somewhere => Stop::from(Refusal::NotFound).into(),
-    }
-}
 
 pub(crate) async fn options(app: &RequestScope, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
     let there = allowed(app, asked).await;

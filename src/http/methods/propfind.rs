@@ -33,6 +33,7 @@ use crate::http::representations::live::{Facts, Live, OF_ALLPROP_ON_WINDOWS};
 use crate::http::request::target::RequestTarget;
 use crate::http::xml::read::Propfind;
 use crate::http::xml::write::{ActiveLock, Condition, END_OF_MULTISTATUS, Multistatus, ResponseWriter};
+use crate::model::cursor::Cursor;
 use crate::model::http_date;
 use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
@@ -40,7 +41,7 @@ use crate::model::rights::Rights;
 use crate::model::stamp::Timestamp;
 use crate::model::tag::EntityTag;
 use crate::share::outcome::{Outcome, Refusal};
-use crate::share::{Kind, ListedMember, ListingEffort, Notes, OpenResource, PagedListing, Share};
+use crate::share::{Kind, ListedMember, ListingEffort, Notes, OpenResource, PagedListing, Share, Synced};
 
 /// How many bytes are read for one answer to tell the checksums of files that came without any.
 const CHECKSUMMED_BYTES_MAX: u64 = 64 << 20;
@@ -120,31 +121,32 @@ enum Target {
     Found(ListedMember),
 }
 
-/// A PROPFIND, parsed.
-struct PropfindRequest {
-    path: SharePath,
+/// Which properties are told, and to whom.
+pub(super) struct PropfindRequest {
+    pub(super) path: SharePath,
     /// By which place it came, and is told of.
-    view: View,
+    pub(super) view: View,
     /// Which properties.
-    asked_for: Propfind,
-    needs: Needs,
-    reach: Depth,
-    members_max: usize,
-    without_root: bool,
-    is_minimal: bool,
-    quirks: Quirks,
-    reader: RequestContext,
+    pub(super) asked_for: Propfind,
+    pub(super) needs: Needs,
+    pub(super) reach: Depth,
+    pub(super) members_max: usize,
+    pub(super) without_root: bool,
+    pub(super) is_minimal: bool,
+    pub(super) quirks: Quirks,
+    pub(super) reader: RequestContext,
 }
 
 /// What has to be found out for the answer.
 #[derive(Clone, Copy, Debug)]
-struct Needs {
+pub(super) struct Needs {
     tags: bool,
     room: bool,
     notes: bool,
     checksums: bool,
     rights: bool,
     locks: bool,
+    sync_tokens: bool,
 }
 
 /// Which properties are told of every resource.
@@ -156,11 +158,20 @@ struct Selection {
 }
 
 impl Needs {
-    fn new(asked_for: &Propfind) -> Self {
+    pub(super) fn new(asked_for: &Propfind) -> Self {
         let names = match asked_for {
             Propfind::AllProp { include } => include,
             Propfind::PropName => {
-                return Self { tags: true, room: true, notes: true, checksums: true, rights: true, locks: true };
+                let all = true;
+                return Self {
+                    tags: all,
+                    room: all,
+                    notes: all,
+                    checksums: all,
+                    rights: all,
+                    locks: all,
+                    sync_tokens: all,
+                };
             }
             Propfind::Prop(names) => names,
         };
@@ -173,6 +184,7 @@ impl Needs {
             checksums: has(&[Live::Checksums]),
             rights: has(&[Live::PrivilegeSet]),
             locks: is_all || has(&[Live::LockDiscovery]),
+            sync_tokens: has(&[Live::SyncToken]),
             notes: is_all || lives.iter().any(Option::is_none) || has(&[Live::DisplayName]),
         }
     }
@@ -200,8 +212,9 @@ impl PropfindRequest {
     /// In which form members are told of; `None` where what is told of one depends on more than itself and this, or changes with time: room, checksums,
     /// the time that is left of a lock.
     fn lasting_form(&self, notes: u64, has_locks: bool) -> Option<LastingForm> {
-        let Needs { room, checksums, locks, .. } = self.needs;
-        if self.reach != Depth::One || !self.view.is_usual() || room || checksums || locks && has_locks {
+        let Needs { room, checksums, locks, sync_tokens, .. } = self.needs;
+        let is_plain = self.reach == Depth::One && self.view.is_usual();
+        if !is_plain || room || checksums || sync_tokens || locks && has_locks {
             return None;
         }
         let notes = if self.needs.notes { notes } else { 0 };
@@ -213,7 +226,7 @@ impl PropfindRequest {
         ))
     }
 
-    fn tags(&self) -> Tags {
+    pub(super) fn tags(&self) -> Tags {
         if self.needs.tags { Tags::Show } else { Tags::Omit }
     }
 
@@ -277,13 +290,15 @@ impl Href {
 }
 
 /// An answer while it is written.
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     request: &'a PropfindRequest,
     share: &'a Share,
     selection: Selection,
     xml: Multistatus,
     notes: Option<Notes>,
     has_locks: bool,
+    /// The place in the feed at which the answer began.
+    cursor: Cursor,
     room: Option<(u64, u64)>,
     /// How many bytes may still be read to tell checksums.
     left_to_read: u64,
@@ -295,7 +310,9 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn new(request: &'a PropfindRequest, share: &'a Share, now: Timestamp) -> Outcome<Self> {
+    pub(super) fn new(request: &'a PropfindRequest, share: &'a Share, now: Timestamp) -> Outcome<Self> {
+        // Before anything is looked at: what happens meanwhile comes behind it.
+        let cursor = share.feed_end();
         let room = match request.needs.room {
             true => Some(share.space(&request.path)?).map(|space| (space.free, space.total - space.free)),
             false => None,
@@ -311,7 +328,7 @@ impl<'a> Answer<'a> {
         let (xml, date) = (Multistatus::new(names), (i64::MIN, String::new()));
         let left_to_read = if request.needs.checksums { CHECKSUMMED_BYTES_MAX } else { 0 };
         let root = request.view.url_of_folder(&SharePath::root());
-        Ok(Self { request, share, selection, xml, notes, has_locks, room, left_to_read, date, root, now })
+        Ok(Self { request, share, selection, xml, notes, has_locks, cursor, room, left_to_read, date, root, now })
     }
 
     /// Tells of a folder whose members are remembered: what was written of a page is told again, and what is written now is kept where it lasts.
@@ -364,7 +381,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Tells of one resource. `path` is asked for only where properties, locks or checksums are looked for, since links may have to be resolved for it.
-    fn tell(&mut self, href: &str, resource: &ListedMember, path: impl Fn() -> SharePath) -> Outcome<()> {
+    pub(super) fn tell(&mut self, href: &str, resource: &ListedMember, path: impl Fn() -> SharePath) -> Outcome<()> {
         let notes = match &self.notes {
             Some(notes) => notes.of(&path())?,
             None => Vec::new(),
@@ -378,6 +395,8 @@ impl<'a> Answer<'a> {
         }
         let permissions = &self.request.reader.permissions;
         let rights = if self.request.needs.rights { permissions.at(&path()) } else { Rights::empty() };
+        let has_sync_token = self.request.needs.sync_tokens && resource.kind == Kind::Dir;
+        let sync_token = has_sync_token.then(|| self.share.sync_token(&path(), permissions, self.cursor).to_string());
         let facts = Facts {
             resource,
             modified: &self.date.1,
@@ -387,6 +406,7 @@ impl<'a> Answer<'a> {
             has_noted_name: notes.iter().any(|note| Live::of(note.name()) == Some(Live::DisplayName)),
             rights,
             checksums: checksums.as_deref(),
+            sync_token: sync_token.as_deref(),
         };
         let (asked_for, selection, minimal) = (&self.request.asked_for, &self.selection, self.request.is_minimal);
         self.xml.response(href, |response| match asked_for {
@@ -431,6 +451,28 @@ impl<'a> Answer<'a> {
         locks.iter().map(|lock| describe(lock, &self.share.root_of(lock), self.request.quirks, self.now)).collect()
     }
 
+    /// Tells of what is not there any more (RFC 6578 §3.5.2).
+    pub(super) fn gone(&mut self, href: &str) {
+        self.xml.status(&[href], of_property::MISSING, None, None);
+    }
+
+    /// Tells of a folder that what is in it is told elsewhere (RFC 6578 §3.3).
+    pub(super) fn not_entered(&mut self, href: &str) {
+        let why = "A symbolic link leads to this folder: what is in it is told where that lies.";
+        self.xml.status(&[href], reply::NOT_ENTERED, Some(&Condition::SyncTraversalSupported), Some(why));
+    }
+
+    /// Ends with the token of what was told, and whether there is more (RFC 6578 §3.6).
+    pub(super) fn finish_with_token(mut self, told: &Synced, output: &mut Output) {
+        if told.goes_on {
+            let how = "There is more than was told. Ask again with the token that comes with this answer.";
+            let folder = self.request.view.url_of_folder(&self.request.path);
+            self.xml.status(&[&folder], reply::CUT_SHORT, Some(&Condition::NumberOfMatchesWithinLimits), Some(how));
+        }
+        self.xml.sync_token(&told.token.to_string());
+        self.finish(output);
+    }
+
     /// Says that there is more below a folder than was told, and how to get at it.
     fn cut_short(&mut self, folder: &str, told: usize) {
         let how = format!(
@@ -440,7 +482,7 @@ impl<'a> Answer<'a> {
         self.xml.status(&[folder], reply::CUT_SHORT, Some(&Condition::NumberOfMatchesWithinLimits), Some(&how));
     }
 
-    fn pass_on(&mut self, output: &mut Output) -> ControlFlow<()> {
+    pub(super) fn pass_on(&mut self, output: &mut Output) -> ControlFlow<()> {
         if self.xml.waiting() >= PIECE_BYTES { output.append(self.xml.take()) } else { output.go_on() }
     }
 

@@ -8,9 +8,11 @@ pub(super) const ALLOWED_ON_FILES: &str =
     "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
 
 pub(super) const ALLOWED_ON_COLLECTIONS: &str =
-    "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+    "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, REPORT, COPY, MOVE, LOCK, UNLOCK";
 
-pub(super) const ALLOWED_ON_LINKS: &str = "OPTIONS, GET, HEAD, PROPFIND, COPY";
+pub(super) const ALLOWED_ON_LINKED_FILES: &str = "OPTIONS, GET, HEAD, PROPFIND, COPY";
+
+pub(super) const ALLOWED_ON_LINKED_COLLECTIONS: &str = "OPTIONS, GET, HEAD, PROPFIND, REPORT, COPY";
 
 pub(super) const ALLOWED_ON_NOTHING: &str = "OPTIONS, PUT, MKCOL, LOCK";
 
@@ -19,7 +21,7 @@ pub(super) const ALLOWED_ON_NO_COLLECTION: &str = "OPTIONS, MKCOL";
 pub(super) const ALLOWED_NOWHERE: &str = "OPTIONS";
 
 pub(super) const ALLOWED_SOMEWHERE: &str =
-    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK";
+    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, PROPFIND, PROPPATCH, REPORT, COPY, MOVE, LOCK, UNLOCK";
 
 pub(super) const ALLOWED_ON_UPLOADS: &str = "OPTIONS, GET, HEAD, POST, PATCH, DELETE";
 
@@ -39,7 +41,8 @@ pub(super) fn allow(there: Allowed, words: Option<TakenWord>) -> Cow<'static, st
     Cow::Borrowed(match there {
         Allowed::OnFiles => ALLOWED_ON_FILES,
         Allowed::OnCollections => ALLOWED_ON_COLLECTIONS,
-        Allowed::OnLinkedFiles | Allowed::OnLinkedCollections => ALLOWED_ON_LINKS,
+        Allowed::OnLinkedFiles => ALLOWED_ON_LINKED_FILES,
+        Allowed::OnLinkedCollections => ALLOWED_ON_LINKED_COLLECTIONS,
         Allowed::OnNothing => ALLOWED_ON_NOTHING,
         Allowed::OnNoCollection => ALLOWED_ON_NO_COLLECTION,
         Allowed::WithoutParent | Allowed::Nowhere => ALLOWED_NOWHERE,

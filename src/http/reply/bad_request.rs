@@ -5,7 +5,7 @@ use crate::http::headers::dav_headers::BadUrl;
 use crate::http::headers::upload_fields::OFFSET;
 use crate::http::headers::{range, update_range};
 use crate::http::reply::RequestError;
-use crate::http::reply::dav::{dav_error, not_permitted};
+use crate::http::reply::dav::{dav_error, no_sync_token, not_permitted};
 use crate::http::reply::problem::{Problem, bodiless_for_head, later, long_name, with_allow, with_header};
 use crate::http::reply::refusal::stop;
 use crate::http::reply::sign_in::not_proven;
@@ -106,7 +106,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
         RequestError::NoReport => dav_error(
             StatusCode::FORBIDDEN,
             &[Condition::SupportedReport],
-            "There are no reports about files and folders.",
+            "There is no such report here. Of folders there is sync-collection (RFC 6578).",
         ),
         RequestError::UnknownMethod => Problem::new(
             StatusCode::NOT_IMPLEMENTED,
@@ -187,7 +187,7 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
             ask_for_digest(digest("digest-invalid-values", "The digest cannot be one", &invalid.to_string()).send())
         }
         RequestError::Header("Depth") => bad(
-            "This Depth is none that the method takes: LOCK and COPY of a folder take 0 and infinity, MOVE and DELETE of a folder infinity, PROPFIND 0, 1 and infinity. Nothing was changed.",
+            "This Depth is none that the method takes: LOCK and COPY of a folder take 0 and infinity, MOVE and DELETE of a folder infinity, PROPFIND 0, 1 and infinity, REPORT 0 (how far down it reaches its sync-level says). Nothing was changed.",
         ),
         RequestError::NamesACollection => Problem::new(
             StatusCode::CONFLICT,
@@ -296,12 +296,13 @@ pub(crate) fn wrong(head: &RequestHead, wrong: &RequestError) -> HttpResponse {
             answer.headers_mut().insert(header::CONTENT_RANGE, range::unsatisfied_range(*size));
             answer
         }
-        RequestError::LostPlace(LostPlace::Unreadable) => later(Problem::new(
+        RequestError::LostPlace(LostPlace::Unreadable) | RequestError::NoSyncToken(LostPlace::Unreadable) => later(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "changes-unreadable",
             "Not to be read now",
             "What has happened cannot be read now. Try again.",
         )),
+        RequestError::NoSyncToken(lost) => no_sync_token(*lost),
         RequestError::LostPlace(lost) => Problem::new(
             StatusCode::CONFLICT,
             "lost-place",

@@ -6,6 +6,7 @@ use crate::http::xml::write::{ActiveLock, Condition, Multistatus, ResponseWriter
 use crate::model::lock_token::LockToken;
 use crate::model::path::SharePath;
 use crate::model::property::PropertyName;
+use crate::share::LostPlace;
 use crate::share::outcome::LockRoot;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -28,6 +29,17 @@ pub(crate) mod of_property {
 
 /// Of a folder in an answer that does not tell all that lies below it (RFC 6578 §3.6).
 pub(crate) const CUT_SHORT: StatusCode = StatusCode::INSUFFICIENT_STORAGE;
+
+/// Of a folder of which what is in it is not told with it (RFC 6578 §3.3).
+pub(crate) const NOT_ENTERED: StatusCode = StatusCode::FORBIDDEN;
+
+/// 403 for a token since which nobody knows what has happened (RFC 6578 §3.2).
+pub(super) fn no_sync_token(lost: LostPlace) -> HttpResponse {
+    let detail = format!(
+        "What happened since this token cannot be told: {lost}. Begin again with an empty sync-token, and compare what is told with what you have."
+    );
+    dav_error(StatusCode::FORBIDDEN, &[Condition::ValidSyncToken], &detail)
+}
 
 pub(super) fn locked_inside(target: &str, root: &LockRoot) -> HttpResponse {
     let mut xml = Multistatus::new([]);

@@ -143,6 +143,8 @@ pub(crate) enum RequestError {
     VersionId,
     /// What happened since a place in the feed cannot be told.
     LostPlace(LostPlace),
+    /// What happened in a folder since a token cannot be told.
+    NoSyncToken(LostPlace),
     /// Not one range can be satisfied.
     Range(u64),
     /// A folder was asked for by name and version where only a file can be sent.

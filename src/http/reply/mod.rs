@@ -18,7 +18,7 @@ mod uploads;
 
 pub(crate) use allow::methods;
 pub(crate) use bad_request::{rejected, wrong};
-pub(crate) use dav::{CUT_SHORT, done_minimally, locked, multistatus, not_made, of_property};
+pub(crate) use dav::{CUT_SHORT, NOT_ENTERED, done_minimally, locked, multistatus, not_made, of_property};
 pub(crate) use described_author::DescribedAuthor;
 pub(crate) use error::{HandlerError, RequestError};
 pub(crate) use from_memory::{hot_head, hot_status, on_the_wire};

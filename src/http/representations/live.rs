@@ -38,10 +38,12 @@ pub(crate) enum Live {
     /// ownCloud's date of last change, in seconds.
     SecondsModified,
     Checksums,
+    SyncToken,
+    SupportedReports,
 }
 
 /// All of them; first those that `allprop` brings.
-static ALL: [Live; 18] = [
+static ALL: [Live; 20] = [
     Live::ResourceType,
     Live::DisplayName,
     Live::CreationDate,
@@ -60,6 +62,8 @@ static ALL: [Live; 18] = [
     Live::WindowsModified,
     Live::SecondsModified,
     Live::Checksums,
+    Live::SyncToken,
+    Live::SupportedReports,
 ];
 
 /// What `allprop` brings to Windows, which takes no more than a million bytes for a whole folder, and looks at nothing else.
@@ -86,6 +90,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) rights: Rights,
     /// What was noted of its checksums.
     pub(crate) checksums: Option<&'a str>,
+    /// Of a folder, by what to ask for what becomes of it, if that was asked.
+    pub(crate) sync_token: Option<&'a str>,
 }
 
 impl Live {
@@ -136,6 +142,8 @@ impl Live {
             Self::WindowsModified => (MICROSOFT, "Win32LastModifiedTime"),
             Self::SecondsModified => ("DAV:", "lastmodified"),
             Self::Checksums => (OWNCLOUD, "checksums"),
+            Self::SyncToken => ("DAV:", "sync-token"),
+            Self::SupportedReports => ("DAV:", "supported-report-set"),
         }
     }
 
@@ -149,6 +157,7 @@ impl Live {
             Self::ContentLength | Self::Executable | Self::WindowsModified | Self::SecondsModified => is_file,
             Self::QuotaAvailable | Self::QuotaUsed => !is_file && facts.room.is_some(),
             Self::Checksums => facts.checksums.is_some(),
+            Self::SyncToken => facts.sync_token.is_some(),
             Self::ContentType
             | Self::LastModified
             | Self::LockDiscovery
@@ -156,6 +165,7 @@ impl Live {
             | Self::SupportedLock
             | Self::SupportedMethods
             | Self::PrivilegeSet
+            | Self::SupportedReports
             | Self::CurrentPrincipal => true,
         }
     }
@@ -189,6 +199,8 @@ impl Live {
             Self::Executable => out.named_text(&self.name(), if resource.is_executable { "T" } else { "F" }),
             Self::WindowsModified => out.named_text(&self.name(), facts.modified),
             Self::SecondsModified => out.text("lastmodified", &resource.modified.seconds().to_string()),
+            Self::SyncToken => out.text("sync-token", facts.sync_token.unwrap_or_default()),
+            Self::SupportedReports => out.elements("supported-report-set", reports(is_collection)),
             Self::Checksums => {
                 let checksum = PropertyName::new(OWNCLOUD, "checksum");
                 out.nested(&self.name(), &checksum, facts.checksums.unwrap_or_default());
@@ -211,6 +223,15 @@ fn privileges(rights: Rights) -> String {
     ];
     let told = told.iter().filter(|(_, needed)| rights.contains(*needed));
     told.map(|(name, _)| format!("<D:privilege><D:{name}/></D:privilege>")).collect()
+}
+
+/// The reports that there are about a resource (RFC 3253 §3.1.5).
+fn reports(is_collection: bool) -> &'static str {
+    if is_collection {
+        "<D:supported-report><D:report><D:sync-collection/></D:report></D:supported-report>"
+    } else {
+        ""
+    }
 }
 
 fn methods(is_collection: bool) -> String {

@@ -4,7 +4,7 @@ use crate::share::Occupant;
 use actix_web::http::Method;
 
 /// The methods of HTTP and WebDAV that exist but are not served.
-const KNOWN_METHODS: &[&str] = &["TRACE", "REPORT", "SEARCH", "ACL"];
+const KNOWN_METHODS: &[&str] = &["TRACE", "SEARCH", "ACL"];
 
 /// What is asked to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,6 @@ pub(crate) enum DavMethod {
     Move,
     Lock,
     Unlock,
-    /// REPORT, of which there is none.
     Report,
     Post,
     Options,
@@ -65,6 +64,7 @@ impl DavMethod {
             Self::Delete => "DELETE",
             Self::MakeCollection => "MKCOL",
             Self::Propfind => "PROPFIND",
+            Self::Report => "REPORT",
             Self::Proppatch => "PROPPATCH",
             Self::Copy => "COPY",
             Self::Move => "MOVE",
@@ -72,7 +72,7 @@ impl DavMethod {
             Self::Unlock => "UNLOCK",
             Self::Post => "POST",
             Self::Options => "OPTIONS",
-            Self::Report | Self::Connect | Self::Unserved | Self::Unknown => "",
+            Self::Connect | Self::Unserved | Self::Unknown => "",
         }
     }
 

@@ -15,7 +15,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 
 /// The methods that an allowed page may send.
 const METHODS: &str =
-    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, PROPFIND, PROPPATCH, COPY, MOVE, LOCK, UNLOCK, POST";
+    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, PROPFIND, PROPPATCH, REPORT, COPY, MOVE, LOCK, UNLOCK, POST";
 
 /// What an allowed page may send besides what every page may. What it asks for by name is added.
 const REQUEST_HEADERS: &str = "Accept, Authorization, Brief, Cache-Control, Content-Digest, Content-Type, Depth, Destination, If, If-Match, \

@@ -170,6 +170,23 @@ impl<'x> Document<'x> {
         Ok(())
     }
 
+    /// Reads the text of the element that is open, to its end: of at most so many bytes, without the blanks around it. Elements in it are skipped.
+    pub(super) fn text(&mut self, bytes_max: usize) -> Result<String, XmlError> {
+        let outside = self.depth - 1;
+        let mut text = String::new();
+        while self.depth > outside {
+            match self.next()? {
+                Node::Text(more) if self.depth == outside + 1 => text.push_str(&more),
+                Node::Start(_) | Node::Text(_) | Node::End => {}
+                Node::Nothing => break,
+            }
+            if text.len() > bytes_max {
+                return Err(TooLarge("a text that is too long"));
+            }
+        }
+        Ok(text.trim_matches([' ', '\t', '\r', '\n']).to_owned())
+    }
+
     /// Reads what stands behind the root.
     pub(super) fn finish(&mut self) -> Result<(), XmlError> {
         while !matches!(self.next()?, Node::Nothing) {}

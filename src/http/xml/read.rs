@@ -1,4 +1,4 @@
-//! The bodies of PROPFIND, PROPPATCH, LOCK and extended MKCOL, parsed into values.
+//! The bodies of PROPFIND, PROPPATCH, REPORT, LOCK and extended MKCOL, parsed into values.
 //!
 //! Elements are known by their namespace and name, never by a prefix, and whatever else stands in a body is left out as if it were not
 //! there (RFC 4918 §17), though it has to be well-formed. What the values mean for a resource is never decided here.
@@ -16,6 +16,9 @@ pub(crate) const PROPERTIES_MAX: usize = 1024;
 
 /// The most bytes that the names of these properties come to.
 const NAMES_BYTES_MAX: usize = 32 * 1024;
+
+/// The longest token, level or number, in bytes.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
 
 /// What a PROPFIND asks for (RFC 4918 §14.20).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,28 @@ pub(crate) struct LockInfo {
     pub(crate) scope: Scope,
     /// The `owner` element as it was sent, complete and self-contained: `<D:owner …>…</D:owner>`.
     pub(crate) owner: Option<Box<str>>,
+}
+
+/// What a REPORT asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// What is in a folder, or has become of it.
+    SyncCollection(SyncCollection),
+    /// One that is not known here.
+    Another,
+}
+
+/// What a client asks for that follows a folder (RFC 6578 §6.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SyncCollection {
+    /// The token that it was given last; none at the beginning.
+    pub(crate) token: Option<Box<str>>,
+    /// Whether all below the folder is meant, and not the members alone.
+    pub(crate) is_infinite: bool,
+    /// How many words it wants at most.
+    pub(crate) count_max: Option<usize>,
+    /// The properties of what is there.
+    pub(crate) names: Vec<PropertyName>,
 }
 
 /// What an extended MKCOL asks for (RFC 5689 §3).
@@ -155,6 +180,71 @@ impl LockInfo {
                 Err(Unprocessable("a lock that is not for writing"))
             }
         })
+    }
+}
+
+impl Report {
+    /// Parses the body of a REPORT. An empty one is of no report.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, XmlError> {
+        if body.is_empty() {
+            return Ok(Self::Another);
+        }
+        let decoded = Decoded::new(body)?;
+        let mut document = Document::new(&decoded);
+        let report = if document.root()?.as_dav() == Some("sync-collection") {
+            Self::SyncCollection(SyncCollection::read(&mut document)?)
+        } else {
+            document.skip()?;
+            Self::Another
+        };
+        document.finish()?;
+        Ok(report)
+    }
+}
+
+impl SyncCollection {
+    fn read(document: &mut Document<'_>) -> Result<Self, XmlError> {
+        let (mut token, mut level, mut count_max, mut names) = (None, None, None, None);
+        while let Some(child) = document.child()? {
+            match child.as_dav() {
+                Some("sync-token") if token.is_none() => token = Some(document.text(TEXT_BYTES_MAX)?),
+                Some("sync-level") if level.is_none() => level = Some(document.text(TEXT_BYTES_MAX)?),
+                Some("limit") if count_max.is_none() => count_max = Some(read_limit(document)?),
+                Some("prop") if names.is_none() => names = Some(Names::of_children(document)?.list),
+                Some("sync-token" | "sync-level" | "limit" | "prop") => {
+                    return Err(Unexpected("one of its elements twice"));
+                }
+                _ => document.skip()?,
+            }
+        }
+        let token = token.ok_or(Unexpected("no sync-token"))?;
+        let is_infinite = match level.as_deref() {
+            Some("1") => false,
+            Some("infinite" | "infinity") => true,
+            _ => return Err(Unexpected("a sync-level that is neither 1 nor infinite")),
+        };
+        let names = names.ok_or(Unexpected("no prop"))?;
+        let token = (!token.is_empty()).then(|| token.into());
+        Ok(Self { token, is_infinite, count_max, names })
+    }
+}
+
+/// The number in a `limit` (RFC 5323 §5.17).
+fn read_limit(document: &mut Document<'_>) -> Result<usize, XmlError> {
+    let mut count = None;
+    while let Some(child) = document.child()? {
+        match child.as_dav() {
+            Some("nresults") if count.is_none() => count = Some(document.text(TEXT_BYTES_MAX)?),
+            Some("nresults") => return Err(Unexpected("two limits")),
+            _ => document.skip()?,
+        }
+    }
+    let count = count.filter(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()));
+    let count = count.ok_or(Unexpected("a limit without a number"))?;
+    match count.trim_start_matches('0') {
+        "" => Err(Unexpected("a limit of nothing")),
+        // More than can be counted is no limit.
+        count => Ok(count.parse().unwrap_or(usize::MAX)),
     }
 }
 

@@ -77,6 +77,10 @@ pub(crate) enum Condition<'a> {
     SupportedReport,
     /// The permission is missing (RFC 3744 §7.1.1).
     NeedPrivileges,
+    /// What happened since the token cannot be told (RFC 6578 §3.2).
+    ValidSyncToken,
+    /// What is in this folder is not told here (RFC 6578 §3.3).
+    SyncTraversalSupported,
 }
 
 /// A lock as its holder, and everybody who asks, is told of it (RFC 4918 §14.1).
@@ -127,6 +131,13 @@ impl Multistatus {
         push_status(&mut self.out, status);
         push_explanation(&mut self.out, condition, description);
         push(&mut self.out, "</D:response>");
+    }
+
+    /// Tells the token of what was told (RFC 6578 §6.2).
+    pub(crate) fn sync_token(&mut self, token: &str) {
+        begin_dav(&mut self.out, "sync-token");
+        push_escaped(&mut self.out, token, TextContext::Text);
+        end_dav(&mut self.out, "sync-token");
     }
 
     /// How many bytes wait to be taken.
@@ -296,6 +307,8 @@ impl Condition<'_> {
             Self::ValidResourceType => ("valid-resourcetype", &[]),
             Self::SupportedReport => ("supported-report", &[]),
             Self::NeedPrivileges => ("need-privileges", &[]),
+            Self::ValidSyncToken => ("valid-sync-token", &[]),
+            Self::SyncTraversalSupported => ("sync-traversal-supported", &[]),
         }
     }
 }

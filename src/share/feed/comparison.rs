@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::author::Author;
-use crate::model::change::{Change, ChangeKind, Resource};
+use crate::model::change::{Before, Change, ChangeKind, Resource};
 use crate::model::path::{Name, SharePath};
 use crate::model::stamp::Timestamp;
 use crate::store::catalog::changes::Known;
@@ -138,7 +138,8 @@ impl Keeper<'_> {
     /// What cannot be looked at now: whoever can, looks.
     fn tell_uncertain(&self, path: SharePath, by: By) {
         let (at, kind, resource) = ((self.clock)(), ChangeKind::Uncertain, Resource::Folder);
-        self.share.changes.add(Change { at, path, kind, resource, displaced: None, by }, Known::AsBefore);
+        let change = Change { at, path, kind, resource, before: Before::Folder, displaced: None, by };
+        self.share.changes.add(change, Known::AsBefore);
         self.share.wakers.wake();
     }
 

@@ -9,5 +9,3 @@ mod comparison;
 mod noticing;
 mod showing;
 mod telling;
-
-pub(super) use telling::Before;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::author::Author;
-use crate::model::change::{Change, ChangeKind, Resource};
+use crate::model::change::{Before, Change, ChangeKind, Resource};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
@@ -120,10 +120,11 @@ impl Share {
                 (Some(Kind::Dir), _) => Found::NewFolder,
                 _ => Found::Nothing,
             };
+            let before = Before::known(known.as_ref());
             let Some((kind, resource, then)) = self.differs(path, known, &look, finding, now) else { return Ok(found) };
             let change = kind.map(|kind| {
                 let (path, by) = (path.clone(), finding.by.clone());
-                Change { at: now, path, kind, resource, displaced: None, by }
+                Change { at: now, path, kind, resource, before, displaced: None, by }
             });
             let is_told = change.is_some();
             if look.there.is_none() {

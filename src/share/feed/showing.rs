@@ -1,6 +1,6 @@
 //! What a client is shown of a change: as much as a listing would show, of the folder that it asks about, and nothing of what it may not see.
 
-use crate::model::change::{Change, ChangeKind, Resource};
+use crate::model::change::{Before, Change, ChangeKind, Resource};
 use crate::model::cursor::Cursor;
 use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
@@ -70,6 +70,7 @@ impl NumberedChange {
         let change = Change {
             at: change.at,
             resource,
+            before: if is_itself { change.before } else { Before::Nothing },
             displaced: change.displaced.clone().filter(|_| is_told_who && is_itself),
             by: change.by.clone().filter(|_| is_told_who),
             path,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::author::Author;
-use crate::model::change::{Change, ChangeKind, Resource};
+use crate::model::change::{Before, Change, ChangeKind, Resource};
 use crate::model::path::SharePath;
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::model::tag::EntityTag;
@@ -20,14 +20,6 @@ use super::super::shared_folder::Share;
 /// How often it is tried to tell a change while folders move or go.
 const TRIES_MAX: usize = 16;
 
-/// What was at a path before a change of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::share) enum Before {
-    Nothing,
-    File,
-    Folder,
-}
-
 impl From<&Seen> for Before {
     fn from(seen: &Seen) -> Self {
         match seen {
@@ -42,6 +34,15 @@ impl Before {
     /// What it is to find something else there.
     fn kind(self) -> ChangeKind {
         if self == Self::Nothing { ChangeKind::Created } else { ChangeKind::Replaced }
+    }
+
+    /// What is known of a path, as something that was there before.
+    pub(super) fn known(member: Option<&KnownMember>) -> Self {
+        match member {
+            None => Self::Nothing,
+            Some(KnownMember::File { .. }) => Self::File,
+            Some(KnownMember::Folder) => Self::Folder,
+        }
     }
 
     /// What is known from now on, where this is there.
@@ -76,7 +77,7 @@ impl Share {
         let resource = Resource::File { size: Some(stamp.size), tag: Some(tag) };
         let kind = if came_back { ChangeKind::Restored } else { before.kind() };
         let displaced = self.kept(changed).cloned();
-        self.tell(Change { displaced, ..change_by(request, path, kind, resource) }, before.then(member));
+        self.tell(Change { displaced, ..change_by(request, path, kind, resource, before) }, before.then(member));
     }
 
     /// Tells that a folder has come to a path. What is in it is looked for, and told by itself.
@@ -89,7 +90,7 @@ impl Share {
         request: &RequestContext,
     ) {
         let kind = if came_back { ChangeKind::Restored } else { before.kind() };
-        let change = change_by(request, path.clone(), kind, Resource::Folder);
+        let change = change_by(request, path.clone(), kind, Resource::Folder, before);
         self.tell(Change { displaced: displaced.cloned(), ..change }, before.then(KnownMember::Folder));
     }
 
@@ -106,7 +107,7 @@ impl Share {
         displaced: Option<&VersionId>,
         request: &RequestContext,
     ) {
-        let change = change_by(request, path.clone(), ChangeKind::Deleted, before.resource());
+        let change = change_by(request, path.clone(), ChangeKind::Deleted, before.resource(), before);
         self.tell(Change { displaced: displaced.cloned(), ..change }, before.gone());
     }
 
@@ -121,7 +122,7 @@ impl Share {
         let kind = ChangeKind::Moved { from: from.clone() };
         let displaced = self.kept(changed).cloned();
         if moved == Before::Folder {
-            let change = change_by(request, to.clone(), kind, Resource::Folder);
+            let change = change_by(request, to.clone(), kind, Resource::Folder, target);
             self.tell(Change { displaced, ..change }, Known::FolderFrom(from.clone()));
             return;
         }
@@ -133,7 +134,7 @@ impl Share {
         }
         let member = there.map(|stamp| self.known_file(to, stamp, tag, request.now));
         let known = Known::FileFrom(from.clone(), member);
-        self.tell(Change { displaced, ..change_by(request, to.clone(), kind, resource) }, known);
+        self.tell(Change { displaced, ..change_by(request, to.clone(), kind, resource, target) }, known);
     }
 
     /// Tells that what is at a path has other properties; `there` is the file in its new state.
@@ -143,34 +144,37 @@ impl Share {
         there: Option<(Stamp, Option<EntityTag>)>,
         request: &RequestContext,
     ) {
-        let (resource, known) = match there {
-            None => (Resource::Folder, Known::AsBefore),
+        let (before, resource, known) = match there {
+            None => (Before::Folder, Resource::Folder, Known::AsBefore),
             Some((stamp, tag)) => (
+                Before::File,
                 Resource::File { size: Some(stamp.size), tag: tag.clone() },
                 Known::Member(self.known_file(path, stamp, tag, request.now)),
             ),
         };
-        self.tell(change_by(request, path.clone(), ChangeKind::Properties, resource), known);
+        self.tell(change_by(request, path.clone(), ChangeKind::Properties, resource, before), known);
     }
 
     /// Tells that something was locked, or is not locked any more; `by` is who did that.
     pub(in crate::share) fn tell_lock(&self, path: &SharePath, request: Option<&RequestContext>, now: Timestamp) {
-        let resource = match self.status_of(path) {
+        let (before, resource) = match self.status_of(path) {
             Ok(Some(status)) if status.kind == Kind::File => {
-                Resource::File { size: Some(status.stamp.size), tag: self.recall_tag(&status.stamp) }
+                let tag = self.recall_tag(&status.stamp);
+                (Before::File, Resource::File { size: Some(status.stamp.size), tag })
             }
-            Ok(Some(_)) => Resource::Folder,
+            Ok(Some(_)) => (Before::Folder, Resource::Folder),
             // What is gone has been told already.
             Ok(None) | Err(_) => return,
         };
         let by = request.and_then(|request| request.by.clone());
         let (path, kind) = (path.clone(), ChangeKind::Lock);
-        self.tell(Change { at: now, path, kind, resource, displaced: None, by }, Known::AsBefore);
+        self.tell(Change { at: now, path, kind, resource, before, displaced: None, by }, Known::AsBefore);
     }
 
     /// Tells a change, and wakes whoever listens. Where a folder above is not there any more, what was changed has moved with it, and is looked for.
     fn tell(&self, change: Change, known: Known) {
         for _ in 0..TRIES_MAX {
+            self.tell_what_went(&change);
             let since = self.changes.tree_changes();
             if !self.folders_above_are_told(&change.path, change.at) {
                 break;
@@ -180,6 +184,30 @@ impl Share {
             }
         }
         self.to_look_at.below(SharePath::root(), change.by);
+    }
+
+    /// A request may have found something else at a path than was told to be there, which nobody has noticed yet: then what was there is told to be
+    /// gone first. So a change says truly what it took the place of.
+    fn tell_what_went(&self, change: &Change) {
+        if let ChangeKind::Moved { from } = &change.kind {
+            let moved = if change.resource.is_folder() { Before::Folder } else { Before::File };
+            self.tell_gone_unless(from, moved, change.at);
+        }
+        self.tell_gone_unless(&change.path, change.before, change.at);
+    }
+
+    fn tell_gone_unless(&self, path: &SharePath, found: Before, at: Timestamp) {
+        let since = self.changes.tree_changes();
+        if !self.changes.is_filled() {
+            return;
+        }
+        let told = self.changes.known(path).map_or(found, |(known, _)| Before::known(known.as_ref()));
+        if told == found || told == Before::Nothing {
+            return;
+        }
+        let (kind, resource, by) = (ChangeKind::Deleted, told.resource(), Some(Arc::new(Author::Program)));
+        let change = Change { at, path: path.clone(), kind, resource, before: told, displaced: None, by };
+        self.changes.add_if_no_tree_changed(since, Some(change), path, told.gone());
     }
 
     /// Tells of the folders above a path that a program has made a moment ago: nothing is told of what is in a folder before that is. Says whether
@@ -200,8 +228,10 @@ impl Share {
             let is_there =
                 self.status_of(&folder).is_ok_and(|there| there.is_some_and(|status| status.kind == Kind::Dir));
             let by = Some(Arc::new(Author::Program));
+            let before =
+                self.changes.known(&folder).map_or(Before::Nothing, |(known, _)| Before::known(known.as_ref()));
             let (path, kind, resource) = (folder.clone(), ChangeKind::Created, Resource::Folder);
-            let change = Change { at, path, kind, resource, displaced: None, by: by.clone() };
+            let change = Change { at, path, kind, resource, before, displaced: None, by: by.clone() };
             let then = Known::Member(KnownMember::Folder);
             if !is_there || !self.changes.add_if_no_tree_changed(since, Some(change), &folder, then) {
                 return false;
@@ -230,7 +260,13 @@ impl Share {
     }
 }
 
-fn change_by(request: &RequestContext, path: SharePath, kind: ChangeKind, resource: Resource) -> Change {
+fn change_by(
+    request: &RequestContext,
+    path: SharePath,
+    kind: ChangeKind,
+    resource: Resource,
+    before: Before,
+) -> Change {
     let by = request.by.as_ref().map(Arc::clone);
-    Change { at: request.now, path, kind, resource, displaced: None, by }
+    Change { at: request.now, path, kind, resource, before, displaced: None, by }
 }

@@ -99,6 +99,16 @@ impl Tree {
         self.disk.list(folder, each)
     }
 
+    /// Calls `each` for the name of every member of an open folder, in no order, until it breaks.
+    pub fn names(&self, folder: &Dir, each: &mut dyn FnMut(Name) -> ControlFlow<()>) -> Result<()> {
+        self.disk.names(folder, each)
+    }
+
+    /// What [`Tree::list`] would tell of one member of an open folder.
+    pub fn entry_in(&self, folder: &Dir, name: &Name) -> Result<Option<Entry>> {
+        self.disk.entry(folder, name)
+    }
+
     /// Looks at a member of an open folder; a link is looked at itself.
     pub fn look_in(&self, folder: &Dir, name: &Name) -> Result<Option<Status>> {
         self.disk.look(folder, name)
