@@ -70,8 +70,10 @@ impl SyncToken {
     }
 }
 
+/// The path of a member: no folder is one of its own.
 fn read_path(text: &str) -> Option<SharePath> {
-    SharePath::parse_disk(&BASE32_DNSSEC.decode(text.as_bytes()).ok()?).ok()
+    let path = SharePath::parse_disk(&BASE32_DNSSEC.decode(text.as_bytes()).ok()?).ok()?;
+    (!path.is_root()).then_some(path)
 }
 
 impl fmt::Display for SyncToken {
@@ -120,9 +122,17 @@ mod tests {
             }
         }
         let whole = token(SyncPlace::Nothing).to_string();
-        for other in
-            ["", "data:,", "data:,1", "urn:x", &format!("{whole}.l"), &format!("{whole}.256"), &format!("{whole}.+1")]
-        {
+        for other in [
+            "",
+            "data:,",
+            "data:,1",
+            "urn:x",
+            &format!("{whole}.l"),
+            &format!("{whole}.l."),
+            &format!("{whole}.0."),
+            &format!("{whole}.256"),
+            &format!("{whole}.+1"),
+        ] {
             assert_eq!(SyncToken::parse(other), None, "{other}");
         }
         let reserved = format!("{whole}.l.{}", BASE32_DNSSEC.encode(b"a/.noclobber"));
