@@ -242,7 +242,7 @@ pub fn if_header(bytes: &[u8]) {
     let (asked, mut looks) = (SharePath::root(), 0);
     let held = lists.hold(&asked, |_| {
         looks += 1;
-        Ok::<_, ()>(Standing { tokens: Vec::new(), there: Target::from(a_file()) })
+        Ok::<_, ()>(Standing { there: Target::from(a_file()), ..Standing::default() })
     });
     assert!(looks <= lists.paths(&asked).len());
     if held == Ok(true) {

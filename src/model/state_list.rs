@@ -53,7 +53,7 @@ pub struct StateCondition {
 /// A state that a resource can be in.
 #[derive(Clone, Debug)]
 pub enum State {
-    /// Covered by the live lock of this name. The text may be no token at all; then nothing is.
+    /// Covered by the live lock of this name, or a folder in the state that this sync-token tells. The text may be no token at all; then nothing is.
     Token(Box<str>),
     /// A file with this entity tag.
     Tag(EntityTag),
@@ -66,6 +66,8 @@ pub enum State {
 pub struct Standing<'a> {
     /// The names of the live locks that cover the place.
     pub tokens: Vec<LockToken>,
+    /// Those sync-tokens of the header that tell the present state of the folder that is there (RFC 6578 §5).
+    pub sync_tokens: Vec<Box<str>>,
     /// What is there.
     pub there: Target<'a>,
 }
@@ -160,7 +162,9 @@ impl State {
     fn is_that_of(&self, standing: &Standing<'_>) -> bool {
         match (self, &standing.there) {
             (Self::Token(token), _) => {
-                **token != *NO_LOCK && standing.tokens.iter().any(|live| live.as_str() == &**token)
+                **token != *NO_LOCK
+                    && (standing.tokens.iter().any(|live| live.as_str() == &**token)
+                        || standing.sync_tokens.contains(token))
             }
             (Self::Tag(tag), Target::File(file)) => file.strongly_match(tag),
             (Self::Tag(_), Target::Nothing | Target::Collection | Target::Unidentified) => false,
@@ -251,7 +255,7 @@ mod tests {
         let held = all.hold(&path("a"), |place| {
             looks.push(place.to_text());
             let there = if place.as_bytes() == b"a" { Target::Collection } else { Target::Nothing };
-            Ok::<_, ()>(Standing { tokens: Vec::new(), there })
+            Ok::<_, ()>(Standing { there, ..Standing::default() })
         });
         assert_eq!((held, looks), (Ok(true), vec!["/a".to_owned(), "/b".to_owned()]));
         assert_eq!(all.paths(&path("a")), [&path("a"), &path("b"), &path("c")]);
@@ -264,7 +268,7 @@ mod tests {
         for (asked, holds) in [("a", true), ("b", false)] {
             let look = |place: &SharePath| {
                 let there = if place.as_bytes() == b"a" { Target::Collection } else { Target::Nothing };
-                Ok::<_, ()>(Standing { tokens: Vec::new(), there })
+                Ok::<_, ()>(Standing { there, ..Standing::default() })
             };
             assert_eq!(untagged.hold(&path(asked), look), Ok(holds));
         }
@@ -273,7 +277,7 @@ mod tests {
     #[test]
     fn nobody_holds_the_lock_that_is_none() {
         let live = LockToken::parse(NO_LOCK).expect("a URI like others");
-        let look = |_: &SharePath| Ok::<_, ()>(Standing { tokens: vec![live.clone()], there: Target::Nothing });
+        let look = |_: &SharePath| Ok::<_, ()>(Standing { tokens: vec![live.clone()], ..Standing::default() });
         assert_eq!(lists(&[("", &[token(NO_LOCK)])]).hold(&path("a"), look), Ok(false));
         assert_eq!(lists(&[("!", &[token(NO_LOCK)])]).hold(&path("a"), look), Ok(true));
         assert_eq!(lists(&[("", &[token(NO_LOCK), token("a:b")])]).tokens().collect::<Vec<_>>(), ["a:b"]);

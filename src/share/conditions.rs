@@ -8,7 +8,7 @@ use crate::model::path::SharePath;
 use crate::model::precondition::{Decision, Header, Intent, States};
 use crate::model::rights::Rights;
 use crate::model::stamp::{Stamp, Timestamp};
-use crate::model::state_list::Standing;
+use crate::model::state_list::{Standing, StateLists};
 use crate::model::validators::Target;
 use crate::store::disk_error::Cause;
 use crate::store::handle::Opened;
@@ -86,8 +86,10 @@ impl Share {
     /// Judges the `If` header of a request that replaces nothing.
     pub(super) fn judge_states_alone(&self, path: &SharePath, request: &RequestContext) -> Outcome<()> {
         let Some(states) = request.precondition.states() else { return Ok(()) };
-        let look =
-            |place: &SharePath| self.standing(place, states.lists.asks_for_content(&states.asked, place), request);
+        let look = |place: &SharePath| {
+            let standing = self.standing(place, states.lists.asks_for_content(&states.asked, place), request)?;
+            Ok::<_, Stop>(self.with_sync_tokens(standing, place, &states.lists, &[path], request))
+        };
         if states.lists.hold(path, look)? {
             return Ok(());
         }
@@ -127,10 +129,13 @@ impl Share {
             let spelled = self.spelled_to_read(place)?;
             let asks_for_content = states.lists.asks_for_content(&states.asked, place);
             // Named by another path, it was looked at without knowing what would be asked of its content.
-            if *spelled == *path && (*place == states.asked || !asks_for_content) {
-                return Ok(Standing { tokens: self.tokens_on(path, request.now), there: target.clone() });
-            }
-            self.standing(&spelled, asks_for_content, request)
+            let standing = if *spelled == *path && (*place == states.asked || !asks_for_content) {
+                let there = target.clone();
+                Standing { tokens: self.tokens_on(path, request.now), there, ..Standing::default() }
+            } else {
+                self.standing(&spelled, asks_for_content, request)?
+            };
+            Ok(self.with_sync_tokens(standing, &spelled, &states.lists, &[path], request))
         })
     }
 
@@ -171,7 +176,26 @@ impl Share {
             // What cannot be looked at must not make a condition true that asks for nothing to be there.
             Err(error) => return Err(error.into()),
         };
-        Ok(Standing { tokens: self.tokens_on(path, now), there })
+        Ok(Standing { tokens: self.tokens_on(path, now), there, ..Standing::default() })
+    }
+
+    /// The same, with what sync-tokens say of a folder, for a request that is about to change what is at these paths.
+    pub(super) fn with_sync_tokens<'a>(
+        &self,
+        standing: Standing<'a>,
+        path: &SharePath,
+        lists: &StateLists,
+        changing: &[&SharePath],
+        request: &RequestContext,
+    ) -> Standing<'a> {
+        match standing.there {
+            Target::Collection => {
+                let folder = self.place_of(path);
+                let sync_tokens = self.current_sync_tokens(lists, &folder, changing, &request.permissions);
+                Standing { sync_tokens, ..standing }
+            }
+            _ => standing,
+        }
     }
 
     pub(super) fn tokens_on(&self, path: &SharePath, now: Timestamp) -> Vec<LockToken> {

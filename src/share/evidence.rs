@@ -249,10 +249,14 @@ impl Evidence for Gathered<'_> {
             let asks_for_content = states.lists.asks_for_content(&states.asked, place);
             // Early, what has another path was looked at without knowing what would be asked of its content.
             let is_known = moment == Moment::Commit || *place == states.asked || !asks_for_content;
-            match names.iter().find(|name| *name.path == *spelled).filter(|_| is_known) {
-                Some(name) => Ok(Standing { tokens: share.tokens_on(&spelled, request.now), there: name.target() }),
-                None => share.standing(&spelled, asks_for_content, request),
-            }
+            let standing = match names.iter().find(|name| *name.path == *spelled).filter(|_| is_known) {
+                Some(name) => {
+                    let (tokens, there) = (share.tokens_on(&spelled, request.now), name.target());
+                    Standing { tokens, there, ..Standing::default() }
+                }
+                None => share.standing(&spelled, asks_for_content, request)?,
+            };
+            Ok(share.with_sync_tokens(standing, &spelled, &states.lists, &paths, request))
         });
         if holds.map_err(|stop: Stop| stop)? {
             return Ok(());

@@ -301,6 +301,60 @@ fn the_token_and_the_report_are_told_by_name() {
     assert!(server.options("/d/").expect(200).field("allow").split(", ").any(|method| method == "REPORT"));
 }
 
+/// RFC 6578 §5: a request may demand that nothing has happened in a folder since a token.
+#[test]
+fn a_request_may_demand_that_nothing_has_happened_since() {
+    let server = with_a_tree();
+    let token = |folder: &str| all(&server, folder, "", "infinite", None).1;
+    let demanding =
+        |request: Request, folder: &str, token: &str| request.header("if", format!("<{folder}> (<{token}>)"));
+    let put = |path: &str, folder: &str, token: &str| demanding(server.put(path), folder, token).body("by a client");
+    let (first, of_d) = (token("/"), token("/d/"));
+    put("/d/new", "/", &first).expect(201);
+    for path in ["/d/new", "/d/new2", "/new"] {
+        put(path, "/", &first).expect(412);
+    }
+    put("/new", "/d/", &of_d).expect(412);
+    // What happens elsewhere is nothing to it.
+    let (first, of_d) = (token("/"), token("/d/"));
+    server.put("/a").body("other").expect(204);
+    put("/d/b", "/d/", &of_d).expect(204);
+    put("/a", "/", &first).expect(412);
+    // Nor does a token of another folder, or a part of all, or nonsense tell its state.
+    let (first, of_d) = (token("/"), token("/d/"));
+    let answer = asks(&server, "/", "", "infinite", Some(1)).expect(207);
+    let part = told(&answer, "/").token;
+    for (folder, wrong) in
+        [("/", &*of_d), ("/d/", &first), ("/", &part), ("/", "data:,garbled"), ("/none/", &first), ("/a", &first)]
+    {
+        put("/x", folder, wrong).expect(412);
+    }
+    server.put("/x").header("if", format!("</> (Not <{first}>)")).body("").expect(412);
+    server.put("/x").header("if", format!("</> (Not <{of_d}>)")).body("").expect(201);
+    // It may be asked for by any method, and beside other states.
+    let (first, of_d) = (token("/"), token("/d/"));
+    demanding(server.get("/a"), "/", &first).expect(200);
+    server.delete("/d/new").header("if", format!("</d/> (<{of_d}>) </d/new> ([\"0\"])")).expect(204);
+    demanding(server.request("MOVE", "/d").header("destination", "/moved"), "/d/", &of_d).expect(412);
+    let of_d = token("/d/");
+    demanding(server.request("MOVE", "/d").header("destination", "/moved"), "/d/", &of_d).expect(201);
+    demanding(server.get("/a"), "/", &first).expect(412);
+}
+
+/// What a program has saved a moment ago is found at the place that is to be changed, whether anybody has noticed it or not.
+#[test]
+fn what_a_program_saved_is_not_overwritten_by_a_token() {
+    let server = with_a_tree();
+    for (round, path) in ["/d/b", "/d/e/c", "/made"].into_iter().enumerate() {
+        let (_, token) = all(&server, "/", "", "infinite", None);
+        let text = format!("by a program, {round}");
+        server.write(&path[1..], &text);
+        server.put(path).header("if", format!("</> (<{token}>)")).body("by a client").expect(412);
+        assert_eq!(server.read(&path[1..]), text);
+        wait_until_complete(&server);
+    }
+}
+
 /// Everybody signed in writes; in `/mine` alice alone, and in `/mine/secret` nobody.
 const RULES: &str = "[[rules]]\npath = \"/\"\nwho = \"signed-in\"\nmay = \"write\"\n\
     [[rules]]\npath = \"/mine\"\nwho = \"everybody\"\nmay = \"none\"\n\

@@ -189,9 +189,9 @@ mod tests {
             date: VersionDate::unknown(Timestamp::new(0, 0), Timestamp::new(0, 0)),
         };
         Ok(match path.as_bytes() {
-            b"F" => Standing { tokens: vec![live], there: Target::from(file) },
-            b"C" => Standing { tokens: vec![live], there: Target::Collection },
-            b"free" => Standing { tokens: Vec::new(), there: Target::from(file) },
+            b"F" => Standing { tokens: vec![live], there: Target::from(file), ..Standing::default() },
+            b"C" => Standing { tokens: vec![live], there: Target::Collection, ..Standing::default() },
+            b"free" => Standing { there: Target::from(file), ..Standing::default() },
             _ => Standing::default(),
         })
     }
