@@ -31,6 +31,8 @@ struct State {
     cuts: VecDeque<(u64, Cut)>,
     /// How many bytes of bodies have passed.
     passed: u64,
+    /// The method of which the next answer does not arrive.
+    unanswered: Option<&'static str>,
     requests: Vec<Passed>,
 }
 
@@ -43,6 +45,8 @@ pub enum Cut {
     Reset,
     /// Nothing passes any more until it is told to go on; then it is cut.
     Hold,
+    /// The answer has come, and does not arrive.
+    Answer,
 }
 
 /// What passed on a connection.
@@ -69,7 +73,8 @@ impl CuttingProxy {
     pub fn new(upstream: SocketAddr, cuts: impl IntoIterator<Item = (u64, Cut)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let state = State { upstream, cuts: cuts.into_iter().collect(), passed: 0, requests: Vec::new() };
+        let cuts = cuts.into_iter().collect();
+        let state = State { upstream, cuts, passed: 0, unanswered: None, requests: Vec::new() };
         let inner = Arc::new(Inner { state: Mutex::new(state), stopped: AtomicBool::new(false) });
         let of_thread = Arc::clone(&inner);
         std::thread::spawn(move || {
@@ -82,6 +87,12 @@ impl CuttingProxy {
             }
         });
         Self { address, inner }
+    }
+
+    /// It cuts besides when the server answers this method, once, so that nobody hears the answer.
+    pub fn and_at_the_answer_to(self, method: &'static str) -> Self {
+        self.inner.state().unanswered = Some(method);
+        self
     }
 
     /// The address that a client is to use in place of the server's.
@@ -215,6 +226,9 @@ impl Inner {
             if let Some(told) = field(&head, "upload-offset").and_then(|value| value.parse().ok()) {
                 self.state().requests[at].told = Some(told);
             }
+            if status >= 200 && self.keeps_the_answer(at) {
+                return client.shutdown(Shutdown::Both);
+            }
             client.write_all(head.as_bytes())?;
             if status >= 200 {
                 self.state().requests[at].status = status;
@@ -229,6 +243,16 @@ impl Inner {
         }
         io::copy(&mut server, &mut client)?;
         client.shutdown(Shutdown::Write)
+    }
+
+    fn keeps_the_answer(&self, at: usize) -> bool {
+        let mut state = self.state();
+        let keeps = state.unanswered.is_some_and(|method| method == state.requests[at].method);
+        if keeps {
+            state.unanswered = None;
+            state.requests[at].cut = Some(Cut::Answer);
+        }
+        keeps
     }
 
     /// Two heads came at once.

@@ -7,7 +7,6 @@ mod cadaver;
 mod chromium;
 mod cross_site;
 mod curl;
-mod cutter;
 mod cutting;
 mod davfs2;
 mod event_source;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::cutter::Cutter;
+use super::cutting::{Cut, CuttingProxy};
 use super::libraries::installed;
 use super::mounted::Mounted;
 use super::program::{PATIENCE, Running, can_mount};
@@ -113,13 +113,17 @@ fn rclone_sends_chunks_over_a_connection_that_breaks() {
     }
     let served = Served::own(Server::builder());
     let all = large(200_000_000);
-    let cutter = Cutter::start(served.authority(), [20_000_000, 100_000_000, 180_000_000]);
-    let rclone = in_chunks(&cutter.url(served.url()));
+    // Each time it begins anew.
+    let cuts = [20_000_000, 120_000_000, 300_000_000].map(|bytes| (bytes, Cut::Reset));
+    let server = served.authority().parse().expect("an address");
+    let proxy = CuttingProxy::new(server, cuts).and_at_the_answer_to("MOVE");
+    let rclone = in_chunks(&proxy.url());
     let file = rclone.scratch.file("upload", &all);
     let words = ["copyto", "--ignore-times", "--retries", "4", file.to_str().unwrap(), "dav:large.bin"];
     rclone.rclone(&words, b"").well();
     served.expect("large.bin", &all);
-    assert_eq!(cutter.cuts_left(), 0, "it was cut as often as was meant");
+    let cut: Vec<_> = proxy.requests().into_iter().filter_map(|request| request.cut).collect();
+    assert_eq!(cut, [Cut::Reset, Cut::Reset, Cut::Reset, Cut::Answer], "it was cut as often as was meant");
     assert_eq!(names_in(&served.local(".noclobber/uploads")), [""; 0]);
 }
 
