@@ -22,7 +22,7 @@ use crate::http::wire::chunks::{Chunks, Followed};
 use crate::http::wire::heads::{Head, HeadSeen};
 use crate::http::wire::request_gate::{Admitted, RequestGate};
 use crate::http::xml::XmlError;
-use crate::http::xml::read::{self, Instruction, LockInfo, MakeCollection, Propfind, Proppatch};
+use crate::http::xml::read::{self, Instruction, LockInfo, MakeCollection, Propfind, Proppatch, Report};
 use crate::http::xml::write::Multistatus;
 use crate::model::dating::VersionDate;
 use crate::model::http_date;
@@ -30,6 +30,7 @@ use crate::model::path::SharePath;
 use crate::model::property::{DeadProperty, PropertyName};
 use crate::model::stamp::Timestamp;
 use crate::model::state_list::{Resource, Standing, State};
+use crate::model::sync_token::SyncToken;
 use crate::model::tag::EntityTag;
 use crate::model::validators::{Target, Validators};
 
@@ -335,6 +336,18 @@ pub fn xml(bytes: &[u8]) {
 }
 
 /// Whether an answer with these names can be read, and holds them.
+/// The body of a REPORT. A token in it that is understood is understood again, as it was written.
+pub fn report(bytes: &[u8]) {
+    let Ok(Report::SyncCollection(sync)) = Report::parse(bytes) else { return };
+    assert!(sync.count_max != Some(0));
+    if let Some(token) = &sync.token
+        && let Some(read) = SyncToken::parse(token)
+    {
+        assert_eq!(read.to_string(), **token);
+    }
+    names_are_told(&sync.names);
+}
+
 fn names_are_told(names: &[PropertyName]) {
     for declared in [names, &[]] {
         let mut answer = Multistatus::new(declared);
