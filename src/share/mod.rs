@@ -4,6 +4,7 @@
 //! times. Headers only decide whether we may try.
 
 mod conditions;
+mod copies_under_way;
 mod dates;
 mod dating;
 mod deleted;
@@ -54,6 +55,7 @@ pub use crate::store::local::dir_cache::Effort as ListingEffort;
 pub use crate::store::local::history::{KeptVersion, Page, PageRequest};
 pub use crate::store::share_identity::ShareIdentity;
 pub use crate::store::status::Kind;
+pub use copies_under_way::CopyUnderWay;
 pub use deleted::{DeletedWish, Walked};
 pub use half_done::{Begun, Dialect, UploadState};
 pub use hashing::Unhashed;

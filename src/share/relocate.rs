@@ -362,14 +362,16 @@ impl Share {
         if !(request.permissions.at(from) & request.permissions.at(&place)).contains(takes) {
             return Err(Refusal::NotPermitted.into());
         }
-        let wish = CopyWish {
-            extent,
-            is_wanted,
-            is_included: &|member, is_linked| self.is_copied((from, &place), member, is_linked, request),
+        let count = self.count_copied(to.clone());
+        let is_included = |member: &SharePath, is_linked| {
+            count.one_more();
+            self.is_copied((from, &place), member, is_linked, request)
         };
+        let wish = CopyWish { extent, is_wanted, is_included: &is_included };
         let staged = match self.tree.stage_copy(from, &site, &wish) {
             Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, &wish) {
                 Ok(room) if self.makes_room_after(&error, &site.parent, room, request.now) => {
+                    count.begin();
                     let staged = self.tree.stage_copy(from, &site, &wish);
                     self.with_room_made(staged, &site.parent, request.now)
                 }

@@ -24,6 +24,7 @@ use crate::store::local::history::KeepLimits;
 use crate::store::local::staging::RoomAhead;
 use crate::store::status::Kind;
 
+use super::copies_under_way::CopiesUnderWay;
 use super::dates::Dates;
 use super::half_done::UploadTable;
 use super::hashing_slots::HashingSlots;
@@ -77,6 +78,7 @@ pub struct Share {
     pub(super) to_look_at: Arc<ToLookAt>,
     /// Whoever is woken when something was told.
     pub(super) wakers: Wakers,
+    pub(super) copies: CopiesUnderWay,
     /// Which folder the feed tells of, once that is known.
     pub(super) feed_of: Mutex<Option<ServedFolder>>,
     pub(super) dates: Dates,
@@ -121,6 +123,7 @@ impl Share {
             feed: Arc::default(),
             to_look_at: Arc::default(),
             wakers: Wakers::default(),
+            copies: CopiesUnderWay::default(),
             feed_of: Mutex::default(),
             dates: Dates::since(Timestamp::default()),
             ahead: Arc::default(),

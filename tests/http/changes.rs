@@ -319,3 +319,75 @@ fn a_stream_ends_with_the_right_to_it() {
     server.write("later", "text");
     assert!(events.next().is_none());
 }
+
+/// A copy appears whole; how far it has come is told meanwhile, to those who may see where it is to be, and nothing of it is there if nobody waits for it.
+#[test]
+fn how_far_a_copy_has_come_is_told() {
+    let users = UsersFile::make(RULES);
+    let server = Server::builder().value("--users", users.path().display()).start();
+    for number in 0..2000 {
+        server.write(format!("many/{}/{number}", number / 100), "text");
+    }
+    std::fs::create_dir(server.local("mine")).unwrap();
+    cursor_of(|| signed(server.get("/?changes"), "alice", Way::Token, &users));
+    let [alice, bob] =
+        ["alice", "bob"].map(|who| format!("Authorization: Bearer {}\r\n", crate::harness::users::token_of(who)));
+    let (mut seen, mut unseen) = (Events::open(&server, "/?events", &alice), Events::open(&server, "/?events", &bob));
+    assert_eq!((seen.next().unwrap().1, unseen.next().unwrap().1), ("begin".to_owned(), "begin".to_owned()));
+    let copy = signed(server.request("COPY", "/many"), "alice", Way::Token, &users).header("destination", "/mine/copy");
+    let copying = std::thread::spawn(move || copy.expect(201));
+    let mut counts = Vec::new();
+    loop {
+        let (_, kind, data) = seen.next().unwrap();
+        if kind != "copying" {
+            continue;
+        }
+        assert_eq!(data["path"], "/mine/copy");
+        counts.push(data["members"].as_u64().unwrap());
+        if data["over"] == true {
+            break;
+        }
+    }
+    copying.join().unwrap();
+    assert!(counts.len() > 1 && counts.is_sorted() && counts[0] > 0, "{counts:?}");
+    assert!(counts.iter().all(|count| *count <= 2020), "{counts:?}");
+    signed(server.put("/after"), "alice", Way::Token, &users).body("").expect(201);
+    loop {
+        let (_, kind, data) = unseen.next().unwrap();
+        assert_ne!(kind, "copying", "{data}");
+        if data["path"] == "/after" {
+            break;
+        }
+    }
+}
+
+/// Whoever goes away while it is made does not want it any more.
+#[test]
+fn a_copy_that_nobody_waits_for_leaves_nothing() {
+    let server = Server::start();
+    for number in 0..3000 {
+        server.write(format!("many/{number}"), "text");
+    }
+    cursor(&server);
+    let mut events = Events::open(&server, "/?events", "");
+    assert_eq!(events.next().unwrap().1, "begin");
+    let mut connection = server.connect();
+    connection.write(server.request("COPY", "/many").header("destination", "/copy").head());
+    while events.next().unwrap().1 != "copying" {}
+    connection.break_off();
+    let over = loop {
+        let (_, kind, data) = events.next().unwrap();
+        assert!(kind == "copying", "nothing appears: {kind} {data}");
+        if data["over"] == true {
+            break data;
+        }
+    };
+    assert!(over["members"].as_u64().unwrap() < 3000, "{over}");
+    server.get("/copy").expect(404);
+    let left = eventually(LIMIT, "nothing is left of it", || {
+        let names = server.local(".noclobber/swap");
+        let left = std::fs::read_dir(names).map_or(0, |names| names.count());
+        (left == 0).then_some(left)
+    });
+    assert_eq!(left, 0);
+}

@@ -3,7 +3,7 @@
 //! The identifier of each event is a place in the feed, so that a client which comes again goes on where it was (`Last-Event-ID`). A client that is
 //! too slow is told to look again. What one may not see is not told: that is asked for each event when it is sent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
 use crate::model::rights::Rights;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{LostPlace, NumberedChange};
+use crate::share::{CopyUnderWay, LostPlace, NumberedChange};
 
 /// How long nothing is sent at most: a proxy may close what is silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -63,6 +63,7 @@ pub(crate) async fn stream(
         at: app.share.feed_end(),
         rests_until: Instant::now(),
         was_complete: false,
+        copies: BTreeMap::new(),
         unsent: Bytes::new(),
         app: app.clone(),
         _place: place,
@@ -105,6 +106,8 @@ struct Events {
     /// Before that it is not woken again.
     rests_until: Instant,
     was_complete: bool,
+    /// The copies that were told of, each with how far it had come.
+    copies: BTreeMap<u64, CopyUnderWay>,
     /// What is told and has not been sent.
     unsent: Bytes,
     _place: OpenStream,
@@ -197,6 +200,29 @@ impl Events {
             self.was_complete = true;
             text += &event("complete", self.at, "{}");
         }
+        text += &self.copies_that_go_on();
+        text
+    }
+
+    /// How far the copies have come that are to appear in the folder, and which are over.
+    fn copies_that_go_on(&mut self) -> String {
+        let mut text = String::new();
+        let may_be_told = |copy: &CopyUnderWay| {
+            copy.to.is_within(&self.folder) && self.permissions.at(&copy.to).contains(Rights::LIST)
+        };
+        let now: BTreeMap<u64, CopyUnderWay> =
+            self.app.share.copies_under_way().into_iter().filter(may_be_told).map(|copy| (copy.number, copy)).collect();
+        for (number, copy) in &self.copies {
+            if copy.members > 0 && !now.contains_key(number) {
+                text += &copying(copy, true, self.at);
+            }
+        }
+        for (number, copy) in &now {
+            if copy.members > 0 && self.copies.get(number) != Some(copy) {
+                text += &copying(copy, false, self.at);
+            }
+        }
+        self.copies = now;
         text
     }
 
@@ -207,6 +233,12 @@ impl Events {
         let why = json!({ "why": lost.to_string(), "complete": self.was_complete });
         event("reset", self.at, &why.to_string())
     }
+}
+
+/// How far a copy has come.
+fn copying(copy: &CopyUnderWay, is_over: bool, at: Cursor) -> String {
+    let data = json!({ "path": copy.to.to_text(), "members": copy.members, "over": is_over });
+    event("copying", at, &data.to_string())
 }
 
 /// One event; the data is one line.
