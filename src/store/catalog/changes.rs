@@ -30,8 +30,8 @@ const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes")
 /// What is to be known of the feed itself.
 const FEED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("feed");
 
-/// The key of that.
-const STATE: &str = "state";
+/// The key of that: another one for every change of what a record of a change is, so that the feed begins anew behind records of another form.
+const STATE: &str = "state-2";
 
 /// How many of the last changes stay in memory.
 const RECENT_MAX: usize = 8192;
