@@ -6,7 +6,6 @@ use parking_lot::Mutex;
 
 use crate::model::path::SharePath;
 
-use super::shared_folder::Share;
 use super::wakers::Wakers;
 
 /// After how many members whoever listens is woken once more.
@@ -40,18 +39,19 @@ pub(super) struct CopyCount<'a> {
     number: u64,
 }
 
-impl Share {
-    /// The copies of folders that are being made, and how far they have come.
-    pub fn copies_under_way(&self) -> Vec<CopyUnderWay> {
-        self.copies.0.lock().all.values().cloned().collect()
+impl CopiesUnderWay {
+    /// What they are now.
+    pub(super) fn now(&self) -> Vec<CopyUnderWay> {
+        self.0.lock().all.values().cloned().collect()
     }
 
-    pub(super) fn count_copied(&self, to: SharePath) -> CopyCount<'_> {
-        let mut copies = self.copies.0.lock();
+    /// Begins to count a copy that is to appear at a path, and wakes whoever listens.
+    pub(super) fn count<'a>(&'a self, to: SharePath, wakers: &'a Wakers) -> CopyCount<'a> {
+        let mut copies = self.0.lock();
         copies.last += 1;
         let number = copies.last;
         copies.all.insert(number, CopyUnderWay { number, to, members: 0 });
-        CopyCount { copies: &self.copies, wakers: &self.wakers, number }
+        CopyCount { copies: self, wakers, number }
     }
 }
 

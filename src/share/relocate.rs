@@ -21,6 +21,7 @@ use crate::store::handle::Dir;
 use crate::store::local::commit::{Changed, CopyWish, Copying, Included, OnMismatches, Seen, StagedCopy, Swap};
 use crate::store::status::Kind;
 
+use super::copies_under_way::CopyUnderWay;
 use super::dating::Dating;
 use super::evidence::{AtName, Halt, Moment};
 use super::identity::shown;
@@ -239,6 +240,11 @@ impl Share {
         }
     }
 
+    /// The copies of folders that are being made, and how far they have come.
+    pub fn copies_under_way(&self) -> Vec<CopyUnderWay> {
+        self.copies.now()
+    }
+
     /// Copies a file or a folder. The copy appears whole, or not at all if it is not wanted any more before it is complete.
     pub fn copy(
         &self,
@@ -362,7 +368,7 @@ impl Share {
         if !(request.permissions.at(from) & request.permissions.at(&place)).contains(takes) {
             return Err(Refusal::NotPermitted.into());
         }
-        let count = self.count_copied(to.clone());
+        let count = self.copies.count(to.clone(), &self.wakers);
         let is_included = |member: &SharePath, is_linked| {
             count.one_more();
             self.is_copied((from, &place), member, is_linked, request)

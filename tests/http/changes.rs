@@ -160,10 +160,12 @@ fn what_the_kernel_did_not_tell_is_found() {
         return left_out(NAME, "the kernel holds too many events");
     };
     let server = Server::start();
+    let before = cursor(&server);
     for file in ["late/goes", "late/stays"] {
         server.write(file, "text");
     }
     std::fs::create_dir(server.local("many")).unwrap();
+    eventually(LIMIT, "they are told", || (since(&server, "/", &before).len() == 4).then_some(()));
     let begin = cursor(&server);
     server.request("PROPFIND", "/late/").header("depth", "1").expect(207);
     server.signal(Signal::STOP);
