@@ -367,10 +367,14 @@ fn how_far_a_copy_has_come_is_told() {
 #[test]
 fn a_copy_that_nobody_waits_for_leaves_nothing() {
     let server = Server::start();
+    let before = cursor(&server);
     for number in 0..3000 {
         server.write(format!("many/{number}"), "text");
     }
-    cursor(&server);
+    eventually(LIMIT, "they are told", || {
+        let told = server.get(format!("/?changes&since={before}&limit=4000")).expect(200).json();
+        (words(&told).len() == 3001).then_some(())
+    });
     let mut events = Events::open(&server, "/?events", "");
     assert_eq!(events.next().unwrap().1, "begin");
     let mut connection = server.connect();

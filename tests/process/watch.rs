@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,6 +29,8 @@ struct Watching {
     child: Child,
     lines: Receiver<String>,
     errors: Arc<Mutex<String>>,
+    /// Ends when all of its errors have come.
+    listening: Option<JoinHandle<()>>,
 }
 
 impl Watching {
@@ -53,7 +56,7 @@ impl Watching {
         let errors: Arc<Mutex<String>> = Arc::default();
         let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let collected = Arc::clone(&errors);
-        std::thread::spawn(move || {
+        let listening = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = stderr.read(&mut bytes) {
                 collected.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
@@ -64,7 +67,7 @@ impl Watching {
             // Whoever wants no more lines closes the pipe.
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| send.send(line)).ok();
         });
-        Self { child, lines, errors }
+        Self { child, lines, errors, listening: Some(listening) }
     }
 
     fn errors(&self) -> String {
@@ -94,6 +97,7 @@ impl Watching {
     #[track_caller]
     fn ends_with(mut self, code: i32) -> String {
         let status = eventually(LIMIT, "it ends", || self.child.try_wait().unwrap());
+        self.listening.take().expect("it ends once").join().expect("no panic");
         assert_eq!(status.code(), Some(code), "{}", self.errors());
         self.errors()
     }
