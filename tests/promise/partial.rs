@@ -364,7 +364,9 @@ fn options_says_where_parts_are_taken() {
         let answer = server.options(target).expect(200);
         assert!(answer.field("dav").split(", ").any(|class| class == "sabredav-partialupdate"), "{answer}");
         assert_eq!(answer.field("allow").split(", ").any(|method| method == "PATCH"), is_taken, "{answer}");
-        assert_eq!(answer.header("accept-patch"), is_taken.then_some(KIND), "{answer}");
+        // Where something may be stored, parts of an upload that goes on are named besides; they go to the URL of the upload.
+        let mut kinds = answer.headers.iter().filter(|(name, _)| name == "accept-patch");
+        assert_eq!(kinds.any(|(_, kind)| kind == KIND), is_taken, "{answer}");
     }
 }
 
