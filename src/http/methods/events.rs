@@ -39,8 +39,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a client comes again whose stream has broken, in milliseconds.
 const RETRY_MS: u64 = 2000;
 
-/// How many changes are told at once.
-const STEP: usize = 500;
+/// How many changes are told at once: what is told of them waits in memory for each stream.
+const STEP: usize = 100;
 
 /// How much is handed to the connection at once, in bytes: as much as its buffer takes without growing, which it then would keep.
 const PIECE: usize = 4096;
@@ -63,6 +63,7 @@ pub(crate) async fn stream(
         at: app.share.feed_end(),
         rests_until: Instant::now(),
         was_complete: false,
+        goes_on: false,
         copies: BTreeMap::new(),
         unsent: Bytes::new(),
         app: app.clone(),
@@ -106,6 +107,8 @@ struct Events {
     /// Before that it is not woken again.
     rests_until: Instant,
     was_complete: bool,
+    /// Whether there was more already than was told at once.
+    goes_on: bool,
     /// The copies that were told of, each with how far it had come.
     copies: BTreeMap<u64, CopyUnderWay>,
     /// What is told and has not been sent.
@@ -150,7 +153,9 @@ impl Events {
             }
             let text = self.what_happened().await;
             if !text.is_empty() {
-                self.rests_until = Instant::now() + self.app.events.rest();
+                if !self.goes_on {
+                    self.rests_until = Instant::now() + self.app.events.rest();
+                }
                 self.unsent = text.into();
                 continue;
             }
@@ -185,6 +190,7 @@ impl Events {
             Err(LostPlace::Unreadable) => return String::new(),
             Err(lost) => return self.look_again(lost),
         };
+        self.goes_on = some.goes_on;
         let mut latest = Coalesced::default();
         for numbered in &some.changes {
             self.at.number = numbered.number;
