@@ -58,6 +58,8 @@ impl Connection {
         let mut last = io::Error::other("the name has no address");
         for found in (address.host.as_str(), address.port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&found, CONNECT_WITHIN) {
+                // Where nobody listens the system may have given the very port to this end of it.
+                Ok(stream) if stream.local_addr()? == found => last = io::ErrorKind::ConnectionRefused.into(),
                 Ok(stream) => return Self::over(stream, route),
                 Err(error) => last = error,
             }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -134,13 +135,25 @@ fn url(server: &Server) -> String {
 
 /// A server that comes again where it was, unlike those that the tests have otherwise.
 fn server_to_restart() -> (Server, String) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let server = Server::builder().value("--listen", format!("127.0.0.1:{port}")).start();
     // The first start makes a feed of what is there, and begins it anew when it is known.
     eventually(LIMIT, "the feed is complete", || {
         (server.get("/?changes").expect(200).json()["complete"] == true).then_some(())
     });
     (server, format!("http://127.0.0.1:{port}/"))
+}
+
+/// A port on which nobody listens, and that the system gives to nobody who wants any (ip(7), `ip_local_port_range`), not even while the server is
+/// away.
+fn free_port() -> u16 {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let port = 20_000 + (std::process::id() % 100) as u16 * 100 + TRIED.fetch_add(1, Ordering::Relaxed) % 100;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 #[test]
