@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use crate::model::path::SharePath;
+use crate::model::permissions::Permissions;
+use crate::model::rights::Rights;
 
 use super::wakers::Wakers;
 
@@ -20,6 +22,8 @@ pub struct CopyUnderWay {
     pub to: SharePath,
     /// How many files and folders have been copied.
     pub members: u64,
+    /// How many there were to be copied when it began; `None` where that is not known.
+    pub of: Option<u64>,
 }
 
 /// The copies of folders that are being made.
@@ -39,6 +43,15 @@ pub(super) struct CopyCount<'a> {
     number: u64,
 }
 
+impl CopyUnderWay {
+    /// Whether somebody is told of it who asks about a folder: whoever will see all of it, since it is told how much that is.
+    pub fn is_shown(&self, folder: &SharePath, permissions: &Permissions) -> bool {
+        let sees_all =
+            || permissions.throughout_if_the_same(&self.to).is_some_and(|rights| rights.contains(Rights::LIST));
+        self.to.is_within(folder) && sees_all()
+    }
+}
+
 impl CopiesUnderWay {
     /// What they are now.
     pub(super) fn now(&self) -> Vec<CopyUnderWay> {
@@ -50,27 +63,30 @@ impl CopiesUnderWay {
         let mut copies = self.0.lock();
         copies.last += 1;
         let number = copies.last;
-        copies.all.insert(number, CopyUnderWay { number, to, members: 0 });
+        copies.all.insert(number, CopyUnderWay { number, to, members: 0, of: None });
         CopyCount { copies: self, wakers, number }
     }
 }
 
 impl CopyCount<'_> {
-    pub(super) fn begin(&self) {
-        self.change(|_| 0);
+    /// It begins, or begins anew, with so many to be copied.
+    pub(super) fn begin(&self, of: Option<u64>) {
+        self.change(|copy| (copy.members, copy.of) = (0, of));
     }
 
     pub(super) fn one_more(&self) {
-        if self.change(|members| members + 1).is_multiple_of(WAKES_AFTER) {
+        let count = |copy: &mut CopyUnderWay| {
+            copy.members += 1;
+            copy.members
+        };
+        if self.change(count).is_multiple_of(WAKES_AFTER) {
             self.wakers.wake();
         }
     }
 
-    fn change(&self, then: impl FnOnce(u64) -> u64) -> u64 {
+    fn change<T>(&self, then: impl FnOnce(&mut CopyUnderWay) -> T) -> T {
         let mut copies = self.copies.0.lock();
-        let copy = copies.all.get_mut(&self.number).expect("it is there until this is dropped");
-        copy.members = then(copy.members);
-        copy.members
+        then(copies.all.get_mut(&self.number).expect("it is there until this is dropped"))
     }
 }
 

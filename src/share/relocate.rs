@@ -16,9 +16,9 @@ use crate::model::tag::EntityTag;
 use crate::model::verdict::Deed;
 use crate::model::version::VersionId;
 use crate::store::catalog::properties::Following;
-use crate::store::disk_error::{Cause, DiskError};
+use crate::store::disk_error::{Cause, DiskError, Result as DiskResult};
 use crate::store::handle::Dir;
-use crate::store::local::commit::{Changed, CopyWish, Copying, Included, OnMismatches, Seen, StagedCopy, Swap};
+use crate::store::local::commit::{Changed, CopyWish, Copying, Included, OnMismatches, Seen, Site, StagedCopy, Swap};
 use crate::store::status::Kind;
 
 use super::copies_under_way::CopyUnderWay;
@@ -368,29 +368,52 @@ impl Share {
         if !(request.permissions.at(from) & request.permissions.at(&place)).contains(takes) {
             return Err(Refusal::NotPermitted.into());
         }
-        let count = self.copies.count(to.clone(), &self.wakers);
-        let is_included = |member: &SharePath, is_linked| {
-            count.one_more();
-            self.is_copied((from, &place), member, is_linked, request)
+        let wish = CopyWish {
+            extent,
+            is_wanted,
+            is_included: &|member, is_linked| self.is_copied((from, &place), member, is_linked, request),
         };
-        let wish = CopyWish { extent, is_wanted, is_included: &is_included };
-        let staged = match self.tree.stage_copy(from, &site, &wish) {
-            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, &wish) {
-                Ok(room) if self.makes_room_after(&error, &site.parent, room, request.now) => {
-                    count.begin();
-                    let staged = self.tree.stage_copy(from, &site, &wish);
-                    self.with_room_made(staged, &site.parent, request.now)
-                }
-                _ => Err(error),
-            },
-            staged => staged,
-        };
+        let staged = self.stage_counted((from, to), &site, &wish, request.now);
         match staged.map_err(|error| self.stop_of_copy(error, limit))? {
             Copying::Ready(copy) => Ok(*copy),
             Copying::Nothing | Copying::Link => Err(Refusal::NotFound.into()),
             Copying::Special => Err(Refusal::NotAllowed(Forbidden::Special).into()),
             Copying::Busy => Err(Refusal::OpenForWriting.into()),
         }
+    }
+
+    /// Stages a copy; what is copied is counted meanwhile, and the history gives room where there is none.
+    fn stage_counted(
+        &self,
+        (from, to): (&SharePath, &SharePath),
+        site: &Site,
+        wish: &CopyWish<'_>,
+        now: Timestamp,
+    ) -> DiskResult<Copying> {
+        let count = self.copies.count(to.clone(), &self.wakers);
+        let of = self.members_to_copy(from, wish);
+        let stage = || {
+            count.begin(of);
+            self.tree.stage_copy(from, site, &CopyWish { is_included: &counted(wish, &|| count.one_more()), ..*wish })
+        };
+        match stage() {
+            Err(error) if error.full().is_some() => match self.tree.room_for_copy(from, wish) {
+                Ok(room) if self.makes_room_after(&error, &site.parent, room, now) => {
+                    self.with_room_made(stage(), &site.parent, now)
+                }
+                _ => Err(error),
+            },
+            staged => staged,
+        }
+    }
+
+    /// How many files and folders there are to be copied in a folder; `None` where that cannot be said. Only who watches the copy wants to know, so
+    /// nothing depends on it.
+    fn members_to_copy(&self, from: &SharePath, wish: &CopyWish<'_>) -> Option<u64> {
+        let found = Cell::new(0);
+        let count = || found.set(found.get() + 1);
+        let looking = CopyWish { is_included: &counted(wish, &count), ..*wish };
+        self.tree.room_for_copy(from, &looking).ok().map(|_| found.get())
     }
 
     /// Whether a member of a folder that is copied is in the copy: what one may not see is not there. One that may be seen and not read stops the
@@ -494,5 +517,16 @@ impl Share {
         self.drop_locks_below(to, request.now);
         let displaced = self.kept(changed).cloned();
         self.let_notes_follow(Following::Moved { from: from.clone(), to: to.clone(), displaced });
+    }
+}
+
+/// Whether a member is in a copy, as the wish says, and counts those that are.
+fn counted<'a>(wish: &'a CopyWish<'_>, count: &'a dyn Fn()) -> impl Fn(&SharePath, bool) -> Included + 'a {
+    move |member, is_linked| {
+        let is_included = (wish.is_included)(member, is_linked);
+        if is_included == Included::Yes {
+            count();
+        }
+        is_included
     }
 }

@@ -345,6 +345,7 @@ fn how_far_a_copy_has_come_is_told() {
             continue;
         }
         assert_eq!(data["path"], "/mine/copy");
+        assert_eq!(data["of"], 2020, "{data}");
         counts.push(data["members"].as_u64().unwrap());
         if data["over"] == true {
             break;
@@ -380,6 +381,7 @@ fn a_copy_that_nobody_waits_for_leaves_nothing() {
     let mut connection = server.connect();
     connection.write(server.request("COPY", "/many").header("destination", "/copy").head());
     while events.next().unwrap().1 != "copying" {}
+    assert_ne!(std::fs::read_dir(server.local(".noclobber/uploads")).unwrap().count(), 0);
     connection.break_off();
     let over = loop {
         let (_, kind, data) = events.next().unwrap();
@@ -391,9 +393,8 @@ fn a_copy_that_nobody_waits_for_leaves_nothing() {
     assert!(over["members"].as_u64().unwrap() < 3000, "{over}");
     server.get("/copy").expect(404);
     let left = eventually(LIMIT, "nothing is left of it", || {
-        let names = server.local(".noclobber/swap");
-        let left = std::fs::read_dir(names).map_or(0, |names| names.count());
-        (left == 0).then_some(left)
+        let names = std::fs::read_dir(server.local(".noclobber/uploads")).expect("the copy was begun there");
+        Some(names.count()).filter(|left| *left == 0)
     });
     assert_eq!(left, 0);
 }

@@ -213,9 +213,7 @@ impl Events {
     /// How far the copies have come that are to appear in the folder, and which are over.
     fn copies_that_go_on(&mut self) -> String {
         let mut text = String::new();
-        let may_be_told = |copy: &CopyUnderWay| {
-            copy.to.is_within(&self.folder) && self.permissions.at(&copy.to).contains(Rights::LIST)
-        };
+        let may_be_told = |copy: &CopyUnderWay| copy.is_shown(&self.folder, &self.permissions);
         let now: BTreeMap<u64, CopyUnderWay> =
             self.app.share.copies_under_way().into_iter().filter(may_be_told).map(|copy| (copy.number, copy)).collect();
         for (number, copy) in &self.copies {
@@ -243,7 +241,7 @@ impl Events {
 
 /// How far a copy has come.
 fn copying(copy: &CopyUnderWay, is_over: bool, at: Cursor) -> String {
-    let data = json!({ "path": copy.to.to_text(), "members": copy.members, "over": is_over });
+    let data = json!({ "path": copy.to.to_text(), "members": copy.members, "of": copy.of, "over": is_over });
     event("copying", at, &data.to_string())
 }
 
