@@ -17,3 +17,4 @@ mod resumable;
 mod sessions;
 mod sim_disk;
 mod strangers;
+mod tidying;

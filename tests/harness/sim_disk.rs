@@ -1235,12 +1235,14 @@ impl Disk for SimDisk {
         )
     }
 
+    /// File systems in user space know a directory that was removed no more; others have nothing to sync of it.
     fn sync_dir(&self, dir: &Dir) -> Result<()> {
         self.change(
             "sync_dir",
             "",
             |state| state.label(dir, b""),
             |state| {
+                state.live_dir(dir)?;
                 state.settle();
                 let step = state.steps;
                 state.account.synced.push(step);

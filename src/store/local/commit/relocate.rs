@@ -186,7 +186,8 @@ impl<'a> Pair<'a> {
     /// Nothing is there: one rename, or, if the version was named, a second name for exactly that file and then the first one taken away.
     fn move_to_free_name(&self, mut source: Ready, on_mismatch: OnMismatch, now: Timestamp) -> Result<Swap<'a>> {
         let changes = self.begin();
-        let dirs = match self.enter(&mut source, on_mismatch, None, now)? {
+        let mut place = None;
+        let dirs = match self.enter(&mut source, on_mismatch, (None, &mut place), now)? {
             Entered::Done(dirs) => dirs,
             Entered::Lost => return Ok(Swap::Lost),
             Entered::Busy => return Ok(Swap::Busy),
@@ -289,7 +290,7 @@ impl<'a> Pair<'a> {
         let at_source = self.tree.mutexes.begin_write(&self.source.site.name);
         let moved = source.status.stamp.id;
         let swap = self.target.take_out_then(target, moved, on_mismatches.target, now, &mut |place| {
-            self.enter(&mut source, on_mismatches.source, Some(place), now)
+            self.enter(&mut source, on_mismatches.source, (Some(place), &mut None), now)
         })?;
         let Swap::Done(mut changed) = swap else { return Ok(swap) };
         (changed.was, changed.stamp) = self.carried(&source);
@@ -333,19 +334,22 @@ impl<'a> Pair<'a> {
     ///
     /// Whatever has the source's name moves if the client named no version of it, and a folder moves as it is. A named version is first given
     /// its second name, which can be of no other file, and then its first is taken away.
-    fn enter(
-        &self,
+    ///
+    /// A folder of the history that it goes by is left in `place`, to be held until it is synced: it is empty again, and a file system in user
+    /// space knows no folder that was removed. If something was `taken_out`, the place of that keeps it.
+    fn enter<'b>(
+        &'b self,
         source: &mut Ready,
         on_mismatch: OnMismatch,
-        taken_out: Option<&VersionFolder<'_>>,
+        (taken_out, place): (Option<&'b VersionFolder<'_>>, &mut Option<VersionFolder<'b>>),
         now: Timestamp,
     ) -> Result<Entered> {
         let (from, to) = (&self.source.site, &self.target.site);
         let moves_as_it_is = on_mismatch == OnMismatch::Accept || source.status.kind != Kind::File;
         // Its own name would be in the way.
         if self.is_one_name || moves_as_it_is && !self.disk().abilities(&to.parent)?.no_replace {
-            let place = self.source_place(taken_out, now)?;
-            return self.enter_by_private_name(source, &place, on_mismatch, now);
+            let place = place.insert(self.source_place(taken_out, now)?);
+            return self.enter_by_private_name(source, place, on_mismatch, now);
         }
         if moves_as_it_is {
             return match self.disk().rename_new((&from.parent, &from.name), (&to.parent, &to.name)) {
@@ -354,7 +358,7 @@ impl<'a> Pair<'a> {
                 Ok(()) => Ok(Entered::Done(self.both_folders())),
             };
         }
-        let place = self.source_place(taken_out, now)?;
+        let place = place.insert(self.source_place(taken_out, now)?);
         if !source.is_unchanged(&**self.disk())? {
             return Ok(Entered::Lost);
         }
@@ -362,16 +366,16 @@ impl<'a> Pair<'a> {
             Ok(()) => {}
             Err(error) if matches!(error.cause, Cause::Exists | Cause::NotFound) => return Ok(Entered::Lost),
             Err(error) if matches!(error.cause, Cause::Unsupported | Cause::NotPermitted | Cause::TooManyLinks) => {
-                return self.enter_by_private_name(source, &place, on_mismatch, now);
+                return self.enter_by_private_name(source, place, on_mismatch, now);
             }
             Err(error) => return Err(error),
         }
         let shown = taken_out.map_or(Ok(()), |place| place.sync(&**self.disk()));
         let shown = shown.and_then(|()| self.disk().sync_dir(&to.parent));
-        match shown.and_then(|()| self.source.give_up_name(&place, source.status.stamp.id, now)) {
+        match shown.and_then(|()| self.source.give_up_name(place, source.status.stamp.id, now)) {
             Ok(()) => Ok(Entered::Done(vec![from.parent.clone(), place.dir.clone()])),
             Err(error) => {
-                let second = self.tree.history.place_beside(&place, &to.path, to.mount).map_err(failure)?;
+                let second = self.tree.history.place_beside(place, &to.path, to.mount).map_err(failure)?;
                 self.target.give_up_name(&second, source.status.stamp.id, now).map_err(failure).and(Err(error))
             }
         }
