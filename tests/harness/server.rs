@@ -22,6 +22,9 @@ use super::programs::{StartProgram as _, while_none_starts};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to stop when asked: uploads in flight get ten seconds.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+
+/// The log is written by a thread of its own; what it still has to say about a test that failed comes within this.
+const WRITES_ITS_LOG_WITHIN: Duration = Duration::from_millis(500);
 /// The user that `unprivileged` runs the program as.
 pub const NOBODY: u32 = 65534;
 
@@ -309,7 +312,8 @@ impl Server {
         (self.printed, self.log) = (started.printed, started.log);
     }
 
-    /// A number of bytes from `/proc/PID/smaps_rollup` or `status`, such as `Pss` or `VmHWM`.
+    /// A number of bytes from `/proc/PID/smaps_rollup` or `status`, such as `Anonymous` or `VmHWM`. What
+    /// `Pss` counts of a program that several processes run grows when one of them ends.
     #[track_caller]
     pub fn memory(&self, what: &str) -> u64 {
         let file = if what.starts_with("Vm") { "status" } else { "smaps_rollup" };
@@ -359,6 +363,9 @@ struct Started {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
+            if std::thread::panicking() {
+                std::thread::sleep(WRITES_ITS_LOG_WITHIN);
+            }
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -407,7 +407,7 @@ fn bodies_of_xml_have_a_bound_together() {
         server.request("PROPFIND", "/").header("Depth", "0").body(body).expect(207)
     };
     small();
-    let before = server.memory("Pss");
+    let before = server.memory("Anonymous");
     let crowd: Vec<Connection> = (0..400)
         .map(|_| {
             let mut connection = server.connect();
@@ -420,7 +420,7 @@ fn bodies_of_xml_have_a_bound_together() {
     let begun = Instant::now();
     small();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    let grown = server.memory("Pss").saturating_sub(before);
+    let grown = server.memory("Anonymous").saturating_sub(before);
     // Besides, each connection has buffers of its own.
     assert!(grown < 150 * MEBIBYTE as u64, "{grown} bytes for 400 bodies of half a megabyte");
     drop(crowd);

@@ -298,7 +298,7 @@ fn half_handshakes_keep_nobody_out() {
     for _ in 0..20 {
         Connection::open_tls(server.address(), &config).unwrap().send(&server.get("/")).expect(200);
     }
-    let (files, memory) = (server.open_files(), server.memory("Pss"));
+    let (files, memory) = (server.open_files(), server.memory("Anonymous"));
     let mut begun = vec![22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
     begun.extend([7; 300]);
     let mut clients = Vec::new();
@@ -315,7 +315,7 @@ fn half_handshakes_keep_nobody_out() {
     assert!(server.open_files() < files + 700, "{}", server.open_files());
     drop(clients);
     eventually(Duration::from_secs(5), "their files to be closed", || (server.open_files() <= files + 2).then_some(()));
-    let more = server.memory("Pss").saturating_sub(memory);
+    let more = server.memory("Anonymous").saturating_sub(memory);
     report(&format!("2,000 half handshakes: {} KiB more than before them", more / 1024));
     assert!(more < 24 * 1024 * 1024, "{more}");
 }
@@ -333,9 +333,9 @@ fn an_idle_client_costs_little() {
         client
     };
     let mut clients: Vec<_> = (0..50).map(|_| connect()).collect();
-    let before = server.memory("Pss");
+    let before = server.memory("Anonymous");
     clients.extend((0..1000).map(|_| connect()));
-    let each = server.memory("Pss").saturating_sub(before) / 1000;
+    let each = server.memory("Anonymous").saturating_sub(before) / 1000;
     report(&format!("an idle client with TLS: {each} bytes"));
     assert!(each < 48 * 1024, "{each}");
     for client in clients.iter_mut().step_by(100) {

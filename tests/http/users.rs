@@ -271,14 +271,21 @@ fn guessing_is_slowed() {
         let request = server.get("/f").header("x-forwarded-for", address).header("x-forwarded-proto", "https");
         request.header("authorization", basic(name, password)).send().status
     };
+    // Five at once and thirty in all are computed, and more as time goes by: on a slow machine these requests take a while.
+    let began = Instant::now();
+    let of_an_address = || 5 + began.elapsed().as_secs() as usize / 12;
+    let of_a_user = || 30 + began.elapsed().as_secs() as usize / 6;
     let guesses: Vec<u16> = (0..100).map(|nth| from("192.0.2.1", &format!("user-{nth}"), "guess")).collect();
     let computed = guesses.iter().filter(|status| **status == 401).count();
-    assert!((1..=10).contains(&computed), "{computed} of {guesses:?}");
+    assert!((1..=of_an_address()).contains(&computed), "{computed} of {guesses:?}");
     assert!(guesses.iter().all(|status| [401, 429].contains(status)), "{guesses:?}");
     assert_eq!(from("192.0.2.1", "bob", &password_of("bob")), 429, "right or wrong, it is not looked at");
     assert_eq!(from("192.0.2.2", "bob", &password_of("bob")), 200);
     let hidden: Vec<u16> = (0..60).map(|nth| from("_hidden", "alice", &format!("guess {nth}"))).collect();
-    assert!(hidden.iter().filter(|status| **status == 401).count() <= 10, "whoever is not known is one: {hidden:?}");
+    assert!(
+        hidden.iter().filter(|status| **status == 401).count() <= of_an_address(),
+        "whoever is not known is one: {hidden:?}"
+    );
     let direct = serve(&users, &[]);
     for nth in 0..60 {
         direct.get("/f").header("authorization", basic("alice", &format!("guess {nth}"))).expect(401);
@@ -286,7 +293,7 @@ fn guessing_is_slowed() {
     signed(direct.get("/f"), "alice", Way::Basic, &users).expect(200);
     let many: Vec<u16> =
         (0..100).map(|nth| from(&format!("198.51.100.{nth}"), "bob", &format!("guess {nth}"))).collect();
-    assert!(many.iter().filter(|status| **status == 401).count() <= 30, "{many:?}");
+    assert!(many.iter().filter(|status| **status == 401).count() <= of_a_user(), "{many:?}");
     assert_eq!(from("192.0.2.2", "bob", &password_of("bob")), 200, "where bob was right before");
     let retry = server.get("/f").header("x-forwarded-for", "192.0.2.1").header("x-forwarded-proto", "https");
     let retry = retry.header("authorization", basic("x", "y")).expect(429);

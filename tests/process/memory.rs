@@ -24,11 +24,11 @@ fn idle_connections_are_cheap() {
     let server = Server::builder().value("--connections-max", 20_000).value("--keep-alive-seconds", 600).start();
     server.write("a.txt", "text");
     warm_up(&server);
-    let before = server.memory("Pss");
+    let before = server.memory("Anonymous");
     let Some(crowd) = Crowd::start(server.address(), count) else {
         return left_out("idle_connections_are_cheap", "so many connections cannot be had here");
     };
-    let each = server.memory("Pss").saturating_sub(before) / count;
+    let each = server.memory("Anonymous").saturating_sub(before) / count;
     report(&format!("{count} idle connections: {each} bytes each"));
     server.get("/a.txt").expect_body("text");
     drop(crowd);
@@ -42,7 +42,7 @@ fn stalled_downloads_are_cheap() {
     let server = Server::builder().value("--connections-max", 20_000).start();
     File::create(server.local("large.bin")).unwrap().set_len(64 << 20).unwrap();
     warm_up(&server);
-    let before = server.memory("Pss");
+    let before = server.memory("Anonymous");
     let mut crowd: Vec<Connection> = (0..1000).map(|_| server.connect()).collect();
     for connection in &mut crowd {
         connection.write(server.get("/large.bin").head());
@@ -136,7 +136,7 @@ fn slow_uploads_are_cheap() {
         .value("--body-idle-seconds", 600)
         .start();
     warm_up(&server);
-    let before = server.memory("Pss");
+    let before = server.memory("Anonymous");
     let mut crowd: Vec<Connection> = (0..1000)
         .map(|number| {
             let mut connection = server.connect();
@@ -289,7 +289,7 @@ fn settled_memory(server: &Server) -> u64 {
     let mut last = 0;
     eventually(Duration::from_secs(60), "the memory to settle", || {
         std::thread::sleep(Duration::from_millis(300));
-        let now = server.memory("Pss");
+        let now = server.memory("Anonymous");
         let settled = now.abs_diff(last) < 64 * KIBIBYTE;
         last = now;
         settled.then_some(now)

@@ -195,7 +195,7 @@ struct State {
 impl State {
     fn of(server: &Server) -> Self {
         let threads = fs::read_dir(format!("/proc/{}/task", server.process_id())).unwrap().count();
-        Self { files: server.open_files(), threads, memory: server.memory("Pss") }
+        Self { files: server.open_files(), threads, memory: server.memory("Anonymous") }
     }
 }
 

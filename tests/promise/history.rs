@@ -424,8 +424,10 @@ fn the_command_line_tells_of_very_many_versions_in_little_memory() {
 
     // Up to its end it waits for whoever reads, so its memory can be looked at.
     let peak_of = |count: usize| {
-        let server = Server::start();
+        let mut server = Server::start();
         server.put("/a.txt").body("now").expect(201);
+        // Some of these would be old enough to be thinned out by it meanwhile.
+        server.kill();
         make_versions(&server, "a.txt", count as u32);
         let mut program = Command::new(env!("CARGO_BIN_EXE_noclobber"));
         let program = program.arg("history").arg("--folder").arg(server.folder()).stdout(std::process::Stdio::piped());
