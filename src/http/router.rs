@@ -31,6 +31,7 @@ use crate::http::wire::transport::Handler;
 use crate::model::path::SharePath;
 use crate::model::rights::Rights;
 use crate::share::outcome::{Refusal, Stop};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,61 +74,26 @@ impl Router {
             return Ok(opened);
         }
         if let Some((folder, service)) = service_url::parse(head) {
-            return uploads::serve(app, request, body, &folder, &service).await;
+            return Box::pin(uploads::serve(app, request, body, &folder, &service)).await;
         }
         let asked = parse(app, head).await?;
-        if DavMethod::of(&head.method) == DavMethod::Get {
+        let method = DavMethod::of(&head.method);
+        if method == DavMethod::Get {
             get::judge_states(app, head, &asked).await?;
         }
         let restores = asked.query.restore.is_some();
-        match DavMethod::of(&head.method) {
+        match method {
             DavMethod::Delete | DavMethod::Copy | DavMethod::Move | DavMethod::Unlock => {
                 has_no_body(app, head, body).await?
             }
             DavMethod::Post if restores => has_no_body(app, head, body).await?,
+            DavMethod::Post if asked.query.sign_in || asked.query.links => {}
+            DavMethod::Get | DavMethod::Options | DavMethod::Post if reads_away(body).await.is_err() => {
+                return Err(RequestError::BrokenBody.into());
+            }
             _ => {}
         }
-        match DavMethod::of(&head.method) {
-            DavMethod::Post if asked.query.sign_in => sign_in::sign_in(app, head, body, &asked).await,
-            DavMethod::Post if asked.query.links => links::make(app, body, &asked).await,
-            DavMethod::Get | DavMethod::Options | DavMethod::Post if reads_away(body).await.is_err() => {
-                Err(RequestError::BrokenBody.into())
-            }
-            DavMethod::Get if asked.query.sign_in && !credentials_of(app).is_private => {
-                Err(RequestError::Unproven(Unproven::Unprotected).into())
-            }
-            DavMethod::Get if asked.query.sign_in => match &asked.query.invitation {
-                Some(invitation) => sign_in::accept(app, head, &asked, invitation),
-                None => Ok(sign_in::page(&asked)),
-            },
-            DavMethod::Get if asked.query.links => links::list(app, &asked),
-            DavMethod::Post if asked.query.revoke.is_some() => links::revoke(app, &asked).await,
-            DavMethod::Get if asked.query.versions => versions::list(app, &asked).await,
-            DavMethod::Get if asked.query.deleted => versions::deleted(app, &asked).await,
-            DavMethod::Get if asked.query.changes => changes::list(app, head, &asked).await,
-            DavMethod::Get if asked.query.events => events::stream(app, head, &asked).await,
-            DavMethod::Get if asked.query.version.is_some() => versions::get(app, request, &asked).await,
-            DavMethod::Get => get::get(app, request, &asked).await,
-            DavMethod::Put if uploads::begins(head) => uploads::begin(app, request, body, &asked).await,
-            DavMethod::Put | DavMethod::Patch => put::put(app, head, body, &asked).await,
-            DavMethod::Delete => delete::delete(app, head, &asked).await,
-            DavMethod::MakeCollection => mkcol::make_collection(app, head, body, &asked).await,
-            DavMethod::Post if restores => restore::restore(app, head, &asked).await,
-            DavMethod::Post if asked.query.sign_out => Ok(sign_in::sign_out(app, head, &asked)),
-            DavMethod::Propfind => propfind::propfind(app, request, body, &asked).await,
-            DavMethod::Proppatch => proppatch::proppatch(app, head, body, &asked).await,
-            DavMethod::Copy if asked.query.version.is_some() => copy_move::copy_version(app, head, &asked).await,
-            DavMethod::Copy => copy_move::relocate(app, head, &asked, CopyOrMove::Copy).await,
-            DavMethod::Move => copy_move::relocate(app, head, &asked, CopyOrMove::Move).await,
-            DavMethod::Lock => lock::lock(app, head, body, &asked).await,
-            DavMethod::Unlock => lock::unlock(app, head, &asked).await,
-            DavMethod::Report => report::report(app, request, body, &asked).await,
-            DavMethod::Options => options::options(app, &asked).await,
-            DavMethod::Post | DavMethod::Connect | DavMethod::Unserved => {
-                Err(RequestError::Method(allowed(app, &asked).await).into())
-            }
-            DavMethod::Unknown => Err(RequestError::UnknownMethod.into()),
-        }
+        answer_of(app, request, body, &asked).await
     }
 
     /// What the methods have at hand for a request, and whether it is let in: it has to be meant for this server, and who makes it must be who it
@@ -173,6 +139,95 @@ impl Router {
     }
 }
 
+/// What a method answers. Each is a future of its own on the heap: together in one they take as much as the largest, on every connection and for
+/// the smallest.
+type Answering<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HandlerError>> + 'a>>;
+
+/// Sends a request to the function for its method.
+fn answer_of<'a>(
+    app: &'a RequestScope,
+    request: &'a HttpRequest,
+    body: &'a mut Payload,
+    asked: &'a RequestTarget,
+) -> Answering<'a> {
+    let head = request.head();
+    match DavMethod::of(&head.method) {
+        DavMethod::Get => answer_of_get(app, request, asked),
+        DavMethod::Post => answer_of_post(app, head, body, asked),
+        DavMethod::Put if uploads::begins(head) => Box::pin(uploads::begin(app, request, body, asked)),
+        DavMethod::Put | DavMethod::Patch => Box::pin(put::put(app, head, body, asked)),
+        DavMethod::Delete => Box::pin(delete::delete(app, head, asked)),
+        DavMethod::MakeCollection => Box::pin(mkcol::make_collection(app, head, body, asked)),
+        DavMethod::Propfind => Box::pin(propfind::propfind(app, request, body, asked)),
+        DavMethod::Proppatch => Box::pin(proppatch::proppatch(app, head, body, asked)),
+        DavMethod::Copy if asked.query.version.is_some() => Box::pin(copy_move::copy_version(app, head, asked)),
+        DavMethod::Copy => Box::pin(copy_move::relocate(app, head, asked, CopyOrMove::Copy)),
+        DavMethod::Move => Box::pin(copy_move::relocate(app, head, asked, CopyOrMove::Move)),
+        DavMethod::Lock => Box::pin(lock::lock(app, head, body, asked)),
+        DavMethod::Unlock => Box::pin(lock::unlock(app, head, asked)),
+        DavMethod::Report => Box::pin(report::report(app, request, body, asked)),
+        DavMethod::Options => Box::pin(options::options(app, asked)),
+        DavMethod::Connect | DavMethod::Unserved => Box::pin(not_served(app, asked)),
+        DavMethod::Unknown => at_once(Err(RequestError::UnknownMethod.into())),
+    }
+}
+
+fn answer_of_get<'a>(app: &'a RequestScope, request: &'a HttpRequest, asked: &'a RequestTarget) -> Answering<'a> {
+    let (head, query) = (request.head(), &asked.query);
+    if query.sign_in && !credentials_of(app).is_private {
+        at_once(Err(RequestError::Unproven(Unproven::Unprotected).into()))
+    } else if query.sign_in {
+        at_once(match &query.invitation {
+            Some(invitation) => sign_in::accept(app, head, asked, invitation),
+            None => Ok(sign_in::page(asked)),
+        })
+    } else if query.links {
+        at_once(links::list(app, asked))
+    } else if query.versions {
+        Box::pin(versions::list(app, asked))
+    } else if query.deleted {
+        Box::pin(versions::deleted(app, asked))
+    } else if query.changes {
+        Box::pin(changes::list(app, head, asked))
+    } else if query.events {
+        Box::pin(events::stream(app, head, asked))
+    } else if query.version.is_some() {
+        Box::pin(versions::get(app, request, asked))
+    } else {
+        Box::pin(get::get(app, request, asked))
+    }
+}
+
+fn answer_of_post<'a>(
+    app: &'a RequestScope,
+    head: &'a RequestHead,
+    body: &'a mut Payload,
+    asked: &'a RequestTarget,
+) -> Answering<'a> {
+    let query = &asked.query;
+    if query.sign_in {
+        Box::pin(sign_in::sign_in(app, head, body, asked))
+    } else if query.links {
+        Box::pin(links::make(app, body, asked))
+    } else if query.revoke.is_some() {
+        Box::pin(links::revoke(app, asked))
+    } else if query.restore.is_some() {
+        Box::pin(restore::restore(app, head, asked))
+    } else if query.sign_out {
+        at_once(Ok(sign_in::sign_out(app, head, asked)))
+    } else {
+        Box::pin(not_served(app, asked))
+    }
+}
+
+fn at_once<'a>(answer: Result<HttpResponse, HandlerError>) -> Answering<'a> {
+    Box::pin(std::future::ready(answer))
+}
+
+async fn not_served(app: &RequestScope, asked: &RequestTarget) -> Result<HttpResponse, HandlerError> {
+    Err(RequestError::Method(allowed(app, asked).await).into())
+}
+
 impl Handler for Router {
     fn at_the_edge(&self, plain: &Plain<'_>, say: &mut Say<'_>) -> bool {
         let logged = log_is_on().then(Instant::now);
@@ -202,7 +257,7 @@ impl Handler for Router {
         let (scope, checked) = self.scope(head, None, is_encrypted(request.conn_data())).await;
         let judged = match checked {
             Ok(()) => match service_url::parse(head) {
-                Some((folder, service)) => uploads::early(&scope, head, &folder, &service).await,
+                Some((folder, service)) => Box::pin(uploads::early(&scope, head, &folder, &service)).await,
                 None => put::early(&scope, head).await.map(|()| None),
             },
             Err(trouble) => Err(trouble),
