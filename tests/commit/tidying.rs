@@ -18,9 +18,9 @@ const TIERS: [Tier; 4] = [Tier::A, Tier::B, Tier::C, Tier::D];
 const DUE_AFTER: Duration = Duration::from_secs(11);
 
 /// The request is answered as it is where nobody tidies.
-fn is_answered_the_same<S: Story>(story: &S)
+fn is_answered_the_same<S>(story: &S)
 where
-    S: Sync,
+    S: Story + Sync,
     S::Server: Sync,
 {
     let alone = {
