@@ -154,11 +154,12 @@ def streams(program, place, asked):
     print(f'{asked.streams} streams: {(at_rest - before) / asked.streams:.1f} KiB each at rest, {(busy - before) / asked.streams:.1f} KiB each while the folder is written to')
     for count in (1, asked.streams):
         ratios = []
-        for _ in range(7):
-            alone = puts(server.port, 2, 'busy')
+        for _ in range(5):
+            # Longer than streams rest that have been told much.
+            alone = puts(server.port, 12, 'busy')
             listeners = Listeners(server.port, count)
             time.sleep(0.5)
-            beside = puts(server.port, 2, 'busy')
+            beside = puts(server.port, 12, 'busy')
             listeners.stop()
             time.sleep(0.5)
             ratios.append(alone / beside)

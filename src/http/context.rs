@@ -3,6 +3,7 @@
 use crate::access::{Access, Caller, Denied};
 use crate::http::ask::ask;
 use crate::http::clock::now;
+use crate::http::event_steps::EventSteps;
 use crate::http::headers::field;
 use crate::http::limits::copies::Copies;
 use crate::http::limits::event_streams::EventStreams;
@@ -40,6 +41,7 @@ pub struct AppState {
     pub(crate) hashings: Arc<Hashings>,
     pub(crate) copies: Arc<Copies>,
     pub(crate) events: Arc<EventStreams>,
+    pub(crate) event_steps: EventSteps,
     pub(crate) patches: Patches,
 }
 
@@ -52,7 +54,8 @@ impl AppState {
         let copies = Arc::new(Copies::new(Arc::clone(&share), settings.copies_max));
         let events = EventStreams::new(&share, settings.event_streams_max);
         let settings = Arc::new(settings);
-        Self { share, access, settings, uploads, hot, hashings, copies, events, patches: Patches::default() }
+        let (event_steps, patches) = (EventSteps::default(), Patches::default());
+        Self { share, access, settings, uploads, hot, hashings, copies, events, event_steps, patches }
     }
 
     /// Ends what would go on for ever.

@@ -20,6 +20,8 @@ mod bodies;
 mod callers;
 pub(crate) mod clock;
 pub mod context;
+pub(crate) mod described_change;
+mod event_steps;
 #[doc(hidden)]
 pub mod fuzzing;
 mod headers;

@@ -1,5 +1,6 @@
 //! What has happened, by `?changes`, and what happens, by `?events`: in order, from where one was, and no more than one may see.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -320,6 +321,66 @@ fn a_stream_ends_with_the_right_to_it() {
     users.write("");
     server.write("later", "text");
     assert!(events.next().is_none());
+}
+
+/// Streams that are told the same share what is made for it: nobody hears more for that than they may, and nobody misses anything, whenever their
+/// streams were opened.
+#[test]
+fn whoever_sees_the_same_is_told_the_same_and_nobody_else() {
+    const SEEN: &str = "[[rules]]\npath = \"/\"\nwho = \"user:alice\"\nmay = \"write\"\n\
+        [[rules]]\npath = \"/\"\nwho = \"user:bob\"\nmay = \"read\"\n\
+        [[rules]]\npath = \"/\"\nwho = \"user:carl\"\nmay = \"write\"\n\
+        [[rules]]\npath = \"/hidden\"\nwho = \"user:carl\"\nmay = \"none\"\n";
+    let users = UsersFile::make(SEEN);
+    let server = Server::builder().value("--users", users.path().display()).start();
+    let by_alice = |request: Request| signed(request, "alice", Way::Token, &users);
+    for folder in ["/hidden", "/open"] {
+        by_alice(server.mkcol(folder)).expect(201);
+    }
+    cursor_of(|| by_alice(server.get("/?changes")));
+    let open = |who: &'static str, folder: &str| {
+        let token = format!("Authorization: Bearer {}\r\n", crate::harness::users::token_of(who));
+        let mut events = Events::open(&server, &format!("{folder}/?events"), &token);
+        assert_eq!(events.next().unwrap().1, "begin");
+        (who, folder.to_owned(), events)
+    };
+    let mut streams = Vec::new();
+    for round in 0..200 {
+        if round % 20 == 0 {
+            streams.extend(["alice", "bob", "carl"].map(|who| open(who, "")));
+            streams.push(open("alice", "/open"));
+        }
+        let folder = if round % 3 == 0 { "/hidden" } else { "/open" };
+        let path = format!("{folder}/{}", round % 7);
+        if by_alice(server.put(&path)).body(round.to_string()).expect_any(&[201, 204]).status == 204 && round % 5 == 0 {
+            by_alice(server.delete(&path)).expect(204);
+        }
+    }
+    by_alice(server.put("/open/end")).body("end").expect(201);
+    for (nth, (who, folder, mut events)) in streams.into_iter().enumerate() {
+        let story = format!("{who} of {folder:?}, {nth}");
+        let mut told = BTreeMap::new();
+        while !told.contains_key("/open/end") {
+            let (_, kind, data) = events.next().unwrap();
+            assert_eq!(kind, "change", "{story}: {data}");
+            let path = data["path"].as_str().unwrap().to_owned();
+            assert_eq!(data["by"]["user"].as_str(), (who != "bob").then_some("alice"), "{story}: {data}");
+            assert!(who != "carl" || !path.starts_with("/hidden"), "{story}: {data}");
+            assert!(path.starts_with(&folder), "{story}: {data}");
+            told.insert(path, (data["kind"] != "deleted").then(|| data["tag"].as_str().unwrap().to_owned()));
+        }
+        // What was told last of a file is what it is now.
+        for (path, tag) in &told {
+            let there = by_alice(server.head(path)).send();
+            assert_eq!(tag.as_deref(), (there.status == 200).then(|| there.tag()).as_deref(), "{story}: {path}");
+        }
+        let hidden = told.keys().filter(|path| path.starts_with("/hidden")).count();
+        let sees_hidden = matches!(who, "alice" | "bob") && folder.is_empty();
+        // Whoever was there from the beginning has heard of all.
+        if nth < 4 {
+            assert_eq!((told.len() - hidden, hidden), (8, if sees_hidden { 7 } else { 0 }), "{story}: {told:?}");
+        }
+    }
 }
 
 /// How many files are in the folder whose copy is watched; it takes long enough to be seen, also where other tests run beside it.

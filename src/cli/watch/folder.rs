@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::super::program_task::plain;
 use super::halt::Halt;
 use super::lines::Lines;
-use crate::http::representations::change::DescribedChange;
+use crate::http::described_change::DescribedChange;
 use crate::log::escaped;
 use crate::model::change::Change;
 use crate::server::feed_keeper::FeedKeeper;

@@ -14,6 +14,10 @@ use crate::share::Share;
 const REST: Duration = Duration::from_millis(20);
 const REST_FOR_EACH: Duration = Duration::from_micros(500);
 
+/// How many bytes all of them together are told in a second at most, as far as a rest of this length brings it about.
+const BYTES_PER_SECOND: u64 = 40 << 20;
+const REST_MAX: Duration = Duration::from_secs(10);
+
 /// The streams, and whoever else waits for something to happen.
 pub(crate) struct EventStreams {
     woken: watch::Sender<Waking>,
@@ -59,10 +63,12 @@ impl EventStreams {
         self.woken.subscribe()
     }
 
-    /// How long to rest after having been woken.
-    pub(crate) fn rest(&self) -> Duration {
+    /// How long to rest after so many bytes were told; if it goes on, then only because all streams have been told as much.
+    pub(crate) fn rest(&self, bytes: usize, goes_on: bool) -> Duration {
         let open = u32::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        REST + REST_FOR_EACH.saturating_mul(open)
+        let micros = (bytes as u64).saturating_mul(open.into()).saturating_mul(1_000_000) / BYTES_PER_SECOND;
+        let from_woken = if goes_on { Duration::ZERO } else { REST + REST_FOR_EACH.saturating_mul(open) };
+        from_woken.max(Duration::from_micros(micros)).min(REST_MAX)
     }
 
     /// Ends all of them.

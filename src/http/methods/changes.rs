@@ -9,12 +9,12 @@ use actix_web::http::header::{self, HeaderValue};
 use serde::Serialize;
 
 use crate::http::context::{RequestScope, is_folder, reader};
+use crate::http::described_change::{DescribedChange, DescribedPlace};
 use crate::http::headers::field;
 use crate::http::limits::event_streams::Waking;
 use crate::http::media;
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
-use crate::http::representations::change::{DescribedChange, DescribedPlace};
 use crate::http::representations::file::CACHE;
 use crate::http::representations::listing;
 use crate::http::request::target::RequestTarget;
@@ -91,7 +91,7 @@ async fn wait_for_page(
         }
         from = page.up_to;
         let _ = tokio::time::timeout(left, woken.changed()).await;
-        tokio::time::sleep(app.events.rest().min(left)).await;
+        tokio::time::sleep(app.events.rest(0, false).min(left)).await;
     }
 }
 

@@ -3,7 +3,7 @@
 //! The identifier of each event is a place in the feed, so that a client which comes again goes on where it was (`Last-Event-ID`). A client that is
 //! too slow is told to look again. What one may not see is not told: that is asked for each event when it is sent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,18 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::http::context::{RequestScope, is_folder, reader};
+use crate::http::event_steps::event;
 use crate::http::headers::field;
 use crate::http::limits::event_streams::{OpenStream, Waking};
 use crate::http::reply;
 use crate::http::reply::{HandlerError, RequestError};
-use crate::http::representations::change::DescribedChange;
 use crate::http::request::target::RequestTarget;
-use crate::model::change::ChangeKind;
 use crate::model::cursor::Cursor;
 use crate::model::path::SharePath;
 use crate::model::permissions::Permissions;
 use crate::model::rights::Rights;
 use crate::share::outcome::{Refusal, Stop};
-use crate::share::{CopyUnderWay, LostPlace, NumberedChange};
+use crate::share::{CopyUnderWay, LostPlace, Share};
 
 /// How long nothing is sent at most: a proxy may close what is silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -39,11 +38,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a client comes again whose stream has broken, in milliseconds.
 const RETRY_MS: u64 = 2000;
 
-/// How many changes are told at once: what is told of them waits in memory for each stream.
-const STEP: usize = 100;
-
-/// How much is handed to the connection at once, in bytes: as much as its buffer takes without growing, which it then would keep.
-const PIECE: usize = 4096;
+/// How much is handed to the connection at once, in bytes: its buffer grows to that, for as long as the client has not taken it.
+const PIECE: usize = 16 << 10;
 
 /// Where a client was that comes again.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -66,6 +62,7 @@ pub(crate) async fn stream(
         goes_on: false,
         copies: BTreeMap::new(),
         unsent: Bytes::new(),
+        unsent_besides: Bytes::new(),
         app: app.clone(),
         _place: place,
     };
@@ -111,8 +108,9 @@ struct Events {
     goes_on: bool,
     /// The copies that were told of, each with how far it had come.
     copies: BTreeMap<u64, CopyUnderWay>,
-    /// What is told and has not been sent.
+    /// What is told and has not been sent, and what is to be sent after it.
     unsent: Bytes,
+    unsent_besides: Bytes,
     _place: OpenStream,
 }
 
@@ -141,6 +139,9 @@ impl Events {
     /// What is sent next; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if self.unsent.is_empty() {
+                self.unsent = std::mem::take(&mut self.unsent_besides);
+            }
             if !self.unsent.is_empty() {
                 // What was handed over before leaves first.
                 tokio::task::yield_now().await;
@@ -151,12 +152,13 @@ impl Events {
             if *self.woken.borrow() == Waking::Stops || !self.may_go_on() {
                 return None;
             }
-            let text = self.what_happened().await;
-            if !text.is_empty() {
-                if !self.goes_on {
-                    self.rests_until = Instant::now() + self.app.events.rest();
-                }
-                self.unsent = text.into();
+            let (told, besides) = self.what_happened().await;
+            if !told.is_empty() || !besides.is_empty() {
+                self.rests_until = Instant::now() + self.app.events.rest(told.len(), self.goes_on);
+                (self.unsent, self.unsent_besides) = (told, besides.into());
+                continue;
+            }
+            if self.goes_on {
                 continue;
             }
             match timeout(KEEP_ALIVE, self.woken.changed()).await {
@@ -173,41 +175,37 @@ impl Events {
         !self.app.caller.has_ended() && self.permissions.at(&self.folder).contains(Rights::LIST)
     }
 
-    async fn what_happened(&mut self) -> String {
+    /// What is told, made for all who are told the same, and what is told besides.
+    async fn what_happened(&mut self) -> (Bytes, String) {
         let (at, share) = (self.at, Arc::clone(&self.app.share));
         let is_complete = share.feed_is_complete();
-        let some = match share.changes_in_memory_after(at, STEP) {
+        self.goes_on = false;
+        let some = match self.app.event_steps.in_memory(&share, at, &self.folder, &self.permissions) {
             Ok(Some(some)) => Ok(some),
             Err(lost) => Err(lost),
-            Ok(None) => match self.app.ask(move |share| Ok(share.changes_after(at, STEP))).await {
-                Ok(some) => some,
-                Err(_) => return String::new(),
-            },
+            Ok(None) => {
+                let (app, folder, permissions) = (self.app.clone(), self.folder.clone(), self.permissions.clone());
+                let asked = move |share: &Share| Ok(app.event_steps.of_one(share, at, &folder, &permissions));
+                match self.app.ask(asked).await {
+                    Ok(some) => some,
+                    Err(_) => return Default::default(),
+                }
+            }
         };
         let some = match some {
             Ok(some) => some,
             // It is tried again when something else happens.
-            Err(LostPlace::Unreadable) => return String::new(),
-            Err(lost) => return self.look_again(lost),
+            Err(LostPlace::Unreadable) => return Default::default(),
+            Err(lost) => return (Bytes::new(), self.look_again(lost)),
         };
-        self.goes_on = some.goes_on;
-        let mut latest = Coalesced::default();
-        for numbered in &some.changes {
-            self.at.number = numbered.number;
-            numbered.shown(&self.folder, &self.permissions).into_iter().for_each(|change| latest.add(change));
-        }
+        (self.at, self.goes_on) = (some.to, some.goes_on);
         let mut text = String::new();
-        for change in latest.changes.iter().flatten() {
-            let place = Cursor { number: change.number, ..self.at };
-            let described = serde_json::to_string(&DescribedChange::new(change)).expect("texts and numbers are JSON");
-            text += &event("change", place, &described);
-        }
         if is_complete && !self.was_complete && !some.goes_on {
             self.was_complete = true;
             text += &event("complete", self.at, "{}");
         }
         text += &self.copies_that_go_on();
-        text
+        (some.text, text)
     }
 
     /// How far the copies have come that are to appear in the folder, and which are over.
@@ -243,44 +241,4 @@ impl Events {
 fn copying(copy: &CopyUnderWay, is_over: bool, at: Cursor) -> String {
     let data = json!({ "path": copy.to.to_text(), "members": copy.members, "of": copy.of, "over": is_over });
     event("copying", at, &data.to_string())
-}
-
-/// One event; the data is one line.
-fn event(kind: &str, at: Cursor, data: &str) -> String {
-    format!("id: {at}\nevent: {kind}\ndata: {data}\n\n")
-}
-
-/// Changes, of which a later one of the same file takes the place of an earlier one.
-#[derive(Default)]
-struct Coalesced {
-    changes: Vec<Option<NumberedChange>>,
-    /// Where the last change of the content of a file is.
-    latest: HashMap<SharePath, usize>,
-}
-
-impl Coalesced {
-    fn add(&mut self, mut numbered: NumberedChange) {
-        let change = &mut numbered.change;
-        match change.kind {
-            ChangeKind::Properties | ChangeKind::Lock => {}
-            ChangeKind::Created
-            | ChangeKind::Replaced
-            | ChangeKind::Restored
-            | ChangeKind::ConflictCopy
-            | ChangeKind::Deleted
-                if !change.resource.is_folder() =>
-            {
-                let before = self.latest.insert(change.path.clone(), self.changes.len());
-                let before = before.and_then(|at| self.changes[at].take());
-                if change.kind == ChangeKind::Replaced
-                    && before.is_some_and(|before| before.change.kind == ChangeKind::Created)
-                {
-                    change.kind = ChangeKind::Created;
-                }
-            }
-            // What comes before a change of many paths is told before it.
-            _ => self.latest.clear(),
-        }
-        self.changes.push(Some(numbered));
-    }
 }

@@ -1,7 +1,6 @@
 //! What can be shown of a path besides its bytes: folders as pages or JSON, live properties, versions, media types.
 
 pub(crate) mod active_lock;
-pub(crate) mod change;
 pub(crate) mod file;
 pub(crate) mod lasting_form;
 pub(crate) mod listing;

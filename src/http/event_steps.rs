@@ -1,0 +1,202 @@
+//! What streams of events tell of the feed, step by step. Whoever sees the same of a folder is told the same, so that the text of a step is made once
+//! for all of them, and is in memory once.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::http::described_change::DescribedChange;
+use crate::model::change::ChangeKind;
+use crate::model::cursor::Cursor;
+use crate::model::path::SharePath;
+use crate::model::permissions::Permissions;
+use crate::model::rights::Rights;
+use crate::share::{ChangesAfter, LostPlace, NumberedChange, Share};
+
+/// How many changes there are in a step that many streams tell, and in one that is made for one stream.
+const SHARED_MAX: usize = 8192;
+const OWN_MAX: usize = 500;
+
+/// How many bytes of text streams hold at most that is made as long as it comes; beyond that a step has so many changes.
+const HELD_MAX: usize = 64 << 20;
+const SHORT_MAX: usize = 100;
+
+/// How many steps are kept for others: those that many streams tell one after the other, in a few folders.
+const RECENT_MAX: usize = 32;
+
+/// The steps that were made last.
+#[derive(Default)]
+pub(crate) struct EventSteps {
+    recent: Mutex<VecDeque<(SharedStep, Step)>>,
+    held: Arc<AtomicUsize>,
+}
+
+/// What is told from one place in the feed to another.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// The events, as they are sent.
+    pub(crate) text: Bytes,
+    /// The place behind it.
+    pub(crate) to: Cursor,
+    /// Whether there was more already.
+    pub(crate) goes_on: bool,
+}
+
+/// Who is told the same: whoever asks about this folder, has these rights everywhere in it, and has heard of all before this place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SharedStep {
+    folder: SharePath,
+    rights: Rights,
+    from: Cursor,
+}
+
+/// A text, counted for as long as a stream holds it.
+struct Held {
+    text: String,
+    held: Arc<AtomicUsize>,
+}
+
+impl EventSteps {
+    /// The step from a place in the feed on, of what somebody may see of a folder; `None` where that takes the disk.
+    ///
+    /// # Errors
+    /// Why what happened since then cannot be told.
+    pub(crate) fn in_memory(
+        &self,
+        share: &Share,
+        from: Cursor,
+        folder: &SharePath,
+        permissions: &Permissions,
+    ) -> Result<Option<Step>, LostPlace> {
+        let Some(rights) = permissions.throughout_if_the_same(folder) else {
+            let some = share.changes_in_memory_after(from, self.count_max(OWN_MAX))?;
+            return Ok(some.map(|some| self.step(from, some, folder, permissions)));
+        };
+        let wanted = SharedStep { folder: folder.clone(), rights, from };
+        let mut recent = self.recent.lock();
+        share.check_place(from)?;
+        if let Some((_, made)) = recent.iter().find(|(key, _)| *key == wanted) {
+            return Ok(Some(made.clone()));
+        }
+        let Some(mut some) = share.changes_in_memory_after(from, self.count_max(SHARED_MAX))? else { return Ok(None) };
+        // Streams that were opened at different times come to the same place so, and tell the same from there on.
+        let ends = recent.iter().filter(|(key, _)| key.is_beside(&wanted)).map(|(_, step)| step.to.number).max();
+        if let Some(end) = ends.filter(|end| *end > from.number) {
+            let within = some.changes.partition_point(|change| change.number <= end);
+            some.goes_on |= within < some.changes.len();
+            some.changes.truncate(within);
+        }
+        let is_empty = some.changes.is_empty();
+        let step = self.step(from, some, folder, &Permissions::everywhere(rights));
+        if !is_empty {
+            recent.truncate(RECENT_MAX - 1);
+            recent.push_front((wanted, step.clone()));
+        }
+        Ok(Some(step))
+    }
+
+    /// As [`EventSteps::in_memory`], from the disk if it must be.
+    ///
+    /// # Errors
+    /// Why what happened since then cannot be told.
+    pub(crate) fn of_one(
+        &self,
+        share: &Share,
+        from: Cursor,
+        folder: &SharePath,
+        permissions: &Permissions,
+    ) -> Result<Step, LostPlace> {
+        let some = share.changes_after(from, self.count_max(OWN_MAX))?;
+        Ok(self.step(from, some, folder, permissions))
+    }
+
+    fn count_max(&self, most: usize) -> usize {
+        if self.held.load(Ordering::Relaxed) < HELD_MAX { most } else { SHORT_MAX }
+    }
+
+    fn step(&self, from: Cursor, some: ChangesAfter, folder: &SharePath, permissions: &Permissions) -> Step {
+        let mut latest = Coalesced::default();
+        let mut to = from;
+        for numbered in &some.changes {
+            to.number = numbered.number;
+            numbered.shown(folder, permissions).into_iter().for_each(|change| latest.add(change));
+        }
+        let mut text = String::new();
+        for change in latest.changes.iter().flatten() {
+            let described = serde_json::to_string(&DescribedChange::new(change)).expect("texts and numbers are JSON");
+            text += &event("change", Cursor { number: change.number, ..from }, &described);
+        }
+        self.held.fetch_add(text.len(), Ordering::Relaxed);
+        let text = Bytes::from_owner(Held { text, held: Arc::clone(&self.held) });
+        Step { text, to, goes_on: some.goes_on }
+    }
+}
+
+impl fmt::Debug for EventSteps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSteps").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+impl SharedStep {
+    /// Whether it is of the same folder, for those who see the same of it, in the same feed.
+    fn is_beside(&self, other: &Self) -> bool {
+        self.folder == other.folder && self.rights == other.rights && self.from.feed == other.from.feed
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.text.len(), Ordering::Relaxed);
+    }
+}
+
+/// One event; the data is one line.
+pub(crate) fn event(kind: &str, at: Cursor, data: &str) -> String {
+    format!("id: {at}\nevent: {kind}\ndata: {data}\n\n")
+}
+
+/// Changes, of which a later one of the same file takes the place of an earlier one.
+#[derive(Default)]
+struct Coalesced {
+    changes: Vec<Option<NumberedChange>>,
+    /// Where the last change of the content of a file is.
+    latest: HashMap<SharePath, usize>,
+}
+
+impl Coalesced {
+    fn add(&mut self, mut numbered: NumberedChange) {
+        let change = &mut numbered.change;
+        match change.kind {
+            ChangeKind::Properties | ChangeKind::Lock => {}
+            ChangeKind::Created
+            | ChangeKind::Replaced
+            | ChangeKind::Restored
+            | ChangeKind::ConflictCopy
+            | ChangeKind::Deleted
+                if !change.resource.is_folder() =>
+            {
+                let before = self.latest.insert(change.path.clone(), self.changes.len());
+                let before = before.and_then(|at| self.changes[at].take());
+                if change.kind == ChangeKind::Replaced
+                    && before.is_some_and(|before| before.change.kind == ChangeKind::Created)
+                {
+                    change.kind = ChangeKind::Created;
+                }
+            }
+            // What comes before a change of many paths is told before it.
+            _ => self.latest.clear(),
+        }
+        self.changes.push(Some(numbered));
+    }
+}
