@@ -14,13 +14,15 @@ class Server:
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
             self.port = free.getsockname()[1]
-        command = [program, f'{place}/share', '--listen', f'127.0.0.1:{self.port}', '--state', f'{place}/state', '--history-days', '0']
+        command = [program, f'{place}/share', '--listen', f'127.0.0.1:{self.port}', '--state', f'{place}/state', '--no-history']
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while True:
             try:
                 socket.create_connection(('127.0.0.1', self.port)).close()
                 break
             except OSError:
+                if self.process.poll() is not None:
+                    raise SystemExit(f'{program} has ended: {self.process.returncode}')
                 time.sleep(0.01)
 
     def stop(self):

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -25,13 +26,17 @@ const OWN_MAX: usize = 500;
 const HELD_MAX: usize = 64 << 20;
 const SHORT_MAX: usize = 100;
 
-/// How many steps are kept for others: those that many streams tell one after the other, in a few folders.
+/// How many steps are kept for others, and of how many bytes: those that many streams tell one after the other, in a few folders.
 const RECENT_MAX: usize = 32;
+const RECENT_BYTES_MAX: usize = 4 << 20;
+
+/// Whoever is told what was made for others longer ago is behind them, and goes on at once.
+const BEHIND: Duration = Duration::from_millis(250);
 
 /// The steps that were made last.
 #[derive(Default)]
 pub(crate) struct EventSteps {
-    recent: Mutex<VecDeque<(SharedStep, Step)>>,
+    recent: Mutex<VecDeque<Recent>>,
     held: Arc<AtomicUsize>,
 }
 
@@ -52,6 +57,13 @@ struct SharedStep {
     folder: SharePath,
     rights: Rights,
     from: Cursor,
+}
+
+/// A step that was made for others.
+struct Recent {
+    of: SharedStep,
+    step: Step,
+    made: Instant,
 }
 
 /// A text, counted for as long as a stream holds it.
@@ -79,22 +91,30 @@ impl EventSteps {
         let wanted = SharedStep { folder: folder.clone(), rights, from };
         let mut recent = self.recent.lock();
         share.check_place(from)?;
-        if let Some((_, made)) = recent.iter().find(|(key, _)| *key == wanted) {
-            return Ok(Some(made.clone()));
+        if let Some(Recent { step, made, .. }) = recent.iter().find(|recent| recent.of == wanted) {
+            let is_behind = made.elapsed() > BEHIND && step.to != share.feed_end();
+            return Ok(Some(Step { goes_on: step.goes_on || is_behind, ..step.clone() }));
         }
         let Some(mut some) = share.changes_in_memory_after(from, self.count_max(SHARED_MAX))? else { return Ok(None) };
         // Streams that were opened at different times come to the same place so, and tell the same from there on.
-        let ends = recent.iter().filter(|(key, _)| key.is_beside(&wanted)).map(|(_, step)| step.to.number).max();
-        if let Some(end) = ends.filter(|end| *end > from.number) {
-            let within = some.changes.partition_point(|change| change.number <= end);
-            some.goes_on |= within < some.changes.len();
+        let ends =
+            recent.iter().filter(|recent| recent.of.is_beside(&wanted)).map(|recent| recent.step.to.number).max();
+        let within = |end: u64| some.changes.partition_point(|change| change.number <= end);
+        let within = ends.map(within).filter(|within| (1..some.changes.len()).contains(within));
+        if let Some(within) = within {
             some.changes.truncate(within);
+            some.goes_on = true;
         }
         let is_empty = some.changes.is_empty();
         let step = self.step(from, some, folder, &Permissions::everywhere(rights));
         if !is_empty {
-            recent.truncate(RECENT_MAX - 1);
-            recent.push_front((wanted, step.clone()));
+            recent.push_front(Recent { of: wanted, step: step.clone(), made: Instant::now() });
+            let sums = recent.iter().scan(0, |sum, recent| {
+                *sum += recent.step.text.len();
+                Some(*sum)
+            });
+            let kept = sums.take_while(|sum| *sum <= RECENT_BYTES_MAX).count();
+            recent.truncate(kept.clamp(1, RECENT_MAX));
         }
         Ok(Some(step))
     }

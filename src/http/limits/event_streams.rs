@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::share::Share;
@@ -14,8 +15,11 @@ use crate::share::Share;
 const REST: Duration = Duration::from_millis(20);
 const REST_FOR_EACH: Duration = Duration::from_micros(500);
 
-/// How many bytes all of them together are told in a second at most, as far as a rest of this length brings it about.
+/// How many bytes all streams together are told in a second, once more than half a second's has been told without a rest.
 const BYTES_PER_SECOND: u64 = 40 << 20;
+const WITHOUT_A_REST: Duration = Duration::from_millis(500);
+
+/// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(10);
 
 /// The streams, and whoever else waits for something to happen.
@@ -23,6 +27,9 @@ pub(crate) struct EventStreams {
     woken: watch::Sender<Waking>,
     open: AtomicUsize,
     open_max: usize,
+    begun: Instant,
+    /// Until when it would take to tell what was told, if not more than that were told in a second: how long after the beginning.
+    told_until: Mutex<Duration>,
 }
 
 /// What those who wait are told.
@@ -41,7 +48,13 @@ pub(crate) struct OpenStream(Arc<EventStreams>);
 impl EventStreams {
     /// The streams of a share, which has them woken after each change.
     pub(crate) fn new(share: &Share, open_max: usize) -> Arc<Self> {
-        let streams = Arc::new(Self { woken: watch::Sender::new(Waking::Told), open: AtomicUsize::new(0), open_max });
+        let streams = Arc::new(Self {
+            woken: watch::Sender::new(Waking::Told),
+            open: AtomicUsize::new(0),
+            open_max,
+            begun: Instant::now(),
+            told_until: Mutex::default(),
+        });
         let waking = Arc::downgrade(&streams);
         share.on_change(Box::new(move || {
             if let Some(streams) = waking.upgrade() {
@@ -63,12 +76,25 @@ impl EventStreams {
         self.woken.subscribe()
     }
 
-    /// How long to rest after so many bytes were told; if it goes on, then only because all streams have been told as much.
-    pub(crate) fn rest(&self, bytes: usize, goes_on: bool) -> Duration {
-        let open = u32::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        let micros = (bytes as u64).saturating_mul(open.into()).saturating_mul(1_000_000) / BYTES_PER_SECOND;
-        let from_woken = if goes_on { Duration::ZERO } else { REST + REST_FOR_EACH.saturating_mul(open) };
-        from_woken.max(Duration::from_micros(micros)).min(REST_MAX)
+    /// Until when whoever was woken rests, after having told so many bytes; if there is more to tell, only where all streams are told too much. Those
+    /// that rest for as long as each other end their rest at once, so that they tell the same.
+    pub(crate) fn rests_until(&self, bytes: usize, goes_on: bool) -> Instant {
+        let (now, open) = (self.begun.elapsed(), self.open.load(Ordering::Relaxed));
+        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        let takes = Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / BYTES_PER_SECOND);
+        let is_too_much = {
+            let mut until = self.told_until.lock();
+            *until = until.max(now) + takes;
+            *until - now > WITHOUT_A_REST
+        };
+        let after_waking = if goes_on { Duration::ZERO } else { REST + REST_FOR_EACH.saturating_mul(open) };
+        let for_all = if is_too_much { takes.saturating_mul(open) } else { Duration::ZERO };
+        let rest = after_waking.max(for_all).min(REST_MAX).as_micros() as u64;
+        if rest == 0 {
+            return self.begun + now;
+        }
+        let step = rest.next_power_of_two();
+        self.begun + Duration::from_micros((now.as_micros() as u64 / step + 1) * step)
     }
 
     /// Ends all of them.

@@ -91,7 +91,7 @@ async fn wait_for_page(
         }
         from = page.up_to;
         let _ = tokio::time::timeout(left, woken.changed()).await;
-        tokio::time::sleep(app.events.rest(0, false).min(left)).await;
+        tokio::time::sleep_until(app.events.rests_until(0, false).min(until).into()).await;
     }
 }
 

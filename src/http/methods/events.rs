@@ -154,7 +154,7 @@ impl Events {
             }
             let (told, besides) = self.what_happened().await;
             if !told.is_empty() || !besides.is_empty() {
-                self.rests_until = Instant::now() + self.app.events.rest(told.len(), self.goes_on);
+                self.rests_until = self.app.events.rests_until(told.len(), self.goes_on).into();
                 (self.unsent, self.unsent_besides) = (told, besides.into());
                 continue;
             }
