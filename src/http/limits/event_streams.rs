@@ -123,3 +123,51 @@ impl fmt::Debug for EventStreams {
         f.debug_struct("EventStreams").field("open", &self.open).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn streams(open: usize) -> EventStreams {
+        EventStreams {
+            woken: watch::Sender::new(Waking::Told),
+            open: AtomicUsize::new(open),
+            open_max: 1000,
+            begun: Instant::now(),
+            told_until: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn one_stream_rests_for_a_moment_and_not_while_it_has_more_to_tell() {
+        let streams = streams(1);
+        for bytes in [0, 300, 4 << 20] {
+            let before = Instant::now();
+            let until = streams.rests_until(bytes, false);
+            assert!(until > before && until - before <= 2 * (REST + REST_FOR_EACH), "{bytes}");
+            assert!(streams.rests_until(0, true) <= Instant::now());
+        }
+    }
+
+    #[test]
+    fn many_that_are_told_much_rest_until_the_same_instant() {
+        let streams = streams(1000);
+        let all: Vec<_> = (0..1000).map(|_| streams.rests_until(200 << 10, true)).collect();
+        let now = Instant::now();
+        assert!(all[0] <= now, "the first may go on");
+        let latest = all.iter().max().unwrap();
+        assert!(*latest - now <= REST_MAX * 2);
+        // At most two instants: the clock may pass one meanwhile.
+        let mut resting: Vec<_> = all.iter().filter(|until| **until > now).collect();
+        assert!(resting.len() > 800);
+        resting.dedup();
+        assert!(resting.len() <= 2, "{resting:?}");
+    }
+
+    #[test]
+    fn one_of_many_that_has_much_to_hear_alone_does_not_rest_for_all() {
+        let streams = streams(1000);
+        let until = streams.rests_until(3 << 20, true);
+        assert!(until <= Instant::now());
+    }
+}
