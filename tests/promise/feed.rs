@@ -441,6 +441,26 @@ fn a_place_before_what_is_kept_is_lost() {
     served.stop();
 }
 
+/// What is kept is bounded by its age, too.
+#[test]
+fn a_place_before_what_is_young_enough_is_lost() {
+    let journal = JournalLimits { age: Duration::from_secs(2), ..JournalLimits::default() };
+    let place = Place { journal, ..Place::new(Tier::A) };
+    let served = place.serve();
+    served.wait_until_complete();
+    let before = served.share.feed_end();
+    put(&served.share, &share_path("old"), "1").expect("stored");
+    let between = served.share.feed_end();
+    thread::sleep(Duration::from_secs(3));
+    put(&served.share, &share_path("young"), "2").expect("stored");
+    served.stop();
+    let served = place.serve();
+    assert_eq!(served.share.check_place(before), Err(LostPlace::TooOld));
+    let told = served.share.changes_after(between, 100).expect("it is kept").changes;
+    assert_eq!(told.iter().map(|told| told.change.path.clone()).collect::<Vec<_>>(), [share_path("young")]);
+    served.stop();
+}
+
 /// A place that was given out for what a killed process could not save means nothing; one from before that does.
 #[test]
 fn only_what_a_killed_process_had_not_saved_is_lost() {
