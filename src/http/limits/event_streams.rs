@@ -76,8 +76,8 @@ impl EventStreams {
         self.woken.subscribe()
     }
 
-    /// Until when whoever was woken rests, after having told so many bytes; if there is more to tell, only where all streams are told too much. Those
-    /// that rest for as long as each other end their rest at once, so that they tell the same.
+    /// Until when whoever was woken rests, after having told so many bytes; if there is more to tell, only where all streams are told too much. Then
+    /// those that rest for about as long as each other end their rest at once, so that they tell the same.
     pub(crate) fn rests_until(&self, bytes: usize, goes_on: bool) -> Instant {
         let (now, open) = (self.begun.elapsed(), self.open.load(Ordering::Relaxed));
         let open = u32::try_from(open).unwrap_or(u32::MAX);
@@ -88,12 +88,11 @@ impl EventStreams {
             *until - now > WITHOUT_A_REST
         };
         let after_waking = if goes_on { Duration::ZERO } else { REST + REST_FOR_EACH.saturating_mul(open) };
-        let for_all = if is_too_much { takes.saturating_mul(open) } else { Duration::ZERO };
-        let rest = after_waking.max(for_all).min(REST_MAX).as_micros() as u64;
-        if rest == 0 {
-            return self.begun + now;
+        let rest = takes.saturating_mul(open).min(REST_MAX);
+        if !is_too_much || rest <= after_waking {
+            return self.begun + now + after_waking;
         }
-        let step = rest.next_power_of_two();
+        let step = (rest.as_micros() as u64).next_power_of_two();
         self.begun + Duration::from_micros((now.as_micros() as u64 / step + 1) * step)
     }
 
