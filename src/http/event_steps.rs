@@ -66,6 +66,13 @@ struct Recent {
     made: Instant,
 }
 
+/// Whether the disk is asked for what is not in memory any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disk {
+    Asked,
+    LeftAlone,
+}
+
 /// A text, counted for as long as a stream holds it.
 struct Held {
     text: String,
@@ -73,20 +80,23 @@ struct Held {
 }
 
 impl EventSteps {
-    /// The step from a place in the feed on, of what somebody may see of a folder; `None` where that takes the disk.
+    /// The step from a place in the feed on, of what somebody may see of a folder; `None` where that takes the disk, which is asked only if it may be.
     ///
     /// # Errors
     /// Why what happened since then cannot be told.
-    pub(crate) fn in_memory(
+    pub(crate) fn after(
         &self,
         share: &Share,
         from: Cursor,
-        folder: &SharePath,
-        permissions: &Permissions,
+        (folder, permissions): (&SharePath, &Permissions),
+        disk: Disk,
     ) -> Result<Option<Step>, LostPlace> {
+        let load = |count_max| match disk {
+            Disk::Asked => share.changes_after(from, self.count_max(count_max)).map(Some),
+            Disk::LeftAlone => share.changes_in_memory_after(from, self.count_max(count_max)),
+        };
         let Some(rights) = permissions.throughout_if_the_same(folder) else {
-            let some = share.changes_in_memory_after(from, self.count_max(OWN_MAX))?;
-            return Ok(some.map(|some| self.step(from, some, folder, permissions)));
+            return Ok(load(OWN_MAX)?.map(|some| self.step(from, some, folder, permissions)));
         };
         let wanted = SharedStep { folder: folder.clone(), rights, from };
         let mut recent = self.recent.lock();
@@ -95,16 +105,8 @@ impl EventSteps {
             let is_behind = made.elapsed() > BEHIND && step.to != share.feed_end();
             return Ok(Some(Step { goes_on: step.goes_on || is_behind, ..step.clone() }));
         }
-        let Some(mut some) = share.changes_in_memory_after(from, self.count_max(SHARED_MAX))? else { return Ok(None) };
-        // Streams that were opened at different times come to the same place so, and tell the same from there on.
-        let ends =
-            recent.iter().filter(|recent| recent.of.is_beside(&wanted)).map(|recent| recent.step.to.number).max();
-        let within = |end: u64| some.changes.partition_point(|change| change.number <= end);
-        let within = ends.map(within).filter(|within| (1..some.changes.len()).contains(within));
-        if let Some(within) = within {
-            some.changes.truncate(within);
-            some.goes_on = true;
-        }
+        let Some(mut some) = load(SHARED_MAX)? else { return Ok(None) };
+        end_with_others(&mut some, recent.iter().filter(|recent| recent.of.is_beside(&wanted)));
         let is_empty = some.changes.is_empty();
         let step = self.step(from, some, folder, &Permissions::everywhere(rights));
         if !is_empty {
@@ -117,21 +119,6 @@ impl EventSteps {
             recent.truncate(kept.clamp(1, RECENT_MAX));
         }
         Ok(Some(step))
-    }
-
-    /// As [`EventSteps::in_memory`], from the disk if it must be.
-    ///
-    /// # Errors
-    /// Why what happened since then cannot be told.
-    pub(crate) fn of_one(
-        &self,
-        share: &Share,
-        from: Cursor,
-        folder: &SharePath,
-        permissions: &Permissions,
-    ) -> Result<Step, LostPlace> {
-        let some = share.changes_after(from, self.count_max(OWN_MAX))?;
-        Ok(self.step(from, some, folder, permissions))
     }
 
     fn count_max(&self, most: usize) -> usize {
@@ -166,6 +153,17 @@ impl SharedStep {
     /// Whether it is of the same folder, for those who see the same of it, in the same feed.
     fn is_beside(&self, other: &Self) -> bool {
         self.folder == other.folder && self.rights == other.rights && self.from.feed == other.from.feed
+    }
+}
+
+/// Ends where a step of others ends, if one does: streams that were opened at different times come to the same place so, and tell the same from there
+/// on.
+fn end_with_others<'a>(some: &mut ChangesAfter, others: impl Iterator<Item = &'a Recent>) {
+    let Some(end) = others.map(|other| other.step.to.number).max() else { return };
+    let within = some.changes.partition_point(|change| change.number <= end);
+    if (1..some.changes.len()).contains(&within) {
+        some.changes.truncate(within);
+        some.goes_on = true;
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -234,7 +235,18 @@ struct Events(BufReader<TcpStream>);
 
 impl Events {
     fn open(server: &Server, target: &str, headers: &str) -> Self {
-        let mut stream = TcpStream::connect(server.address()).unwrap();
+        Self::ask(TcpStream::connect(server.address()).unwrap(), server, target, headers)
+    }
+
+    /// One whose system takes so many bytes that it has not read yet, or twice as many (socket(7), `SO_RCVBUF`).
+    fn open_with_buffer(server: &Server, target: &str, headers: &str, bytes: usize) -> Self {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        sockopt::set_socket_recv_buffer_size(&socket, bytes).unwrap();
+        rustix::net::connect(&socket, &server.address()).unwrap();
+        Self::ask(TcpStream::from(socket), server, target, headers)
+    }
+
+    fn ask(mut stream: TcpStream, server: &Server, target: &str, headers: &str) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         // Without chunks, whose frames would stand between its lines.
         write!(stream, "GET {target} HTTP/1.0\r\nHost: {}\r\n{headers}\r\n", server.address()).unwrap();
@@ -246,7 +258,9 @@ impl Events {
         let (mut id, mut kind) = (String::new(), String::new());
         loop {
             let mut line = String::new();
-            if self.0.read_line(&mut line).expect("it is not silent for that long") == 0 {
+            self.0.read_line(&mut line).expect("it is not silent for that long");
+            // One that is cut off is none.
+            if !line.ends_with('\n') {
                 return None;
             }
             let line = line.trim_end();
@@ -379,6 +393,67 @@ fn whoever_sees_the_same_is_told_the_same_and_nobody_else() {
         // Whoever was there from the beginning has heard of all.
         if nth < 4 {
             assert_eq!((told.len() - hidden, hidden), (8, if sees_hidden { 7 } else { 0 }), "{story}: {told:?}");
+        }
+    }
+}
+
+/// What was made to be sent waits for a client that is slow. What it may not see any more by then it is not told: its stream ends, and goes on with what
+/// it may see when it comes again.
+#[test]
+fn a_slow_client_is_not_told_what_it_may_not_see_any_more() {
+    const ALL: &str = "[[rules]]\npath = \"/\"\nwho = \"user:carl\"\nmay = \"write\"\n";
+    const HIDDEN: &str = "[[rules]]\npath = \"/hidden\"\nwho = \"user:carl\"\nmay = \"none\"\n";
+    const FILES: usize = 6000;
+    let users = UsersFile::make(ALL);
+    let server = Server::builder().value("--users", users.path().display()).start();
+    let changes = |query: &str| signed(server.get(format!("/?changes{query}")), "carl", Way::Token, &users);
+    std::fs::create_dir_all(server.local("hidden")).unwrap();
+    std::fs::create_dir_all(server.local("open")).unwrap();
+    let begin = eventually(LIMIT, "both folders are told of", || {
+        let told = changes("").expect(200).json();
+        let there = signed(server.get("/?json"), "carl", Way::Token, &users).expect(200).text();
+        (told["complete"] == true && there.contains("hidden")).then(|| told["cursor"].as_str().unwrap().to_owned())
+    });
+    // Together they are more than the buffers between the two hold.
+    let long = "x".repeat(200);
+    for number in 0..FILES {
+        server.write(format!("{}/{number}-{long}", if number % 2 == 0 { "hidden" } else { "open" }), "text");
+    }
+    server.write("open/end", "text");
+    let told_all = |from: &str| {
+        let mut since = from.to_owned();
+        loop {
+            let page = changes(&format!("&since={since}&limit=10000")).expect(200).json();
+            if words(&page).contains(&"created /open/end".to_owned()) {
+                return Some(());
+            }
+            if page["goes_on"] != true {
+                return None;
+            }
+            since = page["cursor"].as_str().unwrap().to_owned();
+        }
+    };
+    eventually(LIMIT, "all files are told of", || told_all(&begin));
+    let token = format!("Authorization: Bearer {}\r\n", crate::harness::users::token_of("carl"));
+    let mut slow = Events::open_with_buffer(&server, &format!("/?events&since={begin}"), &token, 4096);
+    assert_eq!(slow.next().unwrap().1, "begin");
+    let mut last = slow.next().unwrap().0;
+    std::thread::sleep(Duration::from_millis(1500));
+    users.write(&format!("{}{ALL}{HIDDEN}", crate::harness::users::users()));
+    std::thread::sleep(Duration::from_millis(500));
+    let mut seen = 0;
+    while let Some((id, _, _)) = slow.next() {
+        (last, seen) = (id, seen + 1);
+    }
+    assert!(seen < FILES * 3 / 4, "{seen} were told of");
+    let mut again = Events::open(&server, "/?events", &format!("{token}Last-Event-ID: {last}\r\n"));
+    assert_eq!(again.next().unwrap().1, "begin");
+    loop {
+        let (_, kind, data) = again.next().unwrap();
+        let path = data["path"].as_str().unwrap_or_else(|| panic!("{kind} {data}"));
+        assert!(!path.starts_with("/hidden"), "{data}");
+        if path == "/open/end" {
+            break;
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::http::context::{RequestScope, is_folder, reader};
-use crate::http::event_steps::event;
+use crate::http::event_steps::{Disk, event};
 use crate::http::headers::field;
 use crate::http::limits::event_streams::{OpenStream, Waking};
 use crate::http::reply;
@@ -40,6 +40,9 @@ const RETRY_MS: u64 = 2000;
 
 /// How much is handed to the connection at once, in bytes: its buffer grows to that, for as long as the client has not taken it.
 const PIECE: usize = 16 << 10;
+
+/// For how long what was made to be sent is sent without a look whether it may be seen still.
+const WAITS_UNSEEN: Duration = Duration::from_secs(1);
 
 /// Where a client was that comes again.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -63,9 +66,12 @@ pub(crate) async fn stream(
         copies: BTreeMap::new(),
         unsent: Bytes::new(),
         unsent_besides: Bytes::new(),
+        told_at: Instant::now(),
+        told_to: None,
         app: app.clone(),
         _place: place,
     };
+    events.told_to = events.may_see();
     events.unsent = events.begin(last_event(head, asked)?).into();
     let mut answer = reply::found();
     answer
@@ -111,7 +117,19 @@ struct Events {
     /// What is told and has not been sent, and what is to be sent after it.
     unsent: Bytes,
     unsent_besides: Bytes,
+    /// When that was made, and for what may be seen.
+    told_at: Instant,
+    told_to: Option<Seen>,
     _place: OpenStream,
+}
+
+/// What somebody may see of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// All of it, with the same rights.
+    All(Rights),
+    /// Some of it: the rights to the folder itself, and which paths.
+    Some(Rights, [u8; 32]),
 }
 
 impl Events {
@@ -145,13 +163,19 @@ impl Events {
             if !self.unsent.is_empty() {
                 // What was handed over before leaves first.
                 tokio::task::yield_now().await;
+                // A client that comes again goes on with what it may see by then.
+                if self.told_at.elapsed() > WAITS_UNSEEN && self.may_see() != self.told_to {
+                    return None;
+                }
                 return Some(self.unsent.split_to(self.unsent.len().min(PIECE)));
             }
             sleep_until(self.rests_until).await;
             self.woken.mark_unchanged();
-            if *self.woken.borrow() == Waking::Stops || !self.may_go_on() {
+            let told_to = self.may_see();
+            if *self.woken.borrow() == Waking::Stops || told_to.is_none() {
                 return None;
             }
+            (self.told_at, self.told_to) = (Instant::now(), told_to);
             let (told, besides) = self.what_happened().await;
             if !told.is_empty() || !besides.is_empty() {
                 self.rests_until = self.app.events.rests_until(told.len(), self.goes_on).into();
@@ -169,10 +193,15 @@ impl Events {
         }
     }
 
-    /// Whether whoever listens still may.
-    fn may_go_on(&self) -> bool {
+    /// What whoever listens may see of the folder now; `None` if nothing.
+    fn may_see(&self) -> Option<Seen> {
         self.permissions.look_again();
-        !self.app.caller.has_ended() && self.permissions.at(&self.folder).contains(Rights::LIST)
+        let rights = self.permissions.at(&self.folder);
+        let sees = !self.app.caller.has_ended() && rights.contains(Rights::LIST);
+        sees.then(|| match self.permissions.throughout_if_the_same(&self.folder) {
+            Some(rights) => Seen::All(rights),
+            None => Seen::Some(rights, self.permissions.digest_of_listed(&self.folder)),
+        })
     }
 
     /// What is told, made for all who are told the same, and what is told besides.
@@ -180,22 +209,23 @@ impl Events {
         let (at, share) = (self.at, Arc::clone(&self.app.share));
         let is_complete = share.feed_is_complete();
         self.goes_on = false;
-        let some = match self.app.event_steps.in_memory(&share, at, &self.folder, &self.permissions) {
-            Ok(Some(some)) => Ok(some),
-            Err(lost) => Err(lost),
+        let view = (&self.folder, &self.permissions);
+        let some = match self.app.event_steps.after(&share, at, view, Disk::LeftAlone) {
             Ok(None) => {
                 let (app, folder, permissions) = (self.app.clone(), self.folder.clone(), self.permissions.clone());
-                let asked = move |share: &Share| Ok(app.event_steps.of_one(share, at, &folder, &permissions));
+                let asked =
+                    move |share: &Share| Ok(app.event_steps.after(share, at, (&folder, &permissions), Disk::Asked));
                 match self.app.ask(asked).await {
                     Ok(some) => some,
                     Err(_) => return Default::default(),
                 }
             }
+            some => some,
         };
         let some = match some {
-            Ok(some) => some,
+            Ok(Some(some)) => some,
             // It is tried again when something else happens.
-            Err(LostPlace::Unreadable) => return Default::default(),
+            Ok(None) | Err(LostPlace::Unreadable) => return Default::default(),
             Err(lost) => return (Bytes::new(), self.look_again(lost)),
         };
         (self.at, self.goes_on) = (some.to, some.goes_on);
