@@ -435,7 +435,7 @@ fn a_slow_client_is_not_told_what_it_may_not_see_any_more() {
     };
     eventually(LIMIT, "all files are told of", || told_all(&begin));
     let token = format!("Authorization: Bearer {}\r\n", crate::harness::users::token_of("carl"));
-    let mut slow = Events::open_with_buffer(&server, &format!("/?events&since={begin}"), &token, 4096);
+    let mut slow = Events::open_with_buffer(&server, &format!("/?events&since={begin}"), &token, 32 << 10);
     assert_eq!(slow.next().unwrap().1, "begin");
     let mut last = slow.next().unwrap().0;
     std::thread::sleep(Duration::from_millis(1500));
