@@ -154,7 +154,7 @@ mod tests {
         let all: Vec<_> = (0..1000).map(|_| streams.rests_until(200 << 10, true)).collect();
         let now = Instant::now();
         assert!(all[0] <= now, "the first may go on");
-        let latest = all.iter().max().unwrap();
+        let latest = all.iter().max().expect("there are a thousand");
         assert!(*latest - now <= REST_MAX * 2);
         // At most two instants: the clock may pass one meanwhile.
         let mut resting: Vec<_> = all.iter().filter(|until| **until > now).collect();
