@@ -22,7 +22,10 @@ use crate::share::{ChangesAfter, LostPlace, NumberedChange, Share};
 const SHARED_MAX: usize = 8192;
 const OWN_MAX: usize = 500;
 
-/// How many bytes of text streams hold at most that is made as long as it comes; beyond that a step has so many changes.
+/// About how many bytes of text there are in a step at most: paths may be long.
+const TEXT_MAX: usize = 8 << 20;
+
+/// Where more bytes of text than this are held, a step has no more than so many changes.
 const HELD_MAX: usize = 64 << 20;
 const SHORT_MAX: usize = 100;
 
@@ -37,6 +40,8 @@ const BEHIND: Duration = Duration::from_millis(250);
 #[derive(Default)]
 pub(crate) struct EventSteps {
     recent: Mutex<VecDeque<Recent>>,
+    /// Taken by those who may read from the disk, so that one does and the others find what was made of it. Nobody waits for it who answers requests.
+    reading: Mutex<()>,
     held: Arc<AtomicUsize>,
 }
 
@@ -66,21 +71,23 @@ struct Recent {
     made: Instant,
 }
 
-/// Whether the disk is asked for what is not in memory any more.
+/// From where the changes are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Disk {
-    Asked,
-    LeftAlone,
+pub(crate) enum ReadFrom {
+    /// From memory alone.
+    Memory,
+    /// From the disk, if they are not in memory any more.
+    Disk,
 }
 
-/// A text, counted for as long as a stream holds it.
+/// A text, counted for as long as anybody holds it.
 struct Held {
     text: String,
     held: Arc<AtomicUsize>,
 }
 
 impl EventSteps {
-    /// The step from a place in the feed on, of what somebody may see of a folder; `None` where that takes the disk, which is asked only if it may be.
+    /// The step from a place in the feed on, of what somebody may see of a folder; `None` where memory does not reach as far back.
     ///
     /// # Errors
     /// Why what happened since then cannot be told.
@@ -89,43 +96,73 @@ impl EventSteps {
         share: &Share,
         from: Cursor,
         (folder, permissions): (&SharePath, &Permissions),
-        disk: Disk,
+        read_from: ReadFrom,
     ) -> Result<Option<Step>, LostPlace> {
-        let load = |count_max| match disk {
-            Disk::Asked => share.changes_after(from, self.count_max(count_max)).map(Some),
-            Disk::LeftAlone => share.changes_in_memory_after(from, self.count_max(count_max)),
+        let load = |count_max| match read_from {
+            ReadFrom::Memory => share.changes_in_memory_after(from, self.count_max(count_max)),
+            ReadFrom::Disk => share.changes_after(from, self.count_max(count_max)).map(Some),
         };
         let Some(rights) = permissions.throughout_if_the_same(folder) else {
             return Ok(load(OWN_MAX)?.map(|some| self.step(from, some, folder, permissions)));
         };
         let wanted = SharedStep { folder: folder.clone(), rights, from };
-        let mut recent = self.recent.lock();
+        let _turn = (read_from == ReadFrom::Disk).then(|| self.reading.lock());
         share.check_place(from)?;
-        if let Some(Recent { step, made, .. }) = recent.iter().find(|recent| recent.of == wanted) {
-            let is_behind = made.elapsed() > BEHIND && step.to != share.feed_end();
-            return Ok(Some(Step { goes_on: step.goes_on || is_behind, ..step.clone() }));
+        if let Some(step) = self.made(&wanted, share) {
+            return Ok(Some(step));
         }
         let Some(mut some) = load(SHARED_MAX)? else { return Ok(None) };
-        end_with_others(&mut some, recent.iter().filter(|recent| recent.of.is_beside(&wanted)));
+        self.end_with_others(&mut some, &wanted);
         let is_empty = some.changes.is_empty();
         let step = self.step(from, some, folder, &Permissions::everywhere(rights));
         if !is_empty {
-            recent.push_front(Recent { of: wanted, step: step.clone(), made: Instant::now() });
-            let sums = recent.iter().scan(0, |sum, recent| {
-                *sum += recent.step.text.len();
-                Some(*sum)
-            });
-            let kept = sums.take_while(|sum| *sum <= RECENT_BYTES_MAX).count();
-            recent.truncate(kept.clamp(1, RECENT_MAX));
+            self.keep(wanted, step.clone());
         }
         Ok(Some(step))
+    }
+
+    /// What was made for others who are told the same.
+    fn made(&self, wanted: &SharedStep, share: &Share) -> Option<Step> {
+        let recent = self.recent.lock();
+        let Recent { step, made, .. } = recent.iter().find(|recent| recent.of == *wanted)?;
+        let is_behind = made.elapsed() > BEHIND && step.to != share.feed_end();
+        Some(Step { goes_on: step.goes_on || is_behind, ..step.clone() })
+    }
+
+    fn keep(&self, of: SharedStep, step: Step) {
+        let mut recent = self.recent.lock();
+        recent.push_front(Recent { of, step, made: Instant::now() });
+        let sums = recent.iter().scan(0, |sum, recent| {
+            *sum += recent.step.text.len();
+            Some(*sum)
+        });
+        let kept = sums.take_while(|sum| *sum <= RECENT_BYTES_MAX).count();
+        recent.truncate(kept.clamp(1, RECENT_MAX));
+    }
+
+    /// Ends where a step of others ends, if one does: streams that were opened at different times come to the same place so, and tell the same from
+    /// there on.
+    fn end_with_others(&self, some: &mut ChangesAfter, wanted: &SharedStep) {
+        let recent = self.recent.lock();
+        let others = recent.iter().filter(|recent| recent.of.is_beside(wanted));
+        let Some(end) = others.map(|other| other.step.to.number).max() else { return };
+        let within = some.changes.partition_point(|change| change.number <= end);
+        if within > 0 {
+            cut(some, within);
+        }
     }
 
     fn count_max(&self, most: usize) -> usize {
         if self.held.load(Ordering::Relaxed) < HELD_MAX { most } else { SHORT_MAX }
     }
 
-    fn step(&self, from: Cursor, some: ChangesAfter, folder: &SharePath, permissions: &Permissions) -> Step {
+    fn step(&self, from: Cursor, mut some: ChangesAfter, folder: &SharePath, permissions: &Permissions) -> Step {
+        let sums = some.changes.iter().scan(0, |sum, numbered| {
+            *sum += text_of(numbered);
+            Some(*sum)
+        });
+        let fitting = sums.take_while(|sum| *sum <= TEXT_MAX).count();
+        cut(&mut some, fitting.max(1));
         let mut latest = Coalesced::default();
         let mut to = from;
         for numbered in &some.changes {
@@ -156,15 +193,19 @@ impl SharedStep {
     }
 }
 
-/// Ends where a step of others ends, if one does: streams that were opened at different times come to the same place so, and tell the same from there
-/// on.
-fn end_with_others<'a>(some: &mut ChangesAfter, others: impl Iterator<Item = &'a Recent>) {
-    let Some(end) = others.map(|other| other.step.to.number).max() else { return };
-    let within = some.changes.partition_point(|change| change.number <= end);
-    if (1..some.changes.len()).contains(&within) {
-        some.changes.truncate(within);
-        some.goes_on = true;
-    }
+/// Leaves the first of the changes; the others come in the next step.
+fn cut(some: &mut ChangesAfter, count: usize) {
+    some.goes_on |= count < some.changes.len();
+    some.changes.truncate(count);
+}
+
+/// About how many bytes are told of a change: its paths once as text and once as a URL, and what is around them.
+fn text_of(numbered: &NumberedChange) -> usize {
+    let moved_from = match &numbered.change.kind {
+        ChangeKind::Moved { from } => from.as_bytes().len(),
+        _ => 0,
+    };
+    (numbered.change.path.as_bytes().len() + moved_from) * 4 + 400
 }
 
 impl AsRef<[u8]> for Held {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::http::context::{RequestScope, is_folder, reader};
-use crate::http::event_steps::{Disk, event};
+use crate::http::event_steps::{ReadFrom, event};
 use crate::http::headers::field;
 use crate::http::limits::event_streams::{OpenStream, Waking};
 use crate::http::reply;
@@ -210,11 +210,11 @@ impl Events {
         let is_complete = share.feed_is_complete();
         self.goes_on = false;
         let view = (&self.folder, &self.permissions);
-        let some = match self.app.event_steps.after(&share, at, view, Disk::LeftAlone) {
+        let some = match self.app.event_steps.after(&share, at, view, ReadFrom::Memory) {
             Ok(None) => {
                 let (app, folder, permissions) = (self.app.clone(), self.folder.clone(), self.permissions.clone());
                 let asked =
-                    move |share: &Share| Ok(app.event_steps.after(share, at, (&folder, &permissions), Disk::Asked));
+                    move |share: &Share| Ok(app.event_steps.after(share, at, (&folder, &permissions), ReadFrom::Disk));
                 match self.app.ask(asked).await {
                     Ok(some) => some,
                     Err(_) => return Default::default(),
